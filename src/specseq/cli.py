@@ -1,0 +1,53 @@
+"""The console command ``specseq``: one subcommand a task, each in a module of its name."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from specseq import __version__
+from specseq.errors import InputError
+
+COMMANDS: dict[str, str] = {
+    "design": "design a filter and print its taps and diagnostics",
+    "status": "say of each run: done, running with its ETA, queued or failed",
+    "claims": "list the claims ledger with its verdicts",
+    "score": "score a forecaster on GIFT-Eval or FEV-Bench",
+    "leaderboard": "aggregate published results, with yours added",
+    "audit-results": "find partial, duplicate and suspicious submissions",
+    "lotsa": "list LOTSA sub-datasets, their sizes and benchmark overlap",
+    "zeros": "compute verified zeros of the Riemann zeta function",
+    "audit": "say whether a checkpoint's equilibria are stable",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The top-level parser; subcommands are parsed by their own modules."""
+    listing = "\n".join(f"  {name:<14} {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="specseq",
+        description="Studies of sequence models by their spectra.",
+        epilog=f"commands:\n{listing}\n\n'specseq COMMAND --help' says what a command takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"specseq {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS), help="what to do")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; bad input ends with one line on stderr and status 2."""
+    options = build_parser().parse_args(argv)
+    module = importlib.import_module(f"specseq.commands.{options.command.replace('-', '_')}")
+    try:
+        return int(module.main(options.arguments) or 0)
+    except InputError as error:
+        print(f"specseq {options.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

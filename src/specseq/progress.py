@@ -1,0 +1,49 @@
+"""Progress that a person can read on a terminal and a log file can keep: step, rate, time left."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
+
+Item = TypeVar("Item")
+
+
+def clock(seconds: float) -> str:
+    """``h:mm:ss``, or ``-:--:--`` where the duration is not known."""
+    if not 0 <= seconds < 1e8:
+        return "-:--:--"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class Progress:
+    """Prints ``<unix time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every ``interval`` seconds.
+
+    The format is fixed: ``specseq status`` reads step and rate back from it.
+    """
+
+    def __init__(
+        self, total: int, label: str = "step", done: int = 0, interval: float = 5.0, out: TextIO | None = None
+    ) -> None:
+        self.total, self.label, self.interval, self.out = total, label, interval, out or sys.stdout
+        self.first, self.started = done, time.time()
+        self.printed = 0.0
+
+    def update(self, done: int, **values: float) -> None:
+        """Say that ``done`` of ``total`` are done; the last one is always printed."""
+        now = time.time()
+        if done < self.total and now - self.printed < self.interval:
+            return
+        self.printed = now
+        rate = (done - self.first) / max(now - self.started, 1e-9)
+        eta = clock((self.total - done) / rate) if rate > 0 else clock(-1)
+        tail = "".join(f" {name} {value:.4g}" for name, value in values.items())
+        print(f"{now:.0f} {self.label} {done}/{self.total} eta {eta}{tail}", file=self.out, flush=True)
+
+
+def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
+    """Yield the items and print progress after each."""
+    progress = Progress(total, label)
+    for number, item in enumerate(items, 1):
+        yield item
+        progress.update(number)

@@ -1,0 +1,35 @@
+"""What every stage script shares: its arguments and how it ends."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from specseq.errors import InputError
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the argument that all stages take: ``--params``, resolved parameters as JSON."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--params", type=_json, default={}, help="resolved parameters as a JSON object")
+    return made
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("a JSON object is wanted")
+    return value
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a stage's main; bad input ends with one line on stderr and status 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,63 @@
+"""Read and write result Parquet: whole or not at all, provenance in the footer."""
+
+import json
+import os
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from specseq.errors import InputError
+from specseq.tables.files import atomic_path
+from specseq.tables.provenance import Provenance
+
+_KEY = b"specseq"
+
+
+def write_parquet(
+    target: str | os.PathLike[str], table: pa.Table | pd.DataFrame, provenance: Provenance
+) -> None:
+    """Write a table atomically with its provenance in the footer.
+
+    Args:
+        target: path of the Parquet file; its folder is made.
+        table: Arrow table or data frame (the index is not kept).
+        provenance: what produced the table.
+    """
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    footer = {**(table.schema.metadata or {}), _KEY: json.dumps(provenance.record(), default=str).encode()}
+    with atomic_path(target) as path:
+        pq.write_table(table.replace_schema_metadata(footer), path, compression="zstd")
+
+
+def write_csv(target: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Write a CSV beside a Parquet, atomically, floats with every digit that matters."""
+    with atomic_path(target) as path:
+        frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def read_parquet(source: str | os.PathLike[str], columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a result table.
+
+    Raises:
+        InputError: the file is missing, is not Parquet or lacks a column.
+    """
+    try:
+        return pq.read_table(os.fspath(source), columns=columns, partitioning=None).to_pandas()
+    except FileNotFoundError:
+        raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise InputError(source, f"not a readable result table ({error})", "delete and remake it") from None
+
+
+def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """The provenance record of a result table; empty for a Parquet file of other making."""
+    try:
+        footer = pq.read_schema(os.fspath(source)).metadata or {}
+    except FileNotFoundError:
+        raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(source, f"not a readable result table ({error})", "delete and remake it") from None
+    return json.loads(footer.get(_KEY, b"{}"))

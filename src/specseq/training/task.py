@@ -1,0 +1,62 @@
+"""What a study hands to the training loop."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+
+class BatchStream(Protocol):
+    """An endless, resumable stream of batches.
+
+    The state is a small mapping of plain values (numbers, strings, lists, bytes) from which the stream goes
+    on exactly where it was, also in another process.
+    """
+
+    def __next__(self) -> Any:
+        """The next batch, on the CPU."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position and generator states."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+
+
+def _no_evaluation(model: nn.Module) -> dict[str, float]:
+    return {}
+
+
+@dataclass
+class Task:
+    """A model, its batches and how gradients come about; the loop does the rest.
+
+    Attributes:
+        model: the module to train; its parameters decide optimiser state and checkpoint.
+        batches: the training stream.
+        loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar.
+        gradients: for rules that are not back-propagation of one scalar: fills ``.grad`` of the parameters
+            itself and returns metrics with a ``loss`` among them. Exclusive with ``loss``.
+        evaluate: called every ``evaluate_every`` steps and at the end; its metrics are logged as
+            ``valid/<name>``.
+        parameter_groups: overrides the loop's default groups (weight decay on matrices only); each group is
+            a mapping as ``torch.optim`` takes it, with ``lr_scale`` instead of ``lr``.
+        after_step: called after each optimiser step (norm caps, logging of learned coefficients); returns
+            metrics to log.
+        state: further modules or objects with ``state_dict``/``load_state_dict`` that the checkpoint keeps.
+    """
+
+    model: nn.Module
+    batches: BatchStream
+    loss: Callable[[nn.Module, Any], tuple[torch.Tensor, dict[str, float]]] | None = None
+    gradients: Callable[[nn.Module, Any], dict[str, float]] | None = None
+    evaluate: Callable[[nn.Module], dict[str, float]] = _no_evaluation
+    parameter_groups: Callable[[nn.Module], Iterable[dict[str, Any]]] | None = None
+    after_step: Callable[[nn.Module, int], dict[str, float]] | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.loss is None) == (self.gradients is None):
+            raise ValueError("a task has either a loss or a rule for its gradients")
