@@ -1,0 +1,103 @@
+"""The plan: every run of every study at a scale, with its resolved parameters."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from specseq.errors import InputError
+from specseq.sweeps.expand import expand_sweep
+from specseq.sweeps.merge import merge, resolve
+from specseq.sweeps.validation import check_config, check_runs
+
+
+class Plan:
+    """Runs of a checked config.
+
+    Attributes:
+        config: the config as given.
+        scales: names of the scales.
+    """
+
+    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+        """
+        Args:
+            config: content of ``config.yaml`` with overrides merged in.
+            schema: content of ``workflow/schemas/config.schema.yaml``.
+
+        Raises:
+            InputError: a key, type or value is wrong, named with its place.
+        """
+        check_config(config, schema)
+        self.config, self._schema = config, schema
+        self.scales = tuple(config["scales"])
+        self._runs: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def scale(self, name: str) -> Mapping[str, Any]:
+        """The settings of one scale."""
+        if name not in self.scales:
+            raise InputError("config.yaml: scale", f"no scale is called '{name}'", f"known: {self.scales}")
+        return self.config["scales"][name]
+
+    def data(self, scale: str) -> dict[str, Any]:
+        """Data sources and sizes of a scale."""
+        return merge(self.config["data"], self.scale(scale).get("data", {}))
+
+    def runs(self, scale: str) -> dict[str, dict[str, Any]]:
+        """All runs of a scale: ``{"study/sweep/point": parameters}``."""
+        if scale not in self._runs:
+            self._runs[scale] = self._expand(scale)
+        return self._runs[scale]
+
+    def study_runs(self, scale: str, study: str) -> dict[str, dict[str, Any]]:
+        """The runs of one study."""
+        return {run: spec for run, spec in self.runs(scale).items() if spec["study"] == study}
+
+    def run(self, scale: str, run: str) -> dict[str, Any]:
+        """Parameters of one run.
+
+        Raises:
+            InputError: no run has this id; the message names the nearest.
+        """
+        runs = self.runs(scale)
+        if run not in runs:
+            import difflib
+
+            near = difflib.get_close_matches(run, runs, n=3, cutoff=0.3) or list(runs)[:3]
+            raise InputError(f"results/{scale}", f"no run is called '{run}'", f"nearest: {', '.join(near)}")
+        return runs[run]
+
+    def _expand(self, scale: str) -> dict[str, dict[str, Any]]:
+        preset = self.scale(scale)
+        values = preset.get("values", {})
+        runs: dict[str, dict[str, Any]] = {}
+        sets: list[tuple[str, dict[str, Any]]] = []
+        for study, spec in self.config["studies"].items():
+            layers = merge(spec.get("base", {}), preset.get("studies", {}).get(study, {}))
+            base = resolve(layers, values, f"config.yaml: studies.{study}.base")
+            for sweep, points in spec.get("sweeps", {}).items():
+                if scale not in points.get("scales", self.scales):
+                    continue
+                for label, setting in expand_sweep(sweep, points, values):
+                    run = f"{study}/{label}"
+                    if run in runs:
+                        raise InputError("config.yaml", f"two runs are called '{run}'", "name them apart")
+                    runs[run] = {"study": study, **merge(base, setting)}
+                    sets.append((run, runs[run]))
+        check_runs(sets, self._schema)
+        return runs
+
+
+def load_plan(root: Path = Path(), overrides: Mapping[str, Any] | None = None) -> Plan:
+    """The plan of the workflow in ``root``, read from its config.yaml and schema."""
+    config_file = root / "config.yaml"
+    schema_file = root / "workflow" / "schemas" / "config.schema.yaml"
+    for path in (config_file, schema_file):
+        if not path.is_file():
+            raise InputError(path, "not found", "run this from the root of the workflow")
+    try:
+        config = yaml.safe_load(config_file.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(config_file, f"not readable YAML ({error})") from None
+    return Plan(merge(config, overrides or {}), yaml.safe_load(schema_file.read_text()))
