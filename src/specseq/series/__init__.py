@@ -1,0 +1,1 @@
+"""Series: corpora, the memory-mapped store, transforms, packing, synthetic series."""
