@@ -1,0 +1,1 @@
+"""Publication figures: one module a figure, one style for all."""

@@ -1,0 +1,46 @@
+// Tables, chart and figures come alive here; without scripts the page still shows all of its content.
+document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
+
+const tables = {};
+for (const element of document.querySelectorAll("table.display")) {
+  const table = new window.ITable(element, {
+    pageLength: Number(element.dataset.page),
+    lengthMenu: [15, 25, 100, 1000],
+    order: [],
+    autoWidth: false,
+    deferRender: true,
+    layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
+  });
+  tables[element.id] = table.api ?? table;
+}
+
+const ledger = tables["ledger-table"];
+if (ledger && ledger.column) {
+  const names = [...document.querySelectorAll("#ledger-table thead th")].map((cell) => cell.textContent.trim());
+  const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  for (const [select, name] of [["verdict-filter", "verdict"], ["note-filter", "note"]]) {
+    const control = document.getElementById(select);
+    const column = ledger.column(names.indexOf(name));
+    if (select === "note-filter")
+      for (const value of [...new Set(column.data().toArray())].sort()) control.add(new Option(value, value));
+    control.addEventListener("change", () =>
+      column.search(control.value ? `^${escaped(control.value)}$` : "", true, false).draw(),
+    );
+  }
+}
+window.specseqLedger = ledger;
+
+const spec = JSON.parse(document.getElementById("chart-spec").textContent);
+if (spec) {
+  const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined;
+  window.vegaEmbed("#verdict-chart", spec, { actions: false, renderer: "svg", theme, config: { background: "transparent" } });
+}
+
+const lightbox = document.getElementById("lightbox");
+for (const button of document.querySelectorAll(".zoom"))
+  button.addEventListener("click", () => {
+    const image = button.querySelector("img");
+    Object.assign(lightbox.querySelector("img"), { src: image.src, alt: image.alt });
+    lightbox.showModal();
+  });
+document.getElementById("close-lightbox").addEventListener("click", () => lightbox.close());

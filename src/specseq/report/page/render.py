@@ -1,0 +1,159 @@
+"""Fill the page template from a results folder."""
+
+import base64
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markdown_it import MarkdownIt
+
+from specseq.report.page import assets
+from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
+from specseq.report.page.sections import Section
+from specseq.tables import read_parquet, read_provenance
+
+LEDGER_COLUMNS = (
+    "id", "note", "place", "statement", "published", "measured", "low", "high", "verdict", "evidence",
+)  # fmt: skip
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA:
+        return ""
+    if isinstance(value, float):
+        if pd.isna(value):
+            return ""
+        return f"{value:.5g}"
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        return ", ".join(_cell(item) for item in value)
+    return str(value)
+
+
+def _table(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "columns": [str(name).replace("_", " ") for name in frame.columns],
+        "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
+        "rows": [[_cell(value) for value in row] for row in frame.itertuples(index=False)],
+    }
+
+
+def _figure(results: Path, file: str) -> str | None:
+    """An SVG as a data URI: its ids and styles stay apart from those of its neighbours."""
+    path = results / f"{file}.svg"
+    if not path.is_file():
+        return None
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _provenance(results: Path, root: Path) -> pd.DataFrame:
+    rows = []
+    for path in sorted(results.rglob("*.parquet")):
+        record = read_provenance(path)
+        if record:
+            shown = path.relative_to(root) if path.is_relative_to(root) else path
+            rows.append(
+                {
+                    "file": str(shown),
+                    "stage": record.get("stage"),
+                    "run": record.get("run"),
+                    "seed": record.get("seed"),
+                    "revision": (record.get("git") or "")[:10] + ("+" if record.get("dirty") else ""),
+                    "device": record.get("device"),
+                    "seconds": record.get("wall_seconds"),
+                    "finished": record.get("finished"),
+                    "command": f"snakemake {shown}",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def render_page(results: Path, sections: Iterable[Section], scale: str, root: Path = Path()) -> str:
+    """The report of one scale as HTML.
+
+    Args:
+        results: the results folder of the scale; figures and tables that are missing are named as not made.
+        sections: what to show of each study.
+        scale: name of the scale.
+        root: folder that shown paths are relative to.
+
+    Returns:
+        A page that needs no other file and no network.
+    """
+    markdown = MarkdownIt("commonmark", {"html": False})
+    ledger_file = results / "claims.parquet"
+    claims = read_parquet(ledger_file) if ledger_file.is_file() else pd.DataFrame(columns=LEDGER_COLUMNS)
+    studies = []
+    for section in sections:
+        own = claims[claims["note"].astype(str).isin(section.notes)]
+        studies.append(
+            {
+                "study": section.study,
+                "title": section.title,
+                "question": markdown.render(section.question),
+                "set_up": markdown.render(section.set_up),
+                "headline": next((f for f in section.figures if f.file == section.headline), None),
+                "headline_image": _figure(results, section.headline),
+                "counts": [(v, int((own["verdict"] == v).sum())) for v in VERDICT_COLOURS],
+                "figures": [
+                    {
+                        "spec": figure,
+                        "image": _figure(results, figure.file),
+                        "claims": claims[claims["id"].isin(figure.claims)].to_dict("records"),
+                    }
+                    for figure in section.figures
+                ],
+                "tables": [_study_table(results, table) for table in section.tables],
+            }
+        )
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = _cell
+    template = environment.from_string(assets.own("page.html.j2"))
+    shown = claims.reindex(columns=list(LEDGER_COLUMNS))
+    return template.render(
+        scale=scale,
+        style=assets.tables_style() + assets.own("page.css"),
+        script=assets.own("page.js").replace("</script", "<\\/script"),
+        vega=assets.vega_script(),
+        tables=assets.tables_script(),
+        studies=studies,
+        ledger=_table(shown),
+        verdicts=[
+            (name, colour, int((claims["verdict"] == name).sum())) for name, colour in VERDICT_COLOURS.items()
+        ],
+        explanations=_explanations(claims),
+        chart=_script_json(verdict_chart(claims)) if len(claims) else "null",
+        provenance=_table(_provenance(results, root)),
+    )
+
+
+def _study_table(results: Path, table: Any) -> dict[str, Any]:
+    path = results / table.file
+    content = None
+    if path.is_file():
+        frame = read_parquet(path)
+        content = _table(frame[list(table.columns)] if table.columns else frame)
+    return {"spec": table, "content": content}
+
+
+def _explanations(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    if "explanation" not in claims:
+        return []
+    found = claims[claims["explanation"].fillna("").astype(str).str.len() > 0]
+    found = found[found["verdict"].isin(["contradicted", "inconsistent"])]
+    grouped = found.groupby("explanation", sort=False)
+    return [
+        {
+            "text": text,
+            "note": group["note"].iloc[0],
+            "ids": list(group["id"]),
+            "verdict": group["verdict"].iloc[0],
+        }
+        for text, group in grouped
+    ]
+
+
+def _script_json(value: Any) -> str:
+    return json.dumps(value).replace("</", "<\\/")

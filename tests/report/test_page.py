@@ -1,0 +1,83 @@
+"""The page carries everything inside itself, escapes what it shows and names what is missing."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from specseq.errors import InputError
+from specseq.report.page import load_sections, render_page
+from specseq.report.page.sections import load_section
+from specseq.tables import Provenance, write_parquet
+
+SECTION = """
+study: preconditioning
+title: Preconditioning
+question: Does it *help*?
+set_up: A sweep.
+notes: ["000"]
+headline: figures/gap
+figures: [{file: figures/gap, title: The gap, caption: n = 8, claims: [c1]}]
+tables: [{file: tables/t.parquet, title: Table, caption: basis raw, columns: [run, value]}]
+"""
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    (tmp_path / "sections").mkdir()
+    (tmp_path / "sections" / "1.yaml").write_text(SECTION)
+    claims = pd.DataFrame(
+        {
+            "id": ["c1", "c2"],
+            "note": "000",
+            "place": "section 1",
+            "statement": ["a </script><script>alert(1)</script> claim", "another"],
+            "published": [1.0238, None],
+            "measured": [0.5, None],
+            "verdict": ["contradicted", "not run"],
+            "evidence": "x.parquet",
+            "explanation": ["It is a MASE.", ""],
+        }
+    )
+    write_parquet(tmp_path / "laptop" / "claims.parquet", claims, Provenance("claims"))
+    return tmp_path
+
+
+def page(results: Path) -> str:
+    return render_page(results / "laptop", load_sections(results / "sections"), "laptop", results)
+
+
+def test_self_contained_and_escaped(results: Path) -> None:
+    html = page(results)
+    markup = re.sub(r"<script.*?</script>", "", html, flags=re.S)
+    loaded = re.findall(r"<(?:link|img|iframe)[^>]*(?:src|href)=\"([^\"]+)\"", markup)
+    assert "<script src" not in html
+    assert all(source.startswith("data:") for source in loaded)
+    assert "<script>alert(1)" not in html
+    assert len(html) < 5_000_000
+    assert "Does it <em>help</em>?" in html
+
+
+def test_missing_results_are_named_with_their_command(results: Path) -> None:
+    html = page(results)
+    assert "snakemake results/laptop/figures/gap.svg" in html
+    assert "snakemake results/laptop/tables/t.parquet" in html
+
+
+def test_tables_and_findings_are_shown(results: Path) -> None:
+    frame = pd.DataFrame({"run": ["a/b/c"], "hidden": [1], "value": [0.123456789]})
+    write_parquet(results / "laptop" / "tables" / "t.parquet", frame, Provenance("table", seed=3))
+    html = page(results)
+    assert "0.12346" in html
+    assert ">hidden<" not in html
+    assert "It is a MASE." in html
+    assert "snakemake laptop/tables/t.parquet" in html
+
+
+@pytest.mark.parametrize("broken", [SECTION.replace("set_up", "setup"), SECTION + "colour: red\n"])
+def test_a_broken_section_is_named(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(broken)
+    with pytest.raises(InputError, match=r"broken\.yaml: section: .*(setup|colour)"):
+        load_section(path)
