@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CORES  ?= all
+SCALE  ?= laptop
+
+.PHONY: run test check setup clean-env
+
+run: $(VENV)/.run ## set up and reproduce all studies at laptop scale on embedded data
+	$(BIN)/snakemake --cores $(CORES) --config scale=$(SCALE)
+	@echo "The report is in results/$(SCALE)/report/index.html"
+
+test: $(VENV)/.test ## set up and pass the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+setup: $(VENV)/.run
+
+$(VENV)/.run: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.test: envs/requirements-dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements-dev.lock
+	touch $@
+
+clean-env:
+	rm -rf $(VENV)
