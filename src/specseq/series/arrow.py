@@ -1,0 +1,250 @@
+"""Read folders in the layout of ``datasets.save_to_disk`` with pyarrow alone, by memory map.
+
+LOTSA and GIFT-Eval share the layout: one folder a data set, with Arrow IPC stream shards named in
+``state.json`` and the columns ``item_id``, ``start``, ``freq``, ``target`` (``list<float32>``, or
+``list<list<float32>>`` for several variates of equal length). Reading with pyarrow does not depend on how a
+version of ``datasets`` names its feature types.
+
+Legend: V variates, T time steps.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+
+COLUMNS = ("item_id", "start", "freq", "target")
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One record batch of a shard; every array is a view of the mapped file where the file allows it.
+
+    Attributes:
+        shard: the shard's path.
+        item_id, freq: strings, one a row.
+        start: ``datetime64[s]``, one a row.
+        values: ``float32``, the values of all rows one after another; NaN where a value is missing.
+        offset: ``int64``, where each row begins in ``values``.
+        length: ``int64``, T of each row; -1 where the variates of a row differ in length.
+        variates: ``int64``, V of each row.
+        multivariate: whether ``target`` is a list of lists.
+        position: element of the shard, counted in float32 from its first byte, at which ``values`` begins;
+            None where the values had to be converted and are no view of the file.
+    """
+
+    shard: Path
+    item_id: list[str]
+    freq: list[str]
+    start: NDArray[np.datetime64]
+    values: NDArray[np.float32]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+    variates: NDArray[np.int64]
+    multivariate: bool
+    position: int | None
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def target(self, row: int) -> NDArray[np.float32]:
+        """The values of a row, ``[V, T]``."""
+        size = self.length[row] * self.variates[row]
+        flat = self.values[self.offset[row] : self.offset[row] + size]
+        return flat.reshape(self.variates[row], self.length[row])
+
+
+@dataclass(frozen=True)
+class SeriesFolder:
+    """A data set folder; open one with :func:`open_folder`.
+
+    Attributes:
+        folder: where it lies.
+        shards: its shard files in order.
+        info: the content of ``dataset_info.json``.
+    """
+
+    folder: Path
+    shards: tuple[Path, ...]
+    info: dict[str, object]
+
+    def blocks(self) -> Iterator[Block]:
+        """The record batches of all shards in order.
+
+        Raises:
+            InputError: a shard is truncated, is no Arrow stream or has columns of the wrong type.
+        """
+        for shard in self.shards:
+            yield from _read_shard(shard)
+
+    @cached_property
+    def _all(self) -> tuple[list[Block], NDArray[np.int64]]:
+        blocks = [block for block in self.blocks() if len(block)]
+        return blocks, np.cumsum([0, *map(len, blocks)])
+
+    def __len__(self) -> int:
+        return int(self._all[1][-1])
+
+    def __getitem__(self, row: int) -> tuple[Block, int]:
+        """The block that holds a row, and the row's place in it."""
+        blocks, edges = self._all
+        if not 0 <= row < edges[-1]:
+            raise IndexError(row)
+        number = int(np.searchsorted(edges, row, side="right")) - 1
+        return blocks[number], row - int(edges[number])
+
+    def target(self, row: int) -> NDArray[np.float32]:
+        """The values of a row, ``float32 [V, T]``, a view of the mapped file where possible."""
+        block, place = self[row]
+        if block.length[place] < 0:
+            raise InputError(
+                self.folder, f"row {row} ({block.item_id[place]!r}) has variates of different lengths"
+            )
+        return block.target(place)
+
+
+def open_folder(folder: str | Path) -> SeriesFolder:
+    """Open a ``save_to_disk`` folder.
+
+    Raises:
+        InputError: the folder, its ``state.json`` or a shard it names is missing or unreadable.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(folder, "no such data set folder", "give the folder that holds state.json")
+    state = _read_json(folder / "state.json")
+    files = state.get("_data_files") if isinstance(state, dict) else None
+    names = [f.get("filename") for f in files if isinstance(f, dict)] if isinstance(files, list) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InputError(folder / "state.json", "field _data_files names no shards", "download it again")
+    shards = tuple(folder / str(name) for name in names)
+    for shard in shards:
+        if not shard.is_file():
+            raise InputError(shard, "this shard is missing", "download the data set again")
+    info = _read_json(folder / "dataset_info.json")
+    return SeriesFolder(folder, shards, info if isinstance(info, dict) else {})
+
+
+def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
+    """The data set folders below ``root`` by their relative path (``etth1`` or ``ett1/H``), sorted.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it is a data set.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(root, "no such folder", "give a folder of save_to_disk data sets")
+    patterns = ["/".join(["*"] * level + ["state.json"]) for level in range(1, depth + 1)]
+    found = sorted(path.parent for pattern in patterns for path in root.glob(pattern))
+    if not found:
+        raise InputError(root, "holds no data set (no state.json below it)", "give a folder of data sets")
+    return {path.relative_to(root).as_posix(): path for path in found}
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "this file is missing", "download the data set again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(path, f"not JSON ({error})", "download the data set again") from None
+
+
+def _read_shard(shard: Path) -> Iterator[Block]:
+    if shard.stat().st_size < len(_END_OF_STREAM):
+        raise InputError(shard, "truncated shard", "delete it and download it again")
+    whole = pa.memory_map(str(shard)).read_buffer()
+    # A stream cut between two messages still parses, as a shorter one; only its end marker tells.
+    if whole.slice(whole.size - len(_END_OF_STREAM)).to_pybytes() != _END_OF_STREAM:
+        raise InputError(shard, "truncated shard", "delete it and download it again")
+    try:
+        with pa.ipc.open_stream(pa.BufferReader(whole)) as reader:
+            _check_schema(shard, reader.schema)
+            for batch in reader:
+                yield _block(shard, batch, whole)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(shard, f"truncated or damaged shard ({error})", "download it again") from None
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _check_schema(shard: Path, schema: pa.Schema) -> None:
+    for name in COLUMNS:
+        if name not in schema.names:
+            raise InputError(shard, f"column {name} is missing", f"wanted are {', '.join(COLUMNS)}")
+    for name in ("item_id", "freq"):
+        kind = schema.field(name).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise InputError(shard, f"column {name} is {kind}", "wanted is string")
+    if not pa.types.is_timestamp(schema.field("start").type):
+        raise InputError(shard, f"column start is {schema.field('start').type}", "wanted is timestamp[s]")
+    kind = target = schema.field("target").type
+    for _ in range(2):
+        kind = kind.value_type if _is_list(kind) else kind
+    if not (_is_list(target) and pa.types.is_floating(kind)):
+        raise InputError(
+            shard, f"column target is {target}", "wanted is list<float32> or list<list<float32>>"
+        )
+
+
+def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and one past the last child of every list; a missing list is empty."""
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    first, last = offsets[:-1], offsets[1:]
+    if column.null_count:
+        last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)
+    return first, last
+
+
+def _rectangles(
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    inner_first: NDArray[np.int64],
+    inner_last: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Length of the variates of each row, -1 where they differ, and where the first one begins."""
+    length, offset = np.zeros_like(first), np.zeros_like(first)
+    for row, (a, b) in enumerate(zip(first, last, strict=True)):
+        if b > a:
+            lengths = inner_last[a:b] - inner_first[a:b]
+            length[row] = lengths[0] if (lengths == lengths[0]).all() else -1
+            offset[row] = inner_first[a]
+    return length, offset
+
+
+def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
+    column = batch.column("target")
+    first, last = _edges(column)
+    multivariate = _is_list(column.type.value_type)
+    if multivariate:
+        variates, values = last - first, column.values.values
+        length, offset = _rectangles(first, last, *_edges(column.values))
+    else:
+        variates, length, offset, values = np.ones_like(first), last - first, first, column.values
+    flat = values.to_numpy(zero_copy_only=False)
+    position = None
+    if flat.dtype == np.float32 and values.null_count == 0 and len(flat):
+        address = flat.__array_interface__["data"][0] - whole.address
+        position = address // 4 if 0 <= address < whole.size and address % 4 == 0 else None
+    return Block(
+        shard,
+        batch.column("item_id").to_pylist(),
+        batch.column("freq").to_pylist(),
+        batch.column("start").cast(pa.timestamp("s")).to_numpy(zero_copy_only=False),
+        flat.astype(np.float32, copy=False),
+        offset,
+        length,
+        variates,
+        multivariate,
+        position,
+    )

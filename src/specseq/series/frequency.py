@@ -1,0 +1,83 @@
+"""One spelling for every frequency alias that data sets and versions of pandas use."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from specseq.errors import InputError
+
+# Unit -> the spellings in use: pandas before and after 2.2, anchored ends and starts, business variants.
+_SPELLINGS = {
+    "S": ("S", "s"),
+    "T": ("T", "min", "MIN", "t"),
+    "H": ("H", "h", "BH", "bh"),
+    "D": ("D", "d", "C"),
+    "B": ("B", "b"),
+    "W": ("W", "w"),
+    "M": ("M", "ME", "MS", "BM", "BME", "BMS", "CBM", "CBME", "CBMS"),
+    "Q": ("Q", "QE", "QS", "BQ", "BQE", "BQS", "q"),
+    "A": ("A", "AS", "Y", "YE", "YS", "BA", "BAS", "BY", "BYE", "BYS", "a", "y"),
+}
+_UNIT = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
+_WEEKDAYS = {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"}
+_MONTHS = {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
+_ANCHORS = {"W": _WEEKDAYS, "Q": _MONTHS, "A": _MONTHS}
+_COARSER = {"S": "T", "T": "H"}
+_SEASON = {"S": 3600, "T": 1440, "H": 24, "D": 1, "B": 5, "W": 1, "M": 12, "Q": 4, "A": 1}
+_ALIAS = re.compile(r"(\d*)([A-Za-z]+)(?:-([A-Z]{3}))?")
+
+UNITS = tuple(_SPELLINGS)
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """A sampling frequency: every ``multiple`` ``unit``.
+
+    Attributes:
+        multiple: positive integer; 60 S and 60 T are written as 1 T and 1 H.
+        unit: one of :data:`UNITS`: S second, T minute, H hour, D day, B business day, W week, M month,
+            Q quarter, A year.
+    """
+
+    multiple: int
+    unit: str
+
+    @property
+    def alias(self) -> str:
+        """The normalised spelling, e.g. ``15T``, ``H``, ``W``; without an anchor day or month."""
+        return f"{self.multiple if self.multiple > 1 else ''}{self.unit}"
+
+    @property
+    def season_length(self) -> int:
+        """Steps in one season as GIFT-Eval counts them: the unit's period over the multiple, or 1."""
+        period, rest = divmod(_SEASON[self.unit], self.multiple)
+        return period if period and not rest else 1
+
+
+@lru_cache(maxsize=1024)
+def parse_frequency(alias: str, where: str = "freq") -> Frequency:
+    """Read an alias: ``H``, ``h``, ``min``, ``15T``, ``ME``, ``W-SUN``, ``A-DEC``, ``YE`` ...
+
+    Args:
+        alias: the alias as a data set states it.
+        where: what to name in the error: the file or field it was found in.
+
+    Raises:
+        InputError: nobody knows this alias.
+    """
+    found = _ALIAS.fullmatch(alias.strip())
+    unit = _UNIT.get(found[2]) if found else None
+    fits = found and unit and (found[3] is None or found[3] in _ANCHORS.get(unit, ()))
+    multiple = int(found[1] or 1) if found else 0
+    if not fits or unit is None or multiple < 1:
+        raise InputError(
+            where, f"unknown frequency alias {alias!r}", f"use a multiple of one of {', '.join(UNITS)}"
+        )
+    while unit in _COARSER and multiple % 60 == 0:
+        unit, multiple = _COARSER[unit], multiple // 60
+    return Frequency(multiple, unit)
+
+
+def normalise_frequency(alias: str, where: str = "freq") -> str:
+    """The one spelling of an alias: ``normalise_frequency("60min") == "H"``."""
+    return parse_frequency(alias, where).alias
