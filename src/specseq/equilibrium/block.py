@@ -1,0 +1,208 @@
+"""The equilibrium block: a transformer layer whose output is the root of a force.
+
+    F(z) = -(z - x) + Attention(LN z) + FeedForward(LN z) - c z,    x = token + position embedding
+
+with causal attention, normalised queries and keys, and no biases. Its Jacobian is J = J_nc - (1 + c) I, where
+J_nc belongs to the learned, non-conservative part. Every operation is written out, by hand and
+holomorphic, so that it can be differentiated twice and evaluated at complex states.
+
+B sample, T position, C channel, H head, D channel of a head, E expanded channel, V symbol.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """Sizes and constants of a block.
+
+    Attributes:
+        vocabulary: symbols V.
+        width: channels C.
+        heads: attention heads H, a divisor of C.
+        length: positions T.
+        expansion: E = expansion · C.
+        damping: the leak c.
+        residual_gain: scale of the initial output projections; small values start contractive.
+        normalise_queries: root-mean-square normalisation of queries and keys, which bounds the logits.
+    """
+
+    vocabulary: int
+    width: int = 64
+    heads: int = 4
+    length: int = 32
+    expansion: int = 4
+    damping: float = 1.0
+    residual_gain: float = 0.1
+    normalise_queries: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "width", "heads", "length", "expansion"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"model.{name}", f"{value!r} is not a positive whole number")
+        if self.width % self.heads:
+            raise InputError("model.heads", f"{self.heads} does not divide width {self.width}")
+
+    @classmethod
+    def read(cls, params: dict[str, Any]) -> "BlockShape":
+        """From a run's ``model`` mapping; unknown keys are refused."""
+        unknown = set(params) - set(cls.__dataclass_fields__)
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise InputError("model", f"unknown key {sorted(unknown)[0]!r}", f"known are {known}")
+        return cls(**params)
+
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+class EquilibriumBlock(nn.Module):
+    """Embedding, force and read-out. Parameters are matrices applied from the right, ``x @ W``."""
+
+    def __init__(
+        self, shape: BlockShape, generator: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """
+        Args:
+            shape: sizes and constants.
+            generator: draws the initial weights, in float64 whatever ``dtype`` is.
+            dtype: of the parameters.
+        """
+        super().__init__()
+        self.shape = shape
+
+        def matrix(rows: int, columns: int, scale: float) -> nn.Parameter:
+            drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+            return nn.Parameter((drawn * scale).to(dtype))
+
+        width, expanded = shape.width, shape.expansion * shape.width
+        unit, gain = 1 / math.sqrt(width), shape.residual_gain
+        self.query = matrix(width, width, unit)
+        self.key = matrix(width, width, unit)
+        self.value = matrix(width, width, unit)
+        self.output = matrix(width, width, gain * unit)
+        self.expand = matrix(width, expanded, unit)
+        self.contract = matrix(expanded, width, gain / math.sqrt(expanded))
+        self.token = matrix(shape.vocabulary, width, 1.0)
+        self.position = matrix(shape.length, width, 0.3)
+        self.readout = matrix(width, shape.vocabulary, unit)
+
+    @property
+    def leak(self) -> float:
+        """1 + c: J = J_nc - leak · I."""
+        return 1 + self.shape.damping
+
+    def operator_names(self) -> tuple[str, ...]:
+        """Names of the parameters that shape the Jacobian."""
+        return ("query", "key", "value", "output", "expand", "contract")
+
+    def embed(self, tokens_BT: Tensor) -> Tensor:
+        """The input x, ``[B, T, C]``."""
+        return self.token[tokens_BT] + self.position[: tokens_BT.shape[1]]
+
+    def nonconservative(self, z_BTC: Tensor) -> Tensor:
+        """Attention(LN z) + FeedForward(LN z), real or complex."""
+        n_BTC = layer_norm(z_BTC)
+        q, k, v = self._queries(n_BTC), self._keys(n_BTC), self._values(n_BTC)
+        logits_BHTT = q @ k.transpose(-1, -2)
+        mask = _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)
+        return self._merge(softmax(logits_BHTT, mask) @ v) + self._feed_forward(n_BTC)
+
+    def force(self, z_BTC: Tensor, x_BTC: Tensor) -> Tensor:
+        """F(z) for the input x."""
+        return x_BTC - self.leak * z_BTC + self.nonconservative(z_BTC)
+
+    forward = force
+
+    def own_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
+        """F(z) with every position's past frozen at ``context``: output [b, t] depends on z[b, t] alone."""
+        n_BTC = layer_norm(z_BTC)
+        c_BTC = layer_norm(context_BTC)
+        q, k, v = self._queries(n_BTC), self._keys(n_BTC), self._values(n_BTC)
+        past_BHTT = q @ self._keys(c_BTC).transpose(-1, -2)
+        own_BHT1 = (q * k).sum(-1, keepdim=True)
+        length = z_BTC.shape[1]
+        mask = nn.functional.pad(_mask(length, -1, z_BTC.device), (0, 1), value=True)
+        w = softmax(torch.cat([past_BHTT, own_BHT1], -1), mask)
+        mixed = w[..., :length] @ self._values(c_BTC) + w[..., length:] * v
+        return x_BTC - self.leak * z_BTC + self._merge(mixed) + self._feed_forward(n_BTC)
+
+    def logits(self, z_BTC: Tensor) -> Tensor:
+        """Read-out, ``[B, T, V]``."""
+        return z_BTC @ self.readout.to(z_BTC.dtype)
+
+    def cost(self, z_BTC: Tensor, targets_BT: Tensor) -> Tensor:
+        """Cross-entropy summed over tokens, in nats: the nudge acts on each token with full strength."""
+        return nn.functional.cross_entropy(
+            self.logits(z_BTC).flatten(0, 1), targets_BT.flatten(), reduction="sum"
+        )
+
+    def cost_gradient(self, z_BTC: Tensor, targets_BT: Tensor) -> Tensor:
+        """∂cost/∂z in closed form, holomorphic in z."""
+        p_BTV = softmax(self.logits(z_BTC), None)
+        index = targets_BT.unsqueeze(-1)
+        p_BTV = p_BTV.scatter_add(-1, index, -torch.ones_like(index, dtype=p_BTV.dtype))
+        return p_BTV @ self.readout.to(z_BTC.dtype).T
+
+    def _heads(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC.unflatten(-1, (self.shape.heads, -1)).transpose(1, 2)
+
+    def _merge(self, x_BHTD: Tensor) -> Tensor:
+        return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)
+
+    def _queries(self, n_BTC: Tensor) -> Tensor:
+        q = self._heads(n_BTC @ self.query.to(n_BTC.dtype))
+        return self._normalised(q) / math.sqrt(q.shape[-1])
+
+    def _keys(self, n_BTC: Tensor) -> Tensor:
+        return self._normalised(self._heads(n_BTC @ self.key.to(n_BTC.dtype)))
+
+    def _values(self, n_BTC: Tensor) -> Tensor:
+        return self._heads(n_BTC @ self.value.to(n_BTC.dtype))
+
+    def _normalised(self, x_BHTD: Tensor) -> Tensor:
+        if not self.shape.normalise_queries:
+            return x_BHTD
+        return x_BHTD * torch.rsqrt((x_BHTD * x_BHTD).mean(-1, keepdim=True) + 1e-6)
+
+    def _feed_forward(self, n_BTC: Tensor) -> Tensor:
+        return gelu(n_BTC @ self.expand.to(n_BTC.dtype)) @ self.contract.to(n_BTC.dtype)
+
+
+def layer_norm(x: Tensor) -> Tensor:
+    """Layer normalisation without gain and offset; at complex x its holomorphic continuation."""
+    if not x.is_complex():
+        return nn.functional.layer_norm(x, x.shape[-1:], eps=1e-5)
+    centred = x - x.mean(-1, keepdim=True)
+    # No modulus in the variance: a conjugate would not be holomorphic.
+    return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + 1e-5)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh form, also at complex x."""
+    if not x.is_complex():
+        return nn.functional.gelu(x, approximate="tanh")
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def softmax(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the last axis where ``mask`` is true, also at complex x."""
+    if not x.is_complex():
+        return torch.softmax(x if mask is None else x.masked_fill(~mask, -torch.inf), -1)
+    real = x.real if mask is None else x.real.masked_fill(~mask, -torch.inf)
+    e = torch.exp(x - real.amax(-1, keepdim=True))
+    e = e if mask is None else e * mask
+    return e / e.sum(-1, keepdim=True)
+
+
+def _mask(length: int, diagonal: int, device: torch.device) -> Tensor:
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril(diagonal)

@@ -1,0 +1,49 @@
+"""Blocks whose leading modes rotate: known cases for solvers and audit.
+
+On half of the channels the value path is g (s I + w Ω) with a rotation Ω of every channel pair, so that the
+leading modes of J are near g s - (1 + c) ± i g w before attention and normalisation bend them.
+"""
+
+import torch
+
+from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+
+CASES: dict[str, tuple[float, float, float]] = {"rotating": (1.0, 0.5, 0.8), "unstable": (1.0, 0.6, 1.0)}
+
+
+def rotating_block(
+    gain: float, shrink: float, rotation: float, feed_forward: float = 0.2
+) -> EquilibriumBlock:
+    """A float64 block of 32 channels, 16 positions and 40 symbols with rotating leading modes.
+
+    ``CASES["rotating"]`` is stable for the flow with ε_crit = 0.073, ``CASES["unstable"]`` has a root that a
+    rotating pair leaves with α = +0.09.
+
+    Args:
+        gain: g.
+        shrink: s.
+        rotation: w.
+        feed_forward: scale of the feed-forward path.
+    """
+    shape = BlockShape(vocabulary=40, width=32, heads=4, length=16, residual_gain=feed_forward)
+    block = EquilibriumBlock(shape, torch.Generator().manual_seed(0), torch.float64)
+    half = shape.width // 2
+    omega = torch.zeros(half, half, dtype=torch.float64)
+    for i in range(0, half, 2):
+        # Slightly different speeds keep the pairs apart.
+        omega[i, i + 1] = 1 + 0.02 * i / half
+        omega[i + 1, i] = -omega[i, i + 1]
+    kernel = torch.zeros(shape.width, shape.width, dtype=torch.float64)
+    kernel[:half, :half] = gain * (shrink * torch.eye(half, dtype=torch.float64) + rotation * omega)
+    with torch.no_grad():
+        block.value.copy_(torch.eye(shape.width, dtype=torch.float64))
+        block.output.copy_(kernel)
+        # Small inputs on the rotating half keep the attention nearly linear there.
+        block.token[:, :half] *= 0.1
+        block.position[:, :half] *= 0.1
+    return block.requires_grad_(False)
+
+
+def rotating_tokens(samples: int = 2) -> torch.Tensor:
+    """The token rows that the known figures belong to, ``[samples, 16]``."""
+    return torch.randint(0, 40, (samples, 16), generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,132 @@
+"""The audit of equilibria: exact spectra of causal operators, a verdict for every sample and position.
+
+B sample, T position, C channel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from specseq.spectra.exact import (
+    block_eigenvalues,
+    check_causal,
+    eigenvalue_condition,
+    leading_vectors,
+    own_position_blocks,
+)
+from specseq.spectra.modes import critical_step, largest_rotation, leading_mode, spectral_radius
+from specseq.spectra.operators import Map
+from specseq.spectra.verdict import verdicts
+
+
+@dataclass(frozen=True)
+class CausalSpectrum:
+    """The whole spectrum of a causal operator, by sample and position.
+
+    Attributes:
+        blocks_BTCC: own-position Jacobian blocks.
+        mu_BTC: their eigenvalues, which are those of the operator.
+        kappa_BT: condition number of each block's rightmost eigenvalue; the operator's is no smaller.
+    """
+
+    blocks_BTCC: Tensor
+    mu_BTC: Tensor
+    kappa_BT: Tensor
+
+    @property
+    def leading_BT(self) -> Tensor:
+        """Rightmost eigenvalue at every sample and position."""
+        return leading_mode(self.mu_BTC)
+
+    @property
+    def mu_BN(self) -> Tensor:
+        """All eigenvalues of each sample."""
+        return self.mu_BTC.flatten(1)
+
+
+def causal_spectrum(force: Map, own: Map, z_BTC: Tensor, probes: int = 4) -> CausalSpectrum:
+    """Every eigenvalue of a causal operator, exact to rounding.
+
+    The cost is C vector-Jacobian products and one C×C eigenproblem a position, not one of size T·C.
+
+    Args:
+        force: the force F(z) whose Jacobian is meant, samples not interacting.
+        own: the same force with the context frozen at ``z_BTC``, see :func:`own_position_blocks`.
+        z_BTC: the state.
+        probes: tangents a sample that test causality and the agreement of the two maps.
+
+    Raises:
+        InputError: the operator is not causal, or ``own`` does not belong to ``force``.
+    """
+    blocks_BTCC = own_position_blocks(own, z_BTC)
+    finite = bool(torch.isfinite(blocks_BTCC).all())
+    if finite:
+        check_causal(force, blocks_BTCC, z_BTC, probes)
+    mu_BTC = block_eigenvalues(blocks_BTCC)
+    kappa_BT = torch.full(z_BTC.shape[:2], float("nan"), dtype=z_BTC.dtype, device=z_BTC.device)
+    if finite:
+        left, right = leading_vectors(blocks_BTCC, leading_mode(mu_BTC))
+        kappa_BT = eigenvalue_condition(left, right)
+    return CausalSpectrum(blocks_BTCC, mu_BTC, kappa_BT)
+
+
+def force_residual(force: Tensor, state: Tensor, axes: tuple[int, ...] = (-1,)) -> Tensor:
+    """‖F‖ / ‖z‖ over the given axes, a positive real number; the step residual is ε times this."""
+    size = torch.linalg.vector_norm(state, dim=axes)
+    return torch.linalg.vector_norm(force, dim=axes) / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def audit_table(
+    spectrum: CausalSpectrum, residual_BT: Tensor, step: float, omega_B: Tensor, tolerance: float = 1e-6
+) -> pd.DataFrame:
+    """One row for every sample and position.
+
+    Positions downstream of an unconverged one are not at a root either, whatever their own force says, so the
+    residual that decides a verdict is the largest of all positions up to there.
+
+    Args:
+        spectrum: of the operator at the state.
+        residual_BT: force residual of each position.
+        step: the Euler step ε in use, for ρ(ε).
+        omega_B: numerical abscissa ω of J for each sample.
+        tolerance: largest force residual that counts as a root.
+
+    Returns:
+        Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, omega, gap,
+        kappa, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that limits the
+        Euler step, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of the sample.
+        Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its columns are NaN.
+    """
+    samples, length = residual_BT.shape
+    lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
+    omega_BT = omega_B[:, None].expand(samples, length)
+    sample_alpha = spectrum.mu_BN.real.amax(-1, keepdim=True).expand(samples, length)
+    # NaN compares false everywhere: let it count as infinite lest a later position look converged.
+    reached = residual_BT.nan_to_num(torch.inf).cummax(1).values
+    values = {
+        "alpha": lead.real,
+        "im": lead.imag,
+        "rho": spectral_radius(spectrum.mu_BTC, step),
+        "eps_crit": limit,
+        "limit_re": mode.real,
+        "limit_im": mode.imag,
+        "rotation": largest_rotation(spectrum.mu_BTC),
+        "omega": omega_BT,
+        "gap": omega_BT - sample_alpha,
+        "kappa": spectrum.kappa_BT,
+        "residual": reached,
+    }
+    frame = pd.DataFrame({name: _flat(value) for name, value in values.items()})
+    frame.insert(0, "sample", np.repeat(np.arange(samples), length))
+    frame.insert(1, "position", np.tile(np.arange(length), samples))
+    frame["verdict"] = verdicts(frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance)
+    spectral = [name for name in values if name != "residual"]
+    frame.loc[frame["verdict"] == "NO-ROOT", spectral] = np.nan
+    return frame
+
+
+def _flat(value: Tensor) -> np.ndarray:
+    return value.detach().double().cpu().numpy().ravel()

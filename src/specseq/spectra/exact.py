@@ -1,0 +1,130 @@
+"""The exact spectrum of a causal operator from its own-position blocks.
+
+When position t of a force depends on positions ≤ t only, the Jacobian is block lower-triangular over
+positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All of them
+follow from C vector-Jacobian products of the force with its context frozen: one-hot cotangents in one channel
+at every sample and position at once.
+
+B sample, T position, C channel, P probe.
+"""
+
+import torch
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.spectra.operators import Jacobian, Map
+
+
+def own_position_blocks(own: Map, z_BTC: Tensor) -> Tensor:
+    """Own-position Jacobian blocks at every sample and position.
+
+    Args:
+        own: the force as a function of each position's own state, all other positions frozen: output
+            ``[b, t]`` depends on input ``[b, t]`` alone.
+        z_BTC: the state.
+
+    Returns:
+        ``D[b, t, i, j] = ∂F[b, t, i] / ∂z[b, t, j]``.
+    """
+    z_BTC = z_BTC.detach().clone().requires_grad_(True)
+    with torch.enable_grad():
+        force_BTC = own(z_BTC)
+    blocks_BTCC = z_BTC.new_empty(*z_BTC.shape, z_BTC.shape[-1])
+    cotangent_BTC = torch.zeros_like(force_BTC)
+    for channel in range(z_BTC.shape[-1]):
+        cotangent_BTC[..., channel] = 1
+        (row,) = torch.autograd.grad(force_BTC, z_BTC, cotangent_BTC, retain_graph=True)
+        cotangent_BTC[..., channel] = 0
+        blocks_BTCC[..., channel, :] = row
+    return blocks_BTCC
+
+
+def block_eigenvalues(blocks_BTCC: Tensor) -> Tensor:
+    """Eigenvalues of every block, ``[B, T, C]`` complex; NaN where a block is not finite."""
+    flat = blocks_BTCC.flatten(0, -3)
+    finite = torch.isfinite(flat).all(-1).all(-1)
+    dtype = torch.complex128 if flat.dtype == torch.float64 else torch.complex64
+    mu = torch.full(flat.shape[:-1], complex("nan"), dtype=dtype, device=flat.device)
+    if finite.any():
+        mu[finite] = torch.linalg.eigvals(flat[finite])
+    return mu.unflatten(0, blocks_BTCC.shape[:-2])
+
+
+def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> tuple[Tensor, Tensor]:
+    """Left and right eigenvectors of one chosen eigenvalue a block, by inverse iteration.
+
+    Args:
+        blocks_BTCC: finite blocks.
+        mu_BT: one eigenvalue of each block.
+        iterations: solves a vector; two reach working precision unless eigenvalues coincide.
+
+    Returns:
+        ``u_BTC`` with ``uᵀ D = μ uᵀ`` and ``v_BTC`` with ``D v = μ v``, complex, of unit norm.
+    """
+    channels = blocks_BTCC.shape[-1]
+    eye = torch.eye(channels, dtype=mu_BT.dtype, device=mu_BT.device)
+    scale = blocks_BTCC.abs().amax((-2, -1)).clamp_min(torch.finfo(blocks_BTCC.dtype).tiny)
+    # The shift stays off the eigenvalue by a few roundings, lest the factorisation be exactly singular.
+    shift = mu_BT + 8 * torch.finfo(blocks_BTCC.dtype).eps * scale
+    shifted = blocks_BTCC.to(mu_BT.dtype) - shift[..., None, None] * eye
+    factors, pivots, _ = torch.linalg.lu_factor_ex(shifted)
+    generator = torch.Generator(device="cpu").manual_seed(channels)
+    start = torch.randn(channels, 1, generator=generator, dtype=torch.float64).to(shifted)
+    right = left = start.expand(*mu_BT.shape, channels, 1)
+    for _ in range(iterations):
+        right = _unit(torch.linalg.lu_solve(factors, pivots, right))
+        # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; the adjoint solve gives the transposed one through conjugation.
+        left = _unit(torch.linalg.lu_solve(factors, pivots, left.conj(), adjoint=True).conj())
+    return left.squeeze(-1), right.squeeze(-1)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=-2, keepdim=True)
+
+
+def eigenvalue_condition(left: Tensor, right: Tensor) -> Tensor:
+    """κ = ‖u‖‖v‖ / |uᵀv|: a perturbation of size δ moves the eigenvalue by at most κδ to first order.
+
+    For a block of a triangular operator this is a lower bound on the κ of the whole operator: the whole
+    eigenvectors extend these, and uᵀv is the same.
+    """
+    overlap = (left * right).sum(-1).abs()
+    return left.norm(dim=-1) * right.norm(dim=-1) / overlap
+
+
+def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4) -> None:
+    """Refuse an operator whose spectrum the blocks do not give.
+
+    A random tangent at one position must leave earlier positions alone and come out at its own as the block
+    says. The positions probed are spread over the sequence, another set for every sample.
+
+    Raises:
+        InputError: the operator looks ahead, or the blocks are not its own-position blocks.
+    """
+    samples, length, _ = z_BTC.shape
+    jacobian = Jacobian(force, z_BTC)
+    generator = torch.Generator(device="cpu").manual_seed(length)
+    tolerance = 1e3 * torch.finfo(z_BTC.dtype).eps
+    row = torch.arange(samples)
+    for probe in range(min(probes, length)):
+        # The last position is always among those probed: it sees the whole context.
+        at = (length - 1 - (probe * length) // min(probes, length) - row) % length
+        tangent = torch.zeros_like(z_BTC)
+        tangent[row, at] = torch.randn(samples, z_BTC.shape[-1], generator=generator).to(z_BTC)
+        image = jacobian.matvec(tangent)
+        scale = image.abs().max().clamp_min(tangent.abs().max())
+        early = torch.arange(length)[None, :] < at[:, None]
+        leak = (image.abs().amax(-1) * early.to(z_BTC)).max()
+        if not leak <= tolerance * scale:
+            raise InputError(
+                "operator",
+                "not causal: a position moves the force at an earlier one",
+                "use the Krylov audit, which needs no structure",
+            )
+        expected = (blocks_BTCC[row, at] @ tangent[row, at].unsqueeze(-1)).squeeze(-1)
+        if not (image[row, at] - expected).abs().max() <= tolerance * scale:
+            raise InputError(
+                "operator",
+                "its own-position map disagrees with its Jacobian",
+                "give the map of the same force with the context frozen at the same state",
+            )

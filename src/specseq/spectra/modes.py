@@ -1,0 +1,52 @@
+"""What the eigenvalues μ = a + ib of a Jacobian J say about the flow z' = F(z) and its Euler map I + εJ.
+
+All functions reduce the last axis, which runs over the modes. A spectrum with a value that is not finite gives
+NaN: a number that cannot be known is not guessed.
+"""
+
+import torch
+from torch import Tensor
+
+
+def _known(mu: Tensor, value: Tensor) -> Tensor:
+    bad = ~torch.isfinite(mu.real + mu.imag).all(-1)
+    return value.masked_fill(bad, float("nan"))
+
+
+def leading_mode(mu: Tensor) -> Tensor:
+    """The rightmost eigenvalue, of a conjugate pair the one with Im ≥ 0; its real part is the abscissa α."""
+    index = mu.real.nan_to_num(-torch.inf).argmax(-1, keepdim=True)
+    lead = mu.gather(-1, index).squeeze(-1)
+    return torch.complex(_known(mu, lead.real), lead.imag.abs())
+
+
+def spectral_abscissa(mu: Tensor) -> Tensor:
+    """α = max Re μ: the flow is stable if and only if it is negative."""
+    return _known(mu, mu.real.amax(-1))
+
+
+def spectral_radius(mu: Tensor, step: float) -> Tensor:
+    """ρ(ε) = max |1 + εμ|: the Euler map with step ε is stable if and only if it is below one."""
+    return _known(mu, (1 + step * mu).abs().amax(-1))
+
+
+def critical_step(mu: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest stable Euler step and the mode that limits it.
+
+    |1 + εμ| < 1 holds for ε < -2a / (a² + b²) when a < 0 and for no step when a ≥ 0. The limiting mode is
+    often not the rightmost one: a fast rotation far to the left can be the first to leave the disc.
+
+    Returns:
+        ``ε_crit`` (0 where some a ≥ 0) and the limiting eigenvalue with Im ≥ 0.
+    """
+    steps = torch.where(mu.real < 0, -2 * mu.real / mu.abs().square(), 0.0)
+    limit, index = steps.min(-1)
+    mode = mu.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+    # Where several modes forbid every step, the rightmost is the one to name.
+    mode = torch.where(limit > 0, mode, leading_mode(mu))
+    return _known(mu, limit), torch.complex(_known(mu, mode.real), mode.imag.abs())
+
+
+def largest_rotation(mu: Tensor) -> Tensor:
+    """max |Im μ|: the fastest rotation in the spectrum."""
+    return _known(mu, mu.imag.abs().amax(-1))

@@ -1,0 +1,80 @@
+"""One word for the stability of an equilibrium, from its spectrum and its residual.
+
+========== ================================================================================================
+verdict    meaning
+========== ================================================================================================
+HOPF       a root of the force, unstable for the flow: a rotating pair grows (α ≥ 0, Im μ ≠ 0)
+SADDLE     a root, unstable for the flow: a real mode grows (α ≥ 0, Im μ = 0)
+EULER-WALL a root, stable for the flow (α < 0), but Euler with the step in use leaves it (ρ > 1)
+STABLE     a root, stable for the flow and for Euler
+TRANSIENT  no root yet, but the flow and the Euler map contract here: more steps would go on
+NO-ROOT    no root, and nothing says that one is near
+========== ================================================================================================
+
+A solver that converges proves none of the first four apart: several converge to unstable roots.
+"""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Verdict(StrEnum):
+    """See the module's table."""
+
+    HOPF = "HOPF"
+    SADDLE = "SADDLE"
+    EULER_WALL = "EULER-WALL"
+    STABLE = "STABLE"
+    TRANSIENT = "TRANSIENT"
+    NO_ROOT = "NO-ROOT"
+
+
+# From the most to the least serious, to name the worst of many.
+SEVERITY = tuple(Verdict(v) for v in ("NO-ROOT", "HOPF", "SADDLE", "TRANSIENT", "EULER-WALL", "STABLE"))
+
+
+def verdicts(
+    alpha: ArrayLike,
+    rotation: ArrayLike,
+    radius: ArrayLike,
+    residual: ArrayLike,
+    tolerance: float = 1e-6,
+    zero: float = 1e-9,
+) -> NDArray[np.str_]:
+    """Verdicts elementwise.
+
+    Args:
+        alpha: α, real part of the rightmost mode.
+        rotation: imaginary part of that mode.
+        radius: ρ(ε) of the Euler map with the step in use.
+        residual: force residual ‖F‖/‖z‖ (not the step residual, which is ε times that).
+        tolerance: largest force residual at which a state counts as a root.
+        zero: largest |Im μ| that counts as real.
+
+    Returns:
+        An array of verdict names of the broadcast shape. Anything not finite is NO-ROOT.
+    """
+    a, b, rho, g = np.broadcast_arrays(*(np.asarray(x, float) for x in (alpha, rotation, radius, residual)))
+    known = np.isfinite(a) & np.isfinite(b) & np.isfinite(rho) & np.isfinite(g)
+    root = known & (g <= tolerance)
+    growing = a >= 0
+    rotating = np.abs(b) > zero
+    return np.select(
+        [
+            root & growing & rotating,
+            root & growing,
+            root & (rho > 1),
+            root,
+            known & ~growing & (rho < 1),
+        ],
+        [Verdict.HOPF, Verdict.SADDLE, Verdict.EULER_WALL, Verdict.STABLE, Verdict.TRANSIENT],
+        default=str(Verdict.NO_ROOT),
+    )
+
+
+def worst(names: ArrayLike) -> Verdict:
+    """The most serious of several verdicts."""
+    found = {str(name) for name in np.asarray(names).ravel()}
+    return next(verdict for verdict in SEVERITY if verdict in found)

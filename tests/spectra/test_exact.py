@@ -1,0 +1,123 @@
+"""The block spectrum is the spectrum, and an operator without the structure is refused."""
+
+import mpmath
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.errors import InputError
+from specseq.spectra.audit import causal_spectrum
+from specseq.spectra.exact import (
+    block_eigenvalues,
+    eigenvalue_condition,
+    leading_vectors,
+    own_position_blocks,
+)
+from specseq.spectra.operators import Jacobian, dense_jacobian
+
+
+def case(width: int = 16, length: int = 8, gain: float = 1.5, samples: int = 2, seed: int = 0):
+    shape = BlockShape(vocabulary=11, width=width, heads=4, length=length, residual_gain=gain)
+    draw = torch.Generator().manual_seed(seed)
+    block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+    x = block.embed(torch.randint(0, 11, (samples, length), generator=draw))
+    z = x + 0.3 * torch.randn(x.shape, generator=draw, dtype=torch.float64)
+    return (lambda s: block.force(s, x)), (lambda s: block.own_force(s, z, x)), z, block, x
+
+
+def nearest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Distance of every value of ``a`` to the nearest of ``b``."""
+    return (a[:, None] - b[None]).abs().amin(1)
+
+
+@pytest.mark.parametrize("gain", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize(("width", "length"), [(16, 8), (32, 16), (8, 1)])
+def test_spectrum_equals_dense_eigenvalues(width: int, length: int, gain: float) -> None:
+    force, own, z, _, _ = case(width, length, gain)
+    spectrum = causal_spectrum(force, own, z)
+    for sample, dense in enumerate(dense_jacobian(force, z)):
+        blocks = dense.view(length, width, length, width)
+        for t in range(length):
+            assert blocks[t, :, t + 1 :].abs().sum() == 0
+            torch.testing.assert_close(blocks[t, :, t], spectrum.blocks_BTCC[sample, t], rtol=0, atol=1e-12)
+        # A dense solver is off by κ · rounding in each mode, and κ is large: layer normalisation leaves one
+        # null direction a position, so that -2 is a defective eigenvalue of the whole matrix.
+        mu, right = torch.linalg.eig(dense)
+        rounding = mode_conditions(right) * 2.3e-16 * dense.norm()
+        error = nearest(mu, spectrum.mu_BN[sample])
+        assert (error <= 1e-12 + 4 * rounding).all()
+        assert error[mu.real.argmax()] < 1e-10
+        assert error[mu.imag.argmax()] < 1e-10
+
+
+def test_spectrum_equals_that_of_sixty_digit_arithmetic() -> None:
+    force, own, z, _, _ = case(width=4, length=3, samples=1)
+    with mpmath.workdps(60):
+        exact, _ = mpmath.eig(mpmath.matrix(dense_jacobian(force, z)[0].tolist()))
+    mu = torch.tensor([complex(value) for value in exact], dtype=torch.complex128)
+    found = causal_spectrum(force, own, z).mu_BN[0]
+    assert nearest(mu, found).max() < 1e-12
+    assert nearest(found, mu).max() < 1e-12
+
+
+def mode_conditions(right: torch.Tensor) -> torch.Tensor:
+    """Condition number of every eigenvalue of a diagonalisable matrix."""
+    left = torch.linalg.pinv(right)
+    return left.norm(dim=1) * right.norm(dim=0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 999), gain=st.floats(0.01, 6), length=st.integers(1, 6))
+def test_abscissa_equals_dense_for_any_block(seed: int, gain: float, length: int) -> None:
+    force, own, z, _, _ = case(8, length, gain, 1, seed)
+    dense = torch.linalg.eigvals(dense_jacobian(force, z)[0]).real.max()
+    assert causal_spectrum(force, own, z).leading_BT.real.max() == pytest.approx(dense.item(), abs=1e-9)
+
+
+def test_products_are_those_of_the_dense_jacobian() -> None:
+    force, _, z, _, _ = case()
+    jacobian, v = Jacobian(force, z), torch.randn(z.shape, dtype=torch.float64)
+    dense = dense_jacobian(force, z)
+    flat = v.flatten(1).unsqueeze(-1)
+    torch.testing.assert_close(jacobian.matvec(v).flatten(1), (dense @ flat).squeeze(-1))
+    torch.testing.assert_close(jacobian.rmatvec(v).flatten(1), (dense.mT @ flat).squeeze(-1))
+
+
+def test_leading_vectors_and_condition_equal_those_of_the_full_decomposition() -> None:
+    _, own, z, _, _ = case()
+    blocks = own_position_blocks(own, z)
+    mu, right = torch.linalg.eig(blocks)
+    inverse = torch.linalg.inv(right)
+    index = mu.real.argmax(-1)
+    pick = index[..., None, None]
+    v_true = right.gather(-1, pick.expand(*index.shape, 16, 1)).squeeze(-1)
+    u_true = inverse.gather(-2, pick.expand(*index.shape, 1, 16)).squeeze(-2)
+    lead = mu.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+    u, v = leading_vectors(blocks, lead)
+    residual = (blocks.to(v) @ v.unsqueeze(-1)).squeeze(-1) - lead.unsqueeze(-1) * v
+    assert residual.abs().max() < 1e-11
+    torch.testing.assert_close(
+        eigenvalue_condition(u, v), eigenvalue_condition(u_true, v_true), rtol=1e-6, atol=0
+    )
+
+
+def test_a_look_ahead_operator_is_refused() -> None:
+    force, own, z, _, _ = case()
+    with pytest.raises(InputError, match="not causal"):
+        causal_spectrum(lambda s: force(s) + 1e-3 * s.roll(-1, dims=1), own, z, probes=8)
+
+
+def test_an_own_map_of_another_force_is_refused() -> None:
+    force, own, z, _, _ = case()
+    with pytest.raises(InputError, match="disagrees"):
+        causal_spectrum(force, lambda s: own(s) + 1e-3 * s, z)
+
+
+def test_a_block_that_is_not_finite_has_no_eigenvalues() -> None:
+    blocks = torch.eye(3, dtype=torch.float64).expand(2, 2, 3, 3).clone()
+    blocks[0, 1, 0, 0] = torch.nan
+    mu = block_eigenvalues(blocks)
+    assert torch.isnan(mu[0, 1].real).all()
+    assert torch.equal(mu[1].real, torch.ones(2, 3, dtype=torch.float64))
