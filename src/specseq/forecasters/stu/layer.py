@@ -1,0 +1,113 @@
+"""The spectral transform unit (STU): a sequence mixer with fixed filters and learned projections.
+
+With spectral filters :math:`\\phi_k` the unit sums two branches, the filters as they are and with alternating
+sign (Flash STU, arXiv:2409.10489, section 3). Both are one convolution here: the alternation of the minus
+branch meets the filter, not the signal, since
+:math:`(-1)^t \\sum_s \\phi(t-s) (-1)^s u_s = \\sum_s (-1)^{t-s} \\phi(t-s) u_s`.
+
+Shapes: N tokens, D model width, L filter length, K spectral filters.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.forecasters.stu.convolution import Method, segment_convolution
+from specseq.forecasters.stu.hankel import spectral_filters
+from specseq.forecasters.stu.segments import SegmentTables
+
+Mode = Literal["shared", "signed", "full"]
+
+
+class SpectralTransformUnit(nn.Module):
+    """Mixes the tokens of every segment causally.
+
+    Modes:
+        ``shared``: per channel one combination of the filters serves both branches, as published. Then only
+            even lags are left, each twice: a token never sees its direct predecessor.
+        ``signed``: each branch has a combination of its own, which restores the odd lags at the cost of K·D
+            parameters and no further convolution.
+        ``full``: a D×D matrix for each filter and branch, without the factorisation; 2·K·D² parameters and
+            2·K convolutions, so keep K small.
+
+    The filters are a buffer and travel with the checkpoint: past the twentieth they are rounding noise which
+    another machine would not reproduce.
+    """
+
+    phi_LK: Tensor
+
+    def __init__(
+        self, width: int, length: int = 512, filters: int = 24, mode: Mode = "signed", published: bool = False
+    ) -> None:
+        """
+        Args:
+            width: D.
+            length: longest segment, L; also the size of the Hankel matrix.
+            filters: K.
+            mode: see above.
+            published: wrap each segment onto itself as the published code does, with transforms no longer
+                than the segment's bucket. Not causal; for reproduction only.
+        """
+        super().__init__()
+        if mode not in get_args(Mode):
+            raise InputError(
+                "model.stu_mode", f"{mode!r} is no mode", f"choose from {', '.join(get_args(Mode))}"
+            )
+        if published and mode == "full":
+            raise InputError(
+                "model.published", "exists for the approximate unit only", "use stu_mode: shared"
+            )
+        self.width, self.length, self.mode = width, length, mode
+        self.method: Method = "circular" if published else "auto"
+        self.register_buffer("phi_LK", torch.from_numpy(spectral_filters(length, filters)))
+        if mode == "full":
+            self.plus_KDD = nn.Parameter(torch.empty(filters, width, width))
+            self.minus_KDD = nn.Parameter(torch.empty(filters, width, width))
+        else:
+            self.inputs_DD = nn.Parameter(torch.empty(width, width))
+            self.plus_KD = nn.Parameter(torch.empty(filters, width))
+            self.minus_KD = nn.Parameter(torch.empty(filters, width)) if mode == "signed" else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal draws of Glorot's variance, matrix by matrix."""
+        for parameter in self.parameters():
+            for matrix in parameter if parameter.dim() == 3 else (parameter,):
+                nn.init.xavier_normal_(matrix)
+
+    def impulse_response(self) -> Tensor:
+        """``[L, D]``: what each channel's convolution does to a unit impulse (approximate modes).
+
+        :math:`h_\\tau = \\phi_\\tau (M^+ + (-1)^\\tau M^-)`, with :math:`M^- = M^+` in ``shared``.
+        """
+        if self.mode == "full":
+            raise ValueError("the full unit mixes channels; it has no response per channel")
+        phi_LK = self.phi_LK.to(self.plus_KD.dtype)
+        plus_LD = phi_LK @ self.plus_KD
+        minus_LD = plus_LD if self.minus_KD is None else phi_LK @ self.minus_KD
+        return plus_LD + self._signs(plus_LD) * minus_LD
+
+    def forward(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
+        """Mix flat tokens ``[N, D]`` within the segments of ``tables``."""
+        if self.mode == "full":
+            return self._full(x_ND, tables)
+        return segment_convolution(x_ND @ self.inputs_DD, self.impulse_response(), tables, self.method)
+
+    def _full(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
+        phi_LK = self.phi_LK.to(x_ND.dtype)
+        signs_L1 = self._signs(phi_LK)
+        y_ND = torch.zeros_like(x_ND)
+        for branch_LK, matrices_KDD in ((phi_LK, self.plus_KDD), (phi_LK * signs_L1, self.minus_KDD)):
+            for filter_L, matrix_DD in zip(branch_LK.unbind(1), matrices_KDD, strict=True):
+                # The filter is the same in all channels, so projecting first or last is the same sum.
+                filter_LD = filter_L[:, None].expand(-1, self.width)
+                y_ND = y_ND + segment_convolution(x_ND @ matrix_DD, filter_LD, tables, self.method)
+        return y_ND
+
+    @staticmethod
+    def _signs(like_LX: Tensor) -> Tensor:
+        signs_L1 = torch.ones_like(like_LX[:, :1])
+        signs_L1[1::2] = -1
+        return signs_L1

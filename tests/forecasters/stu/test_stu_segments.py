@@ -1,0 +1,52 @@
+"""Gathering into buckets and back."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.forecasters.layout import Layout
+from specseq.forecasters.stu.segments import segment_tables, tables_on
+from specseq.series.batch import Segments
+
+
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=12), data=st.randoms())
+@settings(max_examples=40, deadline=None)
+def test_every_token_comes_back_from_exactly_one_bucket(lengths: list[int], data) -> None:
+    sizes = np.array(lengths)
+    starts = np.cumsum(sizes) - sizes
+    order = list(range(len(lengths)))
+    data.shuffle(order)
+    tables = segment_tables(starts[order], sizes[order])
+    x_ND = torch.arange(sizes.sum() * 2.0).view(-1, 2)
+    assert tables.tokens == sizes.sum()
+    torch.testing.assert_close(tables.restore([b.gather(x_ND) for b in tables.buckets]), x_ND)
+    for bucket in tables.buckets:
+        assert bucket.length // 2 < bucket.lengths.max() <= bucket.length or bucket.length == 8
+        assert (bucket.valid().sum(1) == bucket.lengths).all()
+        assert (bucket.index[~bucket.valid()] == tables.tokens).all()
+
+
+def test_lengths_that_fit_no_bucket_are_refused() -> None:
+    with pytest.raises(ValueError, match="found 0 to 3"):
+        segment_tables(np.array([0, 0]), np.array([0, 3]))
+    with pytest.raises(ValueError, match="found 9 to 9"):
+        segment_tables(np.array([0]), np.array([9]), sizes=(4, 8))
+
+
+def test_overlapping_segments_are_refused() -> None:
+    with pytest.raises(ValueError, match="uncovered"):
+        segment_tables(np.array([0, 0]), np.array([2, 2]))
+
+
+def test_variate_runs_are_found_in_a_stream_laid_out_by_samples() -> None:
+    def table(*triples: tuple[int, int, int]) -> Segments:
+        return Segments(*torch.tensor(triples).T)
+
+    # Row 0: sample 1 with 2 variates of 3 tokens, one token of padding; row 1: samples of 2 and 5 tokens.
+    layout = Layout.of(table((0, 0, 6), (1, 0, 2), (1, 2, 5)), rows=2, length=7)
+    tables = tables_on(layout, table((0, 0, 3), (0, 3, 3), (1, 0, 2), (1, 2, 5)))
+    slots_T = layout.tokens
+    runs = {tuple(slots_T[i[i < 13]].tolist()) for bucket in tables.buckets for i in bucket.index}
+    assert runs == {(0, 1, 2), (3, 4, 5), (7, 8), (9, 10, 11, 12, 13)}
