@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
@@ -24,6 +25,34 @@ def _json(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("a JSON object is wanted")
     return value
+
+
+def add_inputs(made: argparse.ArgumentParser) -> None:
+    """Add ``--input name=file [file ...]``, once for each named group of input files."""
+    made.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help="named input files: --input runs=a.parquet b.parquet",
+    )
+
+
+def inputs(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """The named input files.
+
+    Raises:
+        InputError: a group has no name.
+    """
+    named: dict[str, list[Path]] = {}
+    for first, *rest in options.inputs:
+        name, found, file = first.partition("=")
+        if not found:
+            raise InputError("--input", f"'{first}' has no name", "write NAME=FILE [FILE ...]")
+        named.setdefault(name, []).extend(Path(path) for path in [file, *rest] if path)
+    return named
 
 
 def run(main: Callable[[], None]) -> None:

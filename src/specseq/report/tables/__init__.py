@@ -1,0 +1,1 @@
+"""Comparison tables: each module makes one from the long results of runs."""
