@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import yaml
@@ -51,3 +52,13 @@ def as_json(value):
 
 def run_of(wildcards):
     return PLAN.run(wildcards.scale, wildcards.run)
+
+
+def named_inputs(wildcards, input):
+    """``--input name=files`` for every named input but the code."""
+    groups = []
+    for name, files in input.items():
+        if name != "code":
+            files = [files] if isinstance(files, str) else files
+            groups.append("--input " + " ".join(shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]]))
+    return " ".join(groups)

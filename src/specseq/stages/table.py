@@ -1,6 +1,6 @@
 """Make one comparison table, Parquet and CSV, from the results of runs.
 
-``--name study/table`` selects the module ``specseq.report.tables.<study>.<table>``; its
+``--name NAME`` selects the module ``specseq.report.tables.NAME``; its
 ``make(inputs, params)`` gets the named input files and returns the frame.
 """
 
@@ -12,7 +12,7 @@ from specseq.stages import arguments
 
 def main() -> None:
     parser = arguments.parser(__doc__)
-    parser.add_argument("--name", required=True, help="study/table")
+    parser.add_argument("--name", required=True, help="name of the table and of its module")
     arguments.add_inputs(parser)
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
@@ -21,7 +21,7 @@ def main() -> None:
     from specseq.tables import Provenance, write_csv, write_parquet
 
     provenance = Provenance("table", {"name": options.name, **options.params})
-    module = import_module(f"specseq.report.tables.{options.name.replace('/', '.')}")
+    module = import_module(f"specseq.report.tables.{options.name}")
     frame = module.make(arguments.inputs(options), options.params)
     write_csv(options.csv, frame)
     write_parquet(options.out, frame, provenance)

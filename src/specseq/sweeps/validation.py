@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -16,8 +16,9 @@ def _message(error: ValidationError, prefix: str) -> InputError:
     if error.validator == "additionalProperties":
         import difflib
 
-        known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
-        unknown = [key for key in dict(error.instance) if key not in known]  # type: ignore[call-overload]
+        schema: Any = error.schema
+        known = list(schema.get("properties", {}))
+        unknown = [key for key in cast(dict[str, Any], error.instance) if key not in known]
         near = difflib.get_close_matches(str(unknown[0]), known, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
         return InputError(where, f"unknown key '{unknown[0]}'", remedy)

@@ -1,0 +1,15 @@
+rule design:
+    input:
+        code=code("filters", "stages/design.py"),
+    output:
+        "results/{scale}/filters.parquet",
+    log:
+        "logs/{scale}/design.log",
+    params:
+        spec=lambda w: as_json({"filters": config["filters"]}),
+    conda:
+        "../../envs/specseq.yaml"
+    message:
+        "design: taps and diagnostics of every filter"
+    shell:
+        "python -m specseq.stages.design --params {params.spec:q} --out {output} > {log} 2>&1"

@@ -1,0 +1,40 @@
+# Each figure: the result files it is drawn from, as a function of the scale. The module
+# specseq.report.figures.<name> draws it.
+FIGURES = {
+    "preconditioning_filters": lambda scale: {"filters": f"results/{scale}/filters.parquet"},
+    "preconditioning_training": lambda scale: {
+        "runs": [f"results/{scale}/runs/{run}/pretrain.parquet" for run in trained(scale, "preconditioning")]
+    },
+    "preconditioning_gap": lambda scale: {
+        "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "filters": f"results/{scale}/filters.parquet",
+    },
+}
+
+
+rule figure:
+    input:
+        unpack(said(lambda w: FIGURES[w.figure](w.scale))),
+        code=lambda w: code(f"report/figures/{w.figure}.py", "report/figures/style.py", "stages/figure.py"),
+    output:
+        svg=report(
+            "results/{scale}/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "scale": "{scale}"},
+        ),
+        png="results/{scale}/figures/{figure}.png",
+        pdf="results/{scale}/figures/{figure}.pdf",
+    log:
+        "logs/{scale}/figures/{figure}.log",
+    params:
+        inputs=named_inputs,
+        out=lambda w, output: output.svg.removesuffix(".svg"),
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        "../../envs/specseq.yaml"
+    message:
+        "figure: {wildcards.figure}"
+    shell:
+        "python -m specseq.stages.figure --name {wildcards.figure} {params.inputs} --out {params.out} > {log} 2>&1"

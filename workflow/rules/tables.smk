@@ -1,0 +1,40 @@
+# Each comparison table: the result files it is made from and its parameters, as functions of the scale. The
+# module specseq.report.tables.<name> makes it.
+TABLES = {
+    "preconditioning": lambda scale: {
+        "runs": [
+            f"results/{scale}/runs/{run}/{benchmark}.parquet"
+            for run in PLAN.study_runs(scale, "preconditioning")
+            for benchmark in benchmarks(scale)
+        ],
+        "filters": f"results/{scale}/filters.parquet",
+    },
+}
+
+
+rule table:
+    input:
+        unpack(said(lambda w: TABLES[w.table](w.scale))),
+        code=lambda w: code(f"report/tables/{w.table}.py", "stages/table.py"),
+    output:
+        parquet="results/{scale}/tables/{table}.parquet",
+        csv=report(
+            "results/{scale}/tables/{table}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/tables/{table}.log",
+    params:
+        inputs=named_inputs,
+        spec=lambda w: as_json({"scale": w.scale}),
+    wildcard_constraints:
+        table="|".join(TABLES),
+    conda:
+        "../../envs/specseq.yaml"
+    message:
+        "table: {wildcards.table}"
+    shell:
+        "python -m specseq.stages.table --name {wildcards.table} {params.inputs} --params {params.spec:q}"
+        " --out {output.parquet} --csv {output.csv} > {log} 2>&1"
