@@ -1,0 +1,125 @@
+"""Paired comparison of two results: wins, sign test, Wilcoxon, bootstrap ratio. Paired over tasks and seeds.
+
+Shapes: T tasks, S seeds, R resamples.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.seeding import generator
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How result A fares against result B on what both have.
+
+    Attributes:
+        tasks: number of tasks compared.
+        seeds: number of seeds paired on each.
+        left_out: tasks without a positive, finite error on both sides.
+        wins, losses, ties: tasks on which A's mean log error is below, above, equal to B's.
+        sign_p: two-sided exact sign test over tasks.
+        wilcoxon_p: two-sided Wilcoxon signed-rank test of the log ratios; NaN where all are zero.
+        ratio: geometric mean of A/B; below one is better for A.
+        low, high: percentile bootstrap interval of the ratio over tasks (and seeds, where there are several).
+    """
+
+    tasks: int
+    seeds: int
+    left_out: int
+    wins: int
+    losses: int
+    ties: int
+    sign_p: float
+    wilcoxon_p: float
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse`` or ``undecided``: on which side of one the whole interval lies."""
+        if self.high < 1:
+            return "better"
+        return "worse" if self.low > 1 else "undecided"
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact sign test; ties are left out by the caller."""
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def _wilcoxon(differences_T: Floats) -> float:
+    if not np.any(differences_T):
+        return math.nan
+    from scipy.stats import wilcoxon  # imported here: the leaderboard starts without it
+
+    return float(wilcoxon(differences_T).pvalue)
+
+
+def _shares(generator_: np.random.Generator, size: int, resamples: int) -> Floats:
+    return generator_.multinomial(size, np.full(size, 1 / size), size=resamples) / size
+
+
+def paired_ratio(
+    log_ratios_TS: Floats, resamples: int = 2000, seed: int = 0, alpha: float = 0.05
+) -> tuple[float, float, float]:
+    """Geometric mean ratio and its percentile interval, resampling tasks and seeds crosswise.
+
+    With one seed (or one task) only the other axis is resampled: the interval then says nothing about the
+    axis that has a single level.
+    """
+    rows, columns = log_ratios_TS.shape
+    draw = generator(seed, "paired_ratio", rows, columns)
+    weights_RT = _shares(draw, rows, resamples)
+    weights_RS = _shares(draw, columns, resamples)
+    means = np.einsum("rs,rs->r", weights_RT @ log_ratios_TS, weights_RS)
+    low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
+    return float(np.exp(log_ratios_TS.mean())), float(np.exp(low)), float(np.exp(high))
+
+
+def compare(a: Floats, b: Floats, *, resamples: int = 2000, seed: int = 0, alpha: float = 0.05) -> Comparison:
+    """Compare two results on the same tasks.
+
+    Args:
+        a, b: errors [T] or [T, S]; entry (t, s) of both belongs to the same task and seed.
+        resamples: bootstrap resamples.
+        seed: seed of the bootstrap.
+        alpha: one minus the interval's level.
+
+    Raises:
+        InputError: shapes differ, or no task has a positive, finite error on both sides.
+    """
+    a, b = (np.asarray(x, float).reshape(len(x), -1) for x in (a, b))
+    if a.shape != b.shape:
+        raise InputError("comparison", f"shapes {a.shape} and {b.shape} differ", "pair tasks and seeds first")
+    usable = (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all(axis=1)
+    if not usable.any():
+        raise InputError(
+            "comparison", "no task has a positive, finite error on both sides", "check the files"
+        )
+    logs_TS = np.log(a[usable]) - np.log(b[usable])
+    per_task = logs_TS.mean(axis=1)
+    wins, losses = int((per_task < 0).sum()), int((per_task > 0).sum())
+    ratio, low, high = paired_ratio(logs_TS, resamples, seed, alpha)
+    return Comparison(
+        tasks=len(per_task),
+        seeds=logs_TS.shape[1],
+        left_out=int((~usable).sum()),
+        wins=wins,
+        losses=losses,
+        ties=len(per_task) - wins - losses,
+        sign_p=sign_test(wins, losses),
+        wilcoxon_p=_wilcoxon(per_task),
+        ratio=ratio,
+        low=low,
+        high=high,
+    )

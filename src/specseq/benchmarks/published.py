@@ -1,0 +1,268 @@
+"""Published result files, read by column name: one CSV or Parquet a submission, whatever else it carries.
+
+Shapes: T tasks (configs), M models.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from specseq.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How a benchmark's published files are laid out.
+
+    Attributes:
+        name: ``gift_eval`` or ``fev``.
+        task_columns: names the task column goes by, the first one present counts.
+        model_column: column that names the model; None where the file's stem does.
+        baseline: model by which errors are normalised.
+        metrics: short name -> column.
+        leakage_model: zero-shot model that stands in where a model was trained on the task's data.
+        provenance: columns that describe the data scored, equal for all who scored the same.
+    """
+
+    name: str
+    task_columns: tuple[str, ...]
+    model_column: str | None
+    baseline: str
+    metrics: dict[str, str]
+    leakage_model: str | None = None
+    provenance: tuple[str, ...] = ()
+
+
+_GIFT = ("MSE[mean]", "MSE[0.5]", "MAE[0.5]", "MASE[0.5]", "MAPE[0.5]", "sMAPE[0.5]", "MSIS")
+GIFT_EVAL = Benchmark(
+    name="gift_eval",
+    task_columns=("dataset", "config"),
+    model_column=None,
+    baseline="seasonal_naive",
+    metrics={
+        **{name.removesuffix("[0.5]"): f"eval_metrics/{name}" for name in _GIFT},
+        "RMSE": "eval_metrics/RMSE[mean]",
+        "NRMSE": "eval_metrics/NRMSE[mean]",
+        "ND": "eval_metrics/ND[0.5]",
+        "CRPS": "eval_metrics/mean_weighted_sum_quantile_loss",
+    },
+)
+FEV = Benchmark(
+    name="fev",
+    task_columns=("task_name", "config", "dataset_config"),
+    model_column="model_name",
+    baseline="Seasonal Naive",
+    metrics={"SQL": "SQL", "MASE": "MASE", "WAPE": "WAPE", "WQL": "WQL"},
+    leakage_model="Chronos-Bolt",
+    provenance=("horizon", "num_windows", "seasonality", "num_forecasts"),
+)
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (GIFT_EVAL, FEV)}
+_LABELS = ("domain", "num_variates", "context_length", "dataset_config", "target")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One model's rows.
+
+    Attributes:
+        model: its name on the leaderboard.
+        source: the file.
+        tasks: T task names, in the file's order.
+        metrics: short name -> values [T]; NaN where the file has none.
+        overlap: [T], True where the model says it was trained on the task's data.
+        labels: further columns as text [T], where the file has them: domain, num_variates, context_length,
+            dataset_config, target and the provenance columns.
+    """
+
+    model: str
+    source: Path
+    tasks: tuple[str, ...]
+    metrics: dict[str, Floats]
+    overlap: NDArray[np.bool_]
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def repeated(self) -> list[str]:
+        """Tasks that have more than one row."""
+        return [task for task, rows in Counter(self.tasks).items() if rows > 1]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric of many models on the same tasks.
+
+    Attributes:
+        tasks: T names.
+        models: M names.
+        values: [T, M]; NaN where a model has no row.
+        overlap: [T, M], True where the model was trained on the task's data.
+    """
+
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    values: Floats
+    overlap: NDArray[np.bool_]
+
+    def column(self, model: str) -> Floats:
+        """The errors [T] of one model."""
+        return self.values[:, self.models.index(model)]
+
+
+def read_table(source: Path) -> pa.Table:
+    """A CSV or Parquet file as an Arrow table."""
+    try:
+        if source.suffix == ".parquet":
+            from pyarrow import parquet  # imported here: most submissions are CSV
+
+            return parquet.read_table(source, partitioning=None)
+        return csv.read_csv(source)
+    except FileNotFoundError:
+        raise InputError(source, "no such result file", "name an existing CSV or Parquet file") from None
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise InputError(source, f"not a readable result table ({error})", "export it anew as CSV") from None
+
+
+def _numbers(table: pa.Table, column: str, source: Path) -> Floats:
+    values = table.column(column)
+    if pa.types.is_null(values.type):
+        return np.full(len(values), np.nan)
+    try:
+        return values.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float, copy=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(source, f"column '{column}' is not numeric ({error})", "correct the cell") from None
+
+
+def _text(table: pa.Table, column: str) -> list[str]:
+    return ["" if value is None else str(value) for value in table.column(column).to_pylist()]
+
+
+def _overlap(table: pa.Table) -> NDArray[np.bool_]:
+    if "trained_on_this_dataset" not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    return np.array([str(value).lower() == "true" for value in table["trained_on_this_dataset"].to_pylist()])
+
+
+def detect(source: Path) -> Benchmark:
+    """The benchmark whose columns a result file carries."""
+    names = set(read_table(source).column_names)
+    for benchmark in BENCHMARKS.values():
+        wanted = set(benchmark.metrics.values()) & names
+        if len(wanted) >= 2 and names & set(benchmark.task_columns):
+            return benchmark
+    raise InputError(
+        source, "carries neither GIFT-Eval nor FEV-Bench columns", "wanted e.g. 'dataset' and "
+        "'eval_metrics/MASE[0.5]', or 'task_name' and 'SQL'",
+    )  # fmt: skip
+
+
+def read_submissions(source: Path, benchmark: Benchmark) -> list[Submission]:
+    """The submissions in one file, one for each model it names.
+
+    Raises:
+        InputError: the file is unreadable, has no task column, no metric, no row, or a
+            cell that is no number.
+    """
+    table = read_table(source)
+    names = table.column_names
+    task_column = next((name for name in benchmark.task_columns if name in names), None)
+    if task_column is None:
+        wanted = " or ".join(f"'{name}'" for name in benchmark.task_columns)
+        raise InputError(source, f"no column {wanted}", f"is it a {benchmark.name} result?")
+    present = {short: column for short, column in benchmark.metrics.items() if column in names}
+    if not present:
+        raise InputError(source, "no metric column", f"wanted any of {sorted(benchmark.metrics.values())}")
+    if table.num_rows == 0:
+        raise InputError(source, "no rows", "score the model first")
+    tasks = np.array(_text(table, task_column), dtype=object)
+    metrics = {short: _numbers(table, column, source) for short, column in present.items()}
+    overlap = _overlap(table)
+    labels = {name: _text(table, name) for name in (*_LABELS, *benchmark.provenance) if name in names}
+    owner = [source.stem] * table.num_rows
+    if benchmark.model_column in names:
+        owner = _text(table, benchmark.model_column or "")
+    found = []
+    for model in dict.fromkeys(owner):
+        rows = np.array([name == model for name in owner])
+        found.append(
+            Submission(
+                model=model,
+                source=source,
+                tasks=tuple(tasks[rows]),
+                metrics={short: values[rows] for short, values in metrics.items()},
+                overlap=overlap[rows],
+                labels={name: tuple(np.array(values, dtype=object)[rows]) for name, values in labels.items()},
+            )
+        )
+    return found
+
+
+def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) -> list[Submission]:
+    """All submissions of a folder's CSV and Parquet files, then those of the files added.
+
+    Raises:
+        InputError: the folder is missing or empty, or two submissions go by one name.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "give the folder of published result files")
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".parquet"))
+    if not files:
+        raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
+    found = [made for path in [*files, *added] for made in read_submissions(path, benchmark)]
+    by_name: dict[str, Path] = {}
+    for submission in found:
+        if submission.model in by_name:
+            raise InputError(
+                submission.source,
+                f"model '{submission.model}' is also in {by_name[submission.model].name}",
+                "rename one of them",
+            )
+        by_name[submission.model] = submission.source
+    return found
+
+
+def missing_tasks(submission: Submission, tasks: Iterable[str], metric: str) -> list[str]:
+    """Tasks without a finite value of the metric."""
+    values = submission.metrics.get(metric)
+    if values is None:
+        return list(tasks)
+    have = {task for task, value in zip(submission.tasks, values, strict=True) if np.isfinite(value)}
+    return [task for task in tasks if task not in have]
+
+
+def scores(submissions: Sequence[Submission], tasks: Sequence[str], metric: str) -> Scores:
+    """Line up one metric of many submissions on the tasks given.
+
+    Raises:
+        InputError: a submission has two rows for a task, or a value that is infinite or negative.
+    """
+    row = {task: number for number, task in enumerate(tasks)}
+    values = np.full((len(row), len(submissions)), np.nan)
+    overlap = np.zeros(values.shape, bool)
+    for column, submission in enumerate(submissions):
+        if repeated := submission.repeated():
+            raise InputError(
+                submission.source, f"{len(repeated)} tasks twice, e.g. '{repeated[0]}'", "keep one row a task"
+            )
+        if metric not in submission.metrics:
+            continue
+        here = submission.metrics[metric]
+        bad = np.isinf(here) | (here < 0)
+        if bad.any():
+            task = submission.tasks[int(np.argmax(bad))]
+            raise InputError(
+                submission.source,
+                f"{metric} of '{task}' is {here[bad][0]}",
+                f"{int(bad.sum())} such; score it anew",
+            )
+        for position, task in enumerate(submission.tasks):
+            if task in row:
+                values[row[task], column] = here[position]
+                overlap[row[task], column] = submission.overlap[position]
+    return Scores(tuple(row), tuple(submission.model for submission in submissions), values, overlap)

@@ -1,0 +1,53 @@
+"""``specseq audit-results``: find partial, copied and doubtful submissions among published results."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.benchmarks.audit_results import audit
+from specseq.benchmarks.published import BENCHMARKS, detect, read_folder
+from specseq.commands.leaderboard import format_rows
+from specseq.errors import InputError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq audit-results",
+        description="Find partial, copied and doubtful submissions. A finding is a reason to look.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of published result files")
+    parser.add_argument(
+        "--add", type=Path, action="append", default=[], metavar="FILE", help="one more result"
+    )
+    parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="told by the columns unless given")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.01, help="of the implied mean target (default 0.01)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the findings."""
+    options = build_parser().parse_args(arguments)
+    if options.benchmark:
+        benchmark = BENCHMARKS[options.benchmark]
+    else:
+        files = sorted(options.folder.glob("*.csv")) + sorted(options.folder.glob("*.parquet"))
+        if not files:
+            raise InputError(
+                options.folder, "holds no CSV or Parquet file", "give the folder of result files"
+            )
+        benchmark = detect(files[0])
+    submissions = read_folder(options.folder, benchmark, options.add)
+    findings = audit(submissions, benchmark, tolerance=options.tolerance)
+    if options.json:
+        print(json.dumps([finding.row() for finding in findings], indent=1))
+        return
+    print(f"{benchmark.name}: {len(submissions)} submissions, {len(findings)} findings")
+    if findings:
+        print(
+            format_rows([finding.row() for finding in findings], ["model", "kind", "tasks", "of", "detail"])
+        )
