@@ -1,0 +1,23 @@
+"""Polynomial filters of time series: families, diagnostics, theory, operators that apply and undo them.
+
+Design and diagnostics need NumPy and SciPy alone; :mod:`specseq.filters.operators` works on torch tensors.
+"""
+
+from specseq.filters.design import FAMILIES, design
+from specseq.filters.diagnostics import Diagnostics, diagnose, frequency_response
+from specseq.filters.filter import Filter
+from specseq.filters.stability import impulse_response
+from specseq.filters.theory import predicted_self_error, residual_autocovariance, residual_covariance
+
+__all__ = [
+    "FAMILIES",
+    "Diagnostics",
+    "Filter",
+    "design",
+    "diagnose",
+    "frequency_response",
+    "impulse_response",
+    "predicted_self_error",
+    "residual_autocovariance",
+    "residual_covariance",
+]

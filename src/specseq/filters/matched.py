@@ -1,0 +1,75 @@
+"""The filter that best fits a forecaster's own error spectrum: ``matched``.
+
+If the errors E of a forecaster keep their covariance when the series is filtered, the self reversal leaves
+e = E/A, and the filter with the least mean variance of e over the horizon is the one that whitens E. The
+design minimises
+
+    J(c) = (1/H) Σ_{t<H} Var(e_t) / (1/H) Σ_{t<H} Var(E_t)  +  λ·G(c)
+
+over stable filters. The identity has J = 1 + λ, so a smaller value predicts a gain; whether the premise
+holds for a given forecaster is for measurement to say.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from specseq.filters.stability import from_reflection, impulse_response
+from specseq.filters.theory import as_covariance
+
+Array = NDArray[np.float64]
+
+_EDGE = 0.999  # |reflection coefficient| at most this, so that every design is stable
+
+
+def matched(
+    degree: int, covariance: Array, horizon: int, lam: float = 0.0, stride: int = 1
+) -> tuple[float, ...]:
+    """Taps with the least predicted self error over the horizon plus λ times the noise gain.
+
+    Args:
+        degree: number of taps.
+        covariance: of the baseline's residuals: autocovariance [K] or matrix [H, H].
+        horizon: forecast steps H.
+        lam: weight of the noise gain; 0 trusts the covariance fully.
+        stride: time steps between taps.
+
+    Returns:
+        Taps whose objective is never above the identity's. The problem is not convex; several starts are
+        tried and the best end is kept.
+    """
+    weights_KK = _quadratic_form(as_covariance(covariance, horizon), stride)
+    length = len(weights_KK)
+
+    def objective(reflections: Array) -> float:
+        response = impulse_response(from_reflection(reflections), length)
+        noise_gain = 1 / np.prod(1 - reflections**2)
+        return float(response @ weights_KK @ response + lam * noise_gain)
+
+    starts: list[Array] = [np.zeros(degree)]
+    starts += [sign * 0.5 ** np.arange(1, degree + 1) for sign in (-1.0, 1.0)]
+    bounds = [(-_EDGE, _EDGE)] * degree
+    ends = [
+        minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9})
+        for start in starts
+    ]
+    best = min(ends, key=lambda end: end.fun)
+    if not best.fun < objective(np.zeros(degree)):
+        return (0.0,) * degree
+    return tuple(float(tap) for tap in from_reflection(best.x))
+
+
+def _quadratic_form(covariance_HH: Array, stride: int) -> Array:
+    """W with hᵀWh = Σ_t Var(e_t) / Σ_t Var(E_t), for the impulse response h at multiples of the stride.
+
+    W_jk = Σ_{t ≥ s·max(j,k)} Cov(E_{t-js}, E_{t-ks}): a running sum along each diagonal.
+    """
+    horizon = len(covariance_HH)
+    length = -(-horizon // stride)
+    weights = np.zeros((length, length))
+    for lag in range(length):
+        along = np.cumsum(np.diagonal(covariance_HH, lag * stride))
+        for j in range(length - lag):
+            # t runs from (j + lag)·s to H - 1; the earlier index of the pair is then t - (j + lag)·s.
+            weights[j, j + lag] = weights[j + lag, j] = along[horizon - 1 - (j + lag) * stride]
+    return weights / np.trace(covariance_HH)

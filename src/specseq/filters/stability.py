@@ -1,0 +1,113 @@
+"""Stability, impulse response and noise gain of 1/A, the recursion that undoes a filter.
+
+Taps here count lags of one; a stride only spreads the same response in time.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+Vector = NDArray[np.float64]
+
+# Roots closer to the unit circle than this cannot be told from roots on it: a double root carries an error
+# of the square root of the machine precision.
+STABILITY_MARGIN = 1e-6
+
+
+def roots(taps: Vector) -> NDArray[np.complex128]:
+    """Roots of p(x) = x^d + c_1 x^(d-1) + … + c_d, [d], largest modulus first."""
+    found = np.roots(np.concatenate([[1.0], taps])).astype(np.complex128)
+    # The eigenvalue solver leaves dust of the machine precision in parts that are zero.
+    found.real[np.abs(found.real) < 1e-15] = 0.0
+    found.imag[np.abs(found.imag) < 1e-15] = 0.0
+    return found[np.lexsort((found.imag, found.real, -np.round(np.abs(found), 12)))]
+
+
+def spectral_radius(taps: Vector) -> float:
+    """Largest modulus among the roots of p; at 1 or above the recursive reversal is unstable."""
+    return float(np.abs(roots(taps)).max())
+
+
+def is_stable(taps: Vector) -> bool:
+    """Whether all roots lie inside the unit circle, by a margin that arithmetic can resolve."""
+    return spectral_radius(taps) < 1 - STABILITY_MARGIN
+
+
+def impulse_response(taps: Vector, length: int) -> Vector:
+    """h_0 … h_{length-1} of 1/A; h_0 = 1."""
+    impulse = np.zeros(length)
+    impulse[:1] = 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        return lfilter([1.0], np.concatenate([[1.0], taps]), impulse)
+
+
+def reflection(taps: Vector) -> Vector:
+    """Reflection coefficients k_1 … k_d (step-down recursion); 1/A is stable exactly if all |k_j| < 1.
+
+    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN from the first |k_j| = 1 down.
+    """
+    current = np.asarray(taps, dtype=np.float64)
+    found = np.full(len(current), np.nan)
+    for order in range(len(current), 0, -1):
+        last = current[-1]
+        found[order - 1] = last
+        if not abs(last) < 1:
+            break
+        current = (current[:-1] - last * current[-2::-1]) / (1 - last * last)
+    return found
+
+
+def from_reflection(coefficients: Vector) -> Vector:
+    """Taps with the given reflection coefficients (step-up recursion)."""
+    taps = np.zeros(0)
+    for last in coefficients:
+        taps = np.concatenate([taps + last * taps[::-1], [last]])
+    return taps
+
+
+def noise_gain(taps: Vector) -> float:
+    """G = Σ_k h_k²; infinite where 1/A is not stable.
+
+    Equals P_00 of the discrete Lyapunov equation P = MᵀPM + e₁e₁ᵀ with M the companion matrix. Computed as
+    Π_j 1/(1 - k_j²), the variance of an autoregression with unit innovations, which costs d² operations.
+    """
+    if not is_stable(taps):
+        return float("inf")
+    return float(1 / np.prod(1 - reflection(taps) ** 2))
+
+
+def noise_gain_gradient(taps: Vector) -> tuple[float, Vector]:
+    """G and ∂G/∂c, [d], by differentiating the step-down recursion; infinite and NaN where unstable."""
+    degree = len(taps)
+    current, slope = np.asarray(taps, dtype=np.float64), np.eye(degree)
+    gain, log_slope = 1.0, np.zeros(degree)
+    for _ in range(degree):
+        last, last_slope = current[-1], slope[-1]
+        rest = 1 - last * last
+        if not rest > 0:
+            return float("inf"), np.full(degree, np.nan)
+        gain /= rest
+        log_slope = log_slope + (2 * last / rest) * last_slope
+        head, turned = current[:-1], current[-2::-1]
+        following = (head - last * turned) / rest
+        inner = slope[:-1] - last * slope[-2::-1]
+        slope = (inner + np.outer(2 * last * following - turned, last_slope)) / rest
+        current = following
+    return gain, gain * log_slope
+
+
+def absolute_gain(taps: Vector) -> float:
+    """Σ_k |h_k|: the most by which the reversal can enlarge a bounded error; infinite where unstable."""
+    if not is_stable(taps):
+        return float("inf")
+    denominator = np.concatenate([[1.0], taps])
+    block = np.zeros(max(4096, 64 * len(taps)))
+    state = np.zeros(len(taps))
+    block[0], total = 1.0, 0.0
+    while True:
+        response, state = lfilter([1.0], denominator, block, zi=state)
+        block[0] = 0.0
+        part = float(np.abs(response).sum())
+        total += part
+        if part <= 1e-16 * total or part == 0:
+            return total

@@ -1,0 +1,88 @@
+"""What the algebra says of the error that is left after a filter has been undone.
+
+A forecast of the filtered series with error E comes back from the recursive reversal with error e = E/A:
+e_t = Σ_{k ≤ t/s} h_k E_{t - k·s}, t = 0 … H-1. From the covariance of E follows that of e.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import toeplitz
+
+from specseq.errors import InputError
+from specseq.filters.filter import Filter
+from specseq.filters.stability import impulse_response
+
+Array = NDArray[np.float64]
+
+
+def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Array:
+    """Error variance of the self reversal at each step of the horizon, [H].
+
+    Args:
+        filter: the filter that is undone.
+        covariance: of the filtered-space error; its autocovariance γ_0, γ_1, … ([K], zero beyond K) or its
+            covariance between horizon steps, [H, H] or larger.
+        horizon: H.
+    """
+    covariance_HH = as_covariance(covariance, horizon)
+    response = np.zeros(horizon)
+    response[:: filter.stride] = impulse_response(filter.array, -(-horizon // filter.stride))
+    transfer_HH = toeplitz(response, np.zeros(horizon))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
+
+
+def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
+    """Autocovariance γ_0 … γ_{lags-1} along the horizon, pooled over N windows; NaN is left out.
+
+    The biased estimate (divided by the number of values, not of pairs) where nothing is missing, so that it
+    is the autocovariance of some process. The mean is not removed: a bias is an error too.
+    """
+    present = ~np.isnan(residuals_NH)
+    filled = np.where(present, residuals_NH, 0.0)
+    count = present.sum()
+    if not count:
+        raise InputError("residuals", "no value that is not NaN", "give forecast errors, [windows, horizon]")
+    horizon = filled.shape[1]
+    sums = [(filled[:, lag:] * filled[:, : horizon - lag]).sum() for lag in range(min(lags, horizon))]
+    return np.array(sums) / count
+
+
+def residual_covariance(residuals_NH: Array) -> Array:
+    """Second moments between horizon steps, [H, H], pooled over windows without a missing value."""
+    whole = residuals_NH[~np.isnan(residuals_NH).any(axis=1)]
+    if not len(whole):
+        raise InputError("residuals", "every window has a NaN", "give complete windows, [windows, horizon]")
+    return whole.T @ whole / len(whole)
+
+
+def as_covariance(covariance: Array, horizon: int) -> Array:
+    """An autocovariance or covariance as a checked matrix, [H, H].
+
+    Raises:
+        InputError: wrong shape, not finite, not symmetric or with a negative eigenvalue.
+    """
+    given = np.asarray(covariance, dtype=np.float64)
+    where = "autocovariance"
+    if horizon < 1:
+        raise InputError("horizon", f"{horizon}", "a horizon is a whole number from 1")
+    if given.ndim == 1 and given.size:
+        column = np.zeros(horizon)
+        column[: min(horizon, given.size)] = given[:horizon]
+        matrix = toeplitz(column)
+    elif given.ndim == 2 and given.shape[0] == given.shape[1] >= horizon:
+        matrix = given[:horizon, :horizon]
+    else:
+        raise InputError(where, f"shape {given.shape}", f"give [lags] or [{horizon}, {horizon}] values")
+    if not np.isfinite(matrix).all():
+        raise InputError(where, "holds a value that is not finite", "leave missing residuals out")
+    if not matrix[0, 0] > 0:
+        raise InputError(where, f"variance {matrix[0, 0]:g}", "the variance must be positive")
+    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12 * matrix[0, 0]):
+        raise InputError(where, "not symmetric", "give a covariance matrix")
+    least = np.linalg.eigvalsh(matrix)[0]
+    if least < -1e-8 * np.trace(matrix):
+        raise InputError(
+            where, f"no covariance: its smallest eigenvalue is {least:.3g}", "use the biased estimate"
+        )
+    return matrix
