@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import published_results as made
 import pytest
 
 from specseq import cli
 from specseq.benchmarks.audit_results import audit
 from specseq.benchmarks.published import FEV, GIFT_EVAL, read_folder
+from tests.benchmarks import published_results as made
 
 
 def found(folder: Path) -> set[tuple[str, str, int, str]]:

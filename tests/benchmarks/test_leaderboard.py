@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import published_results as made
 import pytest
 
 from specseq import cli
 from specseq.benchmarks.leaderboard import fev_leaderboard, gift_eval_leaderboard
 from specseq.benchmarks.published import FEV, GIFT_EVAL, read_folder, read_submissions, scores
 from specseq.errors import InputError
+from tests.benchmarks import published_results as made
 
 
 @pytest.fixture
