@@ -11,7 +11,7 @@ from specseq.forecasters.protocol import Forecaster, Query
 from specseq.forecasters.windows import WindowForecaster, Windows
 
 
-def forecast(forecaster: Forecaster, windows: Windows, query: Query, where: str) -> NDArray[np.float32]:
+def forecast(forecaster: Forecaster, windows: Windows, query: Query, where: str) -> NDArray[np.floating]:
     """Quantiles ``[B, Q, H]`` of all windows.
 
     A forecaster that reads windows by itself (:class:`WindowForecaster`) gets them as they are; any other one
@@ -27,7 +27,7 @@ def forecast(forecaster: Forecaster, windows: Windows, query: Query, where: str)
         InputError: the answer has the wrong shape, holds values that are not finite, or its quantiles cross.
     """
     if isinstance(forecaster, WindowForecaster):
-        quantiles = forecaster.forecast_windows(windows, query)
+        quantiles: NDArray[np.floating] = forecaster.forecast_windows(windows, query)
     else:
         contexts = windows.contexts(forecaster.context_length)
         order = np.argsort([len(context) for context in contexts], kind="stable")

@@ -37,11 +37,13 @@ class SeasonalNaive:
         calendar: takes the longer of the benchmark's season and the calendar's, and no season where that
             exceeds ``history``.
         leading: what fills missing values before the first one: ``first`` or ``zero``.
-        short: forecasts a context shorter than a season with the last value (``last``) or with zero.
+        short: how to forecast a context shorter than a season: ``last`` repeats its last value as Naive does;
+            ``partial`` repeats what there is of a season, aligned to its first step, and zero for the rest,
+            without an interval.
         name: name in results.
 
-    The defaults are GIFT-Eval's; :meth:`fev` gives FEV-Bench's. A context without any value is forecast
-    as zero.
+    The defaults are GIFT-Eval's, where no context is shorter than a season; :meth:`fev` gives FEV-Bench's.
+    A context without any value is forecast as zero.
     """
 
     season_length: int | None = None
@@ -53,8 +55,8 @@ class SeasonalNaive:
 
     @classmethod
     def fev(cls, season_length: int | None = None, name: str = "seasonal_naive") -> "SeasonalNaive":
-        """The form behind the published FEV-Bench rows: 1000 values, leading gaps and short contexts zero."""
-        return cls(season_length, 1000, season_length is None, "zero", "zero", name)
+        """The form behind the published FEV-Bench rows: the last 1000 values, leading gaps zero."""
+        return cls(season_length, 1000, season_length is None, "zero", "partial", name)
 
     @property
     def context_length(self) -> int | None:
@@ -77,8 +79,8 @@ class SeasonalNaive:
         # The horizon only sizes the targets, which a forecast never reads.
         return self.forecast_windows(Windows(np.concatenate(contexts), starts, ends, 0), query)
 
-    def forecast_windows(self, windows: Windows, query: Query) -> NDArray[np.float32]:
-        """Quantiles ``[B, Q, H]`` of B windows; histories that windows share are read once."""
+    def forecast_windows(self, windows: Windows, query: Query) -> NDArray[np.floating]:
+        """Quantiles ``[B, Q, H]`` of B windows in their own precision; shared histories are read once."""
         season = self.season(query)
         filled, empty = carry_forward(windows, self.leading)
         starts, cuts = filled.starts, filled.cuts
@@ -90,12 +92,26 @@ class SeasonalNaive:
         used = Windows(filled.values, starts, cuts, filled.horizon)
         variance, _ = seasonal_means(used, lags, power=2)
         sigma = np.sqrt(np.nan_to_num(variance, nan=0.0))
-        steps = np.arange(query.horizon)
-        mean = filled.values[(cuts - lags)[:, None] + steps % lags[:, None]].astype(np.float64)
-        none = empty | too_short if self.short == "zero" else empty
-        mean[none], sigma[none] = 0.0, 0.0
-        spread = sigma[:, None] * np.sqrt(steps // lags[:, None] + 1)
-        quantiles = np.empty((len(cuts), len(query.quantile_levels), query.horizon), dtype=np.float32)
+        mean = _repeated(used, lags, query.horizon)
+        if self.short == "partial" and too_short.any():
+            mean[too_short] = _partial(used, too_short, season, query.horizon)
+            sigma[too_short] = 0.0
+        mean[empty], sigma[empty] = 0.0, 0.0
+        spread = sigma[:, None] * np.sqrt(np.arange(query.horizon) // lags[:, None] + 1)
+        quantiles = np.empty((len(cuts), len(query.quantile_levels), query.horizon), filled.values.dtype)
         for index, level in enumerate(query.quantile_levels):
             quantiles[:, index] = mean + NormalDist().inv_cdf(level) * spread
         return quantiles
+
+
+def _repeated(windows: Windows, lags: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:
+    """The last ``lags`` values of each context over and over, ``[B, H]``."""
+    source = (windows.cuts - lags)[:, None] + np.arange(horizon) % lags[:, None]
+    return windows.values[source].astype(np.float64)
+
+
+def _partial(windows: Windows, rows: NDArray[np.bool_], season: int, horizon: int) -> NDArray[np.float64]:
+    """Contexts shorter than a season, each repeated every ``season`` steps with zeros between."""
+    starts, cuts = windows.starts[rows, None], windows.cuts[rows, None]
+    source = starts + np.arange(horizon) % season
+    return np.where(source < cuts, windows.values[np.minimum(source, cuts - 1)], 0.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from specseq.forecasters.protocol import Query
 
-Flat = NDArray[np.float32]
+Flat = NDArray[np.floating]
 Index = NDArray[np.int64]
 Values = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Windows:
     """B windows of one horizon.
 
     Attributes:
-        values: float32 ``[T]``, the series end to end; NaN where a value is missing. May be memory-mapped.
+        values: float ``[T]``, the series end to end; NaN where a value is missing. May be memory-mapped.
         starts: int64 ``[B]``, where the series of each window begins.
         cuts: int64 ``[B]``, where its context ends and its target begins.
         horizon: steps H of every window; ``values[cut : cut + H]`` is the target.
@@ -78,7 +78,7 @@ class Windows:
 class WindowForecaster(Protocol):
     """A forecaster that reads windows from the buffer by itself, to share work between them."""
 
-    def forecast_windows(self, windows: Windows, query: Query) -> NDArray[np.float32]:
+    def forecast_windows(self, windows: Windows, query: Query) -> NDArray[np.floating]:
         """Quantiles ``[B, Q, H]``, non-decreasing along Q and finite."""
 
 
