@@ -1,10 +1,10 @@
 """A real SLURM on one Debian machine, for the tests: virtual nodes, named GPUs, preemption, accounting.
 
-    python tests/slurm/cluster.py up     # installs what is missing, starts what is not running, prints exports
+    python tests/slurm/cluster.py up     # installs what is missing, starts the rest, prints exports
     python tests/slurm/cluster.py down   # stops it
 
-``eval "$(python tests/slurm/cluster.py up)"`` makes this shell's ``sbatch`` speak to it. It keeps to a folder of
-its own (``SPECSEQ_CLUSTER``, default ``/var/lib/specseq-cluster``) and needs root, since SLURM's daemons do.
+``eval "$(python tests/slurm/cluster.py up)"`` makes this shell's ``sbatch`` speak to it. It keeps to a
+folder of its own (``SPECSEQ_CLUSTER``, default ``/var/lib/specseq-cluster``) and needs root, as SLURM does.
 """
 
 import os
@@ -76,8 +76,9 @@ AccountingStoragePort=6829
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 GresTypes=gpu
-NodeName=n[1-2] NodeHostname={HOST} NodeAddr=127.0.0.1 Port=[17201-17202] CPUs=4 RealMemory=8000
-NodeName=g[1-2] NodeHostname={HOST} NodeAddr=127.0.0.1 Port=[17301-17302] CPUs=4 RealMemory=8000 Gres=gpu:h100:2
+NodeName=DEFAULT CPUs=4 RealMemory=8000
+NodeName=n[1-2] NodeHostname={HOST} NodeAddr=127.0.0.1 Port=[17201-17202]
+NodeName=g[1-2] NodeHostname={HOST} NodeAddr=127.0.0.1 Port=[17301-17302] Gres=gpu:h100:2
 PartitionName=DEFAULT MaxTime=1-00:00:00 DefaultTime=60 DefMemPerCPU=500 State=UP
 PartitionName=cpu Nodes=n[1-2] Default=YES
 PartitionName=gpu Nodes=g[1-2] PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
