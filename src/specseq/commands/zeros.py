@@ -1,0 +1,74 @@
+"""``specseq zeros``: compute verified zeros of the Riemann zeta function, or convert a Platt file."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.errors import Diverged
+
+_EPILOG = """examples:
+  specseq zeros --index 1 --count 1000000 --out zeros.parquet
+  specseq zeros --height 7.5e7 --count 100000 --out high.parquet
+  specseq zeros --height 1000 --to 2000 --out stretch.parquet
+  specseq zeros --platt zeros_14.dat --out zeros.parquet
+
+The table has columns n, gamma, t0 and delta (gamma = t0 + delta, delta holding the digits that a double of
+gamma cannot). That no zero is missing is shown by Turing's method and recorded in the file's footer. An
+interrupted computation goes on where it was when the same command is given again.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point of the subcommand."""
+    parser = argparse.ArgumentParser(
+        prog="specseq zeros",
+        description="Compute verified zeros 1/2 + i·gamma of the Riemann zeta function.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    first = parser.add_mutually_exclusive_group(required=True)
+    first.add_argument("--index", type=int, help="index of the first zero (gamma_1 = 14.13...)")
+    first.add_argument(
+        "--height", type=float, help="start at the first zero at or above this height, to 1.1e10"
+    )
+    first.add_argument("--platt", type=Path, help="read this binary file instead of computing")
+    last = parser.add_mutually_exclusive_group()
+    last.add_argument("--count", type=int, help="number of zeros")
+    last.add_argument("--to", type=float, help="zeros below this height (with --height)")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print no progress")
+    options = parser.parse_args(arguments)
+    if options.platt is not None and (options.count is not None or options.to is not None):
+        parser.error("--platt converts the whole file: leave out --count and --to")
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+
+    from specseq.tables import Provenance
+    from specseq.zeta.catalogue import write_converted, write_zeros
+    from specseq.zeta.selection import Request
+
+    parameters = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
+    if options.platt is not None:
+        from specseq.zeta.platt import read_platt
+
+        provenance = Provenance("zeros", {"platt": options.platt.name})
+        record = write_converted(options.out, read_platt(options.platt), provenance)
+    else:
+        request = Request(**parameters)
+        provenance = Provenance("zeros", parameters)
+        try:
+            record = write_zeros(options.out, request, provenance, options.workers, options.quiet)
+        except Diverged as error:
+            print(f"specseq zeros: {error}", file=sys.stderr)
+            return 1
+    print(
+        f"{options.out}: {record['count']} zeros, indices {record['first_index']} to {record['last_index']}, "
+        f"complete: |mean S| at most {record['largest_mean_s']:.4f}, "
+        f"{record['largest_share_of_bound']:.2f} of Turing's bound"
+    )
+    return 0

@@ -1,0 +1,34 @@
+"""Stage ``zeros``: a table of verified zeros.
+
+Parameters: ``index`` or ``height``, and ``count`` or ``to``, as in ``specseq zeros --help``.
+"""
+
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.stages import arguments
+from specseq.tables import Provenance
+from specseq.zeta.catalogue import write_zeros
+from specseq.zeta.selection import Request
+
+KEYS = {"index", "height", "count", "to"}
+
+
+def main() -> None:
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    if unknown := set(options.params) - KEYS:
+        raise InputError("zeros", f"unknown parameters {sorted(unknown)}", f"known are {sorted(KEYS)}")
+    write_zeros(
+        options.out,
+        Request(**options.params),
+        Provenance("zeros", options.params),
+        options.workers,
+        quiet=False,
+    )
+
+
+if __name__ == "__main__":
+    arguments.run(main)

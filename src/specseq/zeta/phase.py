@@ -1,0 +1,104 @@
+"""Phases of the Riemann–Siegel formula, reduced modulo 2π without losing digits.
+
+At heights near 10^10 the phase t·ln n is of order 10^11, so a double product would keep five digits of it.
+The logarithms are held as unevaluated sums of two doubles and the product is taken exactly (Dekker 1971);
+the Riemann–Siegel theta function is evaluated once a block with mpmath and continued from there in
+differences.
+
+Heights are absolute ordinates t on the critical line; ``delta`` is an offset from a block's ``t0``.
+"""
+
+import math
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+TWO_PI = 2.0 * math.pi
+_TWO_PI_LOW = 2.4492935982947064e-16  # 2π minus its nearest double
+_SPLITTER = 134217729.0  # 2^27 + 1
+
+_log_high: Array = np.zeros(1)
+_log_low: Array = np.zeros(1)
+
+
+def log_table(largest: int) -> tuple[Array, Array]:
+    """ln n for n = 0..largest (entry 0 is unused) as high and low parts; kept and grown between calls."""
+    global _log_high, _log_low
+    known = len(_log_high) - 1
+    if largest > known:
+        high, low = np.zeros(largest + 1), np.zeros(largest + 1)
+        high[: known + 1], low[: known + 1] = _log_high, _log_low
+        with mpmath.workprec(120):
+            for n in range(known + 1, largest + 1):
+                exact = mpmath.log(n)
+                high[n] = float(exact)
+                low[n] = float(exact - high[n])
+        _log_high, _log_low = high, low
+    return _log_high, _log_low
+
+
+def _split(a: Array | float) -> tuple[Array | float, Array | float]:
+    c = _SPLITTER * a
+    high = c - (c - a)
+    return high, a - high
+
+
+def _exact_product(a: Array | float, b: Array | float) -> tuple[Array, Array]:
+    """The product and its rounding error, both as doubles."""
+    p = np.asarray(a * b)
+    a1, a2 = _split(a)
+    b1, b2 = _split(b)
+    return p, np.asarray(((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2)
+
+
+def log_phase(t: Array | float, high: Array, low: Array) -> Array:
+    """t·ln n reduced to [-π, π], to about 1e-15, for ln n = high + low; broadcasts."""
+    product, error = _exact_product(t, high)
+    turns = np.rint(product / TWO_PI)
+    whole, whole_error = _exact_product(turns, TWO_PI)
+    return ((product - whole) + (error + t * low - whole_error)) - turns * _TWO_PI_LOW
+
+
+def _stirling_tail(t: Array | float) -> Array | float:
+    """The terms of the expansion of θ that fall with t; good to 1e-16 from t = 200 on."""
+    return 1 / (48 * t) + 7 / (5760 * t**3) + 31 / (80640 * t**5)
+
+
+def theta_turns(t: float) -> tuple[int, float]:
+    """θ(t) as whole turns and a rest in [0, 2π)."""
+    with mpmath.workprec(140):
+        exact = mpmath.mpf(t)
+        theta = (
+            exact / 2 * mpmath.log(exact / (2 * mpmath.pi))
+            - exact / 2
+            - mpmath.pi / 8
+            + _stirling_tail(exact)
+        )
+        turns = int(mpmath.floor(theta / (2 * mpmath.pi)))
+        return turns, float(theta - turns * 2 * mpmath.pi)
+
+
+def theta_difference(t0: float, delta: Array) -> Array:
+    """θ(t0 + delta) - θ(t0), from the difference itself and not from two large numbers."""
+    t = t0 + delta
+    main = 0.5 * (t * np.log1p(delta / t0) + delta * (math.log(t0 / TWO_PI) - 1))
+    return main + (_stirling_tail(t) - _stirling_tail(t0))
+
+
+def smooth_count(t: float) -> float:
+    """θ(t)/π + 1: the number of zeros up to t but for S(t), to double precision."""
+    return (0.5 * t * (math.log(t / TWO_PI) - 1) - math.pi / 8 + float(_stirling_tail(t))) / math.pi + 1
+
+
+def height_of_index(n: float) -> float:
+    """The height where ``smooth_count`` is n (n ≥ 1); the n-th zero lies within a few spacings of it."""
+    t = max(20.0, TWO_PI * n / max(math.log(n / 8), 1.0))
+    for _ in range(60):
+        step = (smooth_count(t) - n) / (0.5 * math.log(t / TWO_PI) / math.pi)
+        t = max(t - step, 10.0)
+        if abs(step) < 1e-12 * t:
+            break
+    return t
