@@ -1,0 +1,90 @@
+"""Crops: which piece of which series becomes a training sample, before any value is touched.
+
+Planners draw crops, the packer places them in rows, the collate copies their values. Legend: S crops.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A table of crops; every attribute has length S but the last two.
+
+    Attributes:
+        series: number of the series in the store.
+        start: first time step of the crop; negative where the first patch begins before the series, whose
+            missing points are then unobserved.
+        patch: points a token.
+        tokens: tokens of each variate.
+        predicted: how many of these, at the end, the model must predict and may not see (MOIRAI); 0 for
+            causal models.
+        in_loss: False where the anomaly rule keeps the crop from the loss.
+        first_variate: where the crop's variates begin in ``variate`` and ``variate_id``.
+        variates: how many it has.
+        variate: ``[ΣV]`` variates of the series in the order of the crop.
+        variate_id: ``[ΣV]`` ids that the model sees.
+    """
+
+    series: NDArray[np.int64]
+    start: NDArray[np.int64]
+    patch: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    in_loss: NDArray[np.bool_]
+    first_variate: NDArray[np.int64]
+    variates: NDArray[np.int64]
+    variate: NDArray[np.int64]
+    variate_id: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Tokens of the whole crop, ``[S]``."""
+        return self.tokens * self.variates
+
+    def take(self, chosen: NDArray[np.int64]) -> "Crops":
+        """The chosen crops, in that order, with their variates."""
+        count = self.variates[chosen]
+        place = np.repeat(self.first_variate[chosen] - np.cumsum(count) + count, count) + np.arange(
+            count.sum()
+        )
+        plain = ("series", "start", "patch", "tokens", "predicted", "in_loss")
+        return replace(
+            self,
+            **{name: getattr(self, name)[chosen] for name in plain},
+            first_variate=np.cumsum(count) - count,
+            variates=count,
+            variate=self.variate[place],
+            variate_id=self.variate_id[place],
+        )
+
+
+def concatenate(parts: list[Crops]) -> Crops:
+    """Several tables as one."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Crops)}
+    joined["first_variate"] = np.cumsum(joined["variates"]) - joined["variates"]
+    return Crops(**joined)
+
+
+class Planner(Protocol):
+    """Draws crops; all of its randomness comes from the generator it is given."""
+
+    patch_slot: int
+
+    def draw(self, generator: np.random.Generator, count: int) -> Crops:
+        """``count`` crops."""
+
+
+def integers(
+    generator: np.random.Generator, low: NDArray[np.int64] | int, high: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Uniform integers of ``low .. high``, both included, one for each pair of bounds."""
+    return generator.integers(low, high, endpoint=True, dtype=np.int64)

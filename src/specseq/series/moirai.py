@@ -1,0 +1,125 @@
+"""The ten training transforms of MOIRAI (Woo et al. 2024), drawn for many samples at once.
+
+== ====================================================================================== ==================
+1  n ~ U{1 .. min(V, 128)} variates in random order                                       here
+2  a patch size, uniform among those that suit the frequency and fit twice into the series here
+3  a window of U{2 .. min(512 // n, all)} patches at a random offset                       here
+4  the variates as one array                                                              collate
+5  which values were observed                                                             collate
+6  0 where they were not                                                                  collate
+7  patches in slots of 128 points                                                         collate
+8  random distinct variate ids below 128; time ids                                        here; collate
+9  the last max(1, round(n·r)) patches of all variates to predict, r ~ U[0.15, 0.5]       here
+10 flattened variate by variate into at most 512 tokens                                   collate
+== ====================================================================================== ==================
+
+Legend: N series of the store, S samples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.series.crops import Crops, integers
+from specseq.series.frequency import parse_frequency
+from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
+from specseq.series.store import Store
+
+PATCH_SIZES = (8, 16, 32, 64, 128)
+# Frequency unit -> smallest and largest patch size. Quarterly and yearly series take 8, the smallest.
+PATCH_RANGE = {
+    "S": (64, 128),
+    "T": (32, 128),
+    "H": (32, 64),
+    "D": (16, 32),
+    "B": (16, 32),
+    "W": (16, 32),
+    "M": (8, 32),
+    "Q": (8, 8),
+    "A": (8, 8),
+}
+
+
+@dataclass
+class MoiraiCrops:
+    """Draws multivariate windows with a patch size of their frequency and a part to predict.
+
+    Series too short for two of the smallest patches of their frequency are never drawn; ``eligible`` says
+    which those are.
+
+    Attributes:
+        store: where the series lie.
+        max_tokens: most tokens of a sample.
+        max_variates: most variates of a sample, and the number of variate ids.
+        min_patches: fewest patches of a variate.
+        mask_ratio: bounds of the share of patches to predict.
+        sampling, weights: see :mod:`specseq.series.sampling`.
+        patch_slot: P, the largest patch size.
+    """
+
+    store: Store
+    max_tokens: int = 512
+    max_variates: int = 128
+    min_patches: int = 2
+    mask_ratio: tuple[float, float] = (0.15, 0.5)
+    sampling: str = UNWEIGHTED
+    weights: Mapping[str, float] | None = None
+    patch_slot: int = PATCH_SIZES[-1]
+
+    def __post_init__(self) -> None:
+        units = [parse_frequency(alias).unit for alias in self.store.frequencies]
+        ranges = np.array([PATCH_RANGE[unit] for unit in units])[self.store.frequency]
+        sizes = np.array([size for size in PATCH_SIZES if size <= self.patch_slot])
+        least, most = ranges[:, 0], np.minimum(ranges[:, 1], self.store.length // self.min_patches)
+        # The sizes that suit a series are neighbours: first place and count describe them.
+        self._sizes: NDArray[np.int64] = sizes
+        self._first: NDArray[np.int64] = np.searchsorted(sizes, least, side="left")
+        self._choices: NDArray[np.int64] = np.searchsorted(sizes, most, side="right") - self._first
+        self.eligible: NDArray[np.bool_] = self._choices > 0
+        # A sample keeps room for two patches of every variate it may draw.
+        self.max_variates = min(self.max_variates, self.max_tokens // self.min_patches)
+        self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
+
+    def draw(self, generator: np.random.Generator, count: int) -> Crops:
+        """``count`` samples."""
+        store = self.store
+        series = self.sampler.draw(generator, count)
+        length = store.length[series]
+        variates = integers(generator, 1, np.minimum(store.variates[series], self.max_variates))
+        patch = self._sizes[self._first[series] + integers(generator, 0, self._choices[series] - 1)]
+        offset = integers(generator, 0, length % patch)
+        whole = (length - offset) // patch
+        tokens = integers(generator, self.min_patches, np.minimum(self.max_tokens // variates, whole))
+        first = integers(generator, 0, whole - tokens)
+        ratio = generator.uniform(*self.mask_ratio, size=count)
+        variate, variate_id = self._variates(generator, series, variates)
+        return Crops(
+            series=series,
+            start=offset + first * patch,
+            patch=patch,
+            tokens=tokens,
+            predicted=np.maximum(1, np.rint(tokens * ratio)).astype(np.int64),
+            in_loss=np.ones(count, np.bool_),
+            first_variate=np.cumsum(variates) - variates,
+            variates=variates,
+            variate=variate,
+            variate_id=variate_id,
+        )
+
+    def _variates(
+        self, generator: np.random.Generator, series: NDArray[np.int64], variates: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which variates the samples take, in random order, and the distinct ids they get."""
+        first = np.cumsum(variates) - variates
+        variate = np.zeros(variates.sum(), np.int64)
+        variate_id = np.zeros(variates.sum(), np.int64)
+        single = variates == 1
+        variate[first[single]] = integers(generator, 0, self.store.variates[series[single]] - 1)
+        variate_id[first[single]] = generator.integers(0, self.max_variates, single.sum())
+        for sample in np.flatnonzero(~single):
+            n, a = variates[sample], first[sample]
+            variate[a : a + n] = generator.permutation(self.store.variates[series[sample]])[:n]
+            variate_id[a : a + n] = generator.permutation(self.max_variates)[:n]
+        return variate, variate_id

@@ -1,0 +1,109 @@
+"""Univariate crops for causal, patched models (Moirai 2.0, arXiv:2511.11698)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.series.anomaly import context_tokens, largest_z_score
+from specseq.series.crops import Crops, concatenate, integers
+from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
+from specseq.series.store import Store
+
+
+@dataclass
+class Moirai2Crops:
+    """Draws one variate of one series and a window of whole patches of it.
+
+    The window has U{min_tokens .. min(max_tokens, all)} tokens and begins at a uniform offset. A series of
+    more than one patch but fewer than ``min_tokens`` of them gives one window whose first patch begins
+    before the series, as a short context does at inference. Shorter series are never drawn.
+
+    Attributes:
+        store: where the series lie.
+        patch_slot: points a token.
+        min_tokens, max_tokens: bounds of a crop.
+        anomaly_threshold: a crop with a larger z-score is drawn again, up to ``anomaly_retries`` times, and
+            then kept from the loss; None turns the rule off.
+        sampling, weights: see :mod:`specseq.series.sampling`.
+        counts: crops drawn again and crops kept from the loss since the planner was made.
+    """
+
+    store: Store
+    patch_slot: int = 16
+    min_tokens: int = 2
+    max_tokens: int = 512
+    anomaly_threshold: float | None = 8.0
+    anomaly_retries: int = 5
+    sampling: str = UNWEIGHTED
+    weights: Mapping[str, float] | None = None
+    counts: dict[str, int] = field(default_factory=lambda: {"drawn_again": 0, "kept_from_loss": 0})
+
+    def __post_init__(self) -> None:
+        self.eligible: NDArray[np.bool_] = self.store.length > self.patch_slot
+        self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
+
+    def draw(self, generator: np.random.Generator, count: int) -> Crops:
+        """``count`` crops of one variate each."""
+        crops = self._draw(generator, count)
+        if self.anomaly_threshold is None:
+            return crops
+        bad = self._anomalous(crops)
+        for _ in range(self.anomaly_retries):
+            if not len(bad):
+                break
+            self.counts["drawn_again"] += len(bad)
+            again = self._draw(generator, len(bad))
+            place = np.arange(count)
+            place[bad] = count + np.arange(len(bad))
+            crops = concatenate([crops, again]).take(place)
+            bad = bad[self._anomalous(again)]
+        self.counts["kept_from_loss"] += len(bad)
+        in_loss = np.ones(count, np.bool_)
+        in_loss[bad] = False
+        return replace(crops, in_loss=in_loss)
+
+    def _draw(self, generator: np.random.Generator, count: int) -> Crops:
+        store, patch = self.store, self.patch_slot
+        series = self.sampler.draw(generator, count)
+        length = store.length[series]
+        variate = integers(generator, 0, store.variates[series] - 1)
+        short = length < self.min_tokens * patch
+        offset = integers(generator, 0, length % patch)
+        whole = np.maximum((length - offset) // patch, self.min_tokens)
+        tokens = integers(generator, self.min_tokens, np.minimum(whole, self.max_tokens))
+        first = integers(generator, 0, whole - tokens)
+        return Crops(
+            series=series,
+            start=np.where(short, length - tokens * patch, offset + first * patch),
+            patch=np.full(count, patch, np.int64),
+            tokens=tokens,
+            predicted=np.zeros(count, np.int64),
+            in_loss=np.ones(count, np.bool_),
+            first_variate=np.arange(count),
+            variates=np.ones(count, np.int64),
+            variate=variate,
+            variate_id=np.zeros(count, np.int64),
+        )
+
+    def _anomalous(self, crops: Crops) -> NDArray[np.int64]:
+        store, patch, limit = self.store, self.patch_slot, self.anomaly_threshold
+        length = store.length[crops.series]
+        begin = store.offset[crops.series] + crops.variate * length + np.maximum(crops.start, 0)
+        points = crops.tokens * patch + np.minimum(crops.start, 0)
+        files = store.values
+        bad = []
+        for number, (file, at, size, tokens) in enumerate(
+            zip(
+                store.file[crops.series].tolist(),
+                begin.tolist(),
+                points.tolist(),
+                crops.tokens.tolist(),
+                strict=True,
+            )
+        ):
+            context = context_tokens(tokens) * patch - (tokens * patch - size)
+            if limit is not None and largest_z_score(files[file][at : at + size], context) > limit:
+                bad.append(number)
+        return np.array(bad, dtype=np.int64)

@@ -1,0 +1,102 @@
+"""Which series a training sample is drawn from.
+
+========== ===================================================================================
+unweighted every series is equally likely
+weighted   sub-dataset k with probability ω_k ∝ min(share of points, 0.001), a series within it in
+           proportion to its points (Woo et al. 2024, section 3.2.1)
+custom     sub-dataset k with a given weight, a series within it in proportion to its points
+========== ===================================================================================
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.series.store import Store
+
+UNWEIGHTED, WEIGHTED, CUSTOM = "unweighted", "weighted", "custom"
+LARGEST_SHARE = 0.001
+
+
+@dataclass(frozen=True)
+class SeriesSampler:
+    """Draws numbers of series by inverting a cumulative distribution: O(log N) a draw.
+
+    Attributes:
+        cumulative: ``float64 [N]``, non-decreasing, ends at 1.
+    """
+
+    cumulative: NDArray[np.float64]
+
+    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """``count`` independent draws."""
+        return np.searchsorted(self.cumulative, generator.random(count), side="right")
+
+
+def dataset_weights(
+    store: Store, sampling: str = UNWEIGHTED, weights: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """The probability of each sub-dataset.
+
+    Raises:
+        InputError: an unknown kind of sampling, or custom weights that name no sub-dataset, are negative or
+            leave nothing.
+    """
+    points = np.bincount(store.dataset, store.length * store.variates, len(store.datasets))
+    if sampling == UNWEIGHTED:
+        raw = np.bincount(store.dataset, minlength=len(store.datasets)).astype(np.float64)
+    elif sampling == WEIGHTED:
+        raw = np.minimum(points / points.sum(), LARGEST_SHARE)
+    elif sampling == CUSTOM:
+        raw = _custom(store, weights or {}) * (points > 0)
+    else:
+        raise InputError(
+            "sampling", f"unknown kind {sampling!r}", f"use {UNWEIGHTED}, {WEIGHTED} or {CUSTOM}"
+        )
+    if not raw.sum() > 0:
+        raise InputError("sampling", "no series is left to draw from", "give some sub-dataset a weight")
+    return dict(zip(store.datasets, (raw / raw.sum()).tolist(), strict=True))
+
+
+def _custom(store: Store, weights: Mapping[str, float]) -> NDArray[np.float64]:
+    for name, weight in weights.items():
+        if name not in store.datasets:
+            known = ", ".join(store.datasets)
+            raise InputError("weights", f"no sub-dataset is called {name!r}", f"known: {known}")
+        if not 0 <= weight < np.inf:
+            raise InputError(f"weights.{name}", f"is {weight}", "give a finite weight of at least 0")
+    return np.array([float(weights.get(name, 0.0)) for name in store.datasets])
+
+
+def series_sampler(
+    store: Store,
+    sampling: str = UNWEIGHTED,
+    weights: Mapping[str, float] | None = None,
+    eligible: NDArray[np.bool_] | None = None,
+) -> SeriesSampler:
+    """A sampler over the series of a store.
+
+    Args:
+        store: the store.
+        sampling: ``unweighted``, ``weighted`` or ``custom``.
+        weights: sub-dataset -> weight, for ``custom``; others get 0.
+        eligible: ``bool [N]``, series that may be drawn; the rest get probability 0.
+
+    Raises:
+        InputError: as :func:`dataset_weights`.
+    """
+    dataset = np.array(list(dataset_weights(store, sampling, weights).values()))
+    size = (store.length * store.variates).astype(np.float64)
+    if sampling == UNWEIGHTED:
+        size = np.ones(len(store))
+    if eligible is not None:
+        size = size * eligible
+    within = np.bincount(store.dataset, size, len(store.datasets))
+    share = np.divide(dataset, within, out=np.zeros_like(dataset), where=within > 0)
+    cumulative = np.cumsum(share[store.dataset] * size)
+    if not len(cumulative) or not cumulative[-1] > 0:
+        raise InputError(store.folder, "no series is long enough to draw from", "prepare longer series")
+    return SeriesSampler(cumulative / cumulative[-1])

@@ -1,0 +1,179 @@
+"""Read one sub-dataset once: which series are usable, where their values lie, and what there is to say of it.
+
+Legend: R rows of a block, C variates of all rows of a block.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.series.arrow import Block, SeriesFolder
+from specseq.series.frequency import normalise_frequency
+from specseq.series.store import INDEX_SCHEMA
+
+_USABLE = ""
+
+
+@dataclass
+class Scan:
+    """What was found in a sub-dataset.
+
+    Attributes:
+        index: rows of the store's index; ``file`` counts within ``files`` and ``frequency`` within
+            ``frequencies`` of this scan, ``dataset`` is 0.
+        files: shards whose values are used as they lie, then None for the store's own cleaned values.
+        frequencies: normalised aliases of the usable series.
+        series, steps, points: usable series, their time steps, and steps times variates.
+        variates: least and most variates of a usable series; (0, 0) without any.
+        skipped: reason -> number of series.
+        missing, infinite, negative: points; infinite ones count as missing from here on.
+        copied: points that had to be written to the store because the shard's bytes could not be used.
+    """
+
+    index: pa.Table = field(default_factory=lambda: INDEX_SCHEMA.empty_table())
+    files: list[Path | None] = field(default_factory=list)
+    frequencies: list[str] = field(default_factory=list)
+    series: int = 0
+    steps: int = 0
+    points: int = 0
+    variates: tuple[int, int] = (0, 0)
+    skipped: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    infinite: int = 0
+    negative: int = 0
+    copied: int = 0
+
+    def file_number(self, file: Path | None) -> int:
+        if file not in self.files:
+            self.files.append(file)
+        return self.files.index(file)
+
+    def frequency_number(self, alias: str) -> int:
+        if alias not in self.frequencies:
+            self.frequencies.append(alias)
+        return self.frequencies.index(alias)
+
+
+def scan_folder(folder: SeriesFolder, min_length: int, cleaned: BinaryIO) -> Scan:
+    """Read a sub-dataset.
+
+    Args:
+        folder: the sub-dataset.
+        min_length: series with fewer time steps are skipped.
+        cleaned: receives the values of blocks that cannot be mapped as they lie (missing values stored as
+            Arrow nulls, other float types, infinities, compressed shards), as float32 with NaN for missing.
+
+    Raises:
+        InputError: a shard is truncated or has columns of the wrong type.
+    """
+    scan, tables, row = Scan(), [], 0
+    for block in folder.blocks():
+        if len(block):
+            tables.append(_scan_block(block, row, min_length, cleaned, scan))
+            row += len(block)
+    if tables:
+        scan.index = pa.concat_tables(tables)
+    if scan.index.num_rows:
+        variates = scan.index.column("variates").to_numpy()
+        scan.variates = (int(variates.min()), int(variates.max()))
+    return scan
+
+
+def _frequencies(block: Block, reasons: NDArray[Any], scan: Scan) -> NDArray[np.int32]:
+    """Number of each row's frequency; rows whose alias is unknown get a reason."""
+    number: dict[str, int] = {}
+    for alias in sorted(set(block.freq)):
+        here = np.array([f == alias for f in block.freq])
+        try:
+            number[alias] = scan.frequency_number(normalise_frequency(alias or ""))
+        except InputError:
+            number[alias] = -1
+            reasons[here & (reasons == _USABLE)] = f"unknown frequency {alias!r}"
+    return np.array([number[alias] for alias in block.freq], dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Facts of each row of a block, ``[R]``."""
+
+    missing: NDArray[np.int64]
+    infinite: NDArray[np.int64]
+    negative: NDArray[np.int64]
+    constant: NDArray[np.bool_]
+
+
+def _facts(block: Block, usable: NDArray[np.bool_]) -> _Facts:
+    rows = np.flatnonzero(usable)
+    zero = np.zeros(len(block), dtype=np.int64)
+    facts = _Facts(zero, zero.copy(), zero.copy(), np.ones(len(block), dtype=bool))
+    if not len(rows):
+        return facts
+    variates, length = block.variates[rows], block.length[rows]
+    owner_C = np.repeat(np.arange(len(rows)), variates)
+    within_C = np.arange(len(owner_C)) - np.repeat(np.cumsum(variates) - variates, variates)
+    first_C = block.offset[rows][owner_C] + within_C * length[owner_C]
+    # Pairs (begin, end) so that gaps between series fall into the odd segments, which are dropped.
+    edges = np.stack([first_C, first_C + length[owner_C]], axis=1).ravel()
+    if edges[-1] == len(block.values):
+        edges = edges[:-1]
+    infinite = np.isinf(block.values)
+    values = np.where(infinite, np.float32(np.nan), block.values) if infinite.any() else block.values
+
+    def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        each_C = np.add.reduceat(mask.view(np.uint8), edges, dtype=np.int64)[::2]
+        return np.bincount(owner_C, each_C, len(rows)).astype(np.int64)
+
+    low_C, high_C = np.fmin.reduceat(values, edges)[::2], np.fmax.reduceat(values, edges)[::2]
+    facts.missing[rows] = count(np.isnan(values))
+    facts.infinite[rows] = count(infinite)
+    facts.negative[rows] = count(values < 0)
+    facts.constant[rows] = ~(np.bincount(owner_C, low_C < high_C, len(rows)) > 0)
+    return facts
+
+
+def _scan_block(block: Block, first_row: int, min_length: int, cleaned: BinaryIO, scan: Scan) -> pa.Table:
+    reasons = np.full(len(block), _USABLE, dtype=object)
+    reasons[(block.length == 0) | (block.variates == 0)] = "empty"
+    reasons[block.length < 0] = "variates of different lengths"
+    frequency = _frequencies(block, reasons, scan)
+    reasons[(block.length < min_length) & (reasons == _USABLE)] = f"shorter than {min_length} steps"
+    facts = _facts(block, reasons == _USABLE)
+    size = block.length * block.variates
+    reasons[(facts.missing == size) & (reasons == _USABLE)] = "all values missing"
+    reasons[facts.constant & (reasons == _USABLE)] = "constant"
+    usable = reasons == _USABLE
+    scan.skipped.update(reason for reason in reasons.tolist() if reason != _USABLE)
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        return INDEX_SCHEMA.empty_table()
+    scan.series += len(rows)
+    scan.steps += int(block.length[rows].sum())
+    scan.points += int(size[rows].sum())
+    scan.missing += int(facts.missing[rows].sum())
+    scan.infinite += int(facts.infinite[rows].sum())
+    scan.negative += int(facts.negative[rows].sum())
+    if block.position is not None and not facts.infinite[rows].any():
+        file, begin = scan.file_number(block.shard), block.position
+    else:
+        first, last = int(block.offset[rows].min()), int((block.offset[rows] + size[rows]).max())
+        file, begin = scan.file_number(None), scan.copied - first
+        values = block.values[first:last]
+        cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
+        scan.copied += last - first
+    columns = {
+        "dataset": np.zeros(len(rows), np.int32),
+        "row": first_row + rows,
+        "file": np.full(len(rows), file, np.int32),
+        "offset": begin + block.offset[rows],
+        "length": block.length[rows],
+        "variates": block.variates[rows].astype(np.int32),
+        "frequency": frequency[rows],
+        "complete": facts.missing[rows] == 0,
+    }
+    return pa.table(columns, schema=INDEX_SCHEMA)

@@ -1,0 +1,159 @@
+"""The memory-mapped store that training reads.
+
+A store is a folder with ``manifest.json`` (written last, so that a store with a manifest is whole) and
+``index.parquet``: for every series the file its values lie in, where, how many, and at what frequency. The
+values stay where they are: in the Arrow shards of the corpus, which hold them as plain float32, or, where
+they needed cleaning, in a file of the store. Nothing is copied to read a window.
+
+Legend: N series, V variates, T time steps.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+
+FORMAT = 1
+MANIFEST, INDEX = "manifest.json", "index.parquet"
+INDEX_SCHEMA = pa.schema(
+    {
+        "dataset": pa.int32(),
+        "row": pa.int64(),
+        "file": pa.int32(),
+        "offset": pa.int64(),
+        "length": pa.int64(),
+        "variates": pa.int32(),
+        "frequency": pa.int32(),
+        "complete": pa.bool_(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared corpus; open one with :func:`open_store`.
+
+    Attributes:
+        folder: where it lies.
+        manifest: the content of ``manifest.json``.
+        datasets: names of the sub-datasets.
+        frequencies: normalised aliases.
+        dataset: ``int32 [N]``, place in ``datasets``.
+        row: ``int64 [N]``, row within the sub-dataset's folder.
+        file: ``int32 [N]``, place in the manifest's files.
+        offset: ``int64 [N]``, element of the file, counted in float32, at which the series begins.
+        length: ``int64 [N]``, T.
+        variates: ``int64 [N]``, V; variate v begins ``v·T`` elements after the first.
+        frequency: ``int32 [N]``, place in ``frequencies``.
+        complete: ``bool [N]``, no value is missing.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    datasets: tuple[str, ...]
+    frequencies: tuple[str, ...]
+    dataset: NDArray[np.int32]
+    row: NDArray[np.int64]
+    file: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+    variates: NDArray[np.int64]
+    frequency: NDArray[np.int32]
+    complete: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    @cached_property
+    def values(self) -> list[NDArray[np.float32]]:
+        """The mapped files as flat float32 arrays."""
+        return [_map_file(self.folder, entry) for entry in self.manifest["files"]]
+
+    def series(self, number: int) -> NDArray[np.float32]:
+        """A series, ``[V, T]``; a view of the mapped file, NaN where a value is missing."""
+        begin, shape = self.offset[number], (self.variates[number], self.length[number])
+        return self.values[self.file[number]][begin : begin + shape[0] * shape[1]].reshape(shape)
+
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Store":
+        """The store restricted to some of its series, given as a mask or as numbers."""
+        names = ("dataset", "row", "file", "offset", "length", "variates", "frequency", "complete")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
+    def without(self, names: Iterable[str]) -> "Store":
+        """The store without some sub-datasets.
+
+        Raises:
+            InputError: a name that the store does not hold, or nothing is left.
+        """
+        gone = set(names)
+        unknown = sorted(gone - set(self.datasets))
+        if unknown:
+            raise InputError(
+                self.folder, f"holds no sub-dataset {unknown[0]!r}", f"known: {', '.join(self.datasets)}"
+            )
+        kept = np.array([name not in gone for name in self.datasets])[self.dataset]
+        if not kept.any():
+            raise InputError(self.folder, "every series is excluded", "exclude fewer sub-datasets")
+        return self.select(kept)
+
+
+def open_store(folder: str | Path) -> Store:
+    """Open a store that ``prepare_lotsa`` made.
+
+    Raises:
+        InputError: no store, an unfinished or damaged one, or one whose corpus has moved or changed.
+    """
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(folder, "is no finished store (no manifest.json)", "run prepare_lotsa") from None
+    except json.JSONDecodeError as error:
+        raise InputError(folder / MANIFEST, f"not JSON ({error})", "run prepare_lotsa again") from None
+    if manifest.get("format") != FORMAT:
+        raise InputError(folder, "was made by another version", "delete it and run prepare_lotsa again")
+    index = folder / INDEX
+    if not index.is_file() or file_digest(index) != manifest["index_sha256"]:
+        raise InputError(index, "is missing or not the manifest's", "run prepare_lotsa again")
+    for entry in manifest["files"]:
+        _check_file(folder, entry)
+    table = pq.read_table(index, schema=INDEX_SCHEMA)
+    columns = {name: table.column(name).to_numpy() for name in INDEX_SCHEMA.names}
+    columns["variates"] = columns["variates"].astype(np.int64)
+    return Store(folder, manifest, tuple(manifest["datasets"]), tuple(manifest["frequencies"]), **columns)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    total = sha256()
+    with path.open("rb") as handle:
+        while piece := handle.read(1 << 22):
+            total.update(piece)
+    return total.hexdigest()
+
+
+def _check_file(folder: Path, entry: dict[str, Any]) -> Path:
+    path = folder / entry["path"]
+    if not path.is_file():
+        raise InputError(
+            path, "a file of the store's corpus is gone", "put it back or run prepare_lotsa again"
+        )
+    if path.stat().st_size != entry["bytes"]:
+        raise InputError(path, "has changed since the store was prepared", "run prepare_lotsa again")
+    return path
+
+
+def _map_file(folder: Path, entry: dict[str, Any]) -> NDArray[np.float32]:
+    path = _check_file(folder, entry)
+    # A plain view: slicing an np.memmap costs several times more than slicing an array.
+    return np.asarray(np.memmap(path, np.float32, mode="r", shape=(entry["bytes"] // 4,)))

@@ -1,0 +1,119 @@
+"""The endless, resumable stream of packed batches."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from specseq import seeding
+from specseq.series.batch import PackedBatch, from_numpy
+from specseq.series.collate import collate
+from specseq.series.crops import Crops, Planner, concatenate
+from specseq.series.moirai import MoiraiCrops
+from specseq.series.moirai2 import Moirai2Crops
+from specseq.series.packing import first_fit_decreasing
+from specseq.series.store import Store
+
+
+class PackedStream:
+    """Batches of packed rows, drawn for ever from a store.
+
+    ``pool`` crops at a time are drawn and packed into rows, the rows are shuffled, and batches take as many
+    as they need. All randomness comes from one generator; the state is the generator's state before the
+    current pool and the number of its rows already given out, so a resumed stream draws that pool again and
+    goes on exactly where it was.
+    """
+
+    def __init__(
+        self, store: Store, planner: Planner, rows: int, tokens: int = 512, seed: int = 0, pool: int = 256
+    ) -> None:
+        """
+        Args:
+            store: where the values lie.
+            planner: draws the crops.
+            rows: B, rows of a batch.
+            tokens: L, tokens of a row; no crop may be longer.
+            seed: decides everything that is drawn.
+            pool: crops packed together; larger pools fill the rows better.
+        """
+        self.store, self.planner = store, planner
+        self.rows, self.tokens, self.seed, self.pool = rows, tokens, seed, pool
+        self._generator = seeding.generator(seed, "crops")
+        self._batches = 0
+        self._draw_pool()
+
+    def _draw_pool(self) -> None:
+        self._before: dict[str, Any] = _plain(self._generator.bit_generator.state)
+        crops = self.planner.draw(self._generator, self.pool)
+        bins = first_fit_decreasing(crops.size, self.tokens)
+        order = self._generator.permutation(len(bins)).tolist()
+        self._pool: Crops = crops
+        self._bins = [bins[number] for number in order]
+        self._taken = 0
+
+    def __iter__(self) -> "PackedStream":
+        return self
+
+    def __next__(self) -> PackedBatch:
+        """The next batch, on the CPU."""
+        return from_numpy(self.arrays())
+
+    def arrays(self) -> dict[str, Any]:
+        """The next batch as arrays, in the form that :func:`specseq.series.batch.from_numpy` takes."""
+        parts, row, filled = [], [], 0
+        while filled < self.rows:
+            if self._taken == len(self._bins):
+                self._draw_pool()
+            bins = self._bins[self._taken : self._taken + self.rows - filled]
+            parts.append(self._pool.take(np.array([crop for members in bins for crop in members])))
+            row.append(np.repeat(np.arange(filled, filled + len(bins)), [len(members) for members in bins]))
+            self._taken += len(bins)
+            filled += len(bins)
+        arrays = collate(
+            self.store,
+            concatenate(parts),
+            np.concatenate(row),
+            self.rows,
+            self.tokens,
+            self.planner.patch_slot,
+        )
+        arrays["seed"] = seeding.stream_seed(self.seed, "batch", self._batches)
+        self._batches += 1
+        return arrays
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values from which :meth:`load_state_dict` goes on."""
+        return {
+            "seed": self.seed,
+            "generator": self._before,
+            "rows_taken": self._taken,
+            "batches": self._batches,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a stream with the same store, planner and sizes."""
+        if state["seed"] != self.seed:
+            raise ValueError(f"the state belongs to seed {state['seed']}, this stream has seed {self.seed}")
+        self._generator.bit_generator.state = state["generator"]
+        self._draw_pool()
+        self._taken = state["rows_taken"]
+        self._batches = state["batches"]
+
+
+def _plain(state: Any) -> Any:
+    """A deep copy of a generator's state that shares nothing with it."""
+    return {key: _plain(value) for key, value in state.items()} if isinstance(state, dict) else state
+
+
+def moirai2_stream(
+    store: Store, rows: int, seed: int = 0, tokens: int = 512, pool: int = 256, **crops: Any
+) -> PackedStream:
+    """The stream that Moirai2 trains on; ``crops`` as :class:`~specseq.series.moirai2.Moirai2Crops`."""
+    return PackedStream(store, Moirai2Crops(store, max_tokens=tokens, **crops), rows, tokens, seed, pool)
+
+
+def moirai_stream(
+    store: Store, rows: int, seed: int = 0, tokens: int = 512, pool: int = 256, **crops: Any
+) -> PackedStream:
+    """The stream that MOIRAI trains on; ``crops`` as :class:`~specseq.series.moirai.MoiraiCrops`."""
+    return PackedStream(store, MoiraiCrops(store, max_tokens=tokens, **crops), rows, tokens, seed, pool)
