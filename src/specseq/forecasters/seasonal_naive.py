@@ -6,7 +6,7 @@ Principles and Practice, 5.5, residual degrees of freedom n - m).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
@@ -27,7 +27,7 @@ def calendar_season(freq: str) -> int:
     return season if season and not rest else 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class SeasonalNaive:
     """The last season again.
 
@@ -41,6 +41,7 @@ class SeasonalNaive:
             ``partial`` repeats what there is of a season, aligned to its first step, and zero for the rest,
             without an interval.
         name: name in results.
+        context_length: None, the history is cut here, after filling.
 
     The defaults are GIFT-Eval's, where no context is shorter than a season; :meth:`fev` gives FEV-Bench's.
     A context without any value is forecast as zero.
@@ -52,16 +53,12 @@ class SeasonalNaive:
     leading: str = "first"
     short: str = "last"
     name: str = "seasonal_naive"
+    context_length: int | None = field(default=None, init=False)
 
     @classmethod
     def fev(cls, season_length: int | None = None, name: str = "seasonal_naive") -> "SeasonalNaive":
         """The form behind the published FEV-Bench rows: the last 1000 values, leading gaps zero."""
         return cls(season_length, 1000, season_length is None, "zero", "partial", name)
-
-    @property
-    def context_length(self) -> int | None:
-        """None: the history is cut here, after filling."""
-        return None
 
     def season(self, query: Query) -> int:
         """The season used for a query."""

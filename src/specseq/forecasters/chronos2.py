@@ -1,0 +1,107 @@
+"""Chronos-2 (Ansari et al. 2025, arXiv:2510.15821) through the package ``chronos-forecasting``.
+
+Each context is forecast as a univariate series on its own: no cross learning between the windows of a batch,
+whose targets overlap other windows' histories, and no covariates. Published Chronos-2 rows share information
+between variates, so theirs are a little lower on multivariate data.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.forecasters.protocol import Query
+
+HUB_ID = "amazon/chronos-2"
+
+
+class Chronos2:
+    """A Chronos-2 model as a forecaster.
+
+    Args:
+        pipeline: a ``chronos.Chronos2Pipeline``.
+        name: name in results.
+        context_length: history given to the model; its own maximum where None.
+        batch_size: contexts to forecast at once.
+    """
+
+    def __init__(
+        self, pipeline: Any, name: str = "chronos2", context_length: int | None = None, batch_size: int = 256
+    ) -> None:
+        longest = int(pipeline.model_context_length)
+        if context_length is not None and not 1 <= context_length <= longest:
+            raise InputError("context_length", f"{context_length} is not within 1 and the model's {longest}")
+        self.name = name
+        self.context_length: int | None = context_length or longest
+        self._pipeline, self._batch_size = pipeline, batch_size
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path = HUB_ID,
+        context_length: int | None = None,
+        batch_size: int = 256,
+        device: str = "cpu",
+    ) -> "Chronos2":
+        """Load weights from a local folder or by hub id.
+
+        Raises:
+            InputError: there are no such weights, or they are not Chronos-2's.
+        """
+        folder = find_weights(source)
+        from chronos import BaseChronosPipeline, Chronos2Pipeline
+
+        try:
+            pipeline = BaseChronosPipeline.from_pretrained(str(folder), device_map=device)
+        except (OSError, ValueError, KeyError, AttributeError, AssertionError) as error:
+            raise InputError(folder, f"not a Chronos-2 model ({error})", "download it again") from None
+        if not isinstance(pipeline, Chronos2Pipeline):
+            raise InputError(folder, f"holds a {type(pipeline).__name__}", "give the weights of Chronos-2")
+        return cls(pipeline, Path(source).name or "chronos2", context_length, batch_size)
+
+    def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+        """Quantiles ``[B, Q, H]``; sorted along Q, since nothing in the model keeps them in order."""
+        answers, _ = self._pipeline.predict_quantiles(
+            [np.asarray(context, dtype=np.float32)[None] for context in contexts],
+            prediction_length=query.horizon,
+            quantile_levels=list(query.quantile_levels),
+            batch_size=self._batch_size,
+            context_length=self.context_length,
+        )
+        quantiles = np.stack([answer[0].T.float().cpu().numpy() for answer in answers])
+        return np.sort(quantiles, axis=1)
+
+
+def find_weights(source: str | Path) -> Path:
+    """The folder of a model: itself, or the hub's copy of it in the local cache, downloaded if need be.
+
+    Raises:
+        InputError: there is no such folder and the hub cannot be reached or does not know the id.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(folder, "no config.json in this folder", "give a folder of save_pretrained")
+        return folder
+    name = str(source)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(folder, "no such folder", f"give a model folder or a hub id such as {HUB_ID}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
+        raise InputError(
+            name,
+            "these weights are neither a folder here nor in the local cache, and the hub did not give them",
+            f"where there is network: hf download {name} --local-dir DIR, then give DIR",
+        ) from None
