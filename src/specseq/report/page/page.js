@@ -11,11 +11,13 @@ for (const element of document.querySelectorAll("table.display")) {
     deferRender: true,
     layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
   });
-  tables[element.id] = table.api ?? table;
+  tables[element.id] = table.dt;
+  const pager = table.dt.table().container().querySelector('nav[aria-label="pagination"]');
+  pager?.setAttribute("aria-label", `pages of: ${element.caption.textContent}`);
 }
 
 const ledger = tables["ledger-table"];
-if (ledger && ledger.column) {
+if (ledger) {
   const names = [...document.querySelectorAll("#ledger-table thead th")].map((cell) => cell.textContent.trim());
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   for (const [select, name] of [["verdict-filter", "verdict"], ["note-filter", "note"]]) {
@@ -33,7 +35,12 @@ window.specseqLedger = ledger;
 const spec = JSON.parse(document.getElementById("chart-spec").textContent);
 if (spec) {
   const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined;
-  window.vegaEmbed("#verdict-chart", spec, { actions: false, renderer: "svg", theme, config: { background: "transparent" } });
+  const options = { actions: false, renderer: "svg", theme, config: { background: "transparent", aria: false } };
+  // The chart as a whole is one labelled image; the roles Vega gives its parts would contradict that.
+  window.vegaEmbed("#verdict-chart", spec, options).then(({ view }) => {
+    for (const part of view.container().querySelectorAll("[role], [aria-roledescription]"))
+      for (const name of ["role", "aria-roledescription", "aria-label"]) part.removeAttribute(name);
+  });
 }
 
 const lightbox = document.getElementById("lightbox");
