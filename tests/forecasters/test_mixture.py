@@ -91,10 +91,10 @@ def test_quantiles_invert_the_distribution_function() -> None:
     quantiles_VQ = mixture.quantile(levels)
     assert (np.diff(quantiles_VQ, axis=0) >= 0).all()
     above = mixture.cdf(quantiles_VQ)
-    below = mixture.cdf(quantiles_VQ - 1e-6 * np.maximum(np.abs(quantiles_VQ), 1e-2))
+    below = mixture.cdf(quantiles_VQ - 4e-6 * np.maximum(np.abs(quantiles_VQ), 1))
     for level, high, low in zip(levels, above, below, strict=True):
         assert (high >= level).all()
-        assert (low < level + 1e-4).all()
+        assert (low < level).all()
 
 
 def test_distribution_function_equals_the_share_of_samples_below() -> None:

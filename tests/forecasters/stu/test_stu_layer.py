@@ -13,7 +13,7 @@ LENGTH, WIDTH, FILTERS = 24, 6, 4
 
 def unit(mode: Mode, published: bool = False) -> SpectralTransformUnit:
     torch.manual_seed(0)
-    return SpectralTransformUnit(WIDTH, LENGTH, FILTERS, mode, published).double()
+    return SpectralTransformUnit(WIDTH, LENGTH, FILTERS, mode, published=published).double()
 
 
 def mix(layer: SpectralTransformUnit, x_ND: torch.Tensor) -> torch.Tensor:
@@ -35,9 +35,9 @@ def two_branches(layer: SpectralTransformUnit, x_ND: torch.Tensor) -> torch.Tens
         return torch.einsum("nkd,kde->ne", plus, layer.plus_KDD) + torch.einsum(
             "nkd,kde->ne", minus, layer.minus_KDD
         )
-    u_ND = x_ND @ layer.inputs_DD
-    minus_KD = layer.plus_KD if layer.minus_KD is None else layer.minus_KD
-    return (filtered(u_ND) * layer.plus_KD).sum(1) + sign_N1 * (filtered(sign_N1 * u_ND) * minus_KD).sum(1)
+    u_ND = x_ND @ layer.inputs_DI
+    minus_KD = layer.plus_KI if layer.minus_KI is None else layer.minus_KI
+    return (filtered(u_ND) * layer.plus_KI).sum(1) + sign_N1 * (filtered(sign_N1 * u_ND) * minus_KD).sum(1)
 
 
 @pytest.mark.parametrize("mode", ["shared", "signed", "full"])
@@ -91,7 +91,21 @@ def test_filters_travel_with_the_checkpoint() -> None:
 
 
 def test_bad_settings_are_named() -> None:
-    with pytest.raises(InputError, match=r"model\.stu_mode.*'half'"):
+    with pytest.raises(InputError, match=r"model\.stu\.mode.*'half'"):
         SpectralTransformUnit(8, mode="half")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"model\.published"):
+    with pytest.raises(InputError, match=r"model\.stu\.published"):
         SpectralTransformUnit(8, mode="full", published=True)
+    with pytest.raises(InputError, match=r"model\.stu\.inner"):
+        SpectralTransformUnit(8, mode="full", inner=16)
+
+
+def test_the_sandwich_projects_more_channels_back_to_the_model_width() -> None:
+    torch.manual_seed(0)
+    layer, plain = SpectralTransformUnit(WIDTH, LENGTH, FILTERS, inner=10).double(), unit("signed")
+    x_ND = torch.randn(9, WIDTH, dtype=torch.float64)
+    assert mix(layer, x_ND).shape == x_ND.shape
+    with torch.no_grad():
+        for name, value in plain.named_parameters():
+            getattr(layer, name).zero_()[:, :WIDTH] = value
+        layer.outputs_ID.copy_(torch.eye(10, WIDTH))
+    torch.testing.assert_close(mix(layer, x_ND), mix(plain, x_ND))

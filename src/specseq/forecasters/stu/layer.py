@@ -5,7 +5,7 @@ sign (Flash STU, arXiv:2409.10489, section 3). Both are one convolution here: th
 branch meets the filter, not the signal, since
 :math:`(-1)^t \\sum_s \\phi(t-s) (-1)^s u_s = \\sum_s (-1)^{t-s} \\phi(t-s) u_s`.
 
-Shapes: N tokens, D model width, L filter length, K spectral filters.
+Shapes: N tokens, D model width, I convolved channels (D unless set apart), L filter length, K filters.
 """
 
 from typing import Literal, get_args
@@ -39,7 +39,13 @@ class SpectralTransformUnit(nn.Module):
     phi_LK: Tensor
 
     def __init__(
-        self, width: int, length: int = 512, filters: int = 24, mode: Mode = "signed", published: bool = False
+        self,
+        width: int,
+        length: int = 512,
+        filters: int = 24,
+        mode: Mode = "signed",
+        inner: int | None = None,
+        published: bool = False,
     ) -> None:
         """
         Args:
@@ -47,17 +53,21 @@ class SpectralTransformUnit(nn.Module):
             length: longest segment, L; also the size of the Hankel matrix.
             filters: K.
             mode: see above.
+            inner: convolve that many channels, I, and project them back to D ("sandwich"); None convolves D
+                channels and has no output projection.
             published: wrap each segment onto itself as the published code does, with transforms no longer
                 than the segment's bucket. Not causal; for reproduction only.
         """
         super().__init__()
         if mode not in get_args(Mode):
             raise InputError(
-                "model.stu_mode", f"{mode!r} is no mode", f"choose from {', '.join(get_args(Mode))}"
+                "model.stu.mode", f"{mode!r} is no mode", f"choose from {', '.join(get_args(Mode))}"
             )
-        if published and mode == "full":
+        if mode == "full" and (published or inner):
             raise InputError(
-                "model.published", "exists for the approximate unit only", "use stu_mode: shared"
+                "model.stu.published" if published else "model.stu.inner",
+                "exists for the approximate unit only",
+                "set model.stu.mode to shared or signed",
             )
         self.width, self.length, self.mode = width, length, mode
         self.method: Method = "circular" if published else "auto"
@@ -66,9 +76,11 @@ class SpectralTransformUnit(nn.Module):
             self.plus_KDD = nn.Parameter(torch.empty(filters, width, width))
             self.minus_KDD = nn.Parameter(torch.empty(filters, width, width))
         else:
-            self.inputs_DD = nn.Parameter(torch.empty(width, width))
-            self.plus_KD = nn.Parameter(torch.empty(filters, width))
-            self.minus_KD = nn.Parameter(torch.empty(filters, width)) if mode == "signed" else None
+            channels = inner or width
+            self.inputs_DI = nn.Parameter(torch.empty(width, channels))
+            self.plus_KI = nn.Parameter(torch.empty(filters, channels))
+            self.minus_KI = nn.Parameter(torch.empty(filters, channels)) if mode == "signed" else None
+            self.outputs_ID = nn.Parameter(torch.empty(channels, width)) if inner else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -78,22 +90,23 @@ class SpectralTransformUnit(nn.Module):
                 nn.init.xavier_normal_(matrix)
 
     def impulse_response(self) -> Tensor:
-        """``[L, D]``: what each channel's convolution does to a unit impulse (approximate modes).
+        """``[L, I]``: what each channel's convolution does to a unit impulse (approximate modes).
 
         :math:`h_\\tau = \\phi_\\tau (M^+ + (-1)^\\tau M^-)`, with :math:`M^- = M^+` in ``shared``.
         """
         if self.mode == "full":
             raise ValueError("the full unit mixes channels; it has no response per channel")
-        phi_LK = self.phi_LK.to(self.plus_KD.dtype)
-        plus_LD = phi_LK @ self.plus_KD
-        minus_LD = plus_LD if self.minus_KD is None else phi_LK @ self.minus_KD
-        return plus_LD + self._signs(plus_LD) * minus_LD
+        phi_LK = self.phi_LK.to(self.plus_KI.dtype)
+        plus_LI = phi_LK @ self.plus_KI
+        minus_LI = plus_LI if self.minus_KI is None else phi_LK @ self.minus_KI
+        return plus_LI + self._signs(plus_LI) * minus_LI
 
     def forward(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
         """Mix flat tokens ``[N, D]`` within the segments of ``tables``."""
         if self.mode == "full":
             return self._full(x_ND, tables)
-        return segment_convolution(x_ND @ self.inputs_DD, self.impulse_response(), tables, self.method)
+        y_NI = segment_convolution(x_ND @ self.inputs_DI, self.impulse_response(), tables, self.method)
+        return y_NI if self.outputs_ID is None else y_NI @ self.outputs_ID
 
     def _full(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
         phi_LK = self.phi_LK.to(x_ND.dtype)
