@@ -1,0 +1,298 @@
+"""What is scored at once: a config of GIFT-Eval or a task of FEV-Bench, with its windows and its metrics.
+
+Legend: B windows, H horizon.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.benchmarks import fev, gift_eval
+from specseq.benchmarks.fev_tasks import Task, official_tasks, read_tasks
+from specseq.benchmarks.forecasting import forecast
+from specseq.benchmarks.metrics import WindowSums, window_sums
+from specseq.errors import InputError
+from specseq.forecasters.protocol import Forecaster, Query
+from specseq.forecasters.windows import WindowForecaster, Windows
+
+# Forecast points at once: the naive forecasters make whole blocks in one go, a model forecasts in batches of
+# its own, and smaller blocks show its progress.
+_POINTS, _MODEL_POINTS = 2_000_000, 200_000
+
+Window = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows that are scored together.
+
+    Attributes:
+        windows: B windows.
+        target: number of the target column they belong to (FEV-Bench; 0 otherwise).
+        window: evaluation window ``[B]`` each belongs to (FEV-Bench; empty otherwise).
+    """
+
+    windows: Windows
+    target: int
+    window: Window
+
+
+class Metrics(Protocol):
+    """Pools window sums into a benchmark's metrics."""
+
+    def add(self, batch: Batch, sums: WindowSums) -> None:
+        """Add a batch."""
+
+    def values(self) -> dict[str, float]:
+        """The metrics by their published column names."""
+
+
+class Evaluation(Protocol):
+    """One config or task, ready to be scored."""
+
+    @property
+    def name(self) -> str:
+        """Name of the config or task, as published."""
+
+    @property
+    def points(self) -> int:
+        """Number of forecast points."""
+
+    @property
+    def query(self) -> Query:
+        """What each window asks."""
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All windows in batches of about ``points`` forecast points."""
+
+    def metrics(self) -> Metrics:
+        """An empty pool."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a result row says of the data: series, windows, seasonality, ..."""
+
+    def close(self) -> None:
+        """Let go of data held in memory."""
+
+
+@dataclass
+class _GiftPool:
+    season_length: int
+    pool: gift_eval.GiftMetrics
+
+    def add(self, batch: Batch, sums: WindowSums) -> None:
+        self.pool.add(sums, gift_eval.seasonal_scales(batch.windows, self.season_length))
+
+    def values(self) -> dict[str, float]:
+        return {f"eval_metrics/{name}": value for name, value in self.pool.values().items()}
+
+
+@dataclass(frozen=True)
+class GiftEvaluation:
+    """A config of GIFT-Eval."""
+
+    data: gift_eval.DataSet
+    config: gift_eval.Config
+
+    @property
+    def name(self) -> str:
+        """``key/freq/term``."""
+        return self.config.name
+
+    @property
+    def points(self) -> int:
+        """Series x variates x windows x horizon."""
+        return self.config.points
+
+    @property
+    def query(self) -> Query:
+        """What each window asks."""
+        return self.config.query
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All windows, series by series."""
+        for windows in self.data.windows(self.config):
+            for block in windows.blocks(points):
+                yield Batch(block, 0, np.zeros(0, dtype=np.int64))
+
+    def metrics(self) -> Metrics:
+        """An empty pool of the eleven metrics."""
+        return _GiftPool(self.config.season_length, gift_eval.GiftMetrics())
+
+    def facts(self) -> dict[str, Any]:
+        """What a result row says of the config."""
+        config = self.config
+        return {
+            "config": config.name,
+            "domain": config.domain,
+            "term": config.term,
+            "freq": config.query.freq,
+            "num_variates": config.variates,
+            "series": config.series,
+            "windows": config.windows,
+            "prediction_length": config.horizon,
+            "seasonality": config.season_length,
+        }
+
+    def close(self) -> None:
+        """Nothing to let go of: the data are mapped."""
+
+
+@dataclass
+class _FevPool:
+    season_length: int
+    pool: fev.FevMetrics
+
+    def add(self, batch: Batch, sums: WindowSums) -> None:
+        scales = fev.seasonal_scales(batch.windows, self.season_length)
+        self.pool.add(batch.target, batch.window, sums, scales)
+
+    def values(self) -> dict[str, float]:
+        return self.pool.values()
+
+
+class FevEvaluation:
+    """A task of FEV-Bench; its data are read when they are first needed.
+
+    Args:
+        root: folder of ``<dataset>/*.parquet``.
+        task: the task.
+    """
+
+    def __init__(self, root: str | Path, task: Task) -> None:
+        self.root, self.task = root, task
+
+    @cached_property
+    def data(self) -> fev.TaskData:
+        """The task's data."""
+        return fev.open_task(self.root, self.task)
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    @property
+    def points(self) -> int:
+        """Forecasts x horizon; of a published task without reading its data."""
+        if self.task.forecasts is not None:
+            return self.task.forecasts * self.task.horizon
+        return self.data.points
+
+    @property
+    def query(self) -> Query:
+        """What each window asks."""
+        return self.data.query
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All forecasts, target column by target column."""
+        for target, (windows, window) in enumerate(self.data.windows()):
+            first = 0
+            for block in windows.blocks(points):
+                yield Batch(block, target, window[first : first + len(block)])
+                first += len(block)
+
+    def metrics(self) -> Metrics:
+        """An empty pool of the four metrics."""
+        return _FevPool(self.task.season_length, fev.FevMetrics(len(self.task.targets), self.task.windows))
+
+    def facts(self) -> dict[str, Any]:
+        """What a result row says of the task."""
+        return {
+            "task_name": self.task.name,
+            "dataset_config": self.task.dataset,
+            "freq": self.data.query.freq,
+            "num_variates": len(self.task.targets),
+            "series": self.data.items,
+            "num_windows": self.task.windows,
+            "horizon": self.task.horizon,
+            "seasonality": self.task.season_length,
+            "num_forecasts": self.data.forecasts,
+        }
+
+    def close(self) -> None:
+        """Let go of the data; they are read again when needed."""
+        self.__dict__.pop("data", None)
+
+
+def score(
+    evaluation: Evaluation, forecaster: Forecaster, report: Callable[[int], None] = lambda points: None
+) -> dict[str, float]:
+    """Forecast every window and pool the metrics.
+
+    Args:
+        evaluation: the config or task.
+        forecaster: who forecasts.
+        report: called after each batch with its number of forecast points.
+
+    Raises:
+        InputError: a forecast is missing, not finite or out of order.
+    """
+    metrics = evaluation.metrics()
+    for batch in batches_for(evaluation, forecaster):
+        quantiles = forecast(forecaster, batch.windows, evaluation.query, evaluation.name)
+        metrics.add(batch, window_sums(batch.windows.targets(), quantiles))
+        report(len(batch.windows) * evaluation.query.horizon)
+    return metrics.values()
+
+
+def batches_for(evaluation: Evaluation, forecaster: Forecaster) -> Iterator[Batch]:
+    """The evaluation's windows in batches of a size that suits the forecaster."""
+    return evaluation.batches(_POINTS if isinstance(forecaster, WindowForecaster) else _MODEL_POINTS)
+
+
+def gift_evaluations(
+    root: str | Path, terms: Sequence[str] = tuple(gift_eval.TERMS), only: Sequence[str] = ()
+) -> list[Evaluation]:
+    """Every config of the data sets below ``root``, short terms first within a data set.
+
+    Raises:
+        InputError: a term is unknown, nothing is found, or data differ from the published config.
+    """
+    for term in terms:
+        if term not in gift_eval.TERMS:
+            raise InputError("terms", f"unknown term {term!r}", f"there are {', '.join(gift_eval.TERMS)}")
+    found: list[Evaluation] = [
+        GiftEvaluation(data, data.config(term))
+        for data in gift_eval.find_datasets(root, only)
+        for term in gift_eval.TERMS
+        if term in terms and data.offers(term)
+    ]
+    if not found:
+        raise InputError(root, f"no config of the terms {', '.join(terms)}", "ask for more terms")
+    return found
+
+
+def fev_evaluations(
+    root: str | Path, tasks: str | Path | None = None, only: Sequence[str] = ()
+) -> list[Evaluation]:
+    """Every task whose data lie below ``root``.
+
+    Args:
+        root: folder of ``<dataset>/*.parquet``.
+        tasks: a ``tasks.yaml``; where None, the one in ``root``, else the 100 tasks of the benchmark.
+        only: names of tasks or data sets to keep; each must have its data.
+
+    Raises:
+        InputError: nothing is found. Faulty data are found when they are read.
+    """
+    if not Path(root).is_dir():
+        raise InputError(root, "no such folder", "give the folder of <dataset>/*.parquet")
+    beside = Path(root) / "tasks.yaml"
+    known = read_tasks(tasks or beside) if tasks or beside.is_file() else official_tasks()
+    wanted: list[Task] = []
+    for name in only:
+        matching = [task for task in known.values() if name in (task.name, task.dataset)]
+        if not matching:
+            raise InputError(name, "no such task", "see tasks.yaml for the names")
+        wanted += matching
+    if not only:
+        wanted = [task for task in known.values() if (Path(root) / task.dataset).is_dir()]
+    if not wanted:
+        raise InputError(root, f"holds data of none of the {len(known)} tasks", "download them first")
+    return [FevEvaluation(root, task) for task in dict.fromkeys(wanted)]

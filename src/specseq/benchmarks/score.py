@@ -1,0 +1,122 @@
+"""Score a forecaster on every config or task of a folder into one result file, resuming where it stopped."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import pandas as pd
+
+from specseq.benchmarks.evaluation import Evaluation, score
+from specseq.errors import InputError
+from specseq.forecasters.protocol import Forecaster
+from specseq.progress import Progress
+from specseq.tables import Provenance, digest, read_parquet, read_provenance, write_parquet
+
+NAME_COLUMN = {"gift_eval": "config", "fev": "task_name"}
+_SAVE_EVERY = 10.0
+
+
+def score_all(
+    benchmark: str,
+    evaluations: Sequence[Evaluation],
+    forecaster: Forecaster,
+    out: str | Path,
+    parameters: Mapping[str, Any],
+    model: str | None = None,
+    log: TextIO | None = None,
+) -> pd.DataFrame:
+    """Score every config or task, one row each, and keep the rows in ``out``.
+
+    Rows that ``out`` holds already are kept if it was made with the same parameters. It is written again
+    every ten seconds and when anything stops the run.
+
+    Args:
+        benchmark: ``gift_eval`` or ``fev``.
+        evaluations: what to score.
+        forecaster: who forecasts.
+        out: Parquet file; metric columns are named as in the benchmark's published results.
+        parameters: what decides the numbers, kept in the file's provenance.
+        model: name in the result; the forecaster's own where None.
+        log: where progress goes; standard error where None.
+
+    Returns:
+        The rows of ``evaluations``, in their order.
+
+    Raises:
+        InputError: ``out`` was made with other parameters, or a config cannot be scored.
+    """
+    path = Path(out)
+    provenance = Provenance("score", dict(parameters))
+    rows = _earlier_rows(path, provenance, NAME_COLUMN[benchmark])
+    missing = [evaluation for evaluation in evaluations if evaluation.name not in rows]
+    total = sum(evaluation.points for evaluation in evaluations)
+    done = total - sum(evaluation.points for evaluation in missing)
+    progress = Progress(total, "points", done, out=log or sys.stderr)
+    saved = time.monotonic()
+
+    def report(points: int) -> None:
+        nonlocal done
+        done += points
+        progress.update(done)
+
+    try:
+        for evaluation in missing:
+            values = score(evaluation, forecaster, report)
+            rows[evaluation.name] = _row(benchmark, evaluation, forecaster, model, values)
+            evaluation.close()
+            if time.monotonic() - saved > _SAVE_EVERY:
+                _save(path, rows, provenance)
+                saved = time.monotonic()
+    finally:
+        if rows and (missing or not path.exists()):
+            _save(path, rows, provenance)
+    return _frame([rows[evaluation.name] for evaluation in evaluations])
+
+
+def _earlier_rows(path: Path, provenance: Provenance, column: str) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    if read_provenance(path).get("parameters_digest") != digest(provenance.parameters):
+        raise InputError(path, "was made with other parameters", "delete it or give another --out")
+    frame = read_parquet(path)
+    records = frame.to_dict(orient="records")
+    return {record[column]: {str(name): value for name, value in record.items()} for record in records}
+
+
+def _row(
+    benchmark: str,
+    evaluation: Evaluation,
+    forecaster: Forecaster,
+    model: str | None,
+    values: Mapping[str, float],
+) -> dict[str, Any]:
+    name = {"gift_eval": "model", "fev": "model_name"}[benchmark]
+    row = {name: model or forecaster.name, **evaluation.facts()}
+    if benchmark == "fev":
+        row |= {"eval_metric": "SQL", "test_error": values["SQL"], "trained_on_this_dataset": False}
+    return {**row, **values, "context_length": forecaster.context_length, "basis": "raw"}
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    return frame.astype({"context_length": "Int64"})
+
+
+def _save(path: Path, rows: Mapping[str, dict[str, Any]], provenance: Provenance) -> None:
+    write_parquet(path, _frame(list(rows.values())), provenance)
+
+
+def fingerprint(source: str | Path) -> str:
+    """What identifies a forecaster in a result: its name, or the content of its weights."""
+    path = Path(source)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        return str(source)
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            found.update(hashlib.file_digest(handle, "sha256").digest())
+    return f"sha256:{found.hexdigest()[:16]}"
