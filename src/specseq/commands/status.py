@@ -1,0 +1,67 @@
+"""``specseq status``: how each run stands, with or without a workflow running."""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from specseq.launch.status import STATES, RunState, run_states
+from specseq.sweeps import load_plan
+
+
+def _arguments(given: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="specseq status",
+        description="Say of each training run: done, running with step and time left, queued, failed with its "
+        "reason and log, interrupted (resumed by the next start) or waiting.",
+    )
+    parser.add_argument("--scale", help="scale to look at; default: the one of config.yaml")
+    parser.add_argument("--study", help="only runs of this study")
+    parser.add_argument(
+        "--state", choices=STATES, action="append", help="only runs in this state; repeatable"
+    )
+    parser.add_argument("--watch", action="store_true", help="look again every few seconds until interrupted")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a run")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder of the workflow; default: this one")
+    return parser.parse_args(given)
+
+
+def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool) -> None:
+    if as_json:
+        for state in shown:
+            print(json.dumps(asdict(state), default=str))
+        return
+    width = max((len(state.run) for state in shown), default=0)
+    for state in shown:
+        log = f"  ({state.log})" if state.log and state.state in ("failed", "interrupted") else ""
+        print(f"{state.run:{width}}  {state.state:11}  {state.detail}{log}".rstrip())
+    counts = Counter(state.state for state in states)
+    print("  ".join(f"{counts[name]} {name}" for name in STATES if counts[name]) or "no training runs")
+
+
+def main(given: Sequence[str]) -> int:
+    """Print the states; status 1 if a run failed."""
+    options = _arguments(given)
+    plan = load_plan(options.root)
+    scale = options.scale or plan.config["scale"]
+    runs = [
+        run
+        for run, spec in plan.runs(scale).items()
+        if "training" in spec and options.study in (None, spec["study"])
+    ]
+    while True:
+        states = run_states(runs, options.root / "results" / scale)
+        shown = [state for state in states if not options.state or state.state in options.state]
+        if options.watch and sys.stdout.isatty():
+            print("\033[2J\033[H", end="")
+        _print(states, shown, options.json)
+        if not options.watch:
+            return int(any(state.state == "failed" for state in states))
+        try:
+            time.sleep(5)
+        except KeyboardInterrupt:
+            return 0
