@@ -96,9 +96,10 @@ def audit_table(
 
     Returns:
         Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, omega, gap,
-        kappa, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that limits the
-        Euler step, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of the sample.
-        Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its columns are NaN.
+        kappa, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that
+        limits the Euler step, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole
+        J of the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its
+        columns are NaN.
     """
     samples, length = residual_BT.shape
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)

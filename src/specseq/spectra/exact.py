@@ -1,9 +1,9 @@
 """The exact spectrum of a causal operator from its own-position blocks.
 
 When position t of a force depends on positions ≤ t only, the Jacobian is block lower-triangular over
-positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All of them
-follow from C vector-Jacobian products of the force with its context frozen: one-hot cotangents in one channel
-at every sample and position at once.
+positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All of
+them follow from C vector-Jacobian products of the force with its context frozen: one-hot cotangents in one
+channel at every sample and position at once.
 
 B sample, T position, C channel, P probe.
 """

@@ -1,7 +1,7 @@
 """What the eigenvalues μ = a + ib of a Jacobian J say about the flow z' = F(z) and its Euler map I + εJ.
 
-All functions reduce the last axis, which runs over the modes. A spectrum with a value that is not finite gives
-NaN: a number that cannot be known is not guessed.
+All functions reduce the last axis, which runs over the modes. A spectrum with a value that is not finite
+gives NaN, since a number that cannot be known is not guessed.
 """
 
 import torch

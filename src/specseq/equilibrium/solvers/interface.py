@@ -1,0 +1,133 @@
+"""One interface for every solver: a field, a start, a budget of evaluations; per sample, and counted.
+
+B sample, N entry of a flattened state.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.fields import Field
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a solver ended. Convergence says nothing about stability: ask the audit.
+
+    Attributes:
+        state: ``[B, ...]``.
+        residual_B: force residual ‖F‖/‖z‖ at the state (the step residual is ε times it).
+        converged_B: residual below the tolerance.
+        evaluations: forces and Jacobian products spent; one serves the whole batch.
+        evaluations_B: those spent when each sample converged, or all of them.
+        trace: (evaluations so far, residual of each sample) at every state seen.
+        facts: what else the solver has to say (restarts, hand-off, step sizes).
+    """
+
+    state: Tensor
+    residual_B: Tensor
+    converged_B: Tensor
+    evaluations: int
+    evaluations_B: Tensor
+    trace: list[tuple[int, Tensor]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Solver(ABC):
+    """Finds z with F(z) = 0. Concrete solvers are small frozen dataclasses of their constants."""
+
+    @abstractmethod
+    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
+        """Solve from ``start``.
+
+        Args:
+            force: the field; its counter goes up by what is spent.
+            start: ``[B, ...]``, real or complex.
+            budget: evaluations not to exceed by more than one inner step.
+            tolerance: force residual at which a sample is done.
+
+        Returns:
+            A solution, also where the budget ended before convergence: then ``converged_B`` says so.
+        """
+
+
+def flatten(state: Tensor) -> Tensor:
+    """``[B, N]`` real; complex entries become pairs."""
+    return (torch.view_as_real(state) if state.is_complex() else state).flatten(1)
+
+
+def restore(flat_BN: Tensor, like: Tensor) -> Tensor:
+    """Undo :func:`flatten`."""
+    if like.is_complex():
+        return torch.view_as_complex(flat_BN.view(*like.shape, 2))
+    return flat_BN.view_as(like)
+
+
+def per_sample(value_B: Tensor, like: Tensor) -> Tensor:
+    """Shape ``[B]`` for broadcasting against a state."""
+    return value_B.view(-1, *[1] * (like.ndim - 1))
+
+
+def residuals(force: Tensor, state: Tensor) -> Tensor:
+    """Force residual of each sample; infinite where anything is not finite."""
+    size = flatten(state).norm(dim=1).clamp_min(torch.finfo(force.dtype).tiny)
+    return (flatten(force).norm(dim=1) / size).nan_to_num(torch.inf, torch.inf)
+
+
+class Monitor:
+    """Book-keeping that all solvers share: residuals, the best state of each sample, budget and trace."""
+
+    def __init__(self, force: Field, start: Tensor, budget: int, tolerance: float) -> None:
+        self.force, self.budget, self.tolerance = force, budget, tolerance
+        self.first = force.evaluations
+        samples = start.shape[0]
+        real = start.real.dtype if start.is_complex() else start.dtype
+        self.best_state = start
+        self.best_force = torch.zeros_like(start)
+        self.best_B = torch.full((samples,), torch.inf, dtype=real, device=start.device)
+        self.last_state, self.last_B = start, self.best_B
+        self.evaluations_B = torch.zeros(samples, dtype=torch.long)
+        self.trace: list[tuple[int, Tensor]] = []
+
+    @property
+    def spent(self) -> int:
+        """Evaluations so far."""
+        return self.force.evaluations - self.first
+
+    @property
+    def converged_B(self) -> Tensor:
+        """Samples that have been below the tolerance."""
+        return self.best_B < self.tolerance
+
+    @property
+    def going(self) -> bool:
+        """Whether budget is left and some sample still alive is not converged."""
+        alive = torch.isfinite(self.last_B) | (len(self.trace) == 0)
+        return self.spent < self.budget and bool((alive & ~self.converged_B).any())
+
+    def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The force at a state and its residuals, taken note of."""
+        force = self.force(state)
+        return force, self.note(state, force)
+
+    def note(self, state: Tensor, force: Tensor) -> Tensor:
+        """Take note of a state whose force is known; returns its residuals."""
+        g_B = residuals(force, state)
+        before = self.converged_B.cpu()
+        better = g_B < self.best_B
+        choose = per_sample(better, state)
+        self.best_state = torch.where(choose, state, self.best_state)
+        self.best_force = torch.where(choose, force, self.best_force)
+        self.best_B = torch.where(better, g_B, self.best_B)
+        self.last_state, self.last_B = state, g_B
+        self.evaluations_B = torch.where(before, self.evaluations_B, self.spent)
+        self.trace.append((self.spent, g_B.cpu()))
+        return g_B
+
+    def solution(self, last: bool = False, **facts: Any) -> Solution:
+        """The best state of each sample, or the last one seen, as the physical flow would leave it."""
+        state, g_B = (self.last_state, self.last_B) if last else (self.best_state, self.best_B)
+        return Solution(state, g_B, g_B < self.tolerance, self.spent, self.evaluations_B, self.trace, facts)
