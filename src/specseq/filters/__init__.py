@@ -7,7 +7,12 @@ from specseq.filters.design import FAMILIES, design
 from specseq.filters.diagnostics import Diagnostics, diagnose, frequency_response
 from specseq.filters.filter import Filter
 from specseq.filters.stability import impulse_response
-from specseq.filters.theory import predicted_self_error, residual_autocovariance, residual_covariance
+from specseq.filters.theory import (
+    ideal_inverse,
+    predicted_self_error,
+    residual_autocovariance,
+    residual_covariance,
+)
 
 __all__ = [
     "FAMILIES",
@@ -16,6 +21,7 @@ __all__ = [
     "design",
     "diagnose",
     "frequency_response",
+    "ideal_inverse",
     "impulse_response",
     "predicted_self_error",
     "residual_autocovariance",

@@ -175,6 +175,22 @@ def fir_shift(median: Tensor, z_tail: Tensor, inverse_taps: Tensor, stride: int 
     return path_shift(median, z_tail, inverse_taps, stride, missing="zero")
 
 
+def horizon_applies(
+    tail: Tensor, horizon: int, degree: int, stride: int = 1, *, missing: Missing = "skip"
+) -> Tensor:
+    """Where the filter applies in a horizon whose own points are all there, [..., H] boolean.
+
+    Args:
+        tail: as in :func:`self_shift`.
+        horizon: H.
+        degree: d.
+        stride: time steps between taps.
+        missing: what a missing tap means.
+    """
+    there = torch.ones(*tail.shape[:-1], horizon, dtype=torch.bool, device=tail.device)
+    return there if missing == "zero" else _lags_there(~torch.isnan(tail), there, degree, stride)
+
+
 def fir_residual(
     z: Tensor,
     inverse_taps: Tensor,

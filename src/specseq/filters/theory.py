@@ -32,6 +32,15 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
         return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
 
 
+def ideal_inverse(filter: Filter, length: int = 64) -> Array:
+    """Taps g_j = -h_j, j = 1 … length, with which Σ_j g_j z_{t - j·s} is the residual r = z - y.
+
+    Exact as length grows where 1/A is stable; what is cut off is Σ_{k > length} h_k z_{t - k·s}.
+    """
+    with np.errstate(over="ignore"):
+        return -impulse_response(filter.array, length + 1)[1:]
+
+
 def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
     """Autocovariance γ_0 … γ_{lags-1} along the horizon, pooled over N windows; NaN is left out.
 
