@@ -1,0 +1,1 @@
+"""Training: the loop, optimiser, schedules, checkpoints and everything that makes a run resumable."""

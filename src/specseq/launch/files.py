@@ -1,0 +1,56 @@
+"""Small JSON files and locks in a job's folder."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterator[bool]:
+    """Hold an exclusive lock; the system frees it when the process ends, however it ends.
+
+    Args:
+        path: the lock's file, which stays.
+        waiting: called each time the lock was found held by another process; may raise to give up.
+        poll: seconds between attempts.
+
+    Yields:
+        Whether another process held the lock first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contended = False
+    with path.open("a") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                contended = True
+                waiting()
+                time.sleep(poll)
+        yield contended

@@ -1,0 +1,80 @@
+"""Train one run: launch it locally or on SLURM, wait, leave ``weights.safetensors`` and ``pretrain.parquet``.
+
+The launcher itself is light; model and data are loaded where the work is done. Started again after a kill, it
+goes on from the newest checkpoint, or waits for the job if that still runs.
+"""
+
+import json
+import sys
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.launch.launcher import CLUSTERS, JobFailed, launch
+from specseq.launch.pretraining import BUILDERS, Pretraining
+from specseq.stages import arguments
+
+
+def _input(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ArgumentTypeError(f"{text!r} is not of the form name=path")
+    return name, Path(path).resolve()
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArgumentTypeError(f"not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError("a JSON object is wanted")
+    return value
+
+
+def main() -> None:
+    """Parse, launch, wait."""
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument("--study", required=True, choices=sorted(BUILDERS), help="whose model and data")
+    parser.add_argument("--run", required=True, help="run id")
+    parser.add_argument(
+        "--input", nargs="*", type=_input, default=[], help="inputs as name=path", dest="inputs"
+    )
+    parser.add_argument("--out-dir", required=True, type=Path, help="where the results go")
+    parser.add_argument("--checkpoint-dir", required=True, type=Path, help="where checkpoints go")
+    parser.add_argument("--folder", required=True, type=Path, help="where ticket and logs of the job go")
+    parser.add_argument("--cluster", default="local", choices=CLUSTERS, help="where to train")
+    parser.add_argument("--slurm", type=_settings, default={}, help="SLURM settings as a JSON object")
+    options = parser.parse_args()
+    pretraining = Pretraining(
+        options.study,
+        options.run,
+        options.params,
+        dict(options.inputs),
+        options.out_dir.resolve(),
+        options.checkpoint_dir.resolve(),
+    )
+    try:
+        result = launch(
+            pretraining,
+            name=options.run,
+            folder=options.folder,
+            digest=pretraining.digest(),
+            cluster=options.cluster,
+            settings=options.slurm,
+            outputs=pretraining.outputs,
+        )
+    except JobFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        raise InputError(
+            options.folder, f"cannot be used ({error})", "free space or choose another"
+        ) from None
+    ending = f"diverged ({result['diverged']})" if result["diverged"] else f"loss {result['loss']}"
+    print(f"{options.run}: {result['step']} steps, {ending}")
+
+
+if __name__ == "__main__":
+    arguments.run(main)

@@ -1,0 +1,80 @@
+"""Data-parallel training over ``torch.distributed``: every process computes its share of each batch."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run.
+
+    Attributes:
+        rank: number of this one.
+        size: number of them.
+        local_rank: number of this one on its machine, which picks its accelerator.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files and says what happens."""
+        return self.rank == 0
+
+    def total(self, value: float) -> float:
+        """Sum of a number over the processes."""
+        return self._reduced(value, torch.distributed.ReduceOp.SUM) if self.size > 1 else value
+
+    def any(self, value: bool) -> bool:
+        """Whether it is true in some process."""
+        return bool(self._reduced(float(value), torch.distributed.ReduceOp.MAX)) if self.size > 1 else value
+
+    def combine_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
+        """Replace gradients by their sum over processes, each scaled by its ``share`` of the batch."""
+        if self.size == 1:
+            return
+        for parameter in parameters:
+            # A parameter that this share of the batch did not touch may have been touched by another.
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            torch.distributed.all_reduce(grad.mul_(share))
+            parameter.grad = grad
+
+    def combine_metrics(self, metrics: Mapping[str, float], share: float) -> dict[str, float]:
+        """Means over processes, weighted by their share."""
+        return {name: self.total(value * share) for name, value in metrics.items()}
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+    def _reduced(self, value: float, operation: Any) -> float:
+        on_device = torch.distributed.get_backend() == "nccl"
+        held = torch.tensor(value, dtype=torch.float64, device="cuda" if on_device else "cpu")
+        torch.distributed.all_reduce(held, op=operation)
+        return float(held)
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that the environment describes (``RANK``, ``WORLD_SIZE`` ...), or this process alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank)
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield World(torch.distributed.get_rank(), size, local_rank)
+    finally:
+        torch.distributed.destroy_process_group()

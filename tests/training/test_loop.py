@@ -1,0 +1,204 @@
+"""The training loop: same numbers however often it is interrupted, in however many parts it computes."""
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from specseq.errors import InputError
+from specseq.training.interrupt import Interrupted, Requests
+from specseq.training.loop import Outcome, train
+from specseq.training.parallel import joined
+
+
+def params(**training: Any) -> dict[str, Any]:
+    defaults = {"steps": 12, "batch": 8, "lr": 0.01, "warmup": 3, "evaluate_every": 5, "tensorboard": False}
+    return {"study": "toy", "seed": 3, "training": defaults | training}
+
+
+def rows(outcome: Outcome) -> list[tuple[int, str, float]]:
+    return [(step, name, value.hex()) for step, name, value in outcome.record]  # type: ignore[misc]
+
+
+def weights(task: Any) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in task.model.parameters()]
+
+
+def test_loss_falls_and_everything_is_recorded(toy: ModuleType, tmp_path: Path) -> None:
+    given = params(steps=200, warmup=0.1)
+    outcome = train(toy.build(given, {}), given, tmp_path, "d")
+    losses = [value for _, name, value in outcome.record if name == "loss"]
+    assert len(losses) == 200
+    assert sum(losses[-20:]) < 0.2 * sum(losses[:20])
+    names = {name for _, name, _ in outcome.record}
+    assert names == {"loss", "grad_norm", "lr", "norm", "valid/draw", "valid/loss"}
+    assert [step for step, name, _ in outcome.record if name == "valid/loss"] == list(range(5, 201, 5))
+    rates = {step: value for step, name, value in outcome.record if name == "lr"}
+    assert rates[1] == 0.0
+    assert rates[21] == 0.01
+    assert rates[200] < 1e-5
+
+
+@pytest.mark.parametrize("leave_after", [1, 4, 11])
+def test_resume_is_bit_exact(toy: ModuleType, tmp_path: Path, leave_after: int) -> None:
+    given = params(checkpoint_every=100)
+    whole = toy.build(given, {})
+    expected = train(whole, given, tmp_path / "whole", "d")
+
+    class LeaveLater(Requests):
+        steps = 0
+
+        @property
+        def leave(self) -> bool:
+            self.steps += 1
+            return self.steps >= leave_after
+
+        @leave.setter
+        def leave(self, value: bool) -> None: ...
+
+    first = toy.build(given, {})
+    with pytest.raises(Interrupted, match=f"step {leave_after} of 12"):
+        train(first, given, tmp_path / "cut", "d", requests=LeaveLater())
+    torch.rand(17)
+    second = toy.build(given, {})
+    outcome = train(second, given, tmp_path / "cut", "d")
+    assert outcome.resumed_from == leave_after
+    assert rows(outcome) == rows(expected)
+    assert all(map(torch.equal, weights(second), weights(whole)))
+    assert second.state["average"].value == whole.state["average"].value
+    again = train(toy.build(given, {}), given, tmp_path / "cut", "d")
+    assert again.resumed_from == 12
+    assert rows(again) == rows(expected)
+
+
+def test_evaluation_does_not_disturb_training(toy: ModuleType, tmp_path: Path) -> None:
+    often, never = params(evaluate_every=1), params(evaluate_every=0)
+    first, second = toy.build(often, {}), toy.build(never, {})
+    train(first, often, tmp_path / "a", "d")
+    train(second, never, tmp_path / "b", "d")
+    assert all(map(torch.equal, weights(first), weights(second)))
+
+
+def test_checkpoint_of_other_parameters_is_not_used(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = params()
+    train(toy.build(given, {}), given, tmp_path, "one")
+    outcome = train(toy.build(given, {}), given, tmp_path, "two")
+    assert outcome.resumed_from == 0
+    assert "other parameters" in capsys.readouterr().out
+
+
+def test_diverged_run_is_a_result(toy: ModuleType, tmp_path: Path) -> None:
+    given = params() | {"data": {"bad_step": 7}}
+    task = toy.build(given, {})
+    outcome = train(task, given, tmp_path, "d")
+    assert outcome.diverged == "the loss is nan at step 7"
+    assert outcome.step == 6
+    assert all(torch.isfinite(w).all() for w in weights(task))
+    again = train(toy.build(given, {}), given, tmp_path, "d")
+    assert (again.diverged, again.step, again.resumed_from) == (outcome.diverged, 6, 6)
+    assert rows(again) == rows(outcome)
+
+
+def test_micro_batches_minimise_the_same_mean(toy: ModuleType, tmp_path: Path) -> None:
+    outcomes = {}
+    for pieces in (1, 3):
+        given = params(micro_batches=pieces, steps=6)
+        task = toy.build(given, {})
+        task.model[2].p = 0.0
+        outcomes[pieces] = train(task, given, tmp_path / str(pieces), "d")
+    for (_, name, one), (_, _, three) in zip(outcomes[1].record, outcomes[3].record, strict=True):
+        assert math.isclose(one, three, rel_tol=1e-4, abs_tol=1e-7), name
+
+
+def test_disk_that_takes_no_checkpoint_does_not_stop_the_run(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = params(checkpoint_every=4)
+    (tmp_path / "file").write_text("no folder")
+    outcome = train(toy.build(given, {}), given, tmp_path / "file" / "checkpoints", "d")
+    assert outcome.step == 12
+    assert "no checkpoint written at step 4" in capsys.readouterr().out
+
+
+def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    given = params(tensorboard=True)
+    outcome = train(toy.build(given, {}), given, tmp_path, "d")
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    written = [event.value for event in events.Scalars("loss")]
+    recorded = [value for _, name, value in outcome.record if name == "loss"]
+    assert written == pytest.approx(recorded, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"stepz": 3}, "training.stepz: no such setting"),
+        ({"steps": 0}, "training.steps: 0 is too small"),
+        ({"steps": 1.5}, "training.steps: 1.5 is not a whole number"),
+        ({"lr": "fast"}, "training.lr: 'fast' is not a number"),
+        ({"lr": float("nan")}, "training.lr"),
+        ({"schedule": "linear"}, "training.schedule: 'linear' is unknown; one of cosine"),
+        ({"betas": [0.9, 1.0]}, "training.betas"),
+        ({"compile": 1}, "training.compile"),
+    ],
+)
+def test_wrong_settings_are_named(
+    toy: ModuleType, tmp_path: Path, setting: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(toy.build(params(), {}), params(**setting), tmp_path, "d")
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+import toy_study
+from specseq.training.loop import train
+from specseq.training.parallel import joined
+given = json.loads(sys.argv[1])
+with joined() as world:
+    task = toy_study.build(given, {})
+    task.model[2].p = 0.0
+    train(task, given, Path(sys.argv[2]), "d", world=world)
+"""
+
+
+def test_two_processes_train_as_one(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = params(steps=6, batch=7)
+    tasks = {}
+    for processes in (1, 2):
+        tasks[processes] = toy.build(given, {})
+        tasks[processes].model[2].p = 0.0
+    one = train(tasks[1], given, tmp_path / "one", "d")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join([str(Path(toy.__file__ or "").parent), os.environ.get("PYTHONPATH", "")])
+    for name, value in {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    for name, value in {"WORLD_SIZE": 2, "RANK": 0, "LOCAL_RANK": 0}.items():
+        monkeypatch.setenv(name, str(value))
+    command = [sys.executable, "-c", WORKER, json.dumps(given), str(tmp_path / "two")]
+    other = subprocess.Popen(command, env=os.environ | {"RANK": "1", "LOCAL_RANK": "1"})
+    try:
+        with joined() as world:
+            two = train(tasks[2], given, tmp_path / "two", "d", world=world)
+        assert other.wait(timeout=60) == 0
+    finally:
+        other.kill()
+    assert len(one.record) == len(two.record)
+    for (step, name, mine), (their_step, their_name, theirs) in zip(one.record, two.record, strict=True):
+        assert (step, name) == (their_step, their_name)
+        assert math.isclose(mine, theirs, rel_tol=1e-4, abs_tol=1e-7), name

@@ -1,0 +1,95 @@
+"""Schedules and parameter groups."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from specseq.training.optimiser import Optimiser, default_groups
+from specseq.training.schedule import factor
+from specseq.training.spec import TrainingSpec
+from specseq.training.task import Task
+
+
+def spec(**training: Any) -> TrainingSpec:
+    return TrainingSpec.of({"training": {"steps": 100, "warmup": 10} | training})
+
+
+def test_cosine_with_warmup() -> None:
+    cosine = spec(schedule="cosine")
+    assert [factor(step, cosine) for step in (0, 5, 10, 55, 100, 200)] == pytest.approx(
+        [0, 0.5, 1, 0.5, 0, 0], abs=1e-12
+    )
+    assert factor(33, cosine) == pytest.approx(0.5 * (1 + math.cos(math.pi * 23 / 90)))
+
+
+def test_cosine_restarts() -> None:
+    restarts = spec(schedule="cosine_restarts", cycles=2)
+    assert factor(55, restarts) == 1.0
+    assert factor(54, restarts) < 0.01
+    assert factor(32, restarts) == pytest.approx(0.5 * (1 + math.cos(math.pi * 44 / 90)))
+    assert factor(100, restarts) == 0.0
+    one, cosine = spec(schedule="cosine_restarts"), spec(schedule="cosine")
+    assert all(factor(step, one) == factor(step, cosine) for step in range(100))
+
+
+def test_published_schedule_never_decays() -> None:
+    published = spec(steps=10_000, warmup=10_000, schedule="cosine_restarts")
+    rates = [factor(step, published) for step in range(10_000)]
+    assert rates == sorted(rates)
+
+
+def test_flat_schedules() -> None:
+    assert factor(0, spec(schedule="constant")) == 1.0
+    assert [factor(step, spec(schedule="warmup")) for step in (0, 5, 10, 99)] == [0, 0.5, 1, 1]
+
+
+def test_only_matrices_decay() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.embedding, self.norm = nn.Linear(2, 3), nn.Embedding(2, 3), nn.LayerNorm(3)
+            self.sizes_bias = nn.Parameter(torch.zeros(5, 3))
+            self.filters = nn.Parameter(torch.zeros(24, 3))
+            self.frozen = nn.Parameter(torch.zeros(3, 3), requires_grad=False)
+
+    model = Model()
+    decayed, kept = default_groups(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert {names[id(p)] for p in decayed["params"]} == {"linear.weight", "filters"}
+    assert {names[id(p)] for p in kept["params"]} == {
+        "linear.bias",
+        "embedding.weight",
+        "norm.weight",
+        "norm.bias",
+        "sizes_bias",
+    }
+
+
+def test_optimiser_is_adamw_with_scaled_rates() -> None:
+    model = nn.Linear(2, 1)
+
+    def groups(module: nn.Module) -> list[dict[str, Any]]:
+        return [{"params": [model.weight], "lr_scale": 0.5}, {"params": [model.bias], "weight_decay": 0.0}]
+
+    def loss(module: nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        return module(batch).square().mean(), {}
+
+    task = Task(model, iter([]), loss, parameter_groups=groups)  # type: ignore[arg-type]
+    optimiser = Optimiser(task, spec(schedule="constant", lr=0.1, weight_decay=0.2, eps=1e-6, clip=1e-3))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    loss(model, torch.tensor([[3.0, -1.0]]))[0].backward()
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    norm = gradients.norm()
+    assert optimiser.clip() == pytest.approx(float(norm))
+    clipped = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert sum(float(g.square().sum()) for g in clipped.values()) == pytest.approx(1e-6, rel=1e-3)
+    optimiser.step(0)
+    for name, rate, decay in (("weight", 0.05, 0.2), ("bias", 0.1, 0.0)):
+        step = clipped[name] / (clipped[name].abs() + 1e-6)
+        expected = before[name] * (1 - rate * decay) - rate * step
+        torch.testing.assert_close(
+            dict(model.named_parameters())[name].detach(), expected, rtol=1e-4, atol=1e-6
+        )
