@@ -4,6 +4,8 @@ Liu et al. 2024, "Flash STU: Fast Spectral Transform Units" (arXiv:2409.10489), 
 and Zhang 2017. Shapes: L filter length, K filters.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -39,13 +41,16 @@ def hankel_eigenpairs(length: int, count: int) -> tuple[NDArray[np.float64], NDA
     return np.ascontiguousarray(values), vectors * np.sign(largest)
 
 
+@lru_cache(maxsize=8)
 def spectral_filters(length: int, count: int) -> NDArray[np.float64]:
     """Eigenvectors scaled by the fourth root of their eigenvalues.
 
     Rounding can make the smallest eigenvalues negative; their magnitude is taken.
 
     Returns:
-        ``[L, K]`` float64.
+        ``[L, K]`` float64, read-only: the layers of a model share one computation.
     """
     values, vectors = hankel_eigenpairs(length, count)
-    return vectors * np.abs(values) ** 0.25
+    filters = vectors * np.abs(values) ** 0.25
+    filters.flags.writeable = False
+    return filters

@@ -71,7 +71,7 @@ class SpectralTransformUnit(nn.Module):
             )
         self.width, self.length, self.mode = width, length, mode
         self.method: Method = "circular" if published else "auto"
-        self.register_buffer("phi_LK", torch.from_numpy(spectral_filters(length, filters)))
+        self.register_buffer("phi_LK", torch.from_numpy(spectral_filters(length, filters).copy()))
         if mode == "full":
             self.plus_KDD = nn.Parameter(torch.empty(filters, width, width))
             self.minus_KDD = nn.Parameter(torch.empty(filters, width, width))
