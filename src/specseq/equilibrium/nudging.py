@@ -1,0 +1,81 @@
+"""The nudged phase of equilibrium propagation for forces that are no gradient.
+
+    z' = F(z) - β ∂cost/∂z - (J - Jᵀ)(z - z*),    J at the free equilibrium z*
+
+The last term makes the linear response obey Jᵀ, so that -dz/dβ at β = 0 is the exact adjoint even though J is
+not symmetric (Scurria, Vanden Abeele, Mognetti & Massar, arXiv:2602.03670). The nudged flow has the
+spectrum of the free one: what relaxes the one relaxes the other, and what fails on the one fails on the
+other.
+
+B sample, T position, C channel, N nudge point, K = N·B sample of the stacked batch.
+"""
+
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.fields import counted
+from specseq.spectra.operators import Jacobian, Map
+
+
+class NudgedPhase:
+    """All nudge points at once, stacked on the batch axis; a field for any solver.
+
+    An evaluation costs a force and, with the correction, a product with J and one with Jᵀ.
+    """
+
+    def __init__(
+        self,
+        block: EquilibriumBlock,
+        x_BTC: Tensor,
+        root_BTC: Tensor,
+        targets_BT: Tensor,
+        betas_N: Tensor,
+        corrected: bool = True,
+        drift_cancelled: bool = False,
+    ) -> None:
+        """
+        Args:
+            block: gives force and cost.
+            x_BTC: input.
+            root_BTC: free equilibrium z*, or what the free phase left.
+            targets_BT: symbols to predict.
+            betas_N: nudges, real or complex; each acts on every token with full strength.
+            corrected: whether the non-conservative term is there; without it the response obeys J, not Jᵀ.
+            drift_cancelled: use F(z) - F(z*) for F(z), which makes z* an exact rest point at β = 0 also when
+                the free phase had not converged.
+        """
+        points = betas_N.shape[0]
+        self.block, self.leak, self.evaluations = block, block.leak, 0
+        self.root_KTC = root_BTC.repeat(points, 1, 1)
+        self.start = self.root_KTC.to(betas_N.dtype) if betas_N.is_complex() else self.root_KTC
+        self.x_KTC = x_BTC.repeat(points, 1, 1).to(self.start.dtype)
+        self.targets_KT = targets_BT.repeat(points, 1)
+        self.betas_K = betas_N.to(self.start.dtype).repeat_interleave(root_BTC.shape[0]).view(-1, 1, 1)
+        self.corrected = corrected
+        self.drift = 0.0 if not drift_cancelled else block.force(self.root_KTC, self.x_KTC.real).detach()
+        frozen = torch.cat([self.root_KTC, self.root_KTC]) if self.start.is_complex() else self.root_KTC
+        # The leak is symmetric and cancels in J - Jᵀ: the learned part is enough.
+        self.jacobian = Jacobian(block.nonconservative, frozen)
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> Tensor:
+        self.evaluations += 1
+        force = self.block.force(state, self.x_KTC) - self.drift
+        force = force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
+        if self.corrected:
+            force = force - self._on_parts(
+                lambda v: self.jacobian.matvec(v) - self.jacobian.rmatvec(v), state - self.root_KTC
+            )
+        return force
+
+    def linearise(self, state: Tensor) -> Map:
+        """The Jacobian at z* and β = 0, wherever the state is: nudges are small, so the chord serves."""
+        product = self.jacobian.rmatvec if self.corrected else self.jacobian.matvec
+        return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)
+
+    def _on_parts(self, product: Map, v: Tensor) -> Tensor:
+        if not v.is_complex():
+            return product(v)
+        real, imaginary = product(torch.cat([v.real, v.imag])).chunk(2)
+        return torch.complex(real, imaginary)
