@@ -180,6 +180,7 @@ def test_compressed_shards_are_read_without_a_mapping(make_folder: MakeFolder) -
 def test_find_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
     make_folder("b", [np.ones(3)])
     make_folder("a/H", [np.ones(3)])
+    make_folder(".unfinished", [np.ones(3)])
     root = tmp_path / "corpus"
     assert list(find_folders(root)) == ["b"]
     assert list(find_folders(root, depth=2)) == ["a/H", "b"]

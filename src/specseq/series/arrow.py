@@ -143,10 +143,14 @@ def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     if not root.is_dir():
         raise InputError(root, "no such folder", "give a folder of save_to_disk data sets")
     patterns = ["/".join(["*"] * level + ["state.json"]) for level in range(1, depth + 1)]
-    found = sorted(path.parent for pattern in patterns for path in root.glob(pattern))
+    paths = {
+        path.parent.relative_to(root): path.parent for pattern in patterns for path in root.glob(pattern)
+    }
+    # Names that begin with a dot are half-written folders and download caches.
+    found = sorted(path for path in paths if not any(part.startswith(".") for part in path.parts))
     if not found:
         raise InputError(root, "holds no data set (no state.json below it)", "give a folder of data sets")
-    return {path.relative_to(root).as_posix(): path for path in found}
+    return {path.as_posix(): paths[path] for path in found}
 
 
 def _read_json(path: Path) -> object:

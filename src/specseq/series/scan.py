@@ -6,7 +6,7 @@ Legend: R rows of a block, C variates of all rows of a block.
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,13 @@ from specseq.series.frequency import normalise_frequency
 from specseq.series.store import INDEX_SCHEMA
 
 _USABLE = ""
+
+
+class Sink(Protocol):
+    """Where cleaned values go."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append the bytes."""
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Scan:
         return self.frequencies.index(alias)
 
 
-def scan_folder(folder: SeriesFolder, min_length: int, cleaned: BinaryIO) -> Scan:
+def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink) -> Scan:
     """Read a sub-dataset.
 
     Args:
@@ -137,7 +144,7 @@ def _facts(block: Block, usable: NDArray[np.bool_]) -> _Facts:
     return facts
 
 
-def _scan_block(block: Block, first_row: int, min_length: int, cleaned: BinaryIO, scan: Scan) -> pa.Table:
+def _scan_block(block: Block, first_row: int, min_length: int, cleaned: Sink, scan: Scan) -> pa.Table:
     reasons = np.full(len(block), _USABLE, dtype=object)
     reasons[(block.length == 0) | (block.variates == 0)] = "empty"
     reasons[block.length < 0] = "variates of different lengths"

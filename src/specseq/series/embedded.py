@@ -1,0 +1,182 @@
+"""Data that need no download: real series carried by statsmodels, and synthetic ones.
+
+Each set is written twice: without its last steps as a training corpus in LOTSA's layout, whole as an
+evaluation set in GIFT-Eval's, whose test windows lie within those last steps. A model trained on the corpus
+has thus never seen a test point.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.frequency import parse_frequency
+from specseq.series.synthetic import MOST_STEPS, synthetic_series
+
+# Short-term horizon of GIFT-Eval by frequency unit; quarterly and yearly as in M4.
+_HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8, "A": 6}
+_TERMS = (1, 10, 15)
+
+
+@dataclass(frozen=True)
+class EmbeddedSizes:
+    """How much synthetic data to make.
+
+    Attributes:
+        frequencies: frequencies of the synthetic sets.
+        series: series of each.
+        steps: steps of each series.
+        evaluated: how many of them stand in the evaluation set.
+    """
+
+    frequencies: tuple[str, ...] = ("15T", "H", "D", "W", "M")
+    series: int = 64
+    steps: int = 768
+    evaluated: int = 8
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "EmbeddedSizes":
+        """Sizes from configuration.
+
+        Raises:
+            InputError: an unknown key or an impossible value.
+        """
+        known = set(cls.__dataclass_fields__)
+        for key in values:
+            if key not in known:
+                raise InputError(f"embedded.{key}", "unknown key", f"known: {', '.join(sorted(known))}")
+        made = cls(**{**values, "frequencies": tuple(values.get("frequencies", cls.frequencies))})
+        for alias in made.frequencies:
+            parse_frequency(alias, "embedded.frequencies")
+        for name, least, most in (
+            ("series", 1, 10**6),
+            ("evaluated", 1, made.series),
+            ("steps", 64, MOST_STEPS),
+        ):
+            value = getattr(made, name)
+            if not (isinstance(value, int) and least <= value <= most):
+                raise InputError(
+                    f"embedded.{name}", f"is {value!r}", f"give a whole number in {least}..{most}"
+                )
+        return made
+
+
+@dataclass(frozen=True)
+class EmbeddedSet:
+    """One data set.
+
+    Attributes:
+        corpus: folder name in the training corpus.
+        folder: ``key`` or ``key/freq`` in the evaluation sets; None for sets that are only trained on.
+        items: the whole series.
+        evaluated: how many of the items are evaluated.
+        licence, source: as the origin states them.
+    """
+
+    corpus: str
+    folder: str | None
+    items: tuple[Item, ...]
+    evaluated: int
+    licence: str
+    source: str
+
+    @property
+    def held_out(self) -> int:
+        """Last steps of every series that are kept from training."""
+        if self.folder is None:
+            return 0
+        shortest = min(item.target.shape[-1] for item in self.items)
+        return held_out_steps(self.items[0].freq, shortest)
+
+
+def held_out_steps(freq: str, shortest: int) -> int:
+    """Steps that the test windows of any term cover: horizon × windows, the largest over the terms.
+
+    A term longer than the short one counts where a history of a horizon and a season would remain, which is
+    where an evaluation may offer it.
+    """
+    frequency = parse_frequency(freq)
+    spans = []
+    for term in _TERMS:
+        horizon = _HORIZON[frequency.unit] * term
+        span = horizon * min(max(1, math.ceil(shortest / 10 / horizon)), 20)
+        if term == 1 or shortest - span > max(horizon, frequency.season_length):
+            spans.append(span)
+    return max(spans)
+
+
+def embedded_sets(seed: int, sizes: EmbeddedSizes) -> list[EmbeddedSet]:
+    """All sets, the same for the same seed and sizes."""
+    return [*_real_sets(), *(_synthetic_set(seed, alias, sizes) for alias in sizes.frequencies)]
+
+
+def write_corpus(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
+    """Write the training corpus: every series without its held-out tail, in LOTSA's layout.
+
+    Whatever ``root`` held before is gone, so that sets of an earlier choice are not trained on.
+    """
+    shutil.rmtree(root, ignore_errors=True)
+    for one in sets:
+        items = [
+            replace(item, target=item.target[..., : item.target.shape[-1] - one.held_out])
+            for item in one.items
+        ]
+        write_folder(Path(root) / one.corpus, items, licence=one.licence, source=one.source)
+
+
+def write_evaluation(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
+    """Write the evaluation sets: whole series, in GIFT-Eval's layout; ``root`` is replaced."""
+    shutil.rmtree(root, ignore_errors=True)
+    for one in sets:
+        if one.folder is not None:
+            items = one.items[: one.evaluated]
+            write_folder(Path(root) / one.folder, items, licence=one.licence, source=one.source)
+
+
+def _synthetic_set(seed: int, alias: str, sizes: EmbeddedSizes) -> EmbeddedSet:
+    values = synthetic_series(seed, alias, sizes.series, sizes.steps)
+    start = np.datetime64("2000-01-01T00:00:00")
+    items = tuple(Item(f"synthetic_{alias}_{number}", start, alias, row) for number, row in enumerate(values))
+    return EmbeddedSet(
+        f"synthetic_{alias}",
+        f"synthetic/{alias}",
+        items,
+        sizes.evaluated,
+        "none needed: generated",
+        "Gaussian processes with composed kernels",
+    )
+
+
+def _real_sets() -> list[EmbeddedSet]:
+    """The series that statsmodels carries, with the copyright it states."""
+    from statsmodels import datasets
+
+    def columns(*names: str) -> Callable[[Any], NDArray[np.float64]]:
+        return lambda frame: frame[list(names)].to_numpy(np.float64).T.squeeze(0 if len(names) == 1 else ())
+
+    accounts = ("realgdp", "realcons", "realinv", "realgovt", "realdpi", "cpi")
+    rates = ("m1", "tbilrate", "unemp", "pop", "infl", "realint")
+    money = ("lrm", "lry", "lpy", "ibo", "ide")
+    plan: list[tuple[str, str, str, bool, Callable[[Any], NDArray[np.float64]]]] = [
+        ("sunspots", "1700-01-01", "A-DEC", True, columns("SUNACTIVITY")),
+        ("nile", "1871-01-01", "A-DEC", True, columns("volume")),
+        ("co2", "1958-03-29", "W-SAT", True, columns("co2")),
+        ("elnino", "1950-01-01", "M", True, lambda frame: frame.iloc[:, 1:].to_numpy(np.float64).ravel()),
+        ("macrodata", "1959-01-01", "Q-DEC", True, columns(*accounts, *rates)),
+        ("danish_data", "1974-01-01", "Q-DEC", False, columns(*money)),
+    ]
+    sets = []
+    for name, start, freq, evaluated, extract in plan:
+        module = getattr(datasets, name)
+        item = Item(name, np.datetime64(f"{start}T00:00:00"), freq, extract(module.load_pandas().data))
+        licence = " ".join(module.COPYRIGHT.split())
+        source = f"statsmodels.datasets.{name}"
+        sets.append(EmbeddedSet(name, name if evaluated else None, (item,), 1, licence, source))
+    return sets

@@ -1,0 +1,38 @@
+"""Prepare the evaluation sets: the embedded held-out sets, or a folder in GIFT-Eval's layout as it is.
+
+``--params`` keys: ``seed`` and ``embedded``, the same as for ``prepare_lotsa``. Embedded sets are written to
+``OUT/sets``; in both cases ``OUT/manifest.json`` names the folder and describes what is in it.
+"""
+
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_evaluation
+from specseq.series.evaluation import evaluation_manifest
+from specseq.stages import arguments
+
+EMBEDDED = "embedded"
+KEYS = {"seed", "embedded"}
+
+
+def main() -> None:
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument("--source", default=EMBEDDED, help="'embedded', or a folder in GIFT-Eval's layout")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the manifest and the embedded sets"
+    )
+    options = parser.parse_args()
+    for key in options.params:
+        if key not in KEYS:
+            raise InputError(f"params.{key}", "unknown key", f"known: {', '.join(sorted(KEYS))}")
+    source = Path(options.source)
+    if options.source == EMBEDDED:
+        source = options.out / "sets"
+        sizes = EmbeddedSizes.from_mapping(options.params.get("embedded", {}))
+        write_evaluation(source, embedded_sets(options.params.get("seed", 0), sizes))
+    manifest = evaluation_manifest(source, options.out / "manifest.json")
+    print(f"{len(manifest['datasets'])} evaluation sets")
+
+
+if __name__ == "__main__":
+    arguments.run(main)

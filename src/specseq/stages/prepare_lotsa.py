@@ -1,0 +1,49 @@
+"""Prepare the training corpus, embedded or in LOTSA's layout: a manifest and a memory-mapped store.
+
+``--params`` keys: ``seed`` and ``embedded`` (sizes, see ``specseq.series.embedded.EmbeddedSizes``) for the
+embedded data; ``min_length`` and ``exclude`` (names, patterns, or ``overlap``) for any.
+"""
+
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.prepare import prepare_store
+from specseq.series.store import MANIFEST
+from specseq.stages import arguments
+
+EMBEDDED = "embedded"
+KEYS = {"seed", "embedded", "min_length", "exclude"}
+
+
+def main() -> None:
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument(
+        "--source",
+        default=EMBEDDED,
+        help="'embedded', or a folder of save_to_disk folders, one a sub-dataset",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the store")
+    options = parser.parse_args()
+    params = options.params
+    for key in params:
+        if key not in KEYS:
+            raise InputError(f"params.{key}", "unknown key", f"known: {', '.join(sorted(KEYS))}")
+    source = Path(options.source)
+    if options.source == EMBEDDED:
+        source = options.out / "corpus"
+        sizes = EmbeddedSizes.from_mapping(params.get("embedded", {}))
+        # The corpus is about to change under a store that may have been finished before.
+        (options.out / MANIFEST).unlink(missing_ok=True)
+        write_corpus(source, embedded_sets(params.get("seed", 0), sizes))
+    manifest = prepare_store(
+        source, options.out, min_length=params.get("min_length", 16), exclude=params.get("exclude", ())
+    )
+    print(
+        f"{manifest['series']} series of {len(manifest['datasets'])} sub-datasets, "
+        f"{manifest['steps']} steps; {manifest['skipped']} series skipped"
+    )
+
+
+if __name__ == "__main__":
+    arguments.run(main)
