@@ -25,7 +25,7 @@ HIGHEST = 1.1e10
 """Heights are trusted to here; above, double offsets and phases lose the last digits."""
 
 _LOW_START = 9.0
-_POLISH_BELOW = 5000.0
+_POLISH_BELOW = 3000.0
 
 
 @dataclass(frozen=True)

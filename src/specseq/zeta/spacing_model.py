@@ -1,0 +1,293 @@
+"""The spacing models: one causal transformer with a mixture head, every named factor a field of its config.
+
+SpacingMDN, MemoryMDN, Flash and the arithmetic model are points in this space (:data:`PUBLISHED` gives the
+first three at the published sizes).
+
+Shapes: B batch, M memory slots, L sequence, P = M + L, D width, K components, Z = L + 1 zeros.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.zeta.attention import Block, LayerCache, attention_mask, initialise, rotary_phases
+from specseq.zeta.mixture import Mixture
+from specseq.zeta.spectrum import Spectrum
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Factors of a spacing model.
+
+    Attributes:
+        length: spacings a window; the model never sees more at once.
+        width, blocks, heads, dropout: of the transformer.
+        components: normal components of the mixture.
+        scale_min, scale_max: the components' standard deviations lie between them.
+        residuals: the model works on s - 1 instead of s.
+        positions: ``learned`` for every token, or ``rotary`` for sequence tokens only.
+        slots: learnable memory tokens at the head of the sequence; 0 for none.
+        slot_norm: their norms are capped here after each step; slot_dropout: chance that one is zeroed.
+        attention_mask: ``causal``, or ``published``, where memory sees the future.
+        spread_means: start the components' means apart; without it all start at one point.
+        windows, lines, grid, highest: of the spectral features (see Spectrum); no windows, no features.
+        taps: past spacings that enter each token linearly beside its own.
+        hidden: widths of further hidden layers before the head.
+    """
+
+    length: int = 256
+    width: int = 256
+    blocks: int = 6
+    heads: int = 8
+    dropout: float = 0.1
+    components: int = 8
+    scale_min: float = 1e-4
+    scale_max: float = 5.0
+    residuals: bool = False
+    positions: str = "learned"
+    slots: int = 0
+    slot_norm: float = 2.0
+    slot_dropout: float = 0.1
+    attention_mask: str = "causal"
+    spread_means: bool = True
+    windows: tuple[int, ...] = ()
+    lines: int = 0
+    grid: int = 0
+    highest: float = 0.75
+    taps: int = 0
+    hidden: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "hidden"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        wrong = {
+            "length": self.length < 2,
+            "width": self.width % max(self.heads, 1) != 0 or (self.width // max(self.heads, 1)) % 2 != 0,
+            "positions": self.positions not in ("learned", "rotary"),
+            "attention_mask": self.attention_mask not in ("causal", "published"),
+            "components": self.components < 1,
+            "scale_max": not 0 < self.scale_min < self.scale_max,
+            "windows": bool(self.windows) and self.lines < 2 and self.grid < 1,
+        }
+        for name, fault in wrong.items():
+            if fault:
+                raise InputError(f"model.{name}", f"{getattr(self, name)} can't be", "see ModelConfig")
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "ModelConfig":
+        """The config in a run's ``params["model"]``; a ``name`` there starts from a published model."""
+        given = dict(params)
+        name = given.pop("name", None)
+        if name is not None and name not in PUBLISHED:
+            raise InputError("model.name", f"{name} is unknown", f"known are {', '.join(PUBLISHED)}")
+        known = {field.name for field in fields(cls)}
+        if unknown := set(given) - known:
+            raise InputError(
+                "model", f"unknown keys {sorted(unknown)}", f"known are {', '.join(sorted(known))}"
+            )
+        return cls(**{**(asdict(PUBLISHED[name]) if name else {}), **given})
+
+
+PUBLISHED: dict[str, ModelConfig] = {
+    "spacing_mdn": ModelConfig(),
+    "memory_mdn": ModelConfig(slots=8, attention_mask="published"),
+    "flash": ModelConfig(
+        slots=8, attention_mask="published", residuals=True, positions="rotary", scale_max=10.0, length=512
+    ),
+}
+
+
+class Cache:
+    """What a causal model keeps of a window to take the next spacing in one step."""
+
+    def __init__(self, layers: list[LayerCache]) -> None:
+        self.layers = layers
+        self.length = 0
+        self.position = torch.empty(0)
+        self.recent = torch.empty(0)
+        self.cos = torch.empty(0)
+        self.sin = torch.empty(0)
+
+
+class SpacingModel(nn.Module):
+    """Predicts each next spacing from those before it as a normal mixture.
+
+    ``forward(s_BL, height_B)`` gives a mixture of batch shape (B, L), whose entry l predicts s_{l+1} from
+    s_0..s_l. Under ``attention_mask: published`` with memory it looks at all of the window instead.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embed = nn.Linear(1, c.width)
+        self.memory = nn.Parameter(torch.empty(c.slots, c.width)) if c.slots else None
+        tokens = c.slots + c.length
+        self.position = nn.Parameter(torch.empty(tokens, c.width)) if c.positions == "learned" else None
+        self.spectrum = Spectrum(c.windows, c.lines, c.grid, c.highest, c.length) if c.windows else None
+        self.lift = nn.Linear(self.spectrum.size, c.width, bias=False) if self.spectrum else None
+        self.taps = nn.Linear(c.taps, c.width, bias=False) if c.taps else None
+        self.drop = nn.Dropout(c.dropout)
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, c.dropout) for _ in range(c.blocks))
+        self.norm = nn.LayerNorm(c.width)
+        widths = [c.width, *c.hidden]
+        self.deepen = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.head = nn.Linear(widths[-1], 3 * c.components)
+        self.register_buffer("mask", attention_mask(c.slots, c.length, c.attention_mask), persistent=False)
+        phases = rotary_phases(c.width // c.heads, c.length) if c.positions == "rotary" else torch.empty(0)
+        self.register_buffer("rotary", phases, persistent=False)
+        initialise(self, c.blocks)
+        if c.spread_means:
+            start = torch.linspace(-1.0, 1.0, c.components) + (0.0 if c.residuals else 1.0)
+            with torch.no_grad():
+                self.head.bias[c.components : 2 * c.components] = start
+
+    mask: Tensor
+    rotary: Tensor
+
+    @property
+    def causal(self) -> bool:
+        """Whether no prediction can see what it predicts."""
+        return self.config.attention_mask == "causal" or not self.config.slots
+
+    def forward(
+        self, s_BL: Tensor, height_B: Tensor | None = None, keep_slots: Tensor | None = None
+    ) -> Mixture:
+        """
+        Args:
+            s_BL: spacings, at most ``length`` of them.
+            height_B: heights; only the spectral features need them.
+            keep_slots: (M,) boolean, False for memory slots to be zeroed (ablation).
+        """
+        x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(len(s_BL), keep_slots))
+        tokens = x_BPD.shape[1]
+        for block in self.blocks:
+            x_BPD = block(
+                x_BPD, self.mask[:tokens, :tokens], self._phases(0, s_BL.shape[1]), self.config.slots
+            )
+        return self._mixture(x_BPD[:, self.config.slots :])
+
+    def _shift(self, s: Tensor) -> Tensor:
+        return s - 1 if self.config.residuals else s
+
+    def _phases(self, start: int, stop: int) -> Tensor | None:
+        return self.rotary[start:stop] if self.config.positions == "rotary" else None
+
+    def _features(self, s_BL: Tensor, height_B: Tensor | None) -> Tensor | None:
+        """(B, L, D) what spectrum and taps add to each token; None without either."""
+        added: Tensor | None = None
+        if self.spectrum is not None and self.lift is not None:
+            if height_B is None:
+                raise ValueError("a model with spectral features needs the heights")
+            with torch.autocast(s_BL.device.type, enabled=False):
+                features = self.spectrum(F.pad(s_BL.float().cumsum(1), (1, 0)), height_B)
+            added = self.lift(features)
+        if self.taps is not None:
+            padded = F.pad(s_BL - 1, (self.config.taps - 1, 0))
+            taps = self.taps(padded.unfold(1, self.config.taps, 1))
+            added = taps if added is None else added + taps
+        return added
+
+    def _memory(self, batch: int, keep_slots: Tensor | None) -> Tensor | None:
+        if self.memory is None:
+            return None
+        memory_BMD = self.memory.expand(batch, -1, -1)
+        if self.training and self.config.slot_dropout > 0:
+            kept = (
+                torch.rand(batch, self.config.slots, 1, device=memory_BMD.device) >= self.config.slot_dropout
+            )
+            memory_BMD = memory_BMD * kept
+        if keep_slots is not None:
+            memory_BMD = memory_BMD * keep_slots[:, None]
+        return memory_BMD
+
+    def _tokens(self, s: Tensor, features: Tensor | None, memory: Tensor | None, start: int = 0) -> Tensor:
+        """Embedded tokens, memory first; ``start`` is the place of the first spacing in the window."""
+        x = self.embed(self._shift(s)[..., None])
+        if features is not None:
+            x = x + features
+        slots = self.config.slots
+        if memory is not None:
+            x = torch.cat([memory, x], 1)
+        if self.position is not None:
+            first = 0 if memory is not None else slots + start
+            x = x + self.position[first : first + x.shape[1]]
+        return self.drop(x)
+
+    def _mixture(self, x: Tensor) -> Mixture:
+        x = self.norm(x)
+        for layer in self.deepen:
+            x = self.drop(F.gelu(layer(x)))
+        logits, mean, raw = self.head(x).float().chunk(3, -1)
+        c = self.config
+        scale = c.scale_min + (c.scale_max - c.scale_min) * torch.sigmoid(raw)
+        return Mixture(F.log_softmax(logits, -1), mean + 1 if c.residuals else mean, scale)
+
+    def start(self, s_BL: Tensor, height_B: Tensor | None = None) -> tuple[Mixture, Cache]:
+        """Read a context; give the mixture of the next spacing (batch shape B) and the cache to go on from.
+
+        Raises:
+            ValueError: the mask lets memory see the future, so nothing of a window outlasts its growth.
+        """
+        if not self.causal:
+            raise ValueError("under the published mask memory changes with every spacing: no cache is valid")
+        c, (B, L) = self.config, s_BL.shape
+        cache = Cache(
+            [
+                LayerCache(B, c.heads, c.slots + c.length, c.width // c.heads, self.embed.weight)
+                for _ in self.blocks
+            ]
+        )
+        x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(B, None))
+        tokens = x_BPD.shape[1]
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x_BPD = block(x_BPD, self.mask[:tokens, :tokens], self._phases(0, L), c.slots, layer)
+        cache.length = L
+        if c.taps:
+            cache.recent = F.pad(s_BL - 1, (c.taps, 0))[:, -c.taps :]
+        if self.spectrum is not None and height_B is not None:
+            x_BZ = F.pad(s_BL.float().cumsum(1), (1, 0))
+            cos, sin = self.spectrum.phases(x_BZ, self.spectrum.frequencies(height_B))
+            room = (0, 0, 0, c.length - L)
+            cache.cos, cache.sin, cache.position = F.pad(cos, room), F.pad(sin, room), x_BZ[:, -1]
+        return self._mixture(x_BPD[:, -1]), cache
+
+    def step(self, s_B: Tensor, cache: Cache, height_B: Tensor | None = None) -> Mixture:
+        """Take one more spacing and predict the one after it; the cache moves on."""
+        L = cache.length
+        if self.config.length <= L:
+            raise ValueError(f"the window of {self.config.length} spacings is full")
+        features: Tensor | None = None
+        if self.spectrum is not None and self.lift is not None and height_B is not None:
+            cache.position = cache.position + s_B.float()
+            cos, sin = self.spectrum.phases(cache.position[:, None], self.spectrum.frequencies(height_B))
+            cache.cos[:, L + 1], cache.sin[:, L + 1] = cos[:, 0], sin[:, 0]
+            features = self.lift(self.spectrum.last(cache.cos[:, : L + 2], cache.sin[:, : L + 2]))[:, None]
+        if self.taps is not None:
+            cache.recent = torch.cat([cache.recent[:, 1:], s_B[:, None] - 1], 1)
+            taps = self.taps(cache.recent)[:, None]
+            features = taps if features is None else features + taps
+        x_B1D = self._tokens(s_B[:, None], features, None, L)
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x_B1D = block(x_B1D, None, self._phases(L, L + 1), 0, layer)
+        cache.length = L + 1
+        return self._mixture(x_B1D[:, 0])
+
+
+def memory_similarity(memory_MD: Tensor) -> Tensor:
+    """mean((G - I)²) over the cosine Gram matrix G of the memory slots: zero when they are orthogonal."""
+    unit = F.normalize(memory_MD, dim=-1)
+    gram = unit @ unit.T
+    return ((gram - torch.eye(len(gram), device=gram.device)) ** 2).mean()
+
+
+def cap_norms(memory_MD: Tensor, largest: float) -> None:
+    """Scale rows whose norm exceeds ``largest`` back to it, in place."""
+    with torch.no_grad():
+        norms = memory_MD.norm(dim=-1, keepdim=True)
+        memory_MD.mul_((largest / norms.clamp(min=1e-12)).clamp(max=1.0))
