@@ -1,5 +1,7 @@
 import json
+import os
 import shlex
+import sys
 from pathlib import Path
 
 import yaml
@@ -10,8 +12,16 @@ from specseq.sweeps import Plan
 
 ROOT = Path(workflow.basedir)
 
+# Rules call `python`: the one that runs snakemake, also where its environment is not activated. With --sdm conda
+# it is the environment's own.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
+
 try:
-    PLAN = Plan(config, yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))
+    PLAN = Plan(
+        config,
+        yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()),
+    )
     PLAN.runs(config["scale"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -60,5 +70,134 @@ def named_inputs(wildcards, input):
     for name, files in input.items():
         if name != "code":
             files = [files] if isinstance(files, str) else files
-            groups.append("--input " + " ".join(shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]]))
+            groups.append(
+                "--input "
+                + " ".join(
+                    shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]]
+                )
+            )
     return " ".join(groups)
+
+
+def without_evaluation(spec):
+    """The parameters that decide a training run; how it is evaluated is not among them."""
+    return {key: value for key, value in spec.items() if key != "evaluation"}
+
+
+def trained(scale, study):
+    """The study's runs that train a model."""
+    return [
+        run for run, spec in PLAN.study_runs(scale, study).items() if "training" in spec
+    ]
+
+
+def benchmarks(scale):
+    """The benchmarks that the data of this scale allow."""
+    return ["gift_eval"] + (["fev"] if PLAN.data(scale)["fev"] else [])
+
+
+def embedded_params(scale):
+    data = PLAN.data(scale)
+    return {"seed": data["seed"], "embedded": data["embedded"]}
+
+
+def corpus_params(scale):
+    data = PLAN.data(scale)
+    return {
+        **embedded_params(scale),
+        "min_length": data["min_length"],
+        "exclude": data["exclude"],
+    }
+
+
+def evaluation_params(wildcards):
+    spec = run_of(wildcards)
+    chosen = spec.get("evaluation", {})
+    made = {
+        "run": wildcards.run,
+        "benchmark": wildcards.benchmark,
+        "study": spec["study"],
+        **chosen,
+    }
+    made["seed"] = spec.get("seed", -1)
+    if "forecaster" in spec:
+        made["forecaster"] = spec["forecaster"]
+    if "filters" in chosen:
+        made["filters"] = {name: filter_of(name) for name in chosen["filters"]}
+    return made
+
+
+def filter_of(name):
+    if name not in config["filters"]:
+        raise InputError(
+            "config.yaml: filters",
+            f"no filter is called '{name}'",
+            f"known: {', '.join(config['filters'])}",
+        )
+    return config["filters"][name]
+
+
+# The library a training run depends on, besides what its study adds.
+TRAINING_CODE = {
+    "preconditioning": [
+        "training",
+        "forecasters",
+        "filters",
+        "series",
+        "launch/pretraining.py",
+    ],
+    "stu": ["training", "forecasters", "series", "launch/pretraining.py"],
+    "equilibrium": ["training", "equilibrium", "spectra", "launch/pretraining.py"],
+    "zeta": ["training", "zeta", "launch/pretraining.py"],
+}
+
+
+def training_code(spec):
+    return code(*TRAINING_CODE[spec["study"]])
+
+
+def evidence(scale):
+    """Every result that claims and page read: the tables, and what they are made from."""
+    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=TABLES)
+
+
+def shown_figures(scale):
+    return expand("results/{scale}/figures/{figure}.svg", scale=scale, figure=FIGURES)
+
+
+def folder_of(source):
+    """A data folder given in the config, as an input; nothing for embedded data."""
+    return [] if source == "embedded" else [source]
+
+
+def training_inputs(wildcards):
+    spec = run_of(wildcards)
+    made = {
+        name: f"results/{wildcards.scale}/{path}"
+        for name, path in TRAINING_DATA[spec["study"]].items()
+    }
+    initial = spec.get("initial", {}).get("run")
+    if initial:
+        PLAN.run(wildcards.scale, initial)
+        made["initial"] = (
+            f"results/{wildcards.scale}/runs/{initial}/weights.safetensors"
+        )
+    return made
+
+
+def stage_inputs(wildcards, input):
+    """The stage's inputs: a data folder for its manifest, weights as they are."""
+    shown = []
+    for name, path in input.items():
+        if name != "code":
+            shown.append(
+                f"{name}={os.path.dirname(path) if path.endswith('manifest.json') else path}"
+            )
+    return shlex.join(shown)
+
+
+def weights_of(wildcards):
+    """The weights of a trained run; nothing for a forecaster that is used as it is."""
+    if "training" in run_of(wildcards):
+        return [f"results/{wildcards.scale}/runs/{wildcards.run}/weights.safetensors"]
+    return []

@@ -5,10 +5,10 @@ rule design:
         "results/{scale}/filters.parquet",
     log:
         "logs/{scale}/design.log",
-    params:
-        spec=lambda w: as_json({"filters": config["filters"]}),
     conda:
         "../../envs/specseq.yaml"
+    params:
+        spec=lambda w: as_json({"filters": config["filters"]}),
     message:
         "design: taps and diagnostics of every filter"
     shell:

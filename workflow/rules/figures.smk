@@ -1,9 +1,14 @@
 # Each figure: the result files it is drawn from, as a function of the scale. The module
 # specseq.report.figures.<name> draws it.
 FIGURES = {
-    "preconditioning_filters": lambda scale: {"filters": f"results/{scale}/filters.parquet"},
+    "preconditioning_filters": lambda scale: {
+        "filters": f"results/{scale}/filters.parquet"
+    },
     "preconditioning_training": lambda scale: {
-        "runs": [f"results/{scale}/runs/{run}/pretrain.parquet" for run in trained(scale, "preconditioning")]
+        "runs": [
+            f"results/{scale}/runs/{run}/pretrain.parquet"
+            for run in trained(scale, "preconditioning")
+        ]
     },
     "preconditioning_gap": lambda scale: {
         "summary": f"results/{scale}/tables/preconditioning.parquet",
@@ -15,7 +20,11 @@ FIGURES = {
 rule figure:
     input:
         unpack(said(lambda w: FIGURES[w.figure](w.scale))),
-        code=lambda w: code(f"report/figures/{w.figure}.py", "report/figures/style.py", "stages/figure.py"),
+        code=lambda w: code(
+            f"report/figures/{w.figure}.py",
+            "report/figures/style.py",
+            "stages/figure.py",
+        ),
     output:
         svg=report(
             "results/{scale}/figures/{figure}.svg",
@@ -27,13 +36,13 @@ rule figure:
         pdf="results/{scale}/figures/{figure}.pdf",
     log:
         "logs/{scale}/figures/{figure}.log",
-    params:
-        inputs=named_inputs,
-        out=lambda w, output: output.svg.removesuffix(".svg"),
     wildcard_constraints:
         figure="|".join(FIGURES),
     conda:
         "../../envs/specseq.yaml"
+    params:
+        inputs=named_inputs,
+        out=lambda w, output: output.svg.removesuffix(".svg"),
     message:
         "figure: {wildcards.figure}"
     shell:

@@ -26,13 +26,13 @@ rule table:
         ),
     log:
         "logs/{scale}/tables/{table}.log",
-    params:
-        inputs=named_inputs,
-        spec=lambda w: as_json({"scale": w.scale}),
     wildcard_constraints:
         table="|".join(TABLES),
     conda:
         "../../envs/specseq.yaml"
+    params:
+        inputs=named_inputs,
+        spec=lambda w: as_json({"scale": w.scale}),
     message:
         "table: {wildcards.table}"
     shell:

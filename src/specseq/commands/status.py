@@ -16,8 +16,8 @@ from specseq.sweeps import load_plan
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq status",
-        description="Say of each training run: done, running with step and time left, queued, failed with its "
-        "reason and log, interrupted (resumed by the next start) or waiting.",
+        description="Say of each training run: done, running with step and time left, queued, failed with "
+        "its reason and log, interrupted (resumed by the next start) or waiting.",
     )
     parser.add_argument("--scale", help="scale to look at; default: the one of config.yaml")
     parser.add_argument("--study", help="only runs of this study")

@@ -1,0 +1,32 @@
+# What each study trains on: name of the input -> the file that says it is complete. The stage gets its folder.
+TRAINING_DATA = {
+    "preconditioning": {"store": "data/lotsa/manifest.json"},
+}
+
+
+rule pretrain:
+    input:
+        unpack(said(training_inputs)),
+        code=lambda w: training_code(run_of(w)),
+    output:
+        weights="results/{scale}/runs/{run}/weights.safetensors",
+        metrics="results/{scale}/runs/{run}/pretrain.parquet",
+    log:
+        "logs/{scale}/pretrain/{run}.log",
+    retries: 0  # a NaN is a NaN; preemption and time limits are the job's own business
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        spec=said(lambda w: as_json(without_evaluation(run_of(w)))),
+        study=lambda w: w.run.split("/")[0],
+        inputs=stage_inputs,
+        out=lambda w, output: os.path.dirname(output.weights),
+    message:
+        "pretrain: {wildcards.run}"
+    shell:
+        "python -m specseq.stages.pretrain --study {params.study} --run {wildcards.run} --params {params.spec:q}"
+        " --input {params.inputs} --out-dir {params.out}"
+        " --checkpoint-dir results/{wildcards.scale}/checkpoints/{wildcards.run}"
+        " --folder results/{wildcards.scale}/jobs/{wildcards.run}"
+        f" --cluster {shlex.quote(config['launcher'])} --slurm {shlex.quote(as_json(config['slurm']))}"
+        " > {log} 2>&1"

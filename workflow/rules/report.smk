@@ -1,0 +1,50 @@
+rule claims:
+    input:
+        results=lambda w: evidence(w.scale),
+        ledger=sorted(str(path) for path in Path("workflow/claims").glob("*.yaml")),
+        code=code("report/claims", "filters", "stages/claims.py"),
+    output:
+        parquet="results/{scale}/claims.parquet",
+        csv=report(
+            "results/{scale}/claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/claims.log",
+    conda:
+        "../../envs/specseq.yaml"
+    message:
+        "claims: verdicts of the ledger"
+    shell:
+        "python -m specseq.stages.claims --claims workflow/claims --results results/{wildcards.scale}"
+        " --scale {wildcards.scale} --out {output.parquet} --csv {output.csv} > {log} 2>&1"
+
+
+rule report_page:
+    input:
+        claims="results/{scale}/claims.parquet",
+        results=lambda w: evidence(w.scale),
+        figures=lambda w: shown_figures(w.scale),
+        sections=sorted(
+            str(path) for path in Path("workflow/report/sections").glob("*.yaml")
+        ),
+        code=[
+            *code("report/page", "stages/report_page.py"),
+            *(
+                f"src/specseq/report/page/{name}"
+                for name in ("page.html.j2", "page.css", "page.js")
+            ),
+        ],
+    output:
+        "results/{scale}/report/index.html",
+    log:
+        "logs/{scale}/report.log",
+    conda:
+        "../../envs/specseq.yaml"
+    message:
+        "report: {output}"
+    shell:
+        "python -m specseq.stages.report_page --results results/{wildcards.scale} --sections workflow/report/sections"
+        " --scale {wildcards.scale} --out {output} > {log} 2>&1"
