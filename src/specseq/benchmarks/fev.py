@@ -89,15 +89,7 @@ def open_task(root: str | Path, task: Task) -> TaskData:
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(folder, "no Parquet files of this task", "download the data set")
-    try:
-        table = pa.concat_tables(
-            [pq.read_table(file, columns=[task.id_column, *task.targets]) for file in files]
-        )
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise InputError(folder, f"unreadable Parquet ({error})", "download the data set again") from None
-    for column in (task.id_column, *task.targets):
-        if column not in table.column_names:
-            raise InputError(folder, f"column {column!r} is missing", "download the data set again")
+    table = _read(folder, files, [task.id_column, *task.targets])
     for target in task.targets:
         kind = table.schema.field(target).type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -125,6 +117,16 @@ def open_task(root: str | Path, task: Task) -> TaskData:
             "a partial result is no result; download the data set again",
         )
     return data
+
+
+def _read(folder: Path, files: list[Path], columns: list[str]) -> pa.Table:
+    try:
+        for file in files:
+            if missing := sorted(set(columns) - set(pq.read_schema(file).names)):
+                raise InputError(file, f"column {missing[0]!r} is missing", "download the data set again")
+        return pa.concat_tables([pq.read_table(file, columns=columns) for file in files])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise InputError(folder, f"unreadable Parquet ({error})", "download the data set again") from None
 
 
 def _lengths(column: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -181,8 +183,7 @@ def _cuts(
     begin = pd.Timestamp(task.initial_cutoff)
     # The first cutoff stands as given: adding zero anchored offsets would move it to an anchor.
     times = [begin] + [begin + window * every * step for window in range(1, task.windows)]
-    column = pa.concat_tables([pq.read_table(file, columns=[task.timestamp_column]) for file in files])
-    stamps = column.take(order).column(0)
+    stamps = _read(folder, files, [task.timestamp_column]).take(order).column(0)
     rows = [np.asarray(row.values.to_numpy(zero_copy_only=False)) for row in stamps]
     return np.asarray(
         [[int((row <= time.to_datetime64()).sum()) for time in times] for row in rows], np.int64
