@@ -37,28 +37,40 @@ class SeriesSampler:
 
 
 def dataset_weights(
-    store: Store, sampling: str = UNWEIGHTED, weights: Mapping[str, float] | None = None
+    store: Store,
+    sampling: str = UNWEIGHTED,
+    weights: Mapping[str, float] | None = None,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
-    """The probability of each sub-dataset.
+    """The probability of each sub-dataset; arguments and errors as :func:`series_sampler`."""
+    dataset = _dataset_weights(store, sampling, weights or {}, _eligible(store, eligible))
+    return dict(zip(store.datasets, dataset.tolist(), strict=True))
 
-    Raises:
-        InputError: an unknown kind of sampling, or custom weights that name no sub-dataset, are negative or
-            leave nothing.
-    """
-    points = np.bincount(store.dataset, store.length * store.variates, len(store.datasets))
+
+def _eligible(store: Store, eligible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    return np.ones(len(store), np.bool_) if eligible is None else eligible
+
+
+def _dataset_weights(
+    store: Store, sampling: str, weights: Mapping[str, float], eligible: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    size = len(store.datasets)
+    points = np.bincount(store.dataset, store.length * store.variates * eligible, size)
     if sampling == UNWEIGHTED:
-        raw = np.bincount(store.dataset, minlength=len(store.datasets)).astype(np.float64)
+        raw = np.bincount(store.dataset, eligible, size)
     elif sampling == WEIGHTED:
-        raw = np.minimum(points / points.sum(), LARGEST_SHARE)
+        raw = np.minimum(points / max(points.sum(), 1.0), LARGEST_SHARE)
     elif sampling == CUSTOM:
-        raw = _custom(store, weights or {}) * (points > 0)
+        raw = _custom(store, weights) * (points > 0)
     else:
         raise InputError(
             "sampling", f"unknown kind {sampling!r}", f"use {UNWEIGHTED}, {WEIGHTED} or {CUSTOM}"
         )
     if not raw.sum() > 0:
-        raise InputError("sampling", "no series is left to draw from", "give some sub-dataset a weight")
-    return dict(zip(store.datasets, (raw / raw.sum()).tolist(), strict=True))
+        raise InputError(
+            "sampling", "no series is left to draw from", "weigh a sub-dataset with long enough series"
+        )
+    return raw / raw.sum()
 
 
 def _custom(store: Store, weights: Mapping[str, float]) -> NDArray[np.float64]:
@@ -83,20 +95,16 @@ def series_sampler(
         store: the store.
         sampling: ``unweighted``, ``weighted`` or ``custom``.
         weights: sub-dataset -> weight, for ``custom``; others get 0.
-        eligible: ``bool [N]``, series that may be drawn; the rest get probability 0.
+        eligible: ``bool [N]``, series that may be drawn; all is as if the others were not there.
 
     Raises:
-        InputError: as :func:`dataset_weights`.
+        InputError: an unknown kind of sampling, or custom weights that name no sub-dataset, are negative or
+            leave nothing.
     """
-    dataset = np.array(list(dataset_weights(store, sampling, weights).values()))
-    size = (store.length * store.variates).astype(np.float64)
-    if sampling == UNWEIGHTED:
-        size = np.ones(len(store))
-    if eligible is not None:
-        size = size * eligible
+    able = _eligible(store, eligible)
+    dataset = _dataset_weights(store, sampling, weights or {}, able)
+    size = able * (1.0 if sampling == UNWEIGHTED else store.length * store.variates)
     within = np.bincount(store.dataset, size, len(store.datasets))
     share = np.divide(dataset, within, out=np.zeros_like(dataset), where=within > 0)
     cumulative = np.cumsum(share[store.dataset] * size)
-    if not len(cumulative) or not cumulative[-1] > 0:
-        raise InputError(store.folder, "no series is long enough to draw from", "prepare longer series")
     return SeriesSampler(cumulative / cumulative[-1])

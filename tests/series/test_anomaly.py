@@ -1,0 +1,92 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from specseq.series.anomaly import context_tokens, largest_z_score
+from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.moirai2 import Moirai2Crops
+from specseq.series.prepare import prepare_store
+from specseq.series.store import Store, open_store
+from specseq.series.stream import moirai2_stream
+
+
+@pytest.mark.parametrize(("tokens", "context"), [(1, 1), (2, 1), (3, 1), (6, 1), (7, 2), (10, 3), (512, 153)])
+def test_context_is_the_first_thirty_percent(tokens: int, context: int) -> None:
+    assert context_tokens(tokens) == context
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        st.integers(2, 30),
+        elements=st.one_of(st.just(np.float32(np.nan)), st.floats(-1e6, 1e6, width=32)),
+    ),
+    st.integers(1, 29),
+)
+def test_z_score_is_that_of_the_definition(crop: np.ndarray, context: int) -> None:
+    head, rest = crop[:context].astype(float), crop[context:].astype(float)
+    head, rest = head[~np.isnan(head)], rest[~np.isnan(rest)]
+    found = largest_z_score(crop, context)
+    if len(head) < 2 or not len(rest):
+        assert found == math.inf
+        return
+    expected = np.abs((rest - head.mean()) / np.sqrt(head.var(ddof=1) + 1e-5)).max()
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_a_straight_line_exceeds_the_published_threshold() -> None:
+    assert largest_z_score(np.arange(1000, dtype=np.float32), 300) == pytest.approx(9.8, abs=0.05)
+
+
+def make_store(root: Path, *targets: np.ndarray) -> Store:
+    start = np.datetime64("2020-01-01T00:00:00")
+    write_folder(root / "corpus" / "a", [Item(str(n), start, "H", t) for n, t in enumerate(targets)])
+    prepare_store(root / "corpus", root / "store")
+    return open_store(root / "store")
+
+
+def test_anomalous_crops_are_drawn_again(tmp_path: Path) -> None:
+    calm = np.random.default_rng(0).standard_normal(640)
+    spike = calm.copy()
+    spike[600:] += 1000.0
+    planner = Moirai2Crops(make_store(tmp_path, calm, spike), min_tokens=20)
+    crops = planner.draw(np.random.default_rng(0), 200)
+    assert crops.in_loss.all()
+    assert planner.counts["drawn_again"] > 10
+    ends = crops.start + crops.tokens * 16
+    assert (ends[crops.series == 1] <= 600).all(), "what is kept does not reach the spike"
+    assert (crops.series == 0).sum() > (crops.series == 1).sum()
+    unruled = Moirai2Crops(planner.store, min_tokens=20, anomaly_threshold=None)
+    free = unruled.draw(np.random.default_rng(0), 200)
+    assert (free.start + free.tokens * 16)[free.series == 1].max() > 600
+    assert unruled.counts == {"drawn_again": 0, "kept_from_loss": 0}
+
+
+def test_crops_that_stay_anomalous_are_kept_from_the_loss(tmp_path: Path) -> None:
+    line = np.arange(160.0)
+    store = make_store(tmp_path, line)
+    stream = moirai2_stream(store, rows=4, tokens=10, min_tokens=10, pool=8)
+    batch = next(stream)
+    assert (batch.sample_id == 1).all()
+    assert not batch.loss_mask.any()
+    counts = stream.planner.counts  # type: ignore[attr-defined]
+    assert counts == {"drawn_again": 40, "kept_from_loss": 8}
+
+
+def test_a_crop_without_observations_is_never_learned_from(tmp_path: Path) -> None:
+    hollow = np.full(640, np.nan)
+    hollow[:40] = np.random.default_rng(0).standard_normal(40)
+    stream = moirai2_stream(make_store(tmp_path, hollow), rows=8, tokens=40, pool=64)
+    for _ in range(3):
+        batch = next(stream)
+        for row in range(8):
+            for sample in range(1, int(batch.sample_id[row].max()) + 1):
+                here = batch.sample_id[row] == sample
+                if batch.loss_mask[row][here].any():
+                    assert int(batch.observed[row][here].sum()) >= 2
