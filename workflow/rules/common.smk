@@ -171,9 +171,10 @@ def folder_of(source):
 
 
 def training_inputs(wildcards):
+    """The files that must stand before a run trains: each data set's manifest, and weights to start from."""
     spec = run_of(wildcards)
     made = {
-        name: f"results/{wildcards.scale}/{path}"
+        name: ready(f"results/{wildcards.scale}/{path}")
         for name, path in TRAINING_DATA[spec["study"]].items()
     }
     initial = spec.get("initial", {}).get("run")
@@ -185,15 +186,23 @@ def training_inputs(wildcards):
     return made
 
 
+def ready(path):
+    """The file that says that a data set is whole: of a folder, the manifest, which is written last."""
+    return path if Path(path).suffix else f"{path}/manifest.json"
+
+
 def stage_inputs(wildcards, input):
-    """The stage's inputs: a data folder for its manifest, weights as they are."""
-    shown = []
-    for name, path in input.items():
-        if name != "code":
-            shown.append(
-                f"{name}={os.path.dirname(path) if path.endswith('manifest.json') else path}"
-            )
-    return shlex.join(shown)
+    """The same inputs as the stage takes them: ``name=path``, a folder for its manifest where it is one."""
+    folders = {
+        name
+        for name, path in TRAINING_DATA[wildcards.run.split("/")[0]].items()
+        if not Path(path).suffix
+    }
+    return shlex.join(
+        f"{name}={os.path.dirname(path) if name in folders else path}"
+        for name, path in input.items()
+        if name != "code"
+    )
 
 
 def weights_of(wildcards):

@@ -1,6 +1,9 @@
-# What each study trains on: name of the input -> the file that says it is complete. The stage gets its folder.
+# What each study trains on: name of the stage's input -> data set, a folder (with its manifest) or a file.
 TRAINING_DATA = {
-    "preconditioning": {"store": "data/lotsa/manifest.json"},
+    "preconditioning": {"store": "data/lotsa"},
+    "stu": {"store": "data/lotsa"},
+    "zeta": {"spacings": "data/spacings/manifest.json"},
+    "equilibrium": {"text": "data/text"},
 }
 
 
