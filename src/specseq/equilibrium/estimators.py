@@ -70,7 +70,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        """Spend ``budget`` evaluations of the stacked phases at most; ``tolerance`` is that of the adjoint."""
+        """Spend at most ``budget`` evaluations of the stacked phases; ``tolerance`` is the adjoint's."""
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,30 @@ class NudgedPhase:
     @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
         self.evaluations += 1
-        force = self.block.force(state, self.x_KTC) - self.drift
-        force = force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
+        force = self._uncorrected(state)
         if self.corrected:
-            force = force - self._on_parts(
-                lambda v: self.jacobian.matvec(v) - self.jacobian.rmatvec(v), state - self.root_KTC
-            )
+            force = force - self._asymmetry(state - self.root_KTC)
         return force
 
     def linearise(self, state: Tensor) -> Map:
-        """The Jacobian at z* and β = 0, wherever the state is: nudges are small, so the chord serves."""
-        product = self.jacobian.rmatvec if self.corrected else self.jacobian.matvec
-        return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)
+        """The exact Jacobian at a real state; at complex ones that of z* and β = 0, for a chord iteration."""
+        if state.is_complex():
+            product = self.jacobian.rmatvec if self.corrected else self.jacobian.matvec
+            return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)
+        local = Jacobian(self._uncorrected, state)
+
+        def exact(v: Tensor) -> Tensor:
+            image = local.matvec(v)
+            return image - self._asymmetry(v) if self.corrected else image
+
+        return counted(self, exact)
+
+    def _uncorrected(self, state: Tensor) -> Tensor:
+        force = self.block.force(state, self.x_KTC) - self.drift
+        return force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
+
+    def _asymmetry(self, v: Tensor) -> Tensor:
+        return self._on_parts(lambda w: self.jacobian.matvec(w) - self.jacobian.rmatvec(w), v)
 
     def _on_parts(self, product: Map, v: Tensor) -> Tensor:
         if not v.is_complex():
