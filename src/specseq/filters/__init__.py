@@ -6,7 +6,7 @@ Design and diagnostics need NumPy and SciPy alone; :mod:`specseq.filters.operato
 from specseq.filters.design import FAMILIES, design
 from specseq.filters.diagnostics import Diagnostics, diagnose, frequency_response
 from specseq.filters.filter import Filter
-from specseq.filters.stability import impulse_response
+from specseq.filters.stability import impulse_response, noise_gain
 from specseq.filters.theory import (
     ideal_inverse,
     predicted_self_error,
@@ -23,6 +23,7 @@ __all__ = [
     "frequency_response",
     "ideal_inverse",
     "impulse_response",
+    "noise_gain",
     "predicted_self_error",
     "residual_autocovariance",
     "residual_covariance",

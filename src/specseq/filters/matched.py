@@ -46,8 +46,7 @@ def matched(
         noise_gain = 1 / np.prod(1 - reflections**2)
         return float(response @ weights_KK @ response + lam * noise_gain)
 
-    starts: list[Array] = [np.zeros(degree)]
-    starts += [sign * 0.5 ** np.arange(1, degree + 1) for sign in (-1.0, 1.0)]
+    starts = [sign * 0.5 ** np.arange(1, degree + 1) for sign in (0.0, -1.0, 1.0)]
     bounds = [(-_EDGE, _EDGE)] * degree
     ends = [
         minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9})

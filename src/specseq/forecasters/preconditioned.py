@@ -94,11 +94,12 @@ class FilteredContexts:
         with np.errstate(over="ignore", invalid="ignore"):
             shift_BH = self._shift(np.asarray(quantiles_BQH)[:, median], mode, path_BH, inverse_taps)
             reversed_BQH = (quantiles_BQH - shift_BH[:, None]).astype(np.float32)
-        bad = ~np.isfinite(reversed_BQH).all(axis=(1, 2)) & np.isfinite(quantiles_BQH).all(axis=(1, 2))
-        if bad.any():
+        before, after = np.isfinite(quantiles_BQH), np.isfinite(reversed_BQH)
+        count = int((before.all(axis=(1, 2)) & ~after.all(axis=(1, 2))).sum())
+        if count:
             raise Diverged(
-                f"{mode} reversal of {self.filter.name}: {int(bad.sum())} of {len(bad)} windows overflow "
-                f"within {reversed_BQH.shape[2]} steps"
+                f"{mode} reversal of {self.filter.name}: {count} of {len(after)} windows overflow "
+                f"within {after.shape[2]} steps"
             )
         return reversed_BQH
 
