@@ -136,9 +136,8 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         return {}
 
     def groups(model: nn.Module) -> Iterable[dict[str, Any]]:
-        decay = float(params["training"].get("weight_decay", 0.0))
         named = [(name, p) for name, p in model.named_parameters() if name != "memory"]
-        yield {"params": [p for _, p in named if p.dim() > 1], "weight_decay": decay}
+        yield {"params": [p for _, p in named if p.dim() > 1]}
         yield {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0}
         if config.slots:
             yield {
