@@ -83,12 +83,14 @@ class Layout:
         rows: number of rows, B.
         length: tokens a row, L.
         buckets: in stream order; their ``tokens`` sum to T.
+        segment_T: ``int64 [T]``, number of each token's segment, ascending along the stream.
     """
 
     tokens: Tensor
     rows: int
     length: int
     buckets: tuple[Bucket, ...]
+    segment_T: Tensor
 
     @classmethod
     def of(cls, segments: Segments, rows: int, length: int, width: Callable[[int], int] = exact) -> "Layout":
@@ -110,7 +112,8 @@ class Layout:
         distinct, counts = torch.unique_consecutive(widths, return_counts=True)
         for slot, part in zip(distinct.tolist(), lengths.split(counts.tolist()), strict=True):
             buckets.append(_bucket(part, slot))
-        return cls(tokens, rows, length, tuple(buckets))
+        segment_T = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+        return cls(tokens, rows, length, tuple(buckets), segment_T)
 
     @property
     def sizes(self) -> list[int]:
@@ -139,7 +142,10 @@ class Layout:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Layout":
         """The same layout on a device."""
         buckets = tuple(bucket.to(device, non_blocking) for bucket in self.buckets)
-        return Layout(self.tokens.to(device, non_blocking=non_blocking), self.rows, self.length, buckets)
+        tokens, segment_T = (
+            part.to(device, non_blocking=non_blocking) for part in (self.tokens, self.segment_T)
+        )
+        return Layout(tokens, self.rows, self.length, buckets, segment_T)
 
 
 def _ranges(lengths: Tensor) -> Tensor:

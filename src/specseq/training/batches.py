@@ -9,8 +9,6 @@ from torch import Tensor
 
 def move(batch: Any, device: torch.device) -> Any:
     """Move what has ``to``, and mappings, lists and tuples of such; the rest stays as it is."""
-    if device.type == "cpu":
-        return batch
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if hasattr(batch, "to"):

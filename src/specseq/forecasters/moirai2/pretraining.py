@@ -1,0 +1,72 @@
+"""A Moirai2 run as a task for the training loop."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.forecasters.moirai2.batch import Moirai2Stream, Prepared
+from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.forecasters.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.series.store import open_store
+from specseq.series.stream import moirai2_stream
+from specseq.training.checkpoint import load_weights
+from specseq.training.spec import TrainingSpec
+from specseq.training.task import Task
+
+DATA = ("pool", "min_tokens", "anomaly_threshold", "anomaly_retries", "sampling", "weights")
+
+
+def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
+    """Build model, stream and loss.
+
+    Args:
+        params: ``model``, ``training``, ``seed``, and optionally ``filter``, ``preconditioning`` and ``data``
+            (keys in :data:`DATA`, as :func:`specseq.series.stream.moirai2_stream` takes them).
+        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
+
+    Raises:
+        InputError: a parameter or an input is wrong.
+    """
+    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    seed = int(params.get("seed", 0))
+    model = model_of(params)
+    if "initial" in inputs:
+        _begin_from(model, inputs["initial"])
+    if "store" not in inputs:
+        raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
+    data = params.get("data", {})
+    for name in data:
+        if name not in DATA:
+            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
+    rows = TrainingSpec.of(params).batch
+    packed = moirai2_stream(
+        open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **data
+    )
+    stream = Moirai2Stream(packed, config, mode.hint.dropout if mode.hint else 0.0)
+    after_step = None
+    if mode.learnable:
+
+        def after_step(network: nn.Module, step: int) -> dict[str, float]:
+            return dict(model.coefficients())
+
+    return Task(model, stream, _loss, after_step=after_step)
+
+
+def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
+    """The model of a run with its initial weights."""
+    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    return PreconditionedMoirai2(config, mode, int(params.get("seed", 0)))
+
+
+def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
+    loss: tuple[Tensor, dict[str, float]] = model(batch)
+    return loss
+
+
+def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
+    tensors, params = load_weights(path)
+    if params.get("model") is None or Moirai2Config.of(params) != model.config:
+        raise InputError(path, "weights of a model of another size", "begin from a run with the same model")
+    model.load_initial(tensors)
