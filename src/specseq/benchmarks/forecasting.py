@@ -3,6 +3,8 @@
 Legend: B windows, Q quantile levels, H horizon.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,17 +28,28 @@ def forecast(forecaster: Forecaster, windows: Windows, query: Query, where: str)
     Raises:
         InputError: the answer has the wrong shape, holds values that are not finite, or its quantiles cross.
     """
-    if isinstance(forecaster, WindowForecaster):
-        quantiles: NDArray[np.floating] = forecaster.forecast_windows(windows, query)
-    else:
-        contexts = windows.contexts(forecaster.context_length)
-        order = np.argsort([len(context) for context in contexts], kind="stable")
-        answer = np.asarray(forecaster.forecast([contexts[place] for place in order], query))
-        _check_shape(answer, len(windows), query, forecaster.name, where)
-        quantiles = np.empty_like(answer)
-        quantiles[order] = answer
+    if not isinstance(forecaster, WindowForecaster):
+        return forecast_contexts(forecaster, windows.contexts(forecaster.context_length), query, where)
+    quantiles: NDArray[np.floating] = forecaster.forecast_windows(windows, query)
     _check_shape(quantiles, len(windows), query, forecaster.name, where)
     check_quantiles(quantiles, forecaster.name, where)
+    return quantiles
+
+
+def forecast_contexts(
+    forecaster: Forecaster, contexts: Sequence[NDArray[np.float32]], query: Query, where: str
+) -> NDArray[np.floating]:
+    """Quantiles ``[B, Q, H]`` of B contexts, handed over sorted by length.
+
+    Raises:
+        InputError: as :func:`forecast`.
+    """
+    order = np.argsort([len(context) for context in contexts], kind="stable")
+    answer = np.asarray(forecaster.forecast([contexts[place] for place in order], query))
+    _check_shape(answer, len(contexts), query, forecaster.name, where)
+    check_quantiles(answer, forecaster.name, where)
+    quantiles = np.empty_like(answer)
+    quantiles[order] = answer
     return quantiles
 
 

@@ -5,12 +5,14 @@ whose targets overlap other windows' histories, and no covariates. Published Chr
 between variates, so theirs are a little lower on multivariate data.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from specseq.errors import InputError
 from specseq.forecasters.protocol import Query
@@ -52,14 +54,15 @@ class Chronos2:
             InputError: there are no such weights, or they are not Chronos-2's.
         """
         folder = find_weights(source)
-        from chronos import BaseChronosPipeline, Chronos2Pipeline
+        _check_architecture(folder)
+        from chronos import Chronos2Pipeline
 
         try:
-            pipeline = BaseChronosPipeline.from_pretrained(str(folder), device_map=device)
-        except (OSError, ValueError, KeyError, AttributeError, AssertionError) as error:
-            raise InputError(folder, f"not a Chronos-2 model ({error})", "download it again") from None
-        if not isinstance(pipeline, Chronos2Pipeline):
-            raise InputError(folder, f"holds a {type(pipeline).__name__}", "give the weights of Chronos-2")
+            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=device)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+            raise InputError(
+                folder, f"not a readable Chronos-2 model ({error})", "download it again"
+            ) from None
         return cls(pipeline, Path(source).name or "chronos2", context_length, batch_size)
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
@@ -73,6 +76,15 @@ class Chronos2:
         )
         quantiles = np.stack([answer[0].T.float().cpu().numpy() for answer in answers])
         return np.sort(quantiles, axis=1)
+
+
+def _check_architecture(folder: Path) -> None:
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+    except (ValueError, AttributeError) as error:
+        raise InputError(folder / "config.json", f"not JSON ({error})", "download the model again") from None
+    if found != ["Chronos2Model"]:
+        raise InputError(folder / "config.json", f"architectures {found}", "give the weights of Chronos-2")
 
 
 def find_weights(source: str | Path) -> Path:

@@ -1,0 +1,199 @@
+"""Score a forecaster on filtered contexts under every reversal of the filter, with its control.
+
+The filtered-space forecast is made once a filter; each reversal is applied to it. The oracle reversal uses
+the truth inside the horizon: a diagnostic, which lowers the error of any forecast. So every oracle score
+comes with the score of seasonal naive under the same oracle.
+
+Legend: B windows, Q quantile levels, H horizon.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.benchmarks.evaluation import Batch, Evaluation, Metrics, batches_for
+from specseq.benchmarks.forecasting import check_quantiles, forecast, forecast_contexts
+from specseq.benchmarks.metrics import window_sums
+from specseq.errors import Diverged
+from specseq.filters import Filter
+from specseq.forecasters.preconditioned import (
+    FilteredContexts,
+    Missing,
+    Mode,
+    median_forecast,
+    precondition,
+)
+from specseq.forecasters.protocol import Forecaster
+
+Values = NDArray[np.float64]
+
+NONE = "none"
+_CONTEXT_VALUES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to forecast.
+
+    Attributes:
+        forecaster: its name.
+        filter: name of the filter, or ``none``.
+        reversal: mode of the reversal, or ``none``.
+    """
+
+    forecaster: str
+    filter: str = NONE
+    reversal: str = NONE
+
+
+@dataclass
+class Outcome:
+    """What a variant scored.
+
+    Attributes:
+        values: metrics by column name; all NaN where the reversal diverged.
+        diverged: why it did, or empty.
+    """
+
+    values: dict[str, float]
+    diverged: str = ""
+
+
+@dataclass
+class Plan:
+    """What to score on each config.
+
+    Attributes:
+        forecaster: who forecasts.
+        filters: filters by name.
+        reversals: modes to undo them with.
+        control: scored plain and under each oracle, beside the forecaster; None for none.
+        other: forecasts the lags of the hybrid reversal.
+        inner: who forecasts the filtered series; the forecaster itself where None.
+        missing, centre: how the filter treats missing taps and the level, see
+            :func:`specseq.forecasters.preconditioned.precondition`.
+    """
+
+    forecaster: Forecaster
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    reversals: Sequence[Mode] = ()
+    control: Forecaster | None = None
+    other: Forecaster | None = None
+    inner: Forecaster | None = None
+    missing: Missing = "skip"
+    centre: bool = True
+
+    @property
+    def filtered(self) -> Forecaster:
+        """Who forecasts the filtered series."""
+        return self.inner or self.forecaster
+
+
+class _Scores:
+    """Pools every variant's windows; a variant that diverged once is done."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+        self.pools: dict[Variant, Metrics] = {}
+        self.reasons: dict[Variant, str] = {}
+
+    def add(
+        self, variant: Variant, batch: Batch, truth: Values, make: Callable[[], NDArray[np.floating]]
+    ) -> None:
+        pool = self.pools.setdefault(variant, self.evaluation.metrics())
+        if variant in self.reasons:
+            return
+        try:
+            pool.add(batch, window_sums(truth, make()))
+        except Diverged as error:
+            self.reasons[variant] = str(error)
+
+    def outcomes(self) -> dict[Variant, Outcome]:
+        return {
+            variant: Outcome(dict.fromkeys(pool.values(), float("nan")), self.reasons[variant])
+            if variant in self.reasons
+            else Outcome(pool.values())
+            for variant, pool in self.pools.items()
+        }
+
+
+def evaluate(
+    evaluation: Evaluation, plan: Plan, report: Callable[[int], None] = lambda points: None
+) -> dict[Variant, Outcome]:
+    """Score every variant of a plan on one config or task.
+
+    Args:
+        evaluation: the config or task.
+        plan: what to score.
+        report: called after each batch with its number of forecast points.
+
+    Raises:
+        InputError: a forecast is missing, not finite or out of order.
+    """
+    scores = _Scores(evaluation)
+    for batch in _pieces(evaluation, plan):
+        truth = batch.windows.targets()
+        for who in (plan.forecaster, plan.control):
+            if who is not None:
+                plain = partial(forecast, who, batch.windows, evaluation.query, evaluation.name)
+                scores.add(Variant(who.name), batch, truth, plain)
+        for name, made in plan.filters.items():
+            _add_filter(scores, plan, plan.filtered, plan.reversals, name, made, batch, truth)
+            if plan.control is not None and "oracle" in plan.reversals:
+                _add_filter(scores, plan, plan.control, ["oracle"], name, made, batch, truth)
+        report(truth.size)
+    return scores.outcomes()
+
+
+def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
+    """Batches whose contexts together stay small: filtering copies them."""
+    limit = plan.filtered.context_length
+    reach = max((made.reach for made in plan.filters.values()), default=0)
+    for batch in batches_for(evaluation, plan.forecaster):
+        windows = batch.windows
+        lengths = windows.cuts - windows.starts
+        if limit is not None:
+            lengths = np.minimum(lengths, limit + reach)
+        part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.filters else np.zeros_like(lengths)
+        edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(lengths)]
+        for first, last in pairwise(edges):
+            yield Batch(windows[first:last], batch.target, batch.window[first:last])
+
+
+def _add_filter(
+    scores: _Scores,
+    plan: Plan,
+    who: Forecaster,
+    modes: Sequence[Mode],
+    name: str,
+    made: Filter,
+    batch: Batch,
+    truth: Values,
+) -> None:
+    """Forecast the filtered contexts of a batch once, and score it under each reversal."""
+    query, where, limit = scores.evaluation.query, scores.evaluation.name, who.context_length
+    label = plan.forecaster.name if who is plan.filtered else who.name
+    contexts = batch.windows.contexts(None if limit is None else limit + made.reach)
+
+    def filtered() -> tuple[FilteredContexts, NDArray[np.float32]]:
+        inputs = precondition(contexts, made, missing=plan.missing, centre=plan.centre, keep=limit)
+        return inputs, forecast_contexts(who, inputs.series, query, where).astype(np.float32, copy=False)
+
+    def reverse(mode: Mode) -> NDArray[np.float32]:
+        inputs, quantiles = once()
+        path: NDArray[np.floating] | None = None
+        if mode == "oracle":
+            path = truth
+        elif mode in ("plug_in", "hybrid"):
+            path = median_forecast(plan.other if mode == "hybrid" and plan.other else who, contexts, query)
+        answer = inputs.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
+        check_quantiles(answer, f"{label} under {mode}", where)
+        return answer
+
+    once = cache(filtered)
+    for mode in modes:
+        scores.add(Variant(label, name, mode), batch, truth, partial(reverse, mode))
