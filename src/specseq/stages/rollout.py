@@ -1,0 +1,51 @@
+"""Stage ``rollout``: score a trained spacing model on the test band and roll it out.
+
+Parameters: the run's. ``evaluation`` holds the sizes (specseq.zeta.evaluation.EvaluationSpec), ``data.set``
+names the set that the run was trained on and is tested on. Writes the long shape with the key column
+``context``; a run that diverged leaves the single metric ``diverged``.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+from specseq.stages import arguments
+from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.training.checkpoint import load_weights
+from specseq.zeta.evaluation import EvaluationSpec, evaluate_model
+from specseq.zeta.pretraining import rebuild
+from specseq.zeta.spacing_sets import load_spacing_set
+
+
+def main() -> None:
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors of the run")
+    parser.add_argument("--spacings", type=Path, required=True, help="manifest of the spacing sets")
+    parser.add_argument("--run", required=True, help="run id, study/sweep/point")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    tensors, trained = load_weights(options.weights)
+    params = {**trained, **options.params}
+    seed, name = int(params["seed"]), params.get("data", {}).get("set", "real")
+    provenance = Provenance("rollout", params, run=options.run, seed=seed)
+    test = load_spacing_set(options.spacings, name, "test")
+    model = rebuild(trained, tensors)
+    if all(torch.isfinite(p).all() for p in model.parameters()):
+        rows = evaluate_model(model, test, EvaluationSpec.from_params(params.get("evaluation", {})), seed)
+    else:
+        rows = [{"metric": "diverged", "value": 1.0}]
+    common = {
+        "study": "zeta",
+        "run": options.run,
+        "seed": seed,
+        "benchmark": "rollout",
+        "task": f"{name}/test",
+    }
+    frame = long_frame([{**common, "context": -1, **row} for row in rows], keys=("context",))
+    write_parquet(options.out, frame.astype({"context": "int64"}), provenance)
+
+
+if __name__ == "__main__":
+    arguments.run(main)
