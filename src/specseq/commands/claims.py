@@ -1,0 +1,110 @@
+"""``specseq claims``: list the claims ledger with its verdicts, or show one claim with its evidence."""
+
+import argparse
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.report.claims import STATUSES, VERDICTS, Claim, Entry, ledger, load
+from specseq.report.claims.quantities import files
+from specseq.report.claims.verdicts import plain
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq claims",
+        description="Judge the notes' claims against the results at hand and list them, or show one.",
+        epilog="e.g. specseq claims --note 000 --verdict inconsistent; specseq claims show 000.s1.baseline",
+    )
+    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
+    parser.add_argument(
+        "id", nargs="?", help="the claim to show; part of an id will do if it is the only one"
+    )
+    parser.add_argument("--scale", default="laptop", help="scale of the results (default laptop)")
+    parser.add_argument("--note", help="only this note, e.g. 000")
+    parser.add_argument("--verdict", choices=VERDICTS, help="only this verdict")
+    parser.add_argument("--status", choices=STATUSES, help="only this status")
+    parser.add_argument("--claims", type=Path, default=Path("workflow/claims"), help="folder of the claims")
+    parser.add_argument("--results", type=Path, help="the scale's results (default results/<scale>)")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """List or show."""
+    options = build_parser().parse_args(arguments)
+    claims = load(options.claims)
+    results = options.results or Path("results") / options.scale
+    if options.action == "show":
+        claim = _find(claims, options.id)
+        print(describe(ledger([claim], results, options.scale)[0], results))
+        return
+    entries = ledger([c for c in claims if options.note in (None, c.note)], results, options.scale)
+    kept = [
+        entry
+        for entry in entries
+        if options.verdict in (None, entry.judgement.verdict) and options.status in (None, entry.claim.status)
+    ]
+    _print(kept, options.scale)
+
+
+def _print(entries: Sequence[Entry], scale: str) -> None:
+    width = max(60, shutil.get_terminal_size((120, 24)).columns)
+    first = max((len(entry.claim.id) for entry in entries), default=0)
+    second = max((len(entry.judgement.verdict) for entry in entries), default=0)
+    for entry in entries:
+        line = f"{entry.claim.id:<{first}}  {entry.judgement.verdict:<{second}}  {entry.claim.statement}"
+        print(line if len(line) <= width else line[: width - 1] + "…")
+    counts = Counter(entry.judgement.verdict for entry in entries)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    print(f"{len(entries)} claims at scale {scale}" + (f": {said}" if said else ""))
+
+
+def _find(claims: Sequence[Claim], wanted: str | None) -> Claim:
+    if not wanted:
+        raise InputError("specseq claims show", "no id given", "give one that 'specseq claims' lists")
+    same = [claim for claim in claims if claim.id == wanted]
+    near = same or [claim for claim in claims if wanted in claim.id]
+    if len(near) != 1:
+        fault = "no claim has this id" if not near else f"{len(near)} claims match"
+        listed = ", ".join(claim.id for claim in near[:4]) or "see 'specseq claims'"
+        raise InputError(wanted, fault, listed)
+    return near[0]
+
+
+def describe(entry: Entry, results: Path) -> str:
+    """Everything about one claim: statement, numbers, rule, files with what made them, and the command."""
+    claim, found = entry.claim, entry.judgement
+    lines = [
+        ("claim", claim.id),
+        ("note", f"{claim.note}, {claim.place} ({claim.source})"),
+        ("status", claim.status),
+        ("statement", claim.statement),
+        ("published", claim.published or "no figure"),
+        ("measured", plain(found.measured, found.low, found.high, claim.relation.text)),
+        ("verdict", found.verdict),
+        ("why", found.explanation),
+        ("evidence", found.evidence),
+    ]
+    lines += [("made by", _maker(results, file)) for file in dict.fromkeys(files(claim.quantity))]
+    lines.append(("command", entry.command))
+    wrapped = []
+    for label, text in lines:
+        if text:
+            body = textwrap.fill(text, 100, subsequent_indent=" " * 11, break_long_words=False)
+            wrapped.append(f"{label:<10} {body}")
+    return "\n".join(wrapped)
+
+
+def _maker(results: Path, file: str) -> str:
+    path = results / file
+    if not path.is_file():
+        return f"{file}: not there"
+    from specseq.tables import read_provenance
+
+    record = read_provenance(path)
+    revision = (record.get("git") or "unknown")[:10]
+    return f"{file}: rule {record.get('stage', 'unknown')}, revision {revision}, {record.get('finished', '')}"

@@ -1,0 +1,10 @@
+"""The claims ledger: every figure and statement of the notes, with the verdict that evidence gives it.
+
+``load`` reads the notes' claims, ``ledger`` judges them against the result files of one scale.
+"""
+
+from specseq.report.claims.ledger import COLUMNS, Entry, ledger, ledger_frame
+from specseq.report.claims.loading import load
+from specseq.report.claims.schema import STATUSES, VERDICTS, Claim
+
+__all__ = ["COLUMNS", "STATUSES", "VERDICTS", "Claim", "Entry", "ledger", "ledger_frame", "load"]

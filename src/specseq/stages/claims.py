@@ -1,0 +1,32 @@
+"""Judge every claim of the notes against the results of a scale; write the ledger as Parquet and CSV."""
+
+from pathlib import Path
+
+from specseq.stages import arguments
+
+
+def main() -> None:
+    parser = arguments.parser(__doc__)
+    parser.add_argument(
+        "--claims", type=Path, required=True, help="folder of the notes' claims, one YAML a note"
+    )
+    parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
+    parser.add_argument("--scale", required=True, help="name of the scale")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
+    options = parser.parse_args()
+
+    from specseq.report.claims import ledger, ledger_frame, load
+    from specseq.tables import Provenance, write_csv, write_parquet
+
+    provenance = Provenance("claims", {"scale": options.scale, **options.params})
+    frame = ledger_frame(ledger(load(options.claims), options.results, options.scale), options.scale)
+    counts = frame["verdict"].value_counts().to_dict()
+    provenance.facts["verdicts"] = {str(verdict): int(count) for verdict, count in counts.items()}
+    write_csv(options.csv, frame)
+    write_parquet(options.out, frame, provenance)
+    print(f"{len(frame)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+
+
+if __name__ == "__main__":
+    arguments.run(main)

@@ -1,0 +1,280 @@
+"""Planted results give the verdicts they should; a missing file changes its own claims and no other."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.report.claims import COLUMNS, Claim, ledger, ledger_frame
+from specseq.report.claims.quantities import check_quantity
+from specseq.report.claims.schema import read_relation
+from specseq.tables import Provenance, write_parquet
+
+TASKS, SEEDS = 40, (0, 1, 2)
+
+
+def plant(path: Path, levels: dict[str, float], noise: float = 0.02, seeds: tuple[int, ...] = SEEDS) -> None:
+    """Long results: task effect shared by all runs, noise of its own in each cell."""
+    rng = np.random.default_rng(0)
+    effect = rng.lognormal(0, 1, TASKS)
+    rows = [
+        {"run": run, "seed": seed, "task": f"t{task}", "metric": "MASE", "step": -1,
+         "value": level * effect[task] * rng.lognormal(0, noise)}
+        for run, level in levels.items() for seed in seeds for task in range(TASKS)
+    ]  # fmt: skip
+    write_parquet(path, pd.DataFrame(rows), Provenance("table"))
+
+
+def query(run: str, file: str = "tables/a.parquet", **more: object) -> dict:
+    return {"query": {"file": file, "where": {"run": run, "metric": "MASE"}, **more}}
+
+
+def claim(name: str, quantity: dict, relation: dict, **more: object) -> Claim:
+    check_quantity(quantity, name)
+    return Claim(
+        id=f"000.{name}", note="000", place="here", statement="It is so.", published="1",
+        quantity=quantity, relation=read_relation(relation, name), **more,
+    )  # fmt: skip
+
+
+def verdicts(folder: Path, *claims: Claim, scale: str = "laptop") -> dict[str, str]:
+    return {e.claim.id.split(".")[1]: e.judgement.verdict for e in ledger(claims, folder, scale)}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    plant(tmp_path / "tables/a.parquet", {"base": 1.0, "better": 0.9, "worse": 1.1, "same": 1.0})
+    plant(tmp_path / "tables/b.parquet", {"base": 1.0, "better": 0.8})
+    return tmp_path
+
+
+def test_planted_ratios(results: Path) -> None:
+    below = {"below": 1}
+    made = [
+        claim(run, {"ratio": [query(run), query("base")]}, below) for run in ("better", "worse", "same")
+    ] + [claim("absent", {"ratio": [query("absent"), query("base")]}, below)]
+    assert verdicts(results, *made) == {
+        "better": "reproduced", "worse": "contradicted", "same": "undecided", "absent": "not run",
+    }  # fmt: skip
+
+
+def test_measured_values_and_intervals(results: Path) -> None:
+    made = claim("percent", {"percent": [query("better"), query("base")]}, {"about": -10, "within": 2})
+    (entry,) = ledger([made], results, "laptop")
+    found = entry.judgement
+    assert found.verdict == "reproduced"
+    assert found.low < found.measured < found.high
+    assert found.measured == pytest.approx(-10, abs=0.5)
+    assert "tables/a.parquet [run=better, metric=MASE] 120 rows" in found.evidence
+    (again,) = ledger([made], results, "laptop")
+    assert (again.judgement.low, again.judgement.high) == (found.low, found.high)
+
+
+def test_pairing_beats_the_spread_of_tasks(results: Path) -> None:
+    """The task effect spans orders of magnitude; unpaired, ten per cent would drown in it."""
+    apart = claim("apart", query("better", reduce="gmean"), {"below": 1})
+    together = claim("together", {"ratio": [query("better"), query("base")]}, {"below": 1})
+    assert verdicts(results, apart, together) == {"apart": "undecided", "together": "reproduced"}
+
+
+def test_difference_of_means(results: Path) -> None:
+    made = claim("difference", {"difference": [query("worse"), query("base")]}, {"above": 0})
+    assert verdicts(results, made) == {"difference": "reproduced"}
+
+
+def test_one_seed_decides_nothing(tmp_path: Path) -> None:
+    plant(tmp_path / "tables/a.parquet", {"base": 1.0, "better": 0.5}, seeds=(0,))
+    made = claim("one", {"ratio": [query("better"), query("base")]}, {"below": 1})
+    (entry,) = ledger([made], tmp_path, "laptop")
+    assert entry.judgement.verdict == "undecided"
+    assert entry.judgement.measured == pytest.approx(0.5, rel=0.02)
+    assert "one seed" in entry.judgement.explanation
+
+
+def test_nothing_drawn_needs_no_seeds_and_serves_every_seed(results: Path) -> None:
+    plant(results / "tables/naive.parquet", {"naive": 1.0}, noise=0.0, seeds=(-1,))
+    naive = query("naive", "tables/naive.parquet")
+    alone = claim("alone", {"ratio": [naive, naive]}, {"about": 1, "within": 0})
+    mixed = claim("mixed", {"ratio": [query("better"), naive]}, {"below": 1})
+    assert verdicts(results, alone, mixed) == {"alone": "reproduced", "mixed": "reproduced"}
+
+
+def test_a_seed_effect_is_not_averaged_away_by_tasks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    luck = {0: 0.9, 1: 1.12, 2: 0.95}
+    rows = [
+        {"run": run, "seed": seed, "task": f"t{task}", "metric": "MASE",
+         "value": (luck[seed] if run == "new" else 1.0) * rng.lognormal(0, 0.01)}
+        for run in ("new", "base") for seed in SEEDS for task in range(100)
+    ]  # fmt: skip
+    write_parquet(tmp_path / "tables/a.parquet", pd.DataFrame(rows), Provenance("table"))
+    made = claim("luck", {"ratio": [query("new"), query("base")]}, {"below": 1})
+    assert verdicts(tmp_path, made) == {"luck": "undecided"}
+
+
+def test_diverged_runs_are_undecided_and_said(results: Path) -> None:
+    frame = pd.DataFrame(
+        [{"run": "nan", "seed": s, "task": "t", "metric": "MASE", "value": math.nan} for s in SEEDS]
+    )
+    write_parquet(results / "tables/nan.parquet", frame, Provenance("table"))
+    made = claim("nan", query("nan", "tables/nan.parquet"), {"below": 1})
+    (entry,) = ledger([made], results, "laptop")
+    assert entry.judgement.verdict == "undecided"
+    assert "undefined" in entry.judgement.explanation
+
+
+def test_partners_are_required_and_the_loss_is_said(results: Path) -> None:
+    frame = pd.DataFrame(
+        [
+            {"run": "few", "seed": s, "task": f"t{t}", "metric": "MASE", "value": 0.1}
+            for s in SEEDS
+            for t in range(10)
+        ]
+    )
+    write_parquet(results / "tables/few.parquet", frame, Provenance("table"))
+    made = claim("few", {"ratio": [query("few", "tables/few.parquet"), query("base")]}, {"below": 1})
+    (entry,) = ledger([made], results, "laptop")
+    assert "90 replicates without a partner" in entry.judgement.explanation
+    other = claim(
+        "none",
+        {"ratio": [query("few", "tables/few.parquet"), query("base", where={"run": "base", "task": "t39"})]},
+        {"below": 1},
+    )
+    assert verdicts(results, other) == {"none": "not run"}
+
+
+def test_trend_over_a_column(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"degree": d, "seed": s, "up": d + rng.normal(0, 0.1), "flat": rng.normal()}
+        for d in range(1, 8) for s in range(5)
+    ]  # fmt: skip
+    write_parquet(tmp_path / "tables/t.parquet", pd.DataFrame(rows), Provenance("table"))
+
+    def rise(value: str) -> dict:
+        return {"trend": {"of": {"query": {"file": "tables/t.parquet", "value": value}}, "x": "degree"}}
+
+    made = [claim(v, rise(v), {"above": 0.5}) for v in ("up", "flat")]
+    found = verdicts(tmp_path, *made)
+    assert found["up"] == "reproduced"
+    assert found["flat"] in ("undecided", "contradicted")
+    few = claim(
+        "few",
+        {
+            "trend": {
+                "of": {"query": {"file": "tables/t.parquet", "value": "up", "where": {"degree": [1, 2]}}},
+                "x": "degree",
+            }
+        },
+        {"above": 0},
+    )
+    assert verdicts(tmp_path, few) == {"few": "not run"}
+
+
+def test_where_understands_numbers_lists_ranges_and_truth(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "d": [1, 2, 3, 4],
+            "lam": [0.5, 1.0, 1.5, 2.0],
+            "ok": [True, True, False, False],
+            "value": [1.0, 2, 3, 4],
+        }
+    )
+    write_parquet(tmp_path / "tables/w.parquet", frame, Provenance("table"))
+    cases = {
+        "number": ({"lam": "1.0"}, 2), "list": ({"d": [1, 4]}, 2.5),
+        "range": ({"d": {"min": 2, "max": 3}}, 2.5), "truth": ({"ok": True}, 1.5),
+    }  # fmt: skip
+    made = [
+        claim(
+            n,
+            {"query": {"file": "tables/w.parquet", "where": w, "exact": True}},
+            {"about": x, "within": 1e-9},
+        )
+        for n, (w, x) in cases.items()
+    ]
+    assert set(verdicts(tmp_path, *made).values()) == {"reproduced"}
+
+
+def test_exact_queries_are_reproduced_or_contradicted(tmp_path: Path) -> None:
+    write_parquet(
+        tmp_path / "tables/n.parquet", pd.DataFrame({"parameters": [13_827_528]}), Provenance("table")
+    )
+    count = {"query": {"file": "tables/n.parquet", "value": "parameters", "exact": True}}
+    made = (
+        claim("right", count, {"about": 13827528, "within": 0}),
+        claim("wrong", count, {"rounds_to": "12500000"}),
+    )
+    assert verdicts(tmp_path, *made) == {"right": "reproduced", "wrong": "contradicted"}
+
+
+def test_arithmetic_says_inconsistent_or_contradicted(tmp_path: Path) -> None:
+    sum_of = {"arithmetic": "total", "of": {"of": [2, 2]}}
+    made = [
+        claim("right", sum_of, {"about": 4, "within": 0}),
+        claim(
+            "slip",
+            sum_of,
+            {"about": 5, "within": 0},
+            explain={"inconsistent": "Two and two are {measured}, not {published}."},
+        ),
+        claim("theorem", sum_of, {"about": 5, "within": 0}, fails="contradicted"),
+    ]
+    assert verdicts(tmp_path, *made) == {
+        "right": "reproduced",
+        "slip": "inconsistent",
+        "theorem": "contradicted",
+    }
+    assert ledger(made, tmp_path, "x")[1].judgement.explanation == "Two and two are 4, not 1."
+
+
+def test_rounding_of_the_inputs_counts_for_the_note(tmp_path: Path) -> None:
+    """1.0294/1.0238 is 0.547 %; what prints as these figures reaches from 0.537 to 0.557."""
+    change = {"arithmetic": "percent_change", "of": {"value": "1.0294", "base": "1.0238"}}
+    made = claim("fits", change, {"rounds_to": "0.54"}), claim("fails", change, {"rounds_to": "0.52"})
+    assert verdicts(tmp_path, *made) == {"fits": "reproduced", "fails": "inconsistent"}
+
+
+def test_scale_that_cannot_decide(results: Path) -> None:
+    made = claim("big", {"ratio": [query("better"), query("base")]}, {"below": 1}, scales=("paper",))
+    assert verdicts(results, made) == {"big": "not decidable at this scale"}
+    assert verdicts(results, made, scale="paper") == {"big": "reproduced"}
+
+
+def test_deleting_a_file_touches_its_claims_and_no_other(results: Path) -> None:
+    a, b = query("better"), query("better", "tables/b.parquet")
+    made = [
+        claim("a", {"ratio": [a, query("base")]}, {"below": 1}),
+        claim("b", {"ratio": [b, query("base", "tables/b.parquet")]}, {"below": 1}),
+        claim("both", {"ratio": [b, a]}, {"below": 1}),
+        claim("sum", {"arithmetic": "total", "of": {"of": [1]}}, {"about": 1, "within": 0}),
+        claim("big", {"ratio": [a, b]}, {"below": 1}, scales=("paper",)),
+    ]
+    uses = {"tables/a.parquet": {"a", "both"}, "tables/b.parquet": {"b", "both"}}
+    before = ledger_frame(ledger(made, results, "laptop"), "laptop").set_index("id")
+    for file, affected in uses.items():
+        kept = (results / file).read_bytes()
+        (results / file).unlink()
+        after = ledger_frame(ledger(made, results, "laptop"), "laptop").set_index("id")
+        changed = {
+            name.split(".")[1] for name in before.index if not before.loc[name].equals(after.loc[name])
+        }
+        assert changed == affected
+        for name in affected:
+            assert after.loc[f"000.{name}", "verdict"] == "not run"
+            assert f"snakemake results/laptop/{file}" in after.loc[f"000.{name}", "explanation"]
+        (results / file).write_bytes(kept)
+    restored = ledger_frame(ledger(made, results, "laptop"), "laptop").set_index("id")
+    pd.testing.assert_frame_equal(before, restored)
+
+
+def test_ledger_frame_is_complete(results: Path) -> None:
+    made = claim("a", {"ratio": [query("better"), query("base")]}, {"below": 1}, status="superseded")
+    frame = ledger_frame(ledger([made], results, "laptop"), "laptop")
+    assert tuple(frame.columns) == COLUMNS
+    assert frame.loc[0, "command"] == "snakemake results/laptop/tables/a.parquet"
+    assert frame.loc[0, "status"] == "superseded"
+    empty = ledger_frame([], "laptop")
+    assert tuple(empty.columns) == COLUMNS
