@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from specseq.errors import InputError
 from specseq.filters import FAMILIES, Diagnostics, Filter, design, diagnose
 from specseq.filters.diagnostics import HORIZONS
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     filter = design({key: value for key, value in given.items() if value is not None}, "design")
     horizons = tuple(options.horizon or HORIZONS)
     if min(horizons) < 0:
-        raise SystemExit("specseq design: a horizon is a whole number from 0")
+        raise InputError("--horizon", f"{min(horizons)}", "a horizon is a whole number from 0")
     diagnostics = diagnose(filter, horizons)
     if options.json:
         print(json.dumps(_record(filter, diagnostics)))

@@ -142,7 +142,7 @@ def precondition(
     contexts: Sequence[Floats],
     filter: Filter,
     *,
-    missing: Missing = "skip",
+    missing: Missing = "zero",
     centre: bool = True,
     keep: int | None = None,
 ) -> FilteredContexts:
@@ -151,7 +151,8 @@ def precondition(
     Args:
         contexts: B series, oldest value first, NaN where missing.
         filter: the filter.
-        missing: what a missing tap means.
+        missing: what a missing tap means. A gap makes a step in the filtered series, which a forecaster may
+            carry into the horizon; with ``zero``, the context's mean, it is smaller than with ``skip``.
         centre: let the filter act on deviations from the context's mean, so that points the filter does not
             reach stand at the level of the others; False filters the raw values.
         keep: hand the forecaster the last so many points only; the filter sees all of them.
@@ -201,7 +202,7 @@ class Preconditioned:
         *,
         other: Forecaster | None = None,
         inverse_taps: NDArray[np.float64] | None = None,
-        missing: Missing = "skip",
+        missing: Missing = "zero",
         centre: bool = True,
     ) -> None:
         """

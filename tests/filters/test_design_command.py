@@ -1,0 +1,106 @@
+"""The two doors to filter design: the console command and the stage."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq import cli
+from specseq.filters import design, diagnose
+from specseq.tables import read_parquet, read_provenance
+
+
+def run_stage(params: object, out: Path) -> subprocess.CompletedProcess[str]:
+    text = params if isinstance(params, str) else json.dumps(params)
+    return subprocess.run(
+        [sys.executable, "-m", "specseq.stages.design", "--params", text, "--out", str(out)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["design", "lyapunov", "--degree", "4", "--lam", "5", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(printed["c"], [0, -0.081045, 0, -0.088958], atol=1e-6)
+    found = diagnose(design({"family": "lyapunov", "degree": 4, "lam": 5}))
+    for name in ("sup_norm", "spectral_radius", "noise_gain", "absolute_gain", "tap_norm"):
+        assert printed[name] == pytest.approx(getattr(found, name))
+
+
+def test_table_names_every_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["design", "literal", "--taps=-1.5,0,0.75", "--horizon", "24"]) == 0
+    printed = capsys.readouterr().out
+    assert "c = [-1.5, 0, 0.75], stride 1" in printed
+    for part in ("sup-norm", "1.11998", "UNSTABLE", "noise gain G", "inf", "v(24)", "roots of p"):
+        assert part in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["lyapunov", "--degree", "4"], "design.lam: missing"),
+        (["chebyshev", "--degree", "0"], "design.degree: 0"),
+        (["literal", "--taps=a"], "design.taps"),
+        (["identity", "--horizon", "-1"], "--horizon: -1"),
+    ],
+)
+def test_bad_arguments_end_in_one_line(
+    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["design", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert part in error
+    assert error.count("\n") == 1
+
+
+def test_stage_writes_one_row_a_filter(tmp_path: Path) -> None:
+    specs = {
+        "baseline": {"family": "identity"},
+        "best": {"family": "lyapunov", "degree": 4, "lam": 5},
+        "printed": {"family": "literal", "taps": [-1.5, 0, 0.75], "stride": 16},
+        "fitted": {"family": "matched", "degree": 2, "autocovariance": [1.0, 0.4], "horizon": 24},
+    }
+    done = run_stage({"filters": specs, "horizons": [24]}, tmp_path / "filters.parquet")
+    assert done.returncode == 0, done.stderr
+    table = read_parquet(tmp_path / "filters.parquet").set_index("name")
+    assert list(table.index) == list(specs)
+    assert table.loc["best", "noise_gain"] == pytest.approx(1.016017, abs=1e-6)
+    assert table.loc["printed", "noise_gain"] == np.inf
+    assert table.loc["printed", "stride"] == 16
+    assert not table.loc["printed", "stable"]
+    assert list(table.loc["printed", "taps"]) == [-1.5, 0, 0.75]
+    assert pd.isna(table.loc["baseline", "lam"])
+    assert table.loc["fitted", "horizon_gain_24"] >= 1
+    assert read_provenance(tmp_path / "filters.parquet")["stage"] == "design"
+
+
+@pytest.mark.parametrize(
+    ("params", "part"),
+    [
+        ({}, "no filters"),
+        ({"filters": {"a": 3}}, "filters.a"),
+        ({"filters": {"a": {"family": "lyapunov", "degree": 4}}}, "filters.a.lam"),
+        ({"filters": {"a": {"family": "identity"}}, "horizons": [1.5]}, "horizons"),
+    ],
+)
+def test_stage_refuses_in_one_line_and_writes_nothing(params: object, part: str, tmp_path: Path) -> None:
+    done = run_stage(params, tmp_path / "filters.parquet")
+    assert done.returncode == 2
+    assert part in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_design_does_without_torch() -> None:
+    code = (
+        "import sys; from specseq.filters import design, diagnose;"
+        "diagnose(design({'family': 'lyapunov', 'degree': 4, 'lam': 1}));"
+        "import specseq.commands.design, specseq.stages.design, specseq.forecasters.preconditioned;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
