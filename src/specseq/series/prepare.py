@@ -5,11 +5,9 @@ interrupted preparation goes on with the sub-datasets that are not done, and a c
 what changed.
 """
 
-import errno
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.series.arrow import SeriesFolder, find_folders, open_folder
+from specseq.series.disk import full_disk
 from specseq.series.overlap import gift_eval_overlap
 from specseq.series.scan import Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
@@ -53,7 +52,7 @@ def prepare_store(
     folders = find_folders(source)
     excluded = excluded_names(list(folders), exclude)
     settings = {"min_length": min_length}
-    with _full_disk(out):
+    with full_disk(out):
         (out / _PARTS).mkdir(parents=True, exist_ok=True)
         parts: dict[str, dict[str, Any]] = {}
         progress = Progress(len(folders) - len(excluded), "sub-dataset")
@@ -82,18 +81,6 @@ def excluded_names(names: Sequence[str], exclude: Sequence[str]) -> set[str]:
             )
         gone |= matched
     return gone
-
-
-@contextmanager
-def _full_disk(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise InputError(
-            out, f"the disk is full ({error.strerror})", "free space and run again: it goes on from here"
-        ) from None
 
 
 def _state_of(folder: SeriesFolder, settings: dict[str, Any]) -> dict[str, Any]:

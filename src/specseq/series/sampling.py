@@ -56,8 +56,9 @@ def _dataset_weights(
 ) -> NDArray[np.float64]:
     size = len(store.datasets)
     points = np.bincount(store.dataset, store.length * store.variates * eligible, size)
+    raw: NDArray[np.float64]
     if sampling == UNWEIGHTED:
-        raw = np.bincount(store.dataset, eligible, size)
+        raw = np.bincount(store.dataset, eligible, size).astype(np.float64)
     elif sampling == WEIGHTED:
         raw = np.minimum(points / max(points.sum(), 1.0), LARGEST_SHARE)
     elif sampling == CUSTOM:

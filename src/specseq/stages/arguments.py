@@ -27,6 +27,16 @@ def _json(text: str) -> dict[str, Any]:
     return value
 
 
+def check_keys(params: dict[str, Any], known: set[str]) -> None:
+    """Refuse parameters that the stage does not know.
+
+    Raises:
+        InputError: names the first unknown key and the known ones.
+    """
+    for key in sorted(set(params) - known):
+        raise InputError(f"params.{key}", "unknown key", f"known: {', '.join(sorted(known))}")
+
+
 def add_inputs(made: argparse.ArgumentParser) -> None:
     """Add ``--input name=file [file ...]``, once for each named group of input files."""
     made.add_argument(

@@ -6,7 +6,6 @@
 
 from pathlib import Path
 
-from specseq.errors import InputError
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_evaluation
 from specseq.series.evaluation import evaluation_manifest
 from specseq.stages import arguments
@@ -22,9 +21,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder of the manifest and the embedded sets"
     )
     options = parser.parse_args()
-    for key in options.params:
-        if key not in KEYS:
-            raise InputError(f"params.{key}", "unknown key", f"known: {', '.join(sorted(KEYS))}")
+    arguments.check_keys(options.params, KEYS)
     source = Path(options.source)
     if options.source == EMBEDDED:
         source = options.out / "sets"

@@ -6,7 +6,6 @@ embedded data; ``min_length`` and ``exclude`` (names, patterns, or ``overlap``) 
 
 from pathlib import Path
 
-from specseq.errors import InputError
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import MANIFEST
@@ -26,9 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     options = parser.parse_args()
     params = options.params
-    for key in params:
-        if key not in KEYS:
-            raise InputError(f"params.{key}", "unknown key", f"known: {', '.join(sorted(KEYS))}")
+    arguments.check_keys(options.params, KEYS)
     source = Path(options.source)
     if options.source == EMBEDDED:
         source = options.out / "corpus"

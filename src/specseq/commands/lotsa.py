@@ -1,0 +1,135 @@
+"""``specseq lotsa DIR``: what a folder of LOTSA sub-datasets holds, its size and its GIFT-Eval overlap."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.series.arrow import SeriesFolder, find_folders, open_folder
+from specseq.series.overlap import gift_eval_overlap
+from specseq.series.sampling import LARGEST_SHARE
+from specseq.series.scan import Scan, scan_folder
+from specseq.series.store import MANIFEST
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the sub-datasets of a folder as a table or as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="specseq lotsa",
+        description="List LOTSA sub-datasets: series, time steps, frequency, variates, size, the share of "
+        "draws under unweighted and weighted sampling, what is skipped, and overlap with GIFT-Eval.",
+        epilog="DIR is a folder of save_to_disk folders as the hub has them, or a store of prepare_lotsa.",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to describe")
+    parser.add_argument("--min-length", type=int, default=16, help="shorter series count as skipped (16)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    rows = describe(options.folder, options.min_length)
+    if options.json:
+        json.dump(rows, sys.stdout, indent=1)
+        print()
+    else:
+        _print_table(rows, options.folder)
+    return 0
+
+
+def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
+    """One record a sub-dataset, as in a store's manifest, with its shares of draws.
+
+    Raises:
+        InputError: the folder holds no sub-dataset, or one of them is damaged.
+    """
+    if (folder / MANIFEST).is_file():
+        datasets = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("datasets")
+        if not isinstance(datasets, dict):
+            raise InputError(folder / MANIFEST, "names no data sets", "run prepare_lotsa again")
+        rows = [{"name": name, **record} for name, record in datasets.items()]
+    else:
+        opened = {name: open_folder(path) for name, path in find_folders(folder).items()}
+        rows = [_row(name, one, scan_folder(one, min_length, _Nowhere())) for name, one in opened.items()]
+    series, points = (sum(row[key] for row in rows) or 1 for key in ("series", "points"))
+    clipped = sum(min(row["points"] / points, LARGEST_SHARE) for row in rows) or 1.0
+    for row in rows:
+        row["share_unweighted"] = row["series"] / series
+        row["share_weighted"] = min(row["points"] / points, LARGEST_SHARE) / clipped
+    return rows
+
+
+def _row(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
+    return {
+        "name": name,
+        "series": scan.series,
+        "steps": scan.steps,
+        "points": scan.points,
+        "frequencies": scan.frequencies,
+        "variates": list(scan.variates),
+        "bytes": sum(shard.stat().st_size for shard in folder.shards),
+        "skipped": dict(scan.skipped),
+        "gift_eval_overlap": gift_eval_overlap(name),
+        "licence": str(folder.info.get("license") or "not stated"),
+    }
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _short(number: float) -> str:
+    """A count in three digits: 812, 39.1k, 1.38M."""
+    for unit in ("", "k", "M"):
+        if number < 999.5:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}G"
+
+
+def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width to fit.
+        console = Console(width=200)
+    total = {key: sum(row[key] for row in rows) for key in ("series", "steps", "bytes")}
+    skipped = sum(sum(row["skipped"].values()) for row in rows)
+    overlapping = sum(row["gift_eval_overlap"] is not None for row in rows)
+    table = Table(
+        title=str(folder), box=box.SIMPLE_HEAD, show_footer=True, footer_style="bold", padding=(0, 1)
+    )
+    table.add_column("sub-dataset", footer=f"{len(rows)} in all", no_wrap=True)
+    for heading, footer in (
+        ("series", _short(total["series"])),
+        ("steps", _short(total["steps"])),
+        ("freq", ""),
+        ("V", ""),
+        ("MB", f"{total['bytes'] / 1e6:,.1f}"),
+        ("draws", ""),
+        ("weighted", ""),
+        ("skipped", _short(skipped)),
+    ):
+        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
+    table.add_column("GIFT-Eval", footer=f"{overlapping} overlap" if overlapping else "", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            _short(row["series"]),
+            _short(row["steps"]),
+            " ".join(row["frequencies"]),
+            _span(*row["variates"]),
+            f"{row['bytes'] / 1e6:,.1f}",
+            f"{row['share_unweighted']:.1%}",
+            f"{row['share_weighted']:.1%}",
+            _short(sum(row["skipped"].values())) if row["skipped"] else "",
+            row["gift_eval_overlap"] or "",
+        )
+    console.print(table)

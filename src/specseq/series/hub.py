@@ -1,0 +1,194 @@
+"""Download parts of a data set repository from the Hugging Face hub: by pattern, checked, resumable."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.series.disk import full_disk
+from specseq.series.store import file_digest
+from specseq.tables.files import write_text
+
+LOTSA = "Salesforce/lotsa_data"
+GIFT_EVAL = "Salesforce/GiftEval"
+FEV = "autogluon/fev_datasets"
+RECORD = "download.json"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of the repository.
+
+    Attributes:
+        path: below the repository's root.
+        size: bytes.
+        sha256: of the content, for large files.
+        git_sha1: git's object id of the content, for small files.
+    """
+
+    path: str
+    size: int
+    sha256: str | None
+    git_sha1: str | None
+
+    def fault(self, local: Path) -> str | None:
+        """What is wrong with a local copy, or None."""
+        if not local.is_file():
+            return "missing"
+        if local.stat().st_size != self.size:
+            return f"{local.stat().st_size} bytes where the hub has {self.size}"
+        if self.sha256 is not None:
+            return None if file_digest(local) == self.sha256 else "wrong checksum (sha256)"
+        content = local.read_bytes()
+        header = f"blob {len(content)}\0".encode()
+        digest = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+        return None if digest == self.git_sha1 else "wrong checksum (git sha1)"
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A data set repository on the hub.
+
+    Attributes:
+        name: ``owner/name``.
+        revision: branch, tag or commit.
+        endpoint: another hub than the public one.
+    """
+
+    name: str
+    revision: str = "main"
+    endpoint: str | None = None
+
+    def files(self) -> list[RemoteFile]:
+        """All files, sorted by path.
+
+        Raises:
+            InputError: the hub cannot be reached or knows no such repository.
+        """
+        from huggingface_hub import HfApi, RepoFile
+
+        with _Reachable(self):
+            tree = HfApi(endpoint=self.endpoint).list_repo_tree(
+                self.name, repo_type="dataset", recursive=True, revision=self.revision
+            )
+            found = [entry for entry in tree if isinstance(entry, RepoFile)]
+        remote = [
+            RemoteFile(f.path, f.size, f.lfs.sha256 if f.lfs else None, None if f.lfs else f.blob_id)
+            for f in found
+        ]
+        return sorted(remote, key=lambda file: file.path)
+
+    def fetch(self, paths: Sequence[str], folder: Path) -> None:
+        """Download files to ``folder``; what lies there complete is kept, a partial file is continued."""
+        from huggingface_hub import snapshot_download
+
+        with _Reachable(self):
+            snapshot_download(
+                self.name,
+                repo_type="dataset",
+                revision=self.revision,
+                local_dir=folder,
+                allow_patterns=list(paths),
+                endpoint=self.endpoint,
+            )
+
+
+class _Reachable:
+    """Turns the hub's and the network's errors into one line that says how to go on without them."""
+
+    def __init__(self, repository: HubRepository) -> None:
+        self.repository = repository
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        import httpx
+        from huggingface_hub import errors
+
+        name = self.repository.name
+        if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+            raise InputError(
+                name, f"the hub has no data set of this name at {self.repository.revision!r}"
+            ) from None
+        trouble = (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
+        if isinstance(error, (*trouble, httpx.HTTPError, ConnectionError)):
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                name,
+                f"the hub cannot be reached ({reason})",
+                f"run this again with a network, or fetch it elsewhere with 'hf download {name} --repo-type "
+                "dataset --local-dir DIR' and give DIR as the data's folder; finished files are kept",
+            ) from None
+
+
+def data_set_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
+    """The files of each data set folder of a repository: those that lie beside a ``state.json``."""
+    folders = {file.path.rsplit("/", 1)[0] for file in files if file.path.endswith("/state.json")}
+    grouped: dict[str, list[RemoteFile]] = {folder: [] for folder in sorted(folders)}
+    for file in files:
+        folder = file.path.rpartition("/")[0]
+        if folder in grouped:
+            grouped[folder].append(file)
+    return grouped
+
+
+def choose(available: Sequence[str], patterns: Sequence[str], where: str) -> list[str]:
+    """The names that any pattern matches, or lies above (``ett1`` chooses ``ett1/H``).
+
+    Raises:
+        InputError: a pattern that matches nothing, such as a sub-dataset that the hub does not have.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        matched = {name for name in available if fnmatchcase(name, pattern) or name.startswith(f"{pattern}/")}
+        if not matched:
+            head = pattern.split("_")[0]
+            near = [name for name in available if name.startswith(head)][:8] or list(available)[:8]
+            raise InputError(
+                where, f"has no {pattern!r}", f"there are {len(available)}: {', '.join(near)} ..."
+            )
+        chosen |= matched
+    return sorted(chosen)
+
+
+def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) -> dict[str, Any]:
+    """Download files and check every one against the hub's checksum.
+
+    A file that lies there with the right checksum is not fetched again; a wrong one is fetched once more.
+    ``out/download.json`` is written last and names every file with its checksum, so its presence means that
+    the download is whole.
+
+    Returns:
+        The record written to ``download.json``.
+
+    Raises:
+        InputError: no network, a full disk, or a file whose checksum stays wrong.
+    """
+    (out / RECORD).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = [file for file in files if file.fault(out / file.path)]
+    with full_disk(out):
+        for _ in range(2):
+            if wanted:
+                for file in wanted:
+                    (out / file.path).unlink(missing_ok=True)
+                repository.fetch([file.path for file in wanted], out)
+                wanted = [file for file in wanted if file.fault(out / file.path)]
+    if wanted:
+        fault = wanted[0].fault(out / wanted[0].path)
+        raise InputError(
+            out / wanted[0].path, str(fault), "run this again; if it stays, report it to the hub"
+        )
+    record = {
+        "repository": repository.name,
+        "revision": repository.revision,
+        "bytes": sum(file.size for file in files),
+        "files": {file.path: file.sha256 or file.git_sha1 for file in files},
+    }
+    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+    return record

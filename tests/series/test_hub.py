@@ -1,0 +1,167 @@
+"""Downloads with the real client, from a small hub on this machine."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from specseq.errors import InputError
+from specseq.series.hub import RECORD, HubRepository, choose, data_set_folders, download
+from specseq.series.presets import MINI, lotsa_sub_datasets
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class SmallHub(ThreadingHTTPServer):
+    """Serves the hub's tree and resolve endpoints for one repository; counts the files it hands out."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = files
+        self.claimed = dict(files)
+        self.served: list[str] = []
+
+    @property
+    def repository(self) -> HubRepository:
+        return HubRepository("owner/data", endpoint=f"http://127.0.0.1:{self.server_port}")
+
+
+def git_sha1(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: SmallHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if not path.startswith(("/api/datasets/owner/data", "/datasets/owner/data")):
+            return self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if "/tree/" in path:
+            entries = [self._entry(name, content) for name, content in self.server.claimed.items()]
+            return self._answer(200, json.dumps(entries).encode(), {"Content-Type": "application/json"})
+        if found := re.fullmatch(r"/datasets/owner/data/resolve/[^/]+/(.*)", path):
+            content = self.server.content[found[1]]
+            if self.command == "GET":
+                self.server.served.append(found[1])
+            etag = hashlib.sha256(self.server.claimed[found[1]]).hexdigest()
+            return self._answer(200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
+        siblings = [{"rfilename": name} for name in self.server.content]
+        body = {"id": "owner/data", "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
+        return self._answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    @staticmethod
+    def _entry(name: str, content: bytes) -> dict[str, object]:
+        entry: dict[str, object] = {"type": "file", "path": name, "size": len(content)}
+        entry["oid"] = git_sha1(content)
+        if name.endswith(".arrow"):
+            digest = hashlib.sha256(content).hexdigest()
+            entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 130}
+        return entry
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    files = {"README.md": b"licence"}
+    for name in ("etth", "m4_hourly", "cmip6_1850", "ett1/H"):
+        files[f"{name}/state.json"] = b"{}"
+        files[f"{name}/data-00000-of-00001.arrow"] = name.encode() * 100
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    server = SmallHub(files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_only_what_was_chosen_is_downloaded_and_checked(hub: SmallHub, tmp_path: Path) -> None:
+    folders = data_set_folders(hub.repository.files())
+    assert list(folders) == ["cmip6_1850", "ett1/H", "etth", "m4_hourly"]
+    record = download(hub.repository, folders["etth"] + folders["ett1/H"], tmp_path)
+    assert (tmp_path / "etth" / "data-00000-of-00001.arrow").read_bytes() == b"etth" * 100
+    assert (tmp_path / "ett1" / "H" / "state.json").is_file()
+    assert not (tmp_path / "m4_hourly").exists()
+    assert not (tmp_path / "README.md").exists()
+    assert json.loads((tmp_path / RECORD).read_text()) == record
+    assert record["files"]["etth/state.json"] == git_sha1(b"{}")
+
+
+def test_a_second_download_fetches_only_what_is_missing_or_wrong(hub: SmallHub, tmp_path: Path) -> None:
+    files = data_set_folders(hub.repository.files())["etth"]
+    download(hub.repository, files, tmp_path)
+    hub.served.clear()
+    download(hub.repository, files, tmp_path)
+    assert hub.served == []
+    (tmp_path / "etth" / "data-00000-of-00001.arrow").write_bytes(b"etth" * 99 + b"ett?")
+    download(hub.repository, files, tmp_path)
+    assert hub.served == ["etth/data-00000-of-00001.arrow"]
+    assert (tmp_path / "etth" / "data-00000-of-00001.arrow").read_bytes() == b"etth" * 100
+
+
+def test_a_checksum_that_stays_wrong_is_an_error_and_leaves_no_record(hub: SmallHub, tmp_path: Path) -> None:
+    name = "etth/data-00000-of-00001.arrow"
+    files = data_set_folders(hub.repository.files())["etth"]
+    download(hub.repository, files, tmp_path)
+    hub.content[name] = b"x" * 400
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match="wrong checksum") as caught:
+        download(hub.repository, files, tmp_path)
+    assert name in str(caught.value)
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_no_network_is_said_with_what_to_do(tmp_path: Path) -> None:
+    away = HubRepository("owner/data", endpoint="http://127.0.0.1:9")
+    with pytest.raises(InputError, match="cannot be reached") as caught:
+        away.files()
+    assert "hf download owner/data --repo-type dataset" in str(caught.value)
+    with pytest.raises(InputError, match="cannot be reached"):
+        away.fetch(["a"], tmp_path)
+
+
+def test_an_unknown_repository_is_said(hub: SmallHub) -> None:
+    with pytest.raises(InputError, match="no data set of this name"):
+        HubRepository("owner/nothing", endpoint=hub.repository.endpoint).files()
+
+
+def test_presets() -> None:
+    climate = [f"era5_{year}" for year in (1989, 1990)] + [f"cmip6_{year}" for year in (1850, 1855)]
+    available = sorted([*MINI, "buildings_900k", *climate])
+    assert lotsa_sub_datasets(available, "mini") == sorted(MINI)
+    assert lotsa_sub_datasets(available, "full") == available
+    assert set(lotsa_sub_datasets(available, "practical")) == set(available) - {"era5_1990", "cmip6_1855"}
+    assert lotsa_sub_datasets(available, None, ["era5_*"]) == ["era5_1989", "era5_1990"]
+    with pytest.raises(InputError, match=r"has no .era5_2005.*era5_1989"):
+        lotsa_sub_datasets(available, "mini", ["era5_2005"])
+    with pytest.raises(InputError, match="unknown preset"):
+        lotsa_sub_datasets(available, "maxi")
+    with pytest.raises(InputError, match="nothing is named"):
+        lotsa_sub_datasets(available, None)
+
+
+def test_a_name_chooses_what_lies_below_it() -> None:
+    assert choose(["ett1/D", "ett1/H", "ett2/H"], ["ett1"], "there") == ["ett1/D", "ett1/H"]
+    assert choose(["m4_daily", "m4_hourly"], ["m4_*"], "there") == ["m4_daily", "m4_hourly"]

@@ -1,0 +1,60 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from specseq.benchmarks.gift_eval import find_datasets
+from specseq.series.arrow import open_folder
+from specseq.stages import arguments, prepare_gift_eval
+
+Stage = Callable[..., tuple[int, str]]
+
+SMALL = {"series": 4, "steps": 128, "evaluated": 2, "frequencies": ["H", "M"]}
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
+    """Runs the stage as its script would; gives status and stderr."""
+
+    def run(*options: object, **params: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["x", "--params", json.dumps(params), *map(str, options)])
+        status = 0
+        try:
+            arguments.run(prepare_gift_eval.main)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return status, capsys.readouterr().err
+
+    return run
+
+
+def test_embedded_sets_are_written_and_described(tmp_path: Path, stage: Stage) -> None:
+    assert stage("--out", tmp_path, embedded=SMALL) == (0, "")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["folder"] == "sets"
+    synthetic = manifest["datasets"]["synthetic/H"]
+    assert (synthetic["series"], synthetic["shortest"], synthetic["frequencies"]) == (2, 128, ["H"])
+    assert manifest["datasets"]["macrodata"]["variates"] == [12, 12]
+    names = {dataset.folder for dataset in find_datasets(tmp_path / manifest["folder"])}
+    assert names == set(manifest["datasets"])
+
+
+def test_another_folder_is_described_where_it_lies(tmp_path: Path, stage: Stage) -> None:
+    assert stage("--out", tmp_path / "a", embedded=SMALL) == (0, "")
+    assert stage("--source", tmp_path / "a" / "sets", "--out", tmp_path / "b") == (0, "")
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["folder"] == str(tmp_path / "a" / "sets")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["manifest.json"]
+    assert len(open_folder(Path(manifest["folder"]) / "nile")) == 1
+
+
+def test_a_damaged_set_is_one_line_and_leaves_no_manifest(tmp_path: Path, stage: Stage) -> None:
+    assert stage("--out", tmp_path / "a", embedded=SMALL) == (0, "")
+    shard = next((tmp_path / "a" / "sets" / "nile").glob("*.arrow"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    status, complaint = stage("--source", tmp_path / "a" / "sets", "--out", tmp_path / "b")
+    assert status == 2
+    assert complaint.strip() == f"error: {shard}: truncated shard; delete it and download it again"
+    assert not (tmp_path / "b" / "manifest.json").exists()
