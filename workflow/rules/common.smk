@@ -27,6 +27,12 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
+# Where training runs is no part of what it computes, so it is no parameter of the rule.
+LAUNCHER = f"--cluster {config['launcher']}"
+if config["launcher"] == "slurm":
+    LAUNCHER += f" --slurm {shlex.quote(json.dumps(config['slurm']))}"
+
+
 wildcard_constraints:
     scale="|".join(PLAN.scales),
     study="|".join(config["studies"]),
@@ -71,10 +77,7 @@ def named_inputs(wildcards, input):
         if name != "code":
             files = [files] if isinstance(files, str) else files
             groups.append(
-                "--input "
-                + " ".join(
-                    shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]]
-                )
+                "--input " + " ".join(shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]])
             )
     return " ".join(groups)
 
@@ -86,9 +89,7 @@ def without_evaluation(spec):
 
 def trained(scale, study):
     """The study's runs that train a model."""
-    return [
-        run for run, spec in PLAN.study_runs(scale, study).items() if "training" in spec
-    ]
+    return [run for run, spec in PLAN.study_runs(scale, study).items() if "training" in spec]
 
 
 def benchmarks(scale):
@@ -125,6 +126,12 @@ def evaluation_params(wildcards):
     if "filters" in chosen:
         made["filters"] = {name: filter_of(name) for name in chosen["filters"]}
     return made
+
+
+def evaluation_folder(wildcards):
+    """The benchmark's own folder, or the embedded sets."""
+    source = PLAN.data(wildcards.scale)[wildcards.benchmark]
+    return f"results/{wildcards.scale}/data/{wildcards.benchmark}/sets" if source == "embedded" else source
 
 
 def filter_of(name):
@@ -180,9 +187,7 @@ def training_inputs(wildcards):
     initial = spec.get("initial", {}).get("run")
     if initial:
         PLAN.run(wildcards.scale, initial)
-        made["initial"] = (
-            f"results/{wildcards.scale}/runs/{initial}/weights.safetensors"
-        )
+        made["initial"] = f"results/{wildcards.scale}/runs/{initial}/weights.safetensors"
     return made
 
 
@@ -194,9 +199,7 @@ def ready(path):
 def stage_inputs(wildcards, input):
     """The same inputs as the stage takes them: ``name=path``, a folder for its manifest where it is one."""
     folders = {
-        name
-        for name, path in TRAINING_DATA[wildcards.run.split("/")[0]].items()
-        if not Path(path).suffix
+        name for name, path in TRAINING_DATA[wildcards.run.split("/")[0]].items() if not Path(path).suffix
     }
     return shlex.join(
         f"{name}={os.path.dirname(path) if name in folders else path}"

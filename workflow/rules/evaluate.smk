@@ -19,12 +19,10 @@ rule evaluate:
         mem_mb=8000,
     params:
         spec=said(lambda w: as_json(evaluation_params(w))),
-        weights=lambda w, input: (
-            f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
-        ),
-        data=lambda w, input: os.path.dirname(input.data),
+        weights=lambda w, input: (f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""),
+        data=evaluation_folder,
     message:
         "evaluate: {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.evaluate --params {params.spec:q} {params.weights} --data {params.data}"
+        "python -m specseq.stages.evaluate --params {params.spec:q} {params.weights} --data {params.data:q}"
         " --out {output} > {log} 2>&1"

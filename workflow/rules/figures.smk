@@ -1,14 +1,9 @@
 # Each figure: the result files it is drawn from, as a function of the scale. The module
 # specseq.report.figures.<name> draws it.
 FIGURES = {
-    "preconditioning_filters": lambda scale: {
-        "filters": f"results/{scale}/filters.parquet"
-    },
+    "preconditioning_filters": lambda scale: {"filters": f"results/{scale}/filters.parquet"},
     "preconditioning_training": lambda scale: {
-        "runs": [
-            f"results/{scale}/runs/{run}/pretrain.parquet"
-            for run in trained(scale, "preconditioning")
-        ]
+        "runs": [f"results/{scale}/runs/{run}/pretrain.parquet" for run in trained(scale, "preconditioning")]
     },
     "preconditioning_gap": lambda scale: {
         "summary": f"results/{scale}/tables/preconditioning.parquet",

@@ -31,5 +31,5 @@ rule pretrain:
         " --input {params.inputs} --out-dir {params.out}"
         " --checkpoint-dir results/{wildcards.scale}/checkpoints/{wildcards.run}"
         " --folder results/{wildcards.scale}/jobs/{wildcards.run}"
-        f" --cluster {shlex.quote(config['launcher'])} --slurm {shlex.quote(as_json(config['slurm']))}"
+        " {LAUNCHER}"
         " > {log} 2>&1"

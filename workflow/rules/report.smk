@@ -27,15 +27,10 @@ rule report_page:
         claims="results/{scale}/claims.parquet",
         results=lambda w: evidence(w.scale),
         figures=lambda w: shown_figures(w.scale),
-        sections=sorted(
-            str(path) for path in Path("workflow/report/sections").glob("*.yaml")
-        ),
+        sections=sorted(str(path) for path in Path("workflow/report/sections").glob("*.yaml")),
         code=[
             *code("report/page", "stages/report_page.py"),
-            *(
-                f"src/specseq/report/page/{name}"
-                for name in ("page.html.j2", "page.css", "page.js")
-            ),
+            *(f"src/specseq/report/page/{name}" for name in ("page.html.j2", "page.css", "page.js")),
         ],
     output:
         "results/{scale}/report/index.html",
