@@ -183,10 +183,15 @@ class Attention(nn.Module):
         self.variate_bias = nn.Embedding(2, heads)
         self.out = nn.Linear(dim, dim, bias=False)
 
+    def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
+        q_THE, k_THE, v_THE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        q_THE = rotation(self.query_norm(q_THE)).to(v_THE.dtype)
+        k_THE = rotation(self.key_norm(k_THE)).to(v_THE.dtype)
+        return q_THE, k_THE, v_THE
+
     def forward(self, x_TD: Tensor, context: TokenContext) -> Tensor:
-        q_THE, k_THE, v_THE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)).unbind(1)
-        q_THE = context.rotation(self.query_norm(q_THE)).to(v_THE.dtype)
-        k_THE = context.rotation(self.key_norm(k_THE)).to(v_THE.dtype)
+        q_THE, k_THE, v_THE = self.project(x_TD, context.rotation)
         layout = context.layout
         blocks = zip(
             layout.split(q_THE), layout.split(k_THE), layout.split(v_THE), context.masks, strict=True
