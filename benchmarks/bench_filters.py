@@ -1,6 +1,7 @@
 """Speed of filters: designs a second, and the operators beside a Python loop and ``scipy.signal.lfilter``.
 
-Every ratio comes from runs that alternate in one process on one thread; the best of several counts.
+Every ratio comes from runs that alternate in one process on one thread; the best of several counts, in
+CPU seconds, which other load on the machine disturbs least.
 
     python benchmarks/bench_filters.py [--rows 1024] [--length 4096] [--json FILE]
 """
@@ -35,13 +36,13 @@ def python_loop(z: np.ndarray, taps: tuple[float, ...], recursive: bool, path: n
 
 
 def best(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Least seconds of each, run in turn."""
+    """Least CPU seconds of each, run in turn."""
     least = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
-            least[name] = min(least[name], time.perf_counter() - start)
+            least[name] = min(least[name], time.process_time() - start)
     return least
 
 
@@ -75,10 +76,10 @@ def operator_times(rows: int, length: int, kind: type, repeats: int) -> list[dic
     sample = min(rows, 4)
     table = []
     for name in shared:
-        start = time.perf_counter()
+        start = time.process_time()
         for row in range(sample):
             python_loop(z[row], TAPS, name == "self reversal", y[row])
-        loop = (time.perf_counter() - start) * rows / sample
+        loop = (time.process_time() - start) * rows / sample
         table.append(
             {
                 "operator": name,
@@ -96,11 +97,11 @@ def operator_times(rows: int, length: int, kind: type, repeats: int) -> list[dic
 
 def design_time() -> float:
     """Seconds for 200 designs with diagnostics left out: degrees 1 to 10, twenty weights from 0.05 to 100."""
-    start = time.perf_counter()
+    start = time.process_time()
     for degree in range(1, 11):
         for lam in np.geomspace(0.05, 100, 20):
             design({"family": "lyapunov", "degree": degree, "lam": float(lam)})
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -116,7 +117,7 @@ def main() -> None:
     for kind in (np.float64, np.float32):
         table += operator_times(options.rows, options.length, kind, options.repeats)
     seconds = design_time()
-    print(f"{options.rows} x {options.length}, {len(TAPS)} taps, one thread")
+    print(f"{options.rows} x {options.length}, {len(TAPS)} taps, one thread, CPU time")
     print(
         f"{'operator':<16} {'dtype':<8} {'ms':>7} {'lfilter':>8} {'ratio':>6} {'loop x':>7} {'+grad ms':>9}"
     )

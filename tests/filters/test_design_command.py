@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,24 @@ import pytest
 
 from specseq import cli
 from specseq.filters import design, diagnose
+from specseq.stages import arguments
+from specseq.stages import design as stage
 from specseq.tables import read_parquet, read_provenance
 
 
-def run_stage(params: object, out: Path) -> subprocess.CompletedProcess[str]:
-    text = params if isinstance(params, str) else json.dumps(params)
-    return subprocess.run(
-        [sys.executable, "-m", "specseq.stages.design", "--params", text, "--out", str(out)],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def run_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, Path], int]:
+    """Run the stage as its rule does; its exit status."""
+
+    def run(params: object, out: Path) -> int:
+        monkeypatch.setattr(sys, "argv", ["design", "--params", json.dumps(params), "--out", str(out)])
+        try:
+            arguments.run(stage.main)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    return run
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,15 +67,14 @@ def test_bad_arguments_end_in_one_line(
     assert error.count("\n") == 1
 
 
-def test_stage_writes_one_row_a_filter(tmp_path: Path) -> None:
+def test_stage_writes_one_row_a_filter(run_stage: Callable[[object, Path], int], tmp_path: Path) -> None:
     specs = {
         "baseline": {"family": "identity"},
         "best": {"family": "lyapunov", "degree": 4, "lam": 5},
         "printed": {"family": "literal", "taps": [-1.5, 0, 0.75], "stride": 16},
         "fitted": {"family": "matched", "degree": 2, "autocovariance": [1.0, 0.4], "horizon": 24},
     }
-    done = run_stage({"filters": specs, "horizons": [24]}, tmp_path / "filters.parquet")
-    assert done.returncode == 0, done.stderr
+    assert run_stage({"filters": specs, "horizons": [24]}, tmp_path / "filters.parquet") == 0
     table = read_parquet(tmp_path / "filters.parquet").set_index("name")
     assert list(table.index) == list(specs)
     assert table.loc["best", "noise_gain"] == pytest.approx(1.016017, abs=1e-6)
@@ -88,11 +96,17 @@ def test_stage_writes_one_row_a_filter(tmp_path: Path) -> None:
         ({"filters": {"a": {"family": "identity"}}, "horizons": [1.5]}, "horizons"),
     ],
 )
-def test_stage_refuses_in_one_line_and_writes_nothing(params: object, part: str, tmp_path: Path) -> None:
-    done = run_stage(params, tmp_path / "filters.parquet")
-    assert done.returncode == 2
-    assert part in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_stage_refuses_in_one_line_and_writes_nothing(
+    params: object,
+    part: str,
+    run_stage: Callable[[object, Path], int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_stage(params, tmp_path / "filters.parquet") == 2
+    error = capsys.readouterr().err
+    assert part in error
+    assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

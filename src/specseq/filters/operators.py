@@ -113,8 +113,7 @@ def self_shift(
     Returns:
         [..., H], to be subtracted from every quantile of z.
     """
-    reversed_path = self_reversal(median, tail, taps, stride, missing=missing)
-    return path_shift(reversed_path, tail, taps, stride, missing=missing)
+    return median - self_reversal(median, tail, taps, stride, missing=missing)
 
 
 def self_reversal(

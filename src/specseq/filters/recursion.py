@@ -74,9 +74,8 @@ class _Recursion(torch.autograd.Function):
         values = tap_values(taps)
         # The adjoint runs the same recursion backwards in time, from nothing.
         z_slope = empty_like(slope)
-        turned = empty_like(slope[:, head:])
-        _scan(slope[:, head:].flip(1), torch.zeros_like(tail), _block_matrix(taps, length), turned)
-        z_slope[:, head:] = turned.flip(1)
+        nothing = torch.zeros_like(tail)
+        _scan(slope[:, head:], nothing, _block_matrix(taps, length), z_slope[:, head:], backwards=True)
         inner = z_slope
         if applies is not None:
             inner = z_slope.clone()
@@ -120,23 +119,34 @@ def _block_matrix(taps: Tensor, length: int) -> Tensor:
     return solved.T.to(taps.dtype).contiguous()
 
 
-def _scan(z: Tensor, before: Tensor, matrix: Tensor, out: Tensor) -> None:
-    """Run the recursion over all points, block by block, into ``out``."""
-    degree, steps = before.shape[1], matrix.shape[1]
-    from_before, from_input = matrix[:degree], matrix[degree:]
+def _scan(z: Tensor, before: Tensor, matrix: Tensor, out: Tensor, backwards: bool = False) -> None:
+    """Run the recursion over all points, block by block, into ``out``.
+
+    Backwards, a point depends on the d points after it, and ``before`` holds what follows the last one.
+    """
+    degree, steps, length = before.shape[1], matrix.shape[1], z.shape[1]
+    starts = range(0, length, steps)
     with torch.autocast(z.device.type, enabled=False):
         for rows in row_blocks(z, _BLOCK):
             source, target, state = z[rows], out[rows], before[rows]
-            for start in range(0, z.shape[1], steps):
-                stop = min(start + steps, z.shape[1])
-                size = stop - start
-                block = target[:, start:stop]
-                torch.mm(source[:, start:stop], from_input[:size, :size], out=block)
-                block.addmm_(state, from_before[:, :size])
-                if stop >= degree:
-                    state = target[:, stop - degree : stop]
-                else:
-                    state = torch.cat([before[rows][:, stop:], target[:, :stop]], 1)
+            for start in starts:
+                size = min(steps, length - start)
+                from_before, from_input = matrix[:degree, :size], matrix[degree : degree + size, :size]
+                here = slice(start, start + size)
+                if backwards:
+                    from_before, from_input = from_before.flip(0, 1), from_input.flip(0, 1)
+                    here = slice(length - start - size, length - start)
+                torch.mm(source[:, here], from_input, out=target[:, here])
+                target[:, here].addmm_(state, from_before)
+                state = _window(state, target[:, here], backwards)
+
+
+def _window(state: Tensor, block: Tensor, backwards: bool) -> Tensor:
+    """The d values that the next block depends on, once a block is done."""
+    degree, size = state.shape[1], block.shape[1]
+    if backwards:
+        return block[:, :degree] if size >= degree else torch.cat([block, state[:, : degree - size]], 1)
+    return block[:, size - degree :] if size >= degree else torch.cat([state[:, size:], block], 1)
 
 
 def _fold(values_RT: Tensor, stride: int) -> Tensor:
