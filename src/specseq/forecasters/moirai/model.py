@@ -4,6 +4,7 @@ Legend: B rows, L tokens a row, P points a token slot, T tokens of the stream, D
 tokens, Q predicted points, G variate runs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.forecasters.layers import TokenContext
+from specseq.forecasters.layout import exact
 from specseq.forecasters.mixture import Mixture
 from specseq.forecasters.moirai.config import MoiraiConfig
 from specseq.forecasters.moirai.encoder import MixingContext, MoiraiEncoder
@@ -57,9 +59,9 @@ class Moirai(nn.Module):
         self.encoder = MoiraiEncoder(config)
         self.heads = MultiSizeHeads(config.d_model, config.patch_sizes, config.parity)
 
-    def plan(self, batch: PackedBatch) -> Plan:
-        """The index tables of a batch that lies on the CPU."""
-        return Plan.of(batch, self.config.patch_sizes, by_variate=self.config.stu.runs == "variate")
+    def plan(self, batch: PackedBatch, width: Callable[[int], int] = exact) -> Plan:
+        """The index tables of a batch that lies on the CPU; ``width`` as :meth:`Plan.of` takes it."""
+        return Plan.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
 
     def forward(self, batch: PackedBatch, plan: Plan | None = None) -> Prediction:
         """Predict the tokens marked in ``prediction_mask`` (and not kept from the loss).
@@ -94,7 +96,7 @@ class Moirai(nn.Module):
         return Prediction(raw_12Q.to(wide), plan.per_point(location_T), plan.per_point(scale_T), plan)
 
 
-def parameter_groups(model: Moirai, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay on linear maps (spectral ones too), none on norms, biases and embeddings."""
     plain = ("bias", "norm.weight", "mask_embedding", "variate_bias.weight", "gate")
     decayed = {name: not name.endswith(plain) for name, _ in model.named_parameters()}
