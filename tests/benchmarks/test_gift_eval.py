@@ -25,12 +25,14 @@ from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.frequency import parse_frequency
 
 
-def fake_quantiles(context: NDArray[np.floating], horizon: int) -> NDArray[np.float32]:
+def fake_quantiles(
+    context: NDArray[np.floating], horizon: int, levels: Sequence[float] = LEVELS
+) -> NDArray[np.float32]:
     """A forecast that depends on the context alone: a fan around its last known value."""
     known = np.asarray(context, np.float64)[np.isfinite(context)]
     centre, spread = (known[-1], 0.1 + np.abs(known).mean()) if len(known) else (0.0, 1.0)
     shape = np.sin(np.arange(horizon) + len(context))
-    fan = np.asarray(LEVELS)[:, None] - 0.45
+    fan = np.asarray(levels)[:, None] - 0.45
     return (centre + spread * (fan + 0.3 * shape)).astype(np.float32)
 
 
@@ -43,7 +45,8 @@ class Fake:
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         lengths = [len(context) for context in contexts]
         assert lengths == sorted(lengths)
-        return np.stack([fake_quantiles(context, query.horizon) for context in contexts])
+        levels = query.quantile_levels
+        return np.stack([fake_quantiles(context, query.horizon, levels) for context in contexts])
 
 
 def items(arrays: Sequence[NDArray[np.floating]], freq: str) -> list[Item]:
@@ -155,8 +158,9 @@ def test_data_of_the_benchmark_must_be_whole(tmp_path: Path) -> None:
 def test_other_data_define_their_own_configs(tmp_path: Path) -> None:
     write_folder(tmp_path / "long" / "H", items([np.arange(9000.0)], "H"))
     write_folder(tmp_path / "Short_With_Missing", items([np.arange(30.0)], "A-DEC"))
+    write_folder(tmp_path / "slow", items([np.arange(9000.0)], "D"))
     names = [evaluation.name for evaluation in gift_evaluations(tmp_path)]
-    assert names == ["short/A/short", "long/H/short", "long/H/medium", "long/H/long"]
+    assert names == ["short/A/short", "long/H/short", "long/H/medium", "long/H/long", "slow/D/short"]
     assert [e.name for e in gift_evaluations(tmp_path, ["medium"], ["long"])] == ["long/H/medium"]
     with pytest.raises(InputError, match="unknown term"):
         gift_evaluations(tmp_path, ["tiny"])

@@ -8,6 +8,7 @@ Legend: N series, B windows, Q quantile levels, H horizon.
 
 import csv
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,7 @@ TERMS = {"short": 1, "medium": 10, "long": 15}
 # M4 stand in for other data of those frequencies.
 _HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8, "A": 6}
 _HORIZON_M4 = {"H": 48, "D": 14, "W": 13, "M": 18, "Q": 8, "A": 6}
+_LONG_TERM_UNITS = ("S", "T", "H")
 _TEST_SHARE, _MOST_WINDOWS = 0.1, 20
 _PRETTY = {"saugeenday": "saugeen"}
 
@@ -169,13 +171,16 @@ class DataSet:
         """Whether the benchmark has this term for the folder.
 
         For data of the benchmark the published list decides. Of other data, every folder has the short term;
-        a longer one needs a history of at least a horizon and a season before the first window.
+        as in the benchmark a longer one is for hourly and faster data, with a history of more than a horizon
+        and a season before the first window.
         """
         if any(folder == self.folder for folder, _ in reference()):
             return (self.folder, term) in reference()
         if term == "short":
             return True
         frequency = parse_frequency(self.freq, self.folder)
+        if frequency.unit not in _LONG_TERM_UNITS:
+            return False
         horizon = prediction_length(self.folder, frequency, term)
         history = self.shortest - horizon * window_count(self.folder, self.shortest, horizon)
         return history > max(horizon, frequency.season_length)
@@ -278,7 +283,7 @@ class GiftMetrics:
     """
 
     def __init__(self) -> None:
-        self._totals: dict[str, float] = {}
+        self._totals: defaultdict[str, float] = defaultdict(float)
         self._pinball = np.zeros(len(LEVELS))
 
     def add(self, sums: WindowSums, scales: NDArray[np.float64]) -> None:
@@ -298,13 +303,13 @@ class GiftMetrics:
             ("interval", (sums.interval_score * inverse).sum()),
             ("scaled_steps", sums.observed[scaled].sum()),
         ):
-            self._totals[name] = self._totals.get(name, 0.0) + float(value)
+            self._totals[name] += float(value)
         self._pinball += sums.pinball.sum(axis=0)
 
     def values(self) -> dict[str, float]:
         """Metrics by their published name without ``eval_metrics/``; NaN where nothing defines one."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = {name: np.float64(value) for name, value in self._totals.items()}
+            total = defaultdict(np.float64, {name: np.float64(x) for name, x in self._totals.items()})
             squared = total["squared"] / total["observed"]
             absolute_target = total["target"] / total["observed"]
             return {

@@ -8,9 +8,10 @@ Legend: B windows, Q quantile levels, H horizon.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,15 @@ from numpy.typing import NDArray
 from specseq.benchmarks.evaluation import Batch, Evaluation, Metrics, batches_for
 from specseq.benchmarks.forecasting import check_quantiles, forecast, forecast_contexts
 from specseq.benchmarks.metrics import window_sums
-from specseq.errors import Diverged
+from specseq.errors import Diverged, InputError
 from specseq.filters import Filter
 from specseq.forecasters.preconditioned import (
     FilteredContexts,
     Missing,
     Mode,
-    median_forecast,
     precondition,
 )
-from specseq.forecasters.protocol import Forecaster
+from specseq.forecasters.protocol import Forecaster, Query
 
 Values = NDArray[np.float64]
 
@@ -56,10 +56,12 @@ class Outcome:
 
     Attributes:
         values: metrics by column name; all NaN where the reversal diverged.
+        filter: the filter, None for a plain forecast.
         diverged: why it did, or empty.
     """
 
     values: dict[str, float]
+    filter: Filter | None = None
     diverged: str = ""
 
 
@@ -73,7 +75,6 @@ class Plan:
         reversals: modes to undo them with.
         control: scored plain and under each oracle, beside the forecaster; None for none.
         other: forecasts the lags of the hybrid reversal.
-        inner: who forecasts the filtered series; the forecaster itself where None.
         missing, centre: how the filter treats missing taps and the level, see
             :func:`specseq.forecasters.preconditioned.precondition`.
     """
@@ -83,14 +84,18 @@ class Plan:
     reversals: Sequence[Mode] = ()
     control: Forecaster | None = None
     other: Forecaster | None = None
-    inner: Forecaster | None = None
     missing: Missing = "skip"
     centre: bool = True
 
-    @property
-    def filtered(self) -> Forecaster:
-        """Who forecasts the filtered series."""
-        return self.inner or self.forecaster
+
+@runtime_checkable
+class FilteredForecaster(Protocol):
+    """A model that was trained on filtered series and undoes its filter itself."""
+
+    def forecast_filtered(
+        self, contexts: Sequence[NDArray[np.float32]], query: Query
+    ) -> tuple[FilteredContexts | None, NDArray[np.float32]]:
+        """What reverses the forecast (None: it is of raw series), and the forecast ``[B, Q, H]``."""
 
 
 class _Scores:
@@ -99,12 +104,20 @@ class _Scores:
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation = evaluation
         self.pools: dict[Variant, Metrics] = {}
+        self.filters: dict[Variant, Filter] = {}
         self.reasons: dict[Variant, str] = {}
 
     def add(
-        self, variant: Variant, batch: Batch, truth: Values, make: Callable[[], NDArray[np.floating]]
+        self,
+        variant: Variant,
+        batch: Batch,
+        truth: Values,
+        make: Callable[[], NDArray[np.floating]],
+        filter: Filter | None = None,
     ) -> None:
         pool = self.pools.setdefault(variant, self.evaluation.metrics())
+        if filter is not None:
+            self.filters[variant] = filter
         if variant in self.reasons:
             return
         try:
@@ -113,12 +126,13 @@ class _Scores:
             self.reasons[variant] = str(error)
 
     def outcomes(self) -> dict[Variant, Outcome]:
-        return {
-            variant: Outcome(dict.fromkeys(pool.values(), float("nan")), self.reasons[variant])
-            if variant in self.reasons
-            else Outcome(pool.values())
-            for variant, pool in self.pools.items()
-        }
+        found = {}
+        for variant, pool in self.pools.items():
+            values, reason = pool.values(), self.reasons.get(variant, "")
+            if reason:
+                values = dict.fromkeys(values, float("nan"))
+            found[variant] = Outcome(values, self.filters.get(variant), reason)
+        return found
 
 
 def evaluate(
@@ -142,23 +156,24 @@ def evaluate(
                 plain = partial(forecast, who, batch.windows, evaluation.query, evaluation.name)
                 scores.add(Variant(who.name), batch, truth, plain)
         for name, made in plan.filters.items():
-            _add_filter(scores, plan, plan.filtered, plan.reversals, name, made, batch, truth)
-            if plan.control is not None and "oracle" in plan.reversals:
-                _add_filter(scores, plan, plan.control, ["oracle"], name, made, batch, truth)
+            _add_filter(scores, plan, plan.forecaster, plan.reversals, name, made, batch, truth)
+            _add_control(scores, plan, name, made, batch, truth)
+        if isinstance(plan.forecaster, FilteredForecaster) and plan.reversals:
+            _add_own_filter(scores, plan, plan.forecaster, batch, truth)
         report(truth.size)
     return scores.outcomes()
 
 
 def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
     """Batches whose contexts together stay small: filtering copies them."""
-    limit = plan.filtered.context_length
+    limit = plan.forecaster.context_length if plan.control is None else plan.control.context_length
     reach = max((made.reach for made in plan.filters.values()), default=0)
     for batch in batches_for(evaluation, plan.forecaster):
         windows = batch.windows
         lengths = windows.cuts - windows.starts
         if limit is not None:
             lengths = np.minimum(lengths, limit + reach)
-        part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.filters else np.zeros_like(lengths)
+        part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.reversals else np.zeros_like(lengths)
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(lengths)]
         for first, last in pairwise(edges):
             yield Batch(windows[first:last], batch.target, batch.window[first:last])
@@ -176,12 +191,15 @@ def _add_filter(
 ) -> None:
     """Forecast the filtered contexts of a batch once, and score it under each reversal."""
     query, where, limit = scores.evaluation.query, scores.evaluation.name, who.context_length
-    label = plan.forecaster.name if who is plan.filtered else who.name
     contexts = batch.windows.contexts(None if limit is None else limit + made.reach)
 
     def filtered() -> tuple[FilteredContexts, NDArray[np.float32]]:
         inputs = precondition(contexts, made, missing=plan.missing, centre=plan.centre, keep=limit)
         return inputs, forecast_contexts(who, inputs.series, query, where).astype(np.float32, copy=False)
+
+    def median(model: Forecaster) -> NDArray[np.floating]:
+        seen = batch.windows.contexts(model.context_length)
+        return forecast_contexts(model, seen, replace(query, quantile_levels=(0.5,)), where)[:, 0]
 
     def reverse(mode: Mode) -> NDArray[np.float32]:
         inputs, quantiles = once()
@@ -189,11 +207,46 @@ def _add_filter(
         if mode == "oracle":
             path = truth
         elif mode in ("plug_in", "hybrid"):
-            path = median_forecast(plan.other if mode == "hybrid" and plan.other else who, contexts, query)
+            path = median(plan.other if mode == "hybrid" and plan.other else who)
         answer = inputs.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
-        check_quantiles(answer, f"{label} under {mode}", where)
+        check_quantiles(answer, f"{who.name} under {mode}", where)
         return answer
 
     once = cache(filtered)
     for mode in modes:
-        scores.add(Variant(label, name, mode), batch, truth, partial(reverse, mode))
+        scores.add(Variant(who.name, name, mode), batch, truth, partial(reverse, mode), made)
+
+
+def _add_control(scores: _Scores, plan: Plan, name: str, made: Filter, batch: Batch, truth: Values) -> None:
+    if plan.control is not None and "oracle" in plan.reversals:
+        _add_filter(scores, plan, plan.control, ["oracle"], name, made, batch, truth)
+
+
+def _add_own_filter(
+    scores: _Scores, plan: Plan, model: FilteredForecaster, batch: Batch, truth: Values
+) -> None:
+    """Score a model that was trained on filtered series under each reversal that needs no other forecast."""
+    query, where = scores.evaluation.query, scores.evaluation.name
+    contexts = batch.windows.contexts(plan.forecaster.context_length)
+    order = np.argsort([len(context) for context in contexts], kind="stable")
+    filtered, quantiles = model.forecast_filtered([contexts[place] for place in order], query)
+    if filtered is None:
+        return
+    if quantiles.shape[1] != len(query.quantile_levels):
+        raise InputError(
+            where, f"{plan.forecaster.name} has {quantiles.shape[1]} levels", "wanted are 0.1 to 0.9"
+        )
+    place = np.argsort(order)
+
+    def reverse(mode: Mode) -> NDArray[np.float32]:
+        path = truth[order] if mode == "oracle" else None
+        answer = filtered.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
+        check_quantiles(answer, f"{plan.forecaster.name} under {mode}", where)
+        return answer[place]
+
+    made = filtered.filter
+    for mode in plan.reversals:
+        if mode in ("self", "oracle", "fir"):
+            variant = Variant(plan.forecaster.name, made.name, mode)
+            scores.add(variant, batch, truth, partial(reverse, mode), made)
+    _add_control(scores, plan, made.name, made, batch, truth)

@@ -52,7 +52,7 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         params = read_params(weights)
         if params is not None:
             return _loader(weights, params)(weights, **given)
-        if path != weights:
+        if weights.is_file():
             raise InputError(weights, "was not written by a run of this package", "give Chronos-2's folder")
     from specseq.forecasters.chronos2 import HUB_ID, Chronos2
 

@@ -10,27 +10,27 @@ Parameters (``--params``), all optional but ``benchmark``:
   ``plug_in``, ``hybrid``, ``fir``), ``other``: a forecaster for the lags of ``hybrid``, ``missing`` and
   ``centre`` as in :func:`specseq.forecasters.preconditioned.precondition`.
 
-A model that was trained in a filter's space and comes wrapped in it is also scored under each reversal of its
-own filter.
+A model that was trained on filtered series is scored as it forecasts, with its own reversal, and under each
+of ``self``, ``oracle`` and ``fir`` that is asked for.
 
 The result has the long shape with these key columns: ``forecaster``; ``filter`` and ``reversal``, both
 ``none`` for a plain forecast; ``spectral_radius`` and ``noise_gain`` of the filter, NaN for none. Where the
 oracle is among the reversals, rows of ``seasonal_naive`` stand beside the forecaster's, plain and under the
-same oracle. A reversal that diverged has metrics NaN and a row ``diverged`` of 1; the reason is in the file's
-provenance.
+same oracle. A reversal that diverged has metrics NaN and a row ``diverged`` of 1, weights that are not finite
+have that row alone; the reason is in the file's provenance.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from specseq.benchmarks.evaluation import Evaluation, fev_evaluations, gift_evaluations
+from specseq.benchmarks.gift_eval import TERMS
 from specseq.benchmarks.published import BENCHMARKS
-from specseq.benchmarks.reversal import NONE, Outcome, Plan, Variant, evaluate
+from specseq.benchmarks.reversal import Outcome, Plan, Variant, evaluate
 from specseq.benchmarks.score import fingerprint
 from specseq.errors import InputError
 from specseq.filters import design, diagnose
-from specseq.forecasters.preconditioned import Preconditioned
 from specseq.forecasters.protocol import Forecaster
 from specseq.forecasters.registry import load_forecaster
 from specseq.progress import Progress
@@ -56,16 +56,30 @@ def main() -> None:
     params = options.params
     _check(params)
     provenance = Provenance("evaluate", params, run=params.get("run"), seed=params.get("seed"))
-    plan = make_plan(params, options.weights)
-    evaluations = (
-        gift_evaluations(
-            options.data, params.get("terms", ("short", "medium", "long")), params.get("only", ())
-        )
-        if params["benchmark"] == "gift_eval"
-        else fev_evaluations(options.data, options.tasks, params.get("only", ()))
-    )
-    rows: list[dict[str, Any]] = []
-    diverged: dict[str, str] = {}
+    evaluations = _evaluations(params, options.data, options.tasks)
+    provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
+    if options.weights:
+        provenance.facts["weights"] = fingerprint(options.weights)
+    if options.weights and not _finite(options.weights):
+        variant, nothing = Variant(options.weights.parent.name), Outcome({}, None, "weights are not finite")
+        scored = [(evaluation, {variant: nothing}) for evaluation in evaluations]
+    else:
+        plan = make_plan(params, options.weights)
+        provenance.facts["context_length"] = plan.forecaster.context_length
+        scored = list(_scored(evaluations, plan))
+    provenance.facts["diverged"] = {
+        "/".join((evaluation.name, variant.filter, variant.reversal)): outcome.diverged
+        for evaluation, outcomes in scored
+        for variant, outcome in outcomes.items()
+        if outcome.diverged
+    }
+    rows = [row for evaluation, outcomes in scored for row in _rows(params, evaluation, outcomes)]
+    write_parquet(options.out, long_frame(rows, KEYS), provenance)
+
+
+def _scored(
+    evaluations: Sequence[Evaluation], plan: Plan
+) -> Iterator[tuple[Evaluation, dict[Variant, Outcome]]]:
     progress, done = Progress(sum(evaluation.points for evaluation in evaluations), "points"), 0
 
     def report(points: int) -> None:
@@ -74,22 +88,23 @@ def main() -> None:
         progress.update(done)
 
     for evaluation in evaluations:
-        outcomes = evaluate(evaluation, plan, report)
-        rows += _rows(params, plan, evaluation, outcomes)
-        diverged |= {
-            "/".join((evaluation.name, variant.filter, variant.reversal)): outcome.diverged
-            for variant, outcome in outcomes.items()
-            if outcome.diverged
-        }
+        yield evaluation, evaluate(evaluation, plan, report)
         evaluation.close()
-    provenance.facts |= {
-        "basis": "raw",
-        "configs": len(evaluations),
-        "context_length": plan.forecaster.context_length,
-        "weights": fingerprint(options.weights) if options.weights else None,
-        "diverged": diverged,
-    }
-    write_parquet(options.out, long_frame(rows, KEYS), provenance)
+
+
+def _evaluations(params: Mapping[str, Any], data: Path, tasks: Path | None) -> list[Evaluation]:
+    only = params.get("only", ())
+    if params["benchmark"] == "fev":
+        return fev_evaluations(data, tasks, only)
+    return gift_evaluations(data, params.get("terms", tuple(TERMS)), only)
+
+
+def _finite(weights: Path) -> bool:
+    """Whether a run ended with weights that can forecast; one that diverged keeps its file."""
+    from specseq.training.checkpoint import load_weights
+
+    tensors, _ = load_weights(weights)
+    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
 
 def make_plan(params: Mapping[str, Any], weights: Path | None) -> Plan:
@@ -104,16 +119,11 @@ def make_plan(params: Mapping[str, Any], weights: Path | None) -> Plan:
     other = _forecaster(params["other"], None, benchmark, "other") if "other" in params else None
     if ("hybrid" in reversals) != (other is not None):
         raise InputError("other", "goes with the reversal hybrid", "give both or neither")
-    inner = None
-    if isinstance(forecaster, Preconditioned):
-        if filters:
-            raise InputError("filters", "the model has a filter of its own", "leave filters out")
-        filters, inner = {forecaster.filter.name: forecaster.filter}, forecaster.forecaster
     control = None
-    if filters and "oracle" in reversals and params.get("forecaster", {}).get("name") != "seasonal_naive":
+    if "oracle" in reversals and forecaster.name != "seasonal_naive":
         control = load_forecaster("seasonal_naive", benchmark)
     chosen = {name: params[name] for name in ("missing", "centre") if name in params}
-    return Plan(forecaster, filters, reversals, control, other, inner, **chosen)
+    return Plan(forecaster, filters, reversals, control, other, **chosen)
 
 
 def _check(params: Mapping[str, Any]) -> None:
@@ -135,12 +145,11 @@ def _forecaster(spec: Mapping[str, Any], weights: Path | None, benchmark: str, w
 
 
 def _rows(
-    params: Mapping[str, Any], plan: Plan, evaluation: Evaluation, outcomes: Mapping[Variant, Outcome]
+    params: Mapping[str, Any], evaluation: Evaluation, outcomes: Mapping[Variant, Outcome]
 ) -> Iterator[dict[str, Any]]:
-    short = {column: name for name, column in BENCHMARKS[params["benchmark"]].metrics.items()}
-    gains = {name: diagnose(made) for name, made in plan.filters.items()}
+    columns = {column: name for name, column in BENCHMARKS[params["benchmark"]].metrics.items()}
     for variant, outcome in outcomes.items():
-        found = gains.get(variant.filter) if variant.filter != NONE else None
+        found = diagnose(outcome.filter) if outcome.filter else None
         keys = {
             "study": params.get("study", ""),
             "run": params.get("run", ""),
@@ -154,7 +163,7 @@ def _rows(
             "noise_gain": found.noise_gain if found else float("nan"),
         }
         for column, value in outcome.values.items():
-            yield {**keys, "metric": short[column], "value": value}
+            yield {**keys, "metric": columns[column], "value": value}
         if outcome.diverged:
             yield {**keys, "metric": "diverged", "value": 1.0}
 

@@ -1,0 +1,53 @@
+"""Seasonal Naive and Naive equal their published rows on the benchmarks' own data."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations, score
+from specseq.benchmarks.fev_tasks import METRICS, official_tasks, read_tasks
+from specseq.forecasters.registry import load_forecaster
+
+DATA = os.environ.get("SPECSEQ_DATA", "")
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(not DATA, reason="SPECSEQ_DATA names no folder of benchmark data"),
+]
+
+
+def published(benchmark: str, name: str) -> dict[str, dict[str, str]]:
+    with (Path(DATA) / "published" / benchmark / f"{name}.csv").open() as handle:
+        return {
+            row["dataset" if benchmark == "gift_eval" else "task_name"]: row for row in csv.DictReader(handle)
+        }
+
+
+@pytest.mark.parametrize("name", ["seasonal_naive", "naive"])
+def test_gift_eval(name: str) -> None:
+    rows = published("gift_eval", name)
+    evaluations = gift_evaluations(Path(DATA) / "gift_eval")
+    assert len(evaluations) >= 24
+    for evaluation in evaluations:
+        scores = score(evaluation, load_forecaster(name))
+        assert len(scores) == 11
+        for metric, value in scores.items():
+            wanted = float(rows[evaluation.name][metric])
+            assert value == pytest.approx(wanted, rel=1e-6), (evaluation.name, metric)
+
+
+@pytest.mark.parametrize("name", ["seasonal_naive", "naive"])
+def test_fev(name: str) -> None:
+    rows = published("fev", name)
+    evaluations = fev_evaluations(Path(DATA) / "fev")
+    assert len(evaluations) >= 10
+    for evaluation in evaluations:
+        scores = score(evaluation, load_forecaster(name, "fev"))
+        for metric in METRICS:
+            wanted = float(rows[evaluation.name][metric])
+            assert scores[metric] == pytest.approx(wanted, rel=1e-7), (evaluation.name, metric)
+
+
+def test_the_table_of_tasks_is_the_official_one() -> None:
+    assert read_tasks(Path(DATA) / "published" / "fev" / "tasks.yaml") == official_tasks()

@@ -1,0 +1,141 @@
+"""``specseq score``: rows, resuming, refusals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from specseq import cli
+from specseq.benchmarks import score as scoring
+from specseq.benchmarks.evaluation import gift_evaluations
+from specseq.benchmarks.metrics import LEVELS
+from specseq.benchmarks.score import score_all
+from specseq.errors import InputError
+from specseq.forecasters.protocol import Query
+from specseq.forecasters.seasonal_naive import SeasonalNaive
+from specseq.series.arrow_writer import write_folder
+from specseq.tables import read_parquet, read_provenance
+from tests.benchmarks.test_fev import write_task
+from tests.benchmarks.test_gift_eval import Fake, items, wild_series
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, freq in (("a", "H"), ("b/15T", "15T"), ("c", "W-SUN")):
+        arrays = [wild_series(seed, 300 + seed, "gaps") for seed in range(2)]
+        write_folder(tmp_path / "data" / name, items(arrays, freq))
+    return tmp_path / "data"
+
+
+def test_gift_eval_rows(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.parquet"
+    command = ["score", "gift_eval", "--forecaster", "seasonal_naive", "--data", str(root), "--out", str(out)]
+    assert cli.main(command) == 0
+    frame = read_parquet(out)
+    assert frame["config"].tolist() == ["a/H/short", "b/15T/short", "c/W/short"]
+    assert frame["seasonality"].tolist() == [24, 96, 1]
+    assert frame["windows"].tolist() == [1, 1, 4]
+    assert frame["series"].tolist() == [2, 2, 2]
+    assert (frame["basis"] == "raw").all()
+    assert frame["context_length"].isna().all()
+    assert np.isfinite(frame.filter(like="eval_metrics/")).all(axis=None)
+    assert len(frame.filter(like="eval_metrics/").columns) == 11
+    printed = capsys.readouterr()
+    assert "3 configs of other data" in printed.out
+    assert "points" in printed.err
+    assert read_provenance(out)["parameters"]["forecaster"] == "seasonal_naive"
+
+
+def test_fev_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {name: [wild_series(3, 90, "plain")] * 2 for name in ("u", "v")}
+    write_task(tmp_path / "data", columns, horizon=7, num_windows=3, seasonality=7)
+    out = tmp_path / "out.parquet"
+    command = ["score", "fev", "--forecaster", "naive", "--data", str(tmp_path / "data"), "--out", str(out)]
+    assert cli.main([*command, "--model", "Mine"]) == 0
+    (row,) = read_parquet(out).to_dict(orient="records")
+    assert (row["model_name"], row["task_name"], row["num_forecasts"]) == ("Mine", "x", 12)
+    assert (row["horizon"], row["num_windows"], row["seasonality"]) == (7, 3, 7)
+    assert row["test_error"] == row["SQL"] > 0
+    assert "x" in capsys.readouterr().out
+
+
+class Stumbling(Fake):
+    """Fails on the config it is told to."""
+
+    def __init__(self, horizon: int = 0, freq: str = "") -> None:
+        self.freq, self.seen = freq, []  # type: ignore[var-annotated]
+
+    def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+        self.seen.append(query.freq)
+        if query.freq == self.freq:
+            raise KeyboardInterrupt
+        return super().forecast(contexts, query)
+
+
+def test_it_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
+    out, evaluations = tmp_path / "out.parquet", gift_evaluations(root)
+    with pytest.raises(KeyboardInterrupt):
+        score_all("gift_eval", evaluations, Stumbling(freq="W"), out, {"seed": 1})
+    assert read_parquet(out)["config"].tolist() == ["a/H/short", "b/15T/short"]
+    second = Stumbling()
+    frame = score_all("gift_eval", evaluations, second, out, {"seed": 1})
+    assert set(second.seen) == {"W"}
+    whole = score_all("gift_eval", evaluations, Fake(), tmp_path / "whole.parquet", {"seed": 1})
+    assert frame.equals(whole)
+    assert read_parquet(out).equals(read_parquet(tmp_path / "whole.parquet"))
+    with pytest.raises(InputError, match="made with other parameters"):
+        score_all("gift_eval", evaluations, Fake(), out, {"seed": 2})
+
+
+def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "_SAVE_EVERY", 0.0)
+    out, seen = tmp_path / "out.parquet", []
+    save = scoring._save
+    monkeypatch.setattr(scoring, "_save", lambda path, rows, _: (seen.append(len(rows)), save(path, rows, _)))
+    score_all("gift_eval", gift_evaluations(root), SeasonalNaive(), out, {})
+    assert seen == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda q: q * np.nan, "a/H/short: fake forecast NaN or infinity in 2 of 2 windows"),
+        (lambda q: np.where(np.arange(len(q))[:, None, None] == 1, np.inf, q), "NaN or infinity in 1 of 2"),
+        (lambda q: q[:, ::-1], "a/H/short: quantiles of fake cross in 2 of 2 windows"),
+        (lambda q: q[:, :-1], r"answered with shape \[2, 8, 48\]; wanted is \[2, 9, 48\]"),
+        (lambda q: q[:1], r"answered with shape \[1, 9, 48\]"),
+    ],
+)
+def test_bad_forecasts_are_errors_and_never_rows(root: Path, tmp_path: Path, spoil, message: str) -> None:
+    class Bad(Fake):
+        def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+            assert query.quantile_levels == LEVELS
+            return spoil(super().forecast(contexts, query))
+
+    out = tmp_path / "out.parquet"
+    with pytest.raises(InputError, match=message):
+        score_all("gift_eval", gift_evaluations(root, only=["a"]), Bad(), out, {})
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "x.csv"], "no .parquet file"),
+        (["--forecaster", "gone.safetensors"], "gone.safetensors: no such file"),
+        (["--forecaster", "no_such_model"], "no_such_model: no such folder"),
+        (["--context-length", "5"], "takes no option context_length"),
+        (["--tasks", "tasks.yaml"], "GIFT-Eval has no tasks.yaml"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    defaults = ["--forecaster", "naive", "--data", str(root), "--out", str(tmp_path / "o.parquet")]
+    assert cli.main(["score", "gift_eval", *defaults, *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1

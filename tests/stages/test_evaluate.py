@@ -1,0 +1,125 @@
+"""The stage ``evaluate``: long rows, control, refusals."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from specseq.errors import InputError
+from specseq.series.arrow_writer import write_folder
+from specseq.stages import evaluate
+from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
+from tests.benchmarks.test_fev import write_task
+from tests.benchmarks.test_gift_eval import items, wild_series
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_folder(tmp_path / "gift" / "a", items([wild_series(s, 260, "plain") for s in range(2)], "D"))
+    write_task(tmp_path / "fev", {"y": [wild_series(4, 90, "plain")]}, horizon=7, seasonality=7)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def call(params: dict[str, Any], data: Path, out: Path) -> None:
+        given = ["--params", json.dumps(params), "--data", str(data), "--out", str(out)]
+        monkeypatch.setattr(sys, "argv", ["evaluate", *given])
+        evaluate.main()
+
+    return call
+
+
+def test_filters_and_reversals_become_long_rows(
+    run: Callable[..., None], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.parquet"
+    params = {
+        **dict(study="preconditioning", run="preconditioning/frozen/naive", seed=-1, benchmark="gift_eval"),
+        **dict(terms=["short"], forecaster={"name": "naive"}, reversals=["self", "oracle"]),
+        "filters": {
+            "d1": {"family": "literal", "taps": [-0.5]},
+            "wild": {"family": "literal", "taps": [-90.0, 9.0]},
+        },
+    }
+    run(params, data / "gift", out)
+    assert "points" in capsys.readouterr().out
+    frame = read_parquet(out)
+    keys = ["forecaster", "filter", "reversal", "spectral_radius", "noise_gain"]
+    assert list(frame.columns) == [*LONG_COLUMNS[:6], *keys, *LONG_COLUMNS[6:]]
+    assert set(frame["task"]) == {"a/D/short"}
+    mase = frame[frame["metric"] == "MASE"].set_index(["forecaster", "filter", "reversal"])["value"]
+    assert set(mase.index) == {
+        ("naive", "none", "none"),
+        ("seasonal_naive", "none", "none"),
+        *(("naive", name, mode) for name in ("d1", "wild") for mode in ("self", "oracle")),
+        *(("seasonal_naive", name, "oracle") for name in ("d1", "wild")),
+    }
+    gain = frame[frame["filter"] == "d1"]["noise_gain"].unique()
+    np.testing.assert_allclose(gain, 1 / (1 - 0.25))
+    assert frame[frame["filter"] == "none"]["noise_gain"].isna().all()
+    assert np.isnan(mase["naive", "wild", "self"])
+    diverged = frame[frame["metric"] == "diverged"]
+    assert diverged[["filter", "reversal", "value"]].to_numpy().tolist() == [["wild", "self", 1.0]]
+    record = read_provenance(out)
+    assert record["run"] == "preconditioning/frozen/naive"
+    assert list(record["diverged"]) == ["a/D/short/wild/self"]
+
+
+def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    params = json.dumps({"benchmark": "fev", "forecaster": {"name": "seasonal_naive"}})
+    command = [sys.executable, "-m", "specseq.stages.evaluate", "--params", params]
+    command += ["--data", str(data / "fev"), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    frame = read_parquet(out)
+    assert frame["metric"].tolist() == ["SQL", "MASE", "WAPE", "WQL"]
+    assert set(frame["task"]) == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"benchmark": "m4"}, "benchmark: 'm4'; choose of gift_eval, fev"),
+        ({"benchmark": "gift_eval", "speed": 1}, "unknown key speed"),
+        ({"benchmark": "gift_eval"}, "forecaster: give either a name or --weights"),
+        (
+            {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["undo"]},
+            "unknown mode undo",
+        ),
+        (
+            {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["hybrid"]},
+            "other: goes with",
+        ),
+    ],
+)
+def test_bad_parameters_are_refused(
+    run: Callable[..., None], data: Path, tmp_path: Path, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run(params, data / "gift", tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_weights_of_a_diverged_run_are_a_result(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, out = tmp_path / "run" / "weights.safetensors", tmp_path / "out.parquet"
+    weights.parent.mkdir()
+    params = {"params": json.dumps({"model": {"kind": "moirai2"}})}
+    save_file({"w": np.full(3, np.nan, np.float32)}, weights, metadata=params)
+    given = ["--params", json.dumps({"benchmark": "gift_eval"}), "--data", str(data / "gift")]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *given, "--weights", str(weights), "--out", str(out)])
+    evaluate.main()
+    frame = read_parquet(out)
+    assert frame[["task", "forecaster", "metric", "value"]].to_numpy().tolist() == [
+        ["a/D/short", "run", "diverged", 1.0]
+    ]
+    assert read_provenance(out)["diverged"] == {"a/D/short/none/none": "weights are not finite"}
