@@ -31,7 +31,7 @@ def lagged_add(
         taps: c, [d], of the path's type.
         stride: time steps between taps.
         applies_RT: where the sum is added (boolean); None for everywhere.
-        age_RT: points since the start of each point's own series (whole numbers): a tap that reaches
+        age_RT: points since the start of each point's own series, in the path's type: a tap that reaches
             beyond the start contributes nothing. Exclusive with a tail.
 
     Returns:
@@ -130,7 +130,11 @@ def spread_adjoint(
         lag = number * stride
         first = _first(lag, reach, has_tail, age_RT)
         if path_slope_RT is not None and first < length:
-            _axpy(path_slope_RT[:, first - lag : length - lag], _aged(slope_RT, age_RT, first, lag), tap)
+            _axpy(
+                path_slope_RT[:, first - lag : length - lag],
+                _reaching(slope_RT[:, first:], age_RT, first, lag),
+                tap,
+            )
         if tail_slope_RM is not None:
             head = min(lag, length)
             _axpy(tail_slope_RM[:, reach - lag : reach - lag + head], slope_RT[:, :head], tap)
@@ -152,7 +156,7 @@ def tap_products(
         first = _first(lag, reach, tail_RM is not None, age_RT)
         if first < length:
             products[number - 1] += (
-                _aged(slope_RT, age_RT, first, lag) * path_RT[:, first - lag : length - lag]
+                _reaching(slope_RT[:, first:], age_RT, first, lag) * path_RT[:, first - lag : length - lag]
             ).sum()
         if tail_RM is not None:
             head = min(lag, length)
@@ -169,9 +173,7 @@ def _accumulate(
         first = _first(lag, reach, tail is not None, age)
         if first < length:
             source = path[:, first - lag : length - lag]
-            if age is not None:
-                source = source * (age[:, first:] >= lag)
-            _axpy(out[:, first:], source, tap)
+            _axpy(out[:, first:], _reaching(source, age, first, lag), tap)
         if tail is not None:
             head = min(lag, length)
             _axpy(out[:, :head], tail[:, reach - lag : reach - lag + head], tap)
@@ -182,9 +184,14 @@ def _first(lag: int, reach: int, has_tail: bool, age: Tensor | None) -> int:
     return lag if has_tail or age is not None else reach
 
 
-def _aged(slope: Tensor, age: Tensor | None, first: int, lag: int) -> Tensor:
-    part = slope[:, first:]
-    return part if age is None else part * (age[:, first:] >= lag)
+def _reaching(values: Tensor, age: Tensor | None, first: int, lag: int) -> Tensor:
+    """Values where a series is at least ``lag`` points old, 0 elsewhere."""
+    if age is None:
+        return values
+    # A comparison written as floats is several times faster than one through booleans.
+    old = torch.empty_like(values)
+    torch.ge(age[:, first:], lag, out=old)
+    return old.mul_(values)
 
 
 def _axpy(out: Tensor, values: Tensor, tap: Any) -> None:

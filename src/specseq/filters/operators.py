@@ -205,7 +205,7 @@ def fir_residual(
     z_RT = _rows(z)
     valid = _valid(z_RT, None if observed is None else _rows(observed))
     clean = z_RT if valid is None else torch.where(valid, z_RT, 0.0)
-    since = age(_rows(ids)) if ids is not None else None
+    since = age(_rows(ids)).to(z.dtype) if ids is not None else None
     none_before = None
     if since is None:
         none_before = z_RT.new_zeros(z_RT.shape[0], len(inverse_taps) * stride)
