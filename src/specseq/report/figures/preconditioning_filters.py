@@ -28,7 +28,9 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             omega, response = frequency_response(Filter(row.family, tuple(row.taps), int(row.stride)))
             style = "-" if row.stable else "--"
             left.plot(omega / np.pi, np.abs(response), style, color=colour, lw=1.2, alpha=0.8, label=label)
-            right.plot(row.roots_real, row.roots_imag, "o" if row.stable else "x", color=colour, ms=5, alpha=0.8)
+            right.plot(
+                row.roots_real, row.roots_imag, "o" if row.stable else "x", color=colour, ms=5, alpha=0.8
+            )
             label = "_"
     circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
     right.plot(circle.real, circle.imag, color="0.5", lw=1)
