@@ -1,0 +1,38 @@
+rule zeros:
+    input:
+        code=code("zeta/blocks.py", "zeta/catalogue.py", "zeta/riemann_siegel.py", "stages/zeros.py"),
+    output:
+        "results/{scale}/data/zeros.parquet",
+    log:
+        "logs/{scale}/data/zeros.log",
+    conda:
+        "../../envs/specseq.yaml"
+    threads: 2
+    params:
+        spec=said(lambda w: as_json(PLAN.data(w.scale)["zeros"])),
+    message:
+        "data: zeros of the zeta function"
+    shell:
+        "python -m specseq.stages.zeros --params {params.spec:q} --workers {threads} --out {output} > {log} 2>&1"
+
+
+rule spacings:
+    input:
+        zeros="results/{scale}/data/zeros.parquet",
+        code=code("zeta/spacing_sets.py", "zeta/unfolding.py", "zeta/gue.py", "stages/spacings.py"),
+    output:
+        "results/{scale}/data/spacings/manifest.json",
+    log:
+        "logs/{scale}/data/spacings.log",
+    conda:
+        "../../envs/specseq.yaml"
+    resources:
+        mem_mb=8000,
+    params:
+        spec=said(lambda w: as_json(PLAN.data(w.scale)["spacings"])),
+        out=lambda w, output: os.path.dirname(output[0]),
+    message:
+        "data: spacing sets, real and controls"
+    shell:
+        "python -m specseq.stages.spacings --zeros {input.zeros} --params {params.spec:q} --out {params.out}"
+        " > {log} 2>&1"
