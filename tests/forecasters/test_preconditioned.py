@@ -1,6 +1,7 @@
 """Preconditioning around real and ideal forecasters."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from specseq.errors import Diverged, InputError
-from specseq.filters import Filter, design
+from specseq.filters import Filter, design, ideal_inverse
+from specseq.forecasters.chronos2 import Chronos2
 from specseq.forecasters.preconditioned import Preconditioned, median_forecast, precondition
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.seasonal_naive import SeasonalNaive
 from specseq.seeding import generator
+from tests.forecasters.test_chronos2 import folder, tiny  # noqa: F401
 
 LEVELS = (0.1, 0.5, 0.9)
 QUERY = Query(24, LEVELS, season_length=4)
@@ -198,8 +201,34 @@ def test_learned_inverse_taps_are_used() -> None:
     quantiles = SeasonalNaive().forecast(filtered.series, QUERY)
     untrained = filtered.reverse(quantiles, LEVELS, "fir", inverse_taps=np.zeros(64))
     assert np.array_equal(untrained, quantiles)
+    ideal = ideal_inverse(LYAPUNOV, 32)
+    wanted = filtered.reverse(quantiles, LEVELS, "fir", inverse_taps=ideal)
+    spread = np.zeros(64)
+    spread[1::2] = ideal
+    strided = precondition(contexts(), replace(LYAPUNOV, stride=2))
+    found = strided.reverse(quantiles, LEVELS, "fir", inverse_taps=spread, inverse_stride=1)
+    assert not np.array_equal(found, wanted)
+    np.testing.assert_allclose(
+        found, strided.reverse(quantiles, LEVELS, "fir", inverse_taps=ideal), rtol=1e-5
+    )
     with pytest.raises(InputError, match="at most 64"):
         filtered.reverse(quantiles, LEVELS, "fir", inverse_taps=np.zeros(65))
+    with pytest.raises(InputError, match="filter's stride"):
+        filtered.reverse(quantiles, LEVELS, "fir", inverse_stride=2)
+
+
+@pytest.mark.parametrize("reversal", ["self", "plug_in", "fir"])
+def test_around_chronos2(tiny: Chronos2, reversal: str) -> None:  # noqa: F811
+    """A tiny model of random weights: the identity gives its forecast, a filter another finite one."""
+    query = Query(16, LEVELS, season_length=4)
+    base = tiny.forecast(contexts(), query)
+    unchanged = Preconditioned(tiny, design({"family": "identity", "degree": 4}), reversal)
+    assert np.array_equal(unchanged.forecast(contexts(), query), base)
+    found = Preconditioned(tiny, LYAPUNOV, reversal).forecast(contexts(), query)
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=1) >= 0).all()
+    assert np.array_equal(found[:2], base[:2]), "too short for the filter"
+    assert not np.array_equal(found[2:], base[2:])
 
 
 def test_unstable_reversal_is_reported_as_diverged() -> None:

@@ -15,7 +15,7 @@ Shapes: B windows, Q quantile levels, H horizon steps, M = degree · stride, the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from specseq.errors import Diverged, InputError
 from specseq.filters import Filter, ideal_inverse
 from specseq.forecasters.protocol import Forecaster, Query
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Reversal = Literal["self", "plug_in", "hybrid", "fir"]
 Mode = Literal["self", "plug_in", "hybrid", "fir", "oracle"]
@@ -64,6 +67,7 @@ class FilteredContexts:
         *,
         path_BH: NDArray[np.floating] | None = None,
         inverse_taps: NDArray[np.float64] | None = None,
+        inverse_stride: int | None = None,
     ) -> Floats:
         """Undo the filter in a filtered-space forecast.
 
@@ -74,7 +78,8 @@ class FilteredContexts:
                 ``plug_in``: the same forecaster's forecast of the unfiltered series; ``hybrid``: another
                 model's; ``oracle``: the truth (a diagnostic); ``fir``: none, a finite inverse instead.
             path_BH: that forecast's median or the truth, in the units of the contexts; a truth may have NaN.
-            inverse_taps: g of the finite inverse; None for the ideal ones.
+            inverse_taps: g of the finite inverse; None for the ideal ones, 64 or as many as the tail holds.
+            inverse_stride: time steps between them; None for the filter's.
 
         Returns:
             [B, Q, H], every quantile shifted by the same amount.
@@ -88,11 +93,18 @@ class FilteredContexts:
         if (path_BH is not None) != (mode in ("plug_in", "hybrid", "oracle")):
             need = "needs the path of the lags" if path_BH is None else "takes no path"
             raise InputError("reversal", f"{mode} {need}")
-        if inverse_taps is not None and mode != "fir":
-            raise InputError("reversal", f"{mode} takes no inverse taps")
+        if (inverse_taps is not None or inverse_stride is not None) and mode != "fir":
+            raise InputError("reversal", f"{mode} takes no inverse taps and no stride for them")
+        if inverse_taps is None and inverse_stride not in (None, self.filter.stride):
+            raise InputError("inverse stride", f"{inverse_stride}", "ideal taps have the filter's stride")
         median = _median_index(quantile_levels)
         with np.errstate(over="ignore", invalid="ignore"):
-            shift_BH = self._shift(np.asarray(quantiles_BQH)[:, median], mode, path_BH, inverse_taps)
+            median_BH = np.asarray(quantiles_BQH)[:, median]
+            if mode == "fir":
+                shift_BH = self._inverse_shift(median_BH, inverse_taps, inverse_stride or self.filter.stride)
+            else:
+                shift_BH = self._lag_shift(median_BH if path_BH is None else path_BH, path_BH is None)
+            shift_BH = np.where(self.filtered_B[:, None], shift_BH, 0.0)
             reversed_BQH = (quantiles_BQH - shift_BH[:, None]).astype(np.float32)
         before, after = np.isfinite(quantiles_BQH), np.isfinite(reversed_BQH)
         count = int((before.all(axis=(1, 2)) & ~after.all(axis=(1, 2))).sum())
@@ -103,39 +115,44 @@ class FilteredContexts:
             )
         return reversed_BQH
 
-    def _shift(
-        self,
-        median_BH: Floats,
-        mode: Mode,
-        path_BH: NDArray[np.floating] | None,
-        inverse_taps: NDArray[np.float64] | None,
-    ) -> NDArray[np.float64]:
+    def _lag_shift(self, path_BH: NDArray[np.floating], recursive: bool) -> NDArray[np.float64]:
+        """What lags inside the horizon and before it add to the series."""
         import torch
 
         from specseq.filters import operators
 
-        taps, stride = torch.from_numpy(self.filter.array), self.filter.stride
-        tail = torch.from_numpy(self.tail_BM)
-        inside = median_BH if path_BH is None else path_BH
-        path = torch.from_numpy(np.asarray(inside, dtype=np.float64) - self.location_B[:, None])
-        if mode == "self":
-            shift = operators.self_shift(path, tail, taps, stride, missing=self.missing)
-        elif mode == "fir":
-            inverse = ideal_inverse(self.filter, INVERSE_LENGTH) if inverse_taps is None else inverse_taps
-            history = self.filtered_tail[:, -len(inverse) * stride :]
-            if history.shape[1] < len(inverse) * stride:
-                raise InputError("inverse taps", f"{len(inverse)} of them", f"at most {INVERSE_LENGTH}")
-            shift = operators.fir_shift(
-                path,
-                torch.from_numpy(history.copy()),
-                torch.from_numpy(np.asarray(inverse, np.float64)),
-                stride,
+        shift = operators.self_shift if recursive else operators.path_shift
+        taps, tail = torch.from_numpy(self.filter.array), torch.from_numpy(self.tail_BM)
+        return shift(self._deviation(path_BH), tail, taps, self.filter.stride, missing=self.missing).numpy()
+
+    def _inverse_shift(
+        self, median_BH: Floats, inverse_taps: NDArray[np.float64] | None, stride: int
+    ) -> NDArray[np.float64]:
+        """What a finite inverse reads off the filtered series, where the filter applies."""
+        import torch
+
+        from specseq.filters import operators
+
+        held = self.filtered_tail.shape[1] // stride
+        if inverse_taps is None:
+            inverse_taps = ideal_inverse(self.filter, min(INVERSE_LENGTH, held))
+        if len(inverse_taps) > held:
+            raise InputError(
+                "inverse taps", f"{len(inverse_taps)} of them, stride {stride}", f"at most {held}"
             )
-            where = operators.horizon_applies(tail, path.shape[1], len(taps), stride, missing=self.missing)
-            shift = torch.where(where, shift, 0.0)
-        else:
-            shift = operators.path_shift(path, tail, taps, stride, missing=self.missing)
-        return np.where(self.filtered_B[:, None], shift.numpy(), 0.0)
+        inverse = torch.from_numpy(np.asarray(inverse_taps, np.float64))
+        history = np.ascontiguousarray(self.filtered_tail[:, -len(inverse) * stride :])
+        shift = operators.fir_shift(self._deviation(median_BH), torch.from_numpy(history), inverse, stride)
+        where = operators.horizon_applies(
+            torch.from_numpy(self.tail_BM), shift.shape[1], self.filter.degree, self.filter.stride,
+            missing=self.missing,
+        )  # fmt: skip
+        return torch.where(where, shift, 0.0).numpy()
+
+    def _deviation(self, values_BH: NDArray[np.floating]) -> "Tensor":
+        import torch
+
+        return torch.from_numpy(np.asarray(values_BH, dtype=np.float64) - self.location_B[:, None])
 
 
 def precondition(
