@@ -72,7 +72,7 @@ def by_fev(root: Path, fields: dict[str, Any]) -> dict[str, float]:
     return {name: summary[name] for name in (*METRICS, "num_forecasts")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     freq=st.sampled_from(sorted(FREQUENCIES)),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),

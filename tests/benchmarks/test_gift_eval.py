@@ -74,7 +74,7 @@ KINDS = ("plain", "gaps", "leading", "constant", "zeros", "missing")
 PANDAS = {"15T": "15min", "10T": "10min", "H": "h", "D": "D", "W-SUN": "W-SUN", "M": "M", "Q": "Q-DEC"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     freq=st.sampled_from(sorted(PANDAS)),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),

@@ -101,9 +101,12 @@ def range_sums(terms: NDArray[Any], low: Index, high: Index) -> Values:
     follows = np.zeros(len(low), dtype=bool)
     follows[1:] = (low[1:] == low[:-1]) & (high[1:] >= high[:-1])
     begin = np.where(follows, np.concatenate([[0], high[:-1]]), low)
-    padded = np.append(terms.astype(np.float64, copy=False), 0.0)
     edges = np.minimum(np.stack([begin, high], axis=1).ravel(), len(terms))
-    sums = np.add.reduceat(padded, edges)[::2]
+    values = terms.astype(np.float64, copy=False)
+    if edges.max() == len(terms):
+        # reduceat takes no edge past the end.
+        values = np.append(values, 0.0)
+    sums = np.add.reduceat(values, edges)[::2]
     sums[begin >= high] = 0.0
     position = np.arange(len(low)) - np.maximum.accumulate(np.where(follows, 0, np.arange(len(low))))
     for step in range(1, int(position.max()) + 1):
