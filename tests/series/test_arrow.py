@@ -77,6 +77,24 @@ def test_reads_what_datasets_writes_missing_values_included(tmp_path: Path) -> N
     assert folder[1][0].start[folder[1][1]] == np.datetime64("1970-01-01T00:01:00")
 
 
+@pytest.mark.parametrize(
+    "fixed", [pa.list_(pa.list_(pa.float32()), 2), pa.large_list(pa.list_(pa.float32()))]
+)
+def test_other_kinds_of_lists_are_read_too(make_folder: MakeFolder, fixed: pa.DataType) -> None:
+    """Climate sub-datasets of LOTSA have a fixed number of variates, which Arrow stores without offsets."""
+    folder = make_folder("set", [np.ones((2, 3)), np.arange(8.0).reshape(2, 4)])
+    shard = next(folder.glob("*.arrow"))
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        table = reader.read_all()
+    schema = table.schema.set(3, pa.field("target", fixed))
+    with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pa.table(table.to_pydict(), schema=schema))
+    opened = open_folder(folder)
+    np.testing.assert_array_equal(opened.target(0), np.ones((2, 3)))
+    np.testing.assert_array_equal(opened.target(1), np.arange(8.0).reshape(2, 4))
+    assert next(opened.blocks()).position is not None
+
+
 def test_values_are_views_of_the_mapped_file(make_folder: MakeFolder) -> None:
     folder = make_folder("set", [np.arange(50.0), np.arange(50.0, 90.0)], shards=1)
     (block,) = open_folder(folder).blocks()

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,6 +191,41 @@ def test_moirai_samples_follow_the_ten_transforms(store: Store) -> None:
     longest = crops.patch[crops.series == 7]
     assert set(longest) == {32, 64}
     assert abs(np.mean(longest == 32) - 0.5) < 0.12
+
+
+def test_aligned_series_of_a_sub_dataset_are_stacked(tmp_path: Path) -> None:
+    same = [Item(f"{n}", START, "H", coded(n, 1, 300)[0]) for n in range(12)]
+    other = [Item("12", START, "H", coded(12, 1, 310)[0])]
+    write_folder(tmp_path / "corpus" / "aligned", [*same, *other])
+    write_folder(tmp_path / "corpus" / "loose", [Item("13", START, "H", coded(13, 1, 300)[0])])
+    prepare_store(tmp_path / "corpus", tmp_path / "store")
+    store = open_store(tmp_path / "store")
+    crops = MoiraiCrops(store, stacked=("aligned", "elsewhere")).draw(np.random.default_rng(0), 3000)
+    alone = crops.series >= 12
+    assert set(crops.variates[alone]) == {1}
+    assert crops.variates[~alone].max() > 6
+    used: set[int] = set()
+    for a, n in zip(crops.first_variate[~alone], crops.variates[~alone], strict=True):
+        sources = crops.source[a : a + n].tolist()
+        assert len(set(sources)) == n
+        assert max(sources) < 12, "only series of the same length"
+        used |= set(sources)
+    assert used == set(range(12))
+    # 1 + Binomial(11, Beta(2, 5)) series on average, of which U{1..} are taken.
+    assert crops.variates[~alone].mean() == pytest.approx((1 + (1 + 11 * 2 / 7)) / 2, rel=0.05)
+    unstacked = MoiraiCrops(store, stacked=()).draw(np.random.default_rng(0), 500)
+    assert set(unstacked.variates) == {1}
+    stream = moirai_stream(store, rows=8, tokens=128, stacked=("aligned",))
+    found = 0
+    for batch in islice(stream, 4):
+        for row, start, length in runs(batch.samples):
+            ids = batch.sample_id[row] == batch.sample_id[row, start]
+            here = [run for run in runs(batch.variates) if run[0] == row and ids[run[1]]]
+            levels = {int(batch.target[r, s, 0] // SERIES) for r, s, _ in here}
+            assert len(levels) == len(here)
+            assert len({float(batch.target[r, s, 0] % SERIES) for r, s, _ in here}) == 1, "one window for all"
+            found += length > here[0][2]
+    assert found > 5
 
 
 def test_predicted_tokens_are_the_last_of_every_variate(store: Store) -> None:

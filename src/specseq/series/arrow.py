@@ -2,8 +2,8 @@
 
 LOTSA and GIFT-Eval share the layout: one folder a data set, with Arrow IPC stream shards named in
 ``state.json`` and the columns ``item_id``, ``start``, ``freq``, ``target`` (``list<float32>``, or
-``list<list<float32>>`` for several variates of equal length). Reading with pyarrow does not depend on how a
-version of ``datasets`` names its feature types.
+``list<list<float32>>`` for several variates of equal length; the outer list may be of fixed size). Reading
+with pyarrow does not depend on how a version of ``datasets`` names its feature types.
 
 Legend: V variates, T time steps.
 """
@@ -179,7 +179,7 @@ def _read_shard(shard: Path) -> Iterator[Block]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _check_schema(shard: Path, schema: pa.Schema) -> None:
@@ -203,7 +203,11 @@ def _check_schema(shard: Path, schema: pa.Schema) -> None:
 
 def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and one past the last child of every list; a missing list is empty."""
-    offsets = column.offsets.to_numpy().astype(np.int64)
+    if pa.types.is_fixed_size_list(column.type):
+        size = column.type.list_size
+        offsets = size * np.arange(column.offset, column.offset + len(column) + 1, dtype=np.int64)
+    else:
+        offsets = column.offsets.to_numpy().astype(np.int64)
     first, last = offsets[:-1], offsets[1:]
     if column.null_count:
         last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)

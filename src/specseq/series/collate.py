@@ -70,7 +70,7 @@ def _values(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     target = np.zeros((places, slot), np.float32)
     observed = np.zeros((places, slot), np.bool_)
-    series_V = crops.series[crop_V]
+    series_V = crops.source
     length_V, patch_V, tokens_V = store.length[series_V], crops.patch[crop_V], crops.tokens[crop_V]
     start_V = crops.start[crop_V]
     source_V = store.offset[series_V] + crops.variate * length_V + start_V

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Crops:
-    """A table of crops; every attribute has length S but the last two.
+    """A table of crops; every attribute has length S but the last three.
 
     Attributes:
-        series: number of the series in the store.
+        series: number of the series in the store that decided frequency and length.
         start: first time step of the crop; negative where the first patch begins before the series, whose
             missing points are then unobserved.
         patch: points a token.
@@ -25,7 +25,8 @@ class Crops:
         in_loss: False where the anomaly rule keeps the crop from the loss.
         first_variate: where the crop's variates begin in ``variate`` and ``variate_id``.
         variates: how many it has.
-        variate: ``[ΣV]`` variates of the series in the order of the crop.
+        source: ``[ΣV]`` the series each variate is taken from: ``series``, or one aligned with it.
+        variate: ``[ΣV]`` which variate of that series, in the order of the crop.
         variate_id: ``[ΣV]`` ids that the model sees.
     """
 
@@ -37,6 +38,7 @@ class Crops:
     in_loss: NDArray[np.bool_]
     first_variate: NDArray[np.int64]
     variates: NDArray[np.int64]
+    source: NDArray[np.int64]
     variate: NDArray[np.int64]
     variate_id: NDArray[np.int64]
 
@@ -60,6 +62,7 @@ class Crops:
             **{name: getattr(self, name)[chosen] for name in plain},
             first_variate=np.cumsum(count) - count,
             variates=count,
+            source=self.source[place],
             variate=self.variate[place],
             variate_id=self.variate_id[place],
         )

@@ -16,7 +16,7 @@
 Legend: N series of the store, S samples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from specseq.series.crops import Crops, integers
 from specseq.series.frequency import parse_frequency
 from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
+from specseq.series.stacking import STACKED, Stacks
 from specseq.series.store import Store
 
 PATCH_SIZES = (8, 16, 32, 64, 128)
@@ -56,6 +57,8 @@ class MoiraiCrops:
         min_patches: fewest patches of a variate.
         mask_ratio: bounds of the share of patches to predict.
         sampling, weights: see :mod:`specseq.series.sampling`.
+        stacked: sub-datasets whose aligned series are stacked as variates, see
+            :mod:`specseq.series.stacking`.
         patch_slot: P, the largest patch size.
     """
 
@@ -66,6 +69,7 @@ class MoiraiCrops:
     mask_ratio: tuple[float, float] = (0.15, 0.5)
     sampling: str = UNWEIGHTED
     weights: Mapping[str, float] | None = None
+    stacked: Sequence[str] = STACKED
     patch_slot: int = PATCH_SIZES[-1]
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class MoiraiCrops:
         self.eligible: NDArray[np.bool_] = self._choices > 0
         # A sample keeps room for two patches of every variate it may draw.
         self.max_variates = min(self.max_variates, self.max_tokens // self.min_patches)
+        self._stacks = Stacks(self.store, self.stacked, self.eligible, self.max_variates)
         self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
 
     def draw(self, generator: np.random.Generator, count: int) -> Crops:
@@ -87,14 +92,16 @@ class MoiraiCrops:
         store = self.store
         series = self.sampler.draw(generator, count)
         length = store.length[series]
-        variates = integers(generator, 1, np.minimum(store.variates[series], self.max_variates))
+        members = self._stacks.sizes(generator, series)
+        available = members * store.variates[series]
+        variates = integers(generator, 1, np.minimum(available, self.max_variates))
         patch = self._sizes[self._first[series] + integers(generator, 0, self._choices[series] - 1)]
         offset = integers(generator, 0, length % patch)
         whole = (length - offset) // patch
         tokens = integers(generator, self.min_patches, np.minimum(self.max_tokens // variates, whole))
         first = integers(generator, 0, whole - tokens)
         ratio = generator.uniform(*self.mask_ratio, size=count)
-        variate, variate_id = self._variates(generator, series, variates)
+        source, variate, variate_id = self._variates(generator, series, members, variates)
         return Crops(
             series=series,
             start=offset + first * patch,
@@ -104,22 +111,31 @@ class MoiraiCrops:
             in_loss=np.ones(count, np.bool_),
             first_variate=np.cumsum(variates) - variates,
             variates=variates,
+            source=source,
             variate=variate,
             variate_id=variate_id,
         )
 
     def _variates(
-        self, generator: np.random.Generator, series: NDArray[np.int64], variates: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which variates the samples take, in random order, and the distinct ids they get."""
+        self,
+        generator: np.random.Generator,
+        series: NDArray[np.int64],
+        members: NDArray[np.int64],
+        variates: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Series and variate that each sample's variates come from, in random order, and their ids."""
         first = np.cumsum(variates) - variates
-        variate = np.zeros(variates.sum(), np.int64)
-        variate_id = np.zeros(variates.sum(), np.int64)
-        single = variates == 1
+        source = np.repeat(series, variates)
+        variate = np.zeros(len(source), np.int64)
+        variate_id = np.zeros(len(source), np.int64)
+        single = (variates == 1) & (members == 1)
         variate[first[single]] = integers(generator, 0, self.store.variates[series[single]] - 1)
         variate_id[first[single]] = generator.integers(0, self.max_variates, single.sum())
-        for sample in np.flatnonzero(~single):
+        for sample in np.flatnonzero(~single).tolist():
             n, a = variates[sample], first[sample]
-            variate[a : a + n] = generator.permutation(self.store.variates[series[sample]])[:n]
+            width = self.store.variates[series[sample]]
+            stack = self._stacks.members(generator, series[sample], members[sample])
+            chosen = generator.permutation(len(stack) * width)[:n]
+            source[a : a + n], variate[a : a + n] = stack[chosen // width], chosen % width
             variate_id[a : a + n] = generator.permutation(self.max_variates)[:n]
-        return variate, variate_id
+        return source, variate, variate_id

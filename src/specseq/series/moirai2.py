@@ -83,6 +83,7 @@ class Moirai2Crops:
             in_loss=np.ones(count, np.bool_),
             first_variate=np.arange(count),
             variates=np.ones(count, np.int64),
+            source=series,
             variate=variate,
             variate_id=np.zeros(count, np.int64),
         )
