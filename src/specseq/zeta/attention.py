@@ -99,12 +99,17 @@ class Block(nn.Module):
         return x_BPD + self.drop(self.down(F.gelu(self.up(self.norm2(x_BPD)))))
 
 
-def initialise(module: nn.Module, blocks: int) -> None:
-    """Normal(0, 0.02) matrices, less by √(2·blocks) where they write to the residual stream; zero biases."""
+def initialise(module: nn.Module, width: int, blocks: int) -> None:
+    """Normal matrices, of smaller spread by √(2·blocks) where they write to the residual stream; zero biases.
+
+    Their standard deviation is 0.02 at the published width of 256 and goes with 1/√width, so that a narrow model
+    starts with activations of the same size.
+    """
+    std = 0.02 * math.sqrt(256 / width)
     for name, parameter in module.named_parameters():
         if name.endswith(("out.weight", "down.weight")):
-            nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * max(blocks, 1)))
+            nn.init.normal_(parameter, std=std / math.sqrt(2 * max(blocks, 1)))
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif parameter.dim() > 1:
-            nn.init.normal_(parameter, std=0.02)
+            nn.init.normal_(parameter, std=std)

@@ -141,7 +141,7 @@ class SpacingModel(nn.Module):
         self.register_buffer("mask", attention_mask(c.slots, c.length, c.attention_mask), persistent=False)
         phases = rotary_phases(c.width // c.heads, c.length) if c.positions == "rotary" else torch.empty(0)
         self.register_buffer("rotary", phases, persistent=False)
-        initialise(self, c.blocks)
+        initialise(self, c.width, c.blocks)
         if c.spread_means:
             start = torch.linspace(-1.0, 1.0, c.components) + (0.0 if c.residuals else 1.0)
             with torch.no_grad():
@@ -223,7 +223,10 @@ class SpacingModel(nn.Module):
         x = self.norm(x)
         for layer in self.deepen:
             x = self.drop(F.gelu(layer(x)))
-        logits, mean, raw = self.head(x).float().chunk(3, -1)
+        outputs = self.head(x)
+        if outputs.dtype == torch.bfloat16:  # under autocast; densities need the digits
+            outputs = outputs.float()
+        logits, mean, raw = outputs.chunk(3, -1)
         c = self.config
         scale = c.scale_min + (c.scale_max - c.scale_min) * torch.sigmoid(raw)
         return Mixture(F.log_softmax(logits, -1), mean + 1 if c.residuals else mean, scale)

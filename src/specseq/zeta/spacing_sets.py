@@ -282,7 +282,7 @@ def load_spacing_set(manifest: os.PathLike[str], name: str, split: str) -> Spaci
     try:
         values = np.load(folder / row["file"], mmap_mode="r", allow_pickle=False)
         heights = np.load(folder / row["heights_file"], allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(
             folder / row["file"], f"can't be read ({error})", "run the stage spacings again"
         ) from None
