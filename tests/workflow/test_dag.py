@@ -1,0 +1,129 @@
+"""What runs, and what runs again: the DAG as snakemake plans it."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.workflow.workspace import Workspace
+
+RUN = "preconditioning/chebyshev/degree2_seed0"
+RESULTS = f"results/smoke/runs/{RUN}"
+
+
+def test_dry_run_reads_like_a_table_of_contents(workspace: Workspace) -> None:
+    output = workspace.snakemake("--dry-run", "--config", "scale=smoke")
+    for line in ("data: training series (embedded)", f"pretrain: {RUN}", f"evaluate: {RUN} on gift_eval"):
+        assert line in output
+
+
+def test_one_file_is_made_with_what_it_needs_and_no_more(workspace: Workspace) -> None:
+    assert workspace.planned("results/smoke/filters.parquet") == {"design": 1}
+    assert workspace.planned(f"{RESULTS}/pretrain.parquet") == {"prepare_lotsa": 1, "pretrain": 1}
+
+
+def test_scales_do_not_mix(workspace: Workspace) -> None:
+    output = workspace.snakemake("--dry-run", "results/paper/tables/preconditioning.parquet")
+    assert "results/laptop" not in output
+    assert "results/smoke" not in output
+
+
+def set_key(*path: str, value: Any) -> Any:
+    def change(config: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            config = config[key]
+        config[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_key("scal", value="laptop"), "unknown key 'scal'; did you mean 'scale'"),
+        (set_key("scale", value="tiny"), "'tiny' is not among the scales"),
+        (set_key("launcher", value="slrum"), "'slrum' is not one of"),
+        (set_key("data", "min_length", value="long"), "data.min_length: 'long' is not of type 'integer'"),
+        (
+            set_key("studies", "preconditioning", "base", "seed", value=-1),
+            "seed: -1 is less than the minimum",
+        ),
+        (set_key("filters", "identity", "famly", value="x"), "unknown key 'famly'; did you mean 'family'"),
+    ],
+)
+def test_a_faulty_config_is_one_clear_line(workspace: Workspace, change: Any, message: str) -> None:
+    workspace.edit(change)
+    output = workspace.snakemake("--dry-run", check=False)
+    lines = [line for line in output.splitlines() if "config.yaml: " in line]
+    assert len(lines) == 1, output
+    assert message in lines[0]
+    assert "Traceback (most" not in output
+
+
+def test_an_unknown_run_names_the_nearest(workspace: Workspace) -> None:
+    output = workspace.snakemake("--dry-run", f"{RESULTS}9/pretrain.parquet", check=False)
+    assert f"no run is called '{RUN}9'; nearest: {RUN}" in output
+    assert "Traceback (most" not in output
+
+
+def test_a_thousand_runs_are_planned_quickly(workspace: Workspace) -> None:
+    workspace.edit(set_key("scales", "smoke", "values", "seeds", value=list(range(150))))
+    start = time.time()
+    planned = workspace.planned("results/smoke/report/index.html")
+    assert planned["pretrain"] > 1000
+    # The claim is 4 s on a quiet machine (benchmarks/bench_dag.py); this only catches a change of order.
+    assert time.time() - start < 90
+
+
+@pytest.mark.slow
+class TestFinished:
+    """On a finished smoke scale."""
+
+    def test_nothing_is_left_to_do(self, finished: Workspace) -> None:
+        assert finished.planned("results/smoke/report/index.html") == {}
+
+    def test_touching_a_source_file_reruns_nothing(self, finished: Workspace) -> None:
+        for path in (finished.folder / "src" / "specseq" / "filters").glob("*.py"):
+            path.touch()
+        assert finished.planned("results/smoke/report/index.html") == {}
+
+    def test_editing_one_value_of_one_run_reruns_what_depends_on_it(self, finished: Workspace) -> None:
+        original = (finished.folder / "config.yaml").read_text()
+        path = ("studies", "preconditioning", "sweeps", "chebyshev", "base", "training")
+        training = {**finished.config["scales"]["smoke"]["values"]["moirai2_training"], "lr": 0.5}
+        try:
+            finished.edit(set_key(*path, value=training))
+            planned = finished.planned("results/smoke/report/index.html")
+        finally:
+            (finished.folder / "config.yaml").write_text(original)
+        assert planned["pretrain"] == 1
+        assert planned["evaluate"] == 1
+        assert planned["table"] >= 1
+        assert planned["claims"] == 1
+        assert not {"prepare_lotsa", "prepare_gift_eval", "design", "zeros"} & set(planned)
+
+    def test_a_changed_evaluation_trains_nothing_again(self, finished: Workspace) -> None:
+        original = (finished.folder / "config.yaml").read_text()
+        try:
+            finished.edit(
+                set_key("studies", "preconditioning", "base", "evaluation", "reversals", value=["self"])
+            )
+            planned = finished.planned("results/smoke/report/index.html")
+        finally:
+            (finished.folder / "config.yaml").write_text(original)
+        assert "pretrain" not in planned
+        assert planned["evaluate"] >= 1
+
+    def test_editing_code_reruns_what_it_decides(self, finished: Workspace) -> None:
+        path = finished.folder / "src" / "specseq" / "stages" / "design.py"
+        original = path.read_text()
+        try:
+            path.write_text(original + "\n# a change\n")
+            planned = finished.planned("results/smoke/tables/preconditioning.parquet")
+        finally:
+            path.write_text(original)
+        assert planned["design"] == 1
+        assert "pretrain" not in planned
+
+    def test_where_training_runs_changes_no_result(self, finished: Workspace) -> None:
+        assert finished.planned("results/smoke/report/index.html", "--config", "launcher=debug") == {}
