@@ -278,3 +278,62 @@ def test_ledger_frame_is_complete(results: Path) -> None:
     assert frame.loc[0, "status"] == "superseded"
     empty = ledger_frame([], "laptop")
     assert tuple(empty.columns) == COLUMNS
+
+
+def compared(path: Path, *rows: dict) -> None:
+    write_parquet(path, pd.DataFrame(rows), Provenance("table"))
+
+
+def row_query(group: str, **more: object) -> dict:
+    query = {
+        "file": "tables/t.parquet",
+        "where": {"group": group},
+        "value": "ratio",
+        "interval": ["low", "high"],
+    }
+    return {"query": {**query, **more}}
+
+
+def test_rows_that_carry_their_interval(tmp_path: Path) -> None:
+    compared(
+        tmp_path / "tables/t.parquet",
+        {"group": "better", "ratio": 0.9, "low": 0.85, "high": 0.95, "seeds": 3},
+        {"group": "worse", "ratio": 1.1, "low": 1.05, "high": 1.15, "seeds": 3},
+        {"group": "unclear", "ratio": 0.97, "low": 0.9, "high": 1.04, "seeds": 3},
+        {"group": "lonely", "ratio": 0.5, "low": 0.4, "high": 0.6, "seeds": 1},
+        {"group": "broken", "ratio": math.nan, "low": math.nan, "high": math.nan, "seeds": 3},
+        {"group": "twice", "ratio": 0.5, "low": 0.4, "high": 0.6, "seeds": 3},
+        {"group": "twice", "ratio": 0.5, "low": 0.4, "high": 0.6, "seeds": 3},
+    )
+    groups = ("better", "worse", "unclear", "lonely", "broken", "twice", "absent")
+    made = [claim(group, row_query(group, enough={"seeds": 2}), {"below": 1}) for group in groups]
+    assert verdicts(tmp_path, *made) == {
+        "better": "reproduced", "worse": "contradicted", "unclear": "undecided", "lonely": "undecided",
+        "broken": "undecided", "twice": "not run", "absent": "not run",
+    }  # fmt: skip
+
+
+def test_two_rows_are_compared_as_independent(tmp_path: Path) -> None:
+    compared(
+        tmp_path / "tables/t.parquet",
+        {"group": "a", "ratio": 0.8, "low": 0.76, "high": 0.84},
+        {"group": "b", "ratio": 1.0, "low": 0.95, "high": 1.05},
+        {"group": "c", "ratio": 0.83, "low": 0.79, "high": 0.87},
+        {"group": "d", "ratio": 0.83, "low": math.nan, "high": math.nan},
+    )
+    made = [claim(g, {"ratio": [row_query("a"), row_query(g)]}, {"below": 1}) for g in "bcd"]
+    assert verdicts(tmp_path, *made) == {"b": "reproduced", "c": "undecided", "d": "undecided"}
+    found = ledger(made, tmp_path, "laptop")[0].judgement
+    assert found.measured == pytest.approx(0.8)
+    half = np.hypot(np.log(0.84 / 0.8), np.log(1 / 0.95))
+    assert found.high == pytest.approx(0.8 * np.exp(half))
+
+
+def test_trend_of_rows_without_replicates_is_exact_where_said(tmp_path: Path) -> None:
+    compared(
+        tmp_path / "tables/t.parquet",
+        *({"gain": g, "value": v} for g, v in ((1, 1), (2, 3), (4, 5), (math.inf, 0))),
+    )
+    query_ = {"query": {"file": "tables/t.parquet", "over": [], "exact": True}}
+    made = claim("rise", {"trend": {"of": query_, "x": "gain"}}, {"above": 0.9})
+    assert verdicts(tmp_path, made) == {"rise": "reproduced"}

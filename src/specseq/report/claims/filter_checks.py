@@ -78,6 +78,12 @@ def excess_over_optimum(taps: Any, lam: Any) -> Exact:
 
 
 @check_function
+def excess_over_chebyshev(taps: Any, degree: Any) -> Exact:
+    """max over [-1, 1] of |p| minus 2^(1-d), the least that a monic polynomial of degree d can have."""
+    return exact(sup_norm_of(_taps(taps)) - 2 ** (1 - printed(degree).value))
+
+
+@check_function
 def dc_response(taps: Any) -> Exact:
     """A(1) = 1 + Σ c_i: what the filter leaves of a constant."""
     found = numbers(taps)

@@ -9,6 +9,8 @@ A query is a mapping with
 ``pick``      of several rows of one replicate: mean (default), first, last, min, max; first and last by step
 ``reduce``    over replicates: mean (default) or gmean
 ``exact``     true where the figure carries no sampling error (a count, a closed form); no interval is asked
+``interval``  two columns that hold the interval already, for tables of one row a comparison
+``enough``    column -> least value without which a row's interval decides nothing, e.g. {seeds: 2}
 
 Intervals are percentile bootstraps that resample tasks and seeds crosswise. A bootstrap of three seeds is too
 narrow, so where something was drawn (seed ≥ 0) the interval reaches at least as far as Student's t over the
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.seeding import generator
 
-KEYS = ("file", "where", "value", "over", "pick", "reduce", "exact")
+KEYS = ("file", "where", "value", "over", "pick", "reduce", "exact", "interval", "enough")
 REPLICATES = ("task", "dataset", "config", "seed")
 PICKS = ("mean", "first", "last", "min", "max")
 _RESAMPLES = 2000
@@ -125,16 +127,15 @@ def _matches(column: pd.Series, wanted: Any) -> pd.Series:
     return column.astype("string").isin([str(value) for value in values])
 
 
-def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:
-    """One value a replicate, indexed by the replicate columns, and what was selected in words.
+def _rows(folder: Folder, query: Mapping[str, Any], *columns: str) -> tuple[pd.DataFrame, str]:
+    """The rows that a query selects, and what they are in words.
 
     Raises:
         Missing: no such file, column or row.
     """
-    file, column = query["file"], query.get("value", "value")
+    file, where = query["file"], query.get("where", {})
     frame = folder.frame(file)
-    where = query.get("where", {})
-    for name in (*where, column, *query.get("over", ())):
+    for name in (*where, *columns):
         if name not in frame.columns:
             raise Missing(file, f"has no column '{name}'")
     keep = pd.Series(True, index=frame.index)
@@ -144,14 +145,25 @@ def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:
     said = ", ".join(f"{name}={_said(wanted)}" for name, wanted in where.items())
     if rows.empty:
         raise Missing(file, f"has no row with {said}")
-    over = [name for name in query.get("over", REPLICATES) if name in frame.columns]
+    return rows, f"{file} [{said}] {len(rows)} rows"
+
+
+def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:
+    """One value a replicate, indexed by the replicate columns, and what was selected in words.
+
+    Raises:
+        Missing: no such file, column or row.
+    """
+    column = query.get("value", "value")
+    rows, evidence = _rows(folder, query, column, *query.get("over", ()))
+    over = [name for name in query.get("over", REPLICATES) if name in rows.columns]
     pick = query.get("pick", "mean")
     if pick in ("first", "last") and "step" in rows.columns:
         rows = rows.sort_values("step", kind="stable")
     if not over:
         rows, over = rows.assign(all_rows=0), ["all_rows"]
     values = rows.groupby(over, observed=True, dropna=False)[column].agg(pick).astype(float)
-    return values, f"{file} [{said}] {len(rows)} rows"
+    return values, evidence
 
 
 def _said(wanted: Any) -> str:
@@ -213,8 +225,30 @@ def _log(values: pd.Series) -> pd.Series:
     return np.log(values.where(values > 0))
 
 
+def _ready(folder: Folder, query: Mapping[str, Any]) -> Measured:
+    """A row of a table that carries its own interval.
+
+    Raises:
+        Missing: no such row, or more than one.
+    """
+    column, (low, high) = query.get("value", "value"), query["interval"]
+    enough = query.get("enough", {})
+    rows, evidence = _rows(folder, query, column, low, high, *enough)
+    if len(rows) > 1:
+        raise Missing(query["file"], f"has {len(rows)} rows where one is wanted ({evidence})")
+    row = rows.iloc[0]
+    value = float(row[column])
+    for name, least in enough.items():
+        if row[name] < least:
+            note = f"{name} is {row[name]:g}, and {least:g} are wanted for an interval"
+            return Measured(value, math.nan, math.nan, False, 1, evidence, note)
+    return Measured(value, float(row[low]), float(row[high]), False, 1, evidence)
+
+
 def single(folder: Folder, query: Mapping[str, Any], name: str) -> Measured:
     """Mean (or geometric mean) of one query with its interval."""
+    if "interval" in query:
+        return _ready(folder, query)
     values, evidence = select(folder, query)
     geometric = query.get("reduce") == "gmean"
     moved = _log(values) if geometric else values
@@ -243,8 +277,26 @@ def _join(a: pd.Series, b: pd.Series) -> pd.DataFrame:
     return joined.set_index(keys) if keys else joined
 
 
+def _of_two_rows(a: Measured, b: Measured, kind: str) -> Measured:
+    """Compare two rows with intervals of their own, taken as independent: wider than a paired interval."""
+    forward: Back = float if kind == "difference" else math.log
+    back = _BACK[kind]
+    evidence = f"{a.evidence} against {b.evidence}"
+    ends = [a.low, a.high, b.low, b.high]
+    middle = forward(a.value) - forward(b.value)
+    if not all(math.isfinite(end) for end in ends):
+        note = a.note or b.note or "no interval on one side"
+        return Measured(back(middle), math.nan, math.nan, False, 2, evidence, note)
+    down = math.hypot(forward(a.value) - forward(a.low), forward(b.high) - forward(b.value))
+    up = math.hypot(forward(a.high) - forward(a.value), forward(b.value) - forward(b.low))
+    return Measured(back(middle), back(middle - down), back(middle + up), False, 2, evidence)
+
+
 def _percent(log_ratio: float) -> float:
     return 100 * math.expm1(log_ratio)
+
+
+_BACK: dict[str, Back] = {"difference": float, "ratio": math.exp, "percent": _percent}
 
 
 def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str, name: str) -> Measured:
@@ -252,6 +304,8 @@ def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str
 
     ``ratio`` and ``percent`` are of geometric means, ``difference`` is of means.
     """
+    if "interval" in a and "interval" in b:
+        return _of_two_rows(_ready(folder, a), _ready(folder, b), kind)
     left, first = select(folder, a)
     right, second = select(folder, b)
     joined = _join(left, right)
@@ -260,7 +314,7 @@ def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str
         raise Missing(b["file"], "shares no task and seed with the other side")
     moved = joined if kind == "difference" else joined.apply(_log)
     cells = moved["a"] - moved["b"]
-    back: Back = {"difference": float, "ratio": math.exp, "percent": _percent}[kind]
+    back = _BACK[kind]
     finite = cells[np.isfinite(cells)]
     left_out = max(len(left), len(right)) - len(finite)
     square, drawn = _square(finite)
@@ -271,17 +325,18 @@ def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measur
     """Spearman's rank correlation of the value with column ``x``, averaged over replicates."""
     from scipy.stats import spearmanr
 
-    frame = folder.frame(query["file"])
-    if x not in frame.columns:
-        raise Missing(query["file"], f"has no column '{x}'")
-    over = [n for n in query.get("over", REPLICATES) if n in frame.columns and n != x]
+    rows, _ = _rows(folder, query, x)
+    over = [n for n in query.get("over", REPLICATES) if n in rows.columns and n != x]
     values, evidence = select(folder, {**query, "over": [*over, x]})
-    table = (values.unstack(x) if over else values.to_frame().T).dropna()
-    if table.shape[1] < 3:
-        raise Missing(query["file"], f"has fewer than three values of '{x}'")
+    table = values.unstack(x) if over else values.to_frame().T
+    table = table.loc[:, np.isfinite(table.columns.to_numpy(float))].dropna(axis=int(not over))
+    if table.shape[1] < 3 or table.empty:
+        raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
     levels = table.columns.to_numpy(float)
-    correlations = pd.Series(
-        [float(spearmanr(levels, row).statistic) for row in table.to_numpy()], table.index
-    )
-    square, drawn = _square(correlations[np.isfinite(correlations)])
-    return _estimate(square, drawn, name, f"{evidence}, rank correlation with {x}")
+    found = pd.Series([float(spearmanr(levels, row).statistic) for row in table.to_numpy()], table.index)
+    evidence = f"{evidence}, rank correlation with {x}"
+    if query.get("exact"):
+        value = float(found.mean())
+        return Measured(value, value, value, True, table.shape[1], evidence)
+    square, drawn = _square(found[np.isfinite(found)])
+    return _estimate(square, drawn, name, evidence)

@@ -88,9 +88,9 @@ def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]
     try:
         found = measure(claim.quantity, folder, claim.id)
     except Missing as missing:
-        why = f"needs {missing.file}, which {missing.what}; make it with: {remedy(missing.file)}"
-        if missing.what == "no such file":
-            why = f"needs {missing.file}; make it with: {remedy(missing.file)}"
+        why = f"needs {missing.file}; make it with: {remedy(missing.file)}"
+        if missing.what != "no such file":
+            why = f"{missing.file} {missing.what}; the config declares no such run at this scale"
         return Judgement("not run", *nothing, needed, why)
     verdict, why = _rule(claim, found)
     return Judgement(

@@ -48,3 +48,14 @@ def rows_of_spacings(zeros: Any, length: Any) -> Exact:
 def points_needed(context: Any, horizon: Any) -> Exact:
     """Row length that a rollout needs: its context and its horizon."""
     return exact(printed(context).value + printed(horizon).value)
+
+
+@check_function
+def gue_form_factor(low: Any, high: Any) -> Exact:
+    """Mean of the GUE's K(τ) = min(τ, 1) over low < 2πτ < high (Mehta, chapter 6)."""
+    a, b = (printed(end).value / (2 * math.pi) for end in (low, high))
+
+    def integral(tau: float) -> float:
+        return tau * tau / 2 if tau < 1 else tau - 0.5
+
+    return exact((integral(b) - integral(a)) / (b - a))

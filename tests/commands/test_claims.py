@@ -1,0 +1,64 @@
+"""``specseq claims`` lists, filters and shows."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from specseq import cli
+from specseq.tables import Provenance, write_parquet
+
+CLAIMS = str(Path(__file__).parents[2] / "workflow" / "claims")
+
+
+def call(*arguments: str, results: Path) -> int:
+    return cli.main(["claims", *arguments, "--claims", CLAIMS, "--results", str(results)])
+
+
+def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--note", "004", "--verdict", "inconsistent", results=tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith("inconsistent")
+    assert all(line.startswith("004.") for line in lines[:-1])
+    assert len(lines) > 3
+    assert call("--status", "retracted", results=tmp_path) == 0
+    assert "004.s5.omega.warm.bound" in capsys.readouterr().out
+    assert call("--note", "999", results=tmp_path) == 0
+    assert capsys.readouterr().out.startswith("0 claims")
+
+
+def test_show_gives_statement_numbers_rule_and_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("show", "002.models.matched", results=tmp_path) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "same number of parameters",
+        "1.104",
+        "inconsistent",
+        "specseq claims show 002.models.matched",
+    ):
+        assert part in shown
+    row = {"group": "preconditioning/lyapunov/lam5", "forecaster": "trained", "benchmark": "gift_eval",
+           "reversal": "self", "ratio": 0.95, "low": 0.92, "high": 0.98, "seeds": 3}  # fmt: skip
+    target = tmp_path / "tables" / "preconditioning.parquet"
+    write_parquet(target, pd.DataFrame([row]), Provenance("table"))
+    assert call("show", "000.s7.replication.fir.beats_baseline", results=tmp_path) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "0.95 [0.92, 0.98], wanted < 1",
+        "reproduced",
+        "rule table",
+        "snakemake results/laptop/tables",
+    ):
+        assert part in shown
+
+
+def test_show_takes_part_of_an_id_if_it_is_the_only_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("show", "models.matched", results=tmp_path) == 0
+    assert call("show", "lyapunov", results=tmp_path) == 2
+    assert "claims match" in capsys.readouterr().err
+    assert call("show", "nothing_like_it", results=tmp_path) == 2
+    assert call("show", results=tmp_path) == 2

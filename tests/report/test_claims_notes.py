@@ -1,0 +1,136 @@
+"""The five notes' claims as they stand: complete, decided by arithmetic, each finding explained."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from specseq.report.claims import VERDICTS, Claim, Entry, ledger, load
+from specseq.report.claims.quantities import files
+
+CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"
+AGAINST = ("inconsistent", "contradicted")
+
+
+@pytest.fixture(scope="module")
+def claims() -> list[Claim]:
+    return load(CLAIMS)
+
+
+@pytest.fixture(scope="module")
+def entries(claims: list[Claim], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
+    empty = tmp_path_factory.mktemp("results")
+    return {entry.claim.id: entry for entry in ledger(claims, empty, "laptop")}
+
+
+def test_several_hundred_claims_over_five_notes(claims: list[Claim]) -> None:
+    counts = Counter(claim.note for claim in claims)
+    assert set(counts) == {"000", "001", "002", "003", "004"}
+    assert sum(counts.values()) > 400
+    assert min(counts.values()) >= 30
+
+
+def test_every_claim_gets_a_verdict_and_no_result_is_needed_for_arithmetic(entries: dict[str, Entry]) -> None:
+    for entry in entries.values():
+        verdict = entry.judgement.verdict
+        assert verdict in VERDICTS
+        if "arithmetic" in entry.claim.quantity:
+            assert verdict in ("reproduced", *AGAINST), entry.claim.id
+            assert math.isfinite(entry.judgement.measured)
+        else:
+            assert verdict in ("not run", "not decidable at this scale"), entry.claim.id
+
+
+def test_every_finding_against_a_note_is_explained(entries: dict[str, Entry]) -> None:
+    for entry in entries.values():
+        if entry.judgement.verdict in AGAINST:
+            text = entry.judgement.explanation
+            assert len(text.split()) >= 25, f"{entry.claim.id}: {text}"
+            assert "{" not in text
+
+
+def test_statements_are_sentences(claims: list[Claim]) -> None:
+    for claim in claims:
+        assert claim.statement.endswith("."), claim.id
+        assert len(claim.statement.split()) >= 4, claim.id
+
+
+def test_queries_read_tables_of_the_scale(claims: list[Claim]) -> None:
+    for claim in claims:
+        for file in files(claim.quantity):
+            assert file.startswith("tables/")
+            assert file.endswith(".parquet")
+
+
+# Checked by hand: numbers that the findings rest on.
+MEASURED = {
+    "000.s1.chebyshev.chebyshev_d3.stable": 1.119985,
+    "000.s1.chebyshev.chebyshev_d4.stable": 1.125**0.25,
+    "000.s1.chebyshev.chebyshev_d5.stable": 1.8751,
+    "000.s1.lyapunov.lyap_d3_l1.sup_norm": 1.76,
+    "000.s1.lyapunov.lyap_d3_l5.sup_norm": 1.27,
+    "000.s1.lyapunov.lyap_d4_l5.oracle_percent": 100 * (0.9624 / 1.0238 - 1),
+    "000.s4.norms.learnable_s1.norm": 0.68259,
+    "000.s3.one_basis": 100 * (1.3422 / 1.2869 - 1),
+    "001.shared.same_floor": 0.089,
+    "001.q2.no_integrator": 1 / abs(1 - 2 * (0.26 + 1.37j)),
+    "002.models.baseline.parameters": 13_827_528,
+    "002.models.hybrid.parameters": 12_527_652,
+    "002.training.schedule": 0,
+    "003.nll_ratio.summary": math.exp(0.62),
+    "003.s6.baseline_parameters": 4_797_464,
+    "003.s6.rows": 781_249,
+    "003.s6.count": 200_000_000,
+    "004.s5.pair": abs(1 + 0.1 * (0.26 + 1.37j)),
+    "004.s5.speed": 1 / 0.72,
+}
+
+
+@pytest.mark.parametrize(("claim", "value"), MEASURED.items())
+def test_numbers_behind_the_findings(entries: dict[str, Entry], claim: str, value: float) -> None:
+    assert entries[claim].judgement.measured == pytest.approx(value, rel=1e-4, abs=1e-9)
+
+
+EXPECTED = {
+    "000.s1.baseline": "contradicted",
+    "000.s1.baseline_is_mase": "reproduced",
+    "000.s0.best_self": "reproduced",
+    "000.s1.gap_grows": "inconsistent",
+    "000.s3.exp1.d2.monic": "reproduced",
+    "000.s3.exp1.d3.monic": "inconsistent",
+    "000.s5.taps": "reproduced",
+    "001.q2.no_integrator": "contradicted",
+    "002.models.matched": "inconsistent",
+    "003.s0.range": "inconsistent",
+    "003.s0.rollout": "reproduced",
+    "003.s6.mean": "inconsistent",
+    "004.s5.pair": "inconsistent",
+    "004.s5.lambda.unstable_044": "reproduced",
+}  # fmt: skip
+
+
+def test_verdicts_by_arithmetic(entries: dict[str, Entry]) -> None:
+    assert {name: entries[name].judgement.verdict for name in EXPECTED} == EXPECTED
+
+
+def test_degree_three_rows_fail_and_degree_four_rows_hold(entries: dict[str, Entry]) -> None:
+    for check in ("taps", "gain_over_identity", "sup_norm"):
+        for lam in range(1, 6):
+            assert entries[f"000.s1.lyapunov.lyap_d3_l{lam}.{check}"].judgement.verdict == "inconsistent"
+            assert entries[f"000.s1.lyapunov.lyap_d4_l{lam}.{check}"].judgement.verdict == "reproduced"
+
+
+def test_every_printed_percentage_of_section_one_is_against_one_base(entries: dict[str, Entry]) -> None:
+    percentages = [
+        entry for name, entry in entries.items() if name.startswith("000.s1.") and name.endswith("_percent")
+    ]
+    assert len(percentages) == 26
+    assert {entry.judgement.verdict for entry in percentages} == {"reproduced"}
+
+
+def test_retractions_are_marked(claims: list[Claim]) -> None:
+    by_id = {claim.id: claim for claim in claims}
+    assert by_id["004.s5.omega.warm.bound"].status == "retracted"
+    assert by_id["001.shared.blow_up_is_discrete"].status == "superseded"
+    assert by_id["000.s1.baseline"].status == "live"

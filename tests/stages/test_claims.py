@@ -1,0 +1,39 @@
+"""The claims stage: ledger as Parquet and CSV, complete without any result."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from specseq.report.claims import COLUMNS, VERDICTS
+from specseq.tables import read_provenance
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(tmp_path: Path, claims: Path) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "specseq.stages.claims", "--claims", str(claims), "--scale", "laptop"]
+    call += ["--results", str(tmp_path / "results"), "--out", str(tmp_path / "claims.parquet")]
+    return subprocess.run([*call, "--csv", str(tmp_path / "claims.csv")], capture_output=True, text=True)
+
+
+def test_ledger_without_results_is_complete(tmp_path: Path) -> None:
+    done = run(tmp_path, ROOT / "workflow" / "claims")
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_parquet(tmp_path / "claims.parquet")
+    assert tuple(frame.columns) == COLUMNS
+    assert set(frame["verdict"]) <= set(VERDICTS)
+    assert not frame["verdict"].isna().any()
+    assert frame["command"].str.len().min() > 0
+    facts = read_provenance(tmp_path / "claims.parquet")
+    assert facts["stage"] == "claims"
+    assert sum(facts["verdicts"].values()) == len(frame)
+    assert len(pd.read_csv(tmp_path / "claims.csv")) == len(frame)
+
+
+def test_bad_claims_end_with_one_line_and_no_file(tmp_path: Path) -> None:
+    done = run(tmp_path, tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "claims.parquet").exists()
