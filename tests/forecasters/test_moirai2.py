@@ -224,7 +224,7 @@ def test_shards_draw_the_masks_of_the_whole() -> None:
     weights = [metrics_of["weight"] for _, metrics_of in found]
     assert sum(weights) == metrics["weight"]
     combined = sum(float(part.detach()) * weight for (part, _), weight in zip(found, weights, strict=True))
-    assert combined / sum(weights) == pytest.approx(float(loss), rel=1e-5)
+    assert combined / sum(weights) == pytest.approx(float(loss.detach()), rel=1e-5)
 
 
 # Modes of preconditioning
@@ -430,7 +430,7 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
 # Forecasts
 
 
-def series(count: int = 5, seed: int = 3) -> list[np.ndarray]:
+def series(count: int = 3, seed: int = 3) -> list[np.ndarray]:
     draw = np.random.default_rng(seed)
     lengths = draw.integers(5, 90, count)
     return [100 + draw.standard_normal(n).cumsum().astype(np.float32) for n in lengths]
@@ -471,7 +471,7 @@ def test_forecast_is_the_plain_81_path_reduction(horizon: int) -> None:
     contexts = series()
     contexts[1][3:6] = np.nan
     found = Moirai2Forecaster(model).forecast(contexts, Query(horizon, LEVELS))
-    assert found.shape == (5, 9, horizon)
+    assert found.shape == (3, 9, horizon)
     for context, quantiles in zip(contexts, found, strict=True):
         limit = (24 - 4) * 4
         np.testing.assert_allclose(
@@ -481,7 +481,7 @@ def test_forecast_is_the_plain_81_path_reduction(horizon: int) -> None:
 
 def test_filtered_forecasts_and_their_reversal() -> None:
     model = built(filter={"family": "literal", "taps": [-0.3, -0.2]})
-    contexts = [context[-40:] for context in series() if len(context) > 20]
+    contexts = [context[-40:] for context in series(8) if len(context) > 20][:3]
     forecaster = Moirai2Forecaster(model)
     filtered, quantiles = forecaster.forecast_filtered(contexts, Query(20, LEVELS))
     assert filtered is not None
@@ -517,7 +517,7 @@ def test_zero_taps_forecast_as_the_baseline(mode: dict[str, Any]) -> None:
 @pytest.mark.parametrize("mode", [{"dual_head": True}, {"hint": {}}], ids=json.dumps)
 def test_fed_back_points_are_filtered_and_hinted(mode: dict[str, Any]) -> None:
     """The second round sees filtered points of the first, so it changes with the filter."""
-    query, contexts = Query(32, LEVELS), [context for context in series() if len(context) > 40]
+    query, contexts = Query(32, LEVELS), [context for context in series(8) if len(context) > 40][:2]
     weak, strong = (
         built(filter={"family": "literal", "taps": [tap]}, preconditioning=mode) for tap in (-0.1, -0.9)
     )

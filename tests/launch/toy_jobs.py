@@ -1,0 +1,35 @@
+"""Functions light enough to be launched many times; each says in a file that it ran."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.training.interrupt import Interrupted, Requests
+
+
+@dataclass(frozen=True)
+class Count:
+    """Writes its process number to ``runs``, waits, then ends as ``ending`` says."""
+
+    runs: Path
+    seconds: float = 0.0
+    ending: str = "result"
+
+    def __call__(self, requests: Requests) -> Mapping[str, Any]:
+        with self.runs.open("a") as handle:
+            handle.write(f"{os.getpid()}\n")
+        for _ in range(round(self.seconds / 0.02)):
+            time.sleep(0.02)
+            if requests.leave:
+                raise Interrupted("left as asked")
+        if self.ending == "input":
+            raise InputError("training.lr", "'fast' is not a number")
+        if self.ending == "error":
+            raise RuntimeError("something broke")
+        if self.ending == "crash":
+            os._exit(3)
+        return {"value": 42}

@@ -1,0 +1,144 @@
+"""The stage: a tiny Moirai2 from a store on disk to weights that forecast, cut short and gone on with."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.forecasters.protocol import Query
+from specseq.forecasters.registry import load_forecaster
+from specseq.launch import processes
+from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.prepare import prepare_store
+from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
+
+PARAMS: dict[str, Any] = {
+    "study": "preconditioning",
+    "seed": 2,
+    "model": {
+        "kind": "moirai2",
+        "d_model": 16,
+        "layers": 1,
+        "heads": 1,
+        "d_ff": 24,
+        "patch": 8,
+        "tokens": 32,
+    },
+    "filter": {"family": "lyapunov", "degree": 2, "lam": 1},
+    "preconditioning": {"learnable": True, "fir": {"weight": 0.1, "length": 8}},
+    "training": {
+        "steps": 80,
+        "batch": 2,
+        "lr": 0.01,
+        "warmup": 0.1,
+        "checkpoint_every": 10,
+        "tensorboard": False,
+    },
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    draw = np.random.default_rng(0)
+    start = np.datetime64("2020-01-01T00:00:00")
+    items = [
+        Item(
+            f"item{n}",
+            start,
+            "H",
+            (10 + np.sin(np.arange(200) / 4) + 0.1 * draw.standard_normal(200)).astype(np.float32),
+        )
+        for n in range(6)
+    ]
+    write_folder(tmp_path / "corpus" / "sines", items, licence="CC0", source="tests")
+    prepare_store(tmp_path / "corpus", tmp_path / "store", min_length=16)
+    return tmp_path / "store"
+
+
+def command(tmp_path: Path, store: Path, where: str, params: dict[str, Any]) -> list[str]:
+    folders = {name: str(tmp_path / where / name) for name in ("out", "checkpoints", "job")}
+    return [
+        *(sys.executable, "-m", "specseq.stages.pretrain", "--study", "preconditioning"),
+        *("--run", "preconditioning/test/a_seed2", "--params", json.dumps(params)),
+        *("--input", f"store={store}", "--out-dir", folders["out"]),
+        *("--checkpoint-dir", folders["checkpoints"], "--folder", folders["job"]),
+    ]
+
+
+def test_killed_and_started_again_ends_the_same(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    stage = subprocess.Popen(command(tmp_path, store, "cut", PARAMS))
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "cut" / "checkpoints").glob("checkpoint_*")):
+            assert stage.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        ticket = json.loads((tmp_path / "cut" / "job" / "ticket.json").read_text())
+        processes.stop(int(ticket["job_id"]), patience=0)
+        assert stage.wait(timeout=60) == 1
+    finally:
+        stage.kill()
+    for where in ("cut", "whole"):
+        subprocess.run(command(tmp_path, store, where, PARAMS), check=True)
+    tables = {
+        where: read_parquet(tmp_path / where / "out" / "pretrain.parquet") for where in ("cut", "whole")
+    }
+    pd.testing.assert_frame_equal(tables["cut"], tables["whole"], check_exact=True)
+    weights = [tmp_path / where / "out" / "weights.safetensors" for where in ("cut", "whole")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    facts = read_provenance(tmp_path / "cut" / "out" / "pretrain.parquet")
+    assert facts["resumed_from"] >= 10
+    assert facts["stage"] == "pretrain"
+
+    table = tables["whole"]
+    assert list(table.columns) == list(LONG_COLUMNS)
+    losses = table[table.metric == "loss"].value.to_numpy()
+    assert len(losses) == 80
+    assert losses[-20:].mean() < 0.9 * losses[:20].mean()
+    taps = table[table.metric == "tap_2"].value.to_numpy()
+    assert len(np.unique(taps)) > 60
+    context = (10 + np.sin(np.arange(100) / 4)).astype(np.float32)
+    forecast = load_forecaster(weights[0]).forecast([context], Query(12, (0.1, 0.5, 0.9)))
+    assert forecast.shape == (1, 3, 12)
+    assert np.isfinite(forecast).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"kind": "moirai3"}}, "model.kind: 'moirai3' is no model to train; one of"),
+        ({"data": {"pond": 3}}, "data.pond: no such setting"),
+    ],
+    ids=json.dumps,
+)
+def test_bad_parameters_end_in_one_line(
+    tmp_path: Path, store: Path, change: dict[str, Any], message: str
+) -> None:
+    arguments = [*command(tmp_path, store, "bad", PARAMS | change), "--cluster", "debug"]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 2
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "bad" / "out").exists()
+
+
+def test_missing_store_is_named(tmp_path: Path) -> None:
+    arguments = command(tmp_path, tmp_path / "nowhere", "bad", PARAMS)
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == f"error: {tmp_path / 'nowhere'}: no such input; make it with: snakemake {tmp_path / 'nowhere'}\n"
+    )
