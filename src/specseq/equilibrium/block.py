@@ -11,6 +11,7 @@ B sample, T position, C channel, H head, D channel of a head, E expanded channel
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -112,7 +113,7 @@ class EquilibriumBlock(nn.Module):
     def nonconservative(self, z_BTC: Tensor) -> Tensor:
         """Attention(LN z) + FeedForward(LN z), real or complex."""
         n_BTC = layer_norm(z_BTC)
-        q, k, v = self._queries(n_BTC), self._keys(n_BTC), self._values(n_BTC)
+        q, k, v = self._attended(n_BTC)
         logits_BHTT = q @ k.transpose(-1, -2)
         mask = _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)
         return self._merge(softmax(logits_BHTT, mask) @ v) + self._feed_forward(n_BTC)
@@ -126,14 +127,14 @@ class EquilibriumBlock(nn.Module):
     def own_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
         """F(z) with every position's past frozen at ``context``: output [b, t] depends on z[b, t] alone."""
         n_BTC = layer_norm(z_BTC)
-        c_BTC = layer_norm(context_BTC)
-        q, k, v = self._queries(n_BTC), self._keys(n_BTC), self._values(n_BTC)
-        past_BHTT = q @ self._keys(c_BTC).transpose(-1, -2)
+        q, k, v = self._attended(n_BTC)
+        _, past_keys, past_values = self._attended(layer_norm(context_BTC))
+        past_BHTT = q @ past_keys.transpose(-1, -2)
         own_BHT1 = (q * k).sum(-1, keepdim=True)
         length = z_BTC.shape[1]
         mask = nn.functional.pad(_mask(length, -1, z_BTC.device), (0, 1), value=True)
         w = softmax(torch.cat([past_BHTT, own_BHT1], -1), mask)
-        mixed = w[..., :length] @ self._values(c_BTC) + w[..., length:] * v
+        mixed = w[..., :length] @ past_values + w[..., length:] * v
         return x_BTC - self.leak * z_BTC + self._merge(mixed) + self._feed_forward(n_BTC)
 
     def logits(self, z_BTC: Tensor) -> Tensor:
@@ -153,26 +154,18 @@ class EquilibriumBlock(nn.Module):
         p_BTV = p_BTV.scatter_add(-1, index, -torch.ones_like(index, dtype=p_BTV.dtype))
         return p_BTV @ self.readout.to(z_BTC.dtype).T
 
-    def _heads(self, x_BTC: Tensor) -> Tensor:
-        return x_BTC.unflatten(-1, (self.shape.heads, -1)).transpose(1, 2)
-
     def _merge(self, x_BHTD: Tensor) -> Tensor:
         return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)
 
-    def _queries(self, n_BTC: Tensor) -> Tensor:
-        q = self._heads(n_BTC @ self.query.to(n_BTC.dtype))
-        return self._normalised(q) / math.sqrt(q.shape[-1])
-
-    def _keys(self, n_BTC: Tensor) -> Tensor:
-        return self._normalised(self._heads(n_BTC @ self.key.to(n_BTC.dtype)))
-
-    def _values(self, n_BTC: Tensor) -> Tensor:
-        return self._heads(n_BTC @ self.value.to(n_BTC.dtype))
-
-    def _normalised(self, x_BHTD: Tensor) -> Tensor:
-        if not self.shape.normalise_queries:
-            return x_BHTD
-        return x_BHTD * torch.rsqrt((x_BHTD * x_BHTD).mean(-1, keepdim=True) + 1e-6)
+    def _attended(self, n_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (scaled), keys and values, each ``[B, H, T, D]``, from one product with all weights."""
+        weight = torch.cat([self.query, self.key, self.value], 1).to(n_BTC.dtype)
+        joint = (n_BTC @ weight).unflatten(-1, (3 * self.shape.heads, -1)).transpose(1, 2)
+        qk, v = joint.split([2 * self.shape.heads, self.shape.heads], 1)
+        if self.shape.normalise_queries:
+            qk = qk * torch.rsqrt((qk * qk).mean(-1, keepdim=True) + 1e-6)
+        q, k = qk.chunk(2, 1)
+        return q / math.sqrt(q.shape[-1]), k, v
 
     def _feed_forward(self, n_BTC: Tensor) -> Tensor:
         return gelu(n_BTC @ self.expand.to(n_BTC.dtype)) @ self.contract.to(n_BTC.dtype)
@@ -204,5 +197,6 @@ def softmax(x: Tensor, mask: Tensor | None) -> Tensor:
     return e / e.sum(-1, keepdim=True)
 
 
+@cache
 def _mask(length: int, diagonal: int, device: torch.device) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool, device=device).tril(diagonal)

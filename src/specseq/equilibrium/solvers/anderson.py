@@ -1,6 +1,6 @@
 """Anderson acceleration, one mixing a sample, safeguarded (Anderson 1965; Walker & Ni 2011).
 
-B sample, N entry of a flattened state, M memory column.
+B sample, M row of the memory, N entry of a flattened state.
 """
 
 from dataclasses import dataclass
@@ -49,45 +49,56 @@ class Anderson(Solver):
 
 
 class _History:
-    """Differences of states and residuals; a zero column is an empty one and takes no part in the mixing."""
+    """Differences of states and residuals; a zero row is an empty one and takes no part in the mixing."""
 
     def __init__(self, settings: Anderson, start: Tensor) -> None:
         self.settings = settings
         flat = flatten(start)
+        samples, size = flat.shape
         single = torch.finfo(flat.dtype).eps > 1e-10
         default = 1e-6 if single else 1e-10
         self.ridge = default if settings.regularisation is None else settings.regularisation
-        self.states_BNM = flat.new_zeros(*flat.shape, settings.memory)
-        self.forces_BNM = torch.zeros_like(self.states_BNM)
+        self.forces_BMN = flat.new_zeros(samples, settings.memory, size)
+        # Of states and residuals only damping · residual + state is mixed, so that alone is kept.
+        self.moves_BMN = torch.zeros_like(self.forces_BMN)
+        self.normal_BMM = flat.new_zeros(samples, settings.memory, settings.memory)
+        self.eye = torch.eye(settings.memory, dtype=flat.dtype, device=flat.device)
         self.last: tuple[Tensor, Tensor] | None = None
-        self.column = 0
+        self.slot = 0
 
     def advance(self, z: Tensor, f: Tensor, fallen: Tensor, best: Tensor, best_force: Tensor) -> Tensor:
         """The next state; fallen samples go back to their best one and take a short plain step from it."""
-        fell = fallen.unsqueeze(-1)
-        state_BN = torch.where(fell, flatten(best), flatten(z))
-        step_BN = self.settings.step * torch.where(fell, flatten(best_force), flatten(f))
+        state_BN, step_BN, fell = flatten(z), self.settings.step * flatten(f), bool(fallen.any())
+        if fell:
+            choose = fallen.unsqueeze(-1)
+            state_BN = torch.where(choose, flatten(best), state_BN)
+            step_BN = torch.where(choose, self.settings.step * flatten(best_force), step_BN)
         if self.last is not None:
-            keep = ~fell
-            self.states_BNM[..., self.column] = (state_BN - self.last[0]) * keep
-            self.forces_BNM[..., self.column] = (step_BN - self.last[1]) * keep
-            self.column = (self.column + 1) % self.settings.memory
-        if bool(fallen.any()):
-            self.states_BNM[fallen] = 0
-            self.forces_BNM[fallen] = 0
+            self._remember(state_BN - self.last[0], step_BN - self.last[1])
+        if fell:
+            for rows in (self.forces_BMN, self.moves_BMN, self.normal_BMM):
+                rows[fallen] = 0
         self.last = state_BN, step_BN
-        move_BN = self.settings.damping * step_BN - self._mix(step_BN)
-        move_BN = torch.where(fell, 0.3 * step_BN, move_BN)
+        move_BN = self.settings.damping * step_BN
+        move_BN = move_BN - self._mix(step_BN)
+        if fell:
+            move_BN = torch.where(choose, 0.3 * step_BN, move_BN)
         return restore(state_BN + move_BN, z)
 
+    def _remember(self, state_BN: Tensor, step_BN: Tensor) -> None:
+        slot = self.slot % self.settings.memory
+        self.slot += 1
+        self.forces_BMN[:, slot] = step_BN
+        self.moves_BMN[:, slot] = state_BN + self.settings.damping * step_BN
+        products_BM = (self.forces_BMN @ step_BN.unsqueeze(-1)).squeeze(-1)
+        self.normal_BMM[:, slot] = products_BM
+        self.normal_BMM[:, :, slot] = products_BM
+
     def _mix(self, step_BN: Tensor) -> Tensor:
-        normal_BMM = self.forces_BNM.mT @ self.forces_BNM
-        trace_B = normal_BMM.diagonal(dim1=-2, dim2=-1).sum(-1)
+        trace_B = self.normal_BMM.diagonal(dim1=-2, dim2=-1).sum(-1)
         ridge_B = self.ridge * trace_B + torch.finfo(step_BN.dtype).tiny
-        eye = torch.eye(normal_BMM.shape[-1], dtype=step_BN.dtype, device=step_BN.device)
-        right = self.forces_BNM.mT @ step_BN.unsqueeze(-1)
-        weights, _ = torch.linalg.solve_ex(normal_BMM + ridge_B[:, None, None] * eye, right)
+        right = self.forces_BMN @ step_BN.unsqueeze(-1)
+        weights, _ = torch.linalg.solve_ex(self.normal_BMM + ridge_B[:, None, None] * self.eye, right)
         # A singular or overflowing system says nothing: the step is then a plain one.
-        usable = torch.isfinite(weights).all(1, keepdim=True)
-        weights = torch.where(usable, weights, 0.0)
-        return ((self.states_BNM + self.settings.damping * self.forces_BNM) @ weights).squeeze(-1)
+        weights = torch.where(torch.isfinite(weights).all(1, keepdim=True), weights, 0.0)
+        return (weights.mT @ self.moves_BMN).squeeze(1)

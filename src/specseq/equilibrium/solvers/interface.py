@@ -118,10 +118,13 @@ class Monitor:
         g_B = residuals(force, state)
         before = self.converged_B.cpu()
         better = g_B < self.best_B
-        choose = per_sample(better, state)
-        self.best_state = torch.where(choose, state, self.best_state)
-        self.best_force = torch.where(choose, force, self.best_force)
-        self.best_B = torch.where(better, g_B, self.best_B)
+        if bool(better.all()):
+            self.best_state, self.best_force, self.best_B = state, force, g_B
+        elif bool(better.any()):
+            choose = per_sample(better, state)
+            self.best_state = torch.where(choose, state, self.best_state)
+            self.best_force = torch.where(choose, force, self.best_force)
+            self.best_B = torch.where(better, g_B, self.best_B)
         self.last_state, self.last_B = state, g_B
         self.evaluations_B = torch.where(before, self.evaluations_B, self.spent)
         self.trace.append((self.spent, g_B.cpu()))

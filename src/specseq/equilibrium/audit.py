@@ -1,0 +1,145 @@
+"""Roots of a block and what they are worth: the audit of a trained block on samples of its text.
+
+B sample, T position, C channel.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.solvers import Anderson, Euler, NewtonGMRES
+from specseq.equilibrium.solvers.interface import per_sample, residuals
+from specseq.errors import InputError
+from specseq.spectra.audit import CausalSpectrum, audit_table, causal_spectrum, force_residual
+from specseq.spectra.krylov import numerical_abscissa
+from specseq.spectra.operators import Jacobian
+from specseq.spectra.verdict import SEVERITY, worst
+
+_SPECTRAL = (
+    *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
+    *("rotation", "omega", "gap"),
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit of some samples.
+
+    Attributes:
+        table: one row for every sample and position, see :func:`specseq.spectra.audit.audit_table`.
+        spectrum: all eigenvalues, of the state that was reached.
+        root_BTC: that state, in double precision.
+        residual_B: its force residual.
+        omega_B: numerical abscissa of J.
+        evaluations: spent on finding the root.
+    """
+
+    table: pd.DataFrame
+    spectrum: CausalSpectrum
+    root_BTC: Tensor
+    residual_B: Tensor
+    omega_B: Tensor
+    evaluations: int
+
+    def summary(self) -> dict[str, float]:
+        """The worst of everything over samples and positions that have a verdict, and shares of verdicts.
+
+        ``verdict_<name>`` is the share of samples whose worst position has that verdict. Where no sample
+        reached an equilibrium, the spectral values are NaN.
+        """
+        t = self.table
+        at_root = t.dropna(subset=["alpha"])
+        values: dict[str, float] = dict.fromkeys(_SPECTRAL, float("nan"))
+        if len(at_root):
+            lead, limit = at_root.loc[at_root["alpha"].idxmax()], at_root.loc[at_root["eps_crit"].idxmin()]
+            values = {
+                "alpha": lead["alpha"],
+                "im": lead["im"],
+                "kappa": lead["kappa"],
+                "rho": at_root["rho"].max(),
+                "eps_crit": limit["eps_crit"],
+                "limit_re": limit["limit_re"],
+                "limit_im": limit["limit_im"],
+                "rotation": at_root["rotation"].max(),
+                "omega": at_root["omega"].max(),
+                "gap": at_root["gap"].max(),
+            }
+        values["residual_converged"] = float(self.residual_B.mean())
+        per_sample_verdict = t.groupby("sample")["verdict"].agg(worst)
+        for name in SEVERITY:
+            key = f"verdict_{name.lower().replace('-', '_')}"
+            values[key] = float((per_sample_verdict == name).mean())
+        return {name: float(value) for name, value in values.items()}
+
+
+def find_root(
+    block: EquilibriumBlock, x_BTC: Tensor, budget: int = 2000, tolerance: float = 1e-8
+) -> tuple[Tensor, Tensor, int]:
+    """A root of the force by every means: a short relaxation, then Anderson, then Newton from the best state.
+
+    The relaxation with a small step leads to the root that the flow would take, where it takes one. What
+    comes back may be unstable, or no root at all: its residual and the audit say.
+
+    Returns:
+        State, force residual of each sample, evaluations spent.
+    """
+    field = FreePhase(block, x_BTC)
+    state = Euler(0.05).solve(field, x_BTC, max(1, min(100, budget // 4)), tolerance).state
+    state = torch.where(per_sample(torch.isfinite(residuals(state, state)), state), state, x_BTC)
+    for solver, share in ((Anderson(), 0.5), (NewtonGMRES(), 1.0)):
+        rest = int(share * (budget - field.evaluations))
+        if rest > 0:
+            solution = solver.solve(field, state, rest, tolerance)
+            state, residual_B = solution.state, solution.residual_B
+            if bool(solution.converged_B.all()):
+                break
+    return state, residual_B, field.evaluations
+
+
+def audit_block(
+    block: EquilibriumBlock,
+    tokens_BT: Tensor,
+    step: float,
+    budget: int = 2000,
+    tolerance: float = 1e-6,
+) -> Audit:
+    """Audit a block at the equilibria of some texts, in double precision.
+
+    Args:
+        block: of any precision; it is copied.
+        tokens_BT: the texts.
+        step: the Euler step in use, for ρ(ε) and EULER-WALL.
+        budget: evaluations to find the root with.
+        tolerance: force residual that counts as a root.
+
+    Raises:
+        InputError: weights that are not finite.
+    """
+    for name, weight in block.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise InputError(f"weights.{name}", "not finite", "audit a checkpoint from before it diverged")
+    exact = copy.deepcopy(block).double().requires_grad_(False).cpu()
+    x_BTC = exact.embed(tokens_BT.cpu())
+    root_BTC, residual_B, evaluations = find_root(exact, x_BTC, budget, min(1e-8, tolerance))
+    spectrum = causal_spectrum(
+        lambda z: exact.force(z, x_BTC), lambda z: exact.own_force(z, root_BTC, x_BTC), root_BTC
+    )
+    jacobian = Jacobian(lambda z: exact.force(z, x_BTC), root_BTC)
+    omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root_BTC, tolerance=1e-4)
+    residual_BT = force_residual(exact.force(root_BTC, x_BTC), root_BTC)
+    table = audit_table(spectrum, residual_BT, step, omega_B, tolerance)
+    return Audit(table, spectrum, root_BTC, residual_B, omega_B, evaluations)
+
+
+def worst_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The row of each sample that decides its verdict: the most serious, then the rightmost."""
+    rank = table["verdict"].map(lambda name: SEVERITY.index(name))
+    order = pd.DataFrame({"sample": table["sample"], "rank": rank, "alpha": -table["alpha"].fillna(np.inf)})
+    first = order.sort_values(["sample", "rank", "alpha"]).groupby("sample").head(1).index
+    return table.loc[first].sort_values("sample")

@@ -1,0 +1,105 @@
+"""What keeps training in bounds besides penalties: weight caps, the gate and the adaptive weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.block import EquilibriumBlock
+
+
+class NormCaps:
+    """Projects each matrix back to a multiple of the norm it began with, after every optimiser step.
+
+    With normalised queries, keys and inputs this bounds every gain in J_nc, hence |Im μ|, from above.
+    """
+
+    def __init__(self, block: EquilibriumBlock, factor: float) -> None:
+        """
+        Args:
+            block: as initialised.
+            factor: largest norm allowed, in units of the initial one.
+        """
+        self.factor = factor
+        names = (*block.operator_names(), "readout")
+        self.first = {name: getattr(block, name).detach().norm().item() for name in names}
+
+    @torch.no_grad()
+    def apply(self, block: EquilibriumBlock) -> int:
+        """Project; returns how many matrices were at their cap."""
+        capped = 0
+        for name, first in self.first.items():
+            weight: Tensor = getattr(block, name)
+            ratio = weight.norm().item() / (self.factor * first)
+            if ratio > 1:
+                weight /= ratio
+                capped += 1
+        return capped
+
+    def state_dict(self) -> dict[str, Any]:
+        """The initial norms."""
+        return {"first": dict(self.first)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the norms of the run that is resumed."""
+        self.first = dict(state["first"])
+
+
+@dataclass
+class AdaptiveWeight:
+    """A penalty's weight that grows while the free phase settles badly and shrinks while it settles well.
+
+    Attributes:
+        weight: now in force.
+        target: force residual aimed at; infinite keeps the weight fixed.
+        rate: factor a step.
+        floor, ceiling: bounds of the weight.
+    """
+
+    weight: float
+    target: float = float("inf")
+    rate: float = 1.05
+    floor: float = 1e-4
+    ceiling: float = 10.0
+
+    def update(self, residual: float) -> None:
+        """Move after a step whose free phase left this force residual."""
+        if self.target == float("inf"):
+            return
+        # A residual that is not a number is as bad as can be.
+        factor = self.rate if not residual <= self.target else 1 / self.rate
+        self.weight = min(max(self.weight * factor, self.floor), self.ceiling)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weight."""
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the weight of the run that is resumed."""
+        self.weight = float(state["weight"])
+
+
+@dataclass
+class RandomDirections:
+    """The generator of random directions, kept by the checkpoint."""
+
+    seed: int
+    generator: torch.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the resumed run was."""
+        self.generator.set_state(state["generator"])
+
+
+def gate(residual_B: Tensor, largest: float) -> Tensor:
+    """Which samples of a batch may teach: those whose free phase settled to the given force residual."""
+    return residual_B <= largest

@@ -1,0 +1,139 @@
+"""Penalties that shape the operator, added to the surrogate of the loss.
+
+B sample, T position, C channel, P the subset of samples that is looked at.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.spectra.exact import block_eigenvalues, leading_vectors, own_position_blocks
+from specseq.spectra.subspace import ritz_radius, subspace_iteration
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """Where a penalty is taken: the free state of a batch and the generator of the training run.
+
+    Attributes:
+        block: its weights carry the gradient.
+        x_BTC: input, a function of the weights.
+        root_BTC: free state, a constant.
+        generator: for random directions.
+    """
+
+    block: EquilibriumBlock
+    x_BTC: Tensor
+    root_BTC: Tensor
+    generator: torch.Generator
+
+
+class Regulariser(ABC):
+    """A differentiable penalty; its weight is the trainer's business."""
+
+    @abstractmethod
+    def penalty(self, at: Equilibrium) -> Tensor:
+        """A non-negative scalar whose gradient in the weights is that of the penalty at a fixed state."""
+
+
+@dataclass(frozen=True)
+class JacobianNorm(Regulariser):
+    """Hutchinson's ‖J_ncᵀ e‖² / ‖e‖² with e standard normal: in the mean ‖J_nc‖²_F / n a sample.
+
+    Shrinks rotation and non-normality together with everything else that the block has learnt.
+    """
+
+    def penalty(self, at: Equilibrium) -> Tensor:
+        e_BTC = torch.randn(at.root_BTC.shape, generator=at.generator, dtype=torch.float32).to(at.root_BTC)
+        z_BTC = at.root_BTC.detach().clone().requires_grad_(True)
+        learned = at.block.nonconservative(z_BTC)
+        (pulled,) = torch.autograd.grad(learned, z_BTC, e_BTC, create_graph=True)
+        return pulled.square().sum() / e_BTC.square().sum()
+
+
+@dataclass(frozen=True)
+class ResidualNorm(Regulariser):
+    """The squared force residual ‖F‖²/‖z‖² of the state that the free phase left, averaged over samples."""
+
+    def penalty(self, at: Equilibrium) -> Tensor:
+        force_BTC = at.block.force(at.root_BTC.detach(), at.x_BTC)
+        return (force_BTC.square().sum((1, 2)) / at.root_BTC.square().sum((1, 2))).mean()
+
+
+@dataclass(frozen=True)
+class LeadingEigenvalue(Regulariser):
+    """One-sided control of the Euler map: the mean of max(|λ| - margin, 0)² for the leading λ of I + εJ.
+
+    ``left_right`` takes λ from the exact block spectrum and differentiates it with both eigenvectors,
+    d|λ| = Re[(λ̄/|λ|) ε uᵀ dD v / (uᵀv)] (Magnus 1985), exact while λ is simple. ``published`` differentiates
+    the Ritz value of a two-dimensional right subspace from a few subspace iterations; for a non-normal J it
+    neither finds λ nor has its gradient, and is kept to show that.
+
+    Attributes:
+        step: ε of the map.
+        margin: |λ| that is let pass.
+        form: ``left_right`` or ``published``.
+        samples: samples of the batch that are looked at.
+        iterations: subspace iterations of the published form.
+    """
+
+    step: float = 0.1
+    margin: float = 0.995
+    form: Literal["left_right", "published"] = "left_right"
+    samples: int = 2
+    iterations: int = 10
+
+    def penalty(self, at: Equilibrium) -> Tensor:
+        return (self.radius(at) - self.margin).clamp_min(0).square().mean()
+
+    def radius(self, at: Equilibrium) -> Tensor:
+        """|λ| of each sample looked at, differentiable in the weights."""
+        z_PTC, x_PTC = at.root_BTC[: self.samples].detach(), at.x_BTC[: self.samples]
+        if self.form == "published":
+            return self._right_subspace(at, z_PTC, x_PTC)
+        return self._left_right(at, z_PTC, x_PTC)
+
+    def _left_right(self, at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor) -> Tensor:
+        blocks = own_position_blocks(lambda z: at.block.own_force(z, z_PTC, x_PTC.detach()), z_PTC)
+        blocks_PTCC = blocks.double()
+        lam_PTC = 1 + self.step * block_eigenvalues(blocks_PTCC)
+        # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
+        radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)
+        row = torch.arange(len(index_P), device=index_P.device)
+        position_P = index_P // z_PTC.shape[-1]
+        lam_P = lam_PTC.flatten(1)[row, index_P]
+        lead_PCC = blocks_PTCC[row, position_P]
+        left, right = leading_vectors(lead_PCC, (lam_P - 1) / self.step)
+        overlap_P = (left * right).sum(-1)
+        weight_P = self.step * lam_P.conj() / radius_P.clamp_min(1e-300) / overlap_P
+        w_PC = weight_P.unsqueeze(-1) * left
+        # Re(wᵀ D v) with D a function of the weights, by two differentiable vector-Jacobian products.
+        z_live = z_PTC.clone().requires_grad_(True)
+        own = at.block.own_force(z_live, z_PTC, x_PTC)
+        rate_P = torch.zeros_like(radius_P)
+        for part_PC, vector_PC in ((w_PC.real, right.real), (-w_PC.imag, right.imag)):
+            cotangent = torch.zeros_like(own)
+            cotangent[row, position_P] = part_PC.to(own.dtype)
+            (pulled,) = torch.autograd.grad(own, z_live, cotangent, create_graph=True)
+            rate_P = rate_P + (pulled[row, position_P].double() * vector_PC).sum(-1)
+        return (radius_P + rate_P - rate_P.detach()).to(z_PTC.dtype)
+
+    def _right_subspace(self, at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor) -> Tensor:
+        start = torch.randn(*z_PTC.shape, 2, generator=at.generator, dtype=torch.float32).to(z_PTC)
+        z_live = z_PTC.clone().requires_grad_(True)
+        with torch.enable_grad():
+            force = at.block.force(z_live, x_PTC)
+            slot = torch.zeros_like(force, requires_grad=True)
+            (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+
+        def product(v: Tensor, create_graph: bool = False) -> Tensor:
+            (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True, create_graph=create_graph)
+            return image
+
+        basis = subspace_iteration(product, start, self.step, self.iterations)
+        images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
+        return ritz_radius(basis, basis + self.step * torch.stack(images, -1))

@@ -1,0 +1,1 @@
+"""Text to train on: where it comes from, how it becomes tokens, and how it is kept."""

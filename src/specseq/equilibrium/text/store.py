@@ -1,0 +1,90 @@
+"""Corpora on disk: ``tokens.npy``, read through a memory map, and ``manifest.json``, which describes it."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specseq.equilibrium.text.sources import read_text
+from specseq.equilibrium.text.tokenise import Tokens, context_entropies, tokenise
+from specseq.errors import InputError
+from specseq.tables.files import atomic_path, write_text
+
+
+def prepare_text(folder: str | os.PathLike[str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a corpus in ``folder``; returns its manifest.
+
+    Args:
+        folder: where ``tokens.npy`` and ``manifest.json`` go; the manifest is written last.
+        params: ``{"source": ..., "tokeniser": ..., "valid_share": 0.1}``; see ``read_text``, ``tokenise``.
+    """
+    unknown = set(params) - {"source", "tokeniser", "valid_share"}
+    if unknown:
+        raise InputError(f"text.{sorted(unknown)[0]}", "no such setting")
+    share = float(params.get("valid_share", 0.1))
+    if not 0 < share < 1:
+        raise InputError("text.valid_share", f"{share} is not between 0 and 1")
+    text, facts = read_text(params.get("source", {"kind": "docstrings"}))
+    tokens, tokeniser = tokenise(text, params.get("tokeniser", {"kind": "characters"}))
+    train = int(len(tokens) * (1 - share))
+    manifest = {
+        **facts,
+        "characters": len(text),
+        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "tokens": len(tokens),
+        "train_tokens": train,
+        "tokens_sha256": hashlib.sha256(tokens.tobytes()).hexdigest(),
+        "context_entropies_nats": context_entropies(tokens),
+        "tokeniser": tokeniser,
+        "python": platform.python_version(),
+    }
+    place = Path(folder)
+    with atomic_path(place / "tokens.npy") as path, path.open("wb") as handle:
+        np.save(handle, tokens)
+    write_text(place / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return manifest
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: the first part trains, the rest validates.
+
+    Attributes:
+        train: tokens to train on.
+        valid: tokens held out, from the end of the text.
+        manifest: what the corpus is.
+    """
+
+    train: Tokens
+    valid: Tokens
+    manifest: dict[str, Any]
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of symbols."""
+        return int(self.manifest["tokeniser"]["vocabulary"])
+
+    @classmethod
+    def open(cls, place: str | os.PathLike[str]) -> "Corpus":
+        """Open a corpus by its folder or one of its files.
+
+        Raises:
+            InputError: there is none, or the tokens are not those of the manifest.
+        """
+        folder = Path(place)
+        folder = folder if folder.is_dir() else folder.parent
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            tokens = np.load(folder / "tokens.npy", mmap_mode="r")
+            train, length = manifest["train_tokens"], manifest["tokens"]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(folder, f"no prepared text ({error})", "make it with the stage 'text'") from None
+        if tokens.shape != (length,) or tokens.dtype != np.uint16:
+            raise InputError(folder, "the tokens are not those of the manifest", "prepare the text anew")
+        return cls(tokens[:train], tokens[train:], manifest)

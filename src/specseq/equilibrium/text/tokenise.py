@@ -1,0 +1,111 @@
+"""From text to symbols: characters, or byte-pair encoding by the ``tokenizers`` library."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+
+Tokens = NDArray[np.uint16]
+_PIECE = 1 << 16
+
+
+def tokenise(text: str, tokeniser: Mapping[str, Any]) -> tuple[Tokens, dict[str, Any]]:
+    """Tokens of a text and the tokeniser that made them.
+
+    Args:
+        text: to train the tokeniser on and to encode.
+        tokeniser: ``{"kind": "characters"}`` or ``{"kind": "bpe", "size": V}``.
+
+    Returns:
+        The tokens, and ``{"kind", "vocabulary", "alphabet" | "model"}`` as plain values.
+
+    Raises:
+        InputError: an unknown kind or key, or a vocabulary that does not fit.
+    """
+    options = dict(tokeniser)
+    kind = options.pop("kind", None)
+    if kind == "characters" and not options:
+        return _characters(text)
+    if kind == "bpe" and set(options) == {"size"}:
+        return _byte_pairs(text, int(options["size"]))
+    raise InputError(
+        "text.tokeniser",
+        f"{dict(tokeniser)!r} is unknown",
+        "use {kind: characters} or {kind: bpe, size: 4096}",
+    )
+
+
+def _characters(text: str) -> tuple[Tokens, dict[str, Any]]:
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    alphabet, tokens = np.unique(codes, return_inverse=True)
+    if len(alphabet) > 65536:
+        raise InputError("text", f"{len(alphabet)} different characters", "use a tokeniser of kind bpe")
+    known = "".join(map(chr, alphabet))
+    return tokens.astype(np.uint16), {"kind": "characters", "vocabulary": len(known), "alphabet": known}
+
+
+def _byte_pairs(text: str, size: int) -> tuple[Tokens, dict[str, Any]]:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    if not 256 < size <= 65536:
+        raise InputError("text.tokeniser.size", f"{size} is not in 257..65536", "bytes alone take 256")
+    model = Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    pieces = _pieces(text)
+    model.train_from_iterator(pieces, trainer)
+    encoded = model.encode_batch(pieces)
+    tokens = np.concatenate([np.asarray(piece.ids, np.uint16) for piece in encoded])
+    facts = {"kind": "bpe", "vocabulary": model.get_vocab_size(), "model": json.loads(model.to_str())}
+    return tokens, facts
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in pieces that end with a line where they can, so that no word is cut."""
+    pieces, start = [], 0
+    while start < len(text):
+        cut = text.rfind("\n", start, start + _PIECE) + 1
+        stop = cut if cut > start else start + _PIECE
+        pieces.append(text[start:stop])
+        start = stop
+    return pieces
+
+
+def decode(tokens: Tokens, tokeniser: Mapping[str, Any]) -> str:
+    """Tokens back to text."""
+    if tokeniser["kind"] == "characters":
+        return "".join(tokeniser["alphabet"][token] for token in tokens)
+    from tokenizers import Tokenizer
+
+    return str(Tokenizer.from_str(json.dumps(tokeniser["model"])).decode(tokens.tolist(), False))
+
+
+def context_entropies(tokens: Tokens, longest: int = 3) -> dict[str, float]:
+    """Empirical entropy of a token given the 0, 1, … tokens before it, in nats: a reference for losses.
+
+    The counts are of the text itself, so long contexts are flattered.
+    """
+    entropies = {}
+    before = 0.0
+    code = np.zeros(len(tokens), np.int64)
+    for order in range(1, longest + 1):
+        # Joint codes by ranks, so that no product of vocabularies can overflow.
+        code = code[: len(tokens) - order + 1] * (int(tokens.max()) + 1) + tokens[order - 1 :]
+        _, code, counts = np.unique(code, return_inverse=True, return_counts=True)
+        share = counts / counts.sum()
+        joint = float(-(share * np.log(share)).sum())
+        entropies[str(order)] = joint - before
+        before = joint
+    assert all(math.isfinite(value) for value in entropies.values())
+    return entropies
