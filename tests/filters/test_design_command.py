@@ -14,15 +14,15 @@ from specseq import cli
 from specseq.filters import design, diagnose
 from specseq.stages import arguments
 from specseq.stages import design as stage
-from specseq.tables import read_parquet, read_provenance
+from specseq.tables import Provenance, long_frame, read_parquet, read_provenance, write_parquet
 
 
 @pytest.fixture
-def run_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, Path], int]:
+def run_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the stage as its rule does; its exit status."""
 
-    def run(params: object, out: Path) -> int:
-        monkeypatch.setattr(sys, "argv", ["design", "--params", json.dumps(params), "--out", str(out)])
+    def run(params: object, out: Path, *more: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["design", "--params", json.dumps(params), "--out", str(out), *more])
         try:
             arguments.run(stage.main)
         except SystemExit as end:
@@ -67,7 +67,7 @@ def test_bad_arguments_end_in_one_line(
     assert error.count("\n") == 1
 
 
-def test_stage_writes_one_row_a_filter(run_stage: Callable[[object, Path], int], tmp_path: Path) -> None:
+def test_stage_writes_one_row_a_filter(run_stage: Callable[..., int], tmp_path: Path) -> None:
     specs = {
         "baseline": {"family": "identity"},
         "best": {"family": "lyapunov", "degree": 4, "lam": 5},
@@ -99,7 +99,7 @@ def test_stage_writes_one_row_a_filter(run_stage: Callable[[object, Path], int],
 def test_stage_refuses_in_one_line_and_writes_nothing(
     params: object,
     part: str,
-    run_stage: Callable[[object, Path], int],
+    run_stage: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -108,6 +108,39 @@ def test_stage_refuses_in_one_line_and_writes_nothing(
     assert part in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_matched_filters_from_a_table_of_residuals(run_stage: Callable[..., int], tmp_path: Path) -> None:
+    """Two tasks of different size and length: normalised, averaged, cut to the lags they share."""
+    rows = [
+        {"study": "p", "run": "p/a/b", "benchmark": "gift_eval", "task": task, "step": lag, "metric": metric,
+         "value": scale * value}
+        for metric in ("residual_autocovariance", "other")
+        for task, scale, values in (("a", 1.0, [1.0, 0.6]), ("b", 100.0, [1.0, 0.2, 0.1]))
+        for lag, value in enumerate(values)
+    ]  # fmt: skip
+    write_parquet(tmp_path / "residuals.parquet", long_frame(rows), Provenance("evaluate"))
+    specs = {
+        "fitted": {"family": "matched", "degree": 1, "horizon": 2},
+        "own": {"family": "matched", "degree": 1, "horizon": 2, "autocovariance": [1.0, 0.4]},
+        "other": {"family": "matched", "degree": 1, "horizon": 2, "autocovariance": [1.0, 0.1]},
+    }
+    more = ("--residuals", str(tmp_path / "residuals.parquet"))
+    assert run_stage({"filters": specs}, tmp_path / "filters.parquet", *more) == 0
+    taps = read_parquet(tmp_path / "filters.parquet").set_index("name")["taps"]
+    assert taps["fitted"][0] == pytest.approx(taps["own"][0], rel=1e-6)
+    assert taps["fitted"][0] != pytest.approx(taps["other"][0], rel=1e-2)
+
+
+def test_table_without_residuals_is_refused(
+    run_stage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parquet(tmp_path / "residuals.parquet", long_frame([]), Provenance("evaluate"))
+    params = {"filters": {"fitted": {"family": "matched", "degree": 1, "horizon": 2}}}
+    out = tmp_path / "filters.parquet"
+    assert run_stage(params, out, "--residuals", str(tmp_path / "residuals.parquet")) == 2
+    assert "no metric residual_autocovariance" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_design_does_without_torch() -> None:

@@ -48,7 +48,7 @@ def test_chebyshev_is_exact(degree: int, wanted: list[float]) -> None:
     assert design({"family": "chebyshev", "degree": degree}).taps == tuple(wanted)
 
 
-@pytest.mark.parametrize("degree", range(1, 20))
+@pytest.mark.parametrize("degree", range(1, 25))
 def test_chebyshev_has_the_least_maximum(degree: int) -> None:
     assert sup_norm(taps(family="chebyshev", degree=degree)) == pytest.approx(2.0 ** (1 - degree), rel=1e-6)
 
@@ -136,7 +136,7 @@ def test_lyapunov_is_stable_and_shrinks(degree: int, lam: float) -> None:
         ({"family": "cheby", "degree": 3}, "family"),
         ({"family": "chebyshev"}, "degree"),
         ({"family": "chebyshev", "degree": 0}, "degree"),
-        ({"family": "chebyshev", "degree": 65}, "degree"),
+        ({"family": "chebyshev", "degree": 25}, "degree"),
         ({"family": "chebyshev", "degree": 2.5}, "degree"),
         ({"family": "chebyshev", "degree": True}, "degree"),
         ({"family": "chebyshev", "degree": 4, "lam": 1.0}, "lam"),
@@ -145,6 +145,7 @@ def test_lyapunov_is_stable_and_shrinks(degree: int, lam: float) -> None:
         ({"family": "lyapunov", "degree": 4, "lam": float("nan")}, "lam"),
         ({"family": "literal"}, "taps"),
         ({"family": "literal", "taps": []}, "taps"),
+        ({"family": "literal", "taps": [0.0] * 65}, "taps"),
         ({"family": "literal", "taps": "-1,x"}, "taps"),
         ({"family": "literal", "taps": [float("inf")]}, "taps"),
         ({"family": "literal", "taps": [-0.5], "stride": 0}, "stride"),

@@ -122,6 +122,17 @@ def test_estimated_autocovariance_is_one(seed: int, share: float) -> None:
     assert np.linalg.eigvalsh(matrix)[0] > -1e-9 * matrix[0, 0]
 
 
+def test_few_residuals_in_single_precision_give_a_covariance() -> None:
+    residuals = generator(0, "single").normal(size=(4, 30)).cumsum(1).astype(np.float32)
+    for covariance in (residual_covariance(residuals), residual_autocovariance(residuals, 30)):
+        found = design(
+            {"family": "matched", "degree": 2, "autocovariance": covariance.tolist(), "horizon": 30}
+        )
+        assert (
+            predicted_self_error(found, covariance, 30).mean() < np.trace(residual_covariance(residuals)) / 30
+        )
+
+
 @pytest.mark.parametrize(
     "covariance", [[], [0.0], [-1.0], [1.0, 2.0], [float("nan")], [[1.0, 0.0]], [[1.0, 0.5], [0.1, 1.0]]]
 )

@@ -12,7 +12,9 @@ from specseq.filters.matched import matched
 from specseq.filters.minimax import l2, lyapunov
 from specseq.filters.polynomials import chebyshev, difference, identity, legendre
 
-MAX_DEGREE = 64
+# Up to here the roots of a Chebyshev polynomial are found to 1e-10 from its taps; at 40 to 1e-4 only.
+MAX_DEGREE = 24
+MAX_TAPS = 64
 
 # What each family takes beside family, stride and name; a key with * may be left out.
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -39,9 +41,9 @@ def design(spec: Mapping[str, Any], where: str = "filter") -> Filter:
     Args:
         spec: ``family`` and what :data:`FAMILIES` lists for it; ``stride`` (default 1) and ``name`` for all:
 
-            - ``degree``: number of taps, 1 to 64; 1 where identity and difference leave it out;
+            - ``degree``: number of taps, 1 to 24; 1 where identity and difference leave it out;
             - ``lam``: weight of the penalty, ≥ 0;
-            - ``taps``: c_1 … c_d of a literal filter, a list or a comma-separated text;
+            - ``taps``: c_1 … c_d of a literal filter, 1 to 64 of them, a list or a comma-separated text;
             - ``autocovariance``: γ_0, γ_1, … or a covariance matrix of the baseline's residuals, and
               ``horizon``: the forecast steps, for ``matched``.
         where: what messages call the specification, e.g. a config key.
@@ -100,8 +102,8 @@ def _taps(value: Any, where: str) -> tuple[float, ...]:
         taps = tuple(float(tap) for tap in listed)
     except (TypeError, ValueError):
         raise InputError(where, f"{value!r}", "give numbers, e.g. [-0.454, 0, -0.306]") from None
-    if not 1 <= len(taps) <= MAX_DEGREE or not all(math.isfinite(tap) for tap in taps):
-        raise InputError(where, f"{value!r}", f"give 1 to {MAX_DEGREE} finite numbers")
+    if not 1 <= len(taps) <= MAX_TAPS or not all(math.isfinite(tap) for tap in taps):
+        raise InputError(where, f"{value!r}", f"give 1 to {MAX_TAPS} finite numbers")
     return taps
 
 

@@ -6,8 +6,11 @@ design minimises
 
     J(c) = (1/H) Σ_{t<H} Var(e_t) / (1/H) Σ_{t<H} Var(E_t)  +  λ·G(c)
 
-over stable filters. The identity has J = 1 + λ, so a smaller value predicts a gain; whether the premise
-holds for a given forecaster is for measurement to say.
+over stable filters. The identity has J = 1 + λ, so a smaller value predicts a gain.
+
+The premise is bold. A linear forecaster commutes with the filter: its filtered-space error is A·E, and what
+the reversal leaves is E again, whatever the filter. So the predicted gain is a hypothesis; to test it,
+compare with :func:`specseq.filters.theory.predicted_self_error` of the errors found in filtered space.
 """
 
 import numpy as np

@@ -48,7 +48,7 @@ def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
     is the autocovariance of some process. The mean is not removed: a bias is an error too.
     """
     present = ~np.isnan(residuals_NH)
-    filled = np.where(present, residuals_NH, 0.0)
+    filled = np.where(present, residuals_NH, 0.0).astype(np.float64)
     count = present.sum()
     if not count:
         raise InputError("residuals", "no value that is not NaN", "give forecast errors, [windows, horizon]")
@@ -59,7 +59,7 @@ def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
 
 def residual_covariance(residuals_NH: Array) -> Array:
     """Second moments between horizon steps, [H, H], pooled over windows without a missing value."""
-    whole = residuals_NH[~np.isnan(residuals_NH).any(axis=1)]
+    whole = residuals_NH[~np.isnan(residuals_NH).any(axis=1)].astype(np.float64)
     if not len(whole):
         raise InputError("residuals", "every window has a NaN", "give complete windows, [windows, horizon]")
     return whole.T @ whole / len(whole)
@@ -92,6 +92,8 @@ def as_covariance(covariance: Array, horizon: int) -> Array:
     least = np.linalg.eigvalsh(matrix)[0]
     if least < -1e-8 * np.trace(matrix):
         raise InputError(
-            where, f"no covariance: its smallest eigenvalue is {least:.3g}", "use the biased estimate"
+            where,
+            f"no covariance: smallest eigenvalue {least:.3g}",
+            "estimate it with as many lags as the horizon has steps",
         )
     return matrix

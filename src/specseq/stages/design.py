@@ -4,6 +4,9 @@
 :func:`specseq.filters.design` (``horizons`` may be left out). The result has one row a filter: ``name,
 family, degree, lam, stride, taps``, then the diagnostics under their names, v(H) as ``horizon_gain_<H>`` and
 the roots as two lists. Infinities stay infinities.
+
+``--residuals`` names a long table with the metric ``residual_autocovariance`` (``step`` is the lag), from
+which the ``matched`` filters that give no autocovariance of their own are designed; tasks count alike.
 """
 
 from pathlib import Path
@@ -15,7 +18,9 @@ from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose
 from specseq.filters.diagnostics import HORIZONS
 from specseq.stages import arguments
-from specseq.tables import Provenance, write_parquet
+from specseq.tables import Provenance, read_parquet, write_parquet
+
+METRIC = "residual_autocovariance"
 
 
 def row(filter: Filter, horizons: tuple[int, ...]) -> dict[str, Any]:
@@ -43,9 +48,22 @@ def row(filter: Filter, horizons: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def autocovariance(residuals: Path) -> list[float]:
+    """Mean over tasks of their normalised autocovariances γ_k/γ_0, up to the last lag that all tasks have."""
+    frame = read_parquet(residuals, ["task", "step", "metric", "value"])
+    rows = frame[frame["metric"] == METRIC]
+    table = rows.pivot_table(index="task", columns="step", values="value").dropna(axis=1)
+    if table.empty or list(table.columns) != list(range(table.shape[1])) or not (table[0] > 0).all():
+        raise InputError(
+            residuals, f"no metric {METRIC} with lags from 0", "make it from a baseline's errors"
+        )
+    return [float(value) for value in table.div(table[0], axis=0).mean()]
+
+
 def main() -> None:
     """Read the specifications, write the table."""
     parser = arguments.parser("Design filters and tabulate their diagnostics.")
+    parser.add_argument("--residuals", type=Path, help="long table with a baseline's residual_autocovariance")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     options = parser.parse_args()
     provenance = Provenance("design", options.params)
@@ -59,6 +77,8 @@ def main() -> None:
     for name, spec in specs.items():
         if not isinstance(spec, dict):
             raise InputError(f"filters.{name}", f"{spec!r}", "a filter is a mapping with a family")
+        if options.residuals and spec.get("family") == "matched" and "autocovariance" not in spec:
+            spec = {**spec, "autocovariance": autocovariance(options.residuals)}
         filters.append(design({**spec, "name": name}, f"filters.{name}"))
     frame = pd.DataFrame([row(filter, horizons) for filter in filters])
     write_parquet(options.out, frame.astype({"lam": "float64"}), provenance)
