@@ -8,7 +8,7 @@ Legend: N series, B windows, Q quantile levels, H horizon.
 
 import csv
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -231,16 +231,17 @@ def open_dataset(root: str | Path, folder: str) -> DataSet:
     ids = [item for block in blocks for item in block.item_id]
     if len(set(ids)) < len(ids):
         raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
-    frequencies = sorted({freq for block in blocks for freq in block.freq}, key=str)
+    frequencies = Counter(freq for block in blocks for freq in block.freq)
     if len(frequencies) > 1:
-        raise InputError(folder, f"mixed frequencies {frequencies}", "split it into one folder a frequency")
+        found = ", ".join(f"{count} items at {freq}" for freq, count in frequencies.most_common())
+        raise InputError(folder, f"mixed frequencies: {found}", "split it into one folder a frequency")
     lengths = np.concatenate([block.length for block in blocks])
     if (lengths < 0).any():
         raise InputError(folder, f"{int((lengths < 0).sum())} items have variates of different lengths")
     variates = np.unique(np.concatenate([block.variates for block in blocks]))
     if len(variates) > 1 or variates[0] < 1:
         raise InputError(folder, f"items have between {variates[0]} and {variates[-1]} variates")
-    return DataSet(folder, blocks, frequencies[0], int(variates[0]), int(lengths.min()))
+    return DataSet(folder, blocks, next(iter(frequencies)), int(variates[0]), int(lengths.min()))
 
 
 def find_datasets(root: str | Path, only: Sequence[str] = ()) -> list[DataSet]:

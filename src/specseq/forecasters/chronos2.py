@@ -46,19 +46,26 @@ class Chronos2:
         source: str | Path = HUB_ID,
         context_length: int | None = None,
         batch_size: int = 256,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> "Chronos2":
         """Load weights from a local folder or by hub id.
+
+        Args:
+            source: a folder of ``save_pretrained``, or a hub id.
+            context_length, batch_size: as the class takes them.
+            device: where to compute; by default an accelerator if there is one.
 
         Raises:
             InputError: there are no such weights, or they are not Chronos-2's.
         """
         folder = find_weights(source)
         _check_architecture(folder)
+        import torch
         from chronos import Chronos2Pipeline
 
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=device)
+            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=place)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
             raise InputError(
                 folder, f"not a readable Chronos-2 model ({error})", "download it again"
