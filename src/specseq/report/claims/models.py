@@ -69,12 +69,21 @@ def stu_reduction(d_model: Any, filters: Any, branches: Any = 2) -> Exact:
 
 
 @check_function
-def resolvable_filters(length: Any, precision: Any = 2.220446049250313e-16) -> Exact:
-    """Eigenvalues of the Hankel matrix 2/((i+j)³-(i+j)) above rounding: σ_k > precision · σ_1 in float64."""
-    n = _whole(length)
+def resolvable_filters(length: Any, cosine: Any = 0.99) -> Exact:
+    """How many leading eigenvectors of the Hankel matrix 2/((i+j)³-(i+j)) float64 determines.
+
+    A vector counts if it comes out the same (|cos| at least ``cosine``) when the matrix is given in reversed
+    order, which changes rounding and nothing else; counting ends at the first that does not.
+    """
+    n, least = _whole(length), printed(cosine).value
     s = np.add.outer(np.arange(1, n + 1), np.arange(1, n + 1)).astype(float)
-    sigma = np.abs(np.linalg.eigvalsh(2 / (s**3 - s)))
-    return exact(int((sigma > printed(precision).value * sigma.max()).sum()))
+    hankel = 2 / (s**3 - s)
+    found = []
+    for order in (slice(None), slice(None, None, -1)):
+        values, vectors = np.linalg.eigh(hankel[order, order])
+        found.append(vectors[order][:, np.argsort(-np.abs(values))])
+    same = np.abs((found[0] * found[1]).sum(axis=0)) >= least
+    return exact(n if same.all() else int(np.argmin(same)))
 
 
 @check_function

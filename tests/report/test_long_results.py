@@ -1,0 +1,41 @@
+"""Long results of many runs in one table, with the run's name without its seed."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from specseq.errors import InputError
+from specseq.report.tables.long_results import group_of, make
+from specseq.report.tables.zeta_long import make as make_zeta
+from specseq.tables import Provenance, long_frame, write_parquet
+
+
+def test_group_drops_the_seed_alone() -> None:
+    runs = pd.Series(
+        ["zeta/models/base_seed12", "zeta/baseline/seed0", "zeta/seed_study/seeded", "zeta/x/stride16"]
+    )
+    assert group_of(runs).tolist() == [
+        "zeta/models/base",
+        "zeta/baseline",
+        "zeta/seed_study/seeded",
+        "zeta/x/stride16",
+    ]
+
+
+def test_rows_of_all_files_with_progress(tmp_path: Path) -> None:
+    rows = [
+        {"study": "zeta", "run": "zeta/a/b_seed1", "seed": 1, "step": step, "metric": "nll", "value": 1.0}
+        for step in (5, 10)
+    ]
+    write_parquet(tmp_path / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    other = [{"study": "zeta", "run": "zeta/a/c_seed0", "context": 128, "metric": "err", "value": 2.0}]
+    write_parquet(tmp_path / "b.parquet", long_frame(other, ("context",)), Provenance("rollout"))
+    made = make({"training": [tmp_path / "a.parquet"], "rollouts": [tmp_path / "b.parquet"]}, {})
+    assert made["group"].tolist() == ["zeta/a/b", "zeta/a/b", "zeta/a/c"]
+    assert made["progress"].tolist()[:2] == [0.5, 1.0]
+    assert pd.isna(made["progress"].iloc[2])
+    assert made["context"].iloc[2] == 128
+    assert make_zeta is make
+    with pytest.raises(InputError, match="no files"):
+        make({}, {})
