@@ -1,0 +1,205 @@
+"""Launching on a real SLURM: submitted, preempted, found again, cancelled; the numbers stay the same.
+
+Skipped, and saying so, where no cluster answers; ``python tests/slurm/cluster.py up`` starts one.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from specseq.launch import slurm
+from specseq.launch.files import read_json
+from specseq.tables import read_parquet, read_provenance
+
+HERE = Path(__file__).parent
+
+
+def answers() -> bool:
+    """Whether a cluster with the partitions of ``tests/slurm/cluster.py`` takes jobs."""
+    if shutil.which("sbatch") is None:
+        return False
+    found = subprocess.run(
+        ["sinfo", "--noheader", "--format", "%R"], capture_output=True, text=True, timeout=30
+    )
+    return found.returncode == 0 and {"gpu", "urgent"} <= set(found.stdout.split())
+
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.slow,
+    pytest.mark.skipif(not answers(), reason="no SLURM cluster with partitions gpu and urgent answers"),
+]
+LAUNCH = """
+import json, sys
+from pathlib import Path
+from specseq.launch.launcher import launch
+from specseq.launch.pretraining import Pretraining
+where, settings, training = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
+job = Pretraining("toy", "toy/a", params, {}, where / "run", where / "ck", builder="toy_study:build")
+result = launch(job, name="toy/a", folder=where / "job", digest=job.digest(), cluster="slurm",
+                settings=settings, outputs=job.outputs)
+print("RESULT", result)
+"""
+TRAINING = {
+    "steps": 120,
+    "batch": 4,
+    "evaluate_every": 50,
+    "tensorboard": False,
+    "checkpoint_every": 10,
+    "slow": 0.1,
+}
+SETTINGS = {"partition": "gpu", "mem": "800MB", "time": 30, "signal_delay_s": 30, "stderr_to_stdout": True}
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that jobs see too, and the toy study within their reach."""
+    import tempfile
+
+    paths = [str(HERE.parent / "training"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(paths[0])
+    with tempfile.TemporaryDirectory(prefix="specseq slurm ", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start launchers; what is left of them and of their jobs is ended with the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(**settings: Any) -> subprocess.Popen[str]:
+        given = [str(shared / "cut"), json.dumps(SETTINGS | settings), json.dumps(TRAINING)]
+        begun.append(
+            subprocess.Popen([sys.executable, "-c", LAUNCH, *given], stdout=subprocess.PIPE, text=True)
+        )
+        return begun[-1]
+
+    yield begin
+    for launcher in begun:
+        launcher.kill()
+        launcher.communicate()
+    ticket = read_json(shared / "cut" / "job" / "ticket.json")
+    if ticket and ticket.get("job_id"):
+        subprocess.run(["scancel", ticket["job_id"]], check=False)
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def job_of(shared: Path) -> str:
+    ticket = until(lambda: (read_json(shared / "cut" / "job" / "ticket.json") or {}).get("job_id"))
+    return str(ticket)
+
+
+def checkpoint_after(shared: Path, step: int) -> None:
+    until(
+        lambda: [
+            p for p in (shared / "cut" / "ck").glob("checkpoint_*") if int(p.stem.split("_")[-1]) >= step
+        ]
+    )
+
+
+def log(shared: Path) -> str:
+    return "".join(path.read_text() for path in (shared / "cut" / "job").glob("*/*_log.out"))
+
+
+def same_as_undisturbed(shared: Path) -> None:
+    from specseq.launch.pretraining import Pretraining
+    from specseq.training.interrupt import Requests
+
+    training = {**TRAINING}
+    params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
+    whole = Pretraining(
+        "toy", "toy/a", params, {}, shared / "whole", shared / "whole" / "ck", builder="toy_study:build"
+    )
+    whole(Requests())
+    tables = [
+        read_parquet(folder / "pretrain.parquet") for folder in (shared / "cut" / "run", shared / "whole")
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    files = [folder / "weights.safetensors" for folder in (shared / "cut" / "run", shared / "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def submissions(shared: Path) -> int:
+    return len(list((shared / "cut" / "job").glob("*/*_submitted.pkl")))
+
+
+def test_signal_checkpoints_and_requeues(shared: Path, start: Any) -> None:
+    launcher = start()
+    job = job_of(shared)
+    checkpoint_after(shared, 10)
+    subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
+    assert "RESULT" in launcher.communicate(timeout=200)[0]
+    assert "left at step" in log(shared)
+    assert "resumed at step" in log(shared)
+    assert submissions(shared) == 1
+    same_as_undisturbed(shared)
+
+
+def test_preempted_job_goes_on_where_it_was(shared: Path, start: Any) -> None:
+    launcher = start(cpus_per_task=4)
+    job = job_of(shared)
+    checkpoint_after(shared, 10)
+    urgent = [
+        subprocess.run(
+            ["sbatch", "--parsable", "--partition", "urgent", "--cpus-per-task", "4", "--wrap", "sleep 8"],
+            check=True, capture_output=True, text=True, cwd=shared,
+        ).stdout.strip()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert all(urgent)
+    assert "RESULT" in launcher.communicate(timeout=300)[0]
+    assert "resumed at step" in log(shared)
+    facts = read_provenance(shared / "cut" / "run" / "pretrain.parquet")
+    assert facts["slurm_job"] == job
+    assert facts["restarts"] >= 1
+    same_as_undisturbed(shared)
+
+
+def test_killed_launcher_is_followed_by_one_that_finds_its_job(shared: Path, start: Any) -> None:
+    first = start()
+    job = job_of(shared)
+    first.send_signal(signal.SIGKILL)
+    second = start()
+    said = second.communicate(timeout=200)[0]
+    assert f"attached to job {job}" in said
+    assert "RESULT" in said
+    assert submissions(shared) == 1
+
+
+def test_launcher_killed_before_it_knew_its_job_finds_it_by_name(shared: Path, start: Any) -> None:
+    first = start()
+    job = job_of(shared)
+    first.send_signal(signal.SIGKILL)
+    path = shared / "cut" / "job" / "ticket.json"
+    ticket = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in ticket.items() if name != "job_id"}))
+    said = start().communicate(timeout=200)[0]
+    assert f"attached to job {job}" in said
+
+
+def test_stopped_launcher_cancels_its_job(shared: Path, start: Any) -> None:
+    launcher = start()
+    job = job_of(shared)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(timeout=60) == 128 + signal.SIGTERM
+    until(lambda: slurm.alive(job) is False)
