@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import toeplitz
+from scipy.optimize import check_grad
 from scipy.signal import lfilter
 
 from specseq.errors import InputError
@@ -16,6 +17,8 @@ from specseq.filters import (
     residual_autocovariance,
     residual_covariance,
 )
+from specseq.filters.matched import _objective, _quadratic_form
+from specseq.filters.theory import as_covariance
 from specseq.seeding import generator
 
 
@@ -57,7 +60,7 @@ def test_matched_with_stride_sees_lags_of_its_stride() -> None:
     assert abs(design(spec).taps[0]) < 1e-2, "no correlation at lag 1, nothing to gain there"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     degree=st.integers(1, 4),
@@ -88,6 +91,16 @@ def test_matched_never_predicts_worse_than_the_identity(
         return kept / predicted_self_error(identity, covariance, 12).mean() + lam * noise_gain(filter.array)
 
     assert objective(found) <= objective(identity) + 1e-12
+
+
+def test_gradient_of_the_objective() -> None:
+    weights = _quadratic_form(as_covariance(0.8 ** np.arange(30), 30), 2)
+    for degree in (1, 3, 20):
+        point = generator(0, "point", degree).uniform(-0.6, 0.6, degree)
+        error = check_grad(
+            lambda k: _objective(k, weights, 0.3)[0], lambda k: _objective(k, weights, 0.3)[1], point
+        )
+        assert error < 1e-4 * np.abs(_objective(point, weights, 0.3)[1]).max()
 
 
 def test_matched_to_white_errors_is_the_identity() -> None:

@@ -16,6 +16,7 @@ compare with :func:`specseq.filters.theory.predicted_self_error` of the errors f
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.signal import lfilter
 
 from specseq.filters.stability import from_reflection, impulse_response
 from specseq.filters.theory import as_covariance
@@ -42,23 +43,41 @@ def matched(
         tried and the best end is kept.
     """
     weights_KK = _quadratic_form(as_covariance(covariance, horizon), stride)
-    length = len(weights_KK)
-
-    def objective(reflections: Array) -> float:
-        response = impulse_response(from_reflection(reflections), length)
-        noise_gain = 1 / np.prod(1 - reflections**2)
-        return float(response @ weights_KK @ response + lam * noise_gain)
-
     starts = [sign * 0.5 ** np.arange(1, degree + 1) for sign in (0.0, -1.0, 1.0)]
-    bounds = [(-_EDGE, _EDGE)] * degree
     ends = [
-        minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9})
+        minimize(
+            _objective,
+            start,
+            (weights_KK, lam),
+            "L-BFGS-B",
+            jac=True,
+            bounds=[(-_EDGE, _EDGE)] * degree,
+            options={"ftol": 1e-14, "gtol": 1e-9},
+        )
         for start in starts
     ]
     best = min(ends, key=lambda end: end.fun)
-    if not best.fun < objective(np.zeros(degree)):
+    if not best.fun < 1 + lam:
         return (0.0,) * degree
     return tuple(float(tap) for tap in from_reflection(best.x))
+
+
+def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float, Array]:
+    """J and its gradient in reflection coefficients, where every point inside the box is a stable filter."""
+    degree, length = len(reflections), len(weights_KK)
+    taps, slope = np.zeros(0), np.zeros((0, degree))
+    for order, (last, unit) in enumerate(zip(reflections, np.eye(degree), strict=True)):
+        turned = np.outer(taps[::-1], unit)
+        slope = np.concatenate([slope + last * slope[::-1] + turned, unit[None]])
+        taps = np.concatenate([taps + last * taps[::-1], reflections[order : order + 1]])
+    response = impulse_response(taps, length)
+    pulled = weights_KK @ response
+    # ∂h/∂c_i = -(1/A) L^i h, so all of them are one sequence, shifted.
+    twice = lfilter([1.0], np.concatenate([[1.0], taps]), response)
+    by_tap = [-2 * (pulled[lag:] @ twice[: max(length - lag, 0)]) for lag in range(1, degree + 1)]
+    gain = 1 / np.prod(1 - reflections**2)
+    gradient = np.array(by_tap) @ slope + 2 * lam * gain * reflections / (1 - reflections**2)
+    return float(response @ pulled + lam * gain), gradient
 
 
 def _quadratic_form(covariance_HH: Array, stride: int) -> Array:
