@@ -13,6 +13,8 @@ from specseq.benchmarks.evaluation import gift_evaluations
 from specseq.benchmarks.metrics import LEVELS
 from specseq.benchmarks.score import score_all
 from specseq.errors import InputError
+from specseq.filters import Filter
+from specseq.forecasters.preconditioned import Preconditioned
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.seasonal_naive import SeasonalNaive
 from specseq.series.arrow_writer import write_folder
@@ -118,6 +120,14 @@ def test_bad_forecasts_are_errors_and_never_rows(root: Path, tmp_path: Path, spo
     with pytest.raises(InputError, match=message):
         score_all("gift_eval", gift_evaluations(root, only=["a"]), Bad(), out, {})
     assert not out.exists()
+
+
+def test_a_forecast_that_diverges_is_an_error(root: Path, tmp_path: Path) -> None:
+    wild = Preconditioned(Fake(), Filter("literal", (-90.0, 9.0)), "self")
+    with pytest.raises(
+        InputError, match=r"a/H/short: fake.* diverged: self reversal .* 2 of 2 windows overflow"
+    ):
+        score_all("gift_eval", gift_evaluations(root), wild, tmp_path / "out.parquet", {})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.benchmarks import fev, gift_eval
+from specseq.benchmarks import fev, gift_eval, gift_metrics
 from specseq.benchmarks.fev_tasks import Task, official_tasks, read_tasks
 from specseq.benchmarks.forecasting import forecast
 from specseq.benchmarks.metrics import WindowSums, window_sums
@@ -83,10 +83,10 @@ class Evaluation(Protocol):
 @dataclass
 class _GiftPool:
     season_length: int
-    pool: gift_eval.GiftMetrics
+    pool: gift_metrics.GiftMetrics
 
     def add(self, batch: Batch, sums: WindowSums) -> None:
-        self.pool.add(sums, gift_eval.seasonal_scales(batch.windows, self.season_length))
+        self.pool.add(sums, gift_metrics.seasonal_scales(batch.windows, self.season_length))
 
     def values(self) -> dict[str, float]:
         return {f"eval_metrics/{name}": value for name, value in self.pool.values().items()}
@@ -122,7 +122,7 @@ class GiftEvaluation:
 
     def metrics(self) -> Metrics:
         """An empty pool of the eleven metrics."""
-        return _GiftPool(self.config.season_length, gift_eval.GiftMetrics())
+        return _GiftPool(self.config.season_length, gift_metrics.GiftMetrics())
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the config."""

@@ -90,7 +90,7 @@ class Plan:
 
 @runtime_checkable
 class FilteredForecaster(Protocol):
-    """A model that was trained on filtered series and undoes its filter itself."""
+    """A model that may be trained on filtered series and undoes its filter by the self reversal."""
 
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
@@ -151,15 +151,10 @@ def evaluate(
     scores = _Scores(evaluation)
     for batch in _pieces(evaluation, plan):
         truth = batch.windows.targets()
-        for who in (plan.forecaster, plan.control):
-            if who is not None:
-                plain = partial(forecast, who, batch.windows, evaluation.query, evaluation.name)
-                scores.add(Variant(who.name), batch, truth, plain)
+        _add_plain(scores, plan, batch, truth)
         for name, made in plan.filters.items():
             _add_filter(scores, plan, plan.forecaster, plan.reversals, name, made, batch, truth)
             _add_control(scores, plan, name, made, batch, truth)
-        if isinstance(plan.forecaster, FilteredForecaster) and plan.reversals:
-            _add_own_filter(scores, plan, plan.forecaster, batch, truth)
         report(truth.size)
     return scores.outcomes()
 
@@ -222,31 +217,46 @@ def _add_control(scores: _Scores, plan: Plan, name: str, made: Filter, batch: Ba
         _add_filter(scores, plan, plan.control, ["oracle"], name, made, batch, truth)
 
 
+def _add_plain(scores: _Scores, plan: Plan, batch: Batch, truth: Values) -> None:
+    query, where = scores.evaluation.query, scores.evaluation.name
+    who = plan.forecaster
+    if isinstance(who, FilteredForecaster) and plan.reversals:
+        _add_own_filter(scores, plan, who, batch, truth)
+    else:
+        scores.add(Variant(who.name), batch, truth, partial(forecast, who, batch.windows, query, where))
+    if plan.control is not None:
+        plain = partial(forecast, plan.control, batch.windows, query, where)
+        scores.add(Variant(plan.control.name), batch, truth, plain)
+
+
 def _add_own_filter(
     scores: _Scores, plan: Plan, model: FilteredForecaster, batch: Batch, truth: Values
 ) -> None:
-    """Score a model that was trained on filtered series under each reversal that needs no other forecast."""
-    query, where = scores.evaluation.query, scores.evaluation.name
+    """Score a model that was trained on filtered series, plain and under the reversals of its own filter.
+
+    Its plain forecast is its self reversal; the reversals that need another forecast do not apply.
+    """
+    query, where, name = scores.evaluation.query, scores.evaluation.name, plan.forecaster.name
     contexts = batch.windows.contexts(plan.forecaster.context_length)
     order = np.argsort([len(context) for context in contexts], kind="stable")
     filtered, quantiles = model.forecast_filtered([contexts[place] for place in order], query)
-    if filtered is None:
-        return
     if quantiles.shape[1] != len(query.quantile_levels):
-        raise InputError(
-            where, f"{plan.forecaster.name} has {quantiles.shape[1]} levels", "wanted are 0.1 to 0.9"
-        )
+        raise InputError(where, f"{name} has {quantiles.shape[1]} levels", "wanted are 0.1 to 0.9")
     place = np.argsort(order)
 
     def reverse(mode: Mode) -> NDArray[np.float32]:
-        path = truth[order] if mode == "oracle" else None
-        answer = filtered.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
-        check_quantiles(answer, f"{plan.forecaster.name} under {mode}", where)
+        answer = quantiles
+        if filtered is not None:
+            path = truth[order] if mode == "oracle" else None
+            answer = filtered.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
+        check_quantiles(answer, f"{name} under {mode}", where)
         return answer[place]
 
+    scores.add(Variant(name), batch, truth, partial(reverse, "self"))
+    if filtered is None:
+        return
     made = filtered.filter
     for mode in plan.reversals:
         if mode in ("self", "oracle", "fir"):
-            variant = Variant(plan.forecaster.name, made.name, mode)
-            scores.add(variant, batch, truth, partial(reverse, mode), made)
+            scores.add(Variant(name, made.name, mode), batch, truth, partial(reverse, mode), made)
     _add_control(scores, plan, made.name, made, batch, truth)

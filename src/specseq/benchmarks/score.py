@@ -3,14 +3,14 @@
 import hashlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
 
 from specseq.benchmarks.evaluation import Evaluation, score
-from specseq.errors import InputError
+from specseq.errors import Diverged, InputError
 from specseq.forecasters.protocol import Forecaster
 from specseq.progress import Progress
 from specseq.tables import Provenance, digest, read_parquet, read_provenance, write_parquet
@@ -64,7 +64,7 @@ def score_all(
 
     try:
         for evaluation in missing:
-            values = score(evaluation, forecaster, report)
+            values = _values(evaluation, forecaster, report)
             rows[evaluation.name] = _row(benchmark, evaluation, forecaster, model, values)
             evaluation.close()
             if time.monotonic() - saved > _SAVE_EVERY:
@@ -74,6 +74,15 @@ def score_all(
         if rows and (missing or not path.exists()):
             _save(path, rows, provenance)
     return _frame([rows[evaluation.name] for evaluation in evaluations])
+
+
+def _values(
+    evaluation: Evaluation, forecaster: Forecaster, report: Callable[[int], None]
+) -> dict[str, float]:
+    try:
+        return score(evaluation, forecaster, report)
+    except Diverged as error:
+        raise InputError(evaluation.name, f"{forecaster.name} diverged: {error}") from None
 
 
 def _earlier_rows(path: Path, provenance: Provenance, column: str) -> dict[str, dict[str, Any]]:
