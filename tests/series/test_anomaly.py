@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from specseq.series.anomaly import context_tokens, largest_z_score
+from specseq.series.anomaly import context_tokens, largest_z_scores
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.moirai2 import Moirai2Crops
 from specseq.series.prepare import prepare_store
@@ -20,28 +20,26 @@ def test_context_is_the_first_thirty_percent(tokens: int, context: int) -> None:
     assert context_tokens(tokens) == context
 
 
+points = st.one_of(st.just(np.float32(np.nan)), st.floats(-1e6, 1e6, width=32))
+crops = hnp.arrays(np.float32, st.integers(0, 20), elements=points)
+
+
 @settings(max_examples=100, deadline=None)
-@given(
-    hnp.arrays(
-        np.float32,
-        st.integers(2, 30),
-        elements=st.one_of(st.just(np.float32(np.nan)), st.floats(-1e6, 1e6, width=32)),
-    ),
-    st.integers(1, 29),
-)
-def test_z_score_is_that_of_the_definition(crop: np.ndarray, context: int) -> None:
-    head, rest = crop[:context].astype(float), crop[context:].astype(float)
-    head, rest = head[~np.isnan(head)], rest[~np.isnan(rest)]
-    found = largest_z_score(crop, context)
-    if len(head) < 2 or not len(rest):
-        assert found == math.inf
-        return
-    expected = np.abs((rest - head.mean()) / np.sqrt(head.var(ddof=1) + 1e-5)).max()
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+@given(st.lists(st.tuples(crops, crops), min_size=1, max_size=6))
+def test_z_scores_are_those_of_the_definition(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    found = largest_z_scores([head for head, _ in pairs], [rest for _, rest in pairs])
+    for z, pair in zip(found, pairs, strict=True):
+        head, rest = (part[~np.isnan(part)].astype(float) for part in pair)
+        if len(head) < 2 or not len(rest):
+            assert z == math.inf
+            continue
+        expected = np.abs((rest - head.mean()) / np.sqrt(head.var(ddof=1) + 1e-5)).max()
+        assert z == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
 def test_a_straight_line_exceeds_the_published_threshold() -> None:
-    assert largest_z_score(np.arange(1000, dtype=np.float32), 300) == pytest.approx(9.8, abs=0.05)
+    line = np.arange(1000, dtype=np.float32)
+    assert largest_z_scores([line[:300]], [line[300:]])[0] == pytest.approx(9.8, abs=0.05)
 
 
 def make_store(root: Path, *targets: np.ndarray) -> Store:
@@ -66,6 +64,13 @@ def test_anomalous_crops_are_drawn_again(tmp_path: Path) -> None:
     free = unruled.draw(np.random.default_rng(0), 200)
     assert (free.start + free.tokens * 16)[free.series == 1].max() > 600
     assert unruled.counts == {"drawn_again": 0, "kept_from_loss": 0}
+
+
+def test_a_context_that_lies_before_the_series_is_never_learned_from(tmp_path: Path) -> None:
+    short = np.random.default_rng(0).standard_normal(30)
+    batch = next(moirai2_stream(make_store(tmp_path, short), rows=2, tokens=20, min_tokens=20, pool=4))
+    assert int(batch.observed[0].sum()) == 30
+    assert not batch.loss_mask.any()
 
 
 def test_crops_that_stay_anomalous_are_kept_from_the_loss(tmp_path: Path) -> None:

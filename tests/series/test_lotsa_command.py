@@ -26,7 +26,7 @@ def test_folder_and_store_are_described_alike(
     for a, b in zip(*described, strict=True):
         assert a == {key: b[key] for key in a}
     first, second = described[0]
-    assert (first["gift_eval_overlap"], second["gift_eval_overlap"]) == ("m4", None)
+    assert (first["gift_eval_overlap"], second["gift_eval_overlap"]) == ("m4_hourly", None)
     assert first["skipped"] == {"constant": 1}
     assert second["variates"] == [3, 3]
     assert (first["share_unweighted"], first["share_weighted"]) == (0.5, 0.5)

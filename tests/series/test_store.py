@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from specseq.errors import InputError
 from specseq.series import prepare
 from specseq.series.arrow_writer import Item, write_folder
-from specseq.series.overlap import gift_eval_overlap
+from specseq.series.overlap import gift_eval_overlap, leaked_keys
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 
@@ -172,6 +172,7 @@ def test_a_full_disk_is_said_and_resumed_from(
         prepare_store(tmp_path / "corpus", tmp_path / "store")
     with pytest.raises(InputError, match="no finished store"):
         open_store(tmp_path / "store")
+    (tmp_path / "store" / "parts" / ".c.f32.killed.part").write_bytes(b"half")
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 3
     assert scanned == ["a", "b", "b", "c"]
     assert not list((tmp_path / "store").rglob("*.part"))
@@ -239,8 +240,9 @@ def test_sub_datasets_can_be_left_out_of_an_open_store(make_folder: MakeFolder, 
 @pytest.mark.parametrize(
     ("name", "benchmark"),
     [
-        ("m4_hourly", "m4"),
+        ("m4_hourly", "m4_hourly"),
         ("saugeenday", "saugeen"),
+        ("hospital", "hospital"),
         ("temperature_rain_with_missing", "temperature_rain"),
         ("LOOP_SEATTLE", "loop_seattle"),
         ("car_parts_with_missing", "car_parts"),
@@ -250,6 +252,15 @@ def test_sub_datasets_can_be_left_out_of_an_open_store(make_folder: MakeFolder, 
 )
 def test_overlap_with_the_benchmark(name: str, benchmark: str | None) -> None:
     assert gift_eval_overlap(name) == benchmark
+
+
+def test_keys_that_leak_are_those_of_the_store(make_folder: MakeFolder, tmp_path: Path) -> None:
+    for name in ("m4_hourly", "saugeenday", "etth"):
+        make_folder(name, [WAVE])
+    make_folder("hospital", [np.zeros(40)])
+    manifest = prepare_store(tmp_path / "corpus", tmp_path / "store")
+    assert leaked_keys(manifest) == {"m4_hourly", "saugeen"}, "nothing of hospital was usable"
+    assert leaked_keys(prepare_store(tmp_path / "corpus", tmp_path / "store", exclude=["overlap"])) == set()
 
 
 @pytest.mark.data

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.series.anomaly import context_tokens, largest_z_score
+from specseq.series.anomaly import context_tokens, largest_z_scores
 from specseq.series.crops import Crops, concatenate, integers
 from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
 from specseq.series.store import Store
@@ -49,7 +49,7 @@ class Moirai2Crops:
         crops = self._draw(generator, count)
         if self.anomaly_threshold is None:
             return crops
-        bad = self._anomalous(crops)
+        bad = self._anomalous(crops, self.anomaly_threshold)
         for _ in range(self.anomaly_retries):
             if not len(bad):
                 break
@@ -58,7 +58,7 @@ class Moirai2Crops:
             place = np.arange(count)
             place[bad] = count + np.arange(len(bad))
             crops = concatenate([crops, again]).take(place)
-            bad = bad[self._anomalous(again)]
+            bad = bad[self._anomalous(again, self.anomaly_threshold)]
         self.counts["kept_from_loss"] += len(bad)
         in_loss = np.ones(count, np.bool_)
         in_loss[bad] = False
@@ -88,23 +88,20 @@ class Moirai2Crops:
             variate_id=np.zeros(count, np.int64),
         )
 
-    def _anomalous(self, crops: Crops) -> NDArray[np.int64]:
-        store, patch, limit = self.store, self.patch_slot, self.anomaly_threshold
+    def _anomalous(self, crops: Crops, threshold: float) -> NDArray[np.int64]:
+        store, patch = self.store, self.patch_slot
         length = store.length[crops.series]
-        begin = store.offset[crops.series] + crops.variate * length + np.maximum(crops.start, 0)
-        points = crops.tokens * patch + np.minimum(crops.start, 0)
-        files = store.values
-        bad = []
-        for number, (file, at, size, tokens) in enumerate(
-            zip(
-                store.file[crops.series].tolist(),
-                begin.tolist(),
-                points.tolist(),
-                crops.tokens.tolist(),
-                strict=True,
-            )
+        missing = np.minimum(crops.start, 0)
+        begin = store.offset[crops.series] + crops.variate * length + crops.start - missing
+        context = np.array([context_tokens(tokens) for tokens in crops.tokens.tolist()]) * patch
+        # Points that lie before the series are no points of the context.
+        middle = begin + np.maximum(context + missing, 0)
+        end = begin + crops.tokens * patch + missing
+        heads, rests = [], []
+        for file, a, b, c in zip(
+            store.file[crops.series].tolist(), begin.tolist(), middle.tolist(), end.tolist(), strict=True
         ):
-            context = context_tokens(tokens) * patch - (tokens * patch - size)
-            if limit is not None and largest_z_score(files[file][at : at + size], context) > limit:
-                bad.append(number)
-        return np.array(bad, dtype=np.int64)
+            values = store.values[file]
+            heads.append(values[a:b])
+            rests.append(values[b:c])
+        return np.flatnonzero(largest_z_scores(heads, rests) > threshold)

@@ -1,28 +1,44 @@
 """Which LOTSA sub-datasets hold series that GIFT-Eval tests on."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
-# GIFT-Eval data set -> name patterns of the LOTSA sub-datasets that contain it.
-GIFT_EVAL_OVERLAP: dict[str, tuple[str, ...]] = {
-    "car_parts": ("car_parts*",),
-    "covid_deaths": ("covid_deaths",),
-    "hierarchical_sales": ("hierarchical_sales",),
-    "hospital": ("hospital",),
-    "kdd_cup_2018": ("kdd_cup_2018*",),
-    "loop_seattle": ("LOOP_SEATTLE",),
-    "m4": ("m4_*",),
-    "m_dense": ("M_DENSE",),
-    "restaurant": ("restaurant",),
-    "saugeen": ("saugeenday",),
-    "sz_taxi": ("SZ_TAXI",),
-    "temperature_rain": ("temperature_rain*",),
-    "us_births": ("us_births",),
+# Name pattern of a LOTSA sub-dataset -> key of the GIFT-Eval data set that it contains, as config names
+# begin with it; None where the two have the same name.
+_OVERLAP: dict[str, str | None] = {
+    "LOOP_SEATTLE": "loop_seattle",
+    "M_DENSE": "m_dense",
+    "SZ_TAXI": "sz_taxi",
+    "car_parts*": "car_parts",
+    "covid_deaths": None,
+    "hierarchical_sales": None,
+    "hospital": None,
+    "kdd_cup_2018*": "kdd_cup_2018",
+    "m4_*": None,
+    "restaurant": None,
+    "saugeenday": "saugeen",
+    "temperature_rain*": "temperature_rain",
+    "us_births": None,
 }
 
 
 def gift_eval_overlap(name: str) -> str | None:
-    """The GIFT-Eval data set that a LOTSA sub-dataset overlaps with, or None."""
-    for benchmark, patterns in GIFT_EVAL_OVERLAP.items():
-        if any(fnmatchcase(name, pattern) for pattern in patterns):
-            return benchmark
+    """The GIFT-Eval key that a LOTSA sub-dataset overlaps with, or None."""
+    for pattern, key in _OVERLAP.items():
+        if fnmatchcase(name, pattern):
+            return key or name
     return None
+
+
+def leaked_keys(manifest: Mapping[str, Any]) -> set[str]:
+    """GIFT-Eval keys that a model trained on a whole store may have seen.
+
+    Args:
+        manifest: of the store, as :func:`specseq.series.prepare.prepare_store` returns it.
+
+    Returns:
+        Keys such as ``m4_hourly``; the config ``key/freq/term`` is leaked when its key is among them.
+    """
+    keys = (record["gift_eval_overlap"] for record in manifest["datasets"].values() if record["series"])
+    return {key for key in keys if key is not None}

@@ -54,6 +54,9 @@ def prepare_store(
     settings = {"min_length": min_length}
     with full_disk(out):
         (out / _PARTS).mkdir(parents=True, exist_ok=True)
+        # What a killed preparation left half-written.
+        for stale in (out / _PARTS).glob(".*.part"):
+            stale.unlink()
         parts: dict[str, dict[str, Any]] = {}
         progress = Progress(len(folders) - len(excluded), "sub-dataset")
         for name, path in folders.items():
