@@ -12,20 +12,27 @@ CASES: dict[str, tuple[float, float, float]] = {"rotating": (1.0, 0.5, 0.8), "un
 
 
 def rotating_block(
-    gain: float, shrink: float, rotation: float, feed_forward: float = 0.2
+    gain: float,
+    shrink: float,
+    rotation: float,
+    feed_forward: float = 0.2,
+    width: int = 32,
+    length: int = 16,
 ) -> EquilibriumBlock:
-    """A float64 block of 32 channels, 16 positions and 40 symbols with rotating leading modes.
+    """A float64 block of 40 symbols with rotating leading modes.
 
-    ``CASES["rotating"]`` is stable for the flow with ε_crit = 0.073, ``CASES["unstable"]`` has a root that a
-    rotating pair leaves with α = +0.09.
+    At the default sizes ``CASES["rotating"]`` is stable for the flow with ε_crit = 0.073, and
+    ``CASES["unstable"]`` has a root that a rotating pair leaves with α = +0.09.
 
     Args:
         gain: g.
         shrink: s.
         rotation: w.
         feed_forward: scale of the feed-forward path.
+        width: channels.
+        length: positions.
     """
-    shape = BlockShape(vocabulary=40, width=32, heads=4, length=16, residual_gain=feed_forward)
+    shape = BlockShape(vocabulary=40, width=width, heads=4, length=length, residual_gain=feed_forward)
     block = EquilibriumBlock(shape, torch.Generator().manual_seed(0), torch.float64)
     half = shape.width // 2
     omega = torch.zeros(half, half, dtype=torch.float64)
@@ -44,6 +51,6 @@ def rotating_block(
     return block.requires_grad_(False)
 
 
-def rotating_tokens(samples: int = 2) -> torch.Tensor:
-    """The token rows that the known figures belong to, ``[samples, 16]``."""
-    return torch.randint(0, 40, (samples, 16), generator=torch.Generator().manual_seed(1))
+def rotating_tokens(samples: int = 2, length: int = 16) -> torch.Tensor:
+    """Token rows; by default those that the known figures belong to."""
+    return torch.randint(0, 40, (samples, length), generator=torch.Generator().manual_seed(1))

@@ -78,7 +78,26 @@ class Arnoldi:
         )
         mu, y = torch.linalg.eig(square)
         y = y / y.norm(dim=1, keepdim=True)
+        mu = mu.masked_fill(self._empty(y), complex("nan"))
         return mu, self.columns[-1][:, -1:].abs() * y[:, -1].abs(), y
+
+    def _empty(self, y: Tensor) -> Tensor:
+        """Which vectors ``y[:, :, k]`` live on zero vectors of an exhausted space."""
+        dead = torch.stack([q.norm(dim=1) == 0 for q in self.basis[: y.shape[1]]], 1)
+        return (y.abs().square() * dead.unsqueeze(-1)).sum(1) > 0.5
+
+    def symmetric_top(self) -> tuple[Tensor, Tensor]:
+        """For a symmetric operator: largest Ritz value and its residual, of each sample."""
+        diagonal = torch.stack([column[:, -2] for column in self.columns], 1)
+        matrix = torch.diag_embed(diagonal)
+        if len(self.columns) > 1:
+            beside = torch.stack([column[:, -1] for column in self.columns[:-1]], 1)
+            matrix = matrix + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+        values, vectors = torch.linalg.eigh(matrix)
+        values = values.masked_fill(self._empty(vectors), -torch.inf)
+        index = values.argmax(1)
+        tail = _pick(vectors[:, -1], index).abs()
+        return _pick(values, index), self.columns[-1][:, -1].abs() * tail
 
     def vector(self, y_BK: Tensor) -> Tensor:
         """Coefficients to a vector ``[B, N]``."""
@@ -115,10 +134,10 @@ def leading_pair(
         left.grow(dimension)
         mu, residual, y = right.ritz()
         score = mu.real if step is None else (1 + step * mu).abs()
-        index = (score + 1e-9 * mu.imag.sign()).argmax(1)
+        index = (score + 1e-9 * mu.imag.sign()).nan_to_num(-torch.inf).argmax(1)
         mu_B, v = _pick(mu, index), right.vector(_pick(y.mT, index))
         other, _, x = left.ritz()
-        match = (other - mu_B.unsqueeze(1)).abs().argmin(1)
+        match = (other - mu_B.unsqueeze(1)).abs().nan_to_num(torch.inf).argmin(1)
         u = left.vector(_pick(x.mT, match))
         kappa_B = u.norm(dim=1) * v.norm(dim=1) / (u * v).sum(1).abs().clamp_min(1e-300)
         pair = RitzPair(mu_B, _pick(residual, index), kappa_B, len(right.columns) + len(left.columns))
@@ -175,7 +194,7 @@ def numerical_abscissa(
         while True:
             dimension = min(dimension + size, largest, like[0].numel())
             space.grow(dimension)
-            value_B, residual_B = _top_of_tridiagonal(space.columns)
+            value_B, residual_B = space.symmetric_top()
             if dimension >= min(largest, like[0].numel()):
                 break
             if bool((residual_B <= tolerance * (1 + value_B.abs())).all()):
@@ -184,13 +203,3 @@ def numerical_abscissa(
         omega_B = torch.where(better, value_B, omega_B)
         bound_B = torch.where(better, residual_B, bound_B)
     return omega_B, bound_B
-
-
-def _top_of_tridiagonal(columns: list[Tensor]) -> tuple[Tensor, Tensor]:
-    diagonal = torch.stack([column[:, -2] for column in columns], 1)
-    beside = torch.stack([column[:, -1] for column in columns[:-1]], 1) if len(columns) > 1 else None
-    matrix = torch.diag_embed(diagonal)
-    if beside is not None:
-        matrix = matrix + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
-    values, vectors = torch.linalg.eigh(matrix)
-    return values[:, -1], columns[-1][:, -1].abs() * vectors[:, -1, -1].abs()
