@@ -102,8 +102,8 @@ class Block(nn.Module):
 def initialise(module: nn.Module, width: int, blocks: int) -> None:
     """Normal matrices, of smaller spread by √(2·blocks) where they write to the residual stream; zero biases.
 
-    Their standard deviation is 0.02 at the published width of 256 and goes with 1/√width, so that a narrow model
-    starts with activations of the same size.
+    Their standard deviation is 0.02 at the published width of 256 and goes with 1/√width, so that a narrow
+    model starts with activations of the same size.
     """
     std = 0.02 * math.sqrt(256 / width)
     for name, parameter in module.named_parameters():

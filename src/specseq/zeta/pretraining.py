@@ -105,10 +105,10 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     name, seed = data.get("set", "real"), int(params["seed"])
     train = load_spacing_set(inputs["spacings"], name, "train")
     selection = load_spacing_set(inputs["spacings"], name, "selection")
+    stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.get("limit"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
         model = SpacingModel(config)
-    stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.get("limit"))
     windows = int(params.get("evaluation", {}).get("selection", 256))
     held_out = as_batch(selection, selection.starts(config.length, windows), config.length)
 
