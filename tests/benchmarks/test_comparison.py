@@ -72,6 +72,17 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.90 <= inside / 200 <= 0.99
 
 
+def test_three_seeds_are_covered_too() -> None:
+    """A bootstrap of three values alone would cover about three times in four."""
+    rng = np.random.default_rng(2)
+    inside = 0
+    for trial in range(200):
+        cells = 0.1 + rng.normal(0, 0.3, (1, 3)) + rng.normal(0, 0.05, (40, 3))
+        _, low, high = paired_ratio(cells, resamples=300, seed=trial)
+        inside += low <= np.exp(0.1) <= high
+    assert inside / 200 >= 0.92
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(0, 99))
 def test_interval_holds_the_estimate_and_repeats(tasks: int, seeds: int, seed: int) -> None:

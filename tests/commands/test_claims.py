@@ -40,7 +40,7 @@ def test_show_gives_statement_numbers_rule_and_command(
     ):
         assert part in shown
     row = {"group": "preconditioning/lyapunov/lam5", "forecaster": "trained", "benchmark": "gift_eval",
-           "reversal": "self", "ratio": 0.95, "low": 0.92, "high": 0.98, "seeds": 3}  # fmt: skip
+           "reversal": "none", "ratio": 0.95, "low": 0.92, "high": 0.98, "seeds": 3}  # fmt: skip
     target = tmp_path / "tables" / "preconditioning.parquet"
     write_parquet(target, pd.DataFrame([row]), Provenance("table"))
     assert call("show", "000.s7.replication.fir.beats_baseline", results=tmp_path) == 0
@@ -62,3 +62,17 @@ def test_show_takes_part_of_an_id_if_it_is_the_only_one(
     assert "claims match" in capsys.readouterr().err
     assert call("show", "nothing_like_it", results=tmp_path) == 2
     assert call("show", results=tmp_path) == 2
+    capsys.readouterr()
+    mixed = [
+        "claims",
+        "show",
+        "--claims",
+        CLAIMS,
+        "--scale",
+        "smoke",
+        "--results",
+        str(tmp_path),
+        "models.matched",
+    ]
+    assert cli.main(mixed) == 0
+    assert "002.models.matched" in capsys.readouterr().out

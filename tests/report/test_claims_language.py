@@ -1,5 +1,6 @@
 """The claims' YAML: templates, shared queries, printed figures, and refusals that name the place."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -188,3 +189,16 @@ def test_a_relation_has_one_kind() -> None:
     for spec in ({"below": 1, "above": 0}, {"within": 1}, {"about": 1}, {"roughly": 1}):
         with pytest.raises(InputError):
             read_relation(spec, "here")
+
+
+README = SCHEMA.parents[1] / "claims" / "README.md"
+
+
+def test_the_readmes_examples_load(tmp_path: Path) -> None:
+    """What the documentation shows as YAML is accepted as it stands."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.S)
+    assert len(blocks) == 2
+    ids = []
+    for number, block in enumerate(blocks):
+        ids += [claim.id for claim in load(write(tmp_path / f"claims{number}", block), SCHEMA)]
+    assert ids == ["000.s5.speed", *(f"000.s1.chebyshev.chebyshev_d{d}.oracle_percent" for d in (3, 4))]

@@ -337,3 +337,25 @@ def test_trend_of_rows_without_replicates_is_exact_where_said(tmp_path: Path) ->
     query_ = {"query": {"file": "tables/t.parquet", "over": [], "exact": True}}
     made = claim("rise", {"trend": {"of": query_, "x": "gain"}}, {"above": 0.9})
     assert verdicts(tmp_path, made) == {"rise": "reproduced"}
+
+
+def test_trend_over_rows_with_intervals(tmp_path: Path) -> None:
+    narrow = [
+        {"gain": g, "ratio": 1 + g / 10, "low": 0.99 + g / 10, "high": 1.01 + g / 10, "seeds": 3}
+        for g in range(1, 7)
+    ]
+    wide = [row | {"low": row["ratio"] / 3, "high": row["ratio"] * 3} for row in narrow]
+    alone = [row | {"seeds": 1} for row in narrow]
+    for name, rows in (("narrow", narrow), ("wide", wide), ("alone", alone)):
+        write_parquet(tmp_path / f"tables/{name}.parquet", pd.DataFrame(rows), Provenance("table"))
+    made = []
+    for name in ("narrow", "wide", "alone"):
+        rows_ = {
+            "file": f"tables/{name}.parquet",
+            "value": "ratio",
+            "interval": ["low", "high"],
+            "enough": {"seeds": 2},
+        }
+        made.append(claim(name, {"trend": {"of": {"query": rows_}, "x": "gain"}}, {"above": 0.5}))
+    assert verdicts(tmp_path, *made) == {"narrow": "reproduced", "wide": "undecided", "alone": "undecided"}
+    assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(1.0)

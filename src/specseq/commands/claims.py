@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> None:
     """List or show."""
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_intermixed_args(arguments)
     claims = load(options.claims)
     results = options.results or Path("results") / options.scale
     if options.action == "show":

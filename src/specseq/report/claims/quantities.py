@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.report.claims import arithmetic, queries
-from specseq.report.claims.queries import Folder, Measured
+from specseq.report.claims import arithmetic, estimates, queries
+from specseq.report.claims.measured import Measured
+from specseq.report.claims.queries import Folder
 
 PAIRED = ("ratio", "difference", "percent")
 
@@ -87,10 +88,10 @@ def measure(quantity: Any, folder: Folder, name: str) -> Measured:
         shown = ", ".join(f"{key}={_short(value)}" for key, value in quantity.get("of", {}).items())
         return Measured(result.value, result.low, result.high, True, 1, f"arithmetic: {body}({shown})")
     if kind == "query":
-        return queries.single(folder, body, name)
+        return estimates.single(folder, body, name)
     if kind == "trend":
-        return queries.trend(folder, body["of"]["query"], body["x"], name)
-    return queries.paired(folder, body[0]["query"], body[1]["query"], kind, name)
+        return estimates.trend(folder, body["of"]["query"], body["x"], name)
+    return estimates.paired(folder, body[0]["query"], body[1]["query"], kind, name)
 
 
 def _short(value: Any) -> str:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from specseq.report.claims.measured import Measured
 from specseq.report.claims.quantities import files, measure
-from specseq.report.claims.queries import Folder, Measured, Missing
+from specseq.report.claims.queries import Folder, Missing
 from specseq.report.claims.schema import Claim
 
 
@@ -46,20 +47,27 @@ def _rule(claim: Claim, found: Measured) -> tuple[str, str]:
     return "undecided", f"the 95 % interval straddles the bound; {found.note}".rstrip("; ")
 
 
+def shown(value: float) -> str:
+    """Four significant digits; whole numbers from a thousand on in full."""
+    if abs(value) >= 1000 and float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
 def plain(value: float, low: float, high: float, relation: str) -> str:
     """The numbers of a verdict in words, e.g. ``1.021 [0.998, 1.044], wanted < 1``."""
     if math.isnan(value):
         return f"no value, wanted {relation}"
-    ranged = "" if math.isnan(low) or low == high else f" [{low:.4g}, {high:.4g}]"
-    return f"{value:.4g}{ranged}, wanted {relation}"
+    ranged = "" if math.isnan(low) or low == high else f" [{shown(low)}, {shown(high)}]"
+    return f"{shown(value)}{ranged}, wanted {relation}"
 
 
 def _explain(claim: Claim, verdict: str, found: Measured, why: str) -> str:
     """The claim's own paragraph for the verdict, else the reason, else the numbers where it is against it."""
     fields = {
-        "measured": f"{found.value:.4g}",
-        "low": f"{found.low:.4g}",
-        "high": f"{found.high:.4g}",
+        "measured": shown(found.value),
+        "low": shown(found.low),
+        "high": shown(found.high),
         "published": claim.published,
         "n": str(found.n),
     }

@@ -63,7 +63,7 @@ def _baseline(rows: pd.DataFrame, wide: pd.DataFrame) -> pd.DataFrame:
     first = rows.iloc[0]
     same = wide[(wide["benchmark"] == first["benchmark"]) & (wide["reversal"] == "none")]
     if first["forecaster"] == "trained":
-        return same[same["group"] == BASELINE]
+        return same[(same["group"] == BASELINE) & (same["forecaster"] == "trained")]
     own = same[same["forecaster"] == first["forecaster"]]
     return own.drop_duplicates("task").assign(seed=-1)
 

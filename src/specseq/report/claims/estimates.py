@@ -1,0 +1,136 @@
+"""From selected rows to an estimate with an interval: means, paired comparisons, trends.
+
+Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the seeds' means
+(:func:`specseq.benchmarks.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0), one seed
+gives no interval: the verdict is then *undecided*.
+
+Shapes: T tasks (all replicate columns but the seed), S seeds.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from specseq.benchmarks.comparison import crosswise_interval
+from specseq.report.claims.measured import BACK, Back, Measured
+from specseq.report.claims.queries import REPLICATES, Folder, Missing, rows_of, select
+from specseq.report.claims.ready_rows import ready, trend_of_rows, two_rows
+from specseq.seeding import generator
+
+Floats = NDArray[np.float64]
+
+
+def _square(values: pd.Series) -> tuple[Floats, bool]:
+    """Values as [T, S] on the tasks that every seed has, and whether anything was drawn at random."""
+    names = list(values.index.names)
+    if "seed" not in names:
+        return values.to_numpy()[:, None], False
+    drawn = bool((values.index.get_level_values("seed").astype(float) >= 0).any())
+    if len(names) == 1:
+        return values.to_numpy()[None, :], drawn
+    return values.unstack("seed").dropna().to_numpy(), drawn
+
+
+def _estimate(
+    cells_TS: Floats, drawn: bool, name: str, evidence: str, back: Back = float, left_out: int = 0
+) -> Measured:
+    """Mean of the cells with its interval, carried back through ``back``."""
+    note = f"{left_out} replicates without a partner or a finite value left out" if left_out else ""
+    if cells_TS.size == 0:
+        return Measured(math.nan, math.nan, math.nan, False, 0, evidence, "no finite value")
+    value = back(cells_TS.mean())
+    if drawn and cells_TS.shape[1] < 2:
+        why = "one seed gives no interval over seeds"
+        return Measured(
+            value, math.nan, math.nan, False, cells_TS.size, evidence, f"{why}; {note}".rstrip("; ")
+        )
+    if cells_TS.size < 2:
+        why = "one measurement gives no interval"
+        return Measured(value, math.nan, math.nan, False, 1, evidence, f"{why}; {note}".rstrip("; "))
+    low, high = (back(end) for end in crosswise_interval(cells_TS, generator(0, "claims", name)))
+    return Measured(value, low, high, False, cells_TS.size, evidence, note)
+
+
+def _log(values: pd.Series) -> pd.Series:
+    return np.log(values.where(values > 0))
+
+
+def single(folder: Folder, query: Mapping[str, Any], name: str) -> Measured:
+    """Mean (or geometric mean) of one query with its interval."""
+    if "interval" in query:
+        return ready(folder, query)
+    values, evidence = select(folder, query)
+    geometric = query.get("reduce") == "gmean"
+    moved = _log(values) if geometric else values
+    finite = moved[np.isfinite(moved)]
+    back: Back = math.exp if geometric else float
+    if query.get("exact"):
+        value = back(finite.mean()) if len(finite) else math.nan
+        return Measured(value, value, value, True, len(finite), evidence)
+    cells, drawn = _square(finite)
+    return _estimate(cells, drawn, name, evidence, back, len(values) - len(finite))
+
+
+def _keyed(values: pd.Series, side: str) -> pd.DataFrame:
+    frame = values.rename(side).reset_index()
+    if "seed" in frame and (frame["seed"] == -1).all():
+        return frame.drop(columns="seed")
+    return frame
+
+
+def _join(a: pd.Series, b: pd.Series) -> pd.DataFrame:
+    """Pair two queries on the replicate columns they share; a side without seeds serves every seed."""
+    left, right = _keyed(a, "a"), _keyed(b, "b")
+    shared = [name for name in left.columns if name in right.columns]
+    joined = left.merge(right, on=shared) if shared else left.merge(right, how="cross")
+    keys = [name for name in joined.columns if name not in ("a", "b")]
+    return joined.set_index(keys) if keys else joined
+
+
+def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str, name: str) -> Measured:
+    """Ratio, percentage or difference of two queries, paired by replicate.
+
+    ``ratio`` and ``percent`` are of geometric means, ``difference`` is of means.
+    """
+    if "interval" in a and "interval" in b:
+        return two_rows(ready(folder, a), ready(folder, b), kind)
+    left, first = select(folder, a)
+    right, second = select(folder, b)
+    joined = _join(left, right)
+    evidence = f"{first} against {second}"
+    if joined.empty:
+        raise Missing(b["file"], "shares no task and seed with the other side")
+    moved = joined if kind == "difference" else joined.apply(_log)
+    cells = moved["a"] - moved["b"]
+    back = BACK[kind]
+    finite = cells[np.isfinite(cells)]
+    left_out = max(len(left), len(right)) - len(finite)
+    square, drawn = _square(finite)
+    return _estimate(square, drawn, name, evidence, back, max(0, left_out))
+
+
+def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measured:
+    """Spearman's rank correlation of the value with column ``x``, averaged over replicates."""
+    from scipy.stats import spearmanr
+
+    if "interval" in query:
+        return trend_of_rows(folder, query, x, name)
+    rows, _ = rows_of(folder, query, x)
+    over = [n for n in query.get("over", REPLICATES) if n in rows.columns and n != x]
+    values, evidence = select(folder, {**query, "over": [*over, x]})
+    table = values.unstack(x) if over else values.to_frame().T
+    table = table.loc[:, np.isfinite(table.columns.to_numpy(float))].dropna(axis=int(not over))
+    if table.shape[1] < 3 or table.empty:
+        raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
+    levels = table.columns.to_numpy(float)
+    found = pd.Series([float(spearmanr(levels, row).statistic) for row in table.to_numpy()], table.index)
+    evidence = f"{evidence}, rank correlation with {x}"
+    if query.get("exact"):
+        value = float(found.mean())
+        return Measured(value, value, value, True, table.shape[1], evidence)
+    square, drawn = _square(found[np.isfinite(found)])
+    return _estimate(square, drawn, name, evidence)

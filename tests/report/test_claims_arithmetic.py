@@ -1,0 +1,138 @@
+"""The arithmetic behind the ledger, against closed forms and independent computations."""
+
+import cmath
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.errors import InputError
+from specseq.report.claims.arithmetic import REGISTRY, evaluate, lookup
+from specseq.report.claims.printed import printed
+
+FIGURE = st.integers(1, 99_999).map(lambda units: f"{units / 1000:.3f}")
+
+
+def value(name: str, **arguments: object) -> float:
+    return evaluate(name, arguments).value
+
+
+@settings(max_examples=60, deadline=None)
+@given(FIGURE, FIGURE, st.floats(0, 1), st.floats(0, 1))
+def test_ranges_hold_every_value_that_prints_so(a: str, b: str, u: float, v: float) -> None:
+    """Whatever the figures were before rounding, the result from them lies in the range."""
+    x, y = (p.low + t * (p.high - p.low) for p, t in ((printed(a), u), (printed(b), v)))
+    checks = {
+        "percent_change": ({"value": a, "base": b}, 100 * (x / y - 1)),
+        "ratio": ({"a": a, "b": b}, x / y),
+        "difference": ({"a": a, "b": b}, x - y),
+        "product": ({"of": [a, b]}, x * y),
+        "norm": ({"of": [a, b]}, math.hypot(x, y)),
+        "largest_magnitude": ({"of": [a, b]}, max(x, y)),
+        "minimum": ({"of": [a, b]}, min(x, y)),
+        "likelihood_factor": ({"nll_a": a, "nll_b": b}, math.exp(x - y)),
+    }
+    for name, (arguments, truth) in checks.items():
+        found = evaluate(name, arguments)
+        assert found.low - 1e-9 * abs(truth) - 1e-12 <= truth <= found.high + 1e-9 * abs(truth) + 1e-12, name
+
+
+def test_lists_and_distances() -> None:
+    assert value("count", of="[0, 1.5, 2]") == 3
+    assert value("largest_difference", a="[1, 2]", b="[1, 2, 0.5]") == 0.5
+    assert value("rank_correlation", x=[1, 2, 3], y=["3", "5", "9"]) == pytest.approx(1)
+    assert value("rank_correlation", x=[1, 2, 3], y=[9, 5, 3]) == pytest.approx(-1)
+    with pytest.raises(InputError, match="one length"):
+        evaluate("rank_correlation", {"x": [1, 2, 3], "y": [1, 2]})
+
+
+def test_entropy_and_speed() -> None:
+    assert value("percent_of_log", value=math.log(8), categories=8) == pytest.approx(100)
+    assert value("share_of_step", fraction=0.5, factor=2) == pytest.approx(4 / 3)
+    assert value("share_of_step", fraction=0, factor=10) == 1
+    assert value("seconds_per_epoch", rate=2, batches=100) == 50
+
+
+def test_filters_by_hand() -> None:
+    assert value("spectral_radius", taps="[0, -0.25]") == pytest.approx(0.5)
+    assert value("sup_norm", taps="[0, -0.5]") == pytest.approx(0.5)
+    assert value("noise_gain", taps="[0, -0.5]") == pytest.approx(4 / 3)
+    assert value("dc_response", taps="[0, -0.5]") == 0.5
+    assert value("tap_distance", taps="[0, -0.75, 0]", family="chebyshev") == 0
+    assert value("tap_distance", taps="[0, -0.5, 0.25]", family="chebyshev", degree=2) == 0.25
+    assert value("excess_over_chebyshev", taps="[0, -0.75, 0]", degree=3) == pytest.approx(0, abs=1e-12)
+    assert value("excess_over_identity", taps="[0, 0]", lam=3) == 0
+    assert value("excess_over_optimum", taps="[0, -0.081045, 0, -0.088958]", lam=5) == pytest.approx(
+        0, abs=1e-9
+    )
+    assert value("excess_over_optimum", taps="[-0.128, 0, -0.142]", lam=5) > 0.1
+
+
+def test_parameter_counts_by_hand() -> None:
+    assert value("attention_parameters", d_model=384, heads=6) == 589_964
+    assert value("stu_parameters", d_model=384, filters=24) == 156_672
+    assert value("stu_parameters", d_model=2, filters=3, full=True) == 24
+    sizes = {"d_model": 384, "layers": 6, "heads": 6}
+    assert value("moirai_parameters", **sizes) == 13_827_528
+    assert value("moirai_parameters", **sizes, stu_layers=3) == 12_527_652
+    assert value("mixture_outputs", components=["student_t", "normal_fixed_scale"]) == 6
+    assert value("mdn_parameters", width=256, blocks=6, context=256, components=8) == 4_797_464
+    memory = value(
+        "mdn_parameters", width=256, blocks=6, context=256, components=8, slots=8, extra_positions=8
+    )
+    assert memory == 4_801_560
+    assert value("steps_after_warmup", epochs=100, batches=100, warmup=9_000) == 1_000
+
+
+def test_filters_that_float64_determines() -> None:
+    assert value("resolvable_filters", length=32) >= 8
+    few = value("resolvable_filters", length=64)
+    assert few <= value("resolvable_filters", length=256) < 30
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-10, -0.01), st.floats(0, 30))
+def test_critical_step_is_where_euler_turns(re: float, im: float) -> None:
+    assert value("multiplier_at_critical", re=re, im=im, times=1) == pytest.approx(1, abs=1e-9)
+    assert value("multiplier_at_critical", re=re, im=im, times=0.9) < 1
+    assert value("multiplier_at_critical", re=re, im=im, times=1.1) > 1
+    assert value("damping_slope", re=re, im=im) <= 0
+
+
+def test_multipliers() -> None:
+    assert value("euler_multiplier", re="0.26", im="1.37", eps=0.1) == abs(1 + 0.1 * (0.26 + 1.37j))
+    assert value("implicit_multiplier", re=-1, im=0, step=1) == 0.5
+    assert value("largest_implicit_multiplier", step=1) < 1
+    assert value("imex_multiplier", re_nc=1, im_nc=20, step=0.1) == pytest.approx(
+        abs(1 + 0.1 * (1 + 20j)) / 1.2
+    )
+    step = value("critical_step", re=-1, im=value("imaginary_for_critical", re=-1, eps=0.05))
+    assert step == pytest.approx(0.05)
+    assert value("critical_step", re=0.1, im=1) == 0
+    assert value("rest_point_leak", c=1) == -2
+
+
+def test_zeros() -> None:
+    """γ_10000 and γ_100000000 from Odlyzko's tables: the count is right to within S(T)."""
+    assert value("zeros_below", height=9877.782654005501) == pytest.approx(10_000, abs=1.5)
+    assert value("zeros_below", height=42653549.76095155) == pytest.approx(100_000_000, abs=2)
+    assert value("mean_unfolded_spacing", zeros=100_000_000, last=42653549.76095155) == pytest.approx(
+        1, abs=3e-8
+    )
+    assert value("gue_spread") == pytest.approx(0.4242, abs=1e-4)
+    tau = np.linspace(3, 5.5, 100_001) / (2 * math.pi)
+    assert value("gue_form_factor", low=3, high=5.5) == pytest.approx(np.minimum(tau, 1).mean(), abs=1e-6)
+    assert value("gue_form_factor", low=10, high=12) == pytest.approx(1)
+    assert value("rows_of_spacings", zeros=513, length=256) == 2
+    assert value("points_needed", context=128, horizon=200) == 328
+
+
+def test_every_function_says_what_it_computes_and_bad_text_is_refused() -> None:
+    lookup("ratio", "here")
+    assert len(REGISTRY) > 35
+    assert all(function.__doc__ for function in REGISTRY.values())
+    assert cmath.isfinite(value("log", of=8))
+    with pytest.raises(InputError, match="'pending' is no number"):
+        evaluate("value", {"of": "pending"})
