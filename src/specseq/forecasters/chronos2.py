@@ -74,8 +74,9 @@ class Chronos2:
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         """Quantiles ``[B, Q, H]``; sorted along Q, since nothing in the model keeps them in order."""
+        # Copies: a context may be a view of a mapped file, which tensors cannot be made of.
         answers, _ = self._pipeline.predict_quantiles(
-            [np.asarray(context, dtype=np.float32)[None] for context in contexts],
+            [np.array(context, dtype=np.float32)[None] for context in contexts],
             prediction_length=query.horizon,
             quantile_levels=list(query.quantile_levels),
             batch_size=self._batch_size,
