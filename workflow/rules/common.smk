@@ -128,6 +128,20 @@ def evaluation_params(wildcards):
     return made
 
 
+def evaluation_data(wildcards):
+    """What must stand before an evaluation: GIFT-Eval's manifest; FEV-Bench's folder as it is."""
+    if wildcards.benchmark == "gift_eval":
+        return f"results/{wildcards.scale}/data/gift_eval/manifest.json"
+    source = PLAN.data(wildcards.scale)["fev"]
+    if not source:
+        raise InputError(
+            "config.yaml: data.fev",
+            "no folder of FEV-Bench tasks is given",
+            "python -m specseq.stages.download_fev --out DIR, then --config 'data={fev: DIR}'",
+        )
+    return source
+
+
 def evaluation_folder(wildcards):
     """The benchmark's own folder, or the embedded sets."""
     source = PLAN.data(wildcards.scale)[wildcards.benchmark]

@@ -1,13 +1,7 @@
-EVALUATION_DATA = {
-    "gift_eval": lambda scale: f"results/{scale}/data/gift_eval/manifest.json",
-    "fev": lambda scale: f"results/{scale}/data/fev/manifest.json",
-}
-
-
 rule evaluate:
     input:
         weights=said(weights_of),
-        data=lambda w: EVALUATION_DATA[w.benchmark](w.scale),
+        data=said(evaluation_data),
         code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
     output:
         "results/{scale}/runs/{run}/{benchmark}.parquet",
