@@ -42,6 +42,12 @@ def test_equal_results_are_undecided_and_nothing_else() -> None:
     assert np.isnan(result.wilcoxon_p)
 
 
+def test_rounding_wins_nothing() -> None:
+    b = np.random.default_rng(0).lognormal(0, 1, 30)
+    result = compare(b * (1 + 1e-7 * (-1) ** np.arange(30)), b)
+    assert (result.wins, result.losses, result.ties, result.sign_p) == (0, 0, 30, 1.0)
+
+
 def test_only_pairs_count_and_the_rest_is_reported() -> None:
     a = np.array([1.0, np.nan, 2.0, 0.0, np.inf, 4.0])
     b = np.array([2.0, 1.0, np.nan, 1.0, 1.0, 8.0])

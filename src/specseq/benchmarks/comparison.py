@@ -14,6 +14,9 @@ from specseq.seeding import generator
 
 Floats = NDArray[np.float64]
 
+# Relative difference below which two errors are the same: float32 pipelines agree no better.
+TIE = 1e-6
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -23,7 +26,7 @@ class Comparison:
         tasks: number of tasks compared.
         seeds: number of seeds paired on each.
         left_out: tasks without a positive, finite error on both sides.
-        wins, losses, ties: tasks on which A's mean log error is below, above, equal to B's.
+        wins, losses, ties: tasks on which A's mean log error is below, above, equal to B's (to 1e-6).
         sign_p: two-sided exact sign test over tasks.
         wilcoxon_p: two-sided Wilcoxon signed-rank test of the log ratios; NaN where all are zero.
         ratio: geometric mean of A/B; below one is better for A.
@@ -123,6 +126,7 @@ def compare(a: Floats, b: Floats, *, resamples: int = 2000, seed: int = 0, alpha
         )
     logs_TS = np.log(a[usable]) - np.log(b[usable])
     per_task = logs_TS.mean(axis=1)
+    per_task[np.abs(per_task) < TIE] = 0.0
     wins, losses = int((per_task < 0).sum()), int((per_task > 0).sum())
     ratio, low, high = paired_ratio(logs_TS, resamples, seed, alpha)
     return Comparison(
