@@ -73,6 +73,8 @@ def test_a_draw_at_either_edge_is_a_series(store: Store) -> None:
 
     drawn = series_sampler(store).draw(Edges(), 2)  # type: ignore[arg-type]
     assert drawn.tolist() == [0, 5]
+    inner = series_sampler(store, eligible=np.array([False, True, True, True, True, False]))
+    assert inner.draw(Edges(), 2).tolist() == [1, 4]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,16 @@ def test_infinite_values_become_missing_and_are_counted(make_folder: MakeFolder,
     assert store.complete.tolist() == [True, False]
 
 
+def test_cleaned_values_are_found_behind_a_skipped_series(make_folder: MakeFolder, tmp_path: Path) -> None:
+    bad = np.where(WAVE > 0.99, np.inf, WAVE)
+    make_folder("a", [np.zeros(30), bad, np.zeros(20), WAVE])
+    record = prepare_store(tmp_path / "corpus", tmp_path / "store")["datasets"]["a"]
+    store = open_store(tmp_path / "store")
+    assert (store.row.tolist(), record["copied_points"]) == ([1, 3], 100)
+    np.testing.assert_array_equal(store.series(1)[0], WAVE.astype(np.float32))
+    np.testing.assert_array_equal(np.isnan(store.series(0)[0]), WAVE > 0.99)
+
+
 def test_arrow_nulls_become_missing(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = make_folder("a", [WAVE, WAVE])
     shard = next(folder.glob("*.arrow"))

@@ -175,6 +175,8 @@ def test_moirai_samples_follow_the_ten_transforms(store: Store) -> None:
     assert (crops.start >= 0).all()
     assert (crops.start + crops.tokens * crops.patch <= length).all()
     assert (crops.patch <= length // 2).all()
+    remainder = (crops.start % crops.patch)[crops.series == 7]
+    assert 0 < len(set(remainder)) - 1 <= (length % crops.patch)[crops.series == 7].max(), "offsets vary"
     wide = store.variates[crops.series] > 1
     assert set(crops.variates[wide]) == {1, 2, 3, 4, 5}
     assert set(crops.variates[~wide]) == {1}
