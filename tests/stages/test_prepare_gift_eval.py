@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,3 +59,14 @@ def test_a_damaged_set_is_one_line_and_leaves_no_manifest(tmp_path: Path, stage:
     assert status == 2
     assert complaint.strip() == f"error: {shard}: truncated shard; delete it and download it again"
     assert not (tmp_path / "b" / "manifest.json").exists()
+
+
+@pytest.mark.data
+def test_the_real_sets_are_described(tmp_path: Path, stage: Stage) -> None:
+    if "SPECSEQ_DATA" not in os.environ:
+        pytest.skip("SPECSEQ_DATA names no folder")
+    source = Path(os.environ["SPECSEQ_DATA"]) / "gift_eval"
+    assert stage("--source", source, "--out", tmp_path) == (0, "")
+    sets = json.loads((tmp_path / "manifest.json").read_text())["datasets"]
+    assert (sets["ett1/15T"]["variates"], sets["ett1/15T"]["shortest"]) == ([7, 7], 69_680)
+    assert sets["m4_hourly"]["series"] + sum(sets["m4_hourly"]["skipped"].values()) == 414
