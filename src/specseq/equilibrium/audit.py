@@ -57,7 +57,8 @@ class Audit:
         at_root = t.dropna(subset=["alpha"])
         values: dict[str, float] = dict.fromkeys(_SPECTRAL, float("nan"))
         if len(at_root):
-            lead, limit = at_root.loc[at_root["alpha"].idxmax()], at_root.loc[at_root["eps_crit"].idxmin()]
+            lead = at_root.iloc[int(at_root["alpha"].to_numpy().argmax())]
+            limit = at_root.iloc[int(at_root["eps_crit"].to_numpy().argmin())]
             values = {
                 "alpha": lead["alpha"],
                 "im": lead["im"],

@@ -25,8 +25,8 @@ class Evaluation:
 
     Attributes:
         trainer: whose solver, budget and estimator are measured.
-        windows: held-out windows for ``loss``.
-        converged: how many of them for ``loss_converged`` and the alignment of gradients.
+        windows: held-out windows for both losses.
+        aligned: how many of them for the alignment of gradients.
         samples: how many of them are audited.
         budget: evaluations to find a root with.
         tolerance: force residual that counts as a root.
@@ -34,8 +34,8 @@ class Evaluation:
     """
 
     trainer: Trainer
-    windows: int = 64
-    converged: int = 16
+    windows: int = 32
+    aligned: int = 8
     samples: int = 4
     budget: int = 600
     tolerance: float = 1e-6
@@ -51,8 +51,8 @@ class Evaluation:
                     f"evaluation.{name}", "no such setting", f"known: {', '.join(sorted(known))}"
                 )
         made = cls(trainer, **params)
-        if not 0 < made.samples <= made.converged <= made.windows:
-            raise InputError("evaluation", "samples, converged and windows must not fall below one another")
+        if not 0 < max(made.samples, made.aligned) <= made.windows:
+            raise InputError("evaluation.windows", f"{made.windows} is less than what is audited or aligned")
         return made
 
     def __call__(self, block: EquilibriumBlock, valid: Mapping[str, Tensor]) -> dict[str, float]:
@@ -64,26 +64,38 @@ class Evaluation:
             loss = float(block.cost(root, targets)) / targets.numel()
         metrics = {"loss": loss, "force_residual": float(residual.mean())}
         metrics["force_residual_worst"] = float(residual.max())
-        metrics |= self._converged(block, tokens[: self.converged], targets[: self.converged])
+        with torch.enable_grad():
+            metrics |= self._converged(block, tokens, targets)
         audit = audit_block(block, tokens[: self.samples], self.trainer.step, self.budget, self.tolerance)
         return metrics | audit.summary()
 
     def _converged(self, block: EquilibriumBlock, tokens: Tensor, targets: Tensor) -> dict[str, float]:
-        with torch.enable_grad():
-            x = block.embed(tokens).detach()
-            # Single precision does not settle much below 1e-6.
-            root, residual, _ = find_root(block, x, self.budget, max(self.tolerance, 3e-6))
-            settled = residual < 100 * self.tolerance
-            metrics = {"converged": float(settled.double().mean())}
-            loss = float(block.cost(root, targets).detach()) / targets.numel()
-            metrics["loss_converged"] = loss if bool(settled.all()) else float("nan")
-            exact = Implicit(100).estimate(Problem(block, x, root, targets), self.trainer.solver, 100, 1e-5)
+        x = block.embed(tokens).detach()
+        # Single precision does not settle much below 1e-6.
+        root, residual, _ = find_root(block, x, self.budget, max(self.tolerance, 3e-6))
+        settled = residual < 100 * self.tolerance
+        metrics = {"converged": float(settled.double().mean())}
+        loss = float(block.cost(root, targets).detach()) / targets.numel()
+        metrics["loss_converged"] = loss if bool(settled.all()) else float("nan")
+        few = slice(self.aligned)
+        return metrics | self._alignment(
+            block, tokens[few], targets[few], root[few], bool(settled[few].all())
+        )
+
+    def _alignment(
+        self, block: EquilibriumBlock, tokens: Tensor, targets: Tensor, root: Tensor, settled: bool
+    ) -> dict[str, float]:
+        """Cosines of the run's own gradient with the exact one at the root and with that of an unrolling."""
+        own = self._own_gradient(block, tokens, targets)
+        metrics = {"cos_exact": float("nan")}
+        if settled:
+            problem = Problem(block, block.embed(tokens).detach(), root, targets)
+            exact = Implicit(100).estimate(problem, self.trainer.solver, 100, 1e-5)
             reference = operator_gradient(block, surrogate(block, root, tokens, targets, exact.a_BTC))
-            own = self._own_gradient(block, tokens, targets)
-            metrics["cos_exact"] = cosine(own, reference) if bool(settled.all()) else float("nan")
-            if self.unrolled:
-                unrolled, _ = bptt_loss(block, tokens, targets, self.trainer.step, self.unrolled)
-                metrics["cos_bptt"] = cosine(own, operator_gradient(block, unrolled))
+            metrics["cos_exact"] = cosine(own, reference)
+        if self.unrolled:
+            unrolled, _ = bptt_loss(block, tokens, targets, self.trainer.step, self.unrolled)
+            metrics["cos_bptt"] = cosine(own, operator_gradient(block, unrolled))
         return metrics
 
     def _own_gradient(self, block: EquilibriumBlock, tokens: Tensor, targets: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from specseq.equilibrium.regularisers import (
     Regulariser,
     ResidualNorm,
 )
-from specseq.equilibrium.solvers import Euler, Solver, make_solver
+from specseq.equilibrium.solvers import Euler, Solver, euler_step, make_solver
 from specseq.equilibrium.solvers.interface import residuals
 from specseq.errors import InputError
 
@@ -117,8 +117,8 @@ class Trainer:
 
     @property
     def step(self) -> float:
-        """The Euler step that the study's ρ(ε) and EULER-WALL refer to."""
-        return float(getattr(self.solver, "step", 0.1))
+        """The Euler step ε that ρ(ε), EULER-WALL and the step residual refer to."""
+        return euler_step(self.solver)
 
     def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> tuple[Tensor, Tensor, int]:
         """The free phase as training has it: state, force residual of each sample, evaluations."""

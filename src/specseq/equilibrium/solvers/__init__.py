@@ -47,6 +47,11 @@ def make_solver(params: Mapping[str, Any]) -> Solver:
     return SOLVERS[name](**constants)
 
 
+def euler_step(solver: Solver) -> float:
+    """The Euler step ε that the stability of a run refers to: its own, or 0.1 where it takes none."""
+    return solver.step if isinstance(solver, Euler | AdaptiveEuler) else 0.1
+
+
 __all__ = [
     "SOLVERS",
     "AdaptiveEuler",
@@ -59,5 +64,6 @@ __all__ = [
     "SemiImplicitEuler",
     "Solution",
     "Solver",
+    "euler_step",
     "make_solver",
 ]

@@ -1,6 +1,6 @@
 """Where text comes from: embedded, synthetic, a local file or folder, or a file on the hub."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,12 @@ def read_text(source: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     kind = options.pop("kind", None)
     if kind not in SOURCES:
         raise InputError("text.source.kind", f"unknown source {kind!r}", f"known are {', '.join(SOURCES)}")
-    readers = {"docstrings": _docstrings, "grammar": _grammar, "path": _path, "hub": _hub}
+    readers: dict[str, Callable[..., tuple[str, dict[str, Any]]]] = {
+        "docstrings": _docstrings,
+        "grammar": _grammar,
+        "path": _path,
+        "hub": _hub,
+    }
     try:
         text, facts = readers[kind](**options)
     except TypeError as error:

@@ -1,0 +1,111 @@
+"""``specseq audit``: say of a checkpoint whether its equilibria are stable, for which steps and where."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+
+_VERDICTS = """\
+verdicts:
+  STABLE      a root, stable for the flow and for Euler with the step in use
+  EULER-WALL  a root, stable for the flow, but Euler with that step leaves it
+  HOPF        a root that the flow leaves along a rotating pair
+  SADDLE      a root that the flow leaves along a real mode
+  TRANSIENT   no root within the budget, but flow and Euler map contract there
+  NO-ROOT     no root within the budget; nothing is said about its stability
+
+A sample has the verdict of its worst position; alpha is max Re(mu), eps_crit the largest stable
+Euler step, omega the numerical abscissa of J, kappa the condition number of the leading mode,
+residual the force residual |F|/|z|.
+
+examples:
+  specseq audit results/laptop/runs/equilibrium/RUN/weights.safetensors --text results/laptop/text/docstrings
+  specseq audit weights.safetensors --samples 32 --step 0.05 --json
+"""
+_COLUMNS = ("position", "verdict", "alpha", "im", "rho", "eps_crit", "omega", "kappa", "residual")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq audit",
+        description="Say whether the equilibria of a trained block are stable, exactly, for every position.",
+        epilog=_VERDICTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="weights.safetensors of an equilibrium run")
+    parser.add_argument("--samples", type=int, default=8, help="texts to audit (default 8)")
+    parser.add_argument("--text", type=Path, help="folder of the prepared text; without it, random symbols")
+    parser.add_argument("--step", type=float, help="Euler step (default: that of the run)")
+    parser.add_argument(
+        "--budget", type=int, default=2000, help="evaluations to find roots with (default 2000)"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-6, help="force residual that counts as a root (default 1e-6)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the verdicts."""
+    options = build_parser().parse_args(arguments)
+    for name in ("samples", "budget", "tolerance", "step"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise InputError(f"--{name}", f"{value} is not a positive number")
+
+    from specseq.equilibrium.audit import audit_block, worst_rows
+    from specseq.equilibrium.checkpoint import audit_texts, load_block
+    from specseq.equilibrium.solvers import euler_step, make_solver
+
+    block, params = load_block(options.checkpoint)
+    step = options.step or euler_step(make_solver(params.get("solver", {"name": "euler"})))
+    tokens = audit_texts(block, options.samples, options.text)
+    audit = audit_block(block, tokens, step, options.budget, options.tolerance)
+    rows = [
+        {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
+        for row in worst_rows(audit.table).to_dict("records")
+    ]
+    record = {
+        "checkpoint": str(options.checkpoint),
+        "text": str(options.text) if options.text else "random symbols",
+        "step": step,
+        "evaluations": audit.evaluations,
+        "verdicts": audit.table["verdict"].value_counts().to_dict(),
+        "samples": rows,
+        "summary": {name: _plain(value) for name, value in audit.summary().items()},
+    }
+    if options.json:
+        print(json.dumps(record))
+    else:
+        _show(record, len(audit.table))
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: what could not be known is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _show(record: dict[str, Any], positions: int) -> None:
+    print(f"{record['checkpoint']}: text {record['text']}, Euler step {record['step']:g}")
+    print("sample " + " ".join(f"{name:>10}" for name in _COLUMNS))
+    for row in record["samples"]:
+        cells = []
+        for name in _COLUMNS:
+            value = row[name]
+            cells.append(
+                f"{'-' if value is None else value:>10}"
+                if not isinstance(value, float)
+                else f"{value:>10.4g}"
+            )
+        print(f"{row['sample']:>6} " + " ".join(cells))
+    counts = ", ".join(f"{count} {name}" for name, count in record["verdicts"].items())
+    print(f"{positions} positions: {counts}; {record['evaluations']} evaluations")

@@ -1,0 +1,77 @@
+"""A trained block from its weights file alone, and the texts to audit it on."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.text.store import Corpus
+from specseq.errors import InputError
+from specseq.training.checkpoint import load_weights
+
+
+def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, dict[str, Any]]:
+    """Rebuild a block.
+
+    Returns:
+        The block, and the parameters of its run.
+
+    Raises:
+        InputError: no weights of an equilibrium block, weights of another shape than their parameters say,
+            or weights that are not finite.
+    """
+    tensors, params = load_weights(path)
+    if params.get("study", "equilibrium") != "equilibrium" or "token" not in tensors:
+        raise InputError(path, "holds no equilibrium block", "give weights of a run of that study")
+    shape = BlockShape.read({**params.get("model", {}), "vocabulary": int(tensors["token"].shape[0])})
+    block = EquilibriumBlock(shape, torch.Generator().manual_seed(0))
+    expected = {name: tuple(weight.shape) for name, weight in block.named_parameters()}
+    for name, size in expected.items():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != size:
+            raise InputError(
+                path,
+                f"{name} is {found}, its parameters say {size}",
+                "the file and its parameters do not match",
+            )
+    if extra := sorted(set(tensors) - set(expected)):
+        raise InputError(path, f"unknown weights {extra[0]}", "give weights of an equilibrium block")
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(path, f"{name} holds values that are not finite", "audit an earlier checkpoint")
+    block.load_state_dict(tensors)
+    return block.requires_grad_(False), params
+
+
+def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: int = 0) -> Tensor:
+    """Token rows to audit a block on.
+
+    Args:
+        block: gives length and vocabulary.
+        samples: rows.
+        text: a prepared corpus, of which held-out windows are taken; without one, random symbols.
+        seed: of random symbols.
+
+    Raises:
+        InputError: the corpus has another vocabulary than the block.
+    """
+    length, vocabulary = block.shape.length, block.shape.vocabulary
+    if samples < 1:
+        raise InputError("samples", f"{samples} is not a positive number")
+    if text is None:
+        draw = torch.Generator().manual_seed(seed)
+        return torch.randint(0, vocabulary, (samples, length), generator=draw)
+    corpus = Corpus.open(text)
+    if corpus.vocabulary != vocabulary:
+        raise InputError(
+            text, f"has {corpus.vocabulary} symbols, the block {vocabulary}", "give the text of its training"
+        )
+    if len(corpus.valid) < length:
+        raise InputError(text, f"{len(corpus.valid)} held-out tokens are less than a window of {length}")
+    starts = np.linspace(0, len(corpus.valid) - length, samples).astype(np.int64)
+    rows = corpus.valid[starts[:, None] + np.arange(length)].astype(np.int64)
+    return torch.from_numpy(rows)
