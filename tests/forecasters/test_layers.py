@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specseq.forecasters.layers import Attention, RMSNorm, Rotation, TokenContext, swiglu_width
+from specseq.forecasters.layers import Attention, RMSNorm, Rotation, SwiGLU, TokenContext, swiglu_width
 from specseq.forecasters.layout import Layout, exact, power_of_two
 from specseq.series.batch import Segments
 
@@ -133,3 +133,18 @@ def test_rotation_keeps_lengths_and_depends_on_time_differences_only() -> None:
 
 def test_swiglu_width_is_the_published_one() -> None:
     assert (swiglu_width(384), swiglu_width(64)) == (1024, 176)
+
+
+def test_hand_written_gradients_equal_finite_differences() -> None:
+    torch.manual_seed(0)
+    gated = SwiGLU(3, 4).double()
+    assert torch.autograd.gradcheck(gated, torch.randn(5, 3, dtype=torch.float64, requires_grad=True))
+    rotation = Rotation(torch.tensor([0, 3, 7]), pairs=2)
+    x_THE = torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(rotation, x_THE)
+
+
+def test_rotation_in_half_precision_is_the_same_rotation() -> None:
+    rotation, x_THE = Rotation(torch.arange(5), pairs=2), torch.randn(5, 2, 6)
+    half = rotation(x_THE.bfloat16())
+    torch.testing.assert_close(half.float(), rotation(x_THE.bfloat16().float()), rtol=2e-2, atol=2e-2)

@@ -12,26 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from specseq.forecasters.fused import FusedRMSNorm, FusedSwiGLU, Turned
 from specseq.forecasters.layout import Layout
-
-
-class _FusedRMSNorm(torch.autograd.Function):
-    """RMSNorm with its gradient written out: a third of the memory traffic of the composed operations."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        scale = torch.linalg.vecdot(x, x).div_(x.shape[-1]).add_(eps).rsqrt_()[..., None]
-        ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight, scale = ctx.saved_tensors
-        normed = x * scale
-        grad_weight = torch.linalg.vecdot(grad.flatten(0, -2), normed.flatten(0, -2), dim=0)
-        grad_x = grad * weight
-        along = torch.linalg.vecdot(grad_x, normed)[..., None].div_(-x.shape[-1])
-        return grad_x.addcmul_(normed, along).mul_(scale), grad_weight, None
 
 
 class RMSNorm(nn.Module):
@@ -45,12 +27,33 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda or x.dtype != torch.float32:
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-        return _FusedRMSNorm.apply(x, self.weight, self.eps)
+        normed: Tensor = FusedRMSNorm.apply(x, self.weight, self.eps)
+        return normed
 
 
 def swiglu_width(dim: int) -> int:
     """Feed-forward width with the parameter count of a plain ``4 D`` layer, rounded up to a multiple of 8."""
     return -(-(4 * dim * 2 // 3) // 8) * 8
+
+
+class _SiluProduct(torch.autograd.Function):
+    """``silu(gate) * up`` from both side by side, with nothing but them kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.chunk(2, dim=-1)
+        grad_gate_up = torch.empty_like(gate_up)
+        grad_gate, grad_up = grad_gate_up.chunk(2, dim=-1)
+        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
+        torch.mul(grad, F.silu(gate), out=grad_up)
+        return grad_gate_up
 
 
 class SwiGLU(nn.Module):
@@ -62,8 +65,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(width, dim, bias=False)
 
     def forward(self, x_TD: Tensor) -> Tensor:
-        gate_TF, up_TF = self.gate_up(x_TD).chunk(2, dim=-1)
-        return self.down(F.silu(gate_TF) * up_TF)
+        return self.down(_SiluProduct.apply(self.gate_up(x_TD)))
 
 
 class ResidualBlock(nn.Module):
@@ -79,6 +81,26 @@ class ResidualBlock(nn.Module):
         return self.out(F.silu(self.hidden(x))) + self.skip(x)
 
 
+class _Turn(torch.autograd.Function):
+    """Multiply the first R pairs of the last dimension, read as complex numbers, by unit numbers."""
+
+    @staticmethod
+    def forward(ctx: Any, x_THE: Tensor, unit_T1R: Tensor) -> Tensor:
+        ctx.save_for_backward(unit_T1R)
+        return _turned(x_THE, unit_T1R)
+
+    @staticmethod
+    def backward(ctx: Any, grad_THE: Tensor) -> tuple[Tensor, None]:
+        return _turned(grad_THE, ctx.saved_tensors[0].conj()), None
+
+
+def _turned(x_THE: Tensor, unit_T1R: Tensor) -> Tensor:
+    turned_THE = x_THE.clone(memory_format=torch.contiguous_format)
+    pairs = unit_T1R.shape[-1]
+    torch.view_as_complex(turned_THE[..., : 2 * pairs].unflatten(-1, (pairs, 2))).mul_(unit_T1R)
+    return turned_THE
+
+
 class Rotation:
     """Rotary position embedding of adjacent pairs in the first dimensions of a head (RoFormer).
 
@@ -88,15 +110,16 @@ class Rotation:
     def __init__(self, positions_T: Tensor, pairs: int, base: float = 10_000.0) -> None:
         theta_R = base ** (-torch.arange(pairs, dtype=torch.float32, device=positions_T.device) / pairs)
         angle_T1R = (positions_T[:, None].to(torch.float32) * theta_R)[:, None]
-        self.pairs, self.cos_T1R, self.sin_T1R = pairs, angle_T1R.cos(), angle_T1R.sin()
+        self.pairs = pairs
+        self.cis_T1R = torch.polar(torch.ones_like(angle_T1R), angle_T1R)
 
     def __call__(self, x_THE: Tensor) -> Tensor:
         """Turn the first ``2 R`` of E dimensions of each token and head by its position."""
-        turned, rest = x_THE.split([2 * self.pairs, x_THE.shape[-1] - 2 * self.pairs], dim=-1)
-        even, odd = turned.unflatten(-1, (self.pairs, 2)).unbind(-1)
-        cos, sin = self.cos_T1R.to(x_THE.dtype), self.sin_T1R.to(x_THE.dtype)
-        turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
-        return torch.cat((turned, rest), dim=-1)
+        half = x_THE.dtype in (torch.bfloat16, torch.float16)
+        full = x_THE.float() if half else x_THE
+        cis = self.cis_T1R.to(torch.complex128) if full.dtype == torch.float64 else self.cis_T1R
+        turned: Tensor = Turned.apply(full, cis)
+        return turned.to(x_THE.dtype)
 
 
 @dataclass(frozen=True)
@@ -106,13 +129,13 @@ class BucketMask:
     Attributes:
         causal: slots are in time order and each sees itself and what stands before it; replaces ``allowed``.
         allowed: ``bool [N, 1, W or 1, W]``, True where a query slot may see a key slot; None allows all.
-        same_variate: ``bool [N, 1, W, W]``, True where both slots hold one variate; None where every segment
-            has a single variate, in which case the bias is a constant that the softmax does not see.
+        variate: ``[N, W, V]``, one-hot, which of its segment's V variates a slot holds; None where every
+            segment has a single variate, in which case the bias is a constant that the softmax does not see.
     """
 
     causal: bool = False
     allowed: Tensor | None = None
-    same_variate: Tensor | None = None
+    variate: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +170,24 @@ class TokenContext:
             valid_NW = bucket.valid()
             univariate = bool((variate_NW == variate_NW[:, :1]).all())
             allowed = None if valid_NW is None else valid_NW[:, None, None, :]
-            same = None if univariate else (variate_NW[:, None, :, None] == variate_NW[:, None, None, :])
+            variate = None if univariate else _one_hot(variate_NW)
             if causal and univariate:
                 masks.append(BucketMask(causal=True))
                 continue
             if causal:
                 earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
                 allowed = earlier if allowed is None else earlier & allowed
-            masks.append(BucketMask(allowed=allowed, same_variate=same))
+            masks.append(BucketMask(allowed=allowed, variate=variate))
         return cls(layout, Rotation(time_id_T, pairs), tuple(masks))
+
+
+def _one_hot(variate_NW: Tensor) -> Tensor:
+    """``[N, W, V]`` float32 of the variates within each segment; V is a multiple of 8, for the kernels."""
+    stride = int(variate_NW.max()) + 1
+    key_NW = variate_NW + stride * torch.arange(len(variate_NW), device=variate_NW.device)[:, None]
+    rank_NW = torch.unique(key_NW, return_inverse=True)[1]
+    rank_NW = rank_NW - rank_NW.amin(1, keepdim=True)
+    return F.one_hot(rank_NW, (int(rank_NW.max()) // 8 + 1) * 8).float()
 
 
 class Mixer(Protocol):
@@ -201,14 +233,22 @@ class Attention(nn.Module):
 
     def _attend(self, q_NWHE: Tensor, k_NWHE: Tensor, v_NWHE: Tensor, mask: BucketMask) -> Tensor:
         """Attention within each of N segments; returns ``[N, W, H, E]``."""
+        width = q_NWHE.shape[-1]
+        if mask.variate is not None:
+            # What the bias adds to pairs of one variate more than to others is the inner product of one-hot
+            # vectors; as further dimensions of queries and keys it needs no mask, for which the gradient of a
+            # learned bias would take the slow kernels. What it adds to all pairs the softmax does not see.
+            variate_NW1V = mask.variate.to(q_NWHE.dtype)[:, :, None]
+            different_H, same_H = self.variate_bias.weight.to(q_NWHE.dtype)
+            gain_H1 = ((same_H - different_H) * width**0.5)[:, None]
+            q_NWHE = torch.cat((q_NWHE, gain_H1 * variate_NW1V), dim=-1)
+            k_NWHE = torch.cat((k_NWHE, variate_NW1V.expand(-1, -1, self.heads, -1)), dim=-1)
+            v_NWHE = F.pad(v_NWHE, (0, variate_NW1V.shape[-1]))
         q, k, v = (x.transpose(1, 2) for x in (q_NWHE, k_NWHE, v_NWHE))
-        allowed = mask.allowed
-        if mask.same_variate is not None:
-            different_H, same_H = self.variate_bias.weight.to(q.dtype)[:, None, :, None, None]
-            bias = torch.where(mask.same_variate, same_H, different_H)
-            allowed = bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=mask.causal)
-        return mixed.transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask.allowed, is_causal=mask.causal, scale=width**-0.5
+        )
+        return mixed[..., :width].transpose(1, 2)
 
 
 class Block(nn.Module):
