@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from specseq.report.claims import COLUMNS, Claim, ledger, ledger_frame
+from specseq.report.claims.measured import Measured
 from specseq.report.claims.quantities import check_quantity
 from specseq.report.claims.schema import read_relation
+from specseq.report.claims.verdicts import _rule
 from specseq.tables import Provenance, write_parquet
 
 TASKS, SEEDS = 40, (0, 1, 2)
@@ -268,6 +272,45 @@ def test_deleting_a_file_touches_its_claims_and_no_other(results: Path) -> None:
         (results / file).write_bytes(kept)
     restored = ledger_frame(ledger(made, results, "laptop"), "laptop").set_index("id")
     pd.testing.assert_frame_equal(before, restored)
+
+
+def test_a_broken_file_is_as_good_as_none(results: Path) -> None:
+    (results / "tables/a.parquet").write_bytes(b"PAR1 half written")
+    broken = claim("a", {"ratio": [query("better"), query("base")]}, {"below": 1})
+    whole = claim(
+        "b", {"ratio": [query("better", "tables/b.parquet"), query("base", "tables/b.parquet")]}, {"below": 1}
+    )
+    assert verdicts(results, broken, whole) == {"a": "not run", "b": "reproduced"}
+    assert "cannot be read" in ledger([broken], results, "laptop")[0].judgement.explanation
+
+
+def test_a_column_that_is_not_there_is_named(results: Path) -> None:
+    made = claim("column", query("better", value="crps"), {"below": 1})
+    (entry,) = ledger([made], results, "laptop")
+    assert entry.judgement.verdict == "not run"
+    assert "has no column 'crps'" in entry.judgement.explanation
+
+
+RELATIONS = [
+    {"below": 1}, {"above": 1}, {"at_most": 1}, {"at_least": 1}, {"between": [0.5, 1.5]},
+    {"about": 1, "within": 0.2}, {"about": 1, "within_percent": 30}, {"rounds_to": "1.0"},
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(RELATIONS), st.floats(0, 2), st.floats(0, 2))
+def test_every_point_of_the_interval_is_asked(relation: dict, one: float, other: float) -> None:
+    """Reproduced if all points of the interval satisfy the relation, contradicted if none, else undecided."""
+    low, high = sorted((one, other))
+    made = claim("x", query("base"), relation)
+    points = np.concatenate([np.linspace(low, high, 999), [low, high]])
+    for end in (made.relation.low, made.relation.high):
+        points = np.append(points, end) if low <= end <= high else points
+    inside = [made.relation.contains(point) for point in points]
+    wanted = "reproduced" if all(inside) else "undecided" if any(inside) else "contradicted"
+    found = Measured((low + high) / 2, low, high, False, 9, "")
+    touching = min(abs(low - made.relation.high), abs(high - made.relation.low)) < 1e-6 or high - low < 1e-6
+    assert touching or _rule(made, found)[0] == wanted
 
 
 def test_ledger_frame_is_complete(results: Path) -> None:

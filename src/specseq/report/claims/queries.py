@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.errors import InputError
+from specseq.tables import read_parquet
 
 KEYS = ("file", "where", "value", "over", "pick", "reduce", "exact", "interval", "enough")
 REPLICATES = ("task", "dataset", "config", "seed")
@@ -33,11 +34,17 @@ PICKS = ("mean", "first", "last", "min", "max")
 
 
 class Missing(Exception):
-    """A file, or rows or columns of it, are not there."""
+    """A file, or rows or columns of it, are not there.
 
-    def __init__(self, file: str, what: str) -> None:
-        self.file, self.what = file, what
-        super().__init__(f"{file}: {what}")
+    Attributes:
+        file: the result file.
+        what: what is the matter with it, as the rest of a sentence that begins with its name.
+        remake: whether making the file (again) would help.
+    """
+
+    def __init__(self, file: str, what: str, remake: bool = False) -> None:
+        self.file, self.what, self.remake = file, what, remake
+        super().__init__(f"{file} {what}")
 
 
 @dataclass
@@ -51,15 +58,16 @@ class Folder:
         """A result table.
 
         Raises:
-            Missing: there is no such file.
+            Missing: there is no such file, or it is no result table.
         """
         if file not in self._read:
             path = self.root / file
             if not path.is_file():
-                raise Missing(file, "no such file")
-            from specseq.tables import read_parquet
-
-            self._read[file] = read_parquet(path)
+                raise Missing(file, "is not there", remake=True)
+            try:
+                self._read[file] = read_parquet(path)
+            except InputError:
+                raise Missing(file, "cannot be read", remake=True) from None
         return self._read[file]
 
 

@@ -96,9 +96,10 @@ def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]
     try:
         found = measure(claim.quantity, folder, claim.id)
     except Missing as missing:
-        why = f"needs {missing.file}; make it with: {remedy(missing.file)}"
-        if missing.what != "no such file":
-            why = f"{missing.file} {missing.what}; the config declares no such run at this scale"
+        reason = "the config declares no such run at this scale"
+        if missing.remake:
+            reason = f"make it with: {remedy(missing.file)}"
+        why = f"{missing.file} {missing.what}; {reason}"
         return Judgement("not run", *nothing, needed, why)
     verdict, why = _rule(claim, found)
     return Judgement(
