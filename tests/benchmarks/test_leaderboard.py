@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from specseq import cli
 from specseq.benchmarks.leaderboard import fev_leaderboard, gift_eval_leaderboard
@@ -86,6 +89,12 @@ def test_bad_files_are_named(gift: Path, tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("dataset,eval_metrics/MSIS\nx/H/short,good\n")
     with pytest.raises(InputError, match="not numeric"):
         read_submissions(tmp_path / "text.csv", GIFT_EVAL)
+    (tmp_path / "truth.csv").write_text("dataset,eval_metrics/MSIS\nx/H/short,True\n")
+    with pytest.raises(InputError, match="true and false"):
+        read_submissions(tmp_path / "truth.csv", GIFT_EVAL)
+    (tmp_path / "twice.csv").write_text("dataset,eval_metrics/MSIS,dataset\nx/H/short,1,x/H/short\n")
+    with pytest.raises(InputError, match="'dataset' stands 2 times"):
+        read_submissions(tmp_path / "twice.csv", GIFT_EVAL)
     (tmp_path / "none.csv").write_text("dataset,eval_metrics/MSIS\n")
     with pytest.raises(InputError, match="no rows"):
         read_submissions(tmp_path / "none.csv", GIFT_EVAL)
@@ -99,6 +108,38 @@ def test_bad_files_are_named(gift: Path, tmp_path: Path) -> None:
         read_folder(tmp_path / "nowhere", GIFT_EVAL)
     with pytest.raises(InputError, match=r"'plain' is also in plain\.csv"):
         read_folder(gift, GIFT_EVAL, [gift / "plain.csv"])
+
+
+NAME = st.sampled_from(
+    [
+        "dataset",
+        "config",
+        "model",
+        "domain",
+        "eval_metrics/MASE[0.5]",
+        "eval_metrics/MSIS",
+        "",
+        "\ufeffdataset",
+    ]
+)
+CELL = st.sampled_from(
+    ["a/H/short", "b/D/long", "", "1.5", "-1", "nan", "inf", "True", '"', "\n", "é", "1e400"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(NAME, max_size=5), st.lists(st.lists(CELL, max_size=5), max_size=4))
+def test_wild_files_are_read_or_refused_in_one_line(names: list[str], cells: list[list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "wild.csv"
+        file.write_text("\n".join(",".join(row) for row in [names, *cells]), encoding="utf-8")
+        refused = ""
+        try:
+            for submission in read_submissions(file, GIFT_EVAL):
+                scores([submission], tuple(dict.fromkeys(submission.tasks)), "MASE")
+        except InputError as error:
+            refused = str(error)
+        assert not refused or ("wild.csv" in refused and "\n" not in refused)
 
 
 def test_a_task_twice_or_a_negative_error_is_refused(tmp_path: Path) -> None:

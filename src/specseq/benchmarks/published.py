@@ -125,7 +125,7 @@ def read_table(source: Path) -> pa.Table:
         return csv.read_csv(source)
     except FileNotFoundError:
         raise InputError(source, "no such result file", "name an existing CSV or Parquet file") from None
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(source, f"not a readable result table ({error})", "export it anew as CSV") from None
 
 
@@ -134,8 +134,10 @@ def _numbers(table: pa.Table, column: str, source: Path) -> Floats:
     if pa.types.is_null(values.type):
         return np.full(len(values), np.nan)
     try:
+        if pa.types.is_boolean(values.type):
+            raise pa.ArrowInvalid("it holds true and false")
         return values.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float, copy=True)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise InputError(source, f"column '{column}' is not numeric ({error})", "correct the cell") from None
 
 
@@ -171,6 +173,8 @@ def read_submissions(source: Path, benchmark: Benchmark) -> list[Submission]:
     """
     table = read_table(source)
     names = table.column_names
+    if twice := [name for name, columns in Counter(names).items() if columns > 1]:
+        raise InputError(source, f"column '{twice[0]}' stands {names.count(twice[0])} times", "keep one")
     task_column = next((name for name in benchmark.task_columns if name in names), None)
     if task_column is None:
         wanted = " or ".join(f"'{name}'" for name in benchmark.task_columns)
