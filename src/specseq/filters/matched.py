@@ -15,8 +15,6 @@ compare with :func:`specseq.filters.theory.predicted_self_error` of the errors f
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.signal import lfilter
 
 from specseq.filters.stability import from_reflection, impulse_response
 from specseq.filters.theory import as_covariance
@@ -42,6 +40,8 @@ def matched(
         Taps whose objective is never above the identity's. The problem is not convex; several starts are
         tried and the best end is kept.
     """
+    from scipy.optimize import minimize  # imported here: a filter that is not designed needs no SciPy
+
     weights_KK = _quadratic_form(as_covariance(covariance, horizon), stride)
     starts = [sign * 0.5 ** np.arange(1, degree + 1) for sign in (0.0, -1.0, 1.0)]
     ends = [
@@ -64,6 +64,8 @@ def matched(
 
 def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float, Array]:
     """J and its gradient in reflection coefficients, where every point inside the box is a stable filter."""
+    from scipy.signal import lfilter
+
     degree, length = len(reflections), len(weights_KK)
     taps, slope = np.zeros(0), np.zeros((0, degree))
     for order, (last, unit) in enumerate(zip(reflections, np.eye(degree), strict=True)):

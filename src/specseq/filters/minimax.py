@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from specseq.errors import Diverged
 from specseq.filters.diagnostics import extrema
@@ -67,6 +66,8 @@ def _design(degree: int, lam: float, penalty: Penalty) -> tuple[float, ...]:
 
 def _solve(points: Vector, start: Vector, lam: float, penalty: Penalty) -> tuple[Vector, float]:
     """The epigraph problem on a few points: least t + λ·R with |p(x)| ≤ t there; taps and t."""
+    from scipy.optimize import minimize  # imported here: a filter that is not designed needs no SciPy
+
     degree = len(start)
     lags = np.arange(2, degree + 1, 2)
     basis = points[:, None] ** (degree - lags)

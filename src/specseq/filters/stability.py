@@ -5,7 +5,6 @@ Taps here count lags of one; a stride only spreads the same response in time.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Vector = NDArray[np.float64]
 
@@ -35,6 +34,8 @@ def is_stable(taps: Vector) -> bool:
 
 def impulse_response(taps: Vector, length: int) -> Vector:
     """h_0 … h_{length-1} of 1/A; h_0 = 1."""
+    from scipy.signal import lfilter  # imported here: it takes longer to load than NumPy and this package
+
     impulse = np.zeros(length)
     impulse[:1] = 1.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -98,6 +99,8 @@ def noise_gain_gradient(taps: Vector) -> tuple[float, Vector]:
 
 def absolute_gain(taps: Vector) -> float:
     """Σ_k |h_k|: the most by which the reversal can enlarge a bounded error; infinite where unstable."""
+    from scipy.signal import lfilter
+
     if not is_stable(taps):
         return float("inf")
     denominator = np.concatenate([[1.0], taps])

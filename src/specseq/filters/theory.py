@@ -6,7 +6,6 @@ e_t = Σ_{k ≤ t/s} h_k E_{t - k·s}, t = 0 … H-1. From the covariance of E f
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import toeplitz
 
 from specseq.errors import InputError
 from specseq.filters.filter import Filter
@@ -24,6 +23,8 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
             covariance between horizon steps, [H, H] or larger.
         horizon: H.
     """
+    from scipy.linalg import toeplitz
+
     covariance_HH = as_covariance(covariance, horizon)
     response = np.zeros(horizon)
     response[:: filter.stride] = impulse_response(filter.array, -(-horizon // filter.stride))
@@ -71,6 +72,8 @@ def as_covariance(covariance: Array, horizon: int) -> Array:
     Raises:
         InputError: wrong shape, not finite, not symmetric or with a negative eigenvalue.
     """
+    from scipy.linalg import toeplitz
+
     given = np.asarray(covariance, dtype=np.float64)
     where = "autocovariance"
     if horizon < 1:
