@@ -75,12 +75,15 @@ def resolvable_filters(length: Any, cosine: Any = 0.99) -> Exact:
     A vector counts if it comes out the same (|cos| at least ``cosine``) when the matrix is given in reversed
     order, which changes rounding and nothing else; counting ends at the first that does not.
     """
+    from threadpoolctl import threadpool_limits
+
     n, least = _whole(length), printed(cosine).value
     s = np.add.outer(np.arange(1, n + 1), np.arange(1, n + 1)).astype(float)
     hankel = 2 / (s**3 - s)
     found = []
     for order in (slice(None), slice(None, None, -1)):
-        values, vectors = np.linalg.eigh(hankel[order, order])
+        with threadpool_limits(1):  # threads make a matrix of this size slower, and the rounding differ
+            values, vectors = np.linalg.eigh(hankel[order, order])
         found.append(vectors[order][:, np.argsort(-np.abs(values))])
     same = np.abs((found[0] * found[1]).sum(axis=0)) >= least
     return exact(n if same.all() else int(np.argmin(same)))
