@@ -28,7 +28,7 @@ from specseq.equilibrium.regularisers import (
 )
 from specseq.equilibrium.solvers import Euler, Solver, euler_step, make_solver
 from specseq.equilibrium.solvers.interface import residuals
-from specseq.errors import InputError
+from specseq.errors import Diverged, InputError
 
 RULES = ("ep", "implicit", "bptt")
 REGULARISERS: dict[str, type[Regulariser]] = {
@@ -167,6 +167,9 @@ class Trainer:
         with torch.no_grad():
             loss = float(block.cost(root_BTC, targets_BT)) / targets_BT.numel()
         metrics = self._free_metrics(loss, g_B, spent)
+        lost = int((~torch.isfinite(g_B)).sum())
+        if lost and self.largest_residual == float("inf"):
+            raise Diverged(f"the free phase of {lost} of {len(g_B)} samples overflowed")
         teach_B = gate(g_B, self.largest_residual)
         metrics["gated"] = 1 - float(teach_B.float().mean())
         if not bool(teach_B.any()):

@@ -1,0 +1,264 @@
+"""The training task: its rules agree, it resumes exactly, and it says what is wrong with a run."""
+
+import copy
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from specseq.cli import main as specseq
+from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.pretraining import build
+from specseq.equilibrium.text.store import prepare_text
+from specseq.errors import InputError
+from specseq.training.checkpoint import save_weights
+from specseq.training.loop import train
+from specseq.training.task import Task
+
+PARAMS: dict[str, Any] = {
+    "study": "equilibrium",
+    "seed": 0,
+    "model": {"width": 8, "heads": 2, "length": 5},
+    "rule": "ep",
+    "solver": {"name": "euler", "step": 0.1},
+    "estimator": {"name": "two_sided", "radius": 0.01},
+    "free": {"evaluations": 120, "tolerance": 1e-7},
+    "nudged": {"evaluations": 120, "tolerance": 1e-6},
+    "training": {"steps": 4, "batch": 3, "lr": 0.01, "precision": "float32", "tensorboard": False},
+    "evaluation": {"windows": 3, "aligned": 2, "samples": 1, "budget": 200, "unrolled": 100},
+}
+
+
+def change(**values: Any) -> dict[str, Any]:
+    params = copy.deepcopy(PARAMS)
+    for path, value in values.items():
+        *outer, last = path.split("__")
+        inner = params
+        for name in outer:
+            inner = inner[name]
+        inner[last] = value
+    return params
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    prepare_text(folder, {"source": {"kind": "grammar", "characters": 4000, "states": 3, "symbols": 6}})
+    return folder
+
+
+def task(text: Path, **values: Any) -> Task:
+    return build(change(**values), {"text": text})
+
+
+def first_gradient(made: Task) -> torch.Tensor:
+    assert made.gradients is not None
+    made.model.zero_grad()
+    made.gradients(made.model, next(made.batches))
+    return torch.cat([weight.grad.flatten() for weight in made.model.parameters()])
+
+
+def test_all_rules_have_the_same_gradient_where_phases_converge(text) -> None:
+    reference = first_gradient(task(text, rule="implicit"))
+    for values in (
+        {"rule": "bptt"},
+        {"estimator": {"name": "adjoint"}},
+        {"estimator": {"name": "two_sided", "radius": 0.05}},
+        {"solver": {"name": "anderson"}},
+    ):
+        found = first_gradient(task(text, **values))
+        # Two-sided states are divided by a small radius: single precision shows.
+        torch.testing.assert_close(found, reference, rtol=0.02, atol=2e-3)
+
+
+def test_a_resumed_run_ends_where_an_undisturbed_one_ends(text, tmp_path) -> None:
+    values = {
+        "regularisers": {
+            "jacobian": {"weight": 0.1, "target": 1e-3},
+            "eigenvalue": {"weight": 0.1, "margin": 0.5},
+        },
+        "caps": 1.01,
+        "free__evaluations": 10,
+        "nudged__evaluations": 10,
+        "training__evaluate_every": 2,
+        "training__checkpoint_every": 1,
+        "training__schedule": "constant",
+    }
+    whole = task(text, **values)
+    done = train(whole, change(**values), tmp_path / "whole", "d")
+    half = change(**values, training__steps=2)
+    train(build(half, {"text": text}), half, tmp_path / "parts", "d")
+    rest = task(text, **values)
+    resumed = train(rest, change(**values), tmp_path / "parts", "d")
+    assert resumed.resumed_from == 2
+    for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    last = {metric: value for step, metric, value in done.record if step == 4}
+    again = {metric: value for step, metric, value in resumed.record if step == 4}
+    assert last.keys() == again.keys()
+    assert last["penalty/jacobian_weight"] == again["penalty/jacobian_weight"] != 0.1
+    expected = {
+        "loss",
+        "loss_converged",
+        "alpha",
+        "rotation",
+        "eps_crit",
+        "omega",
+        "rho",
+        "cos_bptt",
+        "cos_exact",
+    }
+    assert {f"valid/{name}" for name in expected} <= last.keys()
+    assert sum(value for name, value in last.items() if name.startswith("valid/verdict")) == 1
+
+
+def test_the_loss_falls(text, tmp_path) -> None:
+    values = {"rule": "implicit", "solver": {"name": "anderson"}, "training__steps": 25, "training__lr": 0.05}
+    record = train(task(text, **values), change(**values), tmp_path, "d").record
+    losses = [value for _, metric, value in record if metric == "loss"]
+    assert sum(losses[-5:]) < sum(losses[:5]) - 1
+
+
+def test_no_sample_teaches_behind_a_closed_gate(text) -> None:
+    closed = task(text, gate=1e-12, free__evaluations=3)
+    assert closed.gradients is not None
+    assert not first_gradient(closed).any()
+    assert closed.gradients(closed.model, next(closed.batches))["gated"] == 1
+
+
+def test_caps_hold_during_training(text) -> None:
+    made = task(text, caps=0.5)
+    assert made.after_step is not None
+    assert made.after_step(made.model, 1) == {"capped": 7}
+    assert made.after_step(made.model, 2) == {"capped": 0}
+
+
+def test_a_run_that_diverges_says_so(text, tmp_path) -> None:
+    values = {"solver": {"name": "euler", "step": 40.0}, "free__evaluations": 200}
+    outcome = train(task(text, **values), change(**values), tmp_path, "d")
+    assert outcome.diverged == "the free phase of 3 of 3 samples overflowed"
+    assert outcome.step == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"rule": "backprop"}, "rule"),
+        ({"rule": "bptt", "solver": {"name": "anderson"}}, "solver.name"),
+        ({"model__widht": 3}, "model"),
+        ({"free__evaluations": 0}, "free"),
+        ({"nudged__budget": 3}, "nudged.budget"),
+        ({"evaluation__windos": 3}, "evaluation.windos"),
+        ({"evaluation__samples": 30}, "evaluation.windows"),
+        ({"model__length": 5000}, "text"),
+    ],
+)
+def test_bad_runs_are_refused(text, values: dict, place: str) -> None:
+    with pytest.raises(InputError, match=place):
+        task(text, **values)
+
+
+def test_a_run_without_text_is_refused() -> None:
+    with pytest.raises(InputError, match="text"):
+        build(PARAMS, {})
+
+
+@pytest.fixture
+def weights(text, tmp_path) -> Path:
+    made = task(text)
+    save_weights(tmp_path / "weights.safetensors", made.model, PARAMS)
+    return tmp_path / "weights.safetensors"
+
+
+def test_the_command_prints_a_verdict_for_every_sample(weights, text, capsys) -> None:
+    assert specseq(["audit", str(weights), "--text", str(text), "--samples", "3", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [row["verdict"] for row in record["samples"]] == ["STABLE"] * 3
+    assert record["verdicts"] == {"STABLE": 15}
+    assert record["step"] == 0.1
+    assert record["summary"]["alpha"] == max(row["alpha"] for row in record["samples"])
+    assert specseq(["audit", str(weights), "--step", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "EULER-WALL" in shown
+    assert "random symbols" in shown
+
+
+def test_a_budget_that_ends_early_gives_no_stable_verdict(weights, capsys) -> None:
+    assert specseq(["audit", str(weights), "--budget", "4", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert set(record["verdicts"]) <= {"NO-ROOT", "TRANSIENT"}
+    assert specseq(["audit", str(weights), "--budget", "4", "--step", "2", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert set(record["verdicts"]) == {"NO-ROOT"}
+    assert record["summary"]["alpha"] is None
+    assert record["samples"][0]["rho"] is None
+
+
+def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
+    block, params = load_block(weights)
+    with torch.no_grad():
+        block.key[0, 0] = math.nan
+    save_weights(tmp_path / "nan.safetensors", block, params)
+    save_weights(tmp_path / "shape.safetensors", block, change(model__width=16))
+    save_weights(tmp_path / "other.safetensors", torch.nn.Linear(2, 2), {"study": "zeta"})
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    for name, fault in (
+        ("nan", "not finite"),
+        ("shape", "its parameters say"),
+        ("other", "no equilibrium block"),
+        ("broken", "not a readable"),
+        ("missing", "no such file"),
+    ):
+        assert specseq(["audit", str(tmp_path / f"{name}.safetensors")]) == 2
+        printed = capsys.readouterr().err
+        assert fault in printed
+        assert printed.count("\n") == 1
+    assert specseq(["audit", str(weights), "--samples", "0"]) == 2
+    prepare_text(tmp_path, {"source": {"kind": "grammar", "characters": 2000, "symbols": 9}})
+    with pytest.raises(InputError, match="symbols, the block 6"):
+        audit_texts(load_block(weights)[0], 2, tmp_path)
+
+
+def test_the_stages_write_their_tables(weights, text, tmp_path) -> None:
+    out, spectrum, fingerprint = (
+        tmp_path / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")
+    )
+    command = [sys.executable, "-m", "specseq.stages.audit", "--checkpoint", weights, "--text", text]
+    command += [
+        "--run",
+        "equilibrium/a/b",
+        "--out",
+        out,
+        "--spectrum",
+        spectrum,
+        "--fingerprint",
+        fingerprint,
+    ]
+    command += ["--params", json.dumps({"samples": 2})]
+    subprocess.run([str(part) for part in command], check=True)
+    table, modes, summary = pd.read_parquet(out), pd.read_parquet(spectrum), pd.read_parquet(fingerprint)
+    assert len(table) == 2 * 5
+    assert len(modes) == 2 * 5 * 8
+    assert {"checkpoint", "sample", "position", "alpha", "rho", "eps_crit", "omega", "kappa"} < set(table)
+    assert modes.groupby(["sample", "position"])["re"].max().to_numpy() == pytest.approx(
+        table["alpha"].to_numpy()
+    )
+    values = summary.set_index("metric")["value"]
+    assert values["alpha"] == table["alpha"].max()
+    assert values["cos_exact"] > 0.999
+    command[-1] = json.dumps({"sample": 2})
+    failed = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert "params.sample" in failed.stderr
+    made = [sys.executable, "-m", "specseq.stages.text", "--out", str(tmp_path / "t"), "--params"]
+    source = {"kind": "grammar", "characters": 3000, "symbols": 4}
+    printed = subprocess.run(
+        [*made, json.dumps({"source": source})], check=True, capture_output=True, text=True
+    )
+    assert "3000 tokens of 4 symbols" in printed.stdout

@@ -1,0 +1,148 @@
+"""Corpora: known entropies, reversible tokens, checksums, and sources that are not there."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.equilibrium.text.docstrings import docstring_corpus
+from specseq.equilibrium.text.grammar import Automaton
+from specseq.equilibrium.text.sources import read_text
+from specseq.equilibrium.text.store import Corpus, prepare_text
+from specseq.equilibrium.text.tokenise import context_entropies, decode, tokenise
+from specseq.errors import InputError
+
+
+def test_the_embedded_text_is_long_plain_and_shuffled() -> None:
+    text = docstring_corpus()
+    assert len(text) > 1_000_000
+    assert {mark for mark in text if mark != "\n" and not " " <= mark <= "~"} == set()
+    assert text.split() != sorted(text.split())
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 99), states=st.integers(1, 6), symbols=st.integers(2, 9))
+def test_no_model_that_knows_the_state_beats_the_entropy_rate(seed: int, states: int, symbols: int) -> None:
+    automaton = Automaton.draw(seed, states, symbols, 0.5)
+    share = automaton.stationary()
+    assert share.sum() == pytest.approx(1)
+    assert (share > -1e-12).all()
+    assert 0 < automaton.entropy() <= math.log(symbols) + 1e-12
+    text = automaton.sample(20_000, seed)
+    tokens = np.array(["abcdefghijklmnopqrstuvwxyz ".index(mark) for mark in text])
+    state, surprise = 0, []
+    for token in tokens:
+        surprise.append(-math.log(automaton.emission[state, token]))
+        state = automaton.successor[state, token]
+    error = 6 * np.std(surprise) / math.sqrt(len(surprise) / 10)
+    assert np.mean(surprise) == pytest.approx(automaton.entropy(), abs=error + 1e-9)
+
+
+def test_context_entropies_are_those_of_the_counts() -> None:
+    tokens = np.tile(np.array([0, 1], np.uint16), 500)
+    entropies = context_entropies(tokens)
+    assert entropies["1"] == pytest.approx(math.log(2))
+    assert entropies["2"] == pytest.approx(0, abs=1e-3)
+    uniform = np.random.default_rng(0).integers(0, 4, 200_000).astype(np.uint16)
+    assert list(context_entropies(uniform).values()) == pytest.approx([math.log(4)] * 3, abs=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(min_size=1))
+def test_characters_are_reversible(text: str) -> None:
+    try:
+        encoded = text.encode("utf-32-le").decode("utf-32-le")
+    except UnicodeEncodeError:
+        return
+    tokens, tokeniser = tokenise(encoded, {"kind": "characters"})
+    assert decode(tokens, tokeniser) == text
+    assert tokeniser["vocabulary"] == len(set(text))
+
+
+def test_byte_pairs_are_reversible_and_shorter() -> None:
+    text = "the cat sat on the mat\nand the dög sat on the cat\n" * 100
+    tokens, tokeniser = tokenise(text, {"kind": "bpe", "size": 300})
+    assert decode(tokens, tokeniser) == text
+    assert 257 < tokeniser["vocabulary"] <= 300
+    assert len(tokens) < len(text) / 2
+    assert np.array_equal(tokens, tokenise(text, {"kind": "bpe", "size": 300})[0])
+
+
+def test_a_corpus_is_prepared_opened_and_checked(tmp_path) -> None:
+    source = {"kind": "grammar", "characters": 5000, "states": 3, "symbols": 5}
+    manifest = prepare_text(tmp_path, {"source": source, "valid_share": 0.2})
+    assert manifest["entropy_nats"] < math.log(5)
+    for place in (tmp_path, tmp_path / "manifest.json", tmp_path / "tokens.npy"):
+        corpus = Corpus.open(place)
+        assert (len(corpus.train), len(corpus.valid), corpus.vocabulary) == (4000, 1000, 5)
+    text = decode(np.concatenate([corpus.train, corpus.valid]), manifest["tokeniser"])
+    assert hashlib.sha256(text.encode()).hexdigest() == manifest["text_sha256"]
+    np.save(tmp_path / "tokens.npy", np.zeros(10, np.uint16))
+    with pytest.raises(InputError, match="not those of the manifest"):
+        Corpus.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="no prepared text"):
+        Corpus.open(tmp_path)
+
+
+def test_local_files_and_folders_are_read(tmp_path) -> None:
+    (tmp_path / "b.txt").write_text("second " * 100)
+    (tmp_path / "a.txt").write_text("first " * 200)
+    text, facts = read_text({"kind": "path", "path": str(tmp_path)})
+    assert text.startswith("first")
+    assert facts["files"] == 2
+    assert read_text({"kind": "path", "path": str(tmp_path / "a.txt")})[0] == "first " * 200
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00" * 900)
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_text({"kind": "path", "path": str(tmp_path / "a.txt")})
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({"source": {"kind": "docstring"}}, "text.source.kind"),
+        ({"source": {"kind": "grammar", "statse": 3}}, "statse"),
+        ({"source": {"kind": "grammar", "symbols": 99}}, "text.source.symbols"),
+        ({"source": {"kind": "grammar", "characters": 10}}, "too few"),
+        ({"source": {"kind": "path", "path": "nowhere.txt"}}, "nowhere.txt"),
+        ({"sources": {}}, "text.sources"),
+        ({"valid_share": 1.5}, "text.valid_share"),
+        (
+            {"source": {"kind": "grammar", "characters": 2000}, "tokeniser": {"kind": "words"}},
+            "text.tokeniser",
+        ),
+        (
+            {"source": {"kind": "grammar", "characters": 2000}, "tokeniser": {"kind": "bpe", "size": 9}},
+            "size",
+        ),
+    ],
+)
+def test_bad_input_is_named(tmp_path, params: dict, place: str) -> None:
+    with pytest.raises(InputError, match=place):
+        prepare_text(tmp_path, params)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_hub_that_does_not_answer_is_named(monkeypatch) -> None:
+    import huggingface_hub
+
+    def refuse(*arguments: object, **options: object) -> str:
+        raise OSError("no route\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(InputError, match=r"who/what/a.txt: cannot be downloaded \(no route\); fetch it"):
+        read_text({"kind": "hub", "repo": "who/what", "file": "a.txt"})
+
+
+def test_the_manifest_is_plain_json(tmp_path) -> None:
+    prepare_text(
+        tmp_path,
+        {"source": {"kind": "grammar", "characters": 2000}, "tokeniser": {"kind": "bpe", "size": 300}},
+    )
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["tokeniser"]["kind"] == "bpe"
+    assert manifest["tokens"] == len(np.load(tmp_path / "tokens.npy"))
