@@ -1,10 +1,10 @@
 """Loader speed: samples and tokens per CPU-second, side by side with uni2ts on the same corpus.
 
 Both sides run the ten transforms of MOIRAI and first-fit-decreasing packing into rows of 512 tokens, in this
-process, without workers, in alternating rounds. uni2ts is not a dependency: ``--peer DIR`` names a folder
-that holds it with einops and jaxtyping (``pip install --no-deps --target DIR uni2ts einops jaxtyping``);
-without it only this package is measured. Series too short for uni2ts, which ends with an error on them, are
-left out for both.
+process, without workers, in alternating rounds. uni2ts is not a dependency: ``--peer DIR`` names the
+site-packages that hold it; ``tests/referee/install.py`` makes them. Without it only this package is measured.
+Series too short for uni2ts, which ends with an error on them, are left out for both, and neither stacks
+series of a sub-dataset.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = corpus(options.corpus, Path(scratch))
         sides: dict[str, Iterator[Counts]] = {
-            "MOIRAI transforms": ours(moirai_stream(store, ROWS, tokens=TOKENS, pool=POOL)),
+            "MOIRAI transforms": ours(moirai_stream(store, ROWS, tokens=TOKENS, pool=POOL, stacked=())),
             "Moirai2 crops with the anomaly rule": ours(
                 moirai2_stream(store, ROWS, tokens=TOKENS, pool=POOL)
             ),
