@@ -217,3 +217,16 @@ def test_weight_decay_spares_norms_biases_embeddings_and_gates(build: Build) -> 
 def test_patch_sizes_the_model_does_not_know_are_refused(build: Build, samples: tuple[Sample, ...]) -> None:
     with pytest.raises(ValueError, match=r"patch sizes \[16\]"):
         build(patch_sizes=(8, 32))(pack([samples[:2]], 40, 32))
+
+
+@pytest.mark.parametrize("stu", [{}, {"pattern": "parallel"}])
+def test_bfloat16_stays_close_and_has_finite_gradients(stu: dict, build: Build, batch: PackedBatch) -> None:
+    model = build(stu).float()
+    exact = model(batch).raw_12Q
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(batch)
+        loss, _ = packed_loss(rounded, batch)
+    loss.backward()
+    assert rounded.raw_12Q.dtype == torch.float32
+    torch.testing.assert_close(rounded.raw_12Q, exact, rtol=0.1, atol=0.1)
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from specseq.forecasters.stu.segments import Bucket, SegmentTables
+from specseq.forecasters.stu.segments import SegmentTables
 
 Method = Literal["auto", "fft", "toeplitz", "circular"]
 # Measured on one CPU thread with 384 channels: at this length both take the same time.
@@ -37,7 +37,7 @@ def segment_convolution(
     Returns:
         ``[N, D]`` in the dtype of ``x_ND``; differentiable once in both inputs.
     """
-    longest = max((int(bucket.lengths.max()) for bucket in tables.buckets), default=0)
+    longest = max((bucket.longest for bucket in tables.buckets), default=0)
     if longest > filters_LD.shape[0]:
         raise ValueError(f"a segment of {longest} tokens needs a filter as long, not {filters_LD.shape[0]}")
     wide = torch.promote_types(x_ND.dtype, torch.float32)
@@ -51,53 +51,45 @@ class _SegmentConvolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
-        ctx.save_for_backward(x_ND, filters_LD)
-        ctx.tables, ctx.method = tables, method
-        if not tables.buckets:
-            return torch.zeros_like(x_ND)
-        outputs = []
+        out_ND = torch.zeros_like(x_ND)
+        kept = []
         for bucket in tables.buckets:
-            segment_SnD, filter_nD = _masked(x_ND, bucket), _fit(filters_LD, bucket.length)
-            if _by_toeplitz(bucket.length, method):
-                y_DnS = torch.bmm(_toeplitz(filter_nD), segment_SnD.permute(2, 1, 0))
-                outputs.append(y_DnS.permute(2, 1, 0))
+            n, filter_nD = bucket.length, _fit(filters_LD, bucket.length)
+            if _by_toeplitz(n, method):
+                segment = bucket.pad(x_ND, n)
+                y_DnS = torch.bmm(_toeplitz(filter_nD), segment.permute(2, 1, 0))
+                bucket.unpad(y_DnS.permute(2, 1, 0), out_ND)
             else:
-                size = _transform_size(bucket.length, method)
-                spectrum = torch.fft.rfft(segment_SnD, n=size, dim=1)
-                spectrum *= torch.fft.rfft(filter_nD, n=size, dim=0)
-                outputs.append(torch.fft.irfft(spectrum, n=size, dim=1)[:, : bucket.length])
-        return tables.restore(outputs)
+                size = _transform_size(n, method)
+                segment = torch.fft.rfft(bucket.pad(x_ND, size), dim=1)
+                spectrum_SFD = segment * torch.fft.rfft(filter_nD, n=size, dim=0)
+                bucket.unpad(torch.fft.irfft(spectrum_SFD, n=size, dim=1), out_ND)
+            kept.append(segment)
+        ctx.save_for_backward(filters_LD, *kept)
+        ctx.tables, ctx.method = tables, method
+        return out_ND
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        x_ND, filters_LD = ctx.saved_tensors
-        grad_filters = torch.zeros_like(filters_LD)
-        if not ctx.tables.buckets:
-            return torch.zeros_like(x_ND), grad_filters, None, None
-        grad_inputs = []
-        for bucket in ctx.tables.buckets:
-            n = bucket.length
-            grad_SnD, filter_nD = _masked(grad_ND, bucket), _fit(filters_LD, n)
-            segment_SnD = _masked(x_ND, bucket)
+        filters_LD, *kept = ctx.saved_tensors
+        grad_filters, grad_inputs = torch.zeros_like(filters_LD), torch.zeros_like(grad_ND)
+        for bucket, segment in zip(ctx.tables.buckets, kept, strict=True):
+            n, filter_nD = bucket.length, _fit(filters_LD, bucket.length)
             if _by_toeplitz(n, ctx.method):
-                grad_DnS = grad_SnD.permute(2, 1, 0)
-                matrix_Dnn = _toeplitz(filter_nD)
-                grad_inputs.append(torch.bmm(matrix_Dnn.mT, grad_DnS).permute(2, 1, 0))
-                grad_nD = _diagonal_sums(torch.bmm(grad_DnS, segment_SnD.permute(2, 0, 1)))
+                grad_DnS = bucket.pad(grad_ND, n).permute(2, 1, 0)
+                bucket.unpad(torch.bmm(_toeplitz(filter_nD).mT, grad_DnS).permute(2, 1, 0), grad_inputs)
+                grad_nD = _diagonal_sums(torch.bmm(grad_DnS, segment.permute(2, 0, 1)))
             else:
                 size = _transform_size(n, ctx.method)
-                spectrum_SFD = torch.fft.rfft(grad_SnD, n=size, dim=1)
-                transfer_FD = torch.fft.rfft(filter_nD, n=size, dim=0)
-                correlation_FD = torch.einsum(
-                    "sfd,sfd->fd", spectrum_SFD, torch.fft.rfft(segment_SnD, n=size, dim=1).conj()
-                )
+                spectrum_SFD = torch.fft.rfft(bucket.pad(grad_ND, size), dim=1)
+                correlation_FD = (spectrum_SFD * segment.conj()).sum(0)
                 grad_nD = torch.fft.irfft(correlation_FD, n=size, dim=0)[:n]
-                spectrum_SFD *= transfer_FD.conj()
-                grad_inputs.append(torch.fft.irfft(spectrum_SFD, n=size, dim=1)[:, :n])
+                spectrum_SFD *= torch.fft.rfft(filter_nD, n=size, dim=0).conj()
+                bucket.unpad(torch.fft.irfft(spectrum_SFD, n=size, dim=1), grad_inputs)
             taps = min(n, filters_LD.shape[0])
             grad_filters[:taps] += grad_nD[:taps]
-        return ctx.tables.restore(grad_inputs), grad_filters, None, None
+        return grad_inputs, grad_filters, None, None
 
 
 def _by_toeplitz(length: int, method: Method) -> bool:
@@ -106,11 +98,6 @@ def _by_toeplitz(length: int, method: Method) -> bool:
 
 def _transform_size(length: int, method: Method) -> int:
     return length if method == "circular" else 2 * length
-
-
-def _masked(x_ND: Tensor, bucket: Bucket) -> Tensor:
-    """``[S, n, D]`` with zeros in padding."""
-    return bucket.gather(x_ND).masked_fill_(~bucket.valid()[..., None], 0.0)
 
 
 def _fit(filters_LD: Tensor, length: int) -> Tensor:

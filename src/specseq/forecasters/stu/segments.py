@@ -4,7 +4,7 @@ A convolution must not look across a segment, a run of tokens that belongs to on
 it. Segments of similar length share a bucket, so that it takes a handful of dense calls however many segments
 a batch holds. The segments need not be those by which the stream is laid out.
 
-Shapes: N tokens of the stream, S segments of a bucket, n its length.
+Shapes: N tokens of the stream, D channels, S segments of a bucket, n its length, k its tokens.
 """
 
 from collections.abc import Sequence
@@ -26,53 +26,49 @@ class Bucket:
     """Segments padded to one length.
 
     Attributes:
-        length: n.
-        index: ``[S, n]`` int64, flat positions; padding points at N, one past the last token.
-        lengths: ``[S]`` int64, tokens of each segment.
+        length: n; every segment is at most that long.
+        count: S.
+        longest: tokens of its longest segment.
+        tokens: ``[k]`` int64, places in the stream.
+        segment, step: ``[k]`` int64, which segment of the bucket each token stands in, and where.
     """
 
     length: int
-    index: Tensor
-    lengths: Tensor
+    count: int
+    longest: int
+    tokens: Tensor
+    segment: Tensor
+    step: Tensor
 
-    def gather(self, x_ND: Tensor) -> Tensor:
-        """``[S, n, ...]``; what stands in padding is one of the tokens and must be masked."""
-        return x_ND[self.index.clamp_max(x_ND.shape[0] - 1)]
+    def pad(self, x_ND: Tensor, width: int) -> Tensor:
+        """``[S, width, D]``: the segments from step 0 on, zeros behind them."""
+        padded = x_ND.new_zeros(self.count * width, x_ND.shape[1])
+        padded.index_copy_(0, self._slots(width), x_ND.index_select(0, self.tokens))
+        return padded.view(self.count, width, -1)
 
-    def valid(self) -> Tensor:
-        """``[S, n]`` bool, False in padding."""
-        return torch.arange(self.length, device=self.index.device) < self.lengths[:, None]
+    def unpad(self, y_SWD: Tensor, out_ND: Tensor) -> None:
+        """Write the segments' steps to their places in ``out_ND``; what padding holds is dropped."""
+        slots = self._slots(y_SWD.shape[1])
+        out_ND.index_copy_(0, self.tokens, y_SWD.reshape(-1, y_SWD.shape[2]).index_select(0, slots))
+
+    def _slots(self, width: int) -> Tensor:
+        return self.segment * width + self.step
+
+    def to(self, device: torch.device | str) -> "Bucket":
+        """The same on a device."""
+        places = (part.to(device) for part in (self.tokens, self.segment, self.step))
+        return Bucket(self.length, self.count, self.longest, *places)
 
 
 @dataclass(frozen=True)
 class SegmentTables:
-    """Every token of a flat batch stands in exactly one bucket.
-
-    Attributes:
-        buckets: by increasing length; none is empty.
-        inverse: ``[N]`` int64, each token's place in the buckets laid end to end.
-    """
+    """Every token of a stream stands in exactly one bucket; they are in order of length, none is empty."""
 
     buckets: tuple[Bucket, ...]
-    inverse: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """N."""
-        return self.inverse.shape[0]
 
     def to(self, device: torch.device | str) -> "SegmentTables":
         """The same tables on another device."""
-        moved = tuple(
-            Bucket(bucket.length, bucket.index.to(device), bucket.lengths.to(device))
-            for bucket in self.buckets
-        )
-        return SegmentTables(moved, self.inverse.to(device))
-
-    def restore(self, padded: Sequence[Tensor]) -> Tensor:
-        """Undo the gathering: one ``[S, n, ...]`` a bucket becomes ``[N, ...]``; padding is dropped."""
-        laid = [part.flatten(0, 1) for part in padded]
-        return (laid[0] if len(laid) == 1 else torch.cat(laid))[self.inverse]
+        return SegmentTables(tuple(bucket.to(device) for bucket in self.buckets))
 
 
 def segment_tables(
@@ -81,29 +77,28 @@ def segment_tables(
     """Build the tables.
 
     Args:
-        starts: ``[G]`` flat position of each segment's first token; together the segments cover 0..N-1 once.
+        starts: ``[G]`` place of each segment's first token; together the segments cover 0..N-1 once.
         lengths: ``[G]`` number of its tokens, at least one.
         sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it.
     """
     starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
-    tokens = int(lengths.sum())
     if lengths.size and (lengths.min() < 1 or lengths.max() > sizes[-1]):
         raise ValueError(f"segments hold 1 to {sizes[-1]} tokens; found {lengths.min()} to {lengths.max()}")
     chosen = np.searchsorted(np.asarray(sizes), lengths)
-    inverse = np.full(tokens, -1, dtype=np.int64)
-    buckets, offset = [], 0
+    buckets = []
     for size_index in np.unique(chosen):
         members = np.flatnonzero(chosen == size_index)
-        size = int(sizes[size_index])
-        step = np.arange(size)
-        valid = step < lengths[members, None]
-        index = np.where(valid, starts[members, None] + step, tokens)
-        inverse[index[valid]] = offset + np.flatnonzero(valid.ravel())
-        offset += index.size
-        buckets.append(Bucket(size, torch.from_numpy(index), torch.from_numpy(lengths[members])))
-    if (inverse < 0).any():
-        raise ValueError("the segments leave tokens uncovered")
-    return SegmentTables(tuple(buckets), torch.from_numpy(inverse))
+        length = lengths[members]
+        segment = np.repeat(np.arange(len(members)), length)
+        step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        places = (starts[members][segment] + step, segment, step)
+        buckets.append(
+            Bucket(int(sizes[size_index]), len(members), int(length.max()), *map(torch.from_numpy, places))
+        )
+    covered = np.concatenate([bucket.tokens.numpy() for bucket in buckets] or [np.zeros(0, np.int64)])
+    if not np.array_equal(np.sort(covered), np.arange(lengths.sum())):
+        raise ValueError("the segments must cover every token once")
+    return SegmentTables(tuple(buckets))
 
 
 def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
