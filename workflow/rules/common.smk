@@ -82,9 +82,15 @@ def named_inputs(wildcards, input):
     return " ".join(groups)
 
 
-def without_evaluation(spec):
-    """The parameters that decide a training run; how it is evaluated is not among them."""
-    return {key: value for key, value in spec.items() if key != "evaluation"}
+def training_params(spec):
+    """The parameters that decide a training run; what only judges it afterwards is not among them."""
+    afterwards = {
+        "preconditioning": {"evaluation"},
+        "stu": {"evaluation"},
+        "zeta": {"evaluation"},
+        "equilibrium": {"audit"},
+    }
+    return {key: value for key, value in spec.items() if key not in afterwards[spec["study"]]}
 
 
 def trained(scale, study):

@@ -20,7 +20,7 @@ rule pretrain:
     conda:
         "../../envs/specseq.yaml"
     params:
-        spec=said(lambda w: as_json(without_evaluation(run_of(w)))),
+        spec=said(lambda w: as_json(training_params(run_of(w)))),
         study=lambda w: w.run.split("/")[0],
         inputs=stage_inputs,
         out=lambda w, output: os.path.dirname(output.weights),
