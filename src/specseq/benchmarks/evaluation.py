@@ -73,6 +73,9 @@ class Evaluation(Protocol):
     def metrics(self) -> Metrics:
         """An empty pool."""
 
+    def scales(self, batch: Batch) -> NDArray[np.float64]:
+        """What errors of each window are divided by in MASE, ``[B]``; NaN for none."""
+
     def facts(self) -> dict[str, Any]:
         """What a result row says of the data: series, windows, seasonality, ..."""
 
@@ -123,6 +126,10 @@ class GiftEvaluation:
     def metrics(self) -> Metrics:
         """An empty pool of the eleven metrics."""
         return _GiftPool(self.config.season_length, gift_metrics.GiftMetrics())
+
+    def scales(self, batch: Batch) -> NDArray[np.float64]:
+        """Seasonal errors of the contexts, ``[B]``."""
+        return gift_metrics.seasonal_scales(batch.windows, self.config.season_length)
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the config."""
@@ -200,6 +207,10 @@ class FevEvaluation:
     def metrics(self) -> Metrics:
         """An empty pool of the four metrics."""
         return _FevPool(self.task.season_length, fev.FevMetrics(len(self.task.targets), self.task.windows))
+
+    def scales(self, batch: Batch) -> NDArray[np.float64]:
+        """Seasonal errors of the contexts, ``[B]``."""
+        return fev.seasonal_scales(batch.windows, self.task.season_length)
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the task."""

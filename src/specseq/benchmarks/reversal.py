@@ -9,7 +9,7 @@ Legend: B windows, Q quantile levels, H horizon.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from specseq.benchmarks.evaluation import Batch, Evaluation, Metrics, batches_for
 from specseq.benchmarks.forecasting import check_quantiles, forecast, forecast_contexts
 from specseq.benchmarks.metrics import window_sums
+from specseq.benchmarks.steps import StepErrors
 from specseq.errors import Diverged, InputError
 from specseq.filters import Filter
 from specseq.forecasters.preconditioned import (
@@ -58,11 +59,13 @@ class Outcome:
         values: metrics by column name; all NaN where the reversal diverged.
         filter: the filter, None for a plain forecast.
         diverged: why it did, or empty.
+        steps: scaled absolute error of each horizon step, ``[H]``; None where it was not asked for.
     """
 
     values: dict[str, float]
     filter: Filter | None = None
     diverged: str = ""
+    steps: Values | None = None
 
 
 @dataclass
@@ -76,7 +79,10 @@ class Plan:
         control: scored plain and under each oracle, beside the forecaster; None for none.
         other: forecasts the lags of the hybrid reversal.
         missing, centre: how the filter treats missing taps and the level, see
-            :func:`specseq.forecasters.preconditioned.precondition`.
+            :func:`specseq.forecasters.preconditioned.precondition`. By default a missing tap is the
+            context's mean: with gaps in the context, filtering just where all taps are known leaves steps in
+            the filtered series, and errors come out far larger.
+        by_step: pool errors of each horizon step too.
     """
 
     forecaster: Forecaster
@@ -84,8 +90,9 @@ class Plan:
     reversals: Sequence[Mode] = ()
     control: Forecaster | None = None
     other: Forecaster | None = None
-    missing: Missing = "skip"
+    missing: Missing = "zero"
     centre: bool = True
+    by_step: bool = False
 
 
 @runtime_checkable
@@ -101,11 +108,13 @@ class FilteredForecaster(Protocol):
 class _Scores:
     """Pools every variant's windows; a variant that diverged once is done."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
+    def __init__(self, evaluation: Evaluation, by_step: bool) -> None:
+        self.evaluation, self.by_step = evaluation, by_step
         self.pools: dict[Variant, Metrics] = {}
+        self.steps: dict[Variant, StepErrors] = {}
         self.filters: dict[Variant, Filter] = {}
         self.reasons: dict[Variant, str] = {}
+        self._scaled: tuple[Batch | None, Values] = (None, np.zeros(0))
 
     def add(
         self,
@@ -121,18 +130,30 @@ class _Scores:
         if variant in self.reasons:
             return
         try:
-            pool.add(batch, window_sums(truth, make()))
+            quantiles = make()
         except Diverged as error:
             self.reasons[variant] = str(error)
+            return
+        pool.add(batch, window_sums(truth, quantiles))
+        if self.by_step:
+            steps = self.steps.setdefault(variant, StepErrors(truth.shape[1]))
+            steps.add(truth, quantiles, self.scales(batch))
 
     def outcomes(self) -> dict[Variant, Outcome]:
         found = {}
         for variant, pool in self.pools.items():
             values, reason = pool.values(), self.reasons.get(variant, "")
+            steps = self.steps[variant].values() if variant in self.steps and not reason else None
             if reason:
                 values = dict.fromkeys(values, float("nan"))
-            found[variant] = Outcome(values, self.filters.get(variant), reason)
+            found[variant] = Outcome(values, self.filters.get(variant), reason, steps)
         return found
+
+    def scales(self, batch: Batch) -> Values:
+        """Seasonal errors of a batch, computed once for all its variants."""
+        if self._scaled[0] is not batch:
+            self._scaled = (batch, self.evaluation.scales(batch))
+        return self._scaled[1]
 
 
 def evaluate(
@@ -148,15 +169,38 @@ def evaluate(
     Raises:
         InputError: a forecast is missing, not finite or out of order.
     """
-    scores = _Scores(evaluation)
+    scores = _Scores(evaluation, plan.by_step)
     for batch in _pieces(evaluation, plan):
-        truth = batch.windows.targets()
-        _add_plain(scores, plan, batch, truth)
+        piece = _Piece(evaluation, plan, batch)
+        _add_plain(scores, plan, piece)
         for name, made in plan.filters.items():
-            _add_filter(scores, plan, plan.forecaster, plan.reversals, name, made, batch, truth)
-            _add_control(scores, plan, name, made, batch, truth)
-        report(truth.size)
+            _add_filter(scores, plan, plan.forecaster, plan.reversals, name, made, piece)
+            _add_control(scores, plan, name, made, piece)
+        report(piece.truth.size)
     return scores.outcomes()
+
+
+class _Piece:
+    """A batch, its truth ``[B, H]``, and medians of its unfiltered contexts, made once for all filters."""
+
+    def __init__(self, evaluation: Evaluation, plan: Plan, batch: Batch) -> None:
+        self.evaluation, self.plan, self.batch = evaluation, plan, batch
+        self.truth = batch.windows.targets()
+
+    @cached_property
+    def plug_in(self) -> NDArray[np.floating]:
+        """The forecaster's own median, ``[B, H]``."""
+        return self._median(self.plan.forecaster)
+
+    @cached_property
+    def hybrid(self) -> NDArray[np.floating]:
+        """The other forecaster's median, ``[B, H]``."""
+        return self._median(self.plan.other or self.plan.forecaster)
+
+    def _median(self, model: Forecaster) -> NDArray[np.floating]:
+        query = replace(self.evaluation.query, quantile_levels=(0.5,))
+        seen = self.batch.windows.contexts(model.context_length)
+        return forecast_contexts(model, seen, query, self.evaluation.name)[:, 0]
 
 
 def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
@@ -181,10 +225,10 @@ def _add_filter(
     modes: Sequence[Mode],
     name: str,
     made: Filter,
-    batch: Batch,
-    truth: Values,
+    piece: _Piece,
 ) -> None:
     """Forecast the filtered contexts of a batch once, and score it under each reversal."""
+    batch, truth = piece.batch, piece.truth
     query, where, limit = scores.evaluation.query, scores.evaluation.name, who.context_length
     contexts = batch.windows.contexts(None if limit is None else limit + made.reach)
 
@@ -192,17 +236,13 @@ def _add_filter(
         inputs = precondition(contexts, made, missing=plan.missing, centre=plan.centre, keep=limit)
         return inputs, forecast_contexts(who, inputs.series, query, where).astype(np.float32, copy=False)
 
-    def median(model: Forecaster) -> NDArray[np.floating]:
-        seen = batch.windows.contexts(model.context_length)
-        return forecast_contexts(model, seen, replace(query, quantile_levels=(0.5,)), where)[:, 0]
-
     def reverse(mode: Mode) -> NDArray[np.float32]:
         inputs, quantiles = once()
         path: NDArray[np.floating] | None = None
         if mode == "oracle":
             path = truth
         elif mode in ("plug_in", "hybrid"):
-            path = median(plan.other if mode == "hybrid" and plan.other else who)
+            path = piece.hybrid if mode == "hybrid" else piece.plug_in
         answer = inputs.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
         check_quantiles(answer, f"{who.name} under {mode}", where)
         return answer
@@ -212,16 +252,17 @@ def _add_filter(
         scores.add(Variant(who.name, name, mode), batch, truth, partial(reverse, mode), made)
 
 
-def _add_control(scores: _Scores, plan: Plan, name: str, made: Filter, batch: Batch, truth: Values) -> None:
+def _add_control(scores: _Scores, plan: Plan, name: str, made: Filter, piece: _Piece) -> None:
     if plan.control is not None and "oracle" in plan.reversals:
-        _add_filter(scores, plan, plan.control, ["oracle"], name, made, batch, truth)
+        _add_filter(scores, plan, plan.control, ["oracle"], name, made, piece)
 
 
-def _add_plain(scores: _Scores, plan: Plan, batch: Batch, truth: Values) -> None:
+def _add_plain(scores: _Scores, plan: Plan, piece: _Piece) -> None:
+    batch, truth = piece.batch, piece.truth
     query, where = scores.evaluation.query, scores.evaluation.name
     who = plan.forecaster
     if isinstance(who, FilteredForecaster) and plan.reversals:
-        _add_own_filter(scores, plan, who, batch, truth)
+        _add_own_filter(scores, plan, who, piece)
     else:
         scores.add(Variant(who.name), batch, truth, partial(forecast, who, batch.windows, query, where))
     if plan.control is not None:
@@ -229,13 +270,12 @@ def _add_plain(scores: _Scores, plan: Plan, batch: Batch, truth: Values) -> None
         scores.add(Variant(plan.control.name), batch, truth, plain)
 
 
-def _add_own_filter(
-    scores: _Scores, plan: Plan, model: FilteredForecaster, batch: Batch, truth: Values
-) -> None:
+def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piece: _Piece) -> None:
     """Score a model that was trained on filtered series, plain and under the reversals of its own filter.
 
     Its plain forecast is its self reversal; the reversals that need another forecast do not apply.
     """
+    batch, truth = piece.batch, piece.truth
     query, where, name = scores.evaluation.query, scores.evaluation.name, plan.forecaster.name
     contexts = batch.windows.contexts(plan.forecaster.context_length)
     order = np.argsort([len(context) for context in contexts], kind="stable")
@@ -259,4 +299,4 @@ def _add_own_filter(
     for mode in plan.reversals:
         if mode in ("self", "oracle", "fir"):
             scores.add(Variant(name, made.name, mode), batch, truth, partial(reverse, mode), made)
-    _add_control(scores, plan, made.name, made, batch, truth)
+    _add_control(scores, plan, made.name, made, piece)

@@ -6,7 +6,8 @@ family, degree, lam, stride, taps``, then the diagnostics under their names, v(H
 the roots as two lists. Infinities stay infinities.
 
 ``--residuals`` names a long table with the metric ``residual_autocovariance`` (``step`` is the lag), from
-which the ``matched`` filters that give no autocovariance of their own are designed; tasks count alike.
+which the ``matched`` filters that give no autocovariance of their own are designed; tasks count alike. Their
+``horizon`` is as many steps as all tasks have lags, unless it is given.
 """
 
 from pathlib import Path
@@ -78,7 +79,8 @@ def main() -> None:
         if not isinstance(spec, dict):
             raise InputError(f"filters.{name}", f"{spec!r}", "a filter is a mapping with a family")
         if options.residuals and spec.get("family") == "matched" and "autocovariance" not in spec:
-            spec = {**spec, "autocovariance": autocovariance(options.residuals)}
+            known = autocovariance(options.residuals)
+            spec = {"horizon": len(known), **spec, "autocovariance": known}
         filters.append(design({**spec, "name": name}, f"filters.{name}"))
     frame = pd.DataFrame([row(filter, horizons) for filter in filters])
     write_parquet(options.out, frame.astype({"lam": "float64"}), provenance)

@@ -6,7 +6,8 @@ Parameters (``--params``), all optional but ``benchmark``:
 - ``benchmark``: ``gift_eval`` or ``fev``; ``terms`` and ``only`` choose among its configs;
 - ``forecaster``: ``{name, context_length, batch_size, device}``; the name is left out where ``--weights``
   gives the model;
-- ``filters``: specifications by name, ``reversals``: modes to undo them with (``self``, ``oracle``,
+- ``filters``: specifications by name (``matched`` ones without an autocovariance are those that
+  ``--designed`` holds under their name), ``reversals``: modes to undo them with (``self``, ``oracle``,
   ``plug_in``, ``hybrid``, ``fir``), ``other``: a forecaster for the lags of ``hybrid``, ``missing`` and
   ``centre`` as in :func:`specseq.forecasters.preconditioned.precondition`.
 
@@ -16,26 +17,28 @@ of ``self``, ``oracle`` and ``fir`` that is asked for.
 The result has the long shape with these key columns: ``forecaster``; ``filter`` and ``reversal``, both
 ``none`` for a plain forecast; ``spectral_radius`` and ``noise_gain`` of the filter, NaN for none. Where the
 oracle is among the reversals, rows of ``seasonal_naive`` stand beside the forecaster's, plain and under the
-same oracle. A reversal that diverged has metrics NaN and a row ``diverged`` of 1, weights that are not finite
-have that row alone; the reason is in the file's provenance.
+same oracle. Where reversals are asked for, rows ``scaled_absolute_error`` give the error of the median at
+chosen horizon steps (``step``, from 1), scaled as in MASE. A reversal that diverged has metrics NaN and a row
+``diverged`` of 1, weights that are not finite have that row alone; the reason is in the file's provenance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from specseq.benchmarks.evaluation import Evaluation, fev_evaluations, gift_evaluations
-from specseq.benchmarks.gift_eval import TERMS
+from specseq.benchmarks.evaluation import Evaluation
+from specseq.benchmarks.opening import open_evaluations, open_forecaster
 from specseq.benchmarks.published import BENCHMARKS
 from specseq.benchmarks.reversal import Outcome, Plan, Variant, evaluate
 from specseq.benchmarks.score import fingerprint
+from specseq.benchmarks.steps import step_grid
 from specseq.errors import InputError
-from specseq.filters import design, diagnose
-from specseq.forecasters.protocol import Forecaster
+from specseq.filters import Filter, design, noise_gain
+from specseq.filters.stability import spectral_radius
 from specseq.forecasters.registry import load_forecaster
 from specseq.progress import Progress
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 _KNOWN = {
@@ -51,12 +54,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights.safetensors of a trained run")
     parser.add_argument("--data", type=Path, required=True, help="folder of the benchmark's data")
     parser.add_argument("--tasks", type=Path, help="FEV-Bench: a tasks.yaml")
+    parser.add_argument("--designed", type=Path, help="table of the design stage with the matched filters")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     options = parser.parse_args()
     params = options.params
     _check(params)
     provenance = Provenance("evaluate", params, run=params.get("run"), seed=params.get("seed"))
-    evaluations = _evaluations(params, options.data, options.tasks)
+    evaluations = open_evaluations(params, options.data, options.tasks)
     provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
     if options.weights:
         provenance.facts["weights"] = fingerprint(options.weights)
@@ -64,7 +68,7 @@ def main() -> None:
         variant, nothing = Variant(options.weights.parent.name), Outcome({}, None, "weights are not finite")
         scored = [(evaluation, {variant: nothing}) for evaluation in evaluations]
     else:
-        plan = make_plan(params, options.weights)
+        plan = make_plan(params, options.weights, options.designed)
         provenance.facts["context_length"] = plan.forecaster.context_length
         scored = list(_scored(evaluations, plan))
     provenance.facts["diverged"] = {
@@ -92,13 +96,6 @@ def _scored(
         evaluation.close()
 
 
-def _evaluations(params: Mapping[str, Any], data: Path, tasks: Path | None) -> list[Evaluation]:
-    only = params.get("only", ())
-    if params["benchmark"] == "fev":
-        return fev_evaluations(data, tasks, only)
-    return gift_evaluations(data, params.get("terms", tuple(TERMS)), only)
-
-
 def _finite(weights: Path) -> bool:
     """Whether a run ended with weights that can forecast; one that diverged keeps its file."""
     from specseq.training.checkpoint import load_weights
@@ -107,23 +104,23 @@ def _finite(weights: Path) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
 
-def make_plan(params: Mapping[str, Any], weights: Path | None) -> Plan:
+def make_plan(params: Mapping[str, Any], weights: Path | None, designed: Path | None = None) -> Plan:
     """What the parameters ask to be scored.
 
     Raises:
         InputError: a parameter is unknown or impossible.
     """
     benchmark, reversals = params["benchmark"], list(params.get("reversals", ()))
-    forecaster = _forecaster(params.get("forecaster", {}), weights, benchmark, "forecaster")
-    filters = {name: design(spec, f"filters.{name}") for name, spec in params.get("filters", {}).items()}
-    other = _forecaster(params["other"], None, benchmark, "other") if "other" in params else None
+    forecaster = open_forecaster(params.get("forecaster", {}), weights, benchmark)
+    filters = {name: _filter(name, spec, designed) for name, spec in params.get("filters", {}).items()}
+    other = open_forecaster(params["other"], None, benchmark, "other") if "other" in params else None
     if ("hybrid" in reversals) != (other is not None):
         raise InputError("other", "goes with the reversal hybrid", "give both or neither")
     control = None
     if "oracle" in reversals and forecaster.name != "seasonal_naive":
         control = load_forecaster("seasonal_naive", benchmark)
     chosen = {name: params[name] for name in ("missing", "centre") if name in params}
-    return Plan(forecaster, filters, reversals, control, other, **chosen)
+    return Plan(forecaster, filters, reversals, control, other, by_step=bool(reversals), **chosen)
 
 
 def _check(params: Mapping[str, Any]) -> None:
@@ -137,11 +134,19 @@ def _check(params: Mapping[str, Any]) -> None:
         raise InputError("reversals", f"unknown mode {', '.join(unknown)}", f"choose of {', '.join(_MODES)}")
 
 
-def _forecaster(spec: Mapping[str, Any], weights: Path | None, benchmark: str, where: str) -> Forecaster:
-    options = {name: value for name, value in spec.items() if name != "name"}
-    if (weights is None) == ("name" not in spec):
-        raise InputError(where, "give either a name or --weights")
-    return load_forecaster(weights or spec["name"], benchmark, **options)
+def _filter(name: str, spec: Mapping[str, Any], designed: Path | None) -> Filter:
+    if spec.get("family") != "matched" or "autocovariance" in spec:
+        return design({**spec, "name": name}, f"filters.{name}")
+    if designed is None:
+        raise InputError(
+            f"filters.{name}", "a matched filter is designed for a forecaster", "give --designed"
+        )
+    rows = read_parquet(designed)
+    rows = rows[rows["name"] == name]
+    if len(rows) != 1:
+        raise InputError(designed, f"has {len(rows)} filters called '{name}'", "design it there")
+    row = rows.iloc[0]
+    return Filter(row["family"], tuple(row["taps"]), int(row["stride"]), float(row["lam"]), name)
 
 
 def _rows(
@@ -149,7 +154,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     columns = {column: name for name, column in BENCHMARKS[params["benchmark"]].metrics.items()}
     for variant, outcome in outcomes.items():
-        found = diagnose(outcome.filter) if outcome.filter else None
+        taps = outcome.filter.array if outcome.filter else None
         keys = {
             "study": params.get("study", ""),
             "run": params.get("run", ""),
@@ -159,11 +164,15 @@ def _rows(
             "forecaster": variant.forecaster,
             "filter": variant.filter,
             "reversal": variant.reversal,
-            "spectral_radius": found.spectral_radius if found else float("nan"),
-            "noise_gain": found.noise_gain if found else float("nan"),
+            "spectral_radius": float("nan") if taps is None else spectral_radius(taps),
+            "noise_gain": float("nan") if taps is None else noise_gain(taps),
         }
         for column, value in outcome.values.items():
             yield {**keys, "metric": columns[column], "value": value}
+        if outcome.steps is not None:
+            for step in step_grid(len(outcome.steps)):
+                error = float(outcome.steps[step - 1])
+                yield {**keys, "step": step, "metric": "scaled_absolute_error", "value": error}
         if outcome.diverged:
             yield {**keys, "metric": "diverged", "value": 1.0}
 

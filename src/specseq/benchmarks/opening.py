@@ -1,0 +1,45 @@
+"""Evaluations and forecasters from the parameters of a run, as all stages that score take them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from specseq.benchmarks.evaluation import Evaluation, fev_evaluations, gift_evaluations
+from specseq.benchmarks.gift_eval import TERMS
+from specseq.benchmarks.published import BENCHMARKS
+from specseq.errors import InputError
+from specseq.forecasters.protocol import Forecaster
+from specseq.forecasters.registry import load_forecaster
+
+
+def open_evaluations(params: Mapping[str, Any], data: Path, tasks: Path | None = None) -> list[Evaluation]:
+    """The configs or tasks of ``benchmark``, those of ``terms`` and ``only`` where these are given.
+
+    Args:
+        params: of a run.
+        data: folder of the benchmark's data.
+        tasks: FEV-Bench: a ``tasks.yaml``.
+
+    Raises:
+        InputError: an unknown benchmark, or data that are not there.
+    """
+    if params.get("benchmark") not in BENCHMARKS:
+        raise InputError("benchmark", f"{params.get('benchmark')!r}", f"choose of {', '.join(BENCHMARKS)}")
+    only = params.get("only", ())
+    if params["benchmark"] == "fev":
+        return fev_evaluations(data, tasks, only)
+    return gift_evaluations(data, params.get("terms", tuple(TERMS)), only)
+
+
+def open_forecaster(
+    spec: Mapping[str, Any], weights: Path | None, benchmark: str, where: str = "forecaster"
+) -> Forecaster:
+    """The forecaster that ``weights`` hold or that ``spec`` names, with the options in ``spec``.
+
+    Raises:
+        InputError: both or neither are given, or there is no such forecaster.
+    """
+    options = {name: value for name, value in spec.items() if name != "name"}
+    if (weights is None) == ("name" not in spec):
+        raise InputError(where, "give either a name or --weights")
+    return load_forecaster(weights or spec["name"], benchmark, **options)
