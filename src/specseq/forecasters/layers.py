@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from specseq.forecasters.fused import FusedRMSNorm, FusedSwiGLU, Turned
+from specseq.forecasters.fused import BlockedRMSNorm, SiluProduct, Turn
 from specseq.forecasters.layout import Layout
 
 
@@ -27,33 +27,13 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda or x.dtype != torch.float32:
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-        normed: Tensor = FusedRMSNorm.apply(x, self.weight, self.eps)
+        normed: Tensor = BlockedRMSNorm.apply(x, self.weight, self.eps)
         return normed
 
 
 def swiglu_width(dim: int) -> int:
     """Feed-forward width with the parameter count of a plain ``4 D`` layer, rounded up to a multiple of 8."""
     return -(-(4 * dim * 2 // 3) // 8) * 8
-
-
-class _SiluProduct(torch.autograd.Function):
-    """``silu(gate) * up`` from both side by side, with nothing but them kept for the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.chunk(2, dim=-1)
-        grad_gate_up = torch.empty_like(gate_up)
-        grad_gate, grad_up = grad_gate_up.chunk(2, dim=-1)
-        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
-        torch.mul(grad, F.silu(gate), out=grad_up)
-        return grad_gate_up
 
 
 class SwiGLU(nn.Module):
@@ -65,7 +45,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(width, dim, bias=False)
 
     def forward(self, x_TD: Tensor) -> Tensor:
-        return self.down(_SiluProduct.apply(self.gate_up(x_TD)))
+        return self.down(SiluProduct.apply(self.gate_up(x_TD)))
 
 
 class ResidualBlock(nn.Module):
@@ -79,26 +59,6 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.silu(self.hidden(x))) + self.skip(x)
-
-
-class _Turn(torch.autograd.Function):
-    """Multiply the first R pairs of the last dimension, read as complex numbers, by unit numbers."""
-
-    @staticmethod
-    def forward(ctx: Any, x_THE: Tensor, unit_T1R: Tensor) -> Tensor:
-        ctx.save_for_backward(unit_T1R)
-        return _turned(x_THE, unit_T1R)
-
-    @staticmethod
-    def backward(ctx: Any, grad_THE: Tensor) -> tuple[Tensor, None]:
-        return _turned(grad_THE, ctx.saved_tensors[0].conj()), None
-
-
-def _turned(x_THE: Tensor, unit_T1R: Tensor) -> Tensor:
-    turned_THE = x_THE.clone(memory_format=torch.contiguous_format)
-    pairs = unit_T1R.shape[-1]
-    torch.view_as_complex(turned_THE[..., : 2 * pairs].unflatten(-1, (pairs, 2))).mul_(unit_T1R)
-    return turned_THE
 
 
 class Rotation:
@@ -118,7 +78,7 @@ class Rotation:
         half = x_THE.dtype in (torch.bfloat16, torch.float16)
         full = x_THE.float() if half else x_THE
         cis = self.cis_T1R.to(torch.complex128) if full.dtype == torch.float64 else self.cis_T1R
-        turned: Tensor = Turned.apply(full, cis)
+        turned: Tensor = Turn.apply(full, cis)
         return turned.to(x_THE.dtype)
 
 
