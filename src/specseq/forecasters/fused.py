@@ -1,8 +1,8 @@
 """Element-wise layers with their gradients written out.
 
 On a CPU these operations are bound by memory: composed of torch's own, each writes whole activations out and
-reads them back several times. The norm goes block by block, so that a block stays in a core's cache. Legend: T tokens, D width, F feed-forward width, H heads, E head width, R
-rotated pairs.
+reads them back several times. The norm goes block by block, so that a block stays in a core's cache.
+Legend: T tokens, D width, F feed-forward width, H heads, E head width, R rotated pairs.
 """
 
 from collections.abc import Iterator
