@@ -98,6 +98,28 @@ def trained(scale, study):
     return [run for run, spec in PLAN.study_runs(scale, study).items() if "training" in spec]
 
 
+def run_files(scale, study, *names):
+    """Results of a study's runs; with ``partial: true`` in the config, those that exist."""
+    runs = PLAN.study_runs(scale, study)
+    found = [
+        f"results/{scale}/runs/{run}/{name}.parquet"
+        for run, spec in runs.items()
+        for name in names
+        if name != "pretrain" or "training" in spec
+    ]
+    return [path for path in found if os.path.exists(path)] if config["partial"] else found
+
+
+def evaluations(scale, study):
+    """The evaluations of a study's runs on the benchmarks at hand."""
+    return run_files(scale, study, *benchmarks(scale))
+
+
+def declared(registry):
+    """The tables or figures of the studies that are declared; each is named after its study."""
+    return [name for name in registry if name.split("_")[0] in config["studies"]]
+
+
 def benchmarks(scale):
     """The benchmarks that the data of this scale allow."""
     return ["gift_eval"] + (["fev"] if PLAN.data(scale)["fev"] else [])
@@ -185,11 +207,11 @@ def training_code(spec):
 
 def evidence(scale):
     """Every result that claims and page read: the tables, and what they are made from."""
-    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=TABLES)
+    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=declared(TABLES))
 
 
 def shown_figures(scale):
-    return expand("results/{scale}/figures/{figure}.svg", scale=scale, figure=FIGURES)
+    return expand("results/{scale}/figures/{figure}.svg", scale=scale, figure=declared(FIGURES))
 
 
 def folder_of(source):

@@ -2,7 +2,8 @@ rule claims:
     input:
         results=lambda w: evidence(w.scale),
         ledger=sorted(str(path) for path in Path("workflow/claims").glob("*.yaml")),
-        code=code("report/claims", "filters", "stages/claims.py"),
+        schema="workflow/schemas/claims.schema.yaml",
+        code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
     output:
         parquet="results/{scale}/claims.parquet",
         csv=report(

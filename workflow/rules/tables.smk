@@ -2,12 +2,21 @@
 # module specseq.report.tables.<name> makes it.
 TABLES = {
     "preconditioning": lambda scale: {
-        "runs": [
-            f"results/{scale}/runs/{run}/{benchmark}.parquet"
-            for run in PLAN.study_runs(scale, "preconditioning")
-            for benchmark in benchmarks(scale)
-        ],
+        "runs": evaluations(scale, "preconditioning"),
         "filters": f"results/{scale}/filters.parquet",
+    },
+    "stu_long": lambda scale: {
+        "training": run_files(scale, "stu", "pretrain"),
+        "evaluation": evaluations(scale, "stu"),
+    },
+    "equilibrium_long": lambda scale: {
+        "training": run_files(scale, "equilibrium", "pretrain"),
+        "fingerprints": run_files(scale, "equilibrium", "fingerprint"),
+    },
+    "zeta_long": lambda scale: {
+        "training": run_files(scale, "zeta", "pretrain"),
+        "rollouts": run_files(scale, "zeta", "rollout"),
+        "references": [f"results/{scale}/zeta_references.parquet"],
     },
 }
 
