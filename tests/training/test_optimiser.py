@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from specseq.training.optimiser import Optimiser, default_groups
+from specseq.training.optimiser import AdamW, Optimiser, default_groups
 from specseq.training.schedule import factor
 from specseq.training.spec import TrainingSpec
 from specseq.training.task import Task
@@ -93,3 +93,31 @@ def test_optimiser_is_adamw_with_scaled_rates() -> None:
         torch.testing.assert_close(
             dict(model.named_parameters())[name].detach(), expected, rtol=1e-4, atol=1e-6
         )
+
+
+def test_adamw_takes_the_steps_of_torch_and_goes_on_from_its_state() -> None:
+    draw = torch.Generator().manual_seed(0)
+    ours, theirs = (nn.Linear(5, 4, dtype=torch.float64) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    settings: dict[str, Any] = dict(lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1)
+    mine = AdamW([{"params": [ours.weight]}, {"params": [ours.bias], "weight_decay": 0.0}], **settings)
+    peer = torch.optim.AdamW(
+        [{"params": [theirs.weight]}, {"params": [theirs.bias], "weight_decay": 0.0}], fused=True, **settings
+    )
+    for step in range(6):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn(a.shape, generator=draw, dtype=torch.float64)
+            b.grad = a.grad.clone()
+        if step == 2:
+            ours.bias.grad = theirs.bias.grad = None
+        mine.step()
+        peer.step()
+        if step == 3:
+            saved = mine.state_dict()
+            assert set(saved["state"]) == set(peer.state_dict()["state"])
+            mine = AdamW([{"params": [ours.weight]}, {"params": [ours.bias]}], **settings)
+            mine.load_state_dict(saved)
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(a, b)
+    mine.zero_grad()
+    assert ours.weight.grad is None

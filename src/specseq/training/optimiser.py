@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from specseq.training.schedule import factor
 from specseq.training.spec import TrainingSpec
@@ -29,6 +30,80 @@ def default_groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
 
 
+class AdamW:
+    """torch's fused AdamW without its ``Optimizer`` class, which loads the compiler when it is made.
+
+    Loading takes longer than a small run's training. Updates and the layout of the state are torch's.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], **defaults: Any) -> None:
+        """
+        Args:
+            groups: ``params`` and whatever differs from the defaults.
+            **defaults: ``lr``, ``betas``, ``eps``, ``weight_decay``.
+        """
+        self.param_groups = [{**defaults, **group} for group in groups]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            states = [self._state_of(parameter) for parameter in parameters]
+            adamw(
+                parameters,
+                [parameter.grad for parameter in parameters if parameter.grad is not None],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments by the parameter's number, and the groups with numbers for parameters."""
+        number = {parameter: place for place, parameter in enumerate(self._parameters())}
+        groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {number[p]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; moments move to where their parameters are."""
+        parameters = self._parameters()
+        for group, given in zip(self.param_groups, state["param_groups"], strict=True):
+            group.update({name: value for name, value in given.items() if name != "params"})
+        self.state = {
+            parameters[int(place)]: {
+                name: moment.to(parameters[int(place)].device, copy=True) for name, moment in moments.items()
+            }
+            for place, moments in state["state"].items()
+        }
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+        if parameter not in self.state:
+            self.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+        return self.state[parameter]
+
+
 class Optimiser:
     """AdamW, its learning-rate schedule and the clipping of gradients."""
 
@@ -37,13 +112,8 @@ class Optimiser:
         self.spec = spec
         self.groups = _with_scales(groups)
         self.parameters = [parameter for group in self.groups for parameter in group["params"]]
-        self.adamw = torch.optim.AdamW(
-            self.groups,
-            lr=spec.lr,
-            betas=spec.betas,
-            eps=spec.eps,
-            weight_decay=spec.weight_decay,
-            fused=True,
+        self.adamw = AdamW(
+            self.groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay
         )
 
     def clip(self) -> float:
@@ -59,7 +129,7 @@ class Optimiser:
         for group in self.adamw.param_groups:
             group["lr"] = rate * group["lr_scale"]
         self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        self.adamw.zero_grad()
         return rate
 
     def state_dict(self) -> dict[str, Any]:
