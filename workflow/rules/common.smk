@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shlex
@@ -27,10 +28,31 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-# Where training runs is no part of what it computes, so it is no parameter of the rule.
-LAUNCHER = f"--cluster {config['launcher']}"
-if config["launcher"] == "slurm":
-    LAUNCHER += f" --slurm {shlex.quote(json.dumps(config['slurm']))}"
+# Training submits its own jobs and waits for them; the others cost less than a job would.
+localrules:
+    all,
+    pretrain,
+    table,
+    figure,
+    claims,
+    report_page,
+
+
+class Launcher:
+    """Arguments that say where training runs.
+
+    No part of what a run computes, so no parameter of its rule; known when the job starts, not before.
+    """
+
+    def __str__(self):
+        place = config["launcher"]
+        if place == "auto":
+            place = "slurm" if workflow.executor_plugin.name == "slurm" else "local"
+        settings = f" --slurm {shlex.quote(json.dumps(config['slurm']))}" if place == "slurm" else ""
+        return f"--cluster {place}{settings}"
+
+
+LAUNCHER = Launcher()
 
 
 wildcard_constraints:
@@ -41,6 +63,7 @@ wildcard_constraints:
     ext="svg|png|pdf",
 
 
+@functools.cache
 def code(*names):
     """Source files that decide a result; editing one reruns what it decided."""
     found = []

@@ -9,6 +9,11 @@ FIGURES = {
         "summary": f"results/{scale}/tables/preconditioning.parquet",
         "filters": f"results/{scale}/filters.parquet",
     },
+    **{
+        f"zeta_{name}": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"}
+        for name in ("leak", "context", "rollout", "statistics")
+    },
+    "zeta_masks": lambda scale: {},
 }
 
 

@@ -2,7 +2,7 @@
 TRAINING_DATA = {
     "preconditioning": {"store": "data/lotsa"},
     "stu": {"store": "data/lotsa"},
-    "zeta": {"spacings": "data/spacings/manifest.json"},
+    "zeta": {"spacings": "data/spacings/manifest.parquet"},
     "equilibrium": {"text": "data/text"},
 }
 

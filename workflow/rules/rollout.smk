@@ -1,6 +1,6 @@
 rule references:
     input:
-        spacings="results/{scale}/data/spacings/manifest.json",
+        spacings="results/{scale}/data/spacings/manifest.parquet",
         code=code("zeta", "stages/references.py"),
     output:
         "results/{scale}/zeta_references.parquet",
@@ -20,7 +20,7 @@ rule references:
 rule rollout:
     input:
         weights="results/{scale}/runs/{run}/weights.safetensors",
-        spacings="results/{scale}/data/spacings/manifest.json",
+        spacings="results/{scale}/data/spacings/manifest.parquet",
         code=code("zeta", "stages/rollout.py"),
     output:
         "results/{scale}/runs/{run}/rollout.parquet",

@@ -13,6 +13,7 @@ TABLES = {
         "training": run_files(scale, "equilibrium", "pretrain"),
         "fingerprints": run_files(scale, "equilibrium", "fingerprint"),
     },
+    "zeta": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
     "zeta_long": lambda scale: {
         "training": run_files(scale, "zeta", "pretrain"),
         "rollouts": run_files(scale, "zeta", "rollout"),

@@ -21,7 +21,7 @@ rule spacings:
         zeros="results/{scale}/data/zeros.parquet",
         code=code("zeta/spacing_sets.py", "zeta/unfolding.py", "zeta/gue.py", "stages/spacings.py"),
     output:
-        "results/{scale}/data/spacings/manifest.json",
+        "results/{scale}/data/spacings/manifest.parquet",
     log:
         "logs/{scale}/data/spacings.log",
     conda:

@@ -1,0 +1,29 @@
+"""What the figures of the zeta study share: labels and reference rows."""
+
+import pandas as pd
+
+SHOWN = ("wigner", "ar32", "ar127", "ar255")
+
+
+def model_label(group: str) -> str:
+    """``zeta/models/memory_published_shuffled`` as ``memory (published mask)``."""
+    name = group.rsplit("/", 1)[-1].removesuffix("_shuffled").removesuffix("_gue")
+    for mask in ("published", "causal"):
+        if name.endswith(f"_{mask}"):
+            return f"{name.removesuffix(f'_{mask}')} ({mask} mask)"
+    return name
+
+
+def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> dict[str, float]:
+    """A metric of the reference predictors on a test set, by name.
+
+    Args:
+        long: all results of the study.
+        task: ``real/test``, ``shuffled/test`` ...
+        metric: name of the metric.
+        step: its step, e.g. the horizon of an accumulated error.
+    """
+    rows = long[(long["task"] == task) & (long["metric"] == metric) & (long["step"] == step)]
+    named = rows[rows["run"].str.startswith("zeta/references/")]
+    values = dict(zip(named["run"].str.removeprefix("zeta/references/"), named["value"], strict=True))
+    return {name: values[name] for name in SHOWN if name in values}

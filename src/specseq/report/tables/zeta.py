@@ -1,0 +1,70 @@
+"""Every model of the zeta study beside the reference predictors.
+
+One row a run group and test set, seeds pooled: ``nll``, ``mae``, ``crps`` one step ahead over all positions,
+``nll_long`` with at least half a window known, ``err_10`` and ``err_100`` of mean rollouts from the longest
+context, each the mean over seeds; ``nll_low`` and ``nll_high`` bound the NLL: Student's interval over seeds
+where there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL without the future
+less NLL with it at the longest context: zero for a causal model. ``causality_violation`` is the largest
+change of an output by a later input.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from specseq.tables import read_parquet
+
+MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
+
+
+def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    long = read_parquet(inputs["long"][0])
+    long = long[long["benchmark"] == "rollout"]
+    rows = [
+        {"group": group, "set": str(task).split("/")[0], **_summary(own), "scale": params["scale"]}
+        for (group, task), own in long.groupby(["group", "task"], sort=False)
+        if group != "zeta/references/data"
+    ]
+    return pd.DataFrame(rows)
+
+
+def _summary(own: pd.DataFrame) -> dict[str, Any]:
+    made: dict[str, Any] = {"seeds": own["seed"].nunique(), "windows": _mean(own, "windows")}
+    for metric in MEANS:
+        made[metric] = _mean(own, metric)
+    made["nll_low"], made["nll_high"] = _interval(own)
+    errors = own[own["metric"] == "err_mean"]
+    errors = errors[errors["context"] == errors["context"].max()]
+    for step in (10, 100):
+        made[f"err_{step}"] = float(errors.loc[errors["step"] == step, "value"].mean())
+    made["leak"] = _leak(own)
+    made["causality_violation"] = float(own.loc[own["metric"] == "causality_violation", "value"].max())
+    return made
+
+
+def _mean(own: pd.DataFrame, metric: str) -> float:
+    return float(own.loc[own["metric"] == metric, "value"].mean())
+
+
+def _interval(own: pd.DataFrame) -> tuple[float, float]:
+    values = own.loc[own["metric"] == "nll"].groupby("seed")["value"].mean().to_numpy()
+    if len(values) < 2:
+        return _mean(own, "nll_low"), _mean(own, "nll_high")
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def _leak(own: pd.DataFrame) -> float:
+    known, cut = (
+        own[own["metric"] == name].groupby("context")["value"].mean() for name in ("nll_at", "nll_truncated")
+    )
+    shared = known.index.intersection(cut.index)
+    return float(cut[shared[-1]] - known[shared[-1]]) if len(shared) else float("nan")
