@@ -83,10 +83,19 @@ class Plan:
                     run = f"{study}/{label}"
                     if run in runs:
                         raise InputError("config.yaml", f"two runs are called '{run}'", "name them apart")
-                    runs[run] = {"study": study, **merge(base, setting)}
+                    runs[run] = _with_seed({"study": study, **merge(base, setting)})
                     sets.append((run, runs[run]))
         check_runs(sets, self._schema)
         return runs
+
+
+def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Name the runs that a run refers to: ``{seed}`` in ``initial.run`` and ``forecaster.run`` is its own."""
+    for key in ("initial", "forecaster"):
+        section = spec.get(key)
+        if isinstance(section, dict) and isinstance(section.get("run"), str):
+            section["run"] = section["run"].replace("{seed}", str(spec.get("seed", "")))
+    return spec
 
 
 def load_plan(root: Path = Path(), overrides: Mapping[str, Any] | None = None) -> Plan:
