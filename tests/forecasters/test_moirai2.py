@@ -423,7 +423,7 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
     assert model.taps is not None
     assert model.taps.tolist() == pytest.approx(LYAPUNOV["taps"])
     other = model_of(params(model={**MODEL, "layers": 1}))
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="does not fit the model"):
         _begin_from(other, tmp_path / "weights.safetensors")
 
 

@@ -175,7 +175,8 @@ def test_job_outlives_nobody_but_its_launcher(tmp_path: Path, start: Any) -> Non
 def pretraining(tmp_path: Path, where: str, **params: Any) -> Any:
     from specseq.launch.pretraining import Pretraining
 
-    given = {"study": "toy", "seed": 5, "data": {"slow": params.pop("slow", 0.0)}}
+    data = {name: params.pop(name) for name in ("slow", "dropout") if name in params}
+    given = {"study": "toy", "seed": 5, "data": data}
     training = {"steps": 30, "batch": 4, "evaluate_every": 7, "tensorboard": False} | params
     out = tmp_path / where
     return Pretraining(
@@ -241,6 +242,20 @@ def test_interrupted_training_ends_as_if_nothing_had_happened(
         shutil.rmtree(tmp_path / "cut" / "run")
         carry(tmp_path, "cut", slow=0.05, checkpoint_every=4)
         assert read_provenance(tmp_path / "cut" / "run" / "pretrain.parquet")["resumed_from"] == 30
+
+
+def test_two_processes_of_one_job_train_as_one(tmp_path: Path) -> None:
+    tables = []
+    for number in (1, 2):
+        job, folder = (
+            pretraining(tmp_path, str(number), steps=5, batch=7, dropout=0.0),
+            tmp_path / str(number),
+        )
+        settings = {"ntasks_per_node": number}
+        launch(job, name="toy/a", folder=folder / "job", digest=job.digest(), settings=settings)
+        tables.append(metrics(tmp_path, str(number)))
+        assert len(list((folder / "job").glob("*/*_log.out"))) == number
+    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=1e-4, atol=1e-7)
 
 
 def test_digest_is_of_parameters_and_inputs(tmp_path: Path) -> None:
@@ -337,3 +352,11 @@ def test_submission_forgets_the_surrounding_job_but_not_the_cluster(monkeypatch:
         assert os.environ["SLURM_CONF"] == "/etc/here"
         assert not {"SLURM_JOB_ID", "RANK"} & set(os.environ)
     assert os.environ["SLURM_JOB_ID"] == "7"
+
+
+def test_missing_cluster_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="no sbatch"):
+        launch(count(tmp_path), name="toy", folder=tmp_path, digest="d", cluster="slurm")
+    with pytest.raises(InputError, match="one of local"):
+        launch(count(tmp_path), name="toy", folder=tmp_path, digest="d", cluster="cloud")

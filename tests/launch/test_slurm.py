@@ -203,3 +203,16 @@ def test_stopped_launcher_cancels_its_job(shared: Path, start: Any) -> None:
     launcher.send_signal(signal.SIGTERM)
     assert launcher.wait(timeout=60) == 128 + signal.SIGTERM
     until(lambda: slurm.alive(job) is False)
+
+
+def test_refused_submission_says_why(shared: Path) -> None:
+    from specseq.launch.launcher import JobFailed, launch
+
+    sys.path.append(str(HERE))
+    from toy_jobs import Count
+
+    with pytest.raises(JobFailed, match=r"not taken: .*artition"):
+        launch(
+            Count(shared / "runs"), name="toy", folder=shared / "job", digest="d", cluster="slurm",
+            settings={"partition": "nowhere"},
+        )  # fmt: skip

@@ -120,6 +120,87 @@ def test_micro_batches_minimise_the_same_mean(toy: ModuleType, tmp_path: Path) -
         assert math.isclose(one, three, rel_tol=1e-4, abs_tol=1e-7), name
 
 
+def test_bfloat16_is_near_float32_and_not_it(toy: ModuleType, tmp_path: Path) -> None:
+    last = {}
+    for precision in ("float32", "auto", "bfloat16"):
+        given = params(precision=precision, steps=20)
+        outcome = train(toy.build(given, {}), given, tmp_path / precision, "d", device=torch.device("cpu"))
+        last[precision] = [value for _, name, value in outcome.record if name == "loss"]
+    assert last["auto"] == last["float32"]
+    assert last["bfloat16"] != last["float32"]
+    assert last["bfloat16"] == pytest.approx(last["float32"], rel=0.1, abs=0.02)
+
+
+def test_compiled_model_computes_the_loss(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    class Compiled(torch.nn.Module):
+        def __init__(self, model: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner, self.calls = model, 0
+            compiled.append(self)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            result: torch.Tensor = self.inner(x)
+            return result
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    given = params(compile=True, steps=5, evaluate_every=0)
+    outcome = train(toy.build(given, {}), given, tmp_path / "compiled", "d")
+    assert compiled[0].calls == 5
+    plain = train(toy.build(params(), {}), params(steps=5, evaluate_every=0), tmp_path / "plain", "d")
+    assert rows(outcome) == rows(plain)
+
+
+def test_metrics_are_logged_as_often_as_asked(toy: ModuleType, tmp_path: Path) -> None:
+    given = params(log_every=5)
+    outcome = train(toy.build(given, {}), given, tmp_path, "d")
+    assert [step for step, name, _ in outcome.record if name == "loss"] == [5, 10, 12]
+
+
+def test_checkpoints_by_the_clock(toy: ModuleType, tmp_path: Path) -> None:
+    steps = {}
+    for minutes in (0, 1e-9):
+        given = params(checkpoint_minutes=minutes)
+        train(toy.build(given, {}), given, tmp_path / str(minutes), "d")
+        steps[minutes] = sorted(int(p.stem[-9:]) for p in (tmp_path / str(minutes)).glob("checkpoint_*"))
+    assert steps == {0: [12], 1e-9: [11, 12]}
+
+
+def test_request_to_save_saves_and_goes_on(toy: ModuleType, tmp_path: Path) -> None:
+    requests, given = Requests(), params()
+    task = toy.build(given, {})
+    after = task.after_step
+
+    def ask(model: torch.nn.Module, step: int) -> dict[str, float]:
+        requests.save = step == 5
+        return dict(after(model, step))
+
+    task.after_step = ask
+    assert train(task, given, tmp_path, "d", requests=requests).step == 12
+    assert sorted(int(p.stem[-9:]) for p in tmp_path.glob("checkpoint_*")) == [5, 12]
+
+
+def test_rules_that_set_gradients_themselves(toy: ModuleType, tmp_path: Path) -> None:
+    given = params(steps=6, evaluate_every=0)
+    plain = train(toy.build(given, {}), given, tmp_path / "loss", "d")
+    task = toy.build(given, {})
+    loss = task.loss
+
+    def gradients(model: torch.nn.Module, batch: Any) -> dict[str, float]:
+        value, _ = loss(model, batch)
+        value.backward()
+        return {"loss": float(value.detach())}
+
+    task.loss, task.gradients = None, gradients
+    assert rows(train(task, given, tmp_path / "rule", "d")) == rows(plain)
+    with pytest.raises(InputError, match="micro_batches"):
+        train(task, params(micro_batches=2), tmp_path / "parts", "d")
+
+
 def test_disk_that_takes_no_checkpoint_does_not_stop_the_run(
     toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,10 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     """A two-layer network with dropout; ``slow`` seconds a step; ``bad_step`` makes a NaN."""
     seed, data = params.get("seed", 0), params.get("data", {})
     model = initialised(
-        lambda: nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1)), seed
+        lambda: nn.Sequential(
+            nn.Linear(8, 16), nn.Tanh(), nn.Dropout(data.get("dropout", 0.2)), nn.Linear(16, 1)
+        ),
+        seed,
     )
     stream, average = Stream(seed, params["training"].get("batch", 8)), Average()
 

@@ -1,6 +1,7 @@
 """Submit a job, wait for it, and find it again after whatever happened to the launcher."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import submitit
+from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from specseq.errors import InputError
 from specseq.launch import processes, slurm
@@ -67,6 +69,10 @@ def launch(
     settings = slurm.settings(settings or {})
     if cluster == "slurm":
         slurm.check_folder(folder)
+        if shutil.which("sbatch") is None:
+            raise InputError(
+                "cluster", "there is no sbatch on this machine", "use local, or log in to a cluster"
+            )
     folder = folder.resolve()
     began = time.time()
     said: list[bool] = []
@@ -180,8 +186,12 @@ class _Job:
         ticket |= {"job_name": job_name, "folder": str(self.folder), "submitted": time.time()}
         self._armed = False
         write_json(self.folder / TICKET, ticket)
-        with slurm.clean_environment():
-            self._held = self._executor(job_name).submit(self.carried)
+        try:
+            with slurm.clean_environment():
+                self._held = self._executor(job_name).submit(self.carried)
+        except (FailedJobError, FailedSubmissionError) as error:
+            reason = " ".join((str(error) or str(error.__cause__)).split())
+            raise JobFailed(f"{self.name}: the job was not taken: {reason}") from None
         self.job_id = self._held.job_id
         if self.cluster == "local":
             ticket["started"] = processes.started(int(self.job_id))
@@ -200,7 +210,8 @@ class _Job:
             executor.update_parameters(name=job_name, **parameters)
         else:
             gpus = _visible_gpus()
-            wanted = self.settings.get("gpus_per_node", len(gpus))
+            wanted = self.settings.get("gpus_per_node")
+            wanted = min(wanted, len(gpus)) if isinstance(wanted, int) else len(gpus)
             executor.update_parameters(
                 name=job_name,
                 timeout_min=_FOREVER_MINUTES,

@@ -36,7 +36,9 @@ class Task:
     Attributes:
         model: the module to train; its parameters decide optimiser state and checkpoint.
         batches: the training stream.
-        loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar.
+        loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar. A
+            metric ``weight``, the number of terms of which the scalar is the mean, is not recorded but weighs
+            parts of a batch that are computed apart.
         gradients: for rules that are not back-propagation of one scalar: fills ``.grad`` of the parameters
             itself and returns metrics with a ``loss`` among them. Exclusive with ``loss``.
         evaluate: called every ``evaluate_every`` steps and at the end; its metrics are logged as

@@ -66,7 +66,8 @@ def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
 
 
 def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
-    tensors, params = load_weights(path)
-    if params.get("model") is None or Moirai2Config.of(params) != model.config:
-        raise InputError(path, "weights of a model of another size", "begin from a run with the same model")
-    model.load_initial(tensors)
+    tensors, _ = load_weights(path)
+    try:
+        model.load_initial(tensors)
+    except RuntimeError as error:
+        raise InputError(path, f"does not fit the model ({error})", "begin from a run of its size") from None
