@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from specseq.equilibrium.block import BlockShape, EquilibriumBlock
 from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, gate
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.own_blocks import own_blocks
 from specseq.equilibrium.regularisers import (
     Equilibrium,
     JacobianNorm,
@@ -73,7 +74,7 @@ def test_gradients_equal_finite_differences(of: Regulariser, rotating: bool) -> 
 def test_the_left_right_form_measures_the_radius_and_the_published_form_does_not() -> None:
     block, tokens, root = place()
     x = block.embed(tokens).detach()
-    spectrum = causal_spectrum(lambda z: block.force(z, x), lambda z: block.own_force(z, root, x), root)
+    spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
     true = spectral_radius(spectrum.mu_BN, 0.1)
     at = Equilibrium(block, block.embed(tokens), root, torch.Generator().manual_seed(0))
     torch.testing.assert_close(LeadingEigenvalue().radius(at), true)

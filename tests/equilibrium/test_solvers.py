@@ -8,6 +8,7 @@ from torch import Tensor
 
 from specseq.equilibrium.block import BlockShape, EquilibriumBlock
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.own_blocks import own_blocks
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.equilibrium.solvers import (
     SOLVERS,
@@ -91,7 +92,7 @@ def test_every_solver_finds_the_root_of_a_contractive_block(name: str) -> None:
 def test_euler_growth_changes_sign_at_the_critical_step() -> None:
     block, x = known("rotating", 1)
     root = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-13).state
-    spectrum = causal_spectrum(lambda z: block.force(z, x), lambda z: block.own_force(z, root, x), root)
+    spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
     limit = critical_step(spectrum.mu_BN)[0].item()
     assert limit == pytest.approx(0.073, abs=1e-3)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -109,9 +110,7 @@ def test_solvers_that_are_no_flow_converge_to_an_unstable_root() -> None:
     for solver in (Anderson(), NewtonGMRES(), BackwardEuler(), RungeKutta4()):
         solution = solver.solve(FreePhase(block, x), x, 3000, 1e-9)
         root = solution.state
-        spectrum = causal_spectrum(
-            lambda z: block.force(z, x), lambda z, r=root: block.own_force(z, r, x), root
-        )
+        spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
         assert bool(solution.converged_B.all())
         assert spectrum.leading_BT.real.max().item() == pytest.approx(0.093, abs=1e-3)
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.own_blocks import own_blocks
 from specseq.errors import InputError
 from specseq.spectra.audit import causal_spectrum
 from specseq.spectra.exact import (
@@ -36,7 +37,7 @@ def nearest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(("width", "length"), [(16, 8), (32, 16), (8, 1)])
 def test_spectrum_equals_dense_eigenvalues(width: int, length: int, gain: float) -> None:
     force, own, z, _, _ = case(width, length, gain)
-    spectrum = causal_spectrum(force, own, z)
+    spectrum = causal_spectrum(force, own_position_blocks(own, z), z)
     for sample, dense in enumerate(dense_jacobian(force, z)):
         blocks = dense.view(length, width, length, width)
         for t in range(length):
@@ -57,7 +58,7 @@ def test_spectrum_equals_that_of_sixty_digit_arithmetic() -> None:
     with mpmath.workdps(60):
         exact, _ = mpmath.eig(mpmath.matrix(dense_jacobian(force, z)[0].tolist()))
     mu = torch.tensor([complex(value) for value in exact], dtype=torch.complex128)
-    found = causal_spectrum(force, own, z).mu_BN[0]
+    found = causal_spectrum(force, own_position_blocks(own, z), z).mu_BN[0]
     assert nearest(mu, found).max() < 1e-12
     assert nearest(found, mu).max() < 1e-12
 
@@ -73,7 +74,9 @@ def mode_conditions(right: torch.Tensor) -> torch.Tensor:
 def test_abscissa_equals_dense_for_any_block(seed: int, gain: float, length: int) -> None:
     force, own, z, _, _ = case(8, length, gain, 1, seed)
     dense = torch.linalg.eigvals(dense_jacobian(force, z)[0]).real.max()
-    assert causal_spectrum(force, own, z).leading_BT.real.max() == pytest.approx(dense.item(), abs=1e-9)
+    assert causal_spectrum(force, own_position_blocks(own, z), z).leading_BT.real.max() == pytest.approx(
+        dense.item(), abs=1e-9
+    )
 
 
 def test_products_are_those_of_the_dense_jacobian() -> None:
@@ -106,13 +109,15 @@ def test_leading_vectors_and_condition_equal_those_of_the_full_decomposition() -
 def test_a_look_ahead_operator_is_refused() -> None:
     force, own, z, _, _ = case()
     with pytest.raises(InputError, match="not causal"):
-        causal_spectrum(lambda s: force(s) + 1e-3 * s.roll(-1, dims=1), own, z, probes=8)
+        causal_spectrum(
+            lambda s: force(s) + 1e-3 * s.roll(-1, dims=1), own_position_blocks(own, z), z, probes=8
+        )
 
 
-def test_an_own_map_of_another_force_is_refused() -> None:
+def test_blocks_of_another_force_are_refused() -> None:
     force, own, z, _, _ = case()
-    with pytest.raises(InputError, match="disagrees"):
-        causal_spectrum(force, lambda s: own(s) + 1e-3 * s, z)
+    with pytest.raises(InputError, match="disagree with its Jacobian"):
+        causal_spectrum(force, own_position_blocks(lambda s: own(s) + 1e-3 * s, z), z)
 
 
 def test_a_block_that_is_not_finite_has_no_eigenvalues() -> None:
@@ -121,3 +126,13 @@ def test_a_block_that_is_not_finite_has_no_eigenvalues() -> None:
     mu = block_eigenvalues(blocks)
     assert torch.isnan(mu[0, 1].real).all()
     assert torch.equal(mu[1].real, torch.ones(2, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_closed_form_equals_reverse_passes(normalise: bool) -> None:
+    shape = BlockShape(11, 12, 3, 7, damping=0.3, residual_gain=2.0, normalise_queries=normalise)
+    draw = torch.Generator().manual_seed(3)
+    block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+    x, z = (torch.randn(2, 7, 12, generator=draw, dtype=torch.float64) for _ in range(2))
+    reverse = own_position_blocks(lambda s: block.own_force(s, z, x), z)
+    torch.testing.assert_close(own_blocks(block, z), reverse, rtol=1e-12, atol=1e-12)

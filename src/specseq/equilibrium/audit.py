@@ -13,6 +13,7 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.own_blocks import own_blocks
 from specseq.equilibrium.solvers import Anderson, Euler, NewtonGMRES
 from specseq.equilibrium.solvers.interface import per_sample, residuals
 from specseq.errors import InputError
@@ -128,9 +129,7 @@ def audit_block(
     exact = copy.deepcopy(block).double().requires_grad_(False).cpu()
     x_BTC = exact.embed(tokens_BT.cpu())
     root_BTC, residual_B, evaluations = find_root(exact, x_BTC, budget, min(1e-8, tolerance))
-    spectrum = causal_spectrum(
-        lambda z: exact.force(z, x_BTC), lambda z: exact.own_force(z, root_BTC, x_BTC), root_BTC
-    )
+    spectrum = causal_spectrum(lambda z: exact.force(z, x_BTC), own_blocks(exact, root_BTC), root_BTC)
     jacobian = Jacobian(lambda z: exact.force(z, x_BTC), root_BTC)
     omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root_BTC, tolerance=1e-4)
     residual_BT = force_residual(exact.force(root_BTC, x_BTC), root_BTC)

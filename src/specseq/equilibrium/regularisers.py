@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.spectra.exact import block_eigenvalues, leading_vectors, own_position_blocks
+from specseq.equilibrium.own_blocks import own_blocks
+from specseq.spectra.exact import block_eigenvalues, leading_vectors
 from specseq.spectra.subspace import ritz_radius, subspace_iteration
 
 
@@ -98,8 +99,7 @@ class LeadingEigenvalue(Regulariser):
         return self._left_right(at, z_PTC, x_PTC)
 
     def _left_right(self, at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor) -> Tensor:
-        blocks = own_position_blocks(lambda z: at.block.own_force(z, z_PTC, x_PTC.detach()), z_PTC)
-        blocks_PTCC = blocks.double()
+        blocks_PTCC = own_blocks(at.block, z_PTC).double()
         lam_PTC = 1 + self.step * block_eigenvalues(blocks_PTCC)
         # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
         radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)

@@ -15,7 +15,6 @@ from specseq.spectra.exact import (
     check_causal,
     eigenvalue_condition,
     leading_vectors,
-    own_position_blocks,
 )
 from specseq.spectra.modes import critical_step, largest_rotation, leading_mode, spectral_radius
 from specseq.spectra.operators import Map
@@ -47,21 +46,21 @@ class CausalSpectrum:
         return self.mu_BTC.flatten(1)
 
 
-def causal_spectrum(force: Map, own: Map, z_BTC: Tensor, probes: int = 4) -> CausalSpectrum:
+def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4) -> CausalSpectrum:
     """Every eigenvalue of a causal operator, exact to rounding.
 
-    The cost is C vector-Jacobian products and one C×C eigenproblem a position, not one of size T·C.
+    The cost is one C×C eigenproblem a position, not one of size T·C.
 
     Args:
         force: the force F(z) whose Jacobian is meant, samples not interacting.
-        own: the same force with the context frozen at ``z_BTC``, see :func:`own_position_blocks`.
+        blocks_BTCC: its own-position Jacobian blocks at ``z_BTC``, by
+            :func:`specseq.spectra.exact.own_position_blocks` or in closed form; they are checked.
         z_BTC: the state.
-        probes: tangents a sample that test causality and the agreement of the two maps.
+        probes: tangents a sample that test causality and the blocks.
 
     Raises:
-        InputError: the operator is not causal, or ``own`` does not belong to ``force``.
+        InputError: the operator is not causal, or the blocks are not its own.
     """
-    blocks_BTCC = own_position_blocks(own, z_BTC)
     finite = bool(torch.isfinite(blocks_BTCC).all())
     if finite:
         check_causal(force, blocks_BTCC, z_BTC, probes)

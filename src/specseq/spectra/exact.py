@@ -125,6 +125,6 @@ def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4
         if not (image[row, at] - expected).abs().max() <= tolerance * scale:
             raise InputError(
                 "operator",
-                "its own-position map disagrees with its Jacobian",
-                "give the map of the same force with the context frozen at the same state",
+                "the own-position blocks disagree with its Jacobian",
+                "give the blocks of the same force at the same state",
             )
