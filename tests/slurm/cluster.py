@@ -29,6 +29,8 @@ PACKAGES = (
     "slurm-wlm-mysql-plugin",
     "mariadb-server",
 )
+# Where commands look without SLURM_CONF: job steps of Snakemake's executor are started without it.
+DEFAULT_CONF = Path("/etc/slurm/slurm.conf")
 DATABASE = ROOT / "mysql"
 SOCKET = ROOT / "mysql.sock"
 
@@ -191,6 +193,9 @@ def write_config() -> None:
     }.items():
         (ROOT / name).write_text(text)
     (ROOT / "slurmdbd.conf").chmod(0o600)
+    DEFAULT_CONF.parent.mkdir(exist_ok=True)
+    if not os.path.lexists(DEFAULT_CONF):
+        DEFAULT_CONF.symlink_to(ROOT / "slurm.conf")
     if not answers("getent", "hosts", HOST):
         with open("/etc/hosts", "a") as hosts:
             hosts.write(f"127.0.0.1 {HOST}\n")
@@ -253,6 +258,8 @@ def down() -> None:
         if alive(pidfile):
             os.kill(int(pidfile.read_text()), 15)
             wait_for(f"the end of {pidfile.stem}", lambda pidfile=pidfile: not alive(pidfile))  # type: ignore[misc]
+    if DEFAULT_CONF.is_symlink() and DEFAULT_CONF.readlink() == ROOT / "slurm.conf":
+        DEFAULT_CONF.unlink()
 
 
 if __name__ == "__main__":

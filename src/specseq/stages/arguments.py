@@ -38,7 +38,11 @@ def check_keys(params: dict[str, Any], known: set[str]) -> None:
 
 
 def add_inputs(made: argparse.ArgumentParser) -> None:
-    """Add ``--input name=file [file ...]``, once for each named group of input files."""
+    """Add ``--input name=file [file ...]``, once for each named group of input files.
+
+    A group may also be given as ``name=@list``: a file that names one input file a line. A command line can
+    hold some 128 KiB; thousands of runs need more.
+    """
     made.add_argument(
         "--input",
         dest="inputs",
@@ -46,7 +50,7 @@ def add_inputs(made: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=FILE",
-        help="named input files: --input runs=a.parquet b.parquet",
+        help="named input files: --input runs=a.parquet b.parquet, or --input runs=@list, one file a line",
     )
 
 
@@ -54,15 +58,24 @@ def inputs(options: argparse.Namespace) -> dict[str, list[Path]]:
     """The named input files.
 
     Raises:
-        InputError: a group has no name.
+        InputError: a group has no name, or its list cannot be read.
     """
     named: dict[str, list[Path]] = {}
     for first, *rest in options.inputs:
         name, found, file = first.partition("=")
         if not found:
             raise InputError("--input", f"'{first}' has no name", "write NAME=FILE [FILE ...]")
-        named.setdefault(name, []).extend(Path(path) for path in [file, *rest] if path)
+        for path in [file, *rest]:
+            listed = _listed(Path(path[1:])) if path.startswith("@") else [path]
+            named.setdefault(name, []).extend(Path(one) for one in listed if one)
     return named
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"not a readable list of files ({error})") from None
 
 
 def run(main: Callable[[], None]) -> None:
