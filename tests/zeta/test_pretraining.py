@@ -1,8 +1,8 @@
 """The study's task under the shared training loop, and the evaluation of what it trains."""
 
+import importlib
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from specseq.errors import InputError
+from specseq.stages import arguments
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.loop import train
@@ -191,19 +192,15 @@ def test_rollouts_longer_than_the_model_are_refused() -> None:
         EvaluationSpec(horizons=())
 
 
-def run_stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"specseq.stages.{name}", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *given: str) -> None:
+    module = importlib.import_module(f"specseq.stages.{name}")
+    monkeypatch.setattr(sys, "argv", [name, *given])
+    arguments.run(module.main)
 
 
-def test_stages_from_zeros_to_rollout(tmp_path: Path) -> None:
-    def stage(name: str, *arguments: str, params: dict[str, Any]) -> None:
-        done = run_stage(name, *arguments, "--params", json.dumps(params))
-        assert done.returncode == 0, done.stderr
+def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stage(name: str, *given: str, params: dict[str, Any]) -> None:
+        run_stage(monkeypatch, name, *given, "--params", json.dumps(params))
 
     zeros, sets = tmp_path / "zeros.parquet", tmp_path / "sets"
     stage("zeros", "--out", str(zeros), params={"height": 1e5, "count": 6000})
@@ -251,9 +248,13 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["zeros", "spacings", "references"])
-def test_stages_refuse_unknown_parameters(name: str, tmp_path: Path) -> None:
+def test_stages_refuse_unknown_parameters(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     inputs = {"zeros": [], "spacings": ["--zeros", "none"], "references": ["--spacings", "none"]}[name]
-    done = run_stage(name, *inputs, "--out", str(tmp_path / "x"), "--params", '{"cuont": 3}')
-    assert done.returncode == 2
-    assert "unknown parameters ['cuont']" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(SystemExit) as ended:
+        run_stage(monkeypatch, name, *inputs, "--out", str(tmp_path / "x"), "--params", '{"cuont": 3}')
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert "unknown parameters ['cuont']" in error
+    assert len(error.strip().splitlines()) == 1

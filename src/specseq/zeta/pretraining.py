@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
 from specseq.training.task import Task
+from specseq.zeta.mixture import Mixture
 from specseq.zeta.spacing_model import ModelConfig, SpacingModel, cap_norms, memory_similarity
 from specseq.zeta.spacing_sets import SpacingSet, load_spacing_set
 
@@ -80,10 +81,9 @@ def as_batch(spacings: SpacingSet, starts: np.ndarray, length: int) -> dict[str,
     }
 
 
-def likelihood(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood (B, L-1) of each spacing after the first, and the mixture weights' entropy."""
-    mixture = model(batch["spacings"], batch["height"])[:, :-1]
-    return -mixture.log_prob(batch["spacings"][:, 1:]), mixture.weight_entropy()
+def predictions(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Mixture, Tensor]:
+    """The mixtures of each spacing after the first, batch shape (B, L-1), and those spacings."""
+    return model(batch["spacings"], batch["height"])[:, :-1], batch["spacings"][:, 1:]
 
 
 def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
@@ -113,9 +113,10 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     held_out = as_batch(selection, selection.starts(config.length, windows), config.length)
 
     def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        nll, entropy = likelihood(model, batch)
-        total = nll.mean() - loss_params["entropy_weight"] * entropy.mean()
-        metrics = {"nll": float(nll.detach().mean()), "weight_entropy": float(entropy.detach().mean())}
+        mixture, truth = predictions(model, batch)
+        nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
+        total = nll - loss_params["entropy_weight"] * entropy
+        metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
         if config.slots and loss_params["diversity_weight"]:
             similarity = memory_similarity(model.get_parameter("memory"))
             total = total + loss_params["diversity_weight"] * similarity
@@ -125,11 +126,15 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     @torch.no_grad()
     def evaluate(model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        scores = []
+        found: list[Tensor] = []
         for rows in torch.arange(len(held_out["spacings"])).split(64):
-            nll, _ = likelihood(model, {key: value[rows].to(device) for key, value in held_out.items()})
-            scores.append(nll.double().mean(1).cpu())
-        return {"nll": float(torch.cat(scores).mean())}
+            mixture, truth = predictions(
+                model, {key: part[rows].to(device) for key, part in held_out.items()}
+            )
+            error = (mixture.expectation() - truth).abs()
+            found.append(torch.stack([-mixture.log_prob(truth), error, mixture.weight_entropy()], -1).cpu())
+        nll, mae, entropy = torch.cat(found).double().mean((0, 1)).tolist()
+        return {"nll": nll, "mae": mae, "weight_entropy": entropy}
 
     def after_step(model: nn.Module, step: int) -> dict[str, float]:
         cap_norms(model.get_parameter("memory"), config.slot_norm)
