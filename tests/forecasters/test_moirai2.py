@@ -358,7 +358,7 @@ def test_finite_inverse_learns_the_impulse_response() -> None:
             # -h of 1/(1 - 0.2 L² - 0.3 L⁴)
             taps = [0.0, -0.2, 0.0, -(0.04 + 0.3), 0.0, -(0.2 * 0.34 + 0.3 * 0.2)]
             model.inverse_taps.copy_(torch.tensor(taps) if ideal else torch.zeros(6))  # type: ignore[union-attr]
-        errors.append(float(model._inverse_error(batch, perfect, filtered, raw, targets)))
+        errors.append(float(model._inverse_error(batch, perfect, filtered, raw, targets).detach()))
     assert errors[1] < 0.2 * errors[0]
 
 
@@ -500,6 +500,29 @@ def test_filtered_forecasts_and_their_reversal() -> None:
     truth = np.random.default_rng(0).standard_normal((len(contexts), 20)) + mean[:, None]
     oracle = filtered.reverse(quantiles, LEVELS, "oracle", path_BH=truth)
     assert not np.allclose(oracle, found)
+
+
+def test_learned_inverse_reverses_too() -> None:
+    spec = {"family": "literal", "taps": [-0.3, -0.2], "stride": 2}
+    model = built(filter=spec, preconditioning={"fir": {"length": 5, "stride": 2}})
+    with torch.no_grad():
+        model.inverse_taps.copy_(torch.tensor([0.3, 0.29, 0.147, 0.1021, 0.06003]))  # type: ignore[union-attr]
+    forecaster, contexts = (
+        Moirai2Forecaster(model),
+        [context[-60:] for context in series(9) if len(context) > 60],
+    )
+    filtered, quantiles = forecaster.forecast_filtered(contexts, Query(12, LEVELS))
+    assert filtered is not None
+    assert forecaster.inverse is not None
+    taps, stride = forecaster.inverse
+    found = filtered.reverse(quantiles, LEVELS, "fir", inverse_taps=-taps, inverse_stride=stride)
+    path = np.concatenate([filtered.filtered_tail, quantiles[:, 4] - filtered.location_B[:, None]], axis=1)
+    for step in range(12):
+        lags = path[:, [path.shape[1] - 12 + step - 2 * lag for lag in range(1, 6)]]
+        shift = np.nan_to_num(lags) @ -taps
+        np.testing.assert_allclose(
+            found[:, :, step], quantiles[:, :, step] - shift[:, None], rtol=1e-4, atol=1e-3
+        )
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_result_comes_back(tmp_path: Path, cluster: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a b'c\"d", "$(touch hacked)", "`touch hacked`;touch hacked", "new\nline", "ünï %j {x}"]
+    "name", ["a b'c\"d $(touch hacked)", "`touch hacked`;touch hacked", "new\nline ünï %j {x}"]
 )
 def test_awkward_folders_are_only_folders(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

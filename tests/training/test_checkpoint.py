@@ -104,6 +104,13 @@ def test_damaged_newest_falls_back_and_says_so(
     assert newest.name in said
 
 
+def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
+    checkpoints = save_three(tmp_path)
+    (tmp_path / ".checkpoint_digest_000000040.safetensors.x1y2.part").write_bytes(b"half")
+    assert (checkpoints.load() or (0, None))[0] == 30
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_both_damaged_begins_anew(tmp_path: Path) -> None:
     checkpoints = save_three(tmp_path)
     for path in tmp_path.iterdir():

@@ -113,6 +113,9 @@ class Checkpoints:
 
     def load(self) -> tuple[int, Any] | None:
         """The newest usable checkpoint as ``(step, state)``, or None; says why others are passed over."""
+        # A process that was killed while it wrote left a part behind; a run has one writer at a time.
+        for part in self.folder.glob(f".{_PATTERN}.*.part"):
+            part.unlink(missing_ok=True)
         for path in self._files():
             try:
                 tensors, metadata = _read(path)

@@ -57,6 +57,14 @@ class Moirai2Forecaster:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device).eval()
 
+    @property
+    def inverse(self) -> tuple[NDArray[np.float64], int] | None:
+        """Taps and stride of the finite inverse that was learned with the model; None without one."""
+        taps, fir = self.model.inverse_taps, self.model.mode.fir
+        if taps is None or fir is None:
+            return None
+        return taps.detach().cpu().double().numpy(), fir.stride
+
     def forecast(self, contexts: Sequence[Floats], query: Query) -> Floats:
         """Quantile forecasts ``[B, Q, H]``, non-decreasing along Q and finite.
 
