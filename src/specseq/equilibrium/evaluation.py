@@ -37,7 +37,7 @@ class Evaluation:
     windows: int = 32
     aligned: int = 8
     samples: int = 4
-    budget: int = 600
+    budget: int = 1000
     tolerance: float = 1e-6
     unrolled: int = 60
 
