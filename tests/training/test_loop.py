@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from specseq.errors import InputError
+from specseq.errors import Diverged, InputError
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import Outcome, train
 from specseq.training.parallel import joined
@@ -107,6 +107,36 @@ def test_diverged_run_is_a_result(toy: ModuleType, tmp_path: Path) -> None:
     again = train(toy.build(given, {}), given, tmp_path, "d")
     assert (again.diverged, again.step, again.resumed_from) == (outcome.diverged, 6, 6)
     assert rows(again) == rows(outcome)
+
+
+def test_divergence_that_a_task_finds_itself(toy: ModuleType, tmp_path: Path) -> None:
+    def overflow(*anything: Any) -> Any:
+        raise Diverged("the fixed point was not reached")
+
+    for hook in ("loss", "after_step", "evaluate"):
+        given = params()
+        task = toy.build(given, {})
+        setattr(task, hook, overflow)
+        outcome = train(task, given, tmp_path / hook, "d")
+        assert outcome.diverged == "the fixed point was not reached"
+        assert outcome.step == {"loss": 0, "after_step": 1, "evaluate": 5}[hook]
+
+
+def test_parts_without_anything_to_learn_from(toy: ModuleType, tmp_path: Path) -> None:
+    given = params(micro_batches=2, steps=3)
+    task = toy.build(given, {})
+    loss = task.loss
+
+    def empty_first_half(model: torch.nn.Module, batch: Any) -> Any:
+        value, metrics = loss(model, batch)
+        wanted = float(task.batches.drawn > 1)
+        return value * wanted, {**metrics, "weight": wanted}
+
+    task.loss = empty_first_half
+    outcome = train(task, given, tmp_path, "d")
+    losses = [value for _, name, value in outcome.record if name == "loss"]
+    assert losses[0] == 0
+    assert all(value > 0 for value in losses[1:])
 
 
 def test_micro_batches_minimise_the_same_mean(toy: ModuleType, tmp_path: Path) -> None:

@@ -171,21 +171,34 @@ class _Training:
         pieces = self.spec.micro_batches
         parts, first = self.world.size * pieces, self.world.rank * pieces
         weight, sums = 0.0, dict[str, float]()
-        for number in range(first, first + pieces):
-            part = move(shard(batch, number, parts), self.device)
-            metrics, of_part = self._gradients_of(part, scale=pieces > 1)
-            weight += of_part
-            for name, value in metrics.items():
-                sums[name] = sums.get(name, 0.0) + value * of_part
+        failed: Diverged | None = None
+        try:
+            for number in range(first, first + pieces):
+                part = move(shard(batch, number, parts), self.device)
+                metrics, of_part = self._gradients_of(part, scale=pieces > 1)
+                weight += of_part
+                for name, value in metrics.items():
+                    sums[name] = sums.get(name, 0.0) + value * of_part
+        except Diverged as error:
+            failed = error
+        self._agree(failed)
         if parts == 1:
             return metrics
+        # A part may hold nothing that the loss wants.
+        mean = 1 / weight if weight else 0.0
         if pieces > 1:
             for parameter in self.optimiser.parameters:
                 if parameter.grad is not None:
-                    parameter.grad /= weight
-        share = weight / self.world.total(weight)
+                    parameter.grad *= mean
+        total = self.world.total(weight)
+        share = weight / total if total else 1 / self.world.size
         self.world.combine_gradients(self.optimiser.parameters, share)
-        return self.world.combine_metrics({name: value / weight for name, value in sums.items()}, share)
+        return self.world.combine_metrics({name: value * mean for name, value in sums.items()}, share)
+
+    def _agree(self, failed: Diverged | None) -> None:
+        """End every process' step if that of one has failed: none may wait for it in vain."""
+        if self.world.any(failed is not None):
+            raise failed or Diverged(f"another process diverged at step {self.step + 1}")
 
     def _gradients_of(self, batch: Any, scale: bool) -> tuple[dict[str, float], float]:
         if self.task.gradients is not None:
@@ -202,14 +215,21 @@ class _Training:
 
     def _evaluate(self) -> dict[str, float]:
         metrics: dict[str, float] = {}
+        failed: Diverged | None = None
         if self.world.leads:
             self.model.eval()
-            with randomness.untouched(), torch.no_grad():
-                found = self.task.evaluate(self.model)
+            try:
+                with randomness.untouched(), torch.no_grad():
+                    found = self.task.evaluate(self.model)
+                metrics = {f"valid/{name}": value for name, value in found.items()}
+                self.record.add(self.step, metrics)
+            except Diverged as error:
+                failed = error
             self.model.train()
-            metrics = {f"valid/{name}": value for name, value in found.items()}
-            self.record.add(self.step, metrics)
-        self.world.wait()
+        try:
+            self._agree(failed)
+        except Diverged as error:
+            self.diverged = str(error)
         return metrics
 
     def _due(self, every: int) -> bool:

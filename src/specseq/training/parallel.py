@@ -51,11 +51,6 @@ class World:
         """Means over processes, weighted by their share."""
         return {name: self.total(value * share) for name, value in metrics.items()}
 
-    def wait(self) -> None:
-        """Until every process is here."""
-        if self.size > 1:
-            torch.distributed.barrier()
-
     def _reduced(self, value: float, operation: Any) -> float:
         on_device = torch.distributed.get_backend() == "nccl"
         held = torch.tensor(value, dtype=torch.float64, device="cuda" if on_device else "cpu")
