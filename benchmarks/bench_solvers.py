@@ -95,10 +95,8 @@ def main() -> None:
             row = {"block": label, **measure(block, x, name)}
             rows.append(row)
             end = f"{row['alpha']:>8.3f}" if row["converged"] else "no root"
-            print(
-                f"  {name:<22} {row['evaluations']:>11} {row['seconds']:>8.2f} {row['residual']:>9.1e}
-                {end:>8}"
-            )
+            spent = f"{row['evaluations']:>11} {row['seconds']:>8.2f} {row['residual']:>9.1e}"
+            print(f"  {name:<22} {spent} {end:>8}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
