@@ -19,15 +19,15 @@ def test_every_token_comes_back_from_exactly_one_bucket(lengths: list[int], data
     order = list(range(len(lengths)))
     data.shuffle(order)
     tables = segment_tables(starts[order], sizes[order])
-    x_ND = 1 + torch.arange(sizes.sum() * 2.0).view(-1, 2)
-    out_ND = torch.full_like(x_ND, torch.nan)
+    x_DN = 1 + torch.arange(sizes.sum() * 2.0).view(2, -1)
+    out_DN = torch.full_like(x_DN, torch.nan)
     for bucket in tables.buckets:
         assert bucket.length // 2 < bucket.longest <= bucket.length or bucket.length == 8
-        padded = bucket.pad(x_ND, bucket.length + 3)
-        assert padded.shape == (bucket.count, bucket.length + 3, 2)
-        assert (padded[..., 0] > 0).sum() == len(bucket.tokens)
-        bucket.unpad(padded, out_ND)
-    assert torch.equal(out_ND, x_ND)
+        padded = bucket.pad(x_DN, bucket.length + 3)
+        assert padded.shape == (2, bucket.count, bucket.length + 3)
+        assert (padded[0] > 0).sum() == len(bucket.tokens)
+        bucket.unpad(padded, out_DN)
+    assert torch.equal(out_DN, x_DN)
 
 
 def test_lengths_that_fit_no_bucket_are_refused() -> None:

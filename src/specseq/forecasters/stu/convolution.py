@@ -51,45 +51,49 @@ class _SegmentConvolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
-        out_ND = torch.zeros_like(x_ND)
+        # Channels first: the transforms then run over contiguous memory.
+        x_DN = x_ND.T.contiguous()
+        out_DN = torch.zeros_like(x_DN)
         kept = []
         for bucket in tables.buckets:
-            n, filter_nD = bucket.length, _fit(filters_LD, bucket.length)
+            n, filter_Dn = bucket.length, _fit(filters_LD, bucket.length)
             if _by_toeplitz(n, method):
-                segment = bucket.pad(x_ND, n)
-                y_DnS = torch.bmm(_toeplitz(filter_nD), segment.permute(2, 1, 0))
-                bucket.unpad(y_DnS.permute(2, 1, 0), out_ND)
+                segment, transfer = bucket.pad(x_DN, n), _toeplitz(filter_Dn)
+                bucket.unpad(torch.bmm(segment, transfer.mT), out_DN)
             else:
                 size = _transform_size(n, method)
-                segment = torch.fft.rfft(bucket.pad(x_ND, size), dim=1)
-                spectrum_SFD = segment * torch.fft.rfft(filter_nD, n=size, dim=0)
-                bucket.unpad(torch.fft.irfft(spectrum_SFD, n=size, dim=1), out_ND)
-            kept.append(segment)
+                segment = torch.fft.rfft(bucket.pad(x_DN, size))
+                transfer = torch.fft.rfft(filter_Dn, n=size)
+                bucket.unpad(torch.fft.irfft(segment * transfer[:, None], n=size), out_DN)
+            kept += [segment, transfer]
         ctx.save_for_backward(filters_LD, *kept)
         ctx.tables, ctx.method = tables, method
-        return out_ND
+        return out_DN.T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor, None, None]:
         filters_LD, *kept = ctx.saved_tensors
-        grad_filters, grad_inputs = torch.zeros_like(filters_LD), torch.zeros_like(grad_ND)
-        for bucket, segment in zip(ctx.tables.buckets, kept, strict=True):
-            n, filter_nD = bucket.length, _fit(filters_LD, bucket.length)
+        grad_DN = grad_ND.T.contiguous()
+        grad_filters, grad_inputs = torch.zeros_like(filters_LD), torch.zeros_like(grad_DN)
+        # Per bucket the padded segments, or their spectra, and the filter's matrix or transform.
+        for bucket, segment, transfer in zip(ctx.tables.buckets, kept[::2], kept[1::2], strict=True):
+            n = bucket.length
             if _by_toeplitz(n, ctx.method):
-                grad_DnS = bucket.pad(grad_ND, n).permute(2, 1, 0)
-                bucket.unpad(torch.bmm(_toeplitz(filter_nD).mT, grad_DnS).permute(2, 1, 0), grad_inputs)
-                grad_nD = _diagonal_sums(torch.bmm(grad_DnS, segment.permute(2, 0, 1)))
+                grad_DSn = bucket.pad(grad_DN, n)
+                bucket.unpad(torch.bmm(grad_DSn, transfer), grad_inputs)
+                grad_Dn = _diagonal_sums(torch.bmm(grad_DSn.mT, segment))
             else:
+                # Backwards in time the gradient runs through the same causal filter, so that neither of the
+                # two correlations needs a conjugate.
                 size = _transform_size(n, ctx.method)
-                spectrum_SFD = torch.fft.rfft(bucket.pad(grad_ND, size), dim=1)
-                correlation_FD = (spectrum_SFD * segment.conj()).sum(0)
-                grad_nD = torch.fft.irfft(correlation_FD, n=size, dim=0)[:n]
-                spectrum_SFD *= torch.fft.rfft(filter_nD, n=size, dim=0).conj()
-                bucket.unpad(torch.fft.irfft(spectrum_SFD, n=size, dim=1), grad_inputs)
+                spectrum_DSF = torch.fft.rfft(bucket.pad(grad_DN, size, reverse=True))
+                grad_Dn = torch.fft.irfft((spectrum_DSF * segment).sum(1), n=size)[:, :n].flip(1)
+                spectrum_DSF *= transfer[:, None]
+                bucket.unpad(torch.fft.irfft(spectrum_DSF, n=size), grad_inputs, reverse=True)
             taps = min(n, filters_LD.shape[0])
-            grad_filters[:taps] += grad_nD[:taps]
-        return grad_inputs, grad_filters, None, None
+            grad_filters[:taps] += grad_Dn[:, :taps].T
+        return grad_inputs.T, grad_filters, None, None
 
 
 def _by_toeplitz(length: int, method: Method) -> bool:
@@ -101,26 +105,24 @@ def _transform_size(length: int, method: Method) -> int:
 
 
 def _fit(filters_LD: Tensor, length: int) -> Tensor:
-    """The first ``length`` taps; a bucket may be longer than the filter, never one of its segments."""
-    if filters_LD.shape[0] >= length:
-        return filters_LD[:length]
-    return torch.nn.functional.pad(filters_LD, (0, 0, 0, length - filters_LD.shape[0]))
+    """``[D, length]``: the first taps; a bucket may be longer than the filter, never one of its segments."""
+    filter_DL = filters_LD[:length].T.contiguous()
+    return torch.nn.functional.pad(filter_DL, (0, length - filter_DL.shape[1]))
 
 
-def _toeplitz(filter_nD: Tensor) -> Tensor:
-    """``[D, n, n]`` lower triangular, entry ``[d, t, s] = filter[t - s, d]``."""
-    length = filter_nD.shape[0]
-    lag = torch.arange(length, device=filter_nD.device)
+def _toeplitz(filter_Dn: Tensor) -> Tensor:
+    """``[D, n, n]`` lower triangular, entry ``[d, t, s] = filter[d, t - s]``."""
+    lag = torch.arange(filter_Dn.shape[1], device=filter_Dn.device)
     lag = lag[:, None] - lag
-    return filter_nD.T[:, lag.clamp_min(0)].masked_fill_(lag < 0, 0.0)
+    return filter_Dn[:, lag.clamp_min(0)].masked_fill_(lag < 0, 0.0)
 
 
 def _diagonal_sums(matrix_Dnn: Tensor) -> Tensor:
-    """``[n, D]``: sum of entries ``[d, t, s]`` with ``t - s = lag``, for lags 0..n-1."""
+    """``[D, n]``: sum of entries ``[d, t, s]`` with ``t - s = lag``, for lags 0..n-1."""
     channels, length, _ = matrix_Dnn.shape
     # Rows of 2n read as rows of 2n - 1 shift each row by one more; last row first, lag stands at n - 1 - lag.
     wide = torch.nn.functional.pad(matrix_Dnn.flip(1), (0, length)).flatten(1)[:, : length * (2 * length - 1)]
-    return wide.view(channels, length, 2 * length - 1).sum(1)[:, :length].flip(1).T
+    return wide.view(channels, length, 2 * length - 1).sum(1)[:, :length].flip(1)
 
 
 __all__ = ["TOEPLITZ_UP_TO", "Method", "segment_convolution"]

@@ -105,7 +105,9 @@ class SpectralTransformUnit(nn.Module):
         """Mix flat tokens ``[N, D]`` within the segments of ``tables``."""
         if self.mode == "full":
             return self._full(x_ND, tables)
-        y_NI = segment_convolution(x_ND @ self.inputs_DI, self.impulse_response(), tables, self.method)
+        # The product is made channels first, as the convolution wants it.
+        u_NI = (self.inputs_DI.T @ x_ND.T).T
+        y_NI = segment_convolution(u_NI, self.impulse_response(), tables, self.method)
         return y_NI if self.outputs_ID is None else y_NI @ self.outputs_ID
 
     def _full(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
