@@ -1,0 +1,105 @@
+"""The audit tells stable from unstable roots, and a root from none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from specseq.equilibrium.audit import audit_block, find_root, worst_rows
+from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.errors import InputError
+from specseq.spectra.audit import CausalSpectrum, audit_table
+from specseq.spectra.operators import dense_jacobian
+
+SPECTRAL = ["alpha", "im", "rho", "eps_crit", "limit_re", "limit_im", "rotation", "omega", "gap", "kappa"]
+
+
+def test_a_root_that_anderson_converged_on_is_labelled_hopf() -> None:
+    audit = audit_block(rotating_block(*CASES["unstable"]), rotating_tokens(1), 0.1)
+    assert (audit.residual_B < 1e-8).all()
+    row = worst_rows(audit.table).iloc[0]
+    assert row["verdict"] == "HOPF"
+    assert (row["alpha"], row["im"]) == (pytest.approx(0.093, abs=1e-3), pytest.approx(3.226, abs=1e-3))
+    assert row["eps_crit"] == 0
+    summary = audit.summary()
+    assert summary["verdict_hopf"] == 1
+    assert summary["alpha"] == row["alpha"]
+    block = rotating_block(*CASES["unstable"])
+    x = block.embed(rotating_tokens(1))
+    dense = dense_jacobian(lambda z: block.force(z, x), audit.root_BTC)[0]
+    assert row["omega"] == pytest.approx(torch.linalg.eigvalsh((dense + dense.T) / 2)[-1].item(), abs=1e-3)
+    assert row["gap"] == pytest.approx(row["omega"] - row["alpha"])
+
+
+def test_the_step_decides_between_stable_and_the_euler_wall() -> None:
+    block, tokens = rotating_block(*CASES["rotating"]), rotating_tokens(1)
+    wall, inside = audit_block(block, tokens, 0.074).table, audit_block(block, tokens, 0.072).table
+    assert wall["eps_crit"].min() == pytest.approx(0.073, abs=1e-4)
+    assert worst_rows(wall)["verdict"].item() == "EULER-WALL"
+    assert worst_rows(inside)["verdict"].item() == "STABLE"
+    # The wall stands at some positions and not at others; the table says at which.
+    assert set(wall["verdict"]) == {"EULER-WALL", "STABLE"}
+    assert (wall.loc[wall["verdict"] == "EULER-WALL", "eps_crit"] < 0.074).all()
+
+
+def spectrum(alpha: list[float]) -> CausalSpectrum:
+    mu = torch.tensor(alpha, dtype=torch.complex128).view(1, -1, 1)
+    return CausalSpectrum(mu.real.unsqueeze(-1), mu, torch.ones(1, len(alpha), dtype=torch.float64))
+
+
+def table(alpha: list[float], residual: list[float], step: float = 0.1) -> pd.DataFrame:
+    g = torch.tensor([residual], dtype=torch.float64)
+    return audit_table(spectrum(alpha), g, step, torch.zeros(1, dtype=torch.float64))
+
+
+def test_a_position_behind_an_unconverged_one_is_at_no_root_either() -> None:
+    rows = table([-1.0, -1.0, 0.5, -1.0], [1e-9, 1e-2, 1e-9, 1e-9])
+    assert rows["verdict"].tolist() == ["STABLE", "TRANSIENT", "NO-ROOT", "TRANSIENT"]
+    assert rows["residual"].tolist() == [1e-9, 1e-2, 1e-2, 1e-2]
+
+
+def test_where_no_root_is_no_number_looks_like_a_result() -> None:
+    rows = table([-1.0, -30.0, -1.0], [1e-9, 1e-2, np.nan])
+    assert rows["verdict"].tolist() == ["STABLE", "NO-ROOT", "NO-ROOT"]
+    assert rows.loc[1:, SPECTRAL].isna().all().all()
+    assert rows.loc[0, ["alpha", "rho", "eps_crit"]].tolist() == pytest.approx([-1, 0.9, 2])
+
+
+def test_a_real_growing_mode_is_a_saddle() -> None:
+    assert table([0.2], [1e-9])["verdict"].item() == "SADDLE"
+
+
+def test_the_worst_row_is_the_most_serious_then_the_rightmost() -> None:
+    rows = table([-1.0, 0.1, 0.3, -25.0], [1e-9] * 4)
+    assert rows["verdict"].tolist() == ["STABLE", "SADDLE", "SADDLE", "EULER-WALL"]
+    assert worst_rows(rows)["position"].tolist() == [2]
+
+
+def test_a_budget_too_small_for_a_root_is_said() -> None:
+    block, tokens = rotating_block(*CASES["unstable"]), rotating_tokens(2)
+    audit = audit_block(block, tokens, 0.1, budget=10)
+    assert (audit.residual_B > 1e-3).all()
+    assert set(worst_rows(audit.table)["verdict"]) == {"NO-ROOT"}
+    assert audit.evaluations <= 10 + 45
+
+
+def test_weights_that_are_not_finite_are_named() -> None:
+    block = rotating_block(*CASES["rotating"])
+    with torch.no_grad():
+        block.value[3, 3] = torch.inf
+    with pytest.raises(InputError, match=r"weights\.value: not finite"):
+        audit_block(block, rotating_tokens(1), 0.1)
+
+
+def test_roots_are_found_where_the_flow_takes_them() -> None:
+    draw = torch.Generator().manual_seed(0)
+    block = EquilibriumBlock(BlockShape(9, 16, 4, 6), draw, torch.float64).requires_grad_(False)
+    x = block.embed(torch.randint(0, 9, (2, 6), generator=draw))
+    state, residual, spent = find_root(block, x, 400, 1e-10)
+    assert (residual < 1e-10).all()
+    assert spent < 200
+    z = x
+    for _ in range(400):
+        z = z + 0.1 * block.force(z, x)
+    torch.testing.assert_close(state, z, rtol=0, atol=1e-8)
