@@ -44,5 +44,5 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="negative log-likelihood (nats a spacing)",
         title="truncated context, real spacings of the test band; bands: range over seeds",
     )
-    figure.legend(loc="outside right upper", fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
     return figure

@@ -39,7 +39,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="mean |accumulated error| (mean spacings)",
         title=f"mean rollouts from {context} spacings; bands: range over seeds",
     )
-    figure.legend(loc="outside right upper", fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
 
 
