@@ -1,6 +1,8 @@
 import functools
+import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -93,22 +95,38 @@ def run_of(wildcards):
     return PLAN.run(wildcards.scale, wildcards.run)
 
 
+# Linux takes arguments of at most 128 KiB, and a rule's shell command is one; some 1,500 files fill it.
+LONGEST = 2**15
+
+
 def named_inputs(wildcards, input):
-    """``--input name=files`` for every named input but the code."""
+    """``--input name=files`` for every named input but the code; long lists go through a file."""
     groups = []
     for name, files in input.items():
         if name != "code":
-            files = [files] if isinstance(files, str) else files
-            groups.append(
-                "--input " + " ".join(shlex.quote(part) for part in [f"{name}={files[0]}", *files[1:]])
-            )
+            files = [files] if isinstance(files, str) else [str(path) for path in files]
+            if sum(map(len, files)) > LONGEST:
+                files = [f"@{listed(wildcards.scale, files)}"]
+            groups.append("--input " + shlex.join([f"{name}={''.join(files[:1])}", *files[1:]]))
     return " ".join(groups)
+
+
+def listed(scale, files):
+    """A file that names these files, one a line; its own name follows from what it holds."""
+    text = "\n".join(files)
+    path = Path(f"results/{scale}/lists/{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt")
+    if not workflow.dryrun and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text)
+        part.replace(path)
+    return path
 
 
 def training_params(spec):
     """The parameters that decide a training run; what only judges it afterwards is not among them."""
     afterwards = {
-        "preconditioning": {"evaluation"},
+        "preconditioning": {"evaluation", "baseline"},
         "stu": {"evaluation"},
         "zeta": {"evaluation"},
         "equilibrium": {"audit"},
@@ -136,6 +154,29 @@ def run_files(scale, study, *names):
 def evaluations(scale, study):
     """The evaluations of a study's runs on the benchmarks at hand."""
     return run_files(scale, study, *benchmarks(scale))
+
+
+def matched_runs(scale, study):
+    """The study's runs with filters that are designed for a forecaster's residuals."""
+    return [run for run, spec in PLAN.study_runs(scale, study).items() if matched_filters(spec)]
+
+
+def matched_files(scale, study, what):
+    """``residuals`` or ``matched`` of the runs that have them, on the benchmarks at hand."""
+    found = [
+        f"results/{scale}/runs/{run}/{benchmark}_{what}.parquet"
+        for run in matched_runs(scale, study)
+        for benchmark in benchmarks(scale)
+    ]
+    return [path for path in found if os.path.exists(path)] if config["partial"] else found
+
+
+def baselines(scale, study):
+    """Run without its seed -> what tables compare it with, where that is not the study's own baseline."""
+    runs = PLAN.study_runs(scale, study)
+    return {
+        re.sub(r"[_/]seed\d+$", "", run): spec["baseline"] for run, spec in runs.items() if "baseline" in spec
+    }
 
 
 def declared(registry):
@@ -173,10 +214,28 @@ def evaluation_params(wildcards):
     }
     made["seed"] = spec.get("seed", -1)
     if "forecaster" in spec:
-        made["forecaster"] = spec["forecaster"]
+        made["forecaster"] = {key: value for key, value in spec["forecaster"].items() if key != "run"}
     if "filters" in chosen:
         made["filters"] = {name: filter_of(name) for name in chosen["filters"]}
     return made
+
+
+def residuals_params(wildcards):
+    """What decides a forecaster's residuals: all of its evaluation but the filters and their reversals."""
+    kept = ("run", "benchmark", "study", "seed", "terms", "forecaster")
+    return {key: value for key, value in evaluation_params(wildcards).items() if key in kept}
+
+
+def matched_filters(run):
+    """The filters of a run that are designed for its forecaster's residuals."""
+    names = run.get("evaluation", {}).get("filters", ())
+    return {name: filter_of(name) for name in names if filter_of(name)["family"] == "matched"}
+
+
+def matched_of(wildcards):
+    """The table of a run's matched filters; nothing where it has none."""
+    folder = f"results/{wildcards.scale}/runs/{wildcards.run}"
+    return [f"{folder}/{wildcards.benchmark}_matched.parquet"] if matched_filters(run_of(wildcards)) else []
 
 
 def evaluation_data(wildcards):
@@ -274,7 +333,14 @@ def stage_inputs(wildcards, input):
 
 
 def weights_of(wildcards):
-    """The weights of a trained run; nothing for a forecaster that is used as it is."""
-    if "training" in run_of(wildcards):
-        return [f"results/{wildcards.scale}/runs/{wildcards.run}/weights.safetensors"]
-    return []
+    """The weights that forecast: a trained run's own, or of the run it names; nothing for any other forecaster."""
+    spec = run_of(wildcards)
+    run = wildcards.run if "training" in spec else spec.get("forecaster", {}).get("run")
+    if not run:
+        return []
+    PLAN.run(wildcards.scale, run)
+    return [f"results/{wildcards.scale}/runs/{run}/weights.safetensors"]
+
+
+def weights_option(wildcards, input):
+    return f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""

@@ -8,8 +8,53 @@ rule design:
     conda:
         "../../envs/specseq.yaml"
     params:
-        spec=lambda w: as_json({"filters": config["filters"]}),
+        spec=lambda w: as_json(
+            {"filters": {name: spec for name, spec in config["filters"].items() if spec["family"] != "matched"}}
+        ),
     message:
         "design: taps and diagnostics of every filter"
     shell:
         "python -m specseq.stages.design --params {params.spec:q} --out {output} > {log} 2>&1"
+
+
+rule residuals:
+    input:
+        weights=said(weights_of),
+        data=said(evaluation_data),
+        code=code("benchmarks", "forecasters", "filters", "stages/residuals.py"),
+    output:
+        "results/{scale}/runs/{run}/{benchmark}_residuals.parquet",
+    log:
+        "logs/{scale}/residuals/{run}/{benchmark}.log",
+    conda:
+        "../../envs/specseq.yaml"
+    resources:
+        mem_mb=8000,
+    params:
+        spec=said(lambda w: as_json(residuals_params(w))),
+        weights=weights_option,
+        data=evaluation_folder,
+    message:
+        "residuals: {wildcards.run} before the test windows of {wildcards.benchmark}"
+    shell:
+        "python -m specseq.stages.residuals --params {params.spec:q} {params.weights} --data {params.data:q}"
+        " --out {output} > {log} 2>&1"
+
+
+rule design_matched:
+    input:
+        residuals="results/{scale}/runs/{run}/{benchmark}_residuals.parquet",
+        code=code("filters", "stages/design.py"),
+    output:
+        "results/{scale}/runs/{run}/{benchmark}_matched.parquet",
+    log:
+        "logs/{scale}/matched/{run}/{benchmark}.log",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        spec=said(lambda w: as_json({"filters": matched_filters(run_of(w))})),
+    message:
+        "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"
+    shell:
+        "python -m specseq.stages.design --params {params.spec:q} --residuals {input.residuals} --out {output}"
+        " > {log} 2>&1"

@@ -2,6 +2,7 @@ rule evaluate:
     input:
         weights=said(weights_of),
         data=said(evaluation_data),
+        designed=said(matched_of),
         code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
     output:
         "results/{scale}/runs/{run}/{benchmark}.parquet",
@@ -13,10 +14,11 @@ rule evaluate:
         mem_mb=8000,
     params:
         spec=said(lambda w: as_json(evaluation_params(w))),
-        weights=lambda w, input: (f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""),
+        weights=weights_option,
+        designed=lambda w, input: f"--designed {input.designed}" if input.designed else "",
         data=evaluation_folder,
     message:
         "evaluate: {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.evaluate --params {params.spec:q} {params.weights} --data {params.data:q}"
-        " --out {output} > {log} 2>&1"
+        "python -m specseq.stages.evaluate --params {params.spec:q} {params.weights} {params.designed}"
+        " --data {params.data:q} --out {output} > {log} 2>&1"

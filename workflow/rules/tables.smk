@@ -1,9 +1,29 @@
 # Each comparison table: the result files it is made from and its parameters, as functions of the scale. The
-# module specseq.report.tables.<name> makes it.
+# module specseq.report.tables.<name> makes it, with <study>_shared where a study has that.
 TABLES = {
-    "preconditioning": lambda scale: {
+    "preconditioning": lambda scale: {"runs": evaluations(scale, "preconditioning")},
+    "preconditioning_taps": lambda scale: {"runs": run_files(scale, "preconditioning", "pretrain")},
+    "preconditioning_steps": lambda scale: {"runs": evaluations(scale, "preconditioning")},
+    "preconditioning_theory": lambda scale: {
         "runs": evaluations(scale, "preconditioning"),
         "filters": f"results/{scale}/filters.parquet",
+        "matched": matched_files(scale, "preconditioning", "matched"),
+        "residuals": matched_files(scale, "preconditioning", "residuals"),
+    },
+    "preconditioning_ranks": lambda scale: {
+        "theory": f"results/{scale}/tables/preconditioning_theory.parquet",
+    },
+    "preconditioning_reversal": lambda scale: {
+        "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "filters": f"results/{scale}/filters.parquet",
+    },
+    "preconditioning_training": lambda scale: {
+        "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "taps": f"results/{scale}/tables/preconditioning_taps.parquet",
+    },
+    "preconditioning_norms": lambda scale: {
+        "filters": f"results/{scale}/filters.parquet",
+        "taps": f"results/{scale}/tables/preconditioning_taps.parquet",
     },
     "stu_long": lambda scale: {
         "training": run_files(scale, "stu", "pretrain"),
@@ -21,11 +41,21 @@ TABLES = {
     },
 }
 
+TABLE_PARAMS = {
+    name: lambda scale: {"baselines": baselines(scale, "preconditioning")}
+    for name in ("preconditioning", "preconditioning_steps")
+}
+
+
+def table_code(name):
+    shared = f"report/tables/{name.split('_')[0]}_shared.py"
+    return [f"report/tables/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]
+
 
 rule table:
     input:
         unpack(said(lambda w: TABLES[w.table](w.scale))),
-        code=lambda w: code(f"report/tables/{w.table}.py", "stages/table.py"),
+        code=lambda w: code(*table_code(w.table), "stages/table.py"),
     output:
         parquet="results/{scale}/tables/{table}.parquet",
         csv=report(
@@ -42,7 +72,7 @@ rule table:
         "../../envs/specseq.yaml"
     params:
         inputs=named_inputs,
-        spec=lambda w: as_json({"scale": w.scale}),
+        spec=said(lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})),
     message:
         "table: {wildcards.table}"
     shell:

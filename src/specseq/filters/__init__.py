@@ -9,6 +9,7 @@ from specseq.filters.filter import Filter
 from specseq.filters.stability import impulse_response, noise_gain
 from specseq.filters.theory import (
     ideal_inverse,
+    predicted_oracle_error,
     predicted_self_error,
     residual_autocovariance,
     residual_covariance,
@@ -24,6 +25,7 @@ __all__ = [
     "ideal_inverse",
     "impulse_response",
     "noise_gain",
+    "predicted_oracle_error",
     "predicted_self_error",
     "residual_autocovariance",
     "residual_covariance",

@@ -33,6 +33,27 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
         return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
 
 
+def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> Array:
+    """Error variance under the oracle at each step of the horizon, [H], of a forecaster that is linear.
+
+    Such a forecaster commutes with the filter: its filtered-space error is A·e, the filtered error of its
+    plain forecast, with e = 0 before the horizon. The oracle leaves that, and self reversal leaves e again.
+
+    Args:
+        filter: the filter.
+        covariance: of the plain forecast's error, as in :func:`predicted_self_error`.
+        horizon: H.
+    """
+    from scipy.linalg import toeplitz
+
+    covariance_HH = as_covariance(covariance, horizon)
+    taps = np.zeros(max(horizon, filter.reach + 1))
+    taps[0] = 1.0
+    taps[filter.stride : filter.reach + 1 : filter.stride] = filter.array
+    transfer_HH = toeplitz(taps[:horizon], np.zeros(horizon))
+    return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
+
+
 def ideal_inverse(filter: Filter, length: int = 64) -> Array:
     """Taps g_j = -h_j, j = 1 … length, with which Σ_j g_j z_{t - j·s} is the residual r = z - y.
 

@@ -1,0 +1,50 @@
+"""Error by horizon step: each filter and reversal against the same forecaster without a filter.
+
+One row a (group, forecaster, filter, reversal, horizon step), seeds and configs pooled. ``error`` is the
+geometric mean over configs of the scaled absolute error of the median, ``ratio`` that of its ratio to the
+plain forecast of the same model at the same step, or for a trained model to the baseline's; ``low`` and
+``high`` are 95 % by the normal law over configs. Configs end at their horizons, so later steps stand on fewer
+of them (``configs``).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from specseq.report.tables.preconditioning_shared import BASELINE, GROUP, read_runs
+
+METRIC = "scaled_absolute_error"
+
+
+def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """
+    Args:
+        inputs: ``runs``, long evaluation results.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
+    """
+    rows = read_runs(inputs["runs"])
+    rows = rows[(rows["metric"] == METRIC) & (rows["value"] > 0)]
+    against = rows["group"].map(params.get("baselines", {})).fillna(BASELINE)
+    rows["against"] = against.where(rows["forecaster"] == "trained", rows["group"])
+    cell = ["benchmark", "seed", "task", "step", "forecaster"]
+    plain = rows.loc[rows["reversal"] == "none", [*cell, "group", "value"]]
+    plain = plain.rename(columns={"group": "against", "value": "plain"})
+    rows = rows.merge(plain, on=[*cell, "against"])
+    rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
+    # Seeds first, so that what is left to vary is the config.
+    by_task = rows.groupby([*GROUP, "step", "task"], as_index=False)[["log_ratio", "log_error"]].mean()
+    grouped = by_task.groupby([*GROUP, "step"])
+    made = grouped["log_ratio"].agg(["mean", "std", "size"])
+    reach = 1.96 * made["std"] / np.sqrt(made["size"])
+    table = pd.DataFrame(
+        {
+            "configs": made["size"],
+            "error": np.exp(grouped["log_error"].mean()),
+            "ratio": np.exp(made["mean"]),
+            "low": np.exp(made["mean"] - reach),
+            "high": np.exp(made["mean"] + reach),
+        }
+    )
+    return table.reset_index().assign(scale=params["scale"])

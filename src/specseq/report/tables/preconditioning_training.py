@@ -1,0 +1,51 @@
+"""The note's tables of sections 2 and 3: every trained configuration against the baseline of its length.
+
+One row a (benchmark, group). ``mase_raw`` is the plain geometric mean over configs and seeds and is what the
+note prints, ``mase_normalised`` divides by seasonal naive first; ``percent`` with ``low`` and ``high`` is the
+change against ``baseline``, paired over configs and seeds, and ``seed_sd`` the spread of single seeds, in per
+cent. A forecast of a trained model undoes its own filter by the self reversal. ``taps`` and ``norm`` are
+means over seeds of what was learned.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from specseq.report.tables.preconditioning_shared import percent, taps_text
+from specseq.tables import read_parquet
+
+
+def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """
+    Args:
+        inputs: ``summary``, the table ``preconditioning``; ``taps``, the table ``preconditioning_taps``.
+        params: ``scale``.
+    """
+    summary = read_parquet(inputs["summary"][0])
+    rows = summary[(summary["forecaster"] == "trained") & (summary["reversal"] == "none")]
+    learned = read_parquet(inputs["taps"][0])
+    means = learned.groupby(["group", "tap"])["value"].mean()
+    norms = learned.groupby("group")["tap_norm"].mean()
+    made = []
+    for row in rows.to_dict("records"):
+        group = row["group"]
+        made.append(
+            {
+                "benchmark": row["benchmark"],
+                "group": group,
+                "taps": taps_text(means[group], 3) if group in norms.index else "",
+                "norm": norms.get(group, float("nan")),
+                "mase_raw": row["mase_raw"],
+                "mase_normalised": row["mase_normalised"],
+                "percent": percent(row["ratio"]),
+                "low": percent(row["low"]),
+                "high": percent(row["high"]),
+                "seed_sd": 100 * row["seed_sd"],
+                "verdict": row["verdict"],
+                "baseline": row["baseline"],
+                "configs": row["configs"],
+                "seeds": row["seeds"],
+            }
+        )
+    return pd.DataFrame(made).assign(scale=params["scale"])
