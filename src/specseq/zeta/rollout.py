@@ -1,8 +1,8 @@
 """Rollouts: a model's own predictions fed back, for many windows at once.
 
-The window grows from its context to the model's full length and then begins anew from the last context-many
-spacings, so that every position the model sees is one it was trained on. Shapes: B windows, C context, H
-horizon.
+The window grows from its context to the model's full length and then begins anew from as many of the last
+spacings as the context had, at most three quarters of the length: every position the model sees is one it
+was trained on, and what was computed is used for many steps. Shapes: B windows, C context, H horizon.
 """
 
 import torch
@@ -65,8 +65,8 @@ def rollout_without_cache(
 
 
 def _restart(context: int, model: SpacingModel) -> int:
-    """Spacings kept when the window is full: as many as the context had, and room for at least one more."""
-    return min(context, model.config.length - 1)
+    """Spacings kept when the window is full."""
+    return max(1, min(context, 3 * model.config.length // 4))
 
 
 def _tail(history: list[Tensor], count: int) -> Tensor:

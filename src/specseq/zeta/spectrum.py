@@ -96,7 +96,7 @@ class Spectrum(nn.Module):
         parts = []
         for taper in self.tapers:
             weights = taper[:newest].flip(0)
-            sums = (torch.einsum("z,bzm->bm", weights, phase) for phase in (cos_BZM, sin_BZM))
+            sums = (torch.matmul(weights, phase) for phase in (cos_BZM, sin_BZM))
             parts += self._turned(cos_BZM[:, -1], sin_BZM[:, -1], *sums)
         return torch.cat(parts, -1)
 
