@@ -1,6 +1,4 @@
 rule text:
-    input:
-        code=code("equilibrium/text", "stages/text.py"),
     output:
         "results/{scale}/data/text/manifest.json",
     log:
@@ -8,6 +6,7 @@ rule text:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("equilibrium/text", "stages/text.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["text"])),
         out=lambda w, output: os.path.dirname(output[0]),
     message:
@@ -20,7 +19,6 @@ rule audit:
     input:
         weights="results/{scale}/runs/{run}/weights.safetensors",
         text="results/{scale}/data/text/manifest.json",
-        code=code("equilibrium", "spectra", "stages/audit.py"),
     output:
         verdicts="results/{scale}/runs/{run}/audit.parquet",
         spectrum="results/{scale}/runs/{run}/spectrum.parquet",
@@ -30,6 +28,7 @@ rule audit:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("equilibrium", "spectra", "stages/audit.py"),
         spec=said(lambda w: as_json(run_of(w)["audit"])),
     message:
         "audit: {wildcards.run}"

@@ -67,12 +67,17 @@ wildcard_constraints:
 
 @functools.cache
 def code(*names):
-    """Source files that decide a result; editing one reruns what it decided."""
-    found = []
+    """A digest of the source files that decide a result: a parameter, so that editing one reruns what it decided.
+
+    As inputs, the files of every job would make a plan of thousands of runs many times slower.
+    """
+    digest = hashlib.sha256()
     for name in names:
         path = ROOT / "src/specseq" / name
-        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [str(path.relative_to(ROOT)) for path in found]
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def said(lookup):
@@ -100,14 +105,13 @@ LONGEST = 2**15
 
 
 def named_inputs(wildcards, input):
-    """``--input name=files`` for every named input but the code; long lists go through a file."""
+    """``--input name=files`` for every named input; long lists go through a file."""
     groups = []
     for name, files in input.items():
-        if name != "code":
-            files = [files] if isinstance(files, str) else [str(path) for path in files]
-            if sum(map(len, files)) > LONGEST:
-                files = [f"@{listed(wildcards.scale, files)}"]
-            groups.append("--input " + shlex.join([f"{name}={''.join(files[:1])}", *files[1:]]))
+        files = [files] if isinstance(files, str) else [str(path) for path in files]
+        if sum(map(len, files)) > LONGEST:
+            files = [f"@{listed(wildcards.scale, files)}"]
+        groups.append("--input " + shlex.join([f"{name}={''.join(files[:1])}", *files[1:]]))
     return " ".join(groups)
 
 
@@ -328,7 +332,6 @@ def stage_inputs(wildcards, input):
     return shlex.join(
         f"{name}={os.path.dirname(path) if name in folders else path}"
         for name, path in input.items()
-        if name != "code"
     )
 
 

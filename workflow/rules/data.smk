@@ -1,7 +1,6 @@
 rule prepare_lotsa:
     input:
         source=lambda w: folder_of(PLAN.data(w.scale)["lotsa"]),
-        code=code("series", "stages/prepare_lotsa.py"),
     output:
         "results/{scale}/data/lotsa/manifest.json",
     log:
@@ -11,6 +10,7 @@ rule prepare_lotsa:
     resources:
         mem_mb=8000,
     params:
+        code=code("series", "stages/prepare_lotsa.py"),
         source=lambda w: PLAN.data(w.scale)["lotsa"],
         out=lambda w, output: os.path.dirname(output[0]),
         spec=said(lambda w: as_json(corpus_params(w.scale))),
@@ -24,7 +24,6 @@ rule prepare_lotsa:
 rule prepare_gift_eval:
     input:
         source=lambda w: folder_of(PLAN.data(w.scale)["gift_eval"]),
-        code=code("series", "stages/prepare_gift_eval.py"),
     output:
         "results/{scale}/data/gift_eval/manifest.json",
     log:
@@ -32,6 +31,7 @@ rule prepare_gift_eval:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("series", "stages/prepare_gift_eval.py"),
         source=lambda w: PLAN.data(w.scale)["gift_eval"],
         out=lambda w, output: os.path.dirname(output[0]),
         spec=said(lambda w: as_json(embedded_params(w.scale))),

@@ -1,6 +1,4 @@
 rule design:
-    input:
-        code=code("filters", "stages/design.py"),
     output:
         "results/{scale}/filters.parquet",
     log:
@@ -8,6 +6,7 @@ rule design:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("filters", "stages/design.py"),
         spec=lambda w: as_json(
             {"filters": {name: spec for name, spec in config["filters"].items() if spec["family"] != "matched"}}
         ),
@@ -21,7 +20,6 @@ rule residuals:
     input:
         weights=said(weights_of),
         data=said(evaluation_data),
-        code=code("benchmarks", "forecasters", "filters", "stages/residuals.py"),
     output:
         "results/{scale}/runs/{run}/{benchmark}_residuals.parquet",
     log:
@@ -31,6 +29,7 @@ rule residuals:
     resources:
         mem_mb=8000,
     params:
+        code=code("benchmarks", "forecasters", "filters", "stages/residuals.py"),
         spec=said(lambda w: as_json(residuals_params(w))),
         weights=weights_option,
         data=evaluation_folder,
@@ -44,7 +43,6 @@ rule residuals:
 rule design_matched:
     input:
         residuals="results/{scale}/runs/{run}/{benchmark}_residuals.parquet",
-        code=code("filters", "stages/design.py"),
     output:
         "results/{scale}/runs/{run}/{benchmark}_matched.parquet",
     log:
@@ -52,6 +50,7 @@ rule design_matched:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("filters", "stages/design.py"),
         spec=said(lambda w: as_json({"filters": matched_filters(run_of(w))})),
     message:
         "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"

@@ -3,7 +3,6 @@ rule evaluate:
         weights=said(weights_of),
         data=said(evaluation_data),
         designed=said(matched_of),
-        code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
     output:
         "results/{scale}/runs/{run}/{benchmark}.parquet",
     log:
@@ -13,6 +12,7 @@ rule evaluate:
     resources:
         mem_mb=8000,
     params:
+        code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
         spec=said(lambda w: as_json(evaluation_params(w))),
         weights=weights_option,
         designed=lambda w, input: f"--designed {input.designed}" if input.designed else "",

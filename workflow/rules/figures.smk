@@ -20,11 +20,6 @@ FIGURES = {
 rule figure:
     input:
         unpack(said(lambda w: FIGURES[w.figure](w.scale))),
-        code=lambda w: code(
-            f"report/figures/{w.figure}.py",
-            "report/figures/style.py",
-            "stages/figure.py",
-        ),
     output:
         svg=report(
             "results/{scale}/figures/{figure}.svg",
@@ -41,6 +36,11 @@ rule figure:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=lambda w: code(
+            f"report/figures/{w.figure}.py",
+            "report/figures/style.py",
+            "stages/figure.py",
+        ),
         inputs=named_inputs,
         out=lambda w, output: output.svg.removesuffix(".svg"),
     message:

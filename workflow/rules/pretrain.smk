@@ -10,7 +10,6 @@ TRAINING_DATA = {
 rule pretrain:
     input:
         unpack(said(training_inputs)),
-        code=lambda w: training_code(run_of(w)),
     output:
         weights="results/{scale}/runs/{run}/weights.safetensors",
         metrics="results/{scale}/runs/{run}/pretrain.parquet",
@@ -20,6 +19,7 @@ rule pretrain:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=lambda w: training_code(run_of(w)),
         spec=said(lambda w: as_json(training_params(run_of(w)))),
         study=lambda w: w.run.split("/")[0],
         inputs=stage_inputs,

@@ -3,7 +3,6 @@ rule claims:
         results=lambda w: evidence(w.scale),
         ledger=sorted(str(path) for path in Path("workflow/claims").glob("*.yaml")),
         schema="workflow/schemas/claims.schema.yaml",
-        code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
     output:
         parquet="results/{scale}/claims.parquet",
         csv=report(
@@ -16,6 +15,8 @@ rule claims:
         "logs/{scale}/claims.log",
     conda:
         "../../envs/specseq.yaml"
+    params:
+        code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
     message:
         "claims: verdicts of the ledger"
     shell:
@@ -29,16 +30,14 @@ rule report_page:
         results=lambda w: evidence(w.scale),
         figures=lambda w: shown_figures(w.scale),
         sections=sorted(str(path) for path in Path("workflow/report/sections").glob("*.yaml")),
-        code=[
-            *code("report/page", "stages/report_page.py"),
-            *(f"src/specseq/report/page/{name}" for name in ("page.html.j2", "page.css", "page.js")),
-        ],
     output:
         "results/{scale}/report/index.html",
     log:
         "logs/{scale}/report.log",
     conda:
         "../../envs/specseq.yaml"
+    params:
+        code=code("report/page", "stages/report_page.py"),
     message:
         "report: {output}"
     shell:

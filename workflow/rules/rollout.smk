@@ -1,7 +1,6 @@
 rule references:
     input:
         spacings="results/{scale}/data/spacings/manifest.parquet",
-        code=code("zeta", "stages/references.py"),
     output:
         "results/{scale}/zeta_references.parquet",
     log:
@@ -9,6 +8,7 @@ rule references:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("zeta", "stages/references.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["references"])),
     message:
         "references: constant, Wigner and autoregressive predictors of spacings"
@@ -21,7 +21,6 @@ rule rollout:
     input:
         weights="results/{scale}/runs/{run}/weights.safetensors",
         spacings="results/{scale}/data/spacings/manifest.parquet",
-        code=code("zeta", "stages/rollout.py"),
     output:
         "results/{scale}/runs/{run}/rollout.parquet",
     log:
@@ -29,6 +28,7 @@ rule rollout:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=code("zeta", "stages/rollout.py"),
         spec=said(lambda w: as_json(run_of(w))),
     message:
         "rollout: {wildcards.run}"

@@ -55,7 +55,6 @@ def table_code(name):
 rule table:
     input:
         unpack(said(lambda w: TABLES[w.table](w.scale))),
-        code=lambda w: code(*table_code(w.table), "stages/table.py"),
     output:
         parquet="results/{scale}/tables/{table}.parquet",
         csv=report(
@@ -71,6 +70,7 @@ rule table:
     conda:
         "../../envs/specseq.yaml"
     params:
+        code=lambda w: code(*table_code(w.table), "stages/table.py"),
         inputs=named_inputs,
         spec=said(lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})),
     message:

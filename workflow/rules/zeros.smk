@@ -1,6 +1,4 @@
 rule zeros:
-    input:
-        code=code("zeta/blocks.py", "zeta/catalogue.py", "zeta/riemann_siegel.py", "stages/zeros.py"),
     output:
         "results/{scale}/data/zeros.parquet",
     log:
@@ -9,6 +7,7 @@ rule zeros:
         "../../envs/specseq.yaml"
     threads: 2
     params:
+        code=code("zeta/blocks.py", "zeta/catalogue.py", "zeta/riemann_siegel.py", "stages/zeros.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["zeros"])),
     message:
         "data: zeros of the zeta function"
@@ -19,7 +18,6 @@ rule zeros:
 rule spacings:
     input:
         zeros="results/{scale}/data/zeros.parquet",
-        code=code("zeta/spacing_sets.py", "zeta/unfolding.py", "zeta/gue.py", "stages/spacings.py"),
     output:
         "results/{scale}/data/spacings/manifest.parquet",
     log:
@@ -29,6 +27,7 @@ rule spacings:
     resources:
         mem_mb=8000,
     params:
+        code=code("zeta/spacing_sets.py", "zeta/unfolding.py", "zeta/gue.py", "stages/spacings.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["spacings"])),
         out=lambda w, output: os.path.dirname(output[0]),
     message:
