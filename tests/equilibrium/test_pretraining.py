@@ -110,6 +110,7 @@ def test_a_resumed_run_ends_where_an_undisturbed_one_ends(text, tmp_path) -> Non
         "rotation",
         "eps_crit",
         "omega",
+        "jacobian_norm",
         "rho",
         "cos_bptt",
         "cos_exact",
@@ -123,6 +124,18 @@ def test_the_loss_falls(text, tmp_path) -> None:
     record = train(task(text, **values), change(**values), tmp_path, "d").record
     losses = [value for _, metric, value in record if metric == "loss"]
     assert sum(losses[-5:]) < sum(losses[:5]) - 1
+
+
+def test_a_nudged_phase_that_does_not_settle_spoils_the_gradient(text) -> None:
+    """Anderson finds the root with a step that Euler cannot use; the nudged phase needs it as much."""
+    values: dict[str, Any] = {"solver": {"name": "anderson"}, "estimator__radius": 0.05}
+    exact = first_gradient(task(text, rule="implicit", **values))
+    cosines = [
+        torch.cosine_similarity(exact, first_gradient(task(text, **values, **nudged)), 0).item()
+        for nudged in ({}, {"nudged_solver": {"name": "euler", "step": 1.2}, "nudged__evaluations": 20})
+    ]
+    assert cosines[0] > 0.999
+    assert not cosines[1] > 0.9
 
 
 def test_no_sample_teaches_behind_a_closed_gate(text) -> None:

@@ -15,6 +15,7 @@ from specseq.equilibrium.regularisers import (
     Equilibrium,
     JacobianNorm,
     LeadingEigenvalue,
+    NumericalAbscissa,
     Regulariser,
     ResidualNorm,
 )
@@ -42,12 +43,16 @@ def place(rotating: bool = True) -> tuple[EquilibriumBlock, torch.Tensor, torch.
 
 def value(block: EquilibriumBlock, tokens: torch.Tensor, root: torch.Tensor, of: Regulariser) -> torch.Tensor:
     at = Equilibrium(block, block.embed(tokens), root, torch.Generator().manual_seed(0))
+    if isinstance(of, NumericalAbscissa):
+        return of.abscissa(at).sum()
     return of.radius(at).sum() if isinstance(of, LeadingEigenvalue) else of.penalty(at)
 
 
 @pytest.mark.parametrize("rotating", [True, False], ids=["complex", "general"])
 @pytest.mark.parametrize(
-    "of", [LeadingEigenvalue(), JacobianNorm(), ResidualNorm()], ids=lambda r: type(r).__name__
+    "of",
+    [LeadingEigenvalue(), JacobianNorm(), ResidualNorm(), NumericalAbscissa(size=96)],
+    ids=lambda r: type(r).__name__,
 )
 def test_gradients_equal_finite_differences(of: Regulariser, rotating: bool) -> None:
     block, tokens, root = place(rotating)
@@ -69,6 +74,17 @@ def test_gradients_equal_finite_differences(of: Regulariser, rotating: bool) -> 
         slope = (values[0] - values[1]) / 2e-6
         got = 0.0 if grad is None else (grad * direction).sum().item()
         assert got == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def test_the_abscissa_penalty_measures_the_abscissa_and_lets_the_margin_pass() -> None:
+    block, tokens, root = place()
+    x = block.embed(tokens).detach()
+    jacobian = dense_jacobian(lambda z: block.force(z, x), root)
+    true = torch.linalg.eigvalsh((jacobian + jacobian.mT) / 2)[:, -1]
+    at = Equilibrium(block, block.embed(tokens), root, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(NumericalAbscissa(size=96).abscissa(at).detach(), true)
+    assert NumericalAbscissa(size=96, margin=true.max().item() + 0.1).penalty(at).item() == 0
+    assert NumericalAbscissa(size=96, margin=true.min().item() - 1).penalty(at).item() >= 1
 
 
 def test_the_left_right_form_measures_the_radius_and_the_published_form_does_not() -> None:

@@ -4,6 +4,7 @@ Two losses are told apart throughout: ``loss`` with the solver and budget of tra
 sees, and ``loss_converged`` at the root that the audit's solver finds, which is what the weights are worth.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from specseq.equilibrium.audit import audit_block, find_root
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.estimators import Problem
 from specseq.equilibrium.gradients import Implicit, bptt_loss, cosine, operator_gradient, surrogate
+from specseq.equilibrium.regularisers import Equilibrium, JacobianNorm
 from specseq.equilibrium.trainer import Trainer
 from specseq.errors import InputError
 
@@ -77,6 +79,8 @@ class Evaluation:
         metrics = {"converged": float(settled.double().mean())}
         loss = float(block.cost(root, targets).detach()) / targets.numel()
         metrics["loss_converged"] = loss if bool(settled.all()) else float("nan")
+        at = Equilibrium(block, x, root, torch.Generator().manual_seed(0))
+        metrics["jacobian_norm"] = math.sqrt(float(JacobianNorm().penalty(at).detach()))
         few = slice(self.aligned)
         return metrics | self._alignment(
             block, tokens[few], targets[few], root[few], bool(settled[few].all())
@@ -106,5 +110,6 @@ class Evaluation:
         root, _, _ = trainer.relax(block, tokens)
         problem = Problem(block, block.embed(tokens).detach(), root, targets)
         nudged = trainer.nudged
-        a = trainer.estimator.estimate(problem, trainer.solver, nudged.evaluations, nudged.tolerance).a_BTC
+        solver = trainer.nudged_solver
+        a = trainer.estimator.estimate(problem, solver, nudged.evaluations, nudged.tolerance).a_BTC
         return operator_gradient(block, surrogate(block, root, tokens, targets, a))

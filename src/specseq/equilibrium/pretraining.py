@@ -1,9 +1,10 @@
 """The equilibrium study's task for the training loop.
 
 Run parameters read here: ``seed``; ``model`` (sizes, see BlockShape; the vocabulary is that of the text);
-``rule`` (ep, implicit or bptt); ``solver``; ``estimator``; ``free`` and ``nudged`` (evaluations, tolerance);
-``regularisers``; ``gate``; ``caps`` (largest norm of a matrix in units of its first); ``training.batch``;
-``evaluation`` (see :class:`specseq.equilibrium.evaluation.Evaluation`). Input: ``text``, a prepared corpus.
+``rule`` (ep, implicit or bptt); ``solver``; ``nudged_solver`` (that of the free phase where missing);
+``estimator``; ``free`` and ``nudged`` (evaluations, tolerance); ``regularisers``; ``gate``; ``caps`` (largest
+norm of a matrix in units of its first); ``training.batch``; ``evaluation`` (see
+:class:`specseq.equilibrium.evaluation.Evaluation`). Input: ``text``, a prepared corpus.
 """
 
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ from torch import Tensor
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.own_blocks import own_blocks
 from specseq.spectra.exact import block_eigenvalues, leading_vectors
+from specseq.spectra.krylov import Arnoldi
 from specseq.spectra.subspace import ritz_radius, subspace_iteration
 
 
@@ -137,3 +138,48 @@ class LeadingEigenvalue(Regulariser):
         basis = subspace_iteration(product, start, self.step, self.iterations)
         images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
         return ritz_radius(basis, basis + self.step * torch.stack(images, -1))
+
+
+@dataclass(frozen=True)
+class NumericalAbscissa(Regulariser):
+    """One-sided control of ω(J), the largest eigenvalue of (J + Jᵀ)/2: the mean of max(ω - margin, 0)².
+
+    ω bounds how fast anything can grow at first, and says nothing of stability: it is positive for stable and
+    unstable trained blocks alike. Kept because the study it belongs to began with it and took it back.
+
+    Attributes:
+        margin: ω that is let pass.
+        samples: samples of the batch that are looked at.
+        size: Lanczos vectors; dω = vᵀ dJ v is as exact as the vector v is converged.
+    """
+
+    margin: float = 1.0
+    samples: int = 2
+    size: int = 20
+
+    def penalty(self, at: Equilibrium) -> Tensor:
+        return (self.abscissa(at) - self.margin).clamp_min(0).square().mean()
+
+    def abscissa(self, at: Equilibrium) -> Tensor:
+        """ω of each sample looked at, differentiable in the weights."""
+        z_PTC, x_PTC = at.root_BTC[: self.samples].detach(), at.x_BTC[: self.samples]
+        z_live = z_PTC.clone().requires_grad_(True)
+        with torch.enable_grad():
+            force = at.block.force(z_live, x_PTC)
+            slot = torch.zeros_like(force, requires_grad=True)
+            (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+
+        def symmetric(v: Tensor) -> Tensor:
+            (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True)
+            (pulled,) = torch.autograd.grad(force, z_live, v, retain_graph=True)
+            return (image + pulled) / 2
+
+        start = torch.randn(z_PTC.shape, generator=at.generator, dtype=torch.float32).to(z_PTC)
+        space = Arnoldi(symmetric, start)
+        space.grow(self.size)
+        values, _, coefficients = space.ritz()
+        lead = values.real.nan_to_num(-torch.inf).argmax(1)
+        v = space.vector(coefficients[torch.arange(len(lead)), :, lead]).real
+        v_PTC = (v / v.norm(dim=1, keepdim=True)).view_as(z_PTC)
+        (pulled,) = torch.autograd.grad(force, z_live, v_PTC, create_graph=True)
+        return (pulled * v_PTC).flatten(1).sum(1)

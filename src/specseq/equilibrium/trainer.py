@@ -23,6 +23,7 @@ from specseq.equilibrium.regularisers import (
     Equilibrium,
     JacobianNorm,
     LeadingEigenvalue,
+    NumericalAbscissa,
     Regulariser,
     ResidualNorm,
 )
@@ -35,6 +36,7 @@ REGULARISERS: dict[str, type[Regulariser]] = {
     "jacobian": JacobianNorm,
     "residual": ResidualNorm,
     "eigenvalue": LeadingEigenvalue,
+    "abscissa": NumericalAbscissa,
 }
 
 
@@ -72,12 +74,14 @@ class Trainer:
 
     Attributes:
         rule: ``ep``, ``implicit`` or ``bptt``.
-        solver: of the free phase, and of the nudged phases.
+        solver: of the free phase, and of the nudged phases unless they have their own.
         estimator: of the adjoint.
         free, nudged: budgets of the two phases.
         penalties: added to the surrogate.
         directions: the generator that penalties draw from.
         largest_residual: the gate; samples that settle worse do not teach. Infinite lets all pass.
+        other_solver: of the nudged phases, where not that of the free phase. The nudged flow has the
+            spectrum of the free one, so a solver that fails there fails here: kept to show that.
     """
 
     rule: str
@@ -88,10 +92,12 @@ class Trainer:
     penalties: list[Penalty]
     directions: RandomDirections
     largest_residual: float = float("inf")
+    other_solver: Solver | None = None
 
     @classmethod
     def read(cls, params: Mapping[str, Any], seed: int) -> "Trainer":
-        """From a run's ``rule``, ``solver``, ``estimator``, ``free``, ``nudged``, ``regularisers``, ``gate``.
+        """From a run's ``rule``, ``solver``, ``estimator``, ``free``, ``nudged``, ``regularisers``, ``gate``,
+        ``nudged_solver``.
 
         Raises:
             InputError: something is unknown or does not go together.
@@ -113,12 +119,18 @@ class Trainer:
             read_penalties(params.get("regularisers") or {}),
             RandomDirections(seed),
             float("inf") if largest is None else float(largest),
+            make_solver(params["nudged_solver"]) if params.get("nudged_solver") else None,
         )
 
     @property
     def step(self) -> float:
         """The Euler step ε that ρ(ε), EULER-WALL and the step residual refer to."""
         return euler_step(self.solver)
+
+    @property
+    def nudged_solver(self) -> Solver:
+        """The solver of the nudged phases."""
+        return self.other_solver or self.solver
 
     def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> tuple[Tensor, Tensor, int]:
         """The free phase as training has it: state, force residual of each sample, evaluations."""
@@ -177,7 +189,8 @@ class Trainer:
         rows = slice(None) if bool(teach_B.all()) else teach_B
         root_PTC, tokens_PT, targets_PT = root_BTC[rows], tokens_BT[rows], targets_BT[rows]
         problem = Problem(block, block.embed(tokens_PT).detach(), root_PTC, targets_PT)
-        found = self.estimator.estimate(problem, self.solver, self.nudged.evaluations, self.nudged.tolerance)
+        nudged = self.nudged
+        found = self.estimator.estimate(problem, self.nudged_solver, nudged.evaluations, nudged.tolerance)
         metrics["nudged_residual"] = float(found.residual_B.mean())
         metrics["nudged_evaluations"] = float(found.evaluations)
         return surrogate(block, root_PTC, tokens_PT, targets_PT, found.a_BTC), root_BTC, metrics
