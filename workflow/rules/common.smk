@@ -131,7 +131,7 @@ def training_params(spec):
     """The parameters that decide a training run; what only judges it afterwards is not among them."""
     afterwards = {
         "preconditioning": {"evaluation", "baseline"},
-        "stu": {"evaluation"},
+        "stu": {"evaluation", "baseline", "measurement"},
         "zeta": {"evaluation"},
         "equilibrium": {"audit"},
     }

@@ -28,7 +28,10 @@ TABLES = {
     "stu_long": lambda scale: {
         "training": run_files(scale, "stu", "pretrain"),
         "evaluation": evaluations(scale, "stu"),
+        "measurement": f"results/{scale}/stu_measurements.parquet",
     },
+    "stu": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
+    "stu_models": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
     "equilibrium_long": lambda scale: {
         "training": run_files(scale, "equilibrium", "pretrain"),
         "fingerprints": run_files(scale, "equilibrium", "fingerprint"),
@@ -42,8 +45,13 @@ TABLES = {
 }
 
 TABLE_PARAMS = {
-    name: lambda scale: {"baselines": baselines(scale, "preconditioning")}
-    for name in ("preconditioning", "preconditioning_steps")
+    name: lambda scale, study=study: {"baselines": baselines(scale, study)}
+    for study, name in (
+        ("preconditioning", "preconditioning"),
+        ("preconditioning", "preconditioning_steps"),
+        ("stu", "stu"),
+        ("stu", "stu_models"),
+    )
 }
 
 

@@ -1,0 +1,89 @@
+"""Forecasts of the STU study's models beside attention's: one row a (group, benchmark, term), seeds pooled.
+
+``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that of
+``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and ``high``
+are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over them. The term
+``all`` pools the terms. Columns ``parameters`` and ``parameter_ratio`` say whether the models are matched.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from specseq.benchmarks.comparison import compare
+from specseq.report.tables.stu_shared import baseline_of, mean_of
+from specseq.tables import read_parquet
+
+CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
+COMPARED = ("ratio", "low", "high", "wins", "losses", "wilcoxon_p", "verdict")
+
+
+def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
+            ``stu/layout/attention``.
+    """
+    long = read_parquet(inputs["long"][0])
+    rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
+    several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
+    rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
+    parameters = long[long["metric"] == "parameters"]
+    made = [
+        {**row, **_sizes(parameters, row["group"], row["baseline"])}
+        for row in _rows(rows, params.get("baselines", {}))
+    ]
+    return pd.DataFrame(made).assign(scale=params["scale"])
+
+
+def _rows(rows: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, Any]]:
+    for benchmark, own in rows.groupby("benchmark", sort=False):
+        terms = list(own["term"].unique())
+        for term in ["all", *terms] if len(terms) > 1 else terms:
+            chosen = own if term == "all" else own[own["term"] == term]
+            mase = chosen[chosen["metric"] == "MASE"]
+            crps = chosen[chosen["metric"] == CRPS[str(benchmark)]]
+            for group in mase["group"].unique():
+                against = baseline_of(group, baselines)
+                yield {
+                    "group": group,
+                    "baseline": against,
+                    "benchmark": benchmark,
+                    "term": term,
+                    "configs": mase.loc[mase["group"] == group, "task"].nunique(),
+                    "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
+                    "mase": _geometric(mase, group),
+                    "crps": _geometric(crps, group),
+                    **_compared(_matrix(mase, group), _matrix(mase, against)),
+                }
+
+
+def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
+    """A metric by task and seed."""
+    return rows[rows["group"] == group].pivot(index="task", columns="seed", values="value")
+
+
+def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
+    tasks, seeds = ours.index.intersection(theirs.index), ours.columns.intersection(theirs.columns)
+    a, b = ours.loc[tasks, seeds].to_numpy(), theirs.loc[tasks, seeds].to_numpy()
+    found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": len(seeds)}
+    if not a.size:
+        return {**found, "verdict": "no baseline"}
+    if not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all(axis=1).any():
+        return {**found, "verdict": "diverged"}
+    comparison = compare(a, b)
+    return {**found, **{name: getattr(comparison, name) for name in COMPARED}}
+
+
+def _geometric(rows: pd.DataFrame, group: str) -> float:
+    values = rows.loc[rows["group"] == group, "value"].to_numpy(float)
+    return float(np.exp(np.log(values).mean())) if len(values) else float("nan")
+
+
+def _sizes(parameters: pd.DataFrame, group: str, baseline: str) -> dict[str, float]:
+    own, other = mean_of(parameters, group), mean_of(parameters, baseline)
+    return {"parameters": own, "parameter_ratio": own / other}

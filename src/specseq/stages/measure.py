@@ -1,0 +1,166 @@
+"""Measure trained MOIRAI models and hybrids side by side on fixed batches, the same for all of them.
+
+Parameters (``--params``): ``rows`` of a batch, ``batches`` over which the loss is the mean, ``repeats`` of
+the timing. Runs of one seed are timed in turns; everything runs on one thread of the CPU.
+
+The result has the long shape, benchmark ``measurement``, with the key column ``threads``:
+
+- ``parameters``; ``diverged``, 1 for a run that was ended early, of which nothing else is measured;
+- ``loss``, ``standardised_nll``: on the fixed batches, which are drawn from the training corpus as training
+  batches are, by a stream of their own;
+- ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
+  and of its token mixing alone;
+- ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
+  :mod:`specseq.forecasters.measurement.leaks`;
+- ``gain_p10``, ``gain_p50``, ``gain_p90`` over the channels of a spectral unit (task ``layer<n>``, counted
+  among the spectral ones), at ``step`` 64ths of half a cycle a token.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specseq.errors import InputError
+from specseq.stages import arguments
+
+if TYPE_CHECKING:
+    from specseq.forecasters.moirai.model import Moirai
+    from specseq.series.batch import PackedBatch
+
+SIZES = {"rows": 4, "batches": 8, "repeats": 5}
+GAINS = {"gain_p10": 0.1, "gain_p50": 0.5, "gain_p90": 0.9}
+
+
+def main() -> None:
+    """Parse, measure, write."""
+    parser = arguments.parser(__doc__.splitlines()[0])
+    arguments.add_inputs(parser)
+    parser.add_argument("--store", type=Path, required=True, help="prepared training corpus")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    options = parser.parse_args()
+    sizes = _sizes(options.params)
+    weights = arguments.inputs(options).get("weights", [])
+    if not weights:
+        raise InputError("--input", "no weights among them", "give weights=FILE [FILE ...]")
+
+    import torch
+
+    from specseq.tables import Provenance, long_frame, write_parquet
+
+    torch.set_num_threads(1)
+    provenance = Provenance("measure", sizes)
+    by_seed: dict[int, dict[str, Path]] = {}
+    for path in weights:
+        by_seed.setdefault(_seed(path), {})["/".join(path.resolve().parent.parts[-3:])] = path
+    rows: list[dict[str, Any]] = []
+    for seed, runs in by_seed.items():
+        for row in _measure(runs, options.store, sizes):
+            rows.append({"study": "stu", "seed": seed, "benchmark": "measurement", "threads": 1, **row})
+    provenance.facts["runs"] = len(weights)
+    write_parquet(options.out, long_frame(rows, ("threads",)), provenance)
+
+
+def _sizes(params: Mapping[str, Any]) -> dict[str, int]:
+    arguments.check_keys(dict(params), set(SIZES))
+    sizes = {**SIZES, **params}
+    for name, value in sizes.items():
+        if type(value) is not int or value < 1:
+            raise InputError(f"params.{name}", f"{value!r} is not a positive whole number")
+    return sizes
+
+
+def _seed(weights: Path) -> int:
+    from specseq.forecasters.registry import read_params
+
+    params = read_params(weights)
+    if params is None or params.get("model", {}).get("kind") != "moirai":
+        raise InputError(weights, "not the weights of a MOIRAI run", "give a file of 'pretrain'")
+    return int(params.get("seed", 0))
+
+
+def _measure(runs: Mapping[str, Path], store: Path, sizes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Rows of the runs of one seed."""
+    from specseq.forecasters.measurement.costs import mean_losses, time_interleaved
+
+    models: dict[str, Moirai] = {}
+    for run, path in runs.items():
+        diverged = _diverged(path)
+        yield {"run": run, "task": "training", "metric": "diverged", "value": float(diverged)}
+        if not diverged:
+            models[run] = _load(path)
+    if not models:
+        return
+    batches = _batches(models, store, sizes)
+    timings = time_interleaved(models, batches[0], sizes["repeats"])
+    for run, model in models.items():
+        timing = timings[run]
+        found = {
+            "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+            **mean_losses(model, batches),
+            **_leaks(model, batches[0]),
+            "step_seconds": timing.step,
+            "mixing_seconds": timing.mixing,
+            "steps_per_second": 1 / timing.step,
+        }
+        for metric, value in found.items():
+            yield {"run": run, "task": "fixed batches", "metric": metric, "value": value}
+        yield from ({"run": run, **row} for row in _responses(model))
+
+
+def _diverged(weights: Path) -> bool:
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as handle:
+        return "diverged" in (handle.metadata() or {})
+
+
+def _load(weights: Path) -> "Moirai":
+    from specseq.forecasters.moirai.forecaster import load
+
+    return load(weights, device="cpu").model
+
+
+def _batches(models: "Mapping[str, Moirai]", store: Path, sizes: Mapping[str, int]) -> "list[PackedBatch]":
+    """Batches that no run was trained on, though of the same series."""
+    from specseq.seeding import stream_seed
+    from specseq.series.store import open_store
+    from specseq.series.stream import moirai_stream
+
+    shapes = {(model.config.max_length, max(model.config.patch_sizes)) for model in models.values()}
+    if len(shapes) > 1:
+        raise InputError(
+            "--input", f"the models take batches of different shapes {sorted(shapes)}", "measure them apart"
+        )
+    tokens, slot = shapes.pop()
+    seed = stream_seed(0, "fixed batches")
+    stream = moirai_stream(open_store(store), sizes["rows"], seed, tokens, patch_slot=slot)
+    return [next(stream) for _ in range(sizes["batches"])]
+
+
+def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
+    from specseq.forecasters.measurement.leaks import alone_error, causality_errors, packing_error
+
+    return {
+        "packing_error": packing_error(model, batch),
+        "alone_error": alone_error(model, batch),
+        **causality_errors(model, batch),
+    }
+
+
+def _responses(model: "Moirai") -> Iterator[dict[str, Any]]:
+    import numpy as np
+
+    from specseq.forecasters.measurement.captured import spectral_units
+    from specseq.forecasters.measurement.costs import gains
+
+    for number, unit in enumerate(spectral_units(model)):
+        if unit.mode == "full":
+            continue
+        gains_FI = gains(unit)
+        for metric, share in GAINS.items():
+            for step, gain in enumerate(np.quantile(gains_FI, share, axis=1)):
+                yield {"task": f"layer{number}", "step": step, "metric": metric, "value": float(gain)}
+
+
+if __name__ == "__main__":
+    arguments.run(main)
