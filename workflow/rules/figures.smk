@@ -10,6 +10,11 @@ FIGURES = {
         "filters": f"results/{scale}/filters.parquet",
     },
     **{
+        f"stu_{name}": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"}
+        for name in ("training", "speed", "filters")
+    },
+    "stu_ratios": lambda scale: {"summary": f"results/{scale}/tables/stu.parquet"},
+    **{
         f"zeta_{name}": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"}
         for name in ("leak", "context", "rollout", "statistics")
     },

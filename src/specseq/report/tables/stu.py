@@ -1,9 +1,9 @@
 """Forecasts of the STU study's models beside attention's: one row a (group, benchmark, term), seeds pooled.
 
 ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that of
-``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and ``high``
-are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over them. The term
-``all`` pools the terms. Columns ``parameters`` and ``parameter_ratio`` say whether the models are matched.
+``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
+``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
+them. The term ``all`` pools the terms. ``parameter_ratio`` says whether the models are matched.
 """
 
 from collections.abc import Iterator

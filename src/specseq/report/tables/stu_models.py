@@ -3,8 +3,8 @@
 All of it is measured on the same batches (stage ``measure``). Columns:
 
 - ``parameters`` and ``parameter_ratio`` to ``baseline``, which was trained alike with attention alone;
-- ``nll``: the standardised negative log-likelihood after training; ``nll_difference`` from the baseline's, the
-  mean over paired seeds, with Student's 95 % interval ``nll_low`` to ``nll_high`` (NaN for a single seed);
+- ``nll``: the standardised negative log-likelihood after training; ``nll_difference`` from the baseline's,
+  the mean over paired seeds, with Student's 95 % interval ``nll_low`` to ``nll_high`` (NaN for one seed);
 - ``step_ratio``, ``mixing_ratio``: CPU seconds of a training step, and of its token mixing, over the
   baseline's, mean over paired seeds; ``steps_per_second``;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: the largest of all
