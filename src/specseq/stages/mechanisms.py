@@ -1,0 +1,30 @@
+"""Measure the mechanisms behind the equilibrium study's claims on blocks whose answers are known.
+
+Writes one table in the long shape with the keys ``method`` and ``at``; what they mean for each task
+is said in :mod:`specseq.equilibrium.mechanisms`. Parameters: ``{"seed": 0}``.
+"""
+
+from pathlib import Path
+
+from specseq.equilibrium.mechanisms import measure
+from specseq.errors import InputError
+from specseq.stages import arguments
+from specseq.tables import Provenance, long_frame, write_parquet
+
+
+def main() -> None:
+    """Parse, measure, write."""
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument("--out", required=True, type=Path, help="table of measurements")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.params) - {"seed"}):
+        raise InputError(f"params.{unknown[0]}", "no such setting", "known: seed")
+    seed = int(options.params.get("seed", 0))
+    provenance = Provenance("mechanisms", options.params, seed=seed)
+    keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": seed, "benchmark": "mechanisms"}
+    rows = [{**keys, **row} for row in measure(seed)]
+    write_parquet(options.out, long_frame(rows, ("method", "at")), provenance)
+
+
+if __name__ == "__main__":
+    arguments.run(main)

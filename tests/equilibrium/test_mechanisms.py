@@ -1,0 +1,48 @@
+"""Measurements of mechanisms say what is known of the blocks they are taken on."""
+
+import subprocess
+import sys
+
+import pytest
+
+from specseq.equilibrium.mechanisms import abscissa, diagnostics, nudged_solver, products
+from specseq.tables import long_frame
+
+
+def values(rows) -> dict[str, float]:
+    """The last value of each method."""
+    return {row["method"]: row["value"] for row in rows}
+
+
+def test_power_iteration_fakes_the_abscissa() -> None:
+    found = values(abscissa(0))
+    assert found["lanczos"] > 0
+    assert found["power"] < -10
+
+
+def test_diagnostics_miss_a_radius_above_one() -> None:
+    found = values(diagnostics("rotating", 0))
+    assert found["exact"] == pytest.approx(1.0089, abs=1e-4)
+    assert found["subspace"] < 1
+    assert found["power"] < 1
+
+
+def test_exact_products_are_better_than_differences() -> None:
+    found = values(products(0))
+    assert found["exact_64"] < 1e-11
+    assert 20 * found["exact_32"] < found["central_32"] < found["one_sided_32"]
+
+
+def test_another_solver_of_the_nudged_phase_gives_no_gradient() -> None:
+    rows = list(nudged_solver())
+    assert values(rows)["newton"] > 0.999
+    assert values(rows)["euler"] < 0.9
+    frame = long_frame(({"study": "equilibrium", **row} for row in rows), ("method", "at"))
+    assert frame["metric"].eq("cos_exact").all()
+
+
+def test_the_stage_refuses_unknown_settings(tmp_path) -> None:
+    command = [sys.executable, "-m", "specseq.stages.mechanisms", "--out", str(tmp_path / "m.parquet")]
+    failed = subprocess.run([*command, "--params", '{"sead": 1}'], capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert "params.sead" in failed.stderr
