@@ -3,10 +3,22 @@
 FIGURES = {
     "preconditioning_filters": lambda scale: {"filters": f"results/{scale}/filters.parquet"},
     "preconditioning_training": lambda scale: {
-        "runs": [f"results/{scale}/runs/{run}/pretrain.parquet" for run in trained(scale, "preconditioning")]
+        "runs": run_files(scale, "preconditioning", "pretrain"),
     },
     "preconditioning_gap": lambda scale: {
         "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "filters": f"results/{scale}/filters.parquet",
+    },
+    "preconditioning_forest": lambda scale: {"summary": f"results/{scale}/tables/preconditioning.parquet"},
+    "preconditioning_theory": lambda scale: {
+        "theory": f"results/{scale}/tables/preconditioning_theory.parquet",
+    },
+    "preconditioning_steps": lambda scale: {
+        "steps": f"results/{scale}/tables/preconditioning_steps.parquet",
+        "filters": f"results/{scale}/filters.parquet",
+    },
+    "preconditioning_coefficients": lambda scale: {
+        "runs": run_files(scale, "preconditioning", "pretrain"),
         "filters": f"results/{scale}/filters.parquet",
     },
     **{

@@ -24,6 +24,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4), width_ratios=(3, 2))
     for number, (family, rows) in enumerate(table.groupby("family", sort=False)):
         colour, label = f"C{number}", FAMILIES.get(str(family), str(family))
+        row: Any
         for row in rows.itertuples():
             omega, response = frequency_response(Filter(row.family, tuple(row.taps), int(row.stride)))
             style = "-" if row.stable else "--"

@@ -1,4 +1,4 @@
-"""What undoing a filter costs: MASE under self and oracle reversal against the filter's noise gain."""
+"""What undoing a filter costs: MASE under each reversal against the gains of the reversal 1/A."""
 
 from pathlib import Path
 from typing import Any
@@ -7,47 +7,58 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from specseq.report.figures.style import plain_log
 from specseq.tables import read_parquet
 
 MARKS = {"self": ("C1", "o"), "plug_in": ("C4", "s"), "fir": ("C3", "v"), "oracle": ("C0", "^")}
+GAINS = {
+    "absolute_gain": "worst-case gain of the reversal, Σ|h|",
+    "noise_gain": "noise gain of the reversal, Σh²",
+}
 
 
 def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """MASE relative to no filter, with bootstrap intervals, over the absolute gain Σ|h| of the reversal.
+    """MASE relative to no filter, with bootstrap intervals, over Σ|h| and over Σh².
 
     Args:
         inputs: ``summary``, the study's comparison table, and ``filters``, the design stage's.
         params: none.
     """
     table = read_parquet(inputs["summary"][0])
-    gains = read_parquet(inputs["filters"][0]).set_index("name")["absolute_gain"]
-    shown = table[table["filter"].isin(gains.index) & (table["forecaster"] == "seasonal_naive")]
-    shown = shown.assign(gain=gains.reindex(shown["filter"]).to_numpy())
-    finite = np.isfinite(shown["gain"]) & np.isfinite(shown["ratio"])
-    figure, axes = plt.subplots(figsize=(7.2, 4.4))
-    for reversal, (colour, mark) in MARKS.items():
-        own = shown[finite & (shown["reversal"] == reversal)]
-        errors = [own["ratio"] - own["low"], own["high"] - own["ratio"]]
-        axes.errorbar(
-            own["gain"],
-            own["ratio"],
-            errors,
-            fmt=mark,
-            color=colour,
-            ms=5,
-            lw=0.8,
-            label=reversal,
-            alpha=0.85,
-        )
-    axes.axhline(1, color="0.4", lw=1)
+    filters = read_parquet(inputs["filters"][0]).set_index("name")
+    frozen = table["group"].str.startswith("preconditioning/frozen") & table["filter"].isin(filters.index)
+    scored = table.loc[frozen & (table["reversal"] == "self"), ["group", "forecaster"]].drop_duplicates()
+    shown = table[frozen].merge(scored, on=["group", "forecaster"])
+    figure, panels = plt.subplots(1, 2, figsize=(9.6, 4.4), sharey=True)
+    for axes, (gain, label) in zip(panels, GAINS.items(), strict=True):
+        for number, (forecaster, of_one) in enumerate(shown.groupby("forecaster", sort=False)):
+            for reversal, (colour, mark) in MARKS.items():
+                own = of_one[of_one["reversal"] == reversal]
+                x = filters[gain].reindex(own["filter"]).to_numpy()
+                keep = np.isfinite(x) & np.isfinite(own["ratio"].to_numpy())
+                own, x = own[keep], x[keep]
+                axes.errorbar(
+                    x * 1.02**number,
+                    own["ratio"],
+                    np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]]),
+                    fmt=mark,
+                    color=colour,
+                    mfc=colour if number == 0 else "white",
+                    ms=4.5,
+                    lw=0.7,
+                    alpha=0.85,
+                    label=reversal if number == 0 else f"{reversal}, {forecaster}",
+                )
+        axes.axhline(1, color="0.4", lw=1)
+        axes.set(xscale="log", yscale="log", xlabel=label)
+        plain_log(axes.xaxis, axes.yaxis)
+    panels[0].set(ylabel="MASE relative to no filter")
     configs = int(shown["configs"].max()) if len(shown) else 0
-    unstable = shown.loc[~np.isfinite(shown["gain"]), "filter"].nunique()
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="absolute gain of the reversal, Σ|h|",
-        ylabel="MASE relative to no filter",
-        title=f"seasonal naive, {configs} configs, 95 % intervals; {unstable} unstable filter(s) left out",
+    unstable = int((~filters["stable"].reindex(shown["filter"].unique())).sum())
+    names = ", ".join(shown["forecaster"].unique())
+    figure.suptitle(
+        f"{names} inside each filter; {configs} configs, 95 % intervals; {unstable} unstable left out",
+        fontsize=10.5,
     )
-    axes.legend(title="reversal")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

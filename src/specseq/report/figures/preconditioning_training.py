@@ -28,7 +28,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for number, (group, own) in enumerate(rows.groupby("group", sort=False)):
         curves = own.pivot_table(index="step", columns="seed", values="value")
         smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
-        style = dict(color=f"C{number % 8}", linestyle=("-", "--", ":")[number // 8 % 3])
+        style: dict[str, Any] = dict(color=f"C{number % 8}", linestyle=("-", "--", ":")[number // 8 % 3])
         axes.plot(smooth.index, smooth.mean(axis=1), label=str(group), **style)
         axes.fill_between(
             smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=style["color"], alpha=0.15, lw=0

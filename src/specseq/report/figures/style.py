@@ -10,7 +10,9 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from specseq.tables.files import atomic_path
 
@@ -23,6 +25,16 @@ def styled() -> Iterator[None]:
     source = resources.files("specseq.report.figures") / "specseq.mplstyle"
     with resources.as_file(source) as path, plt.style.context(path):
         yield
+
+
+def plain_log(*axes: Axis) -> None:
+    """Label logarithmic axes with plain numbers, at 1, 2, 5 times powers of ten or closer; call it last."""
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        close = high < 5 * low
+        axis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 6, 8) if close else (1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, target: Path) -> None:

@@ -37,7 +37,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     plain = unfiltered(table)
     made = []
     for keys, rows in table.groupby(GROUP, sort=True):
-        named = dict(zip(GROUP, keys, strict=True))
+        named = dict(zip(GROUP, map(str, keys), strict=True))
         against, baseline = _baseline(named, plain, params.get("baselines", {}))
         made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
     return pd.DataFrame(made).assign(scale=params["scale"])

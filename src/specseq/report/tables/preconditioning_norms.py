@@ -32,6 +32,6 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
-def _sizes(row: dict[str, Any]) -> dict[str, Any]:
+def _sizes(row: dict[Any, Any]) -> dict[str, Any]:
     sizes = {"coefficients": taps_text(row["taps"], 3), "norm": row["tap_norm"]}
     return sizes | {name: row[name] for name in SIZES}

@@ -41,25 +41,25 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
             row: dict[str, Any] = {"benchmark": benchmark, "group": group, "forecaster": forecaster}
             row |= {"filter": name, **_note_row(str(name))}
             if name in filters.index:
-                known = filters.loc[name]
+                known: Any = filters.loc[name]
                 row |= {
                     "degree": known["degree"],
                     "lam": known["lam"],
-                    "coefficients": taps_text(known["taps"]),
+                    "coefficients": taps_text(list(known["taps"])),
                 }
                 row |= {"largest": known["tap_max"], "absolute_gain": known["absolute_gain"]}
             row |= {"baseline_mase": plain["mase_raw"]}
-            by_mode = rows.set_index("reversal")
-            for mode in REVERSALS:
-                if mode in by_mode.index:
-                    row |= _scores(by_mode.loc[mode], mode)
+            for scored_row in rows.to_dict("records"):
+                if scored_row["reversal"] in REVERSALS:
+                    row |= _scores(scored_row)
             row["control_percent"] = percent(control.get((benchmark, name), float("nan")))
             row["gap"] = row.get("self_percent", float("nan")) - row.get("oracle_percent", float("nan"))
             made.append({**row, "basis": "raw", "configs": plain["configs"], "seeds": plain["seeds"]})
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
-def _scores(row: pd.Series, mode: str) -> dict[str, float]:
+def _scores(row: dict[Any, Any]) -> dict[str, float]:
+    mode = row["reversal"]
     return {f"{mode}_mase": row["mase_raw"]} | {
         f"{mode}_{name}": percent(row[column])
         for name, column in (("percent", "ratio"), ("low", "low"), ("high", "high"))

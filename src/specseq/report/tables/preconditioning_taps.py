@@ -36,8 +36,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if learned.empty:
         return
     curves = learned.pivot(index="step", columns="metric", values="value")
-    curves = curves[sorted(curves.columns, key=lambda name: int(name.removeprefix("tap_")))]
-    spec = read_provenance(path)["params"]["filter"]
+    curves = curves[sorted(curves.columns, key=lambda name: int(str(name).removeprefix("tap_")))]
+    spec = read_provenance(path)["parameters"]["filter"]
     taps = tuple(float(tap) for tap in curves.iloc[-1])
     found = diagnose(Filter("learned", taps, int(spec.get("stride", 1))))
     sizes = ("tap_norm", "tap_sum", "noise_gain", "absolute_gain", "spectral_radius")
@@ -49,7 +49,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             "degree": len(taps),
             "tap": number + 1,
             "designed": designed,
-            "first": float(curves.iloc[0, number]),
+            "first": float(curves.to_numpy()[0, number]),
             "value": taps[number],
             "steps": int(curves.index[-1]),
             **{name: getattr(found, name) for name in sizes},

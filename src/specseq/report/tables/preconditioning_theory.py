@@ -54,13 +54,13 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     filters = _filters(inputs["filters"], inputs.get("matched", []))
     made = []
     for keys, own in _measured(wide(rows)).groupby([*KEYS, "filter"]):
-        named = dict(zip([*KEYS, "filter"], keys, strict=True))
+        named = dict(zip([*KEYS, "filter"], map(str, keys), strict=True))
         filter, sizes = filters.get((named["group"], named["filter"])) or filters["", named["filter"]]
-        single = []
-        for row in own.to_dict("records"):
+        single: list[dict[str, Any]] = []
+        for row in _records(own):
             autocovariance = errors.get((named["benchmark"], named["group"], row["task"]))
             horizon = horizons[named["benchmark"], row["task"]]
-            single.append({**row, **_predicted(filter, horizon, autocovariance)})
+            single.append(row | _predicted(filter, horizon, autocovariance))
         pooled = {name: geometric([row[name] for row in single]) for name in [*MEASURED, *PREDICTED]}
         made += [{**row, **sizes} for row in [{**named, "task": "all", **pooled}, *single]]
     columns = [*KEYS, "filter", "task", *SIZES, *MEASURED, *PREDICTED]
@@ -86,12 +86,19 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
         }
     )
     keys = [*KEYS, "filter", "task"]
-    mean = pd.concat([both[keys], logs], axis=1).groupby(keys)[MEASURED].agg(lambda x: x.mean(skipna=False))
-    return np.exp(mean).reset_index()
+    # A seed that diverged makes the mean NaN.
+    mean = pd.concat([both[keys], logs.fillna(np.inf)], axis=1).groupby(keys)[MEASURED].mean()
+    found = mean.apply(np.exp).reset_index()
+    return found.replace({name: {np.inf: np.nan} for name in MEASURED})
 
 
 def _horizons(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
-    return rows.groupby(["benchmark", "task"])["step"].max().to_dict()
+    last = rows.groupby(["benchmark", "task"])["step"].max()
+    return {(str(key[0]), str(key[1])): int(step) for key, step in zip(last.index, last, strict=True)}
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _filters(
@@ -104,7 +111,7 @@ def _filters(
     found: dict[tuple[str, str], tuple[Filter, dict[str, float]]] = {}
     for path in [*designed, *matched]:
         group = "" if path in designed else _group(path)
-        for row in read_parquet(path).to_dict("records"):
+        for row in _records(read_parquet(path)):
             filter = Filter(row["family"], tuple(row["taps"]), int(row["stride"]), name=row["name"])
             found.setdefault((group, row["name"]), (filter, {size: row[size] for size in SIZES}))
     return found
@@ -121,10 +128,10 @@ def _residuals(paths: list[Path]) -> dict[tuple[str, str, str], Values]:
         return {}
     rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
     rows = rows[rows["metric"] == "residual_autocovariance"].assign(group=lambda x: group_of(x["run"]))
-    found = {}
-    for key, own in rows.groupby(["benchmark", "group", "task"]):
+    found: dict[tuple[str, str, str], Values] = {}
+    for (benchmark, group, task), own in rows.groupby(["benchmark", "group", "task"]):
         lags = own.pivot(index="seed", columns="step", values="value").to_numpy()
-        found[key] = (lags / lags[:, :1]).mean(axis=0)
+        found[str(benchmark), str(group), str(task)] = (lags / lags[:, :1]).mean(axis=0)
     return found
 
 
