@@ -125,9 +125,10 @@ def forecasts(horizon: int, peer: Path | None) -> dict[str, Callable[[], Any]]:
     query = Query(horizon, Moirai2Config().quantile_levels)
     sides: dict[str, Callable[[], Any]] = {"baseline": lambda: ours.forecast(contexts, query)}
     if peer:
+        module = upstream(peer)
         from uni2ts.model.moirai2 import Moirai2Forecast
 
-        theirs = Moirai2Forecast(horizon, 1, 0, 0, 1024, module=upstream(peer))
+        theirs = Moirai2Forecast(horizon, 1, 0, 0, 1024, module=module)
         sides[UNI2TS] = lambda: theirs.predict([c[:, None] for c in contexts])
     return sides
 
