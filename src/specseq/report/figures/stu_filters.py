@@ -50,7 +50,7 @@ def _eigenvalues(axes: Axes, values: np.ndarray[Any, Any]) -> None:
     axes.plot(number[~sound], values[~sound], "o", mfc="none", color="C1", ms=4)
     axes.axhline(rounding, color="0.4", lw=1, ls="--")
     axes.text(1, rounding * 1.6, "rounding of the first", fontsize=8.5)
-    axes.set(yscale="log", xlabel="number", ylabel="|eigenvalue|", title="hollow: of the size of rounding")
+    axes.set(yscale="log", xlabel="number", ylabel="|eigenvalue|", title="eigenvalues (hollow: near rounding)")
 
 
 def _responses(axes: Axes, long: pd.DataFrame) -> None:

@@ -28,7 +28,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 1.6 + 0.32 * max(1, len(groups))), sharey=True)
     for panel, (metric, title) in zip(axes, PANELS.items(), strict=True):
         _panel(panel, rows[rows["metric"] == metric], groups)
-        panel.set(title=title, xlabel="CPU time (ms), forward and backward, one thread")
+        panel.set(title=title, xlabel="CPU time (ms), one thread")
     axes[0].set_yticks(range(len(groups)), [label(group) for group in groups])
     axes[0].invert_yaxis()
     return figure
@@ -44,5 +44,4 @@ def _panel(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
         axes.annotate(
             note, (values.max(), place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8.5
         )
-    axes.set_xlim(left=0)
-    axes.margins(x=0.15)
+    axes.set_xlim(0, 1250 * rows["value"].max())
