@@ -53,15 +53,17 @@ def main(given: Sequence[str]) -> int:
         for run, spec in plan.runs(scale).items()
         if "training" in spec and options.study in (None, spec["study"])
     ]
-    while True:
-        states = run_states(runs, options.root / "results" / scale)
-        shown = [state for state in states if not options.state or state.state in options.state]
-        if options.watch and sys.stdout.isatty():
-            print("\033[2J\033[H", end="")
-        _print(states, shown, options.json)
-        if not options.watch:
-            return int(any(state.state == "failed" for state in states))
-        try:
+    results = options.root / "results" / scale
+    try:
+        while True:
+            states = run_states(runs, results)
+            if options.watch and sys.stdout.isatty():
+                print("\033[2J\033[H", end="")
+            shown = [state for state in states if not options.state or state.state in options.state]
+            _print(states, shown, options.json)
+            if not options.watch:
+                return int(any(state.state == "failed" for state in states))
+            sys.stdout.flush()
             time.sleep(5)
-        except KeyboardInterrupt:
-            return 0
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,179 @@
+"""What ``specseq status`` says of runs in every state, with a queue and without, and how fast."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from specseq.commands import status as command
+from specseq.launch import processes
+from specseq.launch.files import write_json
+from specseq.launch.status import RunState, run_states
+
+ROOT = Path(__file__).parents[2]
+RUN = "preconditioning/toy/a"
+
+
+@pytest.fixture
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a ``squeue`` in front that says what it is told, and counts how often it is asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    def says(*lines: str, fails: bool = False) -> Path:
+        answer, asked = folder / "answer", folder / "asked"
+        answer.write_text("".join(f"{line}\n" for line in lines))
+        program = folder / "squeue"
+        program.write_text(f"#!/bin/sh\necho . >> '{asked}'\ncat '{answer}'\nexit {int(fails)}\n")
+        program.chmod(0o755)
+        return asked
+
+    return says
+
+
+def started(results: Path, run: str = RUN, log: str | None = None, **ticket: Any) -> Path:
+    """A job folder as a launcher leaves it."""
+    folder = results / "jobs" / run
+    write_json(folder / "ticket.json", {"run": run, "job_id": "7", "cluster": "slurm", **ticket})
+    if log is not None:
+        (folder / "7").mkdir()
+        (folder / "7" / "7_0_log.out").write_text(log)
+    return folder
+
+
+def state(results: Path, run: str = RUN) -> RunState:
+    (found,) = run_states([run], results)
+    return found
+
+
+def test_done_and_waiting(tmp_path: Path) -> None:
+    assert state(tmp_path) == RunState(RUN, "waiting")
+    started(tmp_path)
+    (tmp_path / "runs" / RUN).mkdir(parents=True)
+    (tmp_path / "runs" / RUN / "pretrain.parquet").touch()
+    assert state(tmp_path) == RunState(RUN, "done")
+
+
+def test_queued_gives_the_queue_s_reason(tmp_path: Path, squeue: Any) -> None:
+    squeue("7|PENDING|QOSMaxJobsPerUserLimit", "8|RUNNING|None")
+    started(tmp_path)
+    found = state(tmp_path)
+    assert (found.state, found.detail) == ("queued", "job 7: pending, QOSMaxJobsPerUserLimit")
+
+
+def test_running_gives_step_and_time_left_at_this_moment(tmp_path: Path, squeue: Any) -> None:
+    squeue("7|RUNNING|None")
+    a_minute_ago = int(time.time()) - 60
+    started(tmp_path, log=f"1 step 5/9 eta 0:00:01\n{a_minute_ago} step 40/100 eta 1:01:00 loss 0.7\n")
+    found = state(tmp_path)
+    assert found.state == "running"
+    step, left = found.detail.split(", ")
+    assert step == "step 40/100"
+    assert left.startswith(("0:59:", "1:00:"))
+
+
+@pytest.mark.parametrize("log", [None, "", "loading\n", "x step 1/2 eta\n", "\0\xff step"])
+def test_running_without_progress_is_starting(tmp_path: Path, squeue: Any, log: str | None) -> None:
+    squeue("7|RUNNING|None")
+    started(tmp_path, log=log)
+    assert (state(tmp_path).state, state(tmp_path).detail) == ("running", "starting")
+
+
+def test_failed_gives_reason_and_log(tmp_path: Path, squeue: Any) -> None:
+    squeue()
+    folder = started(tmp_path, log="")
+    write_json(folder / "outcome.json", {"state": "failed", "error": "OSError: No space left on device"})
+    expected = RunState(RUN, "failed", "OSError: No space left on device", folder / "7" / "7_0_log.out")
+    assert state(tmp_path) == expected
+
+
+def test_gone_from_the_queue_without_an_outcome_is_interrupted(tmp_path: Path, squeue: Any) -> None:
+    squeue("8|RUNNING|None")
+    started(tmp_path)
+    assert state(tmp_path).state == "interrupted"
+
+
+def test_a_silent_queue_is_said_so(tmp_path: Path, squeue: Any) -> None:
+    squeue(fails=True)
+    started(tmp_path)
+    assert "squeue does not answer" in state(tmp_path).detail
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", "null", "\0"])
+def test_a_broken_ticket_is_no_ticket(tmp_path: Path, broken: str) -> None:
+    folder = started(tmp_path)
+    (folder / "ticket.json").write_text(broken)
+    assert state(tmp_path).state == "waiting"
+
+
+def test_local_process_is_told_from_a_later_one_of_its_number(tmp_path: Path) -> None:
+    pid = os.getpid()
+    started(tmp_path, job_id=str(pid), cluster="local", started=processes.started(pid))
+    assert state(tmp_path).state == "running"
+    started(tmp_path, job_id=str(pid), cluster="local", started="1")
+    assert state(tmp_path).state == "interrupted"
+
+
+def workflow(folder: Path, runs: int) -> None:
+    """A root with a config of so many training runs."""
+    shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["scale"] = "smoke"
+    toy = {
+        "base": {"model": {"kind": "moirai2"}, "training": {"steps": 3}},
+        "over": {"seed": list(range(runs))},
+    }
+    config["studies"] = {"preconditioning": {"sweeps": {"toy": toy}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_thousands_of_runs_take_one_question_to_the_queue(
+    tmp_path: Path, squeue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow(tmp_path, runs=2000)
+    asked = squeue("7|RUNNING|None")
+    for seed in range(0, 2000, 4):
+        started(tmp_path / "results/smoke", f"preconditioning/toy/seed{seed}")
+    begun = time.process_time()
+    assert command.main(["--root", str(tmp_path), "--state", "running", "--json"]) == 0
+    # The claim is 2 s for 5,000 (benchmarks/bench_dag.py); this only catches a change of order.
+    assert time.process_time() - begun < 20
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 500
+    assert {line["state"] for line in lines} == {"running"}
+    assert asked.read_text() == ".\n"
+
+
+def test_counts_and_exit_status(tmp_path: Path, squeue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    workflow(tmp_path, runs=3)
+    squeue()
+    assert command.main(["--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("3 waiting\n")
+    folder = started(tmp_path / "results/smoke", "preconditioning/toy/seed1")
+    write_json(folder / "outcome.json", {"state": "failed", "error": "broken"})
+    assert command.main(["--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.endswith("1 failed  2 waiting\n")
+
+
+def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
+    workflow(tmp_path, runs=1)
+    watching = [sys.executable, "-m", "specseq.cli", "status", "--watch", "--root", str(tmp_path)]
+    process = subprocess.Popen(watching, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "waiting" in process.stdout.readline()
+    assert process.stdout.readline() == "1 waiting\n"
+    result = tmp_path / "results/smoke/runs/preconditioning/toy/seed0"
+    result.mkdir(parents=True)
+    (result / "pretrain.parquet").touch()
+    assert "done" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
