@@ -3,8 +3,8 @@
 import copy
 import json
 import math
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.pretraining import build
 from specseq.equilibrium.text.store import prepare_text
 from specseq.errors import InputError
+from specseq.stages import arguments
+from specseq.stages import audit as audit_stage
+from specseq.stages import text as text_stage
 from specseq.training.checkpoint import save_weights
 from specseq.training.loop import train
 from specseq.training.task import Task
@@ -238,40 +241,43 @@ def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
         audit_texts(load_block(weights)[0], 2, tmp_path)
 
 
-def test_the_stages_write_their_tables(weights, text, tmp_path) -> None:
+def stage(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], *words: object) -> int:
+    """Run a stage in this process; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["stage", *map(str, words)])
+    try:
+        arguments.run(main)
+    except SystemExit as end:
+        return int(str(end.code))
+    return 0
+
+
+def test_the_audit_stage_writes_its_tables(weights, text, tmp_path, monkeypatch, capsys) -> None:
     out, spectrum, fingerprint = (
         tmp_path / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")
     )
-    command = [sys.executable, "-m", "specseq.stages.audit", "--checkpoint", weights, "--text", text]
-    command += [
-        "--run",
-        "equilibrium/a/b",
-        "--out",
-        out,
-        "--spectrum",
-        spectrum,
-        "--fingerprint",
-        fingerprint,
-    ]
-    command += ["--params", json.dumps({"samples": 2})]
-    subprocess.run([str(part) for part in command], check=True)
+    words = ["--checkpoint", weights, "--text", text, "--run", "equilibrium/a/b"]
+    words += ["--out", out, "--spectrum", spectrum, "--fingerprint", fingerprint, "--params"]
+    assert stage(monkeypatch, audit_stage.main, *words, json.dumps({"samples": 2})) == 0
     table, modes, summary = pd.read_parquet(out), pd.read_parquet(spectrum), pd.read_parquet(fingerprint)
     assert len(table) == 2 * 5
     assert len(modes) == 2 * 5 * 8
     assert {"checkpoint", "sample", "position", "alpha", "rho", "eps_crit", "omega", "kappa"} < set(table)
-    assert modes.groupby(["sample", "position"])["re"].max().to_numpy() == pytest.approx(
-        table["alpha"].to_numpy()
-    )
+    rightmost = modes.groupby(["sample", "position"])["re"].max().to_numpy()
+    assert rightmost == pytest.approx(table["alpha"].to_numpy())
     values = summary.set_index("metric")["value"]
     assert values["alpha"] == table["alpha"].max()
     assert values["cos_exact"] > 0.999
-    command[-1] = json.dumps({"sample": 2})
-    failed = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert failed.returncode == 2
-    assert "params.sample" in failed.stderr
-    made = [sys.executable, "-m", "specseq.stages.text", "--out", str(tmp_path / "t"), "--params"]
+    assert values["residual_identity"] == pytest.approx(1)
+    assert values["converged_unstable_roots"] == 0
+    assert values["power_iteration_error"] > 0
+    assert values["subspace_error"] > 0
+    assert stage(monkeypatch, audit_stage.main, *words, json.dumps({"sample": 2})) == 2
+    assert "params.sample" in capsys.readouterr().err
+
+
+def test_the_text_stage_says_what_it_made(tmp_path, monkeypatch, capsys) -> None:
     source = {"kind": "grammar", "characters": 3000, "symbols": 4}
-    printed = subprocess.run(
-        [*made, json.dumps({"source": source})], check=True, capture_output=True, text=True
-    )
-    assert "3000 tokens of 4 symbols" in printed.stdout
+    words = ["--out", tmp_path / "t", "--params", json.dumps({"source": source})]
+    assert stage(monkeypatch, text_stage.main, *words) == 0
+    assert "3000 tokens of 4 symbols" in capsys.readouterr().out
+    assert (tmp_path / "t" / "manifest.json").exists()

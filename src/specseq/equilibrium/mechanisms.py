@@ -8,7 +8,8 @@ task             method                                        at               
 estimator_bias   estimator                                     nudge radius            adjoint_error
 alignment        estimator, also with drift_cancelled          force residual of state cos_exact
 solver_trace     solver                                        evaluations             force_residual
-solver_root      solver                                        evaluations spent       converged, alpha
+solver_root      solver                                        evaluations spent       converged, evaluations,
+                                                                                       alpha
 euler_growth     euler                                         ε / ε_crit              growth (a step)
 radius           exact, arnoldi_20, subspace, power            products                rho
 abscissa         lanczos, power                                products                omega_learned
@@ -132,6 +133,8 @@ def solvers(case: str) -> Iterator[Row]:
             yield _row(f"solver_trace/{case}", name, spent, "force_residual", g_B.max().item())
         converged = bool(solution.converged_B.all())
         yield _row(f"solver_root/{case}", name, solution.evaluations, "converged", converged)
+        needed = solution.evaluations if converged else math.nan
+        yield _row(f"solver_root/{case}", name, solution.evaluations, "evaluations", needed)
         mu = block_eigenvalues(own_blocks(block, solution.state))
         alpha = mu.real.max().item() if converged else math.nan
         yield _row(f"solver_root/{case}", name, solution.evaluations, "alpha", alpha)

@@ -96,8 +96,8 @@ class Trainer:
 
     @classmethod
     def read(cls, params: Mapping[str, Any], seed: int) -> "Trainer":
-        """From a run's ``rule``, ``solver``, ``estimator``, ``free``, ``nudged``, ``regularisers``, ``gate``,
-        ``nudged_solver``.
+        """From a run's ``rule``, ``solver``, ``nudged_solver``, ``estimator``, ``free``, ``nudged``,
+        ``regularisers`` and ``gate``.
 
         Raises:
             InputError: something is unknown or does not go together.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from specseq.equilibrium.audit import audit_block
 from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.comparison import compare
 from specseq.equilibrium.evaluation import Evaluation
 from specseq.equilibrium.pretraining import held_out
 from specseq.equilibrium.text.store import Corpus
@@ -65,6 +66,7 @@ def main() -> None:
     )
     valid = held_out(Corpus.open(options.text).valid, evaluation.windows, block.shape.length)
     metrics = evaluation(block.requires_grad_(True), valid) | audit.summary() | {"step": step}
+    metrics |= compare(audit, block, tokens, step)
     keys = {
         "study": "equilibrium",
         "run": options.run,

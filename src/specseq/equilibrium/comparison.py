@@ -1,0 +1,51 @@
+"""What cheaper measurements would have said of the equilibria that were audited.
+
+The audit's own numbers are exact; these are the differences of measurements in use from them.
+"""
+
+import torch
+
+from specseq.equilibrium.audit import Audit
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.solvers import Euler
+from specseq.spectra.audit import force_residual
+from specseq.spectra.diagnostics import power_abscissa, subspace_radius
+from specseq.spectra.modes import spectral_radius
+from specseq.spectra.operators import Jacobian
+
+
+def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: torch.Tensor, step: float) -> dict[str, float]:
+    """Differences from the audit, the largest of all samples.
+
+    Args:
+        audit: of the block on these texts.
+        block: of any precision, on the processor.
+        tokens_BT: the texts.
+        step: ε.
+
+    Returns:
+        ``subspace_error``: of ρ(ε) by ten two-dimensional subspace iterations. ``power_iteration_error``: of
+        ω(J_nc) by fifty unshifted power iterations. ``converged_unstable_roots``: share of samples at a root,
+        by whatever solver, with α ≥ 0. ``residual_identity``: a step residual, measured on a step of Euler,
+        over ε times the force residual.
+    """
+    block = block.double()
+    x = block.embed(tokens_BT).detach()
+    jacobian = Jacobian(lambda z: block.force(z, x), audit.root_BTC)
+    draw = torch.Generator().manual_seed(0)
+    pair = torch.randn(*x.shape, 2, generator=draw, dtype=torch.float64)
+    radius = subspace_radius(jacobian.matvec, pair, step, 10)
+    power = power_abscissa(jacobian.matvec, jacobian.rmatvec, pair[..., 0], 50, block.leak)
+    settled = audit.table.groupby("sample")["residual"].max() < 1e-6
+    unstable = audit.table.groupby("sample")["alpha"].max() >= 0
+    before = Euler(step).solve(FreePhase(block, x), x, 10, 1e-15).state
+    after = before + step * block.force(before, x).detach()
+    moved = force_residual(after - before, before, (1, 2))
+    force = force_residual(block.force(before, x).detach(), before, (1, 2))
+    return {
+        "subspace_error": (radius - spectral_radius(audit.spectrum.mu_BN, step)).abs().max().item(),
+        "power_iteration_error": (power - audit.omega_B - block.leak).abs().max().item(),
+        "converged_unstable_roots": float((settled & unstable).mean()),
+        "residual_identity": (moved / (step * force)).max().item(),
+    }
