@@ -43,7 +43,7 @@ def test_claim_example_is_judged(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "workflow" / "schemas", tmp_path / "schemas")
     (folder / "example.yaml").write_text('note: "000"\ntitle: Example\nsource: example\n' + example)
     [entry] = ledger(load(folder), tmp_path, "laptop")
-    assert entry.verdict == "reproduced"
+    assert entry.judgement.verdict == "reproduced"
 
 
 @pytest.mark.parametrize(
