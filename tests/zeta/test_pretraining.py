@@ -81,8 +81,8 @@ def test_loss_is_likelihood_less_weighted_entropy(manifest: Path) -> None:
         task = build(run_params(loss={"entropy_weight": weight}), {"spacings": manifest})
         assert task.loss is not None
         loss, metrics = task.loss(task.model, next(task.batches))
-        values[weight] = float(loss)
-        assert float(loss) == pytest.approx(metrics["nll"] - weight * metrics["weight_entropy"], abs=1e-6)
+        values[weight] = float(loss.detach())
+        assert values[weight] == pytest.approx(metrics["nll"] - weight * metrics["weight_entropy"], abs=1e-6)
     assert values[0.5] < values[0.0]
 
 

@@ -71,6 +71,16 @@ def test_first_thousands_are_contiguous_and_complete(first_thousands: Zeros) -> 
     assert found["largest_share_of_bound"] < 1
 
 
+@pytest.mark.parametrize("request_", [Request(height=5000, to=12_000), Request(height=1e7, count=4000)])
+def test_every_zero_is_one_of_the_direct_sum(request_: Request) -> None:
+    """No zero of thousands is off by more than rounding: a Newton step from it goes nowhere."""
+    zeros = compute(request_)
+    for t0 in np.unique(zeros.t0):
+        delta = zeros.delta[zeros.t0 == t0]
+        here, beside = (riemann_siegel.z_at(float(t0), delta + shift) for shift in (0.0, 1e-6))
+        assert np.abs(1e-6 * here / (beside - here)).max() < 1e-11
+
+
 def test_near_the_highest_height() -> None:
     found = compute(Request(height=1e10, count=3000))
     assert found.gamma[0] >= 1e10

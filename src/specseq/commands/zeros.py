@@ -20,6 +20,12 @@ interrupted computation goes on where it was when the same command is given agai
 """
 
 
+def _processors() -> int:
+    """Processors that this process may use, where the system tells."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
+
+
 def main(arguments: Sequence[str]) -> int:
     """Entry point of the subcommand."""
     parser = argparse.ArgumentParser(
@@ -38,9 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     last.add_argument("--count", type=int, help="number of zeros")
     last.add_argument("--to", type=float, help="zeros below this height (with --height)")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all)"
-    )
+    parser.add_argument("--workers", type=int, default=_processors(), help="processes (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print no progress")
     options = parser.parse_args(arguments)
     if options.platt is not None and (options.count is not None or options.to is not None):

@@ -25,7 +25,7 @@ HIGHEST = 1.1e10
 """Heights are trusted to here; above, double offsets and phases lose the last digits."""
 
 _LOW_START = 9.0
-_POLISH_BELOW = 3000.0
+_POLISH_BELOW = 5000.0
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def _find_low(stretch: Stretch) -> Block:
 
 def _polish(t0: float, delta: Array) -> Array:
     """One Newton step on Euler–Maclaurin values, where the remainder of Riemann–Siegel is above 1e-12."""
-    width = 1e-4
-    below, here, above = (euler_maclaurin.z_low(t0 + (delta + shift)) for shift in (-width, 0.0, width))
-    return delta - 2 * width * here / (above - below)
+    width = 1e-6  # the step is below 1e-8, so a slope to a few digits will do
+    here, beside = (euler_maclaurin.z_low(t0 + (delta + shift)) for shift in (0.0, width))
+    return delta - width * here / (beside - here)
 
 
 def contiguous(before: Block | None, after: Block) -> None:

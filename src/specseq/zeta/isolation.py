@@ -78,11 +78,11 @@ def _bracketed(coefficients: Array, left: Array, right: Array) -> Array:
         before = np.sign(value) == sign
         left, right = np.where(before, v, left), np.where(before, right, v)
         with np.errstate(divide="ignore", invalid="ignore"):
-            new = v - value / slope
-        new = np.where((new > left) & (new < right), new, 0.5 * (left + right))
-        settled = np.abs(new - v).max(initial=0.0) < 1e-8  # quadratic convergence, as above
-        v = new
-        if settled:
+            step = value / slope
+        settled = np.abs(step) < 1e-8  # quadratic convergence, as above; rounding may carry it over an end
+        new = v - step
+        v = np.where(settled | ((new > left) & (new < right)), new, 0.5 * (left + right))
+        if settled.all():
             break
     return v
 

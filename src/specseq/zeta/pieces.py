@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from specseq.tables.files import atomic_path, write_text
 from specseq.zeta.blocks import OVERSAMPLING, POINTS, Block, Stretch, find
@@ -35,7 +36,7 @@ def computed(parts: Path, stretches: Iterator[Stretch], workers: int) -> Iterato
             yield _load(_piece(parts, number, chunk))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
         ahead: deque[Future[Path]] = deque()
         for number, chunk in tasks:
             ahead.append(pool.submit(_piece, parts, number, chunk))
@@ -43,6 +44,11 @@ def computed(parts: Path, stretches: Iterator[Stretch], workers: int) -> Iterato
                 yield _load(ahead.popleft().result())
         while ahead:
             yield _load(ahead.popleft().result())
+
+
+def _one_thread() -> None:
+    """Keep a worker's linear algebra on its own core."""
+    threadpool_limits(1)
 
 
 def _piece(parts: Path, number: int, chunk: list[Stretch]) -> Path:
