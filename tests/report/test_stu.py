@@ -1,0 +1,183 @@
+"""Tables and figures of the STU study from planted results."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.report.figures import stu_filters, stu_ratios, stu_speed, stu_training
+from specseq.report.figures.style import styled
+from specseq.report.tables import stu, stu_models
+from specseq.tables import Provenance, write_parquet
+
+BASELINES = {f"stu/as_printed/{name}": "stu/as_printed/attention" for name in ("attention", "signed")}
+PARAMS = {"scale": "smoke", "baselines": BASELINES}
+SEEDS = (0, 1, 2)
+# What the hybrid's MASE and NLL are planted to be, against attention's.
+RATIO, DIFFERENCE = 1.25, 0.5
+
+
+def _rows(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for sweep in ("layout", "as_printed"):
+        for point in ("attention", "signed"):
+            hybrid = point == "signed"
+            for seed in seeds:
+                group = f"stu/{sweep}/{point}"
+                common = {
+                    "study": "stu",
+                    "group": group,
+                    "run": f"{group}_seed{seed}",
+                    "seed": seed,
+                    "step": -1,
+                }
+                for number, task in enumerate(("a/D/short", "b/H/short", "b/H/long")):
+                    factor = (RATIO if sweep == "layout" else 1.0) if hybrid else 1.0
+                    error = (1 + number) * (1 + 0.1 * seed)
+                    for metric, value in (("MASE", error * factor), ("CRPS", 0.1 * error)):
+                        rows.append(
+                            {
+                                **common,
+                                "benchmark": "gift_eval",
+                                "task": task,
+                                "metric": metric,
+                                "value": value,
+                            }
+                        )
+                measured = {
+                    "parameters": 90.0 if hybrid else 100.0,
+                    "standardised_nll": 2.0 + 0.3 * seed + DIFFERENCE * hybrid,
+                    "step_seconds": 0.02 if hybrid else 0.04,
+                    "mixing_seconds": 0.005 if hybrid else 0.02,
+                    "steps_per_second": 50.0 if hybrid else 25.0,
+                    "packing_error": 0.0,
+                    "alone_error": 1e-7 * (1 + seed),
+                    "diverged": 0.0,
+                }
+                if hybrid:
+                    measured |= {"causality_error": 2e-7, "causality_error_circular": 0.3}
+                for metric, value in measured.items():
+                    rows.append(
+                        {
+                            **common,
+                            "benchmark": "measurement",
+                            "task": "fixed batches",
+                            "metric": metric,
+                            "value": value,
+                        }
+                    )
+                for step in range(1, 9):
+                    rows.append(
+                        {
+                            **common,
+                            "benchmark": "pretrain",
+                            "task": "train",
+                            "step": step,
+                            "metric": "standardised_nll",
+                            "value": 3 - 0.1 * step + 0.01 * seed,
+                        }
+                    )
+                for step in range(65 if hybrid else 0):
+                    for metric, value in (
+                        ("gain_p10", 0.1),
+                        ("gain_p50", 0.5 + step / 64),
+                        ("gain_p90", 2.0),
+                    ):
+                        rows.append(
+                            {
+                                **common,
+                                "benchmark": "measurement",
+                                "task": "layer0",
+                                "step": step,
+                                "metric": metric,
+                                "value": value,
+                            }
+                        )
+    return rows
+
+
+def _written(folder: Path, rows: list[dict[str, Any]]) -> dict[str, list[Path]]:
+    path = folder / "long.parquet"
+    write_parquet(path, pd.DataFrame(rows), Provenance("test"))
+    return {"long": [path]}
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> dict[str, list[Path]]:
+    return _written(tmp_path, _rows(SEEDS))
+
+
+def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, list[Path]]) -> None:
+    table = stu.make(long, PARAMS).set_index(["group", "term"])
+    row = table.loc["stu/layout/signed", "all"]
+    assert row["ratio"] == pytest.approx(RATIO)
+    assert (row["low"], row["high"]) == (pytest.approx(RATIO), pytest.approx(RATIO))
+    assert (row["verdict"], row["wins"], row["losses"]) == ("worse", 0, 3)
+    assert (row["configs"], row["seeds"], row["paired_seeds"]) == (3, 3, 3)
+    assert row["parameter_ratio"] == pytest.approx(0.9)
+    assert table.loc[("stu/layout/signed", "short"), "configs"] == 2
+    printed = table.loc["stu/as_printed/signed", "all"]
+    assert printed["baseline"] == "stu/as_printed/attention"
+    assert printed["ratio"] == pytest.approx(1)
+    assert table.loc[("stu/layout/attention", "all"), "mase"] == pytest.approx(
+        np.exp(np.mean([np.log((1 + n) * (1 + 0.1 * s)) for n in range(3) for s in SEEDS]))
+    )
+
+
+def test_a_diverged_run_and_a_missing_baseline_are_said(tmp_path: Path) -> None:
+    rows = [
+        {**row, "value": np.nan} if row["group"] == "stu/layout/signed" and row["metric"] == "MASE" else row
+        for row in _rows(SEEDS)
+        if row["group"] != "stu/as_printed/attention"
+    ]
+    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    assert table.loc[("stu/layout/signed", "all"), "verdict"] == "diverged"
+    assert table.loc[("stu/as_printed/signed", "all"), "verdict"] == "no baseline"
+
+
+def test_models_are_measured_against_attention_seed_by_seed(long: dict[str, list[Path]]) -> None:
+    row = stu_models.make(long, PARAMS).set_index("group").loc["stu/layout/signed"]
+    assert row["nll_difference"] == pytest.approx(DIFFERENCE)
+    assert (row["nll_low"], row["nll_high"]) == (pytest.approx(DIFFERENCE), pytest.approx(DIFFERENCE))
+    assert (row["step_ratio"], row["mixing_ratio"]) == (pytest.approx(0.5), pytest.approx(0.25))
+    assert row["alone_error"] == pytest.approx(3e-7)
+    assert row["causality_error_circular"] == pytest.approx(0.3)
+    assert (row["seeds"], row["diverged"]) == (3, 0)
+
+
+def test_one_seed_has_no_interval_and_a_diverged_run_counts(tmp_path: Path) -> None:
+    rows = [
+        {**row, "value": 1.0} if row["metric"] == "diverged" else row
+        for row in _rows((0,))
+        if row["group"] != "stu/layout/signed" or row["metric"] in ("diverged", "MASE", "CRPS")
+    ]
+    table = stu_models.make(_written(tmp_path, rows), PARAMS).set_index("group")
+    assert np.isnan(table.loc["stu/as_printed/signed", "nll_low"])
+    lost = table.loc["stu/layout/signed"]
+    assert lost["diverged"] == 1
+    assert np.isnan(
+        lost[["parameters", "nll", "nll_difference", "step_ratio", "packing_error"]].astype(float)
+    ).all()
+
+
+def test_figures_show_every_model(long: dict[str, list[Path]], tmp_path: Path) -> None:
+    summary = tmp_path / "summary.parquet"
+    write_parquet(summary, stu.make(long, PARAMS), Provenance("test"))
+    with styled():
+        ratios = stu_ratios.draw({"summary": [summary]}, {}).axes[0]
+        assert [text.get_text() for text in ratios.get_yticklabels()] == [
+            "alternating, signed filters",
+            "alternating, signed filters, schedule as printed",
+        ]
+        assert [text.get_text() for text in ratios.get_legend().get_texts()] == ["all", "short", "long"]
+        training = stu_training.draw(long, {}).axes
+        assert [len(panel.get_lines()) for panel in training] == [2, 2]
+        step, mixing = stu_speed.draw(long, {}).axes
+        assert [text.get_text() for text in step.texts] == ["1.00×", "0.50×"]
+        assert [text.get_text() for text in mixing.texts] == ["1.00×", "0.25×"]
+        responses = stu_filters.draw(long, {}).axes[2]
+        np.testing.assert_allclose(responses.get_lines()[0].get_ydata(), 0.5 + np.arange(65) / 64)
+        plt.close("all")

@@ -1,0 +1,109 @@
+"""The stage ``measure``: long rows of models side by side, a diverged one among them; refusals."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from specseq.errors import InputError
+from specseq.forecasters.moirai.config import MoiraiConfig
+from specseq.forecasters.moirai.pretraining import model_of
+from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.prepare import prepare_store
+from specseq.stages import measure
+from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
+from specseq.training.checkpoint import save_weights
+
+MODEL = {"kind": "moirai", "d_model": 16, "layers": 2, "heads": 2, "d_ff": 24, "max_length": 32}
+SIZES = {"rows": 2, "batches": 2, "repeats": 1}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measure")
+    draw = np.random.default_rng(0)
+    start = np.datetime64("2020-01-01T00:00:00")
+    items = [Item(f"i{n}", start, "H", draw.normal(size=300).cumsum().astype(np.float32)) for n in range(5)]
+    write_folder(folder / "corpus" / "walks", items, licence="CC0", source="tests")
+    prepare_store(folder / "corpus", folder / "store", min_length=16)
+    return folder / "store"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[..., Path]:
+    def save(point: str, stu: dict[str, Any], diverged: str | None = None, **changes: Any) -> Path:
+        params = {"seed": int(point[-1]), "model": {**MODEL, **changes, "stu": {"filters": 4, **stu}}}
+        path = tmp_path / "runs" / "stu" / "layout" / point / "weights.safetensors"
+        path.parent.mkdir(parents=True)
+        model = model_of(MoiraiConfig.from_params(params["model"]), params["seed"])
+        save_weights(path, model, params, diverged=diverged)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, store: Path, tmp_path: Path) -> Callable[..., Path]:
+    def call(*files: Path, params: dict[str, Any] = SIZES) -> Path:
+        out = tmp_path / "measured.parquet"
+        given = ["--params", json.dumps(params), "--store", str(store), "--out", str(out)]
+        named = ["--input", *(f"weights={file}" if not n else str(file) for n, file in enumerate(files))]
+        monkeypatch.setattr(sys, "argv", ["measure", *given, *(named if files else [])])
+        measure.main()
+        return out
+
+    return call
+
+
+def test_models_side_by_side(run: Callable[..., Path], weights: Callable[..., Path]) -> None:
+    plain, hybrid = weights("attention_seed1", {}), weights("signed_seed1", {"pattern": "alternating"})
+    out = run(plain, hybrid, weights("lost_seed2", {}, diverged="the loss is nan"))
+    frame = read_parquet(out)
+    assert list(frame.columns) == [*LONG_COLUMNS[:6], "threads", *LONG_COLUMNS[6:]]
+    assert set(frame["benchmark"]) == {"measurement"}
+    whole = frame[frame["step"] == -1].set_index(["run", "metric"])["value"]
+    common = {"parameters", "diverged", "loss", "standardised_nll", "step_seconds", "mixing_seconds"}
+    common |= {"steps_per_second", "packing_error", "alone_error"}
+    assert set(whole["stu/layout/attention_seed1"].index) == common
+    causal = {"causality_error", "causality_error_circular"}
+    assert set(whole["stu/layout/signed_seed1"].index) == common | causal
+    assert whole["stu/layout/lost_seed2"].to_dict() == {"diverged": 1.0}
+    signed = whole["stu/layout/signed_seed1"]
+    assert signed["packing_error"] == 0
+    assert signed["steps_per_second"] == pytest.approx(1 / signed["step_seconds"])
+    difference = whole["stu/layout/attention_seed1", "parameters"] - signed["parameters"]
+    assert difference == (4 * 16 * 16 + 2 * 8 + 2 * 2) - (16 * 16 + 2 * 4 * 16)
+    gains = frame[frame["metric"] == "gain_p50"]
+    assert set(zip(gains["run"], gains["task"], strict=True)) == {("stu/layout/signed_seed1", "layer0")}
+    assert gains["step"].tolist() == list(range(65))
+    assert read_provenance(out)["parameters"] == SIZES
+
+
+def test_the_batches_are_the_same_for_all_runs_and_seeds(
+    run: Callable[..., Path], weights: Callable[..., Path]
+) -> None:
+    files = [weights("a_seed0", {}), weights("b_seed0", {})]
+    frame = read_parquet(run(*files))
+    nll = frame[frame["metric"] == "standardised_nll"]["value"]
+    assert nll.nunique() == 1
+
+
+def test_refusals(run: Callable[..., Path], weights: Callable[..., Path], tmp_path: Path) -> None:
+    file = weights("a_seed0", {})
+    with pytest.raises(InputError, match="no weights among them"):
+        run()
+    with pytest.raises(InputError, match=r"params\.speed: unknown key"):
+        run(file, params={"speed": 1})
+    with pytest.raises(InputError, match=r"params\.rows: 0 is not a positive whole number"):
+        run(file, params={"rows": 0})
+    with pytest.raises(InputError, match="batches of different shapes"):
+        run(file, weights("b_seed0", {}, max_length=64))
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"other\.safetensors"):
+        run(other)
+    assert not (tmp_path / "measured.parquet").exists()
