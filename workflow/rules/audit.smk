@@ -15,6 +15,13 @@ rule text:
         "python -m specseq.stages.text --params {params.spec:q} --out {params.out} > {log} 2>&1"
 
 
+def audited_files(scale, name):
+    """A file of each audit of the equilibrium study; only runs with a section ``audit`` are audited."""
+    audited = [run for run, spec in PLAN.study_runs(scale, "equilibrium").items() if "audit" in spec]
+    found = [f"results/{scale}/runs/{run}/{name}.parquet" for run in audited]
+    return [path for path in found if os.path.exists(path)] if config["partial"] else found
+
+
 rule audit:
     input:
         weights="results/{scale}/runs/{run}/weights.safetensors",
@@ -36,3 +43,19 @@ rule audit:
         "python -m specseq.stages.audit --checkpoint {input.weights} --text {input.text} --run {wildcards.run}"
         " --params {params.spec:q} --out {output.verdicts} --spectrum {output.spectrum}"
         " --fingerprint {output.fingerprint} > {log} 2>&1"
+
+
+rule mechanisms:
+    output:
+        "results/{scale}/equilibrium_mechanisms.parquet",
+    log:
+        "logs/{scale}/equilibrium_mechanisms.log",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        code=code("equilibrium", "spectra", "stages/mechanisms.py"),
+        spec=said(lambda w: as_json(PLAN.scale(w.scale)["values"]["ep_mechanisms"])),
+    message:
+        "mechanisms: solvers, estimators and diagnostics on blocks whose answers are known"
+    shell:
+        "python -m specseq.stages.mechanisms --params {params.spec:q} --out {output} > {log} 2>&1"

@@ -31,7 +31,23 @@ FIGURES = {
         for name in ("leak", "context", "rollout", "statistics")
     },
     "zeta_masks": lambda scale: {},
+    "equilibrium_walls": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
+    "equilibrium_modes": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
+    "equilibrium_audit": lambda scale: {
+        "spectra": audited_files(scale, "spectrum"),
+        "verdicts": audited_files(scale, "audit"),
+        "fingerprints": audited_files(scale, "fingerprint"),
+    },
+    **{
+        f"equilibrium_{name}": lambda scale: {"measured": f"results/{scale}/equilibrium_mechanisms.parquet"}
+        for name in ("solvers", "estimators", "diagnostics")
+    },
 }
+
+
+def figure_code(name):
+    shared = f"report/figures/{name.split('_')[0]}.py"
+    return [f"report/figures/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]
 
 
 rule figure:
@@ -53,11 +69,7 @@ rule figure:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=lambda w: code(
-            f"report/figures/{w.figure}.py",
-            "report/figures/style.py",
-            "stages/figure.py",
-        ),
+        code=lambda w: code(*figure_code(w.figure), "report/figures/style.py", "stages/figure.py"),
         inputs=named_inputs,
         out=lambda w, output: output.svg.removesuffix(".svg"),
     message:

@@ -34,8 +34,10 @@ TABLES = {
     "stu_models": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
     "equilibrium_long": lambda scale: {
         "training": run_files(scale, "equilibrium", "pretrain"),
-        "fingerprints": run_files(scale, "equilibrium", "fingerprint"),
+        "fingerprints": audited_files(scale, "fingerprint"),
     },
+    "equilibrium": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
+    "equilibrium_mechanisms": lambda scale: {"measured": f"results/{scale}/equilibrium_mechanisms.parquet"},
     "zeta": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
     "zeta_long": lambda scale: {
         "training": run_files(scale, "zeta", "pretrain"),

@@ -35,6 +35,7 @@ def expand_sweep(
     Args:
         name: name of the sweep.
         spec: ``base`` (parameters of all points), ``runs`` (named points), ``over`` (a grid).
+            A point's ``scales`` is the plan's business.
         values: the scale's values, for ``$name`` references.
 
     Raises:
@@ -49,7 +50,9 @@ def expand_sweep(
     ]
     for point in points:
         named = [str(point["name"])] if "name" in point else []
-        fixed = resolve({key: value for key, value in point.items() if key != "name"}, values, where)
+        fixed = resolve(
+            {key: value for key, value in point.items() if key not in ("name", "scales")}, values, where
+        )
         for chosen in product(*axes):
             label = "_".join(named + [text for text, _ in chosen]) or "run"
             if not _PART.fullmatch(label) or not _PART.fullmatch(name):

@@ -79,6 +79,7 @@ class Plan:
             for sweep, points in spec.get("sweeps", {}).items():
                 if scale not in points.get("scales", self.scales):
                     continue
+                points = self._points_at(scale, points)
                 for label, setting in expand_sweep(sweep, points, values):
                     run = f"{study}/{label}"
                     if run in runs:
@@ -87,6 +88,13 @@ class Plan:
                     sets.append((run, runs[run]))
         check_runs(sets, self._schema)
         return runs
+
+    def _points_at(self, scale: str, sweep: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A sweep without the named points that leave this scale out."""
+        if "runs" not in sweep:
+            return sweep
+        kept = [point for point in sweep["runs"] if scale in point.get("scales", self.scales)]
+        return {**sweep, "runs": kept}
 
 
 def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:

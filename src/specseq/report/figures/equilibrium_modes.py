@@ -1,0 +1,53 @@
+"""How the leading modes move in the complex plane as the loss falls."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from specseq.report.figures.equilibrium import euler_disc, label, wall_curves
+from specseq.tables import read_parquet
+
+SHOWN = ("euler", "anderson", "jacreg", "bptt")
+
+
+def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
+    """A panel a setting: the rightmost mode and the mode that limits Euler's step, coloured by the loss.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: none.
+    """
+    curves = wall_curves(read_parquet(inputs["long"][0]))
+    groups = [f"equilibrium/wall/{name}" for name in SHOWN if f"equilibrium/wall/{name}" in curves]
+    figure, panels = plt.subplots(
+        1, len(groups), figsize=(2.2 + 2.5 * len(groups), 3.9), sharex=True, sharey=True, squeeze=False
+    )
+    runs = [run for group in groups for run in curves[group].values()]
+    losses = [loss for run in runs for loss in run["loss"].dropna()]
+    shades = plt.Normalize(min(losses), max(losses))
+    for axes, group in zip(panels[0], groups, strict=True):
+        for run in curves[group].values():
+            _path(axes, run["limit_re"], run["limit_im"], run["loss"], shades, "s")
+            _path(axes, run["alpha"], run["im"], run["loss"], shades, "o")
+        axes.set(title=label(group), xlabel="Re μ (1/time)")
+    low, high = panels[0][0].get_xlim()
+    panels[0][0].set_xlim(low, max(high, 0.3))
+    for axes in panels[0]:
+        for step, dashes in ((0.1, "-"), (0.05, "--")):
+            euler_disc(axes, step, color="C1", lw=1, ls=dashes, label=f"|1 + {step:g} μ| = 1")
+    panels[0][0].set_ylabel("|Im μ| (1/time)")
+    panels[0][0].plot([], [], "o-", color="0.4", ms=4, lw=0.7, label="rightmost mode")
+    panels[0][0].plot([], [], "s-", color="0.4", ms=4, lw=0.7, label="mode that limits ε")
+    handles, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
+    shading = plt.cm.ScalarMappable(shades, "viridis")
+    figure.colorbar(shading, ax=panels, label="validation loss (nats a token)")
+    return figure
+
+
+def _path(axes: Axes, real: Any, imaginary: Any, loss: Any, shades: Any, marker: str) -> None:
+    axes.plot(real, imaginary, "-", color="0.6", lw=0.6)
+    axes.scatter(real, imaginary, c=loss, cmap="viridis", norm=shades, marker=marker, s=16, zorder=3)
