@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from specseq.zeta.model_config import ModelConfig
 from specseq.zeta.rollout import rollout, rollout_without_cache
-from specseq.zeta.spacing_model import ModelConfig, SpacingModel
+from specseq.zeta.spacing_model import SpacingModel
 
 CASES = {
     "published size": ModelConfig(length=512),

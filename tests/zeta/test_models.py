@@ -12,9 +12,10 @@ from torch import Tensor
 from specseq.errors import InputError
 from specseq.zeta.attention import attention_mask
 from specseq.zeta.mixture import Mixture
+from specseq.zeta.model_config import PUBLISHED, ModelConfig
 from specseq.zeta.rollout import accumulated_error, rollout, rollout_without_cache
 from specseq.zeta.scores import causality_violation, fit_kernel, kernel, memory_primes_p_value, truncated
-from specseq.zeta.spacing_model import PUBLISHED, ModelConfig, SpacingModel, cap_norms, memory_similarity
+from specseq.zeta.spacing_model import SpacingModel, cap_norms, memory_similarity
 from specseq.zeta.spectrum import Spectrum, prime_powers
 
 SMALL: dict[str, Any] = {"length": 24, "width": 16, "blocks": 2, "heads": 2, "components": 3}

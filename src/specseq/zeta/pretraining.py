@@ -20,7 +20,8 @@ from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
 from specseq.training.task import Task
 from specseq.zeta.mixture import Mixture
-from specseq.zeta.spacing_model import ModelConfig, SpacingModel, cap_norms, memory_similarity
+from specseq.zeta.model_config import ModelConfig
+from specseq.zeta.spacing_model import SpacingModel, cap_norms, memory_similarity
 from specseq.zeta.spacing_sets import SpacingSet, load_spacing_set
 
 
