@@ -22,7 +22,8 @@ from scipy import stats
 from specseq.report.tables.stu_shared import baseline_of
 from specseq.tables import read_parquet
 
-MEASURED = ("parameters", "standardised_nll", "step_seconds", "mixing_seconds", "steps_per_second")
+COSTS = ("step_seconds", "mixing_seconds")
+MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
 LEAKS = ("packing_error", "alone_error", "causality_error", "causality_error_circular")
 
 
@@ -43,12 +44,14 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
 
 def _row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
-    own = wide.loc[group]
-    other = wide.loc[baseline] if baseline in wide.index else own.iloc[:0]
-    own_paired, other_paired = own.align(other, join="inner", axis=0)
-    difference = (own_paired["standardised_nll"] - other_paired["standardised_nll"]).dropna()
+    own, other = (
+        wide[wide.index.get_level_values("group") == name].droplevel("group") for name in (group, baseline)
+    )
+    seeds = own.index.intersection(other.index)
+    ours, theirs = own.loc[seeds], other.loc[seeds]
+    difference = (ours["standardised_nll"] - theirs["standardised_nll"]).dropna()
     low, high = _interval(difference.to_numpy())
-    ratios = (own_paired / other_paired).mean()
+    ratios = {name: float((ours[name] / theirs[name]).mean()) for name in ("parameters", *COSTS)}
     return {
         "group": group,
         "baseline": baseline,
@@ -62,7 +65,7 @@ def _row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
         "step_ratio": ratios["step_seconds"],
         "mixing_ratio": ratios["mixing_seconds"],
         "steps_per_second": own["steps_per_second"].mean(),
-        **own[list(LEAKS)].max().to_dict(),
+        **{name: float(own[name].max()) for name in LEAKS},
         "diverged": int(own["diverged"].sum()),
     }
 
