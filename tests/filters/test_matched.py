@@ -13,6 +13,7 @@ from specseq.filters import (
     Filter,
     design,
     noise_gain,
+    predicted_oracle_error,
     predicted_self_error,
     residual_autocovariance,
     residual_covariance,
@@ -41,6 +42,21 @@ def test_prediction_is_what_simulation_finds(stride: int) -> None:
     spread[::stride] = [1, *filter.taps]
     measured = (lfilter([1.0], spread, errors, axis=1) ** 2).mean(0)
     np.testing.assert_allclose(predicted_self_error(filter, mixing @ mixing.T, 12), measured, rtol=0.05)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_linear_forecaster_gains_under_the_oracle_alone(stride: int) -> None:
+    """Its filtered-space error is A·e: the oracle leaves that, self reversal leaves e."""
+    filter = Filter("literal", (-0.5, 0.2), stride)
+    rng = generator(1, "linear")
+    mixing = rng.normal(size=(12, 12))
+    spread = np.zeros(2 * stride + 1)
+    spread[::stride] = [1, *filter.taps]
+    transfer = np.stack([lfilter(spread, [1.0], unit) for unit in np.eye(12)], axis=1)
+    filtered = transfer @ mixing @ mixing.T @ transfer.T
+    np.testing.assert_allclose(predicted_oracle_error(filter, mixing @ mixing.T, 12), np.diag(filtered))
+    np.testing.assert_allclose(predicted_self_error(filter, filtered, 12), np.diag(mixing @ mixing.T))
+    assert predicted_oracle_error(filter, np.ones(1), 1) == pytest.approx([1.0])
 
 
 @pytest.mark.parametrize("theta", [-0.6, 0.4])

@@ -82,6 +82,14 @@ def test_grid_and_layers() -> None:
     assert paper["toy/named/a"]["training"]["steps"] == 10000
 
 
+def test_a_reference_to_another_run_takes_the_seed() -> None:
+    schema = merge(SCHEMA, nest("$defs.toy.properties.initial", {"type": "object"}))
+    given = config()
+    given["studies"]["toy"]["base"]["initial"] = {"run": "toy/degree/degree2_seed{seed}"}
+    runs = Plan(given, schema).runs("laptop")
+    assert runs["toy/degree/degree5_seed1"]["initial"] == {"run": "toy/degree/degree2_seed1"}
+
+
 def test_one_value_changes_one_run() -> None:
     before = Plan(config(), SCHEMA).runs("paper")
     changed = config()

@@ -27,13 +27,14 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     filters = read_parquet(inputs["filters"][0]).set_index("name")
     scored = table[table["group"].str.startswith("preconditioning/frozen") & (table["reversal"] == "self")]
     forecaster = "moirai2" if "moirai2" in set(scored["forecaster"]) else "seasonal_naive"
+    scored = scored[scored["forecaster"] == forecaster]
     names = [name for name in WANTED if name in set(scored["filter"])]
     figure, panels = plt.subplots(
         1, max(len(names), 1), figsize=(2.8 * max(len(names), 2), 3.9), squeeze=False
     )
     for axes, name in zip(panels[0], names, strict=False):
         own = table[(table["forecaster"] == forecaster) & (table["filter"] == name)]
-        own = own[own["group"].isin(set(scored.loc[scored["forecaster"] == forecaster, "group"]))]
+        own = own[own["group"].isin(set(scored["group"]))]
         for mode, colour in MODES.items():
             rows = own[own["reversal"] == mode].sort_values("step")
             axes.plot(rows["step"], rows["ratio"], color=colour, label=mode)

@@ -1,0 +1,78 @@
+"""Errors by horizon step, and residuals from before the test windows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.benchmarks import evaluation as evaluations
+from specseq.benchmarks.evaluation import gift_evaluations
+from specseq.benchmarks.reversal import Plan, Variant, evaluate
+from specseq.benchmarks.steps import StepErrors, earlier_residuals, step_grid
+from specseq.filters import Filter
+from specseq.forecasters.seasonal_naive import SeasonalNaive
+from specseq.series.arrow_writer import write_folder
+from tests.benchmarks.test_gift_eval import items, wild_series
+
+MASE = "eval_metrics/MASE[0.5]"
+
+
+@given(st.integers(1, 3000))
+@settings(max_examples=50, deadline=None)
+def test_the_grid_is_dense_at_first_and_ends_at_the_horizon(horizon: int) -> None:
+    grid = step_grid(horizon)
+    assert grid == sorted(set(grid))
+    assert grid[: min(horizon, 8)] == list(range(1, min(horizon, 8) + 1))
+    assert grid[-1] == horizon
+    assert len(grid) <= 9 + 8 * np.ceil(np.log2(max(horizon / 8, 1)))
+
+
+def test_missing_targets_and_scales_are_left_out() -> None:
+    targets = np.array([[1.0, np.nan, 4.0], [2.0, 2.0, 2.0], [9.0, 9.0, 9.0]])
+    quantiles = np.zeros((3, 9, 3), np.float32)
+    pooled = StepErrors(3)
+    pooled.add(targets, quantiles, np.array([1.0, 2.0, np.nan]))
+    np.testing.assert_allclose(pooled.values(), [1.0, 1.0, 2.5])
+    assert np.isnan(StepErrors(2).values()).all()
+
+
+def test_steps_average_to_the_score(tmp_path: Path) -> None:
+    write_folder(tmp_path / "x", items([wild_series(seed, 400, "plain") for seed in range(3)], "D"))
+    (evaluation,) = gift_evaluations(tmp_path, ["short"])
+    plan = Plan(SeasonalNaive(), {"f": Filter("literal", (-0.4,))}, ["self", "oracle"], by_step=True)
+    for outcome in evaluate(evaluation, plan).values():
+        assert outcome.steps is not None
+        assert outcome.steps.mean() == pytest.approx(outcome.values[MASE])
+    plain = evaluate(evaluation, Plan(SeasonalNaive()))[Variant("seasonal_naive")]
+    assert plain.steps is None
+
+
+def test_residuals_look_at_no_test_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [wild_series(seed, length, "plain") for seed, length in ((0, 400), (1, 500), (2, 70))]
+    write_folder(tmp_path / "a" / "x", items(series, "D"))
+    (evaluation,) = gift_evaluations(tmp_path / "a", ["short"])
+    (batch,) = evaluation.batches(10**9)
+    residuals = earlier_residuals(evaluation, SeasonalNaive(), 3)
+    horizon = evaluation.query.horizon
+    # Of the shortest series just the windows that have a context of a horizon.
+    first = batch.windows.cuts[0] - batch.windows.starts[0]
+    assert residuals.shape == (6 + (len(series[2]) - (len(series[0]) - first)) // horizon - 1, horizon)
+    assert np.isfinite(residuals).all()
+
+    tested = len(series[0]) - first
+    for values in series:
+        values[-tested:] = 1e6
+    write_folder(tmp_path / "b" / "x", items(series, "D"))
+    (changed,) = gift_evaluations(tmp_path / "b", ["short"])
+    np.testing.assert_array_equal(earlier_residuals(changed, SeasonalNaive(), 3), residuals)
+
+    monkeypatch.setattr(evaluations, "_POINTS", horizon)  # a block a window: series go on from block to block
+    np.testing.assert_allclose(earlier_residuals(evaluation, SeasonalNaive(), 3), residuals)
+
+
+def test_series_that_are_too_short_leave_nothing(tmp_path: Path) -> None:
+    write_folder(tmp_path / "x", items([wild_series(0, 50, "plain")], "D"))
+    (evaluation,) = gift_evaluations(tmp_path, ["short"])
+    assert earlier_residuals(evaluation, SeasonalNaive(), 4).shape == (0, evaluation.query.horizon)

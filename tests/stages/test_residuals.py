@@ -1,0 +1,67 @@
+"""From residuals to matched filters to their evaluation, through the doors of the stages."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from specseq.errors import InputError
+from specseq.series.arrow_writer import write_folder
+from specseq.tables import read_parquet
+from tests.benchmarks.test_gift_eval import items, wild_series
+
+Run = Callable[..., None]
+FORECASTER = {"benchmark": "gift_eval", "terms": ["short"], "forecaster": {"name": "naive"}}
+MATCHED = {"matched_d1": {"family": "matched", "degree": 1}}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_folder(tmp_path / "gift" / "a", items([wild_series(s, 400, "plain") for s in range(2)], "D"))
+    write_folder(tmp_path / "gift" / "b", items([wild_series(9, 300, "plain")], "M"))
+    return tmp_path / "gift"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    def call(stage: str, params: dict[str, Any], *more: object) -> None:
+        monkeypatch.setattr(sys, "argv", [stage, "--params", json.dumps(params), *map(str, more)])
+        import_module(f"specseq.stages.{stage}").main()
+
+    return call
+
+
+def test_a_matched_filter_reaches_the_evaluation(run: Run, data: Path, tmp_path: Path) -> None:
+    residuals, designed, out = (tmp_path / f"{name}.parquet" for name in ("residuals", "matched", "out"))
+    run("residuals", {**FORECASTER, "windows": 4}, "--data", data, "--out", residuals)
+    rows = read_parquet(residuals)
+    lags = rows[rows["metric"] == "residual_autocovariance"].groupby("task")["step"].max()
+    assert lags.to_dict() == {"a/D/short": 29, "b/M/short": 11}
+    assert (rows[rows["metric"] == "residual_windows"]["value"] == [8, 4]).all()
+
+    run("design", {"filters": MATCHED}, "--residuals", residuals, "--out", designed)
+    params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
+    run("evaluate", params, "--data", data, "--designed", designed, "--out", out)
+    scored = read_parquet(out)
+    gain = read_parquet(designed)["noise_gain"].iloc[0]
+    np.testing.assert_allclose(scored[scored["filter"] == "matched_d1"]["noise_gain"].unique(), gain)
+    by_step = scored[scored["metric"] == "scaled_absolute_error"]
+    assert set(by_step["step"]) >= set(range(1, 9))
+    assert set(by_step["reversal"]) == {"none", "self"}
+
+
+def test_what_is_missing_is_said(run: Run, data: Path, tmp_path: Path) -> None:
+    params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
+    out = tmp_path / "out.parquet"
+    with pytest.raises(InputError, match=r"matched_d1: a matched filter is designed .*; give --designed"):
+        run("evaluate", params, "--data", data, "--out", out)
+    with pytest.raises(InputError, match="windows: 0; give a whole number from 1"):
+        run("residuals", {**FORECASTER, "windows": 0}, "--data", data, "--out", out)
+    with pytest.raises(InputError, match=r"params\.reversals: unknown key"):
+        run("residuals", {**FORECASTER, "reversals": ["self"]}, "--data", data, "--out", out)
+    assert not out.exists()
