@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,19 @@ def test_killed_snakemake_and_launcher_find_their_job_again(study: Disturbed, st
     assert study.submissions() == 1
 
 
+def crash(job: str, pid: int) -> None:
+    """End all that a job left on its node, as the end of the node would."""
+    for number in [*supervisors(job), pid]:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def supervisors(job: str) -> list[int]:
+    """Numbers of SLURM's own processes that look after the job's steps."""
+    found = subprocess.run(["pgrep", "-f", rf"^slurmstepd: \[{job}\."], capture_output=True, text=True)
+    return [int(number) for number in found.stdout.split()]
+
+
 def restarts(job: str) -> int:
     """How often SLURM has queued the job again."""
     shown = subprocess.run(["scontrol", "show", "job", job], check=True, capture_output=True, text=True)
@@ -112,12 +126,13 @@ def restarts(job: str) -> int:
 def test_node_goes_down_and_comes_back(study: Disturbed, start: Any) -> None:
     process = start(study.target())
     job = study.job()
-    with study.held():
+    with study.held() as pid:
         node = subprocess.run(
             ["squeue", "-h", "-j", job, "-o", "%N"], check=True, capture_output=True, text=True
         ).stdout.strip()
         update = ["scontrol", "update", f"NodeName={node}"]
         subprocess.run([*update, "State=DOWN", "Reason=test"], check=True)
+        crash(job, pid)
         try:
             until(lambda: restarts(job))
         finally:

@@ -1,0 +1,73 @@
+"""The smoke scale and many short jobs on a cluster: every result is there, the same as without one."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from specseq.tables import read_parquet
+from tests.slurm import faults
+from tests.workflow.workspace import Workspace, copy_workflow
+
+pytestmark = faults.needs_cluster
+MANY = 24
+
+
+def submitted(output: str, what: str) -> int:
+    return sum(what in line for line in output.splitlines())
+
+
+def same_results(found: Path, expected: Path) -> int:
+    """All Parquet below two folders hold the same rows; returns how many there are."""
+    names = [{path.relative_to(root) for path in root.rglob("*.parquet")} for root in (found, expected)]
+    assert names[0] == names[1]
+    for name in names[0]:
+        pd.testing.assert_frame_equal(
+            read_parquet(found / name), read_parquet(expected / name), check_exact=True, obj=str(name)
+        )
+    return len(names[0])
+
+
+def test_smoke_scale_from_end_to_end(tmp_path: Path, finished: Workspace) -> None:
+    workspace = copy_workflow(tmp_path)
+    small = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 1, "mem": "1GB", "time": 30}
+    workspace.edit(lambda config: config.update(scale="smoke", slurm=small))
+    grouped = ("--groups", "evaluate=short", "rollout=short", "--group-components", "short=4")
+    output = workspace.snakemake(*faults.PROFILE, *grouped)
+    assert submitted(output, "has been submitted with SLURM jobid") >= 5
+    assert (tmp_path / "results/smoke/report/index.html").stat().st_size > 10_000
+    assert same_results(tmp_path / "results/smoke", finished.folder / "results/smoke") > 50
+    tickets = list((tmp_path / "results/smoke/jobs").rglob("ticket.json"))
+    assert tickets
+    assert all('"cluster": "slurm"' in path.read_text() for path in tickets)
+    assert not faults.jobs()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Workspace:
+    """A sweep of forecasters that need no training."""
+
+    def change(config: dict[str, Any]) -> None:
+        faults.shrink(config)
+        base = {"forecaster": {"name": "seasonal_naive"}, "evaluation": {"terms": ["short"]}}
+        sweep = {"base": base, "over": {"seed": list(range(MANY))}}
+        config["studies"] = {"preconditioning": {"sweeps": {"many": sweep}}}
+
+    workspace = copy_workflow(tmp_path)
+    workspace.edit(change)
+    return workspace
+
+
+def test_job_arrays_lose_nothing(many: Workspace) -> None:
+    targets = [f"results/smoke/runs/preconditioning/many/seed{k}/gift_eval.parquet" for k in range(MANY)]
+    arrays = ("--slurm-array-jobs", "evaluate", "--slurm-array-limit", "11")
+    output = many.snakemake(*faults.PROFILE, *arrays, "--", *targets)
+    assert 2 <= submitted(output, "Submitted array job") <= 4
+    frames = [read_parquet(many.folder / target) for target in targets]
+    assert [frame.run.unique().tolist() for frame in frames] == [
+        [f"preconditioning/many/seed{k}"] for k in range(MANY)
+    ]
+    for frame in frames[1:]:
+        pd.testing.assert_series_equal(frame.value, frames[0].value, check_exact=True)
+    assert not faults.jobs()
