@@ -40,7 +40,7 @@ PEER = Path(__file__).parents[1] / ".cache" / "referee"
 # Spectral layers, bfloat16, parts in which a step is computed.
 SIDES = {
     "MOIRAI": (StuConfig(), False, 1),
-    "MOIRAI, 2 micro-batches": (StuConfig(), False, 2),
+    "MOIRAI, 4 micro-batches": (StuConfig(), False, 4),
     "MOIRAI, bfloat16": (StuConfig(), True, 1),
     "hybrid, signed": (StuConfig("alternating", "signed"), False, 1),
     "hybrid, shared as published": (StuConfig("alternating", "shared"), False, 1),

@@ -45,7 +45,6 @@ def draw_batch(length: int, seed: int = 0) -> PackedBatch:
 
 
 CASES = {
-    "three-layers-float32": (SMALL, torch.float32),
     "three-layers-float64": (SMALL, torch.float64),
     "published-size-float32": (replace(MoiraiConfig(), parity=True), torch.float32),
     "published-size-float64": (replace(MoiraiConfig(), parity=True), torch.float64),
