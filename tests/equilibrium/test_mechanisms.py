@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from specseq.equilibrium.mechanisms import abscissa, diagnostics, nudged_solver, products
+from specseq.equilibrium.mechanisms import abscissa, diagnostics, measure, nudged_solver, products
 from specseq.errors import InputError
 from specseq.stages.mechanisms import main
 from specseq.tables import long_frame
@@ -43,7 +43,15 @@ def test_another_solver_of_the_nudged_phase_gives_no_gradient() -> None:
 
 
 def test_the_stage_refuses_unknown_settings(tmp_path, monkeypatch) -> None:
-    words = ["stage", "--out", str(tmp_path / "m.parquet"), "--params", '{"sead": 1}']
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(InputError, match=r"params\.sead"):
-        main()
+    for params, place in (
+        ('{"sead": 1}', r"params\.sead"),
+        ('{"tasks": ["radii"]}', "no task is called 'radii'"),
+    ):
+        words = ["stage", "--out", str(tmp_path / "m.parquet"), "--params", params]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(InputError, match=place):
+            main()
+
+
+def test_the_tasks_named_are_measured_and_no_others() -> None:
+    assert {row["task"] for row in measure(0, ["products", "abscissa"])} == {"products", "abscissa"}

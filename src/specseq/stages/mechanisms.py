@@ -1,12 +1,13 @@
 """Measure the mechanisms behind the equilibrium study's claims on blocks whose answers are known.
 
 Writes one table in the long shape with the keys ``method`` and ``at``; what they mean for each task
-is said in :mod:`specseq.equilibrium.mechanisms`. Parameters: ``{"seed": 0}``.
+is said in :mod:`specseq.equilibrium.mechanisms`. Parameters:
+``{"seed": 0, "tasks": [...]}``; all tasks where none are named.
 """
 
 from pathlib import Path
 
-from specseq.equilibrium.mechanisms import measure
+from specseq.equilibrium.mechanisms import TASKS, measure
 from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_frame, write_parquet
@@ -17,12 +18,12 @@ def main() -> None:
     parser = arguments.parser(__doc__ or "")
     parser.add_argument("--out", required=True, type=Path, help="table of measurements")
     options = parser.parse_args()
-    if unknown := sorted(set(options.params) - {"seed"}):
-        raise InputError(f"params.{unknown[0]}", "no such setting", "known: seed")
+    if unknown := sorted(set(options.params) - {"seed", "tasks"}):
+        raise InputError(f"params.{unknown[0]}", "no such setting", "known: seed, tasks")
     seed = int(options.params.get("seed", 0))
     provenance = Provenance("mechanisms", options.params, seed=seed)
     keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": seed, "benchmark": "mechanisms"}
-    rows = [{**keys, **row} for row in measure(seed)]
+    rows = [{**keys, **row} for row in measure(seed, options.params.get("tasks", tuple(TASKS)))]
     write_parquet(options.out, long_frame(rows, ("method", "at")), provenance)
 
 

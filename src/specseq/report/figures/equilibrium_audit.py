@@ -30,7 +30,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_xlim(low, max(high, 0.3))
     euler_disc(left, step, color="C1", lw=1.2, label=f"|1 + {step:g} μ| = 1")
     left.set(xlabel="Re μ (1/time)", ylabel="Im μ (1/time)")
-    left.set_title(f"{len(kept):,} eigenvalues of {verdicts['sample'].nunique()} samples")
+    left.set_title(f"{len(kept):,} eigenvalues of {verdicts['sample'].nunique()} sample(s)")
     left.legend(loc="upper left")
     for verdict, colour in VERDICT_COLOURS.items():
         own = verdicts[verdicts["verdict"] == verdict]

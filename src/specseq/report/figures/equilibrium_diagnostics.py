@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from specseq.report.figures.style import plain_log
 from specseq.tables import read_parquet
 
 METHODS = {"subspace": "2-D subspace iteration", "power": "power method", "arnoldi_20": "Arnoldi, 20 vectors"}
@@ -31,6 +32,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         middle.axhline(value, color="0.2", lw=1.2, label=f"Lanczos: {value:.1f}")
     middle.set(xscale="log", xlabel="products", ylabel="ω of the learned part (1/time)")
     middle.set_title("numerical abscissa")
+    plain_log(left.xaxis, middle.xaxis)
     middle.legend(loc="center right", fontsize=7.5)
     growth = measured[measured["task"] == "euler_growth"]
     right.axhline(1, color="0.5", lw=1)

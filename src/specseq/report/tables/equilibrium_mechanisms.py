@@ -1,7 +1,8 @@
 """What the measurements on blocks with known answers come to, one figure a row.
 
 Columns ``metric, block, method, value, unit``. ``block`` is ``rotating`` (stable for the flow), ``unstable``
-(its root is left by a rotating pair) or ``contractive``:
+(its root is left by a rotating pair), ``leftward`` (its symmetric part reaches further left than
+right) or ``small``, of random weights:
 
 ========================== ================================================================================
 metric                     value
@@ -32,6 +33,7 @@ from specseq.tables import read_parquet
 
 _COLUMNS = ["metric", "block", "method", "value", "unit"]
 _RADII = (0.01, 0.02)
+BLOCKS = {"abscissa": "leftward", "nudged_solver": "unstable", "euler_growth": "rotating"}
 Row = tuple[str, str, str, float, str]
 
 
@@ -43,7 +45,9 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """
     measured = read_parquet(inputs["measured"][0])
     parts = measured["task"].astype(str).str.partition("/")
-    measured = measured.assign(kind=parts[0], block=parts[2].replace("", "contractive"))
+    measured = measured.assign(
+        kind=parts[0], block=parts[2].where(parts[2] != "", parts[0].map(BLOCKS).fillna("small"))
+    )
     rows = [row for part in (_bias, _steps, _roots, _diagnostics, _rest) for row in part(measured)]
     return pd.DataFrame(rows, columns=_COLUMNS).assign(scale=params["scale"])
 
@@ -61,12 +65,12 @@ def _bias(measured: pd.DataFrame) -> Iterator[Row]:
         if set(_RADII) <= set(error.index):
             low, high = (error[radius] for radius in _RADII)
             slope = math.log(high / low) / math.log(_RADII[1] / _RADII[0])
-            yield "bias_slope", "contractive", str(method), slope, ""
+            yield "bias_slope", "small", str(method), slope, ""
 
 
 def _steps(measured: pd.DataFrame) -> Iterator[Row]:
     for row in _of(measured, "euler_growth").itertuples():
-        yield "growth", "rotating", f"{row.at:g}", float(row.value), "a step"
+        yield "growth", row.block, f"{row.at:g}", float(row.value), "a step"
 
 
 def _roots(measured: pd.DataFrame) -> Iterator[Row]:
@@ -104,6 +108,6 @@ def _diagnostics(measured: pd.DataFrame) -> Iterator[Row]:
 
 def _rest(measured: pd.DataFrame) -> Iterator[Row]:
     for row in _of(measured, "products").itertuples():
-        yield "alpha_error", "contractive", row.method, float(row.value), "1/time"
+        yield "alpha_error", "small", row.method, float(row.value), "1/time"
     for row in _of(measured, "nudged_solver").itertuples():
-        yield "cos_exact", "unstable", row.method, float(row.value), ""
+        yield "cos_exact", row.block, row.method, float(row.value), ""

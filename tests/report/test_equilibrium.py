@@ -1,0 +1,216 @@
+"""Tables and figures of the equilibrium study, from results whose answers are planted."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.report.figures import (
+    equilibrium_audit,
+    equilibrium_diagnostics,
+    equilibrium_estimators,
+    equilibrium_modes,
+    equilibrium_solvers,
+    equilibrium_walls,
+)
+from specseq.report.figures.equilibrium import label, wall_curves
+from specseq.report.figures.style import styled
+from specseq.report.tables import equilibrium, equilibrium_mechanisms
+from specseq.report.tables.equilibrium_long import make as make_long
+from specseq.report.tables.long_results import group_of
+from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
+
+BASE = {"study": "equilibrium", "benchmark": "pretrain"}
+SPECTRUM = {"alpha": -0.5, "im": 2.0, "limit_re": -1.0, "limit_im": 4.0, "rotation": 5.0, "eps_crit": 0.2}
+
+
+def run_rows(name: str, seed: int, losses: list[float], residuals: list[float]) -> list[dict[str, Any]]:
+    run = {**BASE, "run": f"equilibrium/wall/{name}_seed{seed}", "seed": seed}
+    rows = [{**run, "task": "train", "step": 10, "metric": "free_evaluations", "value": 40.0}]
+    rows += [{**run, "task": "train", "step": 10, "metric": "nudged_evaluations", "value": 16.0}]
+    for step, (loss, residual) in enumerate(zip(losses, residuals, strict=True), 1):
+        found = {"loss": loss, "force_residual": residual, **SPECTRUM}
+        rows += [
+            {**run, "task": "valid", "step": 10 * step, "metric": f"valid/{metric}", "value": value}
+            for metric, value in found.items()
+        ]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    rows = []
+    for seed in range(3):
+        rows += run_rows("euler", seed, [4.0, 3.0 + 0.01 * seed, 3.5], [1e-4, 0.02, 0.3])
+        rows += run_rows("anderson", seed, [4.0, 3.0, 2.5 + 0.01 * seed], [1e-5, 1e-5, 1e-5])
+        rows += run_rows("jacreg", seed, [4.0, 3.2, 3.0 + 0.1 * (seed - 1)], [1e-4, 1e-4, np.nan])
+    gone = {**BASE, "run": "equilibrium/wall/jacreg_seed2", "seed": 2, "task": "train", "step": 30}
+    rows.append({**gone, "metric": "diverged", "value": 1.0})
+    write_parquet(folder / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    frame = make_long({"training": [folder / "a.parquet"]}, {})
+    write_parquet(folder / "long.parquet", frame, Provenance("table"))
+    return folder / "long.parquet"
+
+
+def test_runs_are_summed_up_over_seeds(long: Path) -> None:
+    table = equilibrium.make({"long": [long]}, {"scale": "smoke"}).set_index("group")
+    euler, anderson = table.loc["equilibrium/wall/euler"], table.loc["equilibrium/wall/anderson"]
+    assert euler["seeds"] == 3
+    assert euler["loss_best"] == pytest.approx(3.01)
+    assert euler["loss_at_break"] == pytest.approx(3.01)
+    assert euler["broke"] == 1
+    assert euler["evaluations"] == 56
+    assert np.isnan(euler["against_euler"])
+    assert anderson["broke"] == 0
+    assert np.isnan(anderson["loss_at_break"])
+    assert anderson["against_euler"] == pytest.approx(-0.5)
+    assert anderson["verdict"] == "lower"
+    jacreg = table.loc["equilibrium/wall/jacreg"]
+    assert jacreg["broke"] == pytest.approx(1 / 3)
+    assert jacreg["diverged"] == pytest.approx(1 / 3)
+    assert jacreg["verdict"] == "undecided"
+    assert jacreg["eps_crit"] == pytest.approx(0.2)
+
+
+def test_an_interval_needs_two_seeds() -> None:
+    assert np.isnan(equilibrium.interval(np.array([1.0, np.nan]))).all()
+    low, high = equilibrium.interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
+
+
+def measured_rows() -> list[dict[str, Any]]:
+    def row(task: str, method: str, at: float, metric: str, value: float) -> dict[str, Any]:
+        return {"task": task, "method": method, "at": at, "metric": metric, "value": value}
+
+    rows = [
+        row("estimator_bias", f"holomorphic_{order}", radius, "adjoint_error", 3 * radius**order)
+        for radius in (0.005, 0.01, 0.02)
+        for order in (4, 8)
+    ]
+    rows += [row("alignment", "adjoint", g, "cos_exact", 1 - g) for g in (0.1, 0.01)]
+    for block, alpha in (("rotating", -0.2), ("unstable", 0.1)):
+        for name, spent in (("anderson", 100), ("backward_euler", 80)):
+            rows += [row(f"solver_trace/{block}", name, k, "force_residual", 10.0**-k) for k in (1, 2)]
+            rows += [row(f"solver_root/{block}", name, spent, "converged", 1.0)]
+            rows += [row(f"solver_root/{block}", name, spent, "alpha", alpha)]
+        rows += [row(f"solver_root/{block}", "euler", 999, "converged", 0.0)]
+        rows += [row(f"solver_root/{block}", "euler", 999, "alpha", np.nan)]
+        rows += [row(f"radius/{block}", "exact", 32, "rho", 1.01)]
+        rows += [row(f"radius/{block}", "subspace", k, "rho", 1.01 - 1 / k) for k in (12, 50)]
+    rows += [row("abscissa", "lanczos", 160, "omega_learned", 6.0)]
+    rows += [row("abscissa", "power", k, "omega_learned", -20.0) for k in (20, 100)]
+    rows += [row("euler_growth", "euler", f, "growth", 1 + 0.02 * (f - 1)) for f in (0.98, 1.02)]
+    rows += [row("products", "exact_64", np.nan, "alpha_error", 1e-15)]
+    return [*rows, row("nudged_solver", "euler", 300, "cos_exact", 0.01)]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("measured") / "m.parquet"
+    keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": 0, "benchmark": "mechanisms"}
+    frame = long_frame(({**keys, **row} for row in measured_rows()), ("method", "at"))
+    write_parquet(path, frame, Provenance("mechanisms"))
+    return path
+
+
+def test_measurements_come_to_figures(measured: Path) -> None:
+    table = equilibrium_mechanisms.make({"measured": [measured]}, {"scale": "smoke"})
+
+    def value(metric: str, **where: str) -> float:
+        rows = table[table["metric"] == metric]
+        for column, wanted in where.items():
+            rows = rows[rows[column] == wanted]
+        assert len(rows) == 1
+        return rows["value"].iloc[0]
+
+    assert value("bias_slope", method="holomorphic_8") == pytest.approx(8)
+    assert value("bias_slope", method="holomorphic_4") == pytest.approx(4)
+    assert value("converged_unstable_roots") == 2
+    assert value("evaluations_ratio", block="rotating") == pytest.approx(0.8)
+    assert value("evaluations", block="unstable", method="euler") == np.inf
+    assert value("growth", method="0.98", block="rotating") < 1 < value("growth", method="1.02")
+    assert value("subspace_error") == pytest.approx(1 / 12)
+    assert value("power_iteration_error", block="leftward") == pytest.approx(26)
+    assert value("cos_exact", method="euler", block="unstable") == 0.01
+
+
+def test_a_part_of_the_measurements_gives_a_part_of_the_figures(tmp_path: Path) -> None:
+    rows = [{**BASE, **row} for row in measured_rows() if row["task"] == "products"]
+    write_parquet(tmp_path / "m.parquet", long_frame(rows, ("method", "at")), Provenance("mechanisms"))
+    inputs = {"measured": [tmp_path / "m.parquet"]}
+    table = equilibrium_mechanisms.make(inputs, {"scale": "smoke"})
+    assert table["metric"].tolist() == ["alpha_error"]
+    with styled():
+        for module in (equilibrium_solvers, equilibrium_estimators, equilibrium_diagnostics):
+            assert module.draw(inputs, {}).axes
+
+
+def test_curves_are_those_of_the_wall_sweep_alone(long: Path, tmp_path: Path) -> None:
+    frame = read_parquet(long)
+    other = frame.assign(run="equilibrium/grid/x_seed0")
+    curves = wall_curves(pd.concat([frame, other.assign(group=group_of(other["run"]))]))
+    assert list(curves) == [f"equilibrium/wall/{name}" for name in ("euler", "anderson", "jacreg")]
+    assert curves["equilibrium/wall/euler"][0]["loss"].tolist() == [4.0, 3.0, 3.5]
+    assert label("equilibrium/wall/jacreg") == "Jacobian penalty"
+
+
+def test_wall_figures_show_every_run(long: Path) -> None:
+    with styled():
+        left, right = equilibrium_walls.draw({"long": [long]}, {}).axes
+        assert len([drawn for drawn in left.lines if len(drawn.get_xdata()) == 3]) == 9
+        assert len(right.lines) == 9
+        assert left.xaxis_inverted()
+        panels = equilibrium_modes.draw({"long": [long]}, {}).axes
+    assert [axes.get_title(loc="left") for axes in panels[:3]] == [
+        "Euler, ε = 0.1",
+        "Anderson",
+        "Jacobian penalty",
+    ]
+    assert len(panels[0].collections) == 6
+
+
+def test_solver_and_estimator_figures(measured: Path) -> None:
+    with styled():
+        _, right = equilibrium_solvers.draw({"measured": [measured]}, {}).axes
+        texts = [text.get_text() for text in right.get_legend().get_texts()]
+        assert texts == ["Anderson: α = +0.10", "backward Euler: α = +0.10"]
+        left, _ = equilibrium_estimators.draw({"measured": [measured]}, {}).axes
+        assert "slope 8" in [text.get_text() for text in left.get_legend().get_texts()]
+        assert len(equilibrium_diagnostics.draw({"measured": [measured]}, {}).axes) == 3
+
+
+def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
+    verdicts = pd.DataFrame(
+        {
+            "checkpoint": "equilibrium/wall/euler_seed0",
+            "sample": [0, 0, 0],
+            "position": [0, 1, 2],
+            "rho": [0.9, 1.1, np.nan],
+            "verdict": ["STABLE", "EULER-WALL", "NO-ROOT"],
+        }
+    )
+    spectrum = pd.DataFrame(
+        {"sample": 0, "position": [0, 1, 2], "re": [-2.0, -1.0, 0.1], "im": [0.0, 5.0, 0.0]}
+    )
+    step = {
+        **BASE,
+        "run": "equilibrium/wall/euler_seed0",
+        "task": "fingerprint",
+        "metric": "step",
+        "value": 0.1,
+    }
+    inputs = {}
+    for name, frame in (
+        ("verdicts", verdicts),
+        ("spectra", spectrum),
+        ("fingerprints", long_frame([step])),
+    ):
+        write_parquet(tmp_path / f"{name}.parquet", frame, Provenance("audit"))
+        inputs[name] = [tmp_path / f"{name}.parquet"]
+    with styled():
+        _, right = equilibrium_audit.draw(inputs, {}).axes
+    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    assert texts == ["EULER-WALL (1)", "STABLE (1)", "NO-ROOT (1)"]
