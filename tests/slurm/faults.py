@@ -82,13 +82,21 @@ def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
     return found
 
 
-def jobs(*states: str) -> list[str]:
-    """Ids of this user's jobs in the queue."""
+def jobs(folder: Path, *states: str) -> list[str]:
+    """Ids of the jobs in the queue that were submitted from this folder."""
     chosen = ["--states", ",".join(states)] if states else []
     done = subprocess.run(
-        ["squeue", "--me", "-h", "-o", "%A", *chosen], check=True, capture_output=True, text=True
+        ["squeue", "--me", "-h", "-o", "%A|%Z", *chosen], check=True, capture_output=True, text=True
     )
-    return done.stdout.split()
+    found = (line.partition("|") for line in done.stdout.splitlines())
+    return [job for job, _, where in found if where == str(folder)]
+
+
+def cancel(folder: Path) -> None:
+    """Cancel the jobs that were submitted from this folder."""
+    left = jobs(folder)
+    if left:
+        subprocess.run(["scancel", *left], check=True)
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,9 @@ class Disturbed:
 
     def said(self) -> str:
         return (self.workspace.folder / "snakemake.log").read_text()
+
+    def jobs(self, *states: str) -> list[str]:
+        return jobs(self.workspace.folder, *states)
 
     def job(self, run: str = "long") -> str:
         """The id of the run's job, once it is known."""
@@ -167,7 +178,7 @@ class Disturbed:
         assert params == same
         assert tensors.keys() == others.keys()
         assert all(tensors[name].equal(others[name]) for name in tensors)
-        assert until(lambda: not jobs(), 60), "no job may be left behind"
+        assert until(lambda: not self.jobs(), 60), "no job may be left behind"
         return read_provenance(self.results(run) / "pretrain.parquet")
 
     def end(self, process: "subprocess.Popen[str]") -> None:

@@ -41,7 +41,7 @@ def test_smoke_scale_from_end_to_end(tmp_path: Path, finished: Workspace) -> Non
     tickets = list((tmp_path / "results/smoke/jobs").rglob("ticket.json"))
     assert tickets
     assert all('"cluster": "slurm"' in path.read_text() for path in tickets)
-    assert not faults.jobs()
+    assert not faults.jobs(tmp_path)
 
 
 @pytest.fixture
@@ -70,4 +70,4 @@ def test_job_arrays_lose_nothing(many: Workspace) -> None:
     ]
     for frame in frames[1:]:
         pd.testing.assert_series_equal(frame.value, frames[0].value, check_exact=True)
-    assert not faults.jobs()
+    assert not faults.jobs(many.folder)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.slurm import faults
-from tests.slurm.faults import Disturbed, jobs, until
+from tests.slurm.faults import Disturbed, until
 
 pytestmark = faults.needs_cluster
 
@@ -24,7 +24,7 @@ def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(tmp_path: Path, peace: Path) -> Iterator[Disturbed]:
     yield faults.disturbed(tmp_path, peace)
-    subprocess.run(["scancel", "--me"], check=True)
+    faults.cancel(tmp_path)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_preemption_beside_a_nan_run_and_a_second_snakemake(study: Disturbed, st
         urgent = ["sbatch", "--partition", "urgent", "--cpus-per-task", "4", "--wrap", "sleep 3"]
         for _ in range(2):
             subprocess.run(urgent, check=True, cwd=study.workspace.folder)
-        until(lambda: job in jobs("PENDING"))
+        until(lambda: job in study.jobs("PENDING"))
     finished(study, process)
     facts = study.same_as_in_peace()
     assert facts["slurm_job"] == job
@@ -93,7 +93,7 @@ def test_killed_snakemake_and_launcher_find_their_job_again(study: Disturbed, st
     with study.held():
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        assert jobs() == [job]
+        assert study.jobs() == [job]
         assert faults.state("long", study.workspace.folder) == "running"
         study.workspace.snakemake("--unlock")
         again = start(study.target())
@@ -148,7 +148,7 @@ def test_interrupt_from_the_keyboard_takes_the_jobs_along(study: Disturbed, star
     with study.held():
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) != 0
-        assert until(lambda: not jobs(), 60)
+        assert until(lambda: not study.jobs(), 60)
     assert faults.state("long", study.workspace.folder) == "interrupted"
     finished(study, start(study.target()))
     assert study.same_as_in_peace()["resumed_from"] >= 20
