@@ -90,6 +90,19 @@ def test_a_reference_to_another_run_takes_the_seed() -> None:
     assert runs["toy/degree/degree5_seed1"]["initial"] == {"run": "toy/degree/degree2_seed1"}
 
 
+def test_a_named_point_may_leave_scales_out() -> None:
+    given = config()
+    named = given["studies"]["toy"]["sweeps"]["named"]
+    named.pop("scales")
+    named["runs"][1]["scales"] = ["paper"]
+    plan = Plan(given, SCHEMA)
+    assert [run for run in plan.runs("laptop") if "named" in run] == ["toy/named/a"]
+    assert [run for run in plan.runs("paper") if "named" in run] == ["toy/named/a", "toy/named/b"]
+    assert "scales" not in plan.run("paper", "toy/named/b")
+    named["runs"][0]["scales"] = ["paper"]
+    assert not [run for run in Plan(given, SCHEMA).runs("laptop") if "named" in run]
+
+
 def test_one_value_changes_one_run() -> None:
     before = Plan(config(), SCHEMA).runs("paper")
     changed = config()

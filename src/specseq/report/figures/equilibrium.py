@@ -1,5 +1,7 @@
 """What the figures of the equilibrium study share: names, colours, the runs' curves, Euler's disc."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,17 +49,29 @@ def line(number: int) -> tuple[str, str]:
     return f"C{number % 8}", ("-", "--", ":")[number // 8 % 3]
 
 
+def legend(axes: Axes, **style: object) -> None:
+    """A legend, where there is anything to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**style)
+
+
 def wall_curves(long: pd.DataFrame) -> dict[str, dict[int, pd.DataFrame]]:
     """Of each group of the sweep ``wall`` and each seed, the evaluations: metrics by step."""
     rows = long[long["group"].str.startswith("equilibrium/wall/") & (long["task"] == "valid")]
     rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))
     return {
         str(group): {
-            int(seed): run.pivot_table(index="step", columns="metric", values="value", dropna=False)
+            int(str(seed)): run.pivot_table(index="step", columns="metric", values="value", dropna=False)
             for seed, run in own.groupby("seed")
         }
         for group, own in rows.groupby("group", sort=False)
     }
+
+
+def highest_loss(runs: Iterable[pd.DataFrame]) -> float:
+    """The highest loss of a first evaluation; a later one beyond it says that the run has come apart."""
+    first = [run["loss"].dropna().iloc[0] for run in runs if run["loss"].notna().any()]
+    return float(max(first, default=np.nan))
 
 
 def euler_disc(axes: Axes, step: float, **style: object) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from specseq.report.figures.equilibrium import legend
 from specseq.report.figures.style import plain_log
 from specseq.tables import read_parquet
 
@@ -33,7 +34,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     middle.set(xscale="log", xlabel="products", ylabel="ω of the learned part (1/time)")
     middle.set_title("numerical abscissa")
     plain_log(left.xaxis, middle.xaxis)
-    middle.legend(loc="center right", fontsize=7.5)
+    legend(middle, loc="center right", fontsize=7.5)
     growth = measured[measured["task"] == "euler_growth"]
     right.axhline(1, color="0.5", lw=1)
     right.axvline(1, color="0.5", lw=1)
@@ -56,4 +57,4 @@ def _radius(axes: Axes, measured: Any) -> None:
     axes.axhline(1, color="0.3", lw=0.8, ls=":")
     axes.set(xscale="log", xlabel="products", ylabel="ρ(0.1)", title="spectral radius of the Euler map")
     axes.set_ylim(bottom=max(0.85, np.nanmin(axes.get_ylim())))
-    axes.legend(fontsize=7, loc="lower right")
+    legend(axes, fontsize=7, loc="lower right")

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from specseq.report.figures.equilibrium import legend
 from specseq.tables import read_parquet
 
 ORDERS = {"one_sided": 1, "two_sided": 2, "holomorphic_4": 4, "holomorphic_8": 8}
@@ -33,7 +34,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         xscale="log", yscale="log", ylim=(1e-13, 1), xlabel="nudge radius r", ylabel="relative error of a"
     )
     left.set_title("all phases converged")
-    left.legend(fontsize=7.5, ncols=2, loc="lower right")
+    legend(left, fontsize=7.5, ncols=2, loc="lower right")
     aligned = measured[measured["task"] == "alignment"]
     for number, (name, own) in enumerate(aligned.groupby("method", sort=False)):
         gap = (1 - own["value"]).clip(lower=1e-16)
@@ -45,5 +46,5 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="1 - cos(estimate, exact)",
     )
     right.set_title("free and nudged phases by Euler, ε = 0.1, r = 0.02")
-    right.legend(fontsize=7.5)
+    legend(right, fontsize=7.5)
     return figure

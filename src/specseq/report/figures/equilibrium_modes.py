@@ -5,9 +5,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from specseq.report.figures.equilibrium import euler_disc, label, wall_curves
+from specseq.report.figures.equilibrium import euler_disc, highest_loss, label, wall_curves
 from specseq.tables import read_parquet
 
 SHOWN = ("euler", "anderson", "jacreg", "bptt")
@@ -26,8 +28,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         1, len(groups), figsize=(2.2 + 2.5 * len(groups), 3.9), sharex=True, sharey=True, squeeze=False
     )
     runs = [run for group in groups for run in curves[group].values()]
-    losses = [loss for run in runs for loss in run["loss"].dropna()]
-    shades = plt.Normalize(min(losses), max(losses))
+    lowest = min(run["loss"].min() for run in runs)
+    shades = Normalize(lowest, highest_loss(runs))
     for axes, group in zip(panels[0], groups, strict=True):
         for run in curves[group].values():
             _path(axes, run["limit_re"], run["limit_im"], run["loss"], shades, "s")
@@ -43,8 +45,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     panels[0][0].plot([], [], "s-", color="0.4", ms=4, lw=0.7, label="mode that limits ε")
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
-    shading = plt.cm.ScalarMappable(shades, "viridis")
-    figure.colorbar(shading, ax=panels, label="validation loss (nats a token)")
+    shading = ScalarMappable(shades, "viridis")
+    figure.colorbar(shading, ax=panels, label="validation loss (nats a token)", extend="max")
     return figure
 
 

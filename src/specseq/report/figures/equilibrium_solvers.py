@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from specseq.report.figures.equilibrium import label
+from specseq.report.figures.equilibrium import label, legend
 from specseq.tables import read_parquet
 
 BLOCKS = {"rotating": "stable for the flow", "unstable": "left by the flow"}
@@ -32,6 +32,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             axes.plot(own["at"].clip(lower=1), own["value"], color=f"C{number % 8}", lw=1.2, label=shown)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of force and Jacobian products")
         axes.set_title(f"block '{block}': its root is {about}")
-        axes.legend(fontsize=7, loc="lower left")
+        legend(axes, fontsize=7, loc="lower left")
     panels[0].set_ylabel("force residual ‖F‖/‖z‖, worse of 2 samples")
     return figure

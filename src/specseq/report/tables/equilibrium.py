@@ -78,7 +78,7 @@ def _seed(curves: pd.DataFrame) -> dict[str, float]:
 
 def _summary(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
     made: dict[str, Any] = {"group": group, "seeds": len(seeds)}
-    made |= seeds.mean().to_dict()
+    made |= {str(name): float(value) for name, value in seeds.mean().items()}
     made["loss_low"], made["loss_high"] = interval(seeds["loss_best"].to_numpy())
     made |= dict.fromkeys(("against_euler", "against_low", "against_high"), np.nan) | {"verdict": ""}
     if baseline is not None and group != BASELINE:

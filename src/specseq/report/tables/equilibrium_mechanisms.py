@@ -69,19 +69,19 @@ def _bias(measured: pd.DataFrame) -> Iterator[Row]:
 
 
 def _steps(measured: pd.DataFrame) -> Iterator[Row]:
-    for row in _of(measured, "euler_growth").itertuples():
-        yield "growth", row.block, f"{row.at:g}", float(row.value), "a step"
+    for row in _of(measured, "euler_growth").to_dict("records"):
+        yield "growth", row["block"], f"{row['at']:g}", float(row["value"]), "a step"
 
 
 def _roots(measured: pd.DataFrame) -> Iterator[Row]:
     roots = _of(measured, "solver_root")
     spent: dict[tuple[str, str], float] = {}
-    for row in roots[roots["metric"] == "converged"].itertuples():
-        spent[row.block, row.method] = float(row.at) if row.value else math.inf
-        yield "evaluations", row.block, row.method, spent[row.block, row.method], "evaluations"
+    for row in roots[roots["metric"] == "converged"].to_dict("records"):
+        spent[row["block"], row["method"]] = float(row["at"]) if row["value"] else math.inf
+        yield "evaluations", row["block"], row["method"], spent[row["block"], row["method"]], "evaluations"
     alpha = roots[roots["metric"] == "alpha"]
-    for row in alpha.itertuples():
-        yield "alpha", row.block, row.method, float(row.value), "1/time"
+    for row in alpha.to_dict("records"):
+        yield "alpha", row["block"], row["method"], float(row["value"]), "1/time"
     for block in dict.fromkeys(block for block, _ in spent):
         if {(block, "backward_euler"), (block, "anderson")} <= set(spent):
             ratio = spent[block, "backward_euler"] / spent[block, "anderson"]
@@ -107,7 +107,7 @@ def _diagnostics(measured: pd.DataFrame) -> Iterator[Row]:
 
 
 def _rest(measured: pd.DataFrame) -> Iterator[Row]:
-    for row in _of(measured, "products").itertuples():
-        yield "alpha_error", "small", row.method, float(row.value), "1/time"
-    for row in _of(measured, "nudged_solver").itertuples():
-        yield "cos_exact", row.block, row.method, float(row.value), ""
+    for row in _of(measured, "products").to_dict("records"):
+        yield "alpha_error", "small", row["method"], float(row["value"]), "1/time"
+    for row in _of(measured, "nudged_solver").to_dict("records"):
+        yield "cos_exact", row["block"], row["method"], float(row["value"]), ""
