@@ -1,0 +1,107 @@
+"""Planning and looking: ``snakemake --dry-run`` and ``specseq status`` over thousands of runs.
+
+Beside the dry run stands that of a workflow with as many empty jobs: what Snakemake itself costs.
+Both are given in CPU seconds, which other load on the machine disturbs least, and run in turn.
+
+    python benchmarks/bench_dag.py [--runs 1000 5000] [--repeats 1] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+EMPTY = """
+rule all:
+    input: expand("out/{{i}}.b", i=range({runs}))
+rule first:
+    output: "out/{{i}}.a"
+    message: "first {{wildcards.i}}"
+    shell: "touch {{output}}"
+rule second:
+    input: "out/{{i}}.a"
+    output: "out/{{i}}.b"
+    message: "second {{wildcards.i}}"
+    shell: "touch {{output}}"
+"""
+
+
+def cpu_seconds(command: list[str], folder: Path) -> float:
+    """CPU seconds of a command and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def workflow(folder: Path, runs: int) -> None:
+    """The workflow with one sweep of so many training runs, each of which is evaluated."""
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    base = {"model": {"kind": "moirai2"}, "training": {"steps": 10}, "evaluation": {"terms": ["short"]}}
+    sweep = {"base": base, "over": {"seed": list(range(runs))}}
+    config["scale"] = "smoke"
+    config["scales"]["smoke"].pop("studies", None)
+    config["studies"] = {"preconditioning": {"sweeps": {"bench": sweep}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def measure(runs: int, repeats: int) -> dict[str, float]:
+    """Least CPU seconds of the dry run of so many runs, of an empty workflow's, and of the status."""
+    target = ["results/smoke/tables/preconditioning.parquet"]
+    plan = [str(BIN / "snakemake"), "--dry-run", "--quiet", "rules"]
+    with tempfile.TemporaryDirectory() as name:
+        ours, empty = Path(name) / "ours", Path(name) / "empty"
+        ours.mkdir()
+        empty.mkdir()
+        workflow(ours, runs)
+        (empty / "Snakefile").write_text(EMPTY.format(runs=runs))
+        commands = {
+            "dry_run": ([*plan, "--scheduler", "greedy", "--", *target], ours),
+            "empty_dry_run": ([*plan, "--scheduler", "greedy"], empty),
+            "status": ([str(BIN / "specseq"), "status"], ours),
+        }
+        least = dict.fromkeys(commands, float("inf"))
+        for _ in range(repeats):
+            for key, (command, folder) in commands.items():
+                least[key] = min(least[key], cpu_seconds(command, folder))
+    return least
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, nargs="+", default=[1000, 5000], help="numbers of training runs")
+    parser.add_argument("--repeats", type=int, default=1, help="the best of so many counts")
+    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    rows = []
+    print(f"{'runs':>6} {'jobs':>6} {'dry run':>9} {'empty':>9} {'ratio':>6} {'status':>7}   CPU seconds")
+    for runs in options.runs:
+        found = measure(runs, options.repeats)
+        ratio = found["dry_run"] / found["empty_dry_run"]
+        rows.append({"runs": runs, "jobs": 2 * runs, "ratio": ratio, **found})
+        print(
+            f"{runs:6d} {2 * runs:6d} {found['dry_run']:9.1f} {found['empty_dry_run']:9.1f} {ratio:6.2f}"
+            f" {found['status']:7.2f}",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
