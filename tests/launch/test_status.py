@@ -123,6 +123,15 @@ def test_local_process_is_told_from_a_later_one_of_its_number(tmp_path: Path) ->
     assert state(tmp_path).state == "interrupted"
 
 
+@pytest.mark.parametrize("job", ["$(touch hacked)", "-1", "٣", "9" * 5000, "../..", None, [1], {}])
+@pytest.mark.parametrize("cluster", ["local", "slurm", "../", None])
+def test_whatever_a_ticket_holds_is_only_read(tmp_path: Path, squeue: Any, job: Any, cluster: Any) -> None:
+    squeue("7|RUNNING|None")
+    started(tmp_path, job_id=job, cluster=cluster, started="1")
+    assert state(tmp_path).state == "interrupted"
+    assert not list(tmp_path.rglob("hacked"))
+
+
 def workflow(folder: Path, runs: int) -> None:
     """A root with a config of so many training runs."""
     shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")

@@ -170,8 +170,7 @@ class _Job:
             job_id = job_id or slurm.find(str(ticket.get("job_name")))
             lives = job_id is not None and slurm.alive(str(job_id)) is not False
         else:
-            start = ticket.get("started")
-            lives = job_id is not None and start is not None and processes.started(int(job_id)) == start
+            lives = processes.lives(job_id, ticket.get("started"))
         if not lives:
             return False
         self.job_id = str(job_id)

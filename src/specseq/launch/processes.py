@@ -17,6 +17,13 @@ def started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def lives(job_id: object, start: object) -> bool:
+    """Whether the process that a ticket names still runs; a ticket may hold anything."""
+    number = str(job_id)
+    digits = number.isascii() and number.isdigit() and len(number) < 12
+    return digits and start is not None and started(int(number)) == start
+
+
 def wait(pid: int) -> None:
     """Sleep until the process has ended; signals to this process are handled meanwhile."""
     try:

@@ -95,7 +95,7 @@ def _started(
             return RunState(run, "running", _progress(log), log)
         if state:
             return RunState(run, "queued", f"job {job}: {state.lower()}, {reason}", log)
-    elif ticket.get("started") and processes.started(int(job)) == ticket["started"]:
+    elif processes.lives(job, ticket.get("started")):
         return RunState(run, "running", _progress(log), log)
     return RunState(run, "interrupted", "the next start goes on from its checkpoint", log)
 
