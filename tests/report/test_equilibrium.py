@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from specseq.errors import InputError
 from specseq.report.figures import (
     equilibrium_audit,
     equilibrium_diagnostics,
@@ -214,3 +215,5 @@ def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
         _, right = equilibrium_audit.draw(inputs, {}).axes
     texts = [text.get_text() for text in right.get_legend().get_texts()]
     assert texts == ["EULER-WALL (1)", "STABLE (1)", "NO-ROOT (1)"]
+    with pytest.raises(InputError, match="no audited run"):
+        equilibrium_audit.draw({}, {})

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from specseq.errors import InputError
 from specseq.report.figures.equilibrium import VERDICT_COLOURS, euler_disc
 from specseq.tables import read_parquet
 
@@ -16,7 +17,14 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     Args:
         inputs: ``spectra``, ``verdicts`` and ``fingerprints`` of the audited runs, in the same order.
         params: none.
+
+    Raises:
+        InputError: there is no audited run.
     """
+    if not inputs.get("spectra"):
+        raise InputError(
+            "spectra", "no audited run is there", "train and audit a run that has a section 'audit'"
+        )
     spectrum, verdicts, summary = (
         read_parquet(inputs[name][0]) for name in ("spectra", "verdicts", "fingerprints")
     )
