@@ -77,9 +77,10 @@ def test_models_side_by_side(run: Callable[..., Path], weights: Callable[..., Pa
     assert signed["steps_per_second"] == pytest.approx(1 / signed["step_seconds"])
     difference = whole["stu/layout/attention_seed1", "parameters"] - signed["parameters"]
     assert difference == (4 * 16 * 16 + 2 * 8 + 2 * 2) - (16 * 16 + 2 * 4 * 16)
-    gains = frame[frame["metric"] == "gain_p50"]
-    assert set(zip(gains["run"], gains["task"], strict=True)) == {("stu/layout/signed_seed1", "layer0")}
-    assert gains["step"].tolist() == list(range(65))
+    gains = frame[frame["metric"] == "gain"]
+    assert set(gains["run"]) == {"stu/layout/signed_seed1"}
+    assert gains["task"].unique().tolist() == [f"layer0/channel{channel}" for channel in range(4)]
+    assert gains["step"].tolist() == 4 * list(range(65))
     assert read_provenance(out)["parameters"] == SIZES
 
 

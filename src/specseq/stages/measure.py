@@ -12,8 +12,8 @@ The result has the long shape, benchmark ``measurement``, with the key column ``
   and of its token mixing alone;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
   :mod:`specseq.forecasters.measurement.leaks`;
-- ``gain_p10``, ``gain_p50``, ``gain_p90`` over the channels of a spectral unit (task ``layer<n>``, counted
-  among the spectral ones), at ``step`` 64ths of half a cycle a token.
+- ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
+  the spectral ones), at ``step`` 64ths of half a cycle a token.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from specseq.series.batch import PackedBatch
 
 SIZES = {"rows": 4, "batches": 8, "repeats": 5}
-GAINS = {"gain_p10": 0.1, "gain_p50": 0.5, "gain_p90": 0.9}
+CHANNELS = 4
 
 
 def main() -> None:
@@ -148,18 +148,16 @@ def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
 
 
 def _responses(model: "Moirai") -> Iterator[dict[str, Any]]:
-    import numpy as np
-
     from specseq.forecasters.measurement.captured import spectral_units
     from specseq.forecasters.measurement.costs import gains
 
     for number, unit in enumerate(spectral_units(model)):
         if unit.mode == "full":
             continue
-        gains_FI = gains(unit)
-        for metric, share in GAINS.items():
-            for step, gain in enumerate(np.quantile(gains_FI, share, axis=1)):
-                yield {"task": f"layer{number}", "step": step, "metric": metric, "value": float(gain)}
+        for channel, gains_F in enumerate(gains(unit).T[:CHANNELS]):
+            for step, gain in enumerate(gains_F):
+                task = f"layer{number}/channel{channel}"
+                yield {"task": task, "step": step, "metric": "gain", "value": float(gain)}
 
 
 if __name__ == "__main__":

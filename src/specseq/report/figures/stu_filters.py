@@ -50,27 +50,24 @@ def _eigenvalues(axes: Axes, values: np.ndarray[Any, Any]) -> None:
     axes.plot(number[~sound], values[~sound], "o", mfc="none", color="C1", ms=4)
     axes.axhline(rounding, color="0.4", lw=1, ls="--")
     axes.text(1, rounding * 1.6, "rounding of the first", fontsize=8.5)
-    axes.set(yscale="log", xlabel="number", ylabel="|eigenvalue|", title="eigenvalues (hollow: near rounding)")
+    axes.set(
+        yscale="log", xlabel="number", ylabel="|eigenvalue|", title="eigenvalues (hollow: near rounding)"
+    )
 
 
 def _responses(axes: Axes, long: pd.DataFrame) -> None:
-    rows = long[(long["benchmark"] == "measurement") & (long["task"] == "layer0")]
-    seeds = 0
+    rows = long[(long["metric"] == "gain") & long["task"].str.startswith("layer0/")]
     for group in RESPONSES:
         own = rows[rows["group"] == group]
-        if own.empty:
-            continue
-        seeds = own["seed"].nunique()
-        curves = own.groupby(["metric", "step"])["value"].mean().unstack("metric")
-        omega = curves.index / curves.index.max()
-        axes.plot(omega, curves["gain_p50"], color=colour(group), label=label(group))
-        axes.fill_between(
-            omega, curves["gain_p10"], curves["gain_p90"], color=colour(group), alpha=0.15, lw=0
-        )
+        own = own[own["seed"] == own["seed"].min()]
+        for number, (_, channel) in enumerate(own.groupby("task")):
+            name = label(group) if number == 0 else "_"
+            omega = channel["step"] / channel["step"].max()
+            axes.plot(omega, channel["value"], color=colour(group), lw=1.1, label=name)
     axes.set(
-        yscale="log",
         xlabel="frequency ω / π (1 is two tokens a cycle)",
-        ylabel="gain of a channel",
-        title=f"learned, first unit, {seeds} seed(s); 10–90 % of channels",
+        ylabel="gain",
+        ylim=(0, None),
+        title="learned: channels of the first unit",
     )
-    axes.legend(loc="lower center")
+    axes.legend(loc="upper center")

@@ -41,7 +41,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     configs, seeds = (int(table[name].max()) if len(table) else 0 for name in ("configs", "seeds"))
     axes.set(
         xscale="log",
-        xlabel="MASE relative to attention trained alike (below 1: the hybrid is better)",
+        xlabel="MASE over that of attention (below 1 is better)",
         title=f"{configs} configs, {seeds} seed(s); 95 % intervals over both",
     )
     plain_log(axes.xaxis)

@@ -49,6 +49,7 @@ def _rows(rows: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, A
             crps = chosen[chosen["metric"] == CRPS[str(benchmark)]]
             for group in mase["group"].unique():
                 against = baseline_of(group, baselines)
+                compared = _compared(_matrix(mase, group), _matrix(mase, against))
                 yield {
                     "group": group,
                     "baseline": against,
@@ -58,7 +59,7 @@ def _rows(rows: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, A
                     "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
                     "mase": _geometric(mase, group),
                     "crps": _geometric(crps, group),
-                    **_compared(_matrix(mase, group), _matrix(mase, against)),
+                    **({**compared, "verdict": "baseline"} if group == against else compared),
                 }
 
 
