@@ -58,7 +58,6 @@ class EvaluationSpec:
         horizons: steps h at which the accumulated error is reported; rollouts go to the last.
         draws: bootstrap resamples.
         kernel_windows: windows over which the kernel is averaged.
-        selection: windows of the selection band scored during training; not used here.
     """
 
     windows: int = 1000
@@ -67,7 +66,6 @@ class EvaluationSpec:
     horizons: tuple[int, ...] = (1, 10, 25, 50, 100, 200)
     draws: int = 1000
     kernel_windows: int = 200
-    selection: int = 256
 
     def __post_init__(self) -> None:
         for name in ("contexts", "rollout_contexts", "horizons"):

@@ -4,7 +4,7 @@ likelihood.
 Run parameters read here: ``seed``; ``model`` (see ModelConfig); ``loss.entropy_weight``,
 ``loss.diversity_weight``, ``loss.memory_lr_scale``; ``data.set`` (real, shuffled, gue or poisson),
 ``data.limit`` (use only so many training spacings, nearest to the test band); ``training.batch``;
-``evaluation.selection`` (windows of the selection band scored during training). Input: ``spacings``, the
+``data.selection`` (windows of the selection band scored during training). Input: ``spacings``, the
 manifest of the sets.
 """
 
@@ -110,7 +110,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
         model = SpacingModel(config)
-    windows = int(params.get("evaluation", {}).get("selection", 256))
+    windows = int(data.get("selection", 256))
     held_out = as_batch(selection, selection.starts(config.length, windows), config.length)
 
     def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
