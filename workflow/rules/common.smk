@@ -330,8 +330,7 @@ def stage_inputs(wildcards, input):
         name for name, path in TRAINING_DATA[wildcards.run.split("/")[0]].items() if not Path(path).suffix
     }
     return shlex.join(
-        f"{name}={os.path.dirname(path) if name in folders else path}"
-        for name, path in input.items()
+        f"{name}={os.path.dirname(path) if name in folders else path}" for name, path in input.items()
     )
 
 

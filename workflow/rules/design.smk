@@ -8,7 +8,11 @@ rule design:
     params:
         code=code("filters", "stages/design.py"),
         spec=lambda w: as_json(
-            {"filters": {name: spec for name, spec in config["filters"].items() if spec["family"] != "matched"}}
+            {
+                "filters": {
+                    name: spec for name, spec in config["filters"].items() if spec["family"] != "matched"
+                }
+            }
         ),
     message:
         "design: taps and diagnostics of every filter"

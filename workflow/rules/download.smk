@@ -5,13 +5,13 @@ rule download:
         "downloads/{source}/download.json",
     log:
         "logs/downloads/{source}.log",
-    params:
-        spec=lambda w: as_json(config["downloads"][w.source]),
-        out=lambda w, output: os.path.dirname(output[0]),
     wildcard_constraints:
         source="lotsa|gift_eval|fev",
     conda:
         "../../envs/specseq.yaml"
+    params:
+        spec=lambda w: as_json(config["downloads"][w.source]),
+        out=lambda w, output: os.path.dirname(output[0]),
     message:
         "download: {wildcards.source} into {params.out}"
     shell:

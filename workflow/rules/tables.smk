@@ -82,7 +82,9 @@ rule table:
     params:
         code=lambda w: code(*table_code(w.table), "stages/table.py"),
         inputs=named_inputs,
-        spec=said(lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})),
+        spec=said(
+            lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})
+        ),
     message:
         "table: {wildcards.table}"
     shell:
