@@ -93,7 +93,7 @@ def trend_of_rows(folder: Folder, query: Mapping[str, Any], x: str, name: str) -
             note = f"{needed} is below {least:g} for some rows"
             return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
     low_end, high_end = np.quantile(correlation(draws), [_ALPHA / 2, 1 - _ALPHA / 2])
-    # The draws add noise to rows that hold theirs already, which pulls correlations towards zero; stretched to
-    # the estimate, the interval errs towards undecided.
+    # The draws add noise to rows that hold theirs already, which pulls correlations towards zero; stretched
+    # to the estimate, the interval errs towards undecided.
     bounds = min(float(low_end), value), max(float(high_end), value)
     return Measured(value, *bounds, False, len(rows), evidence)
