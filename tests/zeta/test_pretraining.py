@@ -28,14 +28,13 @@ def run_params(**sections: dict[str, Any]) -> dict[str, Any]:
         "model": {"length": 16, "width": 16, "blocks": 2, "heads": 2, "components": 3, "dropout": 0.0},
         "loss": {"entropy_weight": 0.005},
         "training": {"steps": 4, "batch": 8, "lr": 3e-3, "tensorboard": False},
-        "data": {"set": "real"},
+        "data": {"set": "real", "selection": 32},
         "evaluation": {
             "windows": 40,
             "contexts": [4, 8, 16],
             "rollout_contexts": [4, 8],
             "horizons": [1, 10, 30],
             "draws": 20,
-            "selection": 32,
         },
     }
     return {
