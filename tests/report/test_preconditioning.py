@@ -1,5 +1,6 @@
 """Tables and figures of the preconditioning study, from results whose answers are known."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,9 @@ class Results:
         self.root = root
         self.runs: list[Path] = []
         self.training: list[Path] = []
+        self.corpus = root / "manifest.json"
+        held = {"gift_eval_overlap": TASKS[0], "series": 1}
+        self.corpus.write_text(json.dumps({"datasets": {"a": held}}))
 
     def evaluated(self, run: str, rows: list[dict[str, Any]]) -> None:
         path = self.root / "preconditioning" / run / "gift_eval.parquet"
@@ -119,7 +123,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     write_parquet(made.path("residuals")[0], long_frame(residuals), Provenance("residuals", {}))
     made.table(
         "preconditioning",
-        {"runs": made.runs},
+        {"runs": made.runs, "corpus": [made.corpus]},
         baselines=BASELINES,
     )
     made.table("preconditioning_taps", {"runs": made.training})
@@ -183,8 +187,12 @@ def test_a_run_without_a_baseline_says_so(tmp_path: Path) -> None:
         "frozen/seasonal_naive", scored("frozen/seasonal_naive", 0, "seasonal_naive", "none", "none", 1.0)
     )
     made.evaluated("x/y_seed0", scored("x/y_seed0", 0, "y_seed0", "none", "none", 1.0))
-    table = made.table("preconditioning", {"runs": made.runs}).set_index("forecaster")
+    table = made.table("preconditioning", {"runs": made.runs, "corpus": [made.corpus]}).set_index(
+        "forecaster"
+    )
     assert table.loc["trained", "verdict"] == "no baseline"
+    assert table.loc["trained", "leaked"] == 1
+    assert table.loc["seasonal_naive", "leaked"] == 0
 
 
 def test_steps_are_compared_step_by_step(results: Results) -> None:

@@ -1,5 +1,6 @@
 """Tables and figures of the STU study from planted results."""
 
+import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,11 @@ def _measured(hybrid: bool, seed: int) -> dict[str, float]:
 
 
 def _written(folder: Path, rows: list[dict[str, Any]]) -> dict[str, list[Path]]:
-    path = folder / "long.parquet"
+    path, corpus = folder / "long.parquet", folder / "manifest.json"
     write_parquet(path, pd.DataFrame(rows), Provenance("test"))
-    return {"long": [path]}
+    held = {"b": {"gift_eval_overlap": "b", "series": 3}, "a": {"gift_eval_overlap": "a", "series": 0}}
+    corpus.write_text(json.dumps({"datasets": held}))
+    return {"long": [path], "corpus": [corpus]}
 
 
 @pytest.fixture
@@ -77,6 +80,8 @@ def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, l
     assert (row["verdict"], row["wins"], row["losses"]) == ("worse", 0, 3)
     assert (row["configs"], row["seeds"], row["paired_seeds"]) == (3, 3, 3)
     assert row["parameter_ratio"] == pytest.approx(0.9)
+    assert row["leaked"] == 2, "of data set a no series is trained on"
+    assert table.loc[("stu/layout/signed", "short"), "leaked"] == 1
     assert table.loc[("stu/layout/signed", "short"), "configs"] == 2
     assert table.loc[("stu/layout/attention", "all"), "verdict"] == "baseline"
     printed = table.loc["stu/as_printed/signed", "all"]

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +162,34 @@ def test_a_damaged_shard_stops_the_preparation_and_leaves_no_store(
         open_store(tmp_path / "store")
     shard.write_bytes(content)
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 2
+
+
+def test_a_shard_that_is_not_what_was_downloaded_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    shard = next(make_folder("a", [WAVE]).glob("*.arrow"))
+    content = shard.read_bytes()
+    files = {"a/state.json": "0" * 40, f"a/{shard.name}": hashlib.sha256(content).hexdigest()}
+    (tmp_path / "corpus" / "download.json").write_text(json.dumps({"files": files}))
+    place = content.index(WAVE.astype(np.float32).tobytes())
+    shard.write_bytes(content[:place] + b"\1" + content[place + 1 :])
+    with pytest.raises(InputError, match="wrong checksum") as caught:
+        prepare_store(tmp_path / "corpus", tmp_path / "store")
+    assert str(shard) in str(caught.value)
+    with pytest.raises(InputError, match="no finished store"):
+        open_store(tmp_path / "store")
+    shard.write_bytes(content)
+    assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 1
+    (tmp_path / "corpus" / "download.json").write_text("[]")
+    with pytest.raises(InputError, match=r"download\.json.*not the record of a download"):
+        prepare_store(tmp_path / "corpus", tmp_path / "store")
+
+
+@pytest.mark.parametrize("lost", ["a.f32", "a.parquet", "a.json"])
+def test_a_lost_part_is_made_again(make_folder: MakeFolder, tmp_path: Path, lost: str) -> None:
+    make_folder("a", [np.where(WAVE > 0.99, np.inf, WAVE)])
+    first = prepare_store(tmp_path / "corpus", tmp_path / "store")
+    (tmp_path / "store" / "parts" / lost).unlink()
+    assert prepare_store(tmp_path / "corpus", tmp_path / "store") == first
+    assert len(open_store(tmp_path / "store")) == 1
 
 
 def test_a_full_disk_is_said_and_resumed_from(

@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,6 +86,22 @@ def test_bad_input_is_one_line(
     for word in words:
         assert word in complaint
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_full_disk_is_one_line_and_resumed_from(tmp_path: Path, stage: Stage) -> None:
+    """A bound on the size of files stands in for the disk: the weekly series do not fit."""
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, bounds[1]))
+    try:
+        status, _, complaint = stage("--out", tmp_path / "out", embedded=SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+    assert status == 2
+    (line,) = complaint.strip().splitlines()
+    assert "the disk is full" in line
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert stage("--out", tmp_path / "out", embedded=SMALL)[0] == 0
+    assert len(open_store(tmp_path / "out"))
 
 
 def test_no_torch_is_imported(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 # Each comparison table: the result files it is made from and its parameters, as functions of the scale. The
 # module specseq.report.tables.<name> makes it, with <study>_shared where a study has that.
 TABLES = {
-    "preconditioning": lambda scale: {"runs": evaluations(scale, "preconditioning")},
+    "preconditioning": lambda scale: {
+        "runs": evaluations(scale, "preconditioning"),
+        "corpus": f"results/{scale}/data/lotsa/manifest.json",
+    },
     "preconditioning_taps": lambda scale: {"runs": run_files(scale, "preconditioning", "pretrain")},
     "preconditioning_steps": lambda scale: {"runs": evaluations(scale, "preconditioning")},
     "preconditioning_theory": lambda scale: {
@@ -30,7 +33,10 @@ TABLES = {
         "evaluation": evaluations(scale, "stu"),
         "measurement": f"results/{scale}/stu_measurements.parquet",
     },
-    "stu": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
+    "stu": lambda scale: {
+        "long": f"results/{scale}/tables/stu_long.parquet",
+        "corpus": f"results/{scale}/data/lotsa/manifest.json",
+    },
     "stu_models": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
     "equilibrium_long": lambda scale: {
         "training": run_files(scale, "equilibrium", "pretrain"),
@@ -57,9 +63,18 @@ TABLE_PARAMS = {
 }
 
 
+# Those that count what the training corpus shares with the benchmark.
+WITH_LEAKAGE = ("preconditioning", "stu")
+
+
 def table_code(name):
     shared = f"report/tables/{name.split('_')[0]}_shared.py"
-    return [f"report/tables/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]
+    leakage = ["report/tables/leakage.py", "series/overlap.py"] if name in WITH_LEAKAGE else []
+    return [
+        f"report/tables/{name}.py",
+        *([shared] if (ROOT / "src/specseq" / shared).exists() else []),
+        *leakage,
+    ]
 
 
 rule table:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.disk import full_disk
 from specseq.series.frequency import parse_frequency
 from specseq.series.synthetic import MOST_STEPS, synthetic_series
 
@@ -121,23 +122,32 @@ def write_corpus(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
     """Write the training corpus: every series without its held-out tail, in LOTSA's layout.
 
     Whatever ``root`` held before is gone, so that sets of an earlier choice are not trained on.
+
+    Raises:
+        InputError: the disk is full.
     """
     shutil.rmtree(root, ignore_errors=True)
-    for one in sets:
-        items = [
-            replace(item, target=item.target[..., : item.target.shape[-1] - one.held_out])
-            for item in one.items
-        ]
-        write_folder(Path(root) / one.corpus, items, licence=one.licence, source=one.source)
+    with full_disk(Path(root)):
+        for one in sets:
+            items = [
+                replace(item, target=item.target[..., : item.target.shape[-1] - one.held_out])
+                for item in one.items
+            ]
+            write_folder(Path(root) / one.corpus, items, licence=one.licence, source=one.source)
 
 
 def write_evaluation(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
-    """Write the evaluation sets: whole series, in GIFT-Eval's layout; ``root`` is replaced."""
+    """Write the evaluation sets: whole series, in GIFT-Eval's layout; ``root`` is replaced.
+
+    Raises:
+        InputError: the disk is full.
+    """
     shutil.rmtree(root, ignore_errors=True)
-    for one in sets:
-        if one.folder is not None:
-            items = one.items[: one.evaluated]
-            write_folder(Path(root) / one.folder, items, licence=one.licence, source=one.source)
+    with full_disk(Path(root)):
+        for one in sets:
+            if one.folder is not None:
+                items = one.items[: one.evaluated]
+                write_folder(Path(root) / one.folder, items, licence=one.licence, source=one.source)
 
 
 def _synthetic_set(seed: int, alias: str, sizes: EmbeddedSizes) -> EmbeddedSet:

@@ -17,6 +17,7 @@ LOTSA = "Salesforce/lotsa_data"
 GIFT_EVAL = "Salesforce/GiftEval"
 FEV = "autogluon/fev_datasets"
 RECORD = "download.json"
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -192,3 +193,19 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
     }
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def recorded_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of the large files of a download by their path; empty where ``folder`` is no download.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {name: digest for name, digest in files.items() if len(digest) == _SHA256_DIGITS}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(path, f"not the record of a download ({error})", "run the download again") from None

@@ -7,7 +7,7 @@ what changed.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.series.arrow import SeriesFolder, find_folders, open_folder
 from specseq.series.disk import full_disk
+from specseq.series.hub import recorded_checksums
 from specseq.series.overlap import gift_eval_overlap
 from specseq.series.scan import Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
@@ -45,11 +46,13 @@ def prepare_store(
         The manifest.
 
     Raises:
-        InputError: no corpus, a damaged shard, an exclusion that matches nothing, nothing usable, or a full
-            disk; what is done stays, and calling again goes on from there.
+        InputError: no corpus, a damaged shard, one that is not what ``download.json`` says was downloaded, an
+            exclusion that matches nothing, nothing usable, or a full disk; what is done stays, and calling
+            again goes on from there.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     folders = find_folders(source)
+    checksums = recorded_checksums(source)
     excluded = excluded_names(list(folders), exclude)
     settings = {"min_length": min_length}
     with full_disk(out):
@@ -61,7 +64,7 @@ def prepare_store(
         progress = Progress(len(folders) - len(excluded), "sub-dataset")
         for name, path in folders.items():
             if name not in excluded:
-                parts[name] = _prepare_part(name, open_folder(path), out, settings)
+                parts[name] = _prepare_part(name, open_folder(path), out, settings, checksums)
                 progress.update(len(parts))
         return _finish(source, out, parts, sorted(excluded), settings)
 
@@ -91,16 +94,19 @@ def _state_of(folder: SeriesFolder, settings: dict[str, Any]) -> dict[str, Any]:
     return {"folder": str(folder.folder), "shards": shards, "settings": settings, "format": FORMAT}
 
 
-def _prepare_part(name: str, folder: SeriesFolder, out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _prepare_part(
+    name: str, folder: SeriesFolder, out: Path, settings: dict[str, Any], checksums: Mapping[str, str]
+) -> dict[str, Any]:
     record_path = out / _PARTS / f"{name}.json"
     state = _state_of(folder, settings)
     if record_path.is_file():
         record = json.loads(record_path.read_text(encoding="utf-8"))
-        if record["state"] == state:
+        if record["state"] == state and _whole(out, name, record):
             return record
     # From here to the end of the preparation the old manifest would be wrong.
     (out / MANIFEST).unlink(missing_ok=True)
     record_path.unlink(missing_ok=True)
+    digests = _digests(name, folder, checksums)
     values = out / _PARTS / f"{name}.f32"
     with atomic_path(values) as path, path.open("wb") as handle:
         scan = scan_folder(folder, settings["min_length"], handle)
@@ -108,9 +114,29 @@ def _prepare_part(name: str, folder: SeriesFolder, out: Path, settings: dict[str
         values.unlink()
     with atomic_path(out / _PARTS / f"{name}.parquet") as path:
         pq.write_table(scan.index, path, compression="zstd")
-    record = {"state": state, **_describe(name, folder, scan), "files": _files(out, values, scan)}
+    record = {"state": state, **_describe(name, folder, scan, digests), "files": _files(out, values, scan)}
     write_text(record_path, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _whole(out: Path, name: str, record: dict[str, Any]) -> bool:
+    """Whether what the record describes still lies there."""
+    files = [(out / entry["path"], entry["bytes"]) for entry in record["files"]]
+    there = all(path.is_file() and path.stat().st_size == size for path, size in files)
+    return there and (out / _PARTS / f"{name}.parquet").is_file()
+
+
+def _digests(name: str, folder: SeriesFolder, checksums: Mapping[str, str]) -> dict[str, str]:
+    """SHA-256 of every shard.
+
+    Raises:
+        InputError: one differs from that of the download.
+    """
+    digests = {shard.name: file_digest(shard) for shard in folder.shards}
+    for shard in folder.shards:
+        if checksums.get(f"{name}/{shard.name}", digests[shard.name]) != digests[shard.name]:
+            raise InputError(shard, "wrong checksum: not what was downloaded", "run the download again")
+    return digests
 
 
 def _files(out: Path, values: Path, scan: Scan) -> list[dict[str, Any]]:
@@ -123,7 +149,7 @@ def _files(out: Path, values: Path, scan: Scan) -> list[dict[str, Any]]:
     return entries
 
 
-def _describe(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
+def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, str]) -> dict[str, Any]:
     return {
         "series": scan.series,
         "steps": scan.steps,
@@ -131,7 +157,7 @@ def _describe(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
         "variates": list(scan.variates),
         "frequencies": scan.frequencies,
         "bytes": sum(shard.stat().st_size for shard in folder.shards),
-        "sha256": {shard.name: file_digest(shard) for shard in folder.shards},
+        "sha256": digests,
         "licence": str(folder.info.get("license") or "not stated"),
         "source": str(folder.info.get("homepage") or "not stated"),
         "gift_eval_overlap": gift_eval_overlap(name),

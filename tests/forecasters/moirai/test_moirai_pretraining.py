@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,9 +12,13 @@ from specseq.errors import InputError
 from specseq.forecasters.moirai.forecaster import load
 from specseq.forecasters.moirai.pretraining import build, loss
 from specseq.forecasters.protocol import Query
+from specseq.launch.launcher import launch
+from specseq.launch.pretraining import Pretraining
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
+from specseq.tables import read_parquet
 from specseq.training.checkpoint import save_weights
+from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import train
 
 MODEL = {
@@ -100,6 +105,56 @@ def test_a_resumed_stream_goes_on_where_it_was(store: Path) -> None:
     resumed = build(params(), {"store": store}).batches
     resumed.load_state_dict(state)
     assert torch.equal(next(resumed).packed.target, expected.target)
+
+
+@pytest.mark.parametrize("stu", [{}, {"pattern": "alternating"}])
+def test_an_interrupted_run_ends_bit_for_bit_as_an_undisturbed_one(
+    stu: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    settings = params(stu, steps=7, schedule="cosine", warmup=2)
+    whole = build(settings, {"store": store})
+    expected = train(whole, settings, tmp_path / "whole", "d")
+    first, requests = build(settings, {"store": store}), Requests()
+
+    def leave_at_four(model: Any, step: int) -> dict[str, float]:
+        requests.leave = step == 4
+        return {}
+
+    first.after_step = leave_at_four
+    with pytest.raises(Interrupted):
+        train(first, settings, tmp_path / "cut", "d", requests=requests)
+    second = build(settings, {"store": store})
+    outcome = train(second, settings, tmp_path / "cut", "d")
+    assert outcome.resumed_from == 4
+    assert list(outcome.record) == list(expected.record)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value), name
+    assert torch.equal(next(second.batches).packed.target, next(whole.batches).packed.target)
+
+
+def test_two_processes_train_a_hybrid_as_one(store: Path, tmp_path: Path) -> None:
+    settings = params({"pattern": "parallel"}, steps=5, batch=5)
+    tables = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        job = Pretraining("stu", "stu/a", settings, {"store": store}, folder / "run", folder / "checkpoints")
+        if processes == 1:
+            job(Requests())
+        else:
+            launch(
+                job,
+                name="stu/a",
+                folder=folder / "job",
+                digest=job.digest(),
+                settings={"ntasks_per_node": processes},
+            )
+            assert len(list((folder / "job").glob("*/*_log.out"))) == processes
+        tables.append(read_parquet(job.outputs[1]))
+    assert set(tables[0]["metric"]) == {"loss", "standardised_nll", "grad_norm", "lr"}
+    # The Normal's scale of 1e-3 makes float32 gradients good to some 1e-3 in any order of summation.
+    for norm, bound in ((False, 1e-5), (True, 2e-2)):
+        one, two = (table[(table["metric"] == "grad_norm") == norm] for table in tables)
+        pd.testing.assert_frame_equal(one, two, check_exact=False, rtol=bound, atol=1e-7)
 
 
 def test_a_saved_hybrid_forecasts_as_before(store: Path, tmp_path: Path) -> None:

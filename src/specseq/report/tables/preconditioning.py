@@ -4,8 +4,9 @@ One row a (run group, forecaster, filter, reversal), seeds pooled. ``mase_raw`` 
 geometric means over configs and seeds; ``mase_normalised`` divides each config by seasonal naive first. The
 ratio compares MASE with the plain forecast of the baseline (``baseline``), paired over configs and seeds,
 with an interval over both; ``seed_sd`` is the standard deviation over seeds of its logarithm. A trained run's
-baseline is a run of the same length, a frozen forecaster's is itself without a filter. Oracle rows use future
-data and are no forecasts; beside each stands seasonal naive under the same oracle.
+baseline is a run of the same length, a frozen forecaster's is itself without a filter. ``leaked`` counts
+configs whose data set the training corpus of a run holds too. Oracle rows use future data and are no
+forecasts; beside each stands seasonal naive under the same oracle.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.errors import InputError
+from specseq.report.tables.leakage import leaked_configs
 from specseq.report.tables.preconditioning_shared import (
     BASELINE,
     GROUP,
@@ -29,9 +31,10 @@ from specseq.report.tables.preconditioning_shared import (
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """
     Args:
-        inputs: ``runs``, long evaluation results.
+        inputs: ``runs``, long evaluation results; ``corpus``, manifest of the training corpus.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
+    (corpus,) = inputs["corpus"]
     table = wide(read_runs(inputs["runs"]))
     naive = _seasonal_naive(table)
     plain = unfiltered(table)
@@ -40,6 +43,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         named = dict(zip(GROUP, map(str, keys), strict=True))
         against, baseline = _baseline(named, plain, params.get("baselines", {}))
         made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
+        made[-1]["leaked"] = _leaked(named, rows, corpus)
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
@@ -62,6 +66,13 @@ def _baseline(
         group = baselines.get(group, BASELINE)
     own = plain["forecaster"] == named["forecaster"]
     return group, plain[own & (plain["group"] == group) & (plain["benchmark"] == named["benchmark"])]
+
+
+def _leaked(named: dict[str, str], rows: pd.DataFrame, corpus: Path) -> float:
+    """NaN for a forecaster that was trained elsewhere, on who knows what."""
+    if named["forecaster"] in ("trained", "moirai2"):
+        return leaked_configs(named["benchmark"], rows["task"], corpus)
+    return 0.0 if named["forecaster"] in ("seasonal_naive", "naive") else float("nan")
 
 
 def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that of
 ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
 ``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
-them. The term ``all`` pools the terms. ``parameter_ratio`` says whether the models are matched.
+them. The term ``all`` pools the terms. ``leaked`` counts configs whose data set the training corpus holds
+too; ``parameter_ratio`` says whether the models are matched.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.benchmarks.comparison import compare
+from specseq.report.tables.leakage import leaked_configs
 from specseq.report.tables.stu_shared import baseline_of, mean_of
 from specseq.tables import read_parquet
 
@@ -24,23 +26,23 @@ COMPARED = ("ratio", "low", "high", "wins", "losses", "wilcoxon_p", "verdict")
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """
     Args:
-        inputs: ``long``, all results of the study.
+        inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
     """
-    long = read_parquet(inputs["long"][0])
+    long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
     rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
     rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
     parameters = long[long["metric"] == "parameters"]
     made = [
         {**row, **_sizes(parameters, row["group"], row["baseline"])}
-        for row in _rows(rows, params.get("baselines", {}))
+        for row in _rows(rows, params.get("baselines", {}), corpus)
     ]
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
-def _rows(rows: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _rows(rows: pd.DataFrame, baselines: dict[str, str], corpus: Path) -> Iterator[dict[str, Any]]:
     for benchmark, own in rows.groupby("benchmark", sort=False):
         terms = list(own["term"].unique())
         for term in ["all", *terms] if len(terms) > 1 else terms:
@@ -50,12 +52,14 @@ def _rows(rows: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, A
             for group in mase["group"].unique():
                 against = baseline_of(group, baselines)
                 compared = _compared(_matrix(mase, group), _matrix(mase, against))
+                tasks = mase.loc[mase["group"] == group, "task"]
                 yield {
                     "group": group,
                     "baseline": against,
                     "benchmark": benchmark,
                     "term": term,
-                    "configs": mase.loc[mase["group"] == group, "task"].nunique(),
+                    "configs": tasks.nunique(),
+                    "leaked": leaked_configs(str(benchmark), tasks, corpus),
                     "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
                     "mase": _geometric(mase, group),
                     "crps": _geometric(crps, group),
