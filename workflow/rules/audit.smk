@@ -15,13 +15,6 @@ rule text:
         "python -m specseq.stages.text --params {params.spec:q} --out {params.out} > {log} 2>&1"
 
 
-def audited_files(scale, name):
-    """A file of each audit of the equilibrium study; only runs with a section ``audit`` are audited."""
-    audited = [run for run, spec in PLAN.study_runs(scale, "equilibrium").items() if "audit" in spec]
-    found = [f"results/{scale}/runs/{run}/{name}.parquet" for run in audited]
-    return [path for path in found if os.path.exists(path)] if config["partial"] else found
-
-
 rule audit:
     input:
         weights="results/{scale}/runs/{run}/weights.safetensors",

@@ -43,7 +43,8 @@ localrules:
 class Launcher:
     """Arguments that say where training runs.
 
-    No part of what a run computes, so no parameter of its rule; known when the job starts, not before.
+    No part of what a run computes, so a resource and no parameter of its rule; known when the job starts, not
+    before.
     """
 
     def __str__(self):
@@ -76,7 +77,7 @@ def code(*names):
         path = ROOT / "src/specseq" / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".pyc":
-                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+                digest.update(b"\0".join([str(file.relative_to(ROOT)).encode(), file.read_bytes()]))
     return digest.hexdigest()[:16]
 
 
@@ -111,7 +112,7 @@ def named_inputs(wildcards, input):
         files = [files] if isinstance(files, str) else [str(path) for path in files]
         if sum(map(len, files)) > LONGEST:
             files = [f"@{listed(wildcards.scale, files)}"]
-        groups.append("--input " + shlex.join([f"{name}={''.join(files[:1])}", *files[1:]]))
+        groups.append(shlex.join(["--input", f"{name}={''.join(files[:1])}", *files[1:]]))
     return " ".join(groups)
 
 
@@ -346,3 +347,49 @@ def weights_of(wildcards):
 
 def weights_option(wildcards, input):
     return f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
+
+
+def measured_weights(scale):
+    """Weights of the STU study's runs; with ``partial: true`` in the config, those that exist."""
+    found = [f"results/{scale}/runs/{run}/weights.safetensors" for run in trained(scale, "stu")]
+    return [path for path in found if os.path.exists(path)] if config["partial"] else found
+
+
+def measurement_params(scale):
+    """The sizes of the measurement; runs that are measured side by side share them."""
+    sizes = {run: spec["measurement"] for run, spec in PLAN.study_runs(scale, "stu").items()}
+    first, *others = sizes.items()
+    for run, other in others:
+        if other != first[1]:
+            raise InputError(
+                f"config.yaml: run {run}: measurement",
+                f"is not that of {first[0]}, beside which it is measured",
+                "set it in studies.stu.base",
+            )
+    return first[1]
+
+
+def audited_files(scale, name):
+    """A file of each audit of the equilibrium study; only runs with a section ``audit`` are audited."""
+    audited = [run for run, spec in PLAN.study_runs(scale, "equilibrium").items() if "audit" in spec]
+    found = [f"results/{scale}/runs/{run}/{name}.parquet" for run in audited]
+    return [path for path in found if os.path.exists(path)] if config["partial"] else found
+
+
+# Those that count what the training corpus shares with the benchmark.
+WITH_LEAKAGE = ("preconditioning", "stu")
+
+
+def table_code(name):
+    shared = f"report/tables/{name.split('_')[0]}_shared.py"
+    leakage = ["report/tables/leakage.py", "series/overlap.py"] if name in WITH_LEAKAGE else []
+    return [
+        f"report/tables/{name}.py",
+        *([shared] if (ROOT / "src/specseq" / shared).exists() else []),
+        *leakage,
+    ]
+
+
+def figure_code(name):
+    shared = f"report/figures/{name.split('_')[0]}.py"
+    return [f"report/figures/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]

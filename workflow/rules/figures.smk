@@ -45,11 +45,6 @@ FIGURES = {
 }
 
 
-def figure_code(name):
-    shared = f"report/figures/{name.split('_')[0]}.py"
-    return [f"report/figures/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]
-
-
 rule figure:
     input:
         unpack(said(lambda w: FIGURES[w.figure](w.scale))),

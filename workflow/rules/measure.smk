@@ -1,23 +1,3 @@
-def measured_weights(scale):
-    """Weights of the STU study's runs; with ``partial: true`` in the config, those that exist."""
-    found = [f"results/{scale}/runs/{run}/weights.safetensors" for run in trained(scale, "stu")]
-    return [path for path in found if os.path.exists(path)] if config["partial"] else found
-
-
-def measurement_params(scale):
-    """The sizes of the measurement; runs that are measured side by side share them."""
-    sizes = {run: spec["measurement"] for run, spec in PLAN.study_runs(scale, "stu").items()}
-    first, *others = sizes.items()
-    for run, other in others:
-        if other != first[1]:
-            raise InputError(
-                f"config.yaml: run {run}: measurement",
-                f"is not that of {first[0]}, beside which it is measured",
-                "set it in studies.stu.base",
-            )
-    return first[1]
-
-
 rule measure:
     input:
         weights=said(lambda w: measured_weights(w.scale)),

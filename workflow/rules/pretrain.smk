@@ -18,6 +18,8 @@ rule pretrain:
     retries: 0  # a NaN is a NaN; preemption and time limits are the job's own business
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        launcher=lambda w: str(LAUNCHER),
     params:
         code=lambda w: training_code(run_of(w)),
         spec=said(lambda w: as_json(training_params(run_of(w)))),
@@ -31,5 +33,5 @@ rule pretrain:
         " --input {params.inputs} --out-dir {params.out}"
         " --checkpoint-dir results/{wildcards.scale}/checkpoints/{wildcards.run}"
         " --folder results/{wildcards.scale}/jobs/{wildcards.run}"
-        " {LAUNCHER}"
+        " {resources.launcher}"
         " > {log} 2>&1"

@@ -63,20 +63,6 @@ TABLE_PARAMS = {
 }
 
 
-# Those that count what the training corpus shares with the benchmark.
-WITH_LEAKAGE = ("preconditioning", "stu")
-
-
-def table_code(name):
-    shared = f"report/tables/{name.split('_')[0]}_shared.py"
-    leakage = ["report/tables/leakage.py", "series/overlap.py"] if name in WITH_LEAKAGE else []
-    return [
-        f"report/tables/{name}.py",
-        *([shared] if (ROOT / "src/specseq" / shared).exists() else []),
-        *leakage,
-    ]
-
-
 rule table:
     input:
         unpack(said(lambda w: TABLES[w.table](w.scale))),
