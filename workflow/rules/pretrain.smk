@@ -1,12 +1,3 @@
-# What each study trains on: name of the stage's input -> data set, a folder (with its manifest) or a file.
-TRAINING_DATA = {
-    "preconditioning": {"store": "data/lotsa"},
-    "stu": {"store": "data/lotsa"},
-    "zeta": {"spacings": "data/spacings/manifest.parquet"},
-    "equilibrium": {"text": "data/text"},
-}
-
-
 rule pretrain:
     input:
         unpack(said(training_inputs)),
@@ -19,7 +10,7 @@ rule pretrain:
     conda:
         "../../envs/specseq.yaml"
     resources:
-        launcher=lambda w: str(LAUNCHER),
+        launcher=launcher,  # where training runs decides no result: as a parameter it would rerun what is done
     params:
         code=lambda w: training_code(run_of(w)),
         spec=said(lambda w: as_json(training_params(run_of(w)))),

@@ -1,0 +1,96 @@
+# The runs that config.yaml declares, and what every rule asks of them.
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from specseq.errors import InputError
+from specseq.sweeps import Plan
+
+ROOT = Path(workflow.basedir)
+
+# Rules call `python`: the one that runs snakemake, also where its environment is not activated. With --sdm conda
+# it is the environment's own.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
+
+try:
+    PLAN = Plan(
+        config,
+        yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()),
+    )
+    PLAN.runs(config["scale"])
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+# Training submits its own jobs and waits for them; the others cost less than a job would.
+localrules:
+    all,
+    pretrain,
+    table,
+    figure,
+    claims,
+    report_page,
+
+
+wildcard_constraints:
+    scale="|".join(PLAN.scales),
+    study="|".join(config["studies"]),
+    run="[^/]+/[^/]+/[^/]+",
+    benchmark="gift_eval|fev",
+    ext="svg|png|pdf",
+
+
+def run_of(wildcards):
+    return PLAN.run(wildcards.scale, wildcards.run)
+
+
+def said(lookup):
+    """Make an input or params function say what is wrong in one line, not in a traceback."""
+
+    def wrapped(wildcards):
+        try:
+            return lookup(wildcards)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+
+    return wrapped
+
+
+def as_json(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def filter_of(name):
+    if name not in config["filters"]:
+        raise InputError(
+            "config.yaml: filters",
+            f"no filter is called '{name}'",
+            f"known: {', '.join(config['filters'])}",
+        )
+    return config["filters"][name]
+
+
+@functools.cache
+def code(*names):
+    """A digest of the source files that decide a result: a parameter, so that editing one reruns what it decided.
+
+    As inputs, the files of every job would make a plan of thousands of runs many times slower.
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        path = ROOT / "src/specseq" / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(f"{file.relative_to(ROOT)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

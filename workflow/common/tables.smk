@@ -1,0 +1,87 @@
+# Each comparison table: the result files it is made from and its parameters, as functions of the scale. The
+# module specseq.report.tables.<name> makes it, with <study>_shared where a study has that.
+TABLES = {
+    "preconditioning": lambda scale: {
+        "runs": evaluations(scale, "preconditioning"),
+        "corpus": f"results/{scale}/data/lotsa/manifest.json",
+    },
+    "preconditioning_taps": lambda scale: {"runs": run_files(scale, "preconditioning", "pretrain")},
+    "preconditioning_steps": lambda scale: {"runs": evaluations(scale, "preconditioning")},
+    "preconditioning_theory": lambda scale: {
+        "runs": evaluations(scale, "preconditioning"),
+        "filters": f"results/{scale}/filters.parquet",
+        "matched": matched_files(scale, "preconditioning", "matched"),
+        "residuals": matched_files(scale, "preconditioning", "residuals"),
+    },
+    "preconditioning_ranks": lambda scale: {
+        "theory": f"results/{scale}/tables/preconditioning_theory.parquet",
+    },
+    "preconditioning_reversal": lambda scale: {
+        "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "filters": f"results/{scale}/filters.parquet",
+    },
+    "preconditioning_training": lambda scale: {
+        "summary": f"results/{scale}/tables/preconditioning.parquet",
+        "taps": f"results/{scale}/tables/preconditioning_taps.parquet",
+    },
+    "preconditioning_norms": lambda scale: {
+        "filters": f"results/{scale}/filters.parquet",
+        "taps": f"results/{scale}/tables/preconditioning_taps.parquet",
+    },
+    "stu_long": lambda scale: {
+        "training": run_files(scale, "stu", "pretrain"),
+        "evaluation": evaluations(scale, "stu"),
+        "measurement": f"results/{scale}/stu_measurements.parquet",
+    },
+    "stu": lambda scale: {
+        "long": f"results/{scale}/tables/stu_long.parquet",
+        "corpus": f"results/{scale}/data/lotsa/manifest.json",
+    },
+    "stu_models": lambda scale: {"long": f"results/{scale}/tables/stu_long.parquet"},
+    "equilibrium_long": lambda scale: {
+        "training": run_files(scale, "equilibrium", "pretrain"),
+        "fingerprints": audited_files(scale, "fingerprint"),
+    },
+    "equilibrium": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
+    "equilibrium_mechanisms": lambda scale: {"measured": f"results/{scale}/equilibrium_mechanisms.parquet"},
+    "zeta": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
+    "zeta_long": lambda scale: {
+        "training": run_files(scale, "zeta", "pretrain"),
+        "rollouts": run_files(scale, "zeta", "rollout"),
+        "references": [f"results/{scale}/zeta_references.parquet"],
+    },
+}
+
+TABLE_PARAMS = {
+    name: lambda scale, study=study: {"baselines": baselines(scale, study)}
+    for study, name in (
+        ("preconditioning", "preconditioning"),
+        ("preconditioning", "preconditioning_steps"),
+        ("stu", "stu"),
+        ("stu", "stu_models"),
+    )
+}
+
+
+# Those that count what the training corpus shares with the benchmark.
+WITH_LEAKAGE = ("preconditioning", "stu")
+
+
+def table_code(name):
+    shared = f"report/tables/{name.split('_')[0]}_shared.py"
+    leakage = ["report/tables/leakage.py", "series/overlap.py"] if name in WITH_LEAKAGE else []
+    return [
+        f"report/tables/{name}.py",
+        *([shared] if (ROOT / "src/specseq" / shared).exists() else []),
+        *leakage,
+    ]
+
+
+def declared(registry):
+    """The tables or figures of the studies that are declared; each is named after its study."""
+    return [name for name in registry if name.split("_")[0] in config["studies"]]
+
+
+def evidence(scale):
+    """Every result that claims and page read: the tables, and what they are made from."""
+    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=declared(TABLES))
