@@ -1,6 +1,5 @@
 """What runs, and what runs again: the DAG as snakemake plans it."""
 
-import time
 from typing import Any
 
 import pytest
@@ -66,13 +65,9 @@ def test_an_unknown_run_names_the_nearest(workspace: Workspace) -> None:
     assert "Traceback (most" not in output
 
 
-def test_a_thousand_runs_are_planned_quickly(workspace: Workspace) -> None:
+def test_a_thousand_runs_are_planned(workspace: Workspace) -> None:
     workspace.edit(set_key("scales", "smoke", "values", "seeds", value=list(range(150))))
-    start = time.time()
-    planned = workspace.planned("results/smoke/report/index.html")
-    assert planned["pretrain"] > 1000
-    # The claim is 4 s on a quiet machine (benchmarks/bench_dag.py); this only catches a change of order.
-    assert time.time() - start < 90
+    assert workspace.planned("results/smoke/report/index.html")["pretrain"] > 1000
 
 
 @pytest.mark.slow
