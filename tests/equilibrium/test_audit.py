@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from specseq.equilibrium.audit import audit_block, find_root, worst_rows
+from specseq.equilibrium.audit import Audit, audit_block, find_root, worst_rows
 from specseq.equilibrium.block import BlockShape, EquilibriumBlock
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.errors import InputError
@@ -45,7 +45,7 @@ def test_the_step_decides_between_stable_and_the_euler_wall() -> None:
 
 def spectrum(alpha: list[float]) -> CausalSpectrum:
     mu = torch.tensor(alpha, dtype=torch.complex128).view(1, -1, 1)
-    return CausalSpectrum(mu.real.unsqueeze(-1), mu, torch.ones(1, len(alpha), dtype=torch.float64))
+    return CausalSpectrum(mu, torch.ones(1, len(alpha), dtype=torch.float64))
 
 
 def table(alpha: list[float], residual: list[float], step: float = 0.1) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def table(alpha: list[float], residual: list[float], step: float = 0.1) -> pd.Da
 
 def test_a_position_behind_an_unconverged_one_is_at_no_root_either() -> None:
     rows = table([-1.0, -1.0, 0.5, -1.0], [1e-9, 1e-2, 1e-9, 1e-9])
-    assert rows["verdict"].tolist() == ["STABLE", "TRANSIENT", "NO-ROOT", "TRANSIENT"]
+    assert rows["verdict"].tolist() == ["STABLE", "TRANSIENT", "NO-ROOT", "NO-ROOT"]
     assert rows["residual"].tolist() == [1e-9, 1e-2, 1e-2, 1e-2]
 
 
@@ -63,7 +63,26 @@ def test_where_no_root_is_no_number_looks_like_a_result() -> None:
     rows = table([-1.0, -30.0, -1.0], [1e-9, 1e-2, np.nan])
     assert rows["verdict"].tolist() == ["STABLE", "NO-ROOT", "NO-ROOT"]
     assert rows.loc[1:, SPECTRAL].isna().all().all()
+    assert rows[["omega", "gap"]].isna().all().all()
     assert rows.loc[0, ["alpha", "rho", "eps_crit"]].tolist() == pytest.approx([-1, 0.9, 2])
+
+
+def test_a_summary_tells_of_equilibria_alone() -> None:
+    """A state that is still moving has a spectrum, but not that of an equilibrium."""
+    rows = table([-1.0, -0.2], [1e-9, 1e-2])
+    assert rows["verdict"].tolist() == ["STABLE", "TRANSIENT"]
+    none = torch.zeros(1, dtype=torch.float64)
+    summary = Audit(rows, spectrum([-1.0, -0.2]), none, none, none, 9).summary()
+    assert (summary["alpha"], summary["verdict_transient"]) == (-1, 1)
+    moving = Audit(rows[1:], spectrum([-0.2]), none, none, none, 9).summary()
+    assert np.isnan([moving[name] for name in SPECTRAL]).all()
+
+
+def test_samples_by_parts_give_what_they_give_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, tokens = rotating_block(*CASES["rotating"], width=16, length=5), rotating_tokens(3, 5)
+    whole = audit_block(block, tokens, 0.1).table
+    monkeypatch.setattr("specseq.equilibrium.audit._LARGEST", 1)
+    pd.testing.assert_frame_equal(audit_block(block, tokens, 0.1).table, whole)
 
 
 def test_a_real_growing_mode_is_a_saddle() -> None:

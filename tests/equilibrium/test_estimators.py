@@ -92,9 +92,14 @@ def test_every_solver_serves_real_and_complex_nudges(solver: Solver) -> None:
 
 
 def test_lock_in_reads_the_response_at_a_low_frequency() -> None:
-    slow, fast = error(LockIn(period=300, cycles=1)), error(LockIn(period=150, cycles=1))
+    slow, fast = (error(LockIn(period=period, cycles=1), budget=600) for period in (300, 150))
     assert slow < 0.2
     assert fast / slow == pytest.approx(4, rel=0.25)
+
+
+def test_lock_in_does_not_spend_more_than_it_is_given() -> None:
+    with pytest.raises(InputError, match=r"estimator\.period: 1600 steps .* raise nudged\.evaluations"):
+        error(LockIn(), budget=160)
 
 
 def test_without_the_correction_the_gradient_is_another() -> None:

@@ -14,8 +14,11 @@ import torch
 
 from specseq.cli import main as specseq
 from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.estimators import ESTIMATORS
 from specseq.equilibrium.pretraining import build
+from specseq.equilibrium.solvers import SOLVERS
 from specseq.equilibrium.text.store import prepare_text
+from specseq.equilibrium.trainer import REGULARISERS
 from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.stages import audit as audit_stage
@@ -49,6 +52,14 @@ def change(**values: Any) -> dict[str, Any]:
     return params
 
 
+def flat(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Innermost keys and values."""
+    pairs = []
+    for key, value in values.items():
+        pairs += flat(value) if isinstance(value, dict) else [(key, value)]
+    return pairs
+
+
 @pytest.fixture(scope="module")
 def text(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("text")
@@ -78,6 +89,35 @@ def test_all_rules_have_the_same_gradient_where_phases_converge(text) -> None:
         found = first_gradient(task(text, **values))
         # Two-sided states are divided by a small radius: single precision shows.
         torch.testing.assert_close(found, reference, rtol=0.02, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"solver": {"name": name}} for name in SOLVERS),
+        *({"estimator": {"name": name}} for name in ESTIMATORS if name != "lock_in"),
+        {"estimator": {"name": "lock_in", "period": 60, "cycles": 1}},
+        {"estimator": {"name": "two_sided", "drift_cancelled": True, "corrected": False}},
+        {"estimator": {"name": "holomorphic", "points": 8, "radius": 0.05}},
+        {"regularisers": {"jacobian": {"weight": 0.5, "target": 1e-9}}},
+        {"regularisers": {"residual": {"weight": 1e6}}},
+        {"regularisers": {"eigenvalue": {"weight": 0.5, "margin": 0.1}}},
+        {"regularisers": {"abscissa": {"weight": 0.5, "margin": -5}}},
+        {"regularisers": {"eigenvalue": {"weight": 0.5, "form": "published", "margin": 0.1}}},
+        {"regularisers": {"eigenvalue": {"weight": 0.5, "positions": 2, "margin": 0.1}}},
+        {"gate": 1e-3},
+        {"caps": 1.5},
+    ],
+    ids=lambda values: "-".join(f"{k}_{v}" for k, v in flat(values)),
+)
+def test_whatever_a_run_may_name_teaches(text, values: dict[str, Any]) -> None:
+    """Every solver, estimator, penalty and controller, by its value in config.yaml."""
+    found = first_gradient(task(text, **values))
+    assert torch.isfinite(found).all()
+    assert found.abs().max() > 0
+    if "regularisers" in values:
+        assert values["regularisers"].keys() <= REGULARISERS.keys()
+        assert (found - first_gradient(task(text))).abs().max() > 1e-4
 
 
 def test_a_resumed_run_ends_where_an_undisturbed_one_ends(text, tmp_path) -> None:
@@ -224,18 +264,30 @@ def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
     save_weights(tmp_path / "shape.safetensors", block, change(model__width=16))
     save_weights(tmp_path / "other.safetensors", torch.nn.Linear(2, 2), {"study": "zeta"})
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    (tmp_path / "folder.safetensors").mkdir()
     for name, fault in (
         ("nan", "not finite"),
         ("shape", "its parameters say"),
         ("other", "no equilibrium block"),
         ("broken", "not a readable"),
         ("missing", "no such file"),
+        ("folder", "is a folder"),
     ):
         assert specseq(["audit", str(tmp_path / f"{name}.safetensors")]) == 2
         printed = capsys.readouterr().err
         assert fault in printed
         assert printed.count("\n") == 1
-    assert specseq(["audit", str(weights), "--samples", "0"]) == 2
+    for words, fault in (
+        (["--samples", "0"], "--samples: 0 is not a positive number"),
+        (["--step", "inf"], "--step: inf is not a positive number"),
+        (["--budget", "0"], "--budget: 0 is not"),
+        (["--tolerance", "nan"], "--tolerance: nan is not"),
+        (["--tolerance", "1"], "would call any state a root"),
+        (["--text", str(tmp_path / "nowhere")], "nowhere: no such folder"),
+        (["--text", str(tmp_path)], "no prepared text"),
+    ):
+        assert specseq(["audit", str(weights), *words]) == 2
+        assert fault in capsys.readouterr().err
     prepare_text(tmp_path, {"source": {"kind": "grammar", "characters": 2000, "symbols": 9}})
     with pytest.raises(InputError, match="symbols, the block 6"):
         audit_texts(load_block(weights)[0], 2, tmp_path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from specseq.equilibrium.block import BlockShape, EquilibriumBlock
 from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, gate
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.gradients import cosine, operator_gradient
 from specseq.equilibrium.own_blocks import own_blocks
 from specseq.equilibrium.regularisers import (
     Equilibrium,
@@ -51,8 +52,14 @@ def value(block: EquilibriumBlock, tokens: torch.Tensor, root: torch.Tensor, of:
 @pytest.mark.parametrize("rotating", [True, False], ids=["complex", "general"])
 @pytest.mark.parametrize(
     "of",
-    [LeadingEigenvalue(), JacobianNorm(), ResidualNorm(), NumericalAbscissa(size=96)],
-    ids=lambda r: type(r).__name__,
+    [
+        LeadingEigenvalue(),
+        LeadingEigenvalue(positions=2),
+        JacobianNorm(),
+        ResidualNorm(),
+        NumericalAbscissa(size=96),
+    ],
+    ids=["eigenvalue", "eigenvalue_of_two", "jacobian", "residual", "abscissa"],
 )
 def test_gradients_equal_finite_differences(of: Regulariser, rotating: bool) -> None:
     block, tokens, root = place(rotating)
@@ -97,6 +104,27 @@ def test_the_left_right_form_measures_the_radius_and_the_published_form_does_not
     published = LeadingEigenvalue(form="published").radius(at)
     assert published.requires_grad
     assert ((published - true).abs() > 0.01).all()
+
+
+def test_positions_are_drawn_anew_and_never_exceed_the_leading_one() -> None:
+    block, tokens, root = place()
+    at = Equilibrium(block, block.embed(tokens), root, torch.Generator().manual_seed(0))
+    whole, one = LeadingEigenvalue().radius(at), LeadingEigenvalue(positions=1)
+    seen = torch.stack([one.radius(at).detach() for _ in range(40)])
+    assert (seen <= whole + 1e-12).all()
+    torch.testing.assert_close(seen.amax(0), whole)
+    assert len(seen.unique(dim=0)) == 6
+    torch.testing.assert_close(LeadingEigenvalue(positions=99).radius(at), whole)
+
+
+def test_the_published_gradient_is_another() -> None:
+    block, tokens, root = place()
+    at = Equilibrium(block, block.embed(tokens), root, torch.Generator().manual_seed(0))
+    exact, published = (
+        operator_gradient(block, LeadingEigenvalue(form=form).radius(at).sum())
+        for form in ("left_right", "published")
+    )
+    assert cosine(exact, published) < 0.9
 
 
 def test_the_penalty_is_one_sided() -> None:
@@ -161,6 +189,8 @@ def test_the_gate_lets_no_unsettled_sample_teach() -> None:
         ({"jacobain": {"weight": 1}}, "regularisers.jacobain"),
         ({"jacobian": {}}, "weight"),
         ({"eigenvalue": {"weight": 1, "margn": 1}}, "regularisers.eigenvalue"),
+        ({"eigenvalue": {"weight": 1, "form": "left"}}, "regularisers.eigenvalue.form"),
+        ({"eigenvalue": {"weight": 1, "positions": 0}}, "regularisers.eigenvalue.positions"),
     ],
 )
 def test_unknown_penalties_are_refused(params: dict, place: str) -> None:
@@ -170,5 +200,11 @@ def test_unknown_penalties_are_refused(params: dict, place: str) -> None:
 
 def test_a_penalty_of_no_weight_is_none() -> None:
     assert read_penalties({"jacobian": {"weight": 0}}) == []
-    penalty = read_penalties({"eigenvalue": {"weight": 0.1, "target": 0.02, "margin": 1.0}})[0]
-    assert (penalty.weight.target, penalty.regulariser) == (0.02, LeadingEigenvalue(margin=1.0))
+
+
+def test_the_eigenvalue_is_that_of_the_runs_own_step() -> None:
+    params = {"eigenvalue": {"weight": 0.1, "target": 0.02, "margin": 1.0}}
+    penalty = read_penalties(params, step=0.05)[0]
+    assert (penalty.weight.target, penalty.regulariser) == (0.02, LeadingEigenvalue(step=0.05, margin=1.0))
+    params["eigenvalue"]["step"] = 0.2
+    assert read_penalties(params, step=0.05)[0].regulariser == LeadingEigenvalue(step=0.2, margin=1.0)

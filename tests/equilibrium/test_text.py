@@ -81,12 +81,19 @@ def test_a_corpus_is_prepared_opened_and_checked(tmp_path) -> None:
         assert (len(corpus.train), len(corpus.valid), corpus.vocabulary) == (4000, 1000, 5)
     text = decode(np.concatenate([corpus.train, corpus.valid]), manifest["tokeniser"])
     assert hashlib.sha256(text.encode()).hexdigest() == manifest["text_sha256"]
+    tokens = np.load(tmp_path / "tokens.npy")
+    tokens[7] = (tokens[7] + 1) % 5
+    np.save(tmp_path / "tokens.npy", tokens)
+    with pytest.raises(InputError, match="not those of the manifest"):
+        Corpus.open(tmp_path)
     np.save(tmp_path / "tokens.npy", np.zeros(10, np.uint16))
     with pytest.raises(InputError, match="not those of the manifest"):
         Corpus.open(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="no prepared text"):
         Corpus.open(tmp_path)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        Corpus.open(tmp_path / "nowhere")
 
 
 def test_local_files_and_folders_are_read(tmp_path) -> None:

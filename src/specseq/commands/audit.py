@@ -23,7 +23,7 @@ Euler step, omega the numerical abscissa of J, kappa the condition number of the
 residual the force residual |F|/|z|.
 
 examples:
-  specseq audit results/laptop/runs/equilibrium/RUN/weights.safetensors --text results/laptop/text/docstrings
+  specseq audit results/laptop/runs/equilibrium/RUN/weights.safetensors --text results/laptop/data/text
   specseq audit weights.safetensors --samples 32 --step 0.05 --json
 """
 _COLUMNS = ("position", "verdict", "alpha", "im", "rho", "eps_crit", "omega", "kappa", "residual")
@@ -56,8 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments)
     for name in ("samples", "budget", "tolerance", "step"):
         value = getattr(options, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name}", f"{value} is not a positive number")
+    if options.tolerance > 0.01:
+        raise InputError("--tolerance", f"{options.tolerance:g} would call any state a root", "at most 0.01")
 
     from specseq.equilibrium.audit import audit_block, worst_rows
     from specseq.equilibrium.checkpoint import audit_texts, load_block

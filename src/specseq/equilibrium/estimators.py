@@ -172,7 +172,13 @@ class LockIn(_Nudged):
     cycles: int = 2
 
     def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        root = problem.root_BTC
+        root, settle = problem.root_BTC, self.cycles * self.period
+        if 2 * settle > budget:
+            raise InputError(
+                "estimator.period",
+                f"{2 * settle} steps to settle and average are more than the {budget} evaluations at hand",
+                "raise nudged.evaluations, or shorten period or cycles",
+            )
         field = NudgedPhase(
             problem.block,
             problem.x_BTC,
@@ -183,7 +189,6 @@ class LockIn(_Nudged):
             self.drift_cancelled,
         )
         z, total = root, torch.zeros_like(root)
-        settle = self.cycles * self.period
         for tick in range(2 * settle):
             carrier = math.cos(2 * math.pi * tick / self.period)
             if tick >= settle:

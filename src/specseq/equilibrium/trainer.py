@@ -116,7 +116,7 @@ class Trainer:
             Implicit() if rule == "implicit" else estimator,
             Phase.read("free", params.get("free", {})),
             Phase.read("nudged", params.get("nudged", {"tolerance": 1e-4})),
-            read_penalties(params.get("regularisers") or {}),
+            read_penalties(params.get("regularisers") or {}, euler_step(solver)),
             RandomDirections(seed),
             float("inf") if largest is None else float(largest),
             make_solver(params["nudged_solver"]) if params.get("nudged_solver") else None,
@@ -205,10 +205,14 @@ class Trainer:
         }
 
 
-def read_penalties(params: Mapping[str, Mapping[str, Any]]) -> list[Penalty]:
+def read_penalties(params: Mapping[str, Mapping[str, Any]], step: float = 0.1) -> list[Penalty]:
     """Penalties from ``{"jacobian": {"weight": 0.1, "target": 0.02, ...}, ...}``.
 
     ``weight``, ``target``, ``rate``, ``floor`` and ``ceiling`` belong to the weight, the rest to the penalty.
+
+    Args:
+        params: settings by the penalty's name.
+        step: ε of the Euler map whose leading eigenvalue is controlled, unless the penalty names its own.
 
     Raises:
         InputError: an unknown penalty or setting, or a missing weight.
@@ -222,6 +226,8 @@ def read_penalties(params: Mapping[str, Mapping[str, Any]]) -> list[Penalty]:
             raise InputError(f"regularisers.{name}.weight", "missing", "give a number; 0 switches it off")
         of_weight = {k: float(v) for k, v in settings.items() if k in AdaptiveWeight.__dataclass_fields__}
         others = {k: v for k, v in settings.items() if k not in of_weight}
+        if name == "eigenvalue":
+            others.setdefault("step", step)
         try:
             regulariser = REGULARISERS[name](**others)
         except TypeError as error:

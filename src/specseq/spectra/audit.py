@@ -26,12 +26,10 @@ class CausalSpectrum:
     """The whole spectrum of a causal operator, by sample and position.
 
     Attributes:
-        blocks_BTCC: own-position Jacobian blocks.
-        mu_BTC: their eigenvalues, which are those of the operator.
+        mu_BTC: eigenvalues of the own-position Jacobian blocks, which are those of the operator.
         kappa_BT: condition number of each block's rightmost eigenvalue; the operator's is no smaller.
     """
 
-    blocks_BTCC: Tensor
     mu_BTC: Tensor
     kappa_BT: Tensor
 
@@ -69,7 +67,7 @@ def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int 
     if finite:
         left, right = leading_vectors(blocks_BTCC, leading_mode(mu_BTC))
         kappa_BT = eigenvalue_condition(left, right)
-    return CausalSpectrum(blocks_BTCC, mu_BTC, kappa_BT)
+    return CausalSpectrum(mu_BTC, kappa_BT)
 
 
 def force_residual(force: Tensor, state: Tensor, axes: tuple[int, ...] = (-1,)) -> Tensor:
@@ -84,7 +82,8 @@ def audit_table(
     """One row for every sample and position.
 
     Positions downstream of an unconverged one are not at a root either, whatever their own force says, so the
-    residual that decides a verdict is the largest of all positions up to there.
+    residual that decides a verdict is the largest of all positions up to there. They do not settle either
+    while one before them does not: behind a NO-ROOT no position is TRANSIENT.
 
     Args:
         spectrum: of the operator at the state.
@@ -98,7 +97,7 @@ def audit_table(
         kappa, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that
         limits the Euler step, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole
         J of the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its
-        columns are NaN.
+        columns are NaN; so are ``omega`` and ``gap`` of the whole sample.
     """
     samples, length = residual_BT.shape
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
@@ -123,8 +122,11 @@ def audit_table(
     frame.insert(0, "sample", np.repeat(np.arange(samples), length))
     frame.insert(1, "position", np.tile(np.arange(length), samples))
     frame["verdict"] = verdicts(frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance)
+    lost = (frame["verdict"] == "NO-ROOT").groupby(frame["sample"]).cummax()
+    frame.loc[lost, "verdict"] = "NO-ROOT"
     spectral = [name for name in values if name != "residual"]
     frame.loc[frame["verdict"] == "NO-ROOT", spectral] = np.nan
+    frame.loc[lost.groupby(frame["sample"]).transform("any"), ["omega", "gap"]] = np.nan
     return frame
 
 

@@ -78,13 +78,16 @@ class Corpus:
             InputError: there is none, or the tokens are not those of the manifest.
         """
         folder = Path(place)
+        if not folder.exists():
+            raise InputError(folder, "no such folder", "make it with the stage 'text'")
         folder = folder if folder.is_dir() else folder.parent
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             tokens = np.load(folder / "tokens.npy", mmap_mode="r")
-            train, length = manifest["train_tokens"], manifest["tokens"]
+            train, length, checksum = (manifest[k] for k in ("train_tokens", "tokens", "tokens_sha256"))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(folder, f"no prepared text ({error})", "make it with the stage 'text'") from None
-        if tokens.shape != (length,) or tokens.dtype != np.uint16:
+        whole = tokens.shape == (length,) and tokens.dtype == np.uint16
+        if not whole or hashlib.sha256(tokens.data).hexdigest() != checksum:
             raise InputError(folder, "the tokens are not those of the manifest", "prepare the text anew")
         return cls(tokens[:train], tokens[train:], manifest)
