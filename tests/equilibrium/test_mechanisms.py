@@ -24,6 +24,7 @@ def test_power_iteration_fakes_the_abscissa() -> None:
 def test_diagnostics_miss_a_radius_above_one() -> None:
     found = values(diagnostics("rotating", 0))
     assert found["exact"] == pytest.approx(1.0089, abs=1e-4)
+    assert found["krylov"] == pytest.approx(found["exact"], abs=1e-6)
     assert found["subspace"] < 1
     assert found["power"] < 1
 

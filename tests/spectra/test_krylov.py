@@ -15,7 +15,8 @@ from specseq.spectra.diagnostics import (
     power_radius,
     subspace_radius,
 )
-from specseq.spectra.krylov import Arnoldi, leading_pair, numerical_abscissa
+from specseq.spectra.krylov import Arnoldi, extreme_pairs, fastest, limiting, numerical_abscissa
+from specseq.spectra.modes import critical_step
 from specseq.spectra.operators import Jacobian, dense_jacobian
 
 
@@ -26,7 +27,7 @@ def random_start(like: torch.Tensor, *more: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def operator():
-    """The Jacobian of two unstable roots, by products and dense."""
+    """The Jacobian at two roots, by products and dense."""
     block = rotating_block(*CASES["unstable"], width=16, length=6)
     x = block.embed(rotating_tokens(2, 6))
     root = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-12).state
@@ -36,7 +37,7 @@ def operator():
 
 def test_the_rightmost_pair_is_found_and_certified(operator) -> None:
     jacobian, dense, root, _, _ = operator
-    pair = leading_pair(jacobian.matvec, jacobian.rmatvec, random_start(root), margin=1e-6)
+    (pair,) = extreme_pairs(jacobian.matvec, jacobian.rmatvec, random_start(root), margin=1e-6)
     true = torch.linalg.eigvals(dense)
     lead = true.gather(1, true.real.argmax(1, keepdim=True)).squeeze(1)
     assert pair.certified(1e-6).all()
@@ -48,15 +49,20 @@ def test_the_rightmost_pair_is_found_and_certified(operator) -> None:
 
 def test_the_leading_mode_of_the_euler_map_is_found(operator) -> None:
     jacobian, dense, root, _, _ = operator
-    pair = leading_pair(jacobian.matvec, jacobian.rmatvec, random_start(root), step=0.1, margin=1e-6)
-    true = (1 + 0.1 * torch.linalg.eigvals(dense)).abs().amax(1)
+    scores = (fastest(0.1), limiting)
+    pair, limit = extreme_pairs(jacobian.matvec, jacobian.rmatvec, random_start(root), scores, margin=1e-6)
+    mu = torch.linalg.eigvals(dense)
+    true = (1 + 0.1 * mu).abs().amax(1)
     torch.testing.assert_close((1 + 0.1 * pair.mu_B).abs(), true, rtol=0, atol=1e-6)
+    steps, modes = critical_step(mu)
+    torch.testing.assert_close(critical_step(limit.mu_B.unsqueeze(1))[0], steps, rtol=0, atol=1e-6)
+    torch.testing.assert_close(limit.mu_B.imag.abs(), modes.imag, rtol=0, atol=1e-5)
 
 
 def test_a_small_space_is_not_certified(operator) -> None:
     jacobian, dense, root, _, _ = operator
     start = random_start(root)
-    pair = leading_pair(jacobian.matvec, jacobian.rmatvec, start, margin=1e-3, size=6, largest=6)
+    (pair,) = extreme_pairs(jacobian.matvec, jacobian.rmatvec, start, margin=1e-3, size=6, largest=6)
     true = torch.linalg.eigvals(dense).real.amax(1)
     assert ((pair.mu_B.real - true).abs() > 1e-3).all()
     assert not pair.certified(1e-3).any()
@@ -64,7 +70,7 @@ def test_a_small_space_is_not_certified(operator) -> None:
 
 def test_condition_numbers_are_those_of_the_dense_decomposition(operator) -> None:
     jacobian, dense, root, _, _ = operator
-    pair = leading_pair(jacobian.matvec, jacobian.rmatvec, random_start(root), margin=1e-8)
+    (pair,) = extreme_pairs(jacobian.matvec, jacobian.rmatvec, random_start(root), margin=1e-8)
     for sample in range(2):
         mu, right = torch.linalg.eig(dense[sample])
         left = torch.linalg.pinv(right)

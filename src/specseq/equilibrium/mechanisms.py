@@ -11,7 +11,7 @@ solver_trace     solver                                        evaluations      
 solver_root      solver                                        evaluations spent       converged, evaluations,
                                                                                        alpha
 euler_growth     euler                                         ε / ε_crit              growth (a step)
-radius           exact, arnoldi_20, subspace, power            products                rho
+radius           exact, krylov, arnoldi_20, subspace, power    products                rho
 abscissa         lanczos, power                                products                omega_learned
 products         exact_64, exact_32, central_32, one_sided_32  —                       alpha_error
 nudged_solver    solver of the nudged phase                    evaluations             cos_exact
@@ -48,7 +48,7 @@ from specseq.errors import InputError
 from specseq.seeding import stream_seed
 from specseq.spectra.diagnostics import difference_product, power_abscissa, power_radius, subspace_radius
 from specseq.spectra.exact import block_eigenvalues
-from specseq.spectra.krylov import Arnoldi, numerical_abscissa
+from specseq.spectra.krylov import Arnoldi, extreme_pairs, fastest, numerical_abscissa
 from specseq.spectra.modes import critical_step, spectral_radius
 from specseq.spectra.operators import Jacobian, dense_jacobian
 
@@ -190,6 +190,8 @@ def diagnostics(case: str, seed: int) -> Iterator[Row]:
     for count, value in enumerate(power_radius(jacobian.rmatvec, start, 0.1, 100), 1):
         if count % 5 == 0:
             yield _row(radius, "power", count, "rho", value.item())
+    (ritz,) = extreme_pairs(jacobian.matvec, jacobian.rmatvec, start, [fastest(0.1)], margin=1e-5)
+    yield _row(radius, "krylov", ritz.products, "rho", (1 + 0.1 * ritz.mu_B).abs().item())
     space = Arnoldi(jacobian.matvec, start)
     space.grow(20)
     yield _row(radius, "arnoldi_20", 20, "rho", spectral_radius(space.ritz()[0], 0.1).item())

@@ -119,7 +119,7 @@ def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4
             raise InputError(
                 "operator",
                 "not causal: a position moves the force at an earlier one",
-                "use the Krylov audit, which needs no structure",
+                "use specseq.spectra.krylov_audit, which needs no structure",
             )
         expected = (blocks_BTCC[row, at] @ tangent[row, at].unsqueeze(-1)).squeeze(-1)
         if not (image[row, at] - expected).abs().max() <= tolerance * scale:

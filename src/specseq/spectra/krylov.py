@@ -9,6 +9,7 @@ right; a larger space makes that likelier.
 B sample, N entry of a flattened state, K Krylov vector.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,45 +106,70 @@ class Arnoldi:
         return (stacked @ y_BK.unsqueeze(-1)).squeeze(-1)
 
 
-def leading_pair(
+Score = Callable[[Tensor], Tensor]
+
+
+def rightmost(mu: Tensor) -> Tensor:
+    """Score of the rightmost eigenvalue, which decides on the flow."""
+    return mu.real
+
+
+def fastest(step: float) -> Score:
+    """Score of the eigenvalue of largest |1 + εμ|, which decides on Euler's map."""
+    return lambda mu: (1 + step * mu).abs()
+
+
+def limiting(mu: Tensor) -> Tensor:
+    """Score of the eigenvalue that limits Euler's step: 2a/|μ|², the nearer to zero the smaller the step."""
+    return torch.where(mu.real < 0, 2 * mu.real / mu.abs().square(), mu.real)
+
+
+def extreme_pairs(
     product: Map,
     rproduct: Map,
     start: Tensor,
+    scores: Sequence[Score] = (rightmost,),
     *,
-    step: float | None = None,
     margin: float = 1e-3,
     size: int = 40,
     largest: int = 200,
-) -> RitzPair:
-    """The rightmost eigenvalue of J, or that of largest |1 + εμ|, grown until it is certified.
+) -> list[RitzPair]:
+    """The eigenvalues of J that are extreme in some respects, from one space grown until all are certified.
+
+    A Krylov space of J is one of every I + εJ too, so that one serves all questions.
 
     Args:
         product: ``v -> J v`` on real states ``[B, ...]``.
         rproduct: ``w -> Jᵀ w``.
         start: any state-shaped tensor that is not zero.
-        step: ε to look for the Euler map's leading mode; None looks for the rightmost.
+        scores: each names the eigenvalue looked for by its largest value.
         margin: error bound at which to stop.
         size: first Krylov dimension, and by how much it grows.
-        largest: last Krylov dimension.
+        largest: last Krylov dimension; a pair that comes from there may not be certified, and says so.
+
+    Returns:
+        One pair a score.
     """
     right, left = Arnoldi(product, start), Arnoldi(rproduct, start)
-    dimension = 0
+    dimension, last = 0, min(largest, start[0].numel())
     while True:
-        dimension = min(dimension + size, largest, start[0].numel())
+        dimension = min(dimension + size, last)
         right.grow(dimension)
         left.grow(dimension)
-        mu, residual, y = right.ritz()
-        score = mu.real if step is None else (1 + step * mu).abs()
-        index = (score + 1e-9 * mu.imag.sign()).nan_to_num(-torch.inf).argmax(1)
-        mu_B, v = _pick(mu, index), right.vector(_pick(y.mT, index))
-        other, _, x = left.ritz()
-        match = (other - mu_B.unsqueeze(1)).abs().nan_to_num(torch.inf).argmin(1)
-        u = left.vector(_pick(x.mT, match))
-        kappa_B = u.norm(dim=1) * v.norm(dim=1) / (u * v).sum(1).abs().clamp_min(1e-300)
-        pair = RitzPair(mu_B, _pick(residual, index), kappa_B, len(right.columns) + len(left.columns))
-        done = dimension >= min(largest, start[0].numel())
-        if done or bool(pair.certified(margin).all()):
-            return pair
+        pairs = [_pair(right, left, score) for score in scores]
+        if dimension >= last or all(bool(pair.certified(margin).all()) for pair in pairs):
+            return pairs
+
+
+def _pair(right: Arnoldi, left: Arnoldi, score: Score) -> RitzPair:
+    mu, residual, y = right.ritz()
+    index = (score(mu) + 1e-9 * mu.imag.sign()).nan_to_num(-torch.inf).argmax(1)
+    mu_B, v = _pick(mu, index), right.vector(_pick(y.mT, index))
+    other, _, x = left.ritz()
+    match = (other - mu_B.unsqueeze(1)).abs().nan_to_num(torch.inf).argmin(1)
+    u = left.vector(_pick(x.mT, match))
+    kappa_B = u.norm(dim=1) * v.norm(dim=1) / (u * v).sum(1).abs().clamp_min(1e-300)
+    return RitzPair(mu_B, _pick(residual, index), kappa_B, len(right.columns) + len(left.columns))
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:

@@ -12,7 +12,12 @@ from specseq.report.figures.equilibrium import legend
 from specseq.report.figures.style import plain_log
 from specseq.tables import read_parquet
 
-METHODS = {"subspace": "2-D subspace iteration", "power": "power method", "arnoldi_20": "Arnoldi, 20 vectors"}
+METHODS = {
+    "subspace": "2-D subspace iteration",
+    "power": "power method",
+    "arnoldi_20": "Arnoldi, 20 vectors",
+    "krylov": "Arnoldi, grown until certified",
+}
 
 
 def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
@@ -48,7 +53,7 @@ def _radius(axes: Axes, measured: Any) -> None:
         own = measured[measured["task"] == f"radius/{block}"]
         for value in own.loc[own["method"] == "exact", "value"]:
             axes.axhline(value, color=f"C{number}", lw=1.2, label=f"exact, block '{block}'")
-        for (method, shown), style in zip(METHODS.items(), ("s-", "-", "^"), strict=True):
+        for (method, shown), style in zip(METHODS.items(), ("s-", "-", "^", "D"), strict=True):
             found = own[own["method"] == method]
             axes.plot(
                 found["at"], found["value"], style, color=f"C{number}", ms=4, lw=0.9, alpha=0.75,

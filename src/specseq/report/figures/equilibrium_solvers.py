@@ -27,7 +27,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         roots = measured[(measured["task"] == f"solver_root/{block}") & (measured["metric"] == "alpha")]
         alpha = roots.set_index("method")["value"]
         for number, (name, own) in enumerate(traces.groupby("method", sort=False)):
-            found = "no root" if pd.isna(alpha.get(name)) else f"α = {alpha[name]:+.2f}"
+            found = "not settled" if pd.isna(alpha.get(name)) else f"α = {alpha[name]:+.2f}"
             shown = f"{label(str(name))}: {found}"
             axes.plot(own["at"].clip(lower=1), own["value"], color=f"C{number % 8}", lw=1.2, label=shown)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of force and Jacobian products")

@@ -1,0 +1,119 @@
+"""The audit of equilibria whose operator has no structure: Krylov spaces, each number with its evidence.
+
+Where positions see only earlier ones, :mod:`specseq.spectra.audit` is exact and cheaper. Here a number stands
+only if the error bound of its Ritz pair, residual times condition, leaves no doubt about its verdict.
+
+B sample.
+"""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.spectra.audit import force_residual
+from specseq.spectra.krylov import RitzPair, extreme_pairs, fastest, limiting, numerical_abscissa, rightmost
+from specseq.spectra.modes import critical_step
+from specseq.spectra.operators import Jacobian, Map
+from specseq.spectra.verdict import verdicts
+
+
+def krylov_audit(
+    force: Map,
+    state: Tensor,
+    step: float,
+    *,
+    tolerance: float = 1e-6,
+    margin: float = 1e-3,
+    size: int = 40,
+    largest: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row for every sample, by exact Jacobian products.
+
+    Args:
+        force: F(z), twice differentiable, samples (first axis) not interacting.
+        state: ``[B, ...]``, where a solver ended.
+        step: the Euler step ε in use.
+        tolerance: largest force residual that counts as a root.
+        margin: largest error bound of an eigenvalue that is let stand.
+        size: first Krylov dimension, and by how much it grows.
+        largest: last Krylov dimension.
+        seed: of the start vectors.
+
+    Returns:
+        Columns ``sample, alpha, im, rho, eps_crit, limit_re, limit_im, omega, gap, kappa, error, residual,
+        verdict`` as in :func:`specseq.spectra.audit.audit_table`; ``error`` bounds to first order how far the
+        three modes are from eigenvalues. Where the verdict is NO-ROOT, all but the residual is NaN.
+
+    Raises:
+        InputError: a mode of a sample at a root is not certified, or too near its bound to tell the side.
+    """
+    state = state.detach()
+    residual_B = force_residual(force(state).detach(), state, tuple(range(1, state.ndim)))
+    finite = torch.isfinite(residual_B) & torch.isfinite(state).flatten(1).all(1)
+    columns = ("alpha", "im", "rho", "eps_crit", "limit_re", "limit_im", "omega", "gap", "kappa", "error")
+    values = {name: torch.full_like(residual_B, torch.nan) for name in columns}
+    if bool(finite.any()):
+        # A sample that is not finite would keep the others' space from ending.
+        state = torch.where(finite.view(-1, *[1] * (state.ndim - 1)), state, torch.ones_like(state))
+        jacobian = Jacobian(force, state)
+        draw = torch.Generator().manual_seed(seed)
+        start = torch.randn(state.shape, generator=draw, dtype=torch.float64).to(state)
+        scores = (rightmost, fastest(step), limiting)
+        space = {"margin": margin, "size": size, "largest": largest}
+        pairs = extreme_pairs(jacobian.matvec, jacobian.rmatvec, start, scores, **space)  # type: ignore[arg-type]
+        omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, state, tolerance=1e-4, seed=seed)
+        _check(pairs, step, margin, finite & (residual_B <= tolerance))
+        values = _values(pairs, step, omega_B)
+    frame = pd.DataFrame({name: value.double().cpu().numpy() for name, value in values.items()})
+    frame.insert(0, "sample", range(len(frame)))
+    frame["residual"] = residual_B.double().cpu().numpy()
+    frame.loc[~finite.cpu().numpy(), list(columns)] = float("nan")
+    frame["verdict"] = verdicts(frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance)
+    frame.loc[frame["verdict"] == "NO-ROOT", list(columns)] = float("nan")
+    return frame
+
+
+def _values(pairs: list[RitzPair], step: float, omega_B: Tensor) -> dict[str, Tensor]:
+    lead, fast, limit = (torch.complex(pair.mu_B.real, pair.mu_B.imag.abs()) for pair in pairs)
+    return {
+        "alpha": lead.real,
+        "im": lead.imag,
+        "rho": (1 + step * fast).abs(),
+        "eps_crit": critical_step(limit.unsqueeze(-1))[0],
+        "limit_re": limit.real,
+        "limit_im": limit.imag,
+        "omega": omega_B,
+        "gap": omega_B - lead.real,
+        "kappa": pairs[0].kappa_B,
+        "error": torch.stack([pair.error_B for pair in pairs]).amax(0),
+    }
+
+
+def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor) -> None:
+    """Refuse numbers that the Krylov space does not bear."""
+    lead, fast, _ = pairs
+    distance = {
+        "the flow": (lead, lead.mu_B.real.abs()),
+        "Euler's map": (fast, ((1 + step * fast.mu_B).abs() - 1).abs() / step),
+    }
+    for number, pair in enumerate(pairs):
+        doubtful = root_B & ~pair.certified(margin)
+        if bool(doubtful.any()):
+            sample = int(doubtful.nonzero()[0, 0])
+            name = ("rightmost", "fastest", "limiting")[number]
+            raise InputError(
+                f"sample {sample}",
+                f"the {name} mode is known to {pair.error_B[sample]:.1e} only, the margin is {margin:.1e}",
+                "raise 'largest'",
+            )
+    for about, (pair, room_B) in distance.items():
+        doubtful = root_B & ~(pair.error_B < room_B)
+        if bool(doubtful.any()):
+            sample = int(doubtful.nonzero()[0, 0])
+            raise InputError(
+                f"sample {sample}",
+                f"{about} is {room_B[sample]:.1e} from its bound, known to {pair.error_B[sample]:.1e} only",
+                "lower 'margin'",
+            )
