@@ -23,6 +23,7 @@ from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.stages import audit as audit_stage
 from specseq.stages import text as text_stage
+from specseq.tables import read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.loop import train
 from specseq.training.task import Task
@@ -243,6 +244,29 @@ def test_the_command_prints_a_verdict_for_every_sample(weights, text, capsys) ->
     shown = capsys.readouterr().out
     assert "EULER-WALL" in shown
     assert "random symbols" in shown
+
+
+def test_the_command_tells_checkpoints_apart_and_keeps_what_it_found(weights, text, tmp_path, capsys) -> None:
+    words = ["audit", str(weights), "--text", str(text), "--samples", "2", "--out", str(tmp_path / "kept")]
+    assert specseq([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["fingerprint"]) == {"loss", "loss_converged", "force_residual", "cos_exact", "cos_bptt"}
+    assert found["fingerprint"]["cos_bptt"] > 0.99
+    table, modes, summary = (
+        read_parquet(tmp_path / "kept" / f"{name}.parquet") for name in ("audit", "spectrum", "fingerprint")
+    )
+    assert table["verdict"].value_counts().to_dict() == found["verdicts"]
+    assert set(table["checkpoint"]) == {str(weights)}
+    assert len(modes) == 2 * 5 * 8
+    assert summary.set_index("metric")["value"]["alpha"] == found["summary"]["alpha"]
+    assert read_provenance(tmp_path / "kept" / "audit.parquet")["parameters"]["samples"] == 2
+    for suffix in ("svg", "png", "pdf"):
+        assert (tmp_path / "kept" / f"spectrum.{suffix}").stat().st_size > 5000
+    assert specseq(words) == 0
+    assert "fingerprint: loss " in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    assert specseq(["audit", str(weights), "--out", str(tmp_path / "file")]) == 2
+    assert "cannot be written to" in capsys.readouterr().err
 
 
 def test_a_budget_that_ends_early_gives_no_stable_verdict(weights, capsys) -> None:

@@ -5,9 +5,13 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specseq.errors import InputError
+
+if TYPE_CHECKING:
+    from specseq.equilibrium.audit import Audit
+    from specseq.tables import Provenance
 
 _VERDICTS = """\
 verdicts:
@@ -22,10 +26,16 @@ A sample has the verdict of its worst position; alpha is max Re(mu), eps_crit th
 Euler step, omega the numerical abscissa of J, kappa the condition number of the leading mode,
 residual the force residual |F|/|z|.
 
+with --text also the checkpoint's fingerprint: losses with the run's own solver and at roots, and the
+cosines of its gradient with the exact one and with backpropagation through the relaxation.
+
 examples:
   specseq audit results/laptop/runs/equilibrium/RUN/weights.safetensors --text results/laptop/data/text
   specseq audit weights.safetensors --samples 32 --step 0.05 --json
+  specseq audit weights.safetensors --out audit     # audit.parquet, spectrum.parquet and their figure
 """
+_FINGERPRINT = ("loss", "loss_converged", "force_residual", "cos_exact", "cos_bptt")
+_UNROLLED = 60  # relaxation steps of the backpropagation that the gradient is compared with
 _COLUMNS = ("position", "verdict", "alpha", "im", "rho", "eps_crit", "omega", "kappa", "residual")
 
 
@@ -47,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tolerance", type=float, default=1e-6, help="force residual that counts as a root (default 1e-6)"
     )
+    parser.add_argument("--out", type=Path, help="folder for the tables and the figure of the spectrum")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -63,12 +74,19 @@ def main(arguments: Sequence[str]) -> int:
 
     from specseq.equilibrium.audit import audit_block, worst_rows
     from specseq.equilibrium.checkpoint import audit_texts, load_block
+    from specseq.equilibrium.fingerprint import fingerprint
     from specseq.equilibrium.solvers import euler_step, make_solver
+    from specseq.tables import Provenance
 
+    words = {name: getattr(options, name) for name in ("samples", "step", "budget", "tolerance")}
+    provenance = Provenance("audit", words, facts={"checkpoint": str(options.checkpoint)})
     block, params = load_block(options.checkpoint)
     step = options.step or euler_step(make_solver(params.get("solver", {"name": "euler"})))
     tokens = audit_texts(block, options.samples, options.text)
     audit = audit_block(block, tokens, step, options.budget, options.tolerance)
+    metrics: dict[str, float] = {}
+    if options.text or options.out:
+        metrics = fingerprint(block, params, options.text, audit, tokens, step, {"unrolled": _UNROLLED})
     rows = [
         {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
         for row in worst_rows(audit.table).to_dict("records")
@@ -81,12 +99,37 @@ def main(arguments: Sequence[str]) -> int:
         "verdicts": audit.table["verdict"].value_counts().to_dict(),
         "samples": rows,
         "summary": {name: _plain(value) for name, value in audit.summary().items()},
+        "fingerprint": {name: _plain(metrics[name]) for name in _FINGERPRINT if name in metrics},
     }
+    if options.out:
+        _write(options.out, audit, metrics, str(options.checkpoint), provenance)
     if options.json:
         print(json.dumps(record))
     else:
         _show(record, len(audit.table))
     return 0
+
+
+def _write(
+    folder: Path, audit: "Audit", metrics: dict[str, float], checkpoint: str, provenance: "Provenance"
+) -> None:
+    """The tables that the stage writes, and the figure of the spectrum with Euler's disc."""
+    from specseq.equilibrium.fingerprint import AuditFiles
+    from specseq.report.figures.equilibrium_audit import draw
+    from specseq.report.figures.style import save, styled
+
+    files = AuditFiles(*(folder / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")))
+    try:
+        files.write(audit, metrics, checkpoint, provenance)
+        inputs = {
+            "spectra": [files.spectrum],
+            "verdicts": [files.verdicts],
+            "fingerprints": [files.fingerprint],
+        }
+        with styled():
+            save(draw(inputs, {}), folder / "spectrum")
+    except OSError as error:
+        raise InputError(folder, f"cannot be written to ({error})", "give another folder") from None
 
 
 def _plain(value: Any) -> Any:
@@ -109,5 +152,11 @@ def _show(record: dict[str, Any], positions: int) -> None:
                 else f"{value:>10.4g}"
             )
         print(f"{row['sample']:>6} " + " ".join(cells))
+    if record["fingerprint"]:
+        facts = (
+            f"{name} {'-' if value is None else format(value, '.4g')}"
+            for name, value in record["fingerprint"].items()
+        )
+        print(f"fingerprint: {', '.join(facts)}")
     counts = ", ".join(f"{count} {name}" for name, count in record["verdicts"].items())
     print(f"{positions} positions: {counts}; {record['evaluations']} evaluations")

@@ -8,19 +8,13 @@ shape with benchmark ``audit``. Parameters: ``{"samples": 8, "step": null, "budg
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from specseq.equilibrium.audit import audit_block
 from specseq.equilibrium.checkpoint import audit_texts, load_block
-from specseq.equilibrium.comparison import compare
-from specseq.equilibrium.evaluation import Evaluation
-from specseq.equilibrium.pretraining import held_out
-from specseq.equilibrium.text.store import Corpus
-from specseq.equilibrium.trainer import Trainer
+from specseq.equilibrium.fingerprint import AuditFiles, fingerprint
+from specseq.equilibrium.solvers import euler_step, make_solver
 from specseq.errors import InputError
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance
 
 _KNOWN = {"samples", "step", "budget", "tolerance", "evaluation"}
 
@@ -40,42 +34,17 @@ def main() -> None:
         raise InputError(f"params.{unknown[0]}", "no such setting", f"known: {', '.join(sorted(_KNOWN))}")
     provenance = Provenance("audit", params, run=options.run)
     block, run_params = load_block(options.checkpoint)
-    seed = int(run_params.get("seed", 0))
-    trainer = Trainer.read(run_params, seed)
-    step = trainer.step if params.get("step") is None else float(params["step"])
+    own_step = euler_step(make_solver(run_params.get("solver", {"name": "euler"})))
+    step = own_step if params.get("step") is None else float(params["step"])
     tokens = audit_texts(block, int(params.get("samples", 8)), options.text)
     audit = audit_block(
         block, tokens, step, int(params.get("budget", 2000)), float(params.get("tolerance", 1e-6))
     )
-    table = audit.table.copy()
-    table.insert(0, "checkpoint", options.run)
-    provenance.seed = seed
+    metrics = fingerprint(block, run_params, options.text, audit, tokens, step, params.get("evaluation", {}))
+    provenance.seed = int(run_params.get("seed", 0))
     provenance.facts |= {"step": step, "evaluations": audit.evaluations}
-    write_parquet(options.out, table, provenance)
-
-    mu = audit.spectrum.mu_BTC.numpy()
-    sample, position, _ = (index.ravel() for index in np.indices(mu.shape))
-    spectrum = pd.DataFrame(
-        {"sample": sample, "position": position, "re": mu.real.ravel(), "im": mu.imag.ravel()}
-    )
-    spectrum.insert(0, "checkpoint", options.run)
-    write_parquet(options.spectrum, spectrum, provenance)
-
-    evaluation = Evaluation.read(
-        {**run_params.get("evaluation", {}), **params.get("evaluation", {})}, trainer
-    )
-    valid = held_out(Corpus.open(options.text).valid, evaluation.windows, block.shape.length)
-    metrics = evaluation(block.requires_grad_(True), valid) | audit.summary() | {"step": step}
-    metrics |= compare(audit, block, tokens, step)
-    keys = {
-        "study": "equilibrium",
-        "run": options.run,
-        "seed": seed,
-        "benchmark": "audit",
-        "task": "fingerprint",
-    }
-    rows = [{**keys, "metric": name, "value": value} for name, value in metrics.items()]
-    write_parquet(options.fingerprint, long_frame(rows), provenance)
+    files = AuditFiles(options.out, options.spectrum, options.fingerprint)
+    files.write(audit, metrics, options.run, provenance)
 
 
 if __name__ == "__main__":
