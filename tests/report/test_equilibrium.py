@@ -18,7 +18,7 @@ from specseq.report.figures import (
 )
 from specseq.report.figures.equilibrium import label, wall_curves
 from specseq.report.figures.style import styled
-from specseq.report.tables import equilibrium, equilibrium_mechanisms
+from specseq.report.tables import equilibrium, equilibrium_mechanisms, equilibrium_signals
 from specseq.report.tables.equilibrium_long import make as make_long
 from specseq.report.tables.long_results import group_of
 from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
@@ -74,6 +74,29 @@ def test_runs_are_summed_up_over_seeds(long: Path) -> None:
     assert jacreg["diverged"] == pytest.approx(1 / 3)
     assert jacreg["verdict"] == "undecided"
     assert jacreg["eps_crit"] == pytest.approx(0.2)
+
+
+def test_signals_are_judged_by_the_exact_spectrum(tmp_path: Path) -> None:
+    rows = []
+    for step, (eps_crit, alpha, omega) in enumerate(
+        [(0.5, -1.0, 4.0), (0.3, -0.8, 3.0), (0.08, -0.4, 3.5), (0.0, 0.1, 5.0), (np.nan, np.nan, 99.0)]
+    ):
+        run = {**BASE, "run": "equilibrium/wall/euler_seed0", "seed": 0, "task": "valid", "step": step}
+        found = {"eps_crit": eps_crit, "alpha": alpha, "omega": omega, "gap": 1.0}
+        rows += [{**run, "metric": f"valid/{name}", "value": value} for name, value in found.items()]
+    write_parquet(tmp_path / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    write_parquet(
+        tmp_path / "long.parquet", make_long({"training": [tmp_path / "a.parquet"]}, {}), Provenance("table")
+    )
+    table = equilibrium_signals.make({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"})
+    share = table[table["metric"] == "share_positive"]
+    assert share[["signal", "value", "evaluations"]].values.tolist() == [["omega", 1, 3]]
+    table = table[table["metric"] == "auc"].set_index("signal")
+    assert table.loc["alpha", ["value", "evaluations", "unstable"]].tolist() == [1, 4, 2]
+    assert table.loc["omega", "value"] == 0.75  # of four pairs only (3.5, 4.0) is in the wrong order
+    assert table.loc["gap", "value"] == 0.5
+    assert np.isnan(table.loc["rotation", "value"])
+    assert np.isnan(equilibrium_signals.area(np.array([1.0, 2.0]), np.array([True, True])))
 
 
 def test_an_interval_needs_two_seeds() -> None:

@@ -43,6 +43,7 @@ TABLES = {
         "fingerprints": audited_files(scale, "fingerprint"),
     },
     "equilibrium": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
+    "equilibrium_signals": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
     "equilibrium_mechanisms": lambda scale: {"measured": f"results/{scale}/equilibrium_mechanisms.parquet"},
     "zeta": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
     "zeta_long": lambda scale: {
