@@ -202,6 +202,9 @@ def test_find_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     assert list(find_folders(root)) == ["b"]
     assert list(find_folders(root, depth=2)) == ["a/H", "b"]
+    (root / "a" / "H" / "state.json").unlink()
+    with pytest.raises(InputError, match="a/H: holds shards but no state"):
+        find_folders(root, depth=2)
     with pytest.raises(InputError, match="no such folder"):
         find_folders(root / "c")
     with pytest.raises(InputError, match="holds no data set"):

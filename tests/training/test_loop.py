@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,6 +78,29 @@ def test_resume_is_bit_exact(toy: ModuleType, tmp_path: Path, leave_after: int) 
     again = train(toy.build(given, {}), given, tmp_path / "cut", "d")
     assert again.resumed_from == 12
     assert rows(again) == rows(expected)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_batches_made_ready_ahead_change_no_number(
+    toy: ModuleType, tmp_path: Path, micro_batches: int
+) -> None:
+    given = {ahead: params(prefetch=ahead, micro_batches=micro_batches) for ahead in (0, 3)}
+    tasks = {ahead: toy.build(settings, {}) for ahead, settings in given.items()}
+    expected = train(tasks[0], given[0], tmp_path / "0", "d")
+    requests, threads = Requests(), threading.active_count()
+    after = tasks[3].after_step
+
+    def leave_at_four(model: torch.nn.Module, step: int) -> dict[str, float]:
+        requests.leave = step == 4
+        return dict(after(model, step))
+
+    tasks[3].after_step = leave_at_four
+    with pytest.raises(Interrupted):
+        train(tasks[3], given[3], tmp_path / "3", "d", requests=requests)
+    resumed = toy.build(given[3], {})
+    assert rows(train(resumed, given[3], tmp_path / "3", "d")) == rows(expected)
+    assert all(map(torch.equal, weights(resumed), weights(tasks[0])))
+    assert threading.active_count() == threads, "no thread is left behind"
 
 
 def test_evaluation_does_not_disturb_training(toy: ModuleType, tmp_path: Path) -> None:
@@ -263,6 +287,7 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
         ({"schedule": "linear"}, "training.schedule: 'linear' is unknown; one of cosine"),
         ({"betas": [0.9, 1.0]}, "training.betas"),
         ({"compile": 1}, "training.compile"),
+        ({"prefetch": -1}, "training.prefetch: -1 is too small"),
     ],
 )
 def test_wrong_settings_are_named(

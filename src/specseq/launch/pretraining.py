@@ -115,6 +115,7 @@ class Pretraining:
         parameters = sum(p.numel() for p in task.model.parameters())
         provenance.device = outcome.device
         provenance.facts |= {
+            **task.facts,
             "diverged": outcome.diverged,
             "resumed_from": outcome.resumed_from,
             "model_parameters": parameters,

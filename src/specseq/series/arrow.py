@@ -137,20 +137,27 @@ def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     """The data set folders below ``root`` by their relative path (``etth1`` or ``ett1/H``), sorted.
 
     Raises:
-        InputError: there is no such folder, or nothing in it is a data set.
+        InputError: there is no such folder, nothing in it is a data set, or one lacks its ``state.json``.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(root, "no such folder", "give a folder of save_to_disk data sets")
-    patterns = ["/".join(["*"] * level + ["state.json"]) for level in range(1, depth + 1)]
-    paths = {
-        path.parent.relative_to(root): path.parent for pattern in patterns for path in root.glob(pattern)
-    }
-    # Names that begin with a dot are half-written folders and download caches.
-    found = sorted(path for path in paths if not any(part.startswith(".") for part in path.parts))
-    if not found:
+    paths = _folders_with("state.json", root, depth)
+    if stray := sorted(_folders_with("*.arrow", root, depth) - paths):
+        raise InputError(root / stray[0], "holds shards but no state.json", "download it again, or remove it")
+    if not paths:
         raise InputError(root, "holds no data set (no state.json below it)", "give a folder of data sets")
-    return {path.as_posix(): paths[path] for path in found}
+    return {path.as_posix(): root / path for path in sorted(paths)}
+
+
+def _folders_with(file: str, root: Path, depth: int) -> set[Path]:
+    """Folders below ``root``, relative to it, that hold such a file.
+
+    Names that begin with a dot are half-written folders and download caches.
+    """
+    patterns = ["/".join(["*"] * level + [file]) for level in range(1, depth + 1)]
+    found = {path.parent.relative_to(root) for pattern in patterns for path in root.glob(pattern)}
+    return {path for path in found if not any(part.startswith(".") for part in path.parts)}
 
 
 def _read_json(path: Path) -> object:

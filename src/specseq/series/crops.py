@@ -78,9 +78,15 @@ def concatenate(parts: list[Crops]) -> Crops:
 
 
 class Planner(Protocol):
-    """Draws crops; all of its randomness comes from the generator it is given."""
+    """Draws crops; all of its randomness comes from the generator it is given.
+
+    Attributes:
+        patch_slot: points a token slot.
+        eligible: ``bool [N]``, series long enough to be drawn.
+    """
 
     patch_slot: int
+    eligible: NDArray[np.bool_]
 
     def draw(self, generator: np.random.Generator, count: int) -> Crops:
         """``count`` crops."""

@@ -81,6 +81,11 @@ class PackedStream:
         self._batches += 1
         return arrays
 
+    @property
+    def facts(self) -> dict[str, int]:
+        """How many series the store holds, and how many of them are too short to be drawn."""
+        return {"series": len(self.store), "series_too_short": int((~self.planner.eligible).sum())}
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` goes on."""
         return {

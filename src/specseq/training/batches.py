@@ -6,6 +6,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specseq.training.task import BatchStream
+
+
+class Parts:
+    """The parts of each batch that a process computes, on its device; the state is that of the batches."""
+
+    def __init__(self, batches: BatchStream, numbers: range, count: int, device: torch.device) -> None:
+        """
+        Args:
+            batches: whole batches.
+            numbers: which parts this process computes.
+            count: of how many.
+            device: where it computes them.
+        """
+        self._batches, self._numbers, self._count, self._device = batches, numbers, count, device
+
+    def __next__(self) -> list[Any]:
+        """The parts of the next batch."""
+        batch = next(self._batches)
+        return [move(shard(batch, number, self._count), self._device) for number in self._numbers]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position after the last batch."""
+        return self._batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self._batches.load_state_dict(state)
+
 
 def move(batch: Any, device: torch.device) -> Any:
     """Move what has ``to``, and mappings, lists and tuples of such; the rest stays as it is."""

@@ -16,8 +16,9 @@ from torch import nn
 
 from specseq.errors import Diverged, InputError
 from specseq.progress import Progress
+from specseq.series.prefetch import Prefetched
 from specseq.training import randomness
-from specseq.training.batches import move, shard
+from specseq.training.batches import Parts
 from specseq.training.checkpoint import Checkpoints
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.optimiser import Optimiser
@@ -114,6 +115,14 @@ class _Training:
             self.compiled = cast(nn.Module, torch.compile(self.model))
         self.optimiser = Optimiser(self.task, self.spec)
         self.checkpoints = Checkpoints(self.folder, self.digest)
+        pieces = self.spec.micro_batches
+        mine = range(self.world.rank * pieces, (self.world.rank + 1) * pieces)
+        self.batches: Parts | Prefetched = Parts(
+            self.task.batches, mine, self.world.size * pieces, self.device
+        )
+        ahead = self.spec.prefetch if self.spec.prefetch is not None else 2 * (self.device.type == "cuda")
+        if ahead:
+            self.batches = Prefetched(self.batches, ahead)
         self.saved_at = time.monotonic()
         reduced = self.spec.precision == "bfloat16" or (
             self.spec.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -121,6 +130,13 @@ class _Training:
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced)
 
     def run(self) -> Outcome:
+        try:
+            return self._run()
+        finally:
+            if isinstance(self.batches, Prefetched):
+                self.batches.close()
+
+    def _run(self) -> Outcome:
         began, name = time.monotonic(), str(self.device)
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
@@ -167,14 +183,12 @@ class _Training:
 
     def _gradients(self) -> dict[str, float]:
         """Fill ``.grad`` from the next batch; metrics of the whole batch, ``loss`` first."""
-        batch = next(self.task.batches)
         pieces = self.spec.micro_batches
-        parts, first = self.world.size * pieces, self.world.rank * pieces
+        parts = self.world.size * pieces
         weight, sums = 0.0, dict[str, float]()
         failed: Diverged | None = None
         try:
-            for number in range(first, first + pieces):
-                part = move(shard(batch, number, parts), self.device)
+            for part in next(self.batches):
                 metrics, of_part = self._gradients_of(part, scale=pieces > 1)
                 weight += of_part
                 for name, value in metrics.items():
@@ -255,7 +269,7 @@ class _Training:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "randomness": randomness.capture(),
-            "batches": self.task.batches.state_dict(),
+            "batches": self.batches.state_dict(),
             "others": {name: other.state_dict() for name, other in self.task.state.items()},
             "record": self.record.state_dict(),
             "diverged": self.diverged,
@@ -272,7 +286,7 @@ class _Training:
         self.step, state = found
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.task.batches.load_state_dict(state["batches"])
+        self.batches.load_state_dict(state["batches"])
         for name, other in self.task.state.items():
             other.load_state_dict(state["others"][name])
         self.record.load_state_dict(state["record"])

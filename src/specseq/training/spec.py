@@ -29,6 +29,8 @@ class TrainingSpec:
         clip: largest norm of the gradient over all parameters; 0 does not clip.
         precision: ``auto`` is bfloat16 autocast where the accelerator has it and float32 elsewhere.
         micro_batches: parts in which a batch is computed, to save memory; the batch must have ``shard``.
+        prefetch: batches that a thread makes ready ahead of the step, changing no number. None is 2 where
+            an accelerator computes the step and 0 on a CPU, which gains nothing by it.
         compile: compile the model with ``torch.compile``.
         log_every: steps between recorded training metrics.
         evaluate_every: steps between evaluations; 0 evaluates at the end only.
@@ -49,6 +51,7 @@ class TrainingSpec:
     clip: float = 1.0
     precision: str = "auto"
     micro_batches: int = 1
+    prefetch: int | None = None
     compile: bool = False
     log_every: int = 1
     evaluate_every: int = 0
@@ -70,7 +73,8 @@ class TrainingSpec:
         for name, value in given.items():
             if name not in known:
                 raise InputError(f"training.{name}", "no such setting", f"known: {', '.join(known)}")
-            _check(name, value)
+            if not (name == "prefetch" and value is None):
+                _check(name, value)
         if "steps" not in given:
             raise InputError("training.steps", "missing", "give the number of optimiser steps")
         values = dict(given)
@@ -99,7 +103,8 @@ def _check(name: str, value: Any) -> None:
             raise InputError(where, f"{value!r} is not a pair of numbers in [0, 1)")
     else:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        whole = name in ("steps", "batch", "micro_batches", "log_every", "evaluate_every", "checkpoint_every")
+        counts = ("steps", "batch", "micro_batches", "prefetch")
+        whole = name in (*counts, "log_every", "evaluate_every", "checkpoint_every")
         if not number or (whole and not isinstance(value, int)):
             raise InputError(where, f"{value!r} is not a{' whole' if whole else ''} number")
         if not math.isfinite(value):

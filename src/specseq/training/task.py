@@ -12,7 +12,8 @@ class BatchStream(Protocol):
     """An endless, resumable stream of batches.
 
     The state is a small mapping of plain values (numbers, strings, lists, bytes) from which the stream goes
-    on exactly where it was, also in another process.
+    on exactly where it was, also in another process; going on does not change a state given out before.
+    Batches may be drawn in another thread than the step's, ahead of it.
     """
 
     def __next__(self) -> Any:
@@ -48,6 +49,7 @@ class Task:
         after_step: called after each optimiser step (norm caps, logging of learned coefficients); returns
             metrics to log.
         state: further modules or objects with ``state_dict``/``load_state_dict`` that the checkpoint keeps.
+        facts: what the provenance of the results states beside what the loop knows, such as series left out.
     """
 
     model: nn.Module
@@ -58,6 +60,7 @@ class Task:
     parameter_groups: Callable[[nn.Module], Iterable[dict[str, Any]]] | None = None
     after_step: Callable[[nn.Module, int], dict[str, float]] | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.loss is None) == (self.gradients is None):

@@ -16,7 +16,7 @@ from specseq.launch.launcher import launch
 from specseq.launch.pretraining import Pretraining
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
-from specseq.tables import read_parquet
+from specseq.tables import read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import train
@@ -51,6 +51,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(8)
         for freq in ("H", "D", "M")
     ]
+    # 40 hours hold no two patches of 32.
+    items.append(Item("short", items[0].start, "H", items[0].target[:40]))
     write_folder(folder / "corpus" / "waves", items, licence="CC0", source="tests")
     prepare_store(folder / "corpus", folder / "store")
     return folder / "store"
@@ -150,6 +152,8 @@ def test_two_processes_train_a_hybrid_as_one(store: Path, tmp_path: Path) -> Non
             )
             assert len(list((folder / "job").glob("*/*_log.out"))) == processes
         tables.append(read_parquet(job.outputs[1]))
+        facts = read_provenance(job.outputs[1])
+        assert (facts["series"], facts["series_too_short"]) == (25, 1)
     assert set(tables[0]["metric"]) == {"loss", "standardised_nll", "grad_norm", "lr"}
     # The Normal's scale of 1e-3 makes float32 gradients good to some 1e-3 in any order of summation.
     for norm, bound in ((False, 1e-5), (True, 2e-2)):

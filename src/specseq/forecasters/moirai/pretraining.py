@@ -117,6 +117,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         MoiraiStream(packed, config),
         loss,
         parameter_groups=lambda model: parameter_groups(model, spec.weight_decay),
+        facts=packed.facts,
     )
 
 

@@ -51,7 +51,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         def after_step(network: nn.Module, step: int) -> dict[str, float]:
             return dict(model.coefficients())
 
-    return Task(model, stream, _loss, after_step=after_step)
+    return Task(model, stream, _loss, after_step=after_step, facts=packed.facts)
 
 
 def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
