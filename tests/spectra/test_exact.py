@@ -137,3 +137,5 @@ def test_the_closed_form_equals_reverse_passes(normalise: bool) -> None:
     x, z = (torch.randn(2, 7, 12, generator=draw, dtype=torch.float64) for _ in range(2))
     reverse = own_position_blocks(lambda s: block.own_force(s, z, x), z)
     torch.testing.assert_close(own_blocks(block, z), reverse, rtol=1e-12, atol=1e-12)
+    some = torch.tensor([5, 0, 6])
+    torch.testing.assert_close(own_blocks(block, z, some), reverse[:, some], rtol=1e-12, atol=1e-12)

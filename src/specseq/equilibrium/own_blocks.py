@@ -17,11 +17,19 @@ from specseq.equilibrium.block import EquilibriumBlock, gelu, layer_norm
 
 
 @torch.no_grad()
-def own_blocks(block: EquilibriumBlock, z_BTC: Tensor) -> Tensor:
-    """``D[b, t, i, j] = ∂F[b, t, i] / ∂z[b, t, j]`` at a real state, for any input x."""
+def own_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | None = None) -> Tensor:
+    """``D[b, t, i, j] = ∂F[b, t, i] / ∂z[b, t, j]`` at a real state, for any input x.
+
+    Args:
+        block: the weights.
+        z_BTC: the state.
+        positions: of which positions t, in this order; all where missing.
+    """
     n_BTC = layer_norm(z_BTC)
-    through_BTCC = _feed_forward(block, n_BTC)
-    through_BTCC += _attention(block, n_BTC)
+    at_T = torch.arange(z_BTC.shape[1], device=z_BTC.device) if positions is None else positions
+    through_BTCC = _attention(block, n_BTC, at_T)
+    z_BTC, n_BTC = z_BTC[:, at_T], n_BTC[:, at_T]
+    through_BTCC += _feed_forward(block, n_BTC)
     # LN' = s (I - 11ᵀ/C - n nᵀ/C), applied from the right.
     channels = z_BTC.shape[-1]
     scale_BT = torch.rsqrt(z_BTC.var(-1, correction=0) + 1e-5)[..., None, None]
@@ -40,30 +48,30 @@ def _feed_forward(block: EquilibriumBlock, n_BTC: Tensor) -> Tensor:
     return (slope_BTF.unsqueeze(-2) * block.contract.T) @ block.expand.T
 
 
-def _attention(block: EquilibriumBlock, n_BTC: Tensor) -> Tensor:
-    heads, length = block.shape.heads, n_BTC.shape[1]
+def _attention(block: EquilibriumBlock, n_BSC: Tensor, at_T: Tensor) -> Tensor:
+    heads, length = block.shape.heads, n_BSC.shape[1]
     size = block.shape.width // heads
 
-    def split(weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw projections ``[B, H, T, D]`` and the weight of each head ``[H, D, C]``."""
-        raw = (n_BTC @ weight).unflatten(-1, (heads, size)).transpose(1, 2)
+    def split(weight: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw projections ``[B, H, T or S, D]`` and the weight of each head ``[H, D, C]``."""
+        raw = (n @ weight).unflatten(-1, (heads, size)).transpose(1, 2)
         return raw, weight.T.unflatten(0, (heads, size))
 
-    (q, q_weight), (k, k_weight), (v, v_weight) = (
-        split(weight) for weight in (block.query, block.key, block.value)
-    )
+    q, q_weight = split(block.query, n_BSC[:, at_T])
+    (k, k_weight), (v, v_weight) = split(block.key, n_BSC), split(block.value, n_BSC)
     q, q_scale = _normalise(block, q)
     k, k_scale = _normalise(block, k)
     logits_BHTS = q @ k.mT / math.sqrt(size)
-    late = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
-    w_BHTS = torch.softmax(logits_BHTS.masked_fill(late, -torch.inf), -1)
+    late_TS = torch.arange(length, device=q.device) > at_T.unsqueeze(-1)
+    w_BHTS = torch.softmax(logits_BHTS.masked_fill(late_TS, -torch.inf), -1)
     o_BHTD = w_BHTS @ v
     # ∂o/∂q = Σ_s w_s (v_s - o) k_sᵀ / √D
     pairs_BHSX = (v.unsqueeze(-1) * k.unsqueeze(-2)).flatten(-2)
     by_query = (w_BHTS @ pairs_BHSX).unflatten(-1, (size, size))
     by_query = by_query - o_BHTD.unsqueeze(-1) * (w_BHTS @ k).unsqueeze(-2)
     # ∂o/∂k_t = w_t (v_t - o) qᵀ / √D  and  ∂o/∂v_t = w_t I
-    own_BHT1 = w_BHTS.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+    own_BHT1 = w_BHTS.gather(-1, at_T.view(-1, 1).expand(*w_BHTS.shape[:3], 1))
+    k, k_scale, v = k[:, :, at_T], k_scale[:, :, at_T], v[:, :, at_T]
     by_key = (own_BHT1 * (v - o_BHTD)).unsqueeze(-1) * q.unsqueeze(-2)
     by_query = _before_normalising(block, by_query, q, q_scale) / math.sqrt(size)
     by_key = _before_normalising(block, by_key, k, k_scale) / math.sqrt(size)

@@ -119,7 +119,7 @@ class LeadingEigenvalue(Regulariser):
         if self.positions is not None:
             looked = torch.randperm(length, generator=at.generator)[: self.positions]
         # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
-        blocks_PTCC = own_blocks(at.block, z_PTC)[:, looked.to(z_PTC.device)].double().cpu()
+        blocks_PTCC = own_blocks(at.block, z_PTC, looked.to(z_PTC.device)).double().cpu()
         lam_PTC = 1 + self.step * block_eigenvalues(blocks_PTCC)
         # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
         radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)
