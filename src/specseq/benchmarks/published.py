@@ -5,7 +5,7 @@ Shapes: T tasks (configs), M models.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,7 @@ FEV = Benchmark(
     provenance=("horizon", "num_windows", "seasonality", "num_forecasts"),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in (GIFT_EVAL, FEV)}
-_LABELS = ("domain", "num_variates", "context_length", "dataset_config", "target")
+_LABELS = ("model", "domain", "num_variates", "context_length", "dataset_config", "target")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Submission:
         tasks: T task names, in the file's order.
         metrics: short name -> values [T]; NaN where the file has none.
         overlap: [T], True where the model says it was trained on the task's data.
-        labels: further columns as text [T], where the file has them: domain, num_variates, context_length,
-            dataset_config, target and the provenance columns.
+        labels: further columns as text [T], where the file has them: model, domain, num_variates,
+            context_length, dataset_config, target and the provenance columns.
     """
 
     model: str
@@ -135,9 +135,10 @@ def _numbers(table: pa.Table, column: str, source: Path) -> Floats:
         return np.full(len(values), np.nan)
     try:
         if pa.types.is_boolean(values.type):
-            raise pa.ArrowInvalid("it holds true and false")
-        return values.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float, copy=True)
-    except pa.ArrowException as error:
+            raise ValueError("it holds true and false")
+        # By way of a list: Arrow's own conversion imports pandas, which takes longer than the leaderboard.
+        return np.array(values.to_pylist(), dtype=float)
+    except (TypeError, ValueError) as error:
         raise InputError(source, f"column '{column}' is not numeric ({error})", "correct the cell") from None
 
 
@@ -207,8 +208,17 @@ def read_submissions(source: Path, benchmark: Benchmark) -> list[Submission]:
     return found
 
 
+def _with_its_name(submission: Submission, taken: set[str]) -> Submission:
+    """An added result by the name in its column ``model``, where that is one name and free."""
+    names = set(submission.labels.get("model", ())) - {""}
+    return replace(submission, model=names.pop()) if len(names) == 1 and not names & taken else submission
+
+
 def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) -> list[Submission]:
     """All submissions of a folder's CSV and Parquet files, then those of the files added.
+
+    Published GIFT-Eval files are known by the file's name: what their column ``model`` says differs in
+    spelling. An added one goes by that column, or by its file's name if the column's is taken.
 
     Raises:
         InputError: the folder is missing or empty, or two submissions go by one name.
@@ -218,7 +228,11 @@ def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) 
     files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".parquet"))
     if not files:
         raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
-    found = [made for path in [*files, *added] for made in read_submissions(path, benchmark)]
+    found = [made for path in files for made in read_submissions(path, benchmark)]
+    for path in added:
+        for made in read_submissions(path, benchmark):
+            own = benchmark.model_column is None
+            found.append(_with_its_name(made, {other.model for other in found}) if own else made)
     by_name: dict[str, Path] = {}
     for submission in found:
         if submission.model in by_name:

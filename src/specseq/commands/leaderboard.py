@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
     parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="folder of result files")
-    parser.add_argument("--add", type=Path, action="append", default=[], metavar="FILE", help="your result")
+    parser.add_argument(
+        "--add",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="your result; it goes by its column 'model', or by the file's name where that is taken",
+    )
     parser.add_argument("--metric", choices=sorted(FEV.metrics), default="SQL", help="FEV-Bench's metric")
     parser.add_argument("--by", choices=boards.GROUPS, help="GIFT-Eval: one row a model and group")
     parser.add_argument(
@@ -106,7 +114,10 @@ def _comparison(submissions: Sequence[Submission], options: argparse.Namespace) 
     names = [submission.model for submission in submissions]
     for name in options.compare:
         if name not in names:
-            raise InputError("--compare", f"no model '{name}'", f"known: {', '.join(sorted(names))}")
+            near = get_close_matches(name, names, n=5, cutoff=0.4) or sorted(names)[:5]
+            raise InputError(
+                "--compare", f"no model '{name}'", f"there are {len(names)}, e.g. {', '.join(near)}"
+            )
     a, b = (submissions[names.index(name)] for name in options.compare)
     metrics = ("MASE", "CRPS") if options.benchmark == "gift_eval" else (options.metric,)
     rows = []
