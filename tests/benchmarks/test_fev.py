@@ -217,3 +217,40 @@ def test_irregular_timestamps_are_refused(tmp_path: Path) -> None:
     (task,) = read_tasks(tmp_path / "tasks.yaml").values()
     with pytest.raises(InputError, match="timestamps of the first item are irregular"):
         open_task(tmp_path, task)
+
+
+def test_items_of_another_frequency_or_with_gaps_are_counted(tmp_path: Path) -> None:
+    lengths = [50, 40, 30]
+    write_task(tmp_path, {"y": [np.ones(length) for length in lengths]}, horizon=4)
+    data = tmp_path / "x" / "data.parquet"
+    table, (task,) = pq.read_table(data), read_tasks(tmp_path / "tasks.yaml").values()
+
+    def with_stamps(*rows: pd.DatetimeIndex) -> None:
+        column = pa.array([list(row) for row in rows], pa.list_(pa.timestamp("us")))
+        pq.write_table(table.set_column(1, "timestamp", column), data)
+
+    days = [pd.date_range("2021-01-01", periods=length, freq="D") for length in lengths]
+    # Ids run from s2 to s0: the first item is the last row.
+    with_stamps(pd.date_range("2021-01-01", periods=50, freq="h"), days[1], days[2])
+    with pytest.raises(InputError, match="x: mixed frequencies: 1 of 3 items are not every D; keep one"):
+        open_task(tmp_path, task)
+    with_stamps(*(row.delete(9).append(row[-1:] + pd.Timedelta("1D")) for row in days[:2]), days[2])
+    with pytest.raises(InputError, match="mixed frequencies: 2 of 3 items are not every D"):
+        open_task(tmp_path, task)
+    with_stamps(days[0][:-1], *days[1:])
+    with pytest.raises(InputError, match="1 of 3 items have not one timestamp a value"):
+        open_task(tmp_path, task)
+    months = [pd.date_range("2020-02-01", periods=length, freq="MS") for length in lengths]
+    with_stamps(*months)
+    assert open_task(tmp_path, task).freq == "M"
+    with_stamps(days[0], *months[1:])
+    with pytest.raises(InputError, match="mixed frequencies: 1 of 3 items are not every M"):
+        open_task(tmp_path, task)
+    pq.write_table(table.set_column(1, "timestamp", pa.array(["2021-01-01"] * 3)), data)
+    with pytest.raises(
+        InputError, match="column 'timestamp' is string; wanted is one list of timestamps an item"
+    ):
+        open_task(tmp_path, task)
+    pq.write_table(table.drop_columns("timestamp"), data)
+    with pytest.raises(InputError, match="column 'timestamp' is missing"):
+        open_task(tmp_path, task)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from specseq import cli
 from specseq.benchmarks import score as scoring
-from specseq.benchmarks.evaluation import gift_evaluations
+from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
 from specseq.benchmarks.metrics import LEVELS
 from specseq.benchmarks.score import score_all
 from specseq.errors import InputError
@@ -60,7 +60,17 @@ def test_fev_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["model_name"], row["task_name"], row["num_forecasts"]) == ("Mine", "x", 12)
     assert (row["horizon"], row["num_windows"], row["seasonality"]) == (7, 3, 7)
     assert row["test_error"] == row["SQL"] > 0
-    assert "x" in capsys.readouterr().out
+    assert "1 tasks of other data" in capsys.readouterr().out
+
+
+def test_the_test_error_is_the_tasks_own_metric(tmp_path: Path) -> None:
+    wql = {"name": "WQL", "epsilon": 1.0}
+    write_task(tmp_path, {"y": [wild_series(3, 60, "plain")]}, horizon=7, eval_metric=wql)
+    (row,) = score_all("fev", fev_evaluations(tmp_path), Fake(), tmp_path / "o.parquet", {}).to_dict(
+        "records"
+    )
+    assert (row["eval_metric"], row["test_error"]) == ("WQL", row["WQL"])
+    assert row["WQL"] != row["SQL"]
 
 
 class Stumbling(Fake):
@@ -87,8 +97,25 @@ def test_it_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
     whole = score_all("gift_eval", evaluations, Fake(), tmp_path / "whole.parquet", {"seed": 1})
     assert frame.equals(whole)
     assert read_parquet(out).equals(read_parquet(tmp_path / "whole.parquet"))
-    with pytest.raises(InputError, match="made with other parameters"):
+    with pytest.raises(InputError, match="made with other parameters: seed 1; delete it"):
         score_all("gift_eval", evaluations, Fake(), out, {"seed": 2})
+
+
+def test_rows_of_other_data_are_not_kept(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    score_all("gift_eval", gift_evaluations(root), Fake(), out, {})
+    write_folder(root / "c", items([wild_series(7, 300, "gaps")], "W-SUN"))
+    with pytest.raises(
+        InputError, match=r"its row of c/W/short has series 2, the data and tasks have 1; del"
+    ):
+        score_all("gift_eval", gift_evaluations(root), Fake(), out, {})
+    columns = {"y": [wild_series(1, 60, "plain")]}
+    for folder, season in (("one", 7), ("two", 1)):
+        write_task(tmp_path / folder, columns, horizon=7, seasonality=season)
+    out = tmp_path / "fev.parquet"
+    score_all("fev", fev_evaluations(tmp_path / "one"), Fake(), out, {})
+    with pytest.raises(InputError, match="its row of x has seasonality 7, the data and tasks have 1"):
+        score_all("fev", fev_evaluations(tmp_path / "two"), Fake(), out, {})
 
 
 def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,9 @@ class Evaluation(Protocol):
     def scales(self, batch: Batch) -> NDArray[np.float64]:
         """What errors of each window are divided by in MASE, ``[B]``; NaN for none."""
 
+    def settings(self) -> dict[str, Any]:
+        """What of :meth:`facts` is known before any value is read."""
+
     def facts(self) -> dict[str, Any]:
         """What a result row says of the data: series, windows, seasonality, ..."""
 
@@ -130,6 +133,10 @@ class GiftEvaluation:
     def scales(self, batch: Batch) -> NDArray[np.float64]:
         """Seasonal errors of the contexts, ``[B]``."""
         return gift_metrics.seasonal_scales(batch.windows, self.config.season_length)
+
+    def settings(self) -> dict[str, Any]:
+        """All of :meth:`facts`: they are known when a folder is open."""
+        return self.facts()
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the config."""
@@ -212,19 +219,22 @@ class FevEvaluation:
         """Seasonal errors of the contexts, ``[B]``."""
         return fev.seasonal_scales(batch.windows, self.task.season_length)
 
-    def facts(self) -> dict[str, Any]:
-        """What a result row says of the task."""
+    def settings(self) -> dict[str, Any]:
+        """The task as ``tasks.yaml`` has it."""
         return {
             "task_name": self.task.name,
             "dataset_config": self.task.dataset,
-            "freq": self.data.query.freq,
             "num_variates": len(self.task.targets),
-            "series": self.data.items,
             "num_windows": self.task.windows,
             "horizon": self.task.horizon,
             "seasonality": self.task.season_length,
-            "num_forecasts": self.data.forecasts,
+            "eval_metric": self.task.eval_metric,
         }
+
+    def facts(self) -> dict[str, Any]:
+        """What a result row says of the task."""
+        counts = {"series": self.data.items, "num_forecasts": self.data.forecasts}
+        return {**self.settings(), "freq": self.data.query.freq, **counts}
 
     def close(self) -> None:
         """Let go of the data; they are read again when needed."""

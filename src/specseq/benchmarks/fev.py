@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from specseq.benchmarks.fev_tasks import EPSILON, Task
+from specseq.benchmarks.fev_times import Stamps, check_spacing, infer_frequency, window_cuts
 from specseq.benchmarks.metrics import LEVELS, MEDIAN, WindowSums
 from specseq.errors import InputError
 from specseq.forecasters.protocol import Query
@@ -83,7 +83,8 @@ def open_task(root: str | Path, task: Task) -> TaskData:
 
     Raises:
         InputError: files or columns are missing, ids repeat, columns differ in length, timestamps are
-            irregular, no item is long enough, or there are fewer forecasts than the published result has.
+            irregular or of several frequencies, no item is long enough, or there are fewer forecasts than the
+            published result has.
     """
     folder = Path(root) / task.dataset
     files = sorted(folder.glob("*.parquet"))
@@ -104,8 +105,11 @@ def open_task(root: str | Path, task: Task) -> TaskData:
     for target in task.targets[1:]:
         if not np.array_equal(lengths, _lengths(table.column(target))):
             raise InputError(folder, f"columns {task.targets[0]!r} and {target!r} differ in length")
-    freq = _frequency(folder, files, task, order[0])
-    cuts = _cuts(folder, files, task, order, lengths, freq)
+    stamps = Stamps(folder, tuple(files), task.timestamp_column)
+    freq, filed = infer_frequency(stamps, order[0]), np.empty_like(lengths)
+    filed[order] = lengths
+    check_spacing(stamps, filed, freq, task.name)
+    cuts = window_cuts(stamps, task, filed, freq)[order]
     cuts = np.where((cuts >= task.min_context_length) & (lengths[:, None] - cuts >= task.horizon), cuts, -1)
     if empty := [str(window) for window in range(task.windows) if not (cuts[:, window] >= 0).any()]:
         raise InputError(task.name, f"no item is long enough for window {', '.join(empty)}")
@@ -142,52 +146,6 @@ def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.floating], NDArray[np.int
         flat = flat.astype(np.float64)
     lengths = _lengths(column)
     return flat, np.cumsum(lengths) - lengths
-
-
-def _timestamps(folder: Path, files: list[Path], column: str, row: int) -> NDArray[np.datetime64]:
-    """The timestamps of one row; batches after it are not read."""
-    first = 0
-    for file in files:
-        try:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=64, columns=[column]):
-                if row < first + len(batch):
-                    return batch.column(0)[row - first].values.to_numpy(zero_copy_only=False)
-                first += len(batch)
-        except (pa.ArrowInvalid, IndexError) as error:
-            raise InputError(folder, f"column {column!r} is unreadable ({error})") from None
-    raise InputError(folder, f"column {column!r} has fewer than {row + 1} rows")
-
-
-def _frequency(folder: Path, files: list[Path], task: Task, row: int) -> str:
-    stamps = _timestamps(folder, files, task.timestamp_column, row)
-    freq = pd.infer_freq(pd.DatetimeIndex(stamps)) if len(stamps) > 2 else None
-    if freq is None:
-        raise InputError(folder, "timestamps of the first item are irregular", "fill its gaps with NaN")
-    return str(freq)
-
-
-def _cuts(
-    folder: Path, files: list[Path], task: Task, order: list[int], lengths: NDArray[np.int64], freq: str
-) -> NDArray[np.int64]:
-    """History of each item before each window, ``[N, W]``, as ``fev`` counts it."""
-    if isinstance(task.initial_cutoff, int):
-        if not isinstance(task.step, int):
-            raise InputError(
-                task.name, f"window_step_size {task.step!r}", "an index cutoff wants whole steps"
-            )
-        offsets = task.initial_cutoff + np.arange(task.windows) * task.step
-        cuts = np.where(offsets >= 0, offsets, lengths[:, None] + offsets)
-        return np.clip(cuts, 0, lengths[:, None])
-    step = pd.tseries.frequencies.to_offset(freq if isinstance(task.step, int) else task.step)
-    every = task.step if isinstance(task.step, int) else 1
-    begin = pd.Timestamp(task.initial_cutoff)
-    # The first cutoff stands as given: adding zero anchored offsets would move it to an anchor.
-    times = [begin] + [begin + window * every * step for window in range(1, task.windows)]
-    stamps = _read(folder, files, [task.timestamp_column]).take(order).column(0)
-    rows = [np.asarray(row.values.to_numpy(zero_copy_only=False)) for row in stamps]
-    return np.asarray(
-        [[int((row <= time.to_datetime64()).sum()) for time in times] for row in rows], np.int64
-    )
 
 
 def seasonal_scales(windows: Windows, season_length: int) -> NDArray[np.float64]:

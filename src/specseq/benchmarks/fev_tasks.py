@@ -52,6 +52,7 @@ class Task:
         min_context_length: items with a shorter history are left out of a window.
         max_context_length: history is cut to so many values.
         id_column, timestamp_column: names of the columns.
+        eval_metric: the metric that a result row gives as ``test_error``.
         forecasts: number of forecasts in the published result; None for a task of other making.
     """
 
@@ -67,6 +68,7 @@ class Task:
     max_context_length: int | None = None
     id_column: str = "id"
     timestamp_column: str = "timestamp"
+    eval_metric: str = "SQL"
     forecasts: int | None = None
 
 
@@ -127,10 +129,9 @@ def _task(path: str | Path, entry: Any) -> Task:
     if unknown := sorted(set(entry) - _SCORED - _CHECKED - _IGNORED):
         raise InputError(where, f"field {', '.join(unknown)} is not scored here", "remove it")
     metrics = [entry.get("eval_metric", "SQL"), *entry.get("extra_metrics", ())]
-    for metric in metrics:
-        kind, epsilon = (
-            (metric, 0.0) if isinstance(metric, str) else (metric.get("name"), metric.get("epsilon", 0))
-        )
+    named = [metric if isinstance(metric, dict) else {"name": metric} for metric in metrics]
+    for metric, fields in zip(metrics, named, strict=True):
+        kind, epsilon = fields.get("name"), fields.get("epsilon", 0.0)
         if kind not in METRICS or epsilon != (EPSILON if kind in ("WAPE", "WQL") else 0.0):
             raise InputError(
                 where, f"metric {metric!r} is not scored here", "SQL, MASE, WAPE(1) and WQL(1) are"
@@ -158,6 +159,7 @@ def _task(path: str | Path, entry: Any) -> Task:
             max_context_length=entry.get("max_context_length"),
             id_column=str(entry.get("id_column", "id")),
             timestamp_column=str(entry.get("timestamp_column", "timestamp")),
+            eval_metric=str(named[0]["name"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(where, f"field missing or not a number ({error})") from None

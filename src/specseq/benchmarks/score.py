@@ -30,8 +30,8 @@ def score_all(
 ) -> pd.DataFrame:
     """Score every config or task, one row each, and keep the rows in ``out``.
 
-    Rows that ``out`` holds already are kept if it was made with the same parameters. It is written again
-    every ten seconds and when anything stops the run.
+    Rows that ``out`` holds already are kept if it was made with the same parameters, on data and tasks of
+    the same description. It is written again every ten seconds and when anything stops the run.
 
     Args:
         benchmark: ``gift_eval`` or ``fev``.
@@ -46,11 +46,14 @@ def score_all(
         The rows of ``evaluations``, in their order.
 
     Raises:
-        InputError: ``out`` was made with other parameters, or a config cannot be scored.
+        InputError: ``out`` was made with other parameters or holds rows of other data, or a config cannot be
+            scored.
     """
     path = Path(out)
     provenance = Provenance("score", dict(parameters))
     rows = _earlier_rows(path, provenance, NAME_COLUMN[benchmark])
+    for evaluation in evaluations:
+        _check_kept(path, rows.get(evaluation.name), evaluation)
     missing = [evaluation for evaluation in evaluations if evaluation.name not in rows]
     total = sum(evaluation.points for evaluation in evaluations)
     done = total - sum(evaluation.points for evaluation in missing)
@@ -88,11 +91,25 @@ def _values(
 def _earlier_rows(path: Path, provenance: Provenance, column: str) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
-    if read_provenance(path).get("parameters_digest") != digest(provenance.parameters):
-        raise InputError(path, "was made with other parameters", "delete it or give another --out")
+    recorded = read_provenance(path)
+    if recorded.get("parameters_digest") != digest(provenance.parameters):
+        before, now = recorded.get("parameters", {}), provenance.parameters
+        other = [f"{name} {before.get(name)}" for name in now if before.get(name) != now[name]]
+        fault = f"was made with other parameters: {', '.join(other) or 'more of them'}"
+        raise InputError(path, fault, "delete it or give another --out")
     frame = read_parquet(path)
     records = frame.to_dict(orient="records")
     return {record[column]: {str(name): value for name, value in record.items()} for record in records}
+
+
+def _check_kept(path: Path, row: Mapping[str, Any] | None, evaluation: Evaluation) -> None:
+    """Refuse a kept row that describes other data or another task than the one to be scored now."""
+    for name, value in evaluation.settings().items() if row else ():
+        if row and row.get(name) != value:
+            fault = (
+                f"its row of {evaluation.name} has {name} {row.get(name)}, the data and tasks have {value}"
+            )
+            raise InputError(path, fault, "delete it or give another --out")
 
 
 def _row(
@@ -105,7 +122,7 @@ def _row(
     name = {"gift_eval": "model", "fev": "model_name"}[benchmark]
     row = {name: model or forecaster.name, **evaluation.facts()}
     if benchmark == "fev":
-        row |= {"eval_metric": "SQL", "test_error": values["SQL"], "trained_on_this_dataset": False}
+        row |= {"test_error": values[row["eval_metric"]], "trained_on_this_dataset": False}
     return {**row, **values, "context_length": forecaster.context_length, "basis": "raw"}
 
 

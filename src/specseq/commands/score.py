@@ -91,12 +91,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def _show(frame: pd.DataFrame, benchmark: str, published: set[str]) -> None:
     name, columns = NAME_COLUMN[benchmark], _SHOWN[benchmark]
+    kind = "tasks" if benchmark == "fev" else "configs"
     shown = frame[[name, *columns.values()]].rename(columns={column: key for key, column in columns.items()})
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     known = len(published & set(frame[name]))
     if known:
-        print(f"{known} of the {len(published)} published configs", end="")
+        print(f"{known} of the {len(published)} published {kind}", end="")
         print("" if known == len(published) else ": no aggregate over them compares with a published one")
     if other := len(frame) - known:
-        print(f"{other} configs of other data")
+        print(f"{other} {kind} of other data")
     sys.stdout.flush()
