@@ -94,6 +94,8 @@ def test_context_length_is_an_option(folder: Path) -> None:
 def test_missing_weights_name_the_remedy(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+
     with pytest.raises(InputError, match="no such folder"):
         find_weights(tmp_path / "gone")
     with pytest.raises(InputError, match=r"no config\.json"):
@@ -103,6 +105,9 @@ def test_missing_weights_name_the_remedy(
         Chronos2.load(tmp_path)
     shutil.copy(folder / "config.json", tmp_path)
     with pytest.raises(InputError, match="not a readable Chronos-2 model"):
+        Chronos2.load(tmp_path)
+    torch.save({}, tmp_path / "pytorch_model.bin")  # a pickle: not read
+    with pytest.raises(InputError, match=r"not a readable Chronos-2 model .*safetensors"):
         Chronos2.load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="not a readable Chronos-2 model"):

@@ -65,7 +65,7 @@ class Chronos2:
 
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=place)
+            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=place, use_safetensors=True)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
             raise InputError(
                 folder, f"not a readable Chronos-2 model ({error})", "download it again"
