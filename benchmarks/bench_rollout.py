@@ -18,7 +18,9 @@ CASES = {
     "published size": ModelConfig(length=512),
     "memory, causal": ModelConfig(length=512, slots=8),
     "width 64": ModelConfig(length=512, width=64, blocks=3, heads=4),
-    "arithmetic": ModelConfig(length=512, width=128, blocks=1, heads=4, windows=(128,), grid=96, taps=64),
+    "arithmetic": ModelConfig(
+        length=512, width=128, blocks=1, heads=4, windows=(256, 64), highest=(0.35, 0.85), lines=30, taps=64
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """Spacing models: published sizes, exact causality, the published mask's leak, cache against no cache."""
 
+import cmath
 import math
 from typing import Any
 
@@ -11,20 +12,23 @@ from torch import Tensor
 
 from specseq.errors import InputError
 from specseq.zeta.attention import attention_mask
+from specseq.zeta.catalogue import compute
 from specseq.zeta.mixture import Mixture
 from specseq.zeta.model_config import PUBLISHED, ModelConfig
 from specseq.zeta.rollout import accumulated_error, rollout, rollout_without_cache
 from specseq.zeta.scores import causality_violation, fit_kernel, kernel, memory_primes_p_value, truncated
+from specseq.zeta.selection import Request
 from specseq.zeta.spacing_model import SpacingModel, cap_norms, memory_similarity
-from specseq.zeta.spectrum import Spectrum, prime_powers
+from specseq.zeta.spectrum import LOWEST, Spectrum, prime_powers
+from specseq.zeta.unfolding import spacings
 
 SMALL: dict[str, Any] = {"length": 24, "width": 16, "blocks": 2, "heads": 2, "components": 3}
 KINDS: dict[str, dict[str, Any]] = {
     "spacing": {},
     "memory": {"slots": 3},
     "flash": {"slots": 3, "residuals": True, "positions": "rotary", "scale_max": 10.0},
-    "arithmetic": {"windows": [6, 24], "lines": 20, "grid": 8, "taps": 5, "residuals": True},
-    "mlp": {"windows": [24], "lines": 5, "grid": 8, "blocks": 0, "hidden": [12, 12]},
+    "arithmetic": {"windows": [6, 24], "lines": 20, "highest": [0.8, 0.3], "taps": 5, "residuals": True},
+    "mlp": {"windows": [24], "lines": 5, "highest": [0.4], "blocks": 0, "hidden": [12, 12]},
 }
 
 
@@ -124,25 +128,37 @@ def test_accumulated_error_is_of_positions() -> None:
 
 
 def test_spectrum_is_the_sum_it_claims_to_be() -> None:
-    spectrum = Spectrum([5, 9], lines=8, grid=3, highest=0.6, length=8)
+    spectrum = Spectrum([5, 9], lines=8, highest=[0.6, 0.35], length=8)
     x = torch.tensor([[0.0, 0.7, 1.9, 2.4, 4.1, 5.0, 5.8, 7.3, 8.1]])
-    height = torch.tensor([1e6])
-    features = spectrum(x, height)
+    features = spectrum(x, torch.tensor([1e6]))
     assert prime_powers(8) == [2, 3, 4, 5, 7, 8]
-    tau = [math.log(q) / math.log(1e6 / (2 * math.pi)) for q in (2, 3, 4, 5, 7, 8)] + [0.2, 0.4, 0.6]
-    assert features.shape == (1, 8, spectrum.size)
+    lines = [math.log(q) / math.log(1e6 / (2 * math.pi)) for q in (2, 3, 4, 5, 7, 8)]
+    seen = [(5, k / 5) for k in (1, 2, 3)] + [(9, tau) for tau in [*lines, 1 / 9, 2 / 9, 3 / 9]]
+    assert features.shape == (1, 8, spectrum.size) == (1, 8, 2 * len(seen))
     for n in (1, 4, 8):
-        expected = []
-        for w in (5, 9):
+        sums = []
+        for w, tau in seen:
+            turned = [cmath.exp(2j * math.pi * tau * float(x[0, n] - x[0, j])) for j in range(n + 1)]
             taper = [math.cos(0.5 * math.pi * (n - j) / w) * (n - j < w) for j in range(n + 1)]
-            sums = [
-                sum(t * complex(math.cos(a), math.sin(a)) for t, a in zip(taper, angles, strict=True))
-                for angles in (
-                    [2 * math.pi * f * float(x[0, n] - x[0, j]) for j in range(n + 1)] for f in tau
-                )
-            ]
-            expected += [z.real / math.sqrt(w / 2) for z in sums] + [z.imag / math.sqrt(w / 2) for z in sums]
-        assert torch.allclose(features[0, n - 1], torch.tensor(expected), atol=1e-5)
+            total = sum(t * z for t, z in zip(taper, turned, strict=True))
+            sums.append(total / math.sqrt(w / 2 * tau))
+        expected = torch.tensor([z.real for z in sums] + [z.imag for z in sums])
+        assert torch.allclose(features[0, n - 1], expected, atol=1e-5)
+
+
+def test_spectral_features_of_zeros_are_of_order_one() -> None:
+    """The ramp is taken off, the line of 2 stands out of it, and the grids start below that line."""
+    zeros = compute(Request(height=7.5e7, count=4001))
+    s = torch.from_numpy(spacings(zeros)).float().reshape(20, 200)
+    spectrum = Spectrum([64, 128], lines=4, highest=[1.0, 0.5], length=200)
+    x = torch.nn.functional.pad(s.cumsum(1), (1, 0))
+    features = spectrum(x, torch.full((20,), 7.5e7))[:, 130:].flatten(0, 1)
+    spread = features.var(0).reshape(2, -1).sum(0)  # real and imaginary part
+    assert float(spread.median()) == pytest.approx(1, abs=0.15)
+    assert 0.05 < float(spread.min()) < float(spread.max()) < 5
+    assert spread[spectrum.counts[0]] > 1.5
+    grid = torch.cat([spectrum.get_buffer("grid_0"), spectrum.get_buffer("grid_1")])
+    assert LOWEST <= float(grid.min()) < math.log(2) / math.log(1e10 / (2 * math.pi))
 
 
 def test_lines_move_with_the_height() -> None:
@@ -245,7 +261,8 @@ def test_planted_kernel_is_fitted() -> None:
         ({"attention_mask": "none"}, "model.attention_mask"),
         ({"scale_max": 0.0}, "model.scale_max"),
         ({"positions": "absolute"}, "model.positions"),
-        ({"windows": [8]}, "model.windows"),
+        ({"windows": [8]}, "model.highest"),
+        ({"windows": [8], "highest": [0.1]}, "model.windows"),
     ],
 )
 def test_bad_configs_name_their_key(params: dict[str, Any], said: str) -> None:

@@ -60,7 +60,7 @@ def test_gradients_reach_every_parameter(manifest: Path, mask: str) -> None:
         "attention_mask": mask,
         "windows": [8],
         "lines": 5,
-        "grid": 4,
+        "highest": [0.5],
         "taps": 3,
         "hidden": [8],
     }

@@ -30,6 +30,10 @@ FIGURES = {
         f"zeta_{name}": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"}
         for name in ("leak", "context", "rollout", "statistics")
     },
+    "zeta_size": lambda scale: {
+        "long": f"results/{scale}/tables/zeta_long.parquet",
+        "size": f"results/{scale}/tables/zeta_size.parquet",
+    },
     "zeta_masks": lambda scale: {},
     "equilibrium_walls": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
     "equilibrium_modes": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},

@@ -46,6 +46,7 @@ TABLES = {
     "equilibrium_signals": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},
     "equilibrium_mechanisms": lambda scale: {"measured": f"results/{scale}/equilibrium_mechanisms.parquet"},
     "zeta": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
+    "zeta_size": lambda scale: {"long": f"results/{scale}/tables/zeta_long.parquet"},
     "zeta_long": lambda scale: {
         "training": run_files(scale, "zeta", "pretrain"),
         "rollouts": run_files(scale, "zeta", "rollout"),

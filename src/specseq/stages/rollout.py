@@ -2,20 +2,33 @@
 
 Parameters: the run's. ``evaluation`` holds the sizes (specseq.zeta.evaluation.EvaluationSpec), ``data.set``
 names the set that the run was trained on and is tested on. Writes the long shape with the key column
-``context``; a run that diverged leaves the single metric ``diverged``.
+``context``; a run that diverged leaves the single metric ``diverged``. Beside the evaluation's metrics there
+are ``training_spacings``, the different spacings to train on, and ``spacings_read``, how many were read.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_frame, write_parquet
 from specseq.training.checkpoint import load_weights
-from specseq.zeta.evaluation import EvaluationSpec, evaluate_model
+from specseq.zeta.evaluation import EvaluationSpec, Row, evaluate_model
+from specseq.zeta.model_config import ModelConfig
 from specseq.zeta.pretraining import rebuild
-from specseq.zeta.spacing_sets import load_spacing_set
+from specseq.zeta.spacing_sets import SpacingSet, load_spacing_set
+
+
+def training_size(params: dict[str, Any], train: SpacingSet) -> list[Row]:
+    """How much a run had to learn from, as rows."""
+    training, limit = params["training"], params.get("data", {}).get("limit")
+    read = training["steps"] * training["batch"] * ModelConfig.from_params(params["model"]).length
+    return [
+        {"metric": "training_spacings", "value": min(limit or len(train), len(train))},
+        {"metric": "spacings_read", "value": read},
+    ]
 
 
 def main() -> None:
@@ -34,6 +47,7 @@ def main() -> None:
     model = rebuild(trained, tensors)
     if all(torch.isfinite(p).all() for p in model.parameters()):
         rows = evaluate_model(model, test, EvaluationSpec.from_params(params.get("evaluation", {})), seed)
+        rows += training_size(trained, load_spacing_set(options.spacings, name, "train"))
     else:
         rows = [{"metric": "diverged", "value": 1.0}]
     common = {

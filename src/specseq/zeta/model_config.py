@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from specseq.errors import InputError
+from specseq.zeta.spectrum import grid_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ModelConfig:
         slot_norm: their norms are capped here after each step; slot_dropout: chance that one is zeroed.
         attention_mask: ``causal``, or ``published``, where memory sees the future.
         spread_means: start the components' means apart; without it all start at one point.
-        windows, lines, grid, highest: of the spectral features (see Spectrum); no windows, no features.
+        windows, lines, highest: of the spectral features (see Spectrum); no windows, no features.
         taps: past spacings that enter each token linearly beside its own.
         hidden: widths of further hidden layers before the head.
     """
@@ -44,13 +45,12 @@ class ModelConfig:
     spread_means: bool = True
     windows: tuple[int, ...] = ()
     lines: int = 0
-    grid: int = 0
-    highest: float = 0.75
+    highest: tuple[float, ...] = ()
     taps: int = 0
     hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("windows", "hidden"):
+        for name in ("windows", "highest", "hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         wrong = {
             "length": self.length < 2,
@@ -59,7 +59,8 @@ class ModelConfig:
             "attention_mask": self.attention_mask not in ("causal", "published"),
             "components": self.components < 1,
             "scale_max": not 0 < self.scale_min < self.scale_max,
-            "windows": bool(self.windows) and self.lines < 2 and self.grid < 1,
+            "highest": len(self.highest) != len(self.windows),
+            "windows": not all(grid_of(w, top) for w, top in zip(self.windows, self.highest, strict=False)),
         }
         for name, fault in wrong.items():
             if fault:

@@ -41,7 +41,7 @@ class SpacingModel(nn.Module):
         self.memory = nn.Parameter(torch.empty(c.slots, c.width)) if c.slots else None
         tokens = c.slots + c.length
         self.position = nn.Parameter(torch.empty(tokens, c.width)) if c.positions == "learned" else None
-        self.spectrum = Spectrum(c.windows, c.lines, c.grid, c.highest, c.length) if c.windows else None
+        self.spectrum = Spectrum(c.windows, c.lines, c.highest, c.length) if c.windows else None
         self.lift = nn.Linear(self.spectrum.size, c.width, bias=False) if self.spectrum else None
         self.taps = nn.Linear(c.taps, c.width, bias=False) if c.taps else None
         self.drop = nn.Dropout(c.dropout)
@@ -180,9 +180,12 @@ class SpacingModel(nn.Module):
         features: Tensor | None = None
         if self.spectrum is not None and self.lift is not None and height_B is not None:
             cache.position = cache.position + s_B.float()
-            cos, sin = self.spectrum.phases(cache.position[:, None], self.spectrum.frequencies(height_B))
+            tau_BM = self.spectrum.frequencies(height_B)
+            cos, sin = self.spectrum.phases(cache.position[:, None], tau_BM)
             cache.cos[:, L + 1], cache.sin[:, L + 1] = cos[:, 0], sin[:, 0]
-            features = self.lift(self.spectrum.last(cache.cos[:, : L + 2], cache.sin[:, : L + 2]))[:, None]
+            features = self.lift(self.spectrum.last(tau_BM, cache.cos[:, : L + 2], cache.sin[:, : L + 2]))[
+                :, None
+            ]
         if self.taps is not None:
             cache.recent = torch.cat([cache.recent[:, 1:], s_B[:, None] - 1], 1)
             taps = self.taps(cache.recent)[:, None]

@@ -5,7 +5,11 @@ the zero x_n the feature F_n(τ) = Σ_{j ≤ n} w(n-j) exp(2πi τ (x_n - x_j)) 
 line as the last W zeros show it, seen from x_n; nothing later enters. The features reach the model as input
 to its tokens.
 
-Shapes: B batch, L sequence, Z = L + 1 zeros, M lines, W taper length.
+A taper of W zeros resolves 1/W in τ. Low primes give lines further apart than that and want a long one;
+above them the lines run into a continuum, whose phases a long taper would only blur. Hence several tapers,
+each with its own range of τ.
+
+Shapes: B batch, L sequence, Z = L + 1 zeros, M frequencies, W taper length.
 """
 
 import math
@@ -32,41 +36,60 @@ def prime_powers(limit: int) -> list[int]:
     return sorted(found)
 
 
+LOWEST = 1 / 32
+"""Least τ of the grids: the lowest line, of the prime 2, lies above it up to heights of 10^10."""
+
+
+def grid_of(window: int, highest: float) -> list[float]:
+    """Frequencies k/W from :data:`LOWEST` to the highest."""
+    return [k / window for k in range(math.ceil(LOWEST * window), math.floor(highest * window) + 1)]
+
+
 class Spectrum(nn.Module):
-    """Tapered spectral sums at the arithmetic lines and on a uniform grid above them.
+    """Tapered spectral sums at the arithmetic lines and on uniform grids.
+
+    They are divided by √τ, since the form factor of the zeros is the ramp K(τ) = τ: all are of order one.
 
     Attributes:
         windows: taper lengths W; the taper is a quarter cosine that falls from 1 at the newest zero.
-        lines: prime powers up to this number give lines that move with the height.
-        grid: number of further frequencies, uniform up to ``highest``.
+        size: number of real features.
     """
 
     log_lines: Tensor
-    uniform: Tensor
-    tapers: Tensor
 
-    def __init__(self, windows: Sequence[int], lines: int, grid: int, highest: float, length: int) -> None:
+    def __init__(self, windows: Sequence[int], lines: int, highest: Sequence[float], length: int) -> None:
         """
         Args:
-            windows, lines, grid: as above.
-            highest: largest τ of the grid; 1 is the mean density of zeros.
+            windows: as above.
+            lines: prime powers up to this give lines that move with the height, seen through the longest
+                taper.
+            highest: for each taper the largest τ of its grid k/W; 1 is the mean density of zeros.
             length: longest sequence.
         """
         super().__init__()
         self.windows = tuple(windows)
         powers = prime_powers(lines) if lines >= 2 else []
         self.register_buffer("log_lines", torch.tensor(np.log(powers), dtype=torch.float32), persistent=False)
-        uniform = highest * (torch.arange(grid, dtype=torch.float32) + 1) / max(grid, 1)
-        self.register_buffer("uniform", uniform, persistent=False)
-        self.size = 2 * (len(powers) + grid) * len(self.windows)
+        self.longest = max(range(len(self.windows)), key=self.windows.__getitem__)
         lag = torch.arange(length + 1, dtype=torch.float32)
-        tapers = [torch.cos(0.5 * math.pi * lag / w) * (lag < w) / math.sqrt(w / 2) for w in self.windows]
-        self.register_buffer("tapers", torch.stack(tapers), persistent=False)
+        counts = []
+        for number, (w, top) in enumerate(zip(self.windows, highest, strict=True)):
+            grid = torch.tensor(grid_of(w, top), dtype=torch.float32)
+            self.register_buffer(f"grid_{number}", grid, persistent=False)
+            taper = torch.cos(0.5 * math.pi * lag / w) * (lag < w) / math.sqrt(w / 2)
+            self.register_buffer(f"taper_{number}", taper, persistent=False)
+            counts.append(len(grid) + (len(powers) if number == self.longest else 0))
+        self.counts = tuple(counts)
+        self.size = 2 * sum(counts)
 
     def frequencies(self, height_B: Tensor) -> Tensor:
-        """(B, M) lines τ at heights T."""
+        """(B, M) frequencies τ at heights T, those of one taper after those of the other."""
         lines = self.log_lines / torch.log(height_B / (2 * math.pi))[:, None].to(self.log_lines.dtype)
-        return torch.cat([lines, self.uniform.expand(len(height_B), -1)], 1)
+        parts = []
+        for number in range(len(self.windows)):
+            grid = self.get_buffer(f"grid_{number}").expand(len(height_B), -1)
+            parts += [lines, grid] if number == self.longest else [grid]
+        return torch.cat(parts, 1)
 
     def phases(self, x: Tensor, tau_BM: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines (B, Z, M) of 2πτx at positions x (B, Z), whole turns taken off."""
@@ -82,25 +105,35 @@ class Spectrum(nn.Module):
             height_B: heights T.
         """
         zeros = x_BZ.shape[1]
-        cos, sin = self.phases(x_BZ, self.frequencies(height_B))
+        tau_BM = self.frequencies(height_B)
+        cos, sin = self.phases(x_BZ, tau_BM)
         lag = torch.arange(1, zeros, device=x_BZ.device)[:, None] - torch.arange(zeros, device=x_BZ.device)
-        parts = []
-        for taper in self.tapers:
-            weights_LZ = torch.where(lag >= 0, taper[lag.clamp(min=0)], 0.0)
-            parts += self._turned(cos[:, 1:], sin[:, 1:], weights_LZ @ cos, weights_LZ @ sin)
-        return torch.cat(parts, -1)
+        sums_cos, sums_sin = [], []
+        for number, (c, s) in enumerate(zip(self._by_taper(cos), self._by_taper(sin), strict=True)):
+            weights_LZ = torch.where(lag >= 0, self.get_buffer(f"taper_{number}")[lag.clamp(min=0)], 0.0)
+            sums_cos.append(weights_LZ @ c)
+            sums_sin.append(weights_LZ @ s)
+        return self._turned(
+            tau_BM[:, None], cos[:, 1:], sin[:, 1:], torch.cat(sums_cos, -1), torch.cat(sums_sin, -1)
+        )
 
-    def last(self, cos_BZM: Tensor, sin_BZM: Tensor) -> Tensor:
+    def last(self, tau_BM: Tensor, cos_BZM: Tensor, sin_BZM: Tensor) -> Tensor:
         """(B, size) features at the newest of the zeros whose phases are given."""
         newest = cos_BZM.shape[1]
-        parts = []
-        for taper in self.tapers:
-            weights = taper[:newest].flip(0)
-            sums = (torch.matmul(weights, phase) for phase in (cos_BZM, sin_BZM))
-            parts += self._turned(cos_BZM[:, -1], sin_BZM[:, -1], *sums)
-        return torch.cat(parts, -1)
+        sums_cos, sums_sin = [], []
+        for number, (c, s) in enumerate(zip(self._by_taper(cos_BZM), self._by_taper(sin_BZM), strict=True)):
+            weights = self.get_buffer(f"taper_{number}")[:newest].flip(0)
+            sums_cos.append(torch.matmul(weights, c))
+            sums_sin.append(torch.matmul(weights, s))
+        return self._turned(
+            tau_BM, cos_BZM[:, -1], sin_BZM[:, -1], torch.cat(sums_cos, -1), torch.cat(sums_sin, -1)
+        )
+
+    def _by_taper(self, phases: Tensor) -> tuple[Tensor, ...]:
+        return phases.split(self.counts, -1)
 
     @staticmethod
-    def _turned(cos: Tensor, sin: Tensor, sum_cos: Tensor, sum_sin: Tensor) -> list[Tensor]:
-        """Real and imaginary part of exp(iφ_n) Σ w exp(-iφ_j)."""
-        return [cos * sum_cos + sin * sum_sin, sin * sum_cos - cos * sum_sin]
+    def _turned(tau: Tensor, cos: Tensor, sin: Tensor, sum_cos: Tensor, sum_sin: Tensor) -> Tensor:
+        """Real and imaginary part of exp(iφ_n) Σ w exp(-iφ_j), over √τ."""
+        sums = torch.cat([cos * sum_cos + sin * sum_sin, sin * sum_cos - cos * sum_sin], -1)
+        return sums * torch.cat([tau, tau], -1).rsqrt()

@@ -1,0 +1,74 @@
+"""What more training data are worth: likelihood and error against the number of training spacings."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from specseq.report.figures.zeta import model_label, references
+from specseq.tables import read_parquet
+
+MEASURES = {
+    "nll": "NLL (nats a spacing)",
+    "mae": "mean |error| (mean spacings)",
+}
+SETS = {"real": "C0", "shuffled": "C7"}
+
+
+def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
+    """Test scores with half a window known by training size, and selection NLL as training goes on.
+
+    Args:
+        inputs: ``long``, all results of the study, and ``size``, the table ``zeta_size``.
+        params: none.
+    """
+    long, size = read_parquet(inputs["long"][0]), read_parquet(inputs["size"][0])
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
+    for panel, (metric, label) in zip(axes, MEASURES.items(), strict=False):
+        _by_size(panel, size, f"{metric}_long")
+        for name, value in references(long, "real/test", metric).items():
+            panel.axhline(value, color="0.4", lw=1, ls={"wigner": ":", "ar255": "-"}.get(name, "--"))
+            panel.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+        panel.set(xscale="log", xlabel="training spacings", ylabel=label)
+    axes[0].set_title("at least half a window known")
+    axes[0].legend(fontsize=7.5)
+    _along_training(axes[2], long, size)
+    return figure
+
+
+def _by_size(axes: Axes, size: pd.DataFrame, metric: str) -> None:
+    for name, colour in SETS.items():
+        own = size[size["set"] == name]
+        if own.empty:
+            continue
+        spread = (own[metric] - own[f"{metric}_low"], own[f"{metric}_high"] - own[metric])
+        axes.errorbar(
+            own["training_spacings"],
+            own[metric],
+            [part.clip(lower=0) for part in spread],
+            fmt="o-",
+            color=colour,
+            ms=4,
+            lw=1,
+            capsize=2,
+            label=f"{name} spacings",
+        )
+
+
+def _along_training(axes: Axes, long: pd.DataFrame, size: pd.DataFrame) -> None:
+    """NLL of the training batches, smoothed, over the spacings read so far."""
+    rows = long[(long["benchmark"] == "pretrain") & (long["task"] == "train") & (long["metric"] == "nll")]
+    known = size[size["set"] == "real"].set_index("group")
+    for number, (group, counts) in enumerate(known[["training_spacings", "spacings_read"]].iterrows()):
+        own = rows[rows["group"] == group]
+        curve = own.groupby("step")["value"].mean().rolling(5, min_periods=1).mean()
+        if curve.empty:
+            continue
+        read = curve.index / curve.index.max() * counts["spacings_read"]
+        label = f"{model_label(str(group))}: {counts['training_spacings']:,}"
+        axes.plot(read, curve, color=f"C{number % 8}", lw=1, label=label)
+    axes.set(xscale="log", xlabel="spacings read", ylabel="NLL of training batches", title="along training")
+    axes.legend(fontsize=7.5)

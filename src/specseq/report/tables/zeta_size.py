@@ -1,0 +1,59 @@
+"""What more training data are worth to the model of the sweep ``beyond``.
+
+One row a run group of the sweeps ``size`` and ``beyond`` and test set, seeds pooled:
+
+- ``training_spacings``: different spacings to train on; ``spacings_read``: how many were read in training;
+- ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a window
+  known, ``err_10`` and ``err_100`` of mean rollouts from the longest context: means over seeds;
+- ``<metric>_low`` and ``<metric>_high``: the least and the greatest of the seeds, or the block-bootstrap
+  interval of a single one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from specseq.tables import read_parquet
+
+SWEEPS = ("zeta/size/", "zeta/beyond/")
+METRICS = ("nll", "nll_long", "mae", "mae_long")
+
+
+def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    long = read_parquet(inputs["long"][0])
+    long = long[(long["benchmark"] == "rollout") & long["run"].str.startswith(SWEEPS)]
+    rows = [
+        {"group": group, "set": str(task).split("/")[0], **_summary(own), "scale": params["scale"]}
+        for (group, task), own in long.groupby(["group", "task"], sort=False)
+    ]
+    table = pd.DataFrame(rows)
+    return table.sort_values(["set", "training_spacings"], ignore_index=True) if len(table) else table
+
+
+def _summary(own: pd.DataFrame) -> dict[str, Any]:
+    made: dict[str, Any] = {"seeds": own["seed"].nunique()}
+    for count in ("training_spacings", "spacings_read"):
+        made[count] = int(own.loc[own["metric"] == count, "value"].max())
+    errors = own[own["metric"].str.startswith("err_mean")]
+    errors = errors[errors["context"] == errors["context"].max()]
+    for step in (10, 100):
+        at = errors[errors["step"] == step]
+        made |= _band(at.assign(metric=at["metric"].str.replace("err_mean", f"err_{step}")), f"err_{step}")
+    for metric in METRICS:
+        made |= _band(own, metric)
+    return made
+
+
+def _band(own: pd.DataFrame, metric: str) -> dict[str, float]:
+    values, low, high = (
+        own.loc[own["metric"] == name, "value"] for name in (metric, f"{metric}_low", f"{metric}_high")
+    )
+    if len(values) > 1:
+        low, high = values, values
+    return {metric: values.mean(), f"{metric}_low": low.min(), f"{metric}_high": high.max()}

@@ -1,0 +1,184 @@
+"""Tables and figures of the zeta study from planted results."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from specseq.report.figures import (
+    zeta_context,
+    zeta_leak,
+    zeta_masks,
+    zeta_rollout,
+    zeta_size,
+    zeta_statistics,
+)
+from specseq.report.figures.style import styled
+from specseq.report.figures.zeta import model_label, references
+from specseq.report.tables import zeta
+from specseq.report.tables import zeta_size as size_table
+from specseq.tables import Provenance, write_parquet
+
+PARAMS = {"scale": "smoke"}
+NLL = {
+    "models/baseline": 0.3,
+    "models/memory_published": -0.7,
+    "beyond/spectral": -1.1,
+    "size/limit100": -0.4,
+}
+LEAK = 0.9
+SIZES = {"beyond/spectral": 1000, "size/limit100": 100}
+
+
+def _run(name: str, seed: int, task: str) -> list[dict[str, Any]]:
+    group = f"zeta/{name}"
+    run = {"study": "zeta", "group": group, "run": f"{group}_seed{seed}", "seed": seed}
+    rows: list[dict[str, Any]] = []
+
+    def add(metric: str, value: float, step: int = -1, context: int = -1, benchmark: str = "rollout") -> None:
+        keys = {"benchmark": benchmark, "task": task if benchmark == "rollout" else "train"}
+        rows.append({**run, **keys, "step": step, "context": context, "metric": metric, "value": value})
+
+    nll, leaks = NLL[name] + 0.1 * seed, "published" in name
+    for metric in ("nll", "nll_long", "mae", "mae_long", "crps", "pit_mean", "pit_std", "predictive_entropy"):
+        for end, shift in (("", 0.0), ("_low", -0.02), ("_high", 0.02)):
+            add(metric + end, nll + shift)
+    for context in (10, 128):
+        add("nll_at", nll, context=context)
+        add("nll_truncated", nll + LEAK * leaks, context=context)
+        for step in (1, 10, 100):
+            for end, shift in (("", 0.0), ("_low", -0.02), ("_high", 0.02)):
+                add(f"err_mean{end}", 0.1 + step / 1000 + 10 / context + shift, step, context)
+    add("windows", 40)
+    add("causality_violation", 0.2 * leaks)
+    for metric in ("rollout_form_factor", "data_form_factor"):
+        for step in (50, 400):
+            add(metric, step / 1000, step, 128)
+    for metric in ("rollout_number_variance", "data_number_variance"):
+        for step in (1, 10):
+            add(metric, 0.3, step, 128)
+    for step in range(10):
+        add("pit_share", 0.1, step)
+    if name in SIZES:
+        add("training_spacings", SIZES[name])
+        add("spacings_read", 5000)
+    for step in range(1, 9):
+        add("nll", nll + 1 / step, step, benchmark="pretrain")
+    return rows
+
+
+def _references(task: str) -> list[dict[str, Any]]:
+    common = {"study": "zeta", "benchmark": "rollout", "seed": 0, "task": task}
+    rows: list[dict[str, Any]] = []
+    for name, context, nll in (("wigner", -1, 0.5), ("ar32", 32, 0.1), ("ar255", 255, -0.6)):
+        run = {"run": f"zeta/references/{name}", "group": f"zeta/references/{name}"}
+        for metric, value in (("nll", nll), ("mae", 0.2)):
+            rows.append({**common, **run, "step": -1, "context": context, "metric": metric, "value": value})
+        for step in (1, 10, 100):
+            row = {**common, **run, "step": step, "context": 128, "metric": "err_mean"}
+            rows.append({**row, "value": 0.2 + step / 1000})
+    run = {"run": "zeta/references/data", "group": "zeta/references/data"}
+    return [*rows, {**common, **run, "step": 2000, "context": -1, "metric": "peak", "value": 30.0}]
+
+
+def _write(folder: Path, seeds: tuple[int, ...]) -> dict[str, list[Path]]:
+    rows = [row for name in NLL for seed in seeds for row in _run(name, seed, "real/test")]
+    rows += _run("models/memory_published", 0, "shuffled/test")
+    rows += _references("real/test") + _references("shuffled/test")
+    long, size = folder / "long.parquet", folder / "size.parquet"
+    write_parquet(long, pd.DataFrame(rows), Provenance("test"))
+    write_parquet(size, size_table.make({"long": [long]}, PARAMS), Provenance("test"))
+    return {"long": [long], "size": [size]}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> dict[str, list[Path]]:
+    return _write(tmp_path, (0, 1, 2))
+
+
+def test_seeds_are_pooled_and_students_interval_is_of_them(results: dict[str, list[Path]]) -> None:
+    table = zeta.make(results, PARAMS).set_index(["group", "set"])
+    row = table.loc[("zeta/models/baseline", "real")]
+    assert (row["seeds"], row["windows"]) == (3, 40)
+    assert row["nll"] == pytest.approx(0.4)
+    # Three seeds 0.1 apart: the half width is 4.3027 · 0.1/√3.
+    assert (row["nll_low"], row["nll_high"]) == (
+        pytest.approx(0.1516, abs=1e-3),
+        pytest.approx(0.6484, abs=1e-3),
+    )
+    assert row["err_100"] == pytest.approx(0.2 + 10 / 128)  # of the longest context
+    assert "zeta/references/data" not in table.index.get_level_values(0)
+    assert table.loc[("zeta/references/wigner", "shuffled"), "nll"] == 0.5
+
+
+def test_one_seed_has_the_bootstrap_interval(tmp_path: Path) -> None:
+    table = zeta.make(_write(tmp_path, (0,)), PARAMS).set_index(["group", "set"])
+    row = table.loc[("zeta/models/baseline", "real")]
+    assert (row["nll_low"], row["nll_high"]) == (pytest.approx(0.28), pytest.approx(0.32))
+
+
+def test_the_leak_is_what_the_future_was_worth(results: dict[str, list[Path]]) -> None:
+    table = zeta.make(results, PARAMS).set_index(["group", "set"])
+    assert table.loc[("zeta/models/memory_published", "real"), "leak"] == pytest.approx(LEAK)
+    assert table.loc[("zeta/models/memory_published", "real"), "causality_violation"] == pytest.approx(0.2)
+    assert table.loc[("zeta/models/baseline", "real"), "leak"] == 0
+    assert table.loc[("zeta/models/baseline", "real"), "causality_violation"] == 0
+
+
+def test_size_table_is_in_order_of_size(results: dict[str, list[Path]], tmp_path: Path) -> None:
+    table = size_table.make(results, PARAMS)
+    assert table["training_spacings"].tolist() == [100, 1000]
+    assert table["spacings_read"].tolist() == [5000, 5000]
+    row = table.iloc[1]
+    assert (row["nll_long"], row["nll_long_low"], row["nll_long_high"]) == pytest.approx((-1.0, -1.1, -0.9))
+    single = size_table.make(_write(tmp_path / "one", (0,)), PARAMS).iloc[1]
+    assert (single["nll_long_low"], single["nll_long_high"]) == pytest.approx((-1.12, -1.08))
+    assert (single["err_100_low"], single["err_100"]) == pytest.approx((0.18 + 10 / 128, 0.2 + 10 / 128))
+
+
+def test_size_table_of_no_such_runs_is_empty(results: dict[str, list[Path]], tmp_path: Path) -> None:
+    long = pd.read_parquet(results["long"][0])
+    path = tmp_path / "other.parquet"
+    write_parquet(path, long[long["run"].str.startswith("zeta/models")], Provenance("test"))
+    assert size_table.make({"long": [path]}, PARAMS).empty
+
+
+@pytest.mark.parametrize(
+    "figure", [zeta_context, zeta_leak, zeta_masks, zeta_rollout, zeta_size, zeta_statistics]
+)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_figures_are_drawn_and_named(figure: Any, seeds: tuple[int, ...], tmp_path: Path) -> None:
+    with styled():
+        drawn = figure.draw(_write(tmp_path, seeds), PARAMS)
+        drawn.savefig(tmp_path / "figure.svg")
+    for axes in drawn.axes:
+        assert axes.get_xlabel(), figure
+        assert axes.lines or axes.images, figure
+    plt.close(drawn)
+
+
+def test_size_figure_shows_every_size_and_the_references(results: dict[str, list[Path]]) -> None:
+    with styled():
+        drawn = zeta_size.draw(results, PARAMS)
+    first, _, along = drawn.axes
+    sizes, values = first.containers[0].lines[0].get_data()
+    assert list(sizes) == [100, 1000]
+    assert list(values) == pytest.approx([-0.3, -1.0])
+    assert {text.get_text() for text in first.texts} == {"wigner", "ar32", "ar255"}
+    assert {line.get_label() for line in along.lines} == {"limit100: 100", "spectral: 1,000"}
+    plt.close(drawn)
+
+
+def test_labels_name_the_mask() -> None:
+    assert model_label("zeta/models/memory_published_shuffled") == "memory (published mask)"
+    assert model_label("zeta/beyond/spectral") == "spectral"
+
+
+def test_references_are_those_of_the_task(results: dict[str, list[Path]]) -> None:
+    long = pd.read_parquet(results["long"][0])
+    assert references(long, "real/test", "err_mean", 10) == pytest.approx(
+        {"wigner": 0.21, "ar32": 0.21, "ar255": 0.21}
+    )
+    assert references(long, "gue/test", "nll") == {}
