@@ -114,11 +114,11 @@ class TestFinished:
         original = path.read_text()
         try:
             path.write_text(original + "\n# a change\n")
-            planned = finished.planned("results/smoke/tables/preconditioning.parquet")
+            planned = finished.planned("results/smoke/tables/preconditioning_theory.parquet")
         finally:
             path.write_text(original)
         assert planned["design"] == 1
         assert "pretrain" not in planned
 
     def test_where_training_runs_changes_no_result(self, finished: Workspace) -> None:
-        assert finished.planned("results/smoke/report/index.html", "--config", "launcher=debug") == {}
+        assert finished.planned("results/smoke/report/index.html", config=["launcher=debug"]) == {}

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,10 @@ class Workspace:
         assert not check or done.returncode == 0, output[-6000:]
         return output
 
-    def planned(self, *targets: str) -> dict[str, int]:
+    def planned(self, *targets: str, config: Sequence[str] = ()) -> dict[str, int]:
         """Jobs that a dry run names, ``{rule: count}``; empty when nothing is to be done."""
-        output = self.snakemake("--dry-run", "--quiet", "rules", "--", *targets)
+        options = ["--config", *config] if config else []
+        output = self.snakemake("--dry-run", "--quiet", "rules", *options, "--", *targets)
         table = re.search(r"^job +count\n[- ]+\n(.*?)^total", output, re.S | re.M)
         rows = (line.split() for line in table[1].splitlines()) if table else []
         return {rule: int(count) for rule, count in rows}
