@@ -263,19 +263,6 @@ def test_exclusions(make_folder: MakeFolder, tmp_path: Path) -> None:
         prepare_store(tmp_path / "corpus", tmp_path / "store", exclude=["nothing"])
 
 
-def test_sub_datasets_can_be_left_out_of_an_open_store(make_folder: MakeFolder, tmp_path: Path) -> None:
-    make_folder("a", [WAVE])
-    make_folder("b", [WAVE, 2 * WAVE])
-    prepare_store(tmp_path / "corpus", tmp_path / "store")
-    store = open_store(tmp_path / "store")
-    assert len(store.without(["a"])) == 2
-    np.testing.assert_array_equal(store.without(["a"]).series(1)[0], (2 * WAVE).astype(np.float32))
-    with pytest.raises(InputError, match="holds no sub-dataset 'c'"):
-        store.without(["c"])
-    with pytest.raises(InputError, match="every series is excluded"):
-        store.without(["a", "b"])
-
-
 @pytest.mark.parametrize(
     ("name", "benchmark"),
     [

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from specseq.errors import InputError
 from specseq.series.arrow import SeriesFolder, find_folders, open_folder
 from specseq.series.overlap import gift_eval_overlap
-from specseq.series.sampling import LARGEST_SHARE
+from specseq.series.sampling import clipped_shares
 from specseq.series.scan import Scan, scan_folder
 from specseq.series.store import MANIFEST
 
@@ -55,11 +57,11 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
     else:
         opened = {name: open_folder(path) for name, path in find_folders(folder).items()}
         rows = [_row(name, one, scan_folder(one, min_length, _Nowhere())) for name, one in opened.items()]
-    series, points = (sum(row[key] for row in rows) or 1 for key in ("series", "points"))
-    clipped = sum(min(row["points"] / points, LARGEST_SHARE) for row in rows) or 1.0
-    for row in rows:
+    series = sum(row["series"] for row in rows) or 1
+    weighted = clipped_shares(np.array([row["points"] for row in rows], np.float64)).tolist()
+    for row, share in zip(rows, weighted, strict=True):
         row["share_unweighted"] = row["series"] / series
-        row["share_weighted"] = min(row["points"] / points, LARGEST_SHARE) / clipped
+        row["share_weighted"] = share
     return rows
 
 

@@ -36,15 +36,10 @@ class SeriesSampler:
         return np.searchsorted(self.cumulative, generator.random(count), side="right")
 
 
-def dataset_weights(
-    store: Store,
-    sampling: str = UNWEIGHTED,
-    weights: Mapping[str, float] | None = None,
-    eligible: NDArray[np.bool_] | None = None,
-) -> dict[str, float]:
-    """The probability of each sub-dataset; arguments and errors as :func:`series_sampler`."""
-    dataset = _dataset_weights(store, sampling, weights or {}, _eligible(store, eligible))
-    return dict(zip(store.datasets, dataset.tolist(), strict=True))
+def clipped_shares(points_K: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ω_k ∝ min(share of points, 0.001) of K sub-datasets; 0 for all where none holds a point."""
+    clipped = np.minimum(points_K / max(points_K.sum(), 1.0), LARGEST_SHARE)
+    return clipped / (clipped.sum() or 1.0)
 
 
 def _eligible(store: Store, eligible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -55,12 +50,12 @@ def _dataset_weights(
     store: Store, sampling: str, weights: Mapping[str, float], eligible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     size = len(store.datasets)
-    points = np.bincount(store.dataset, store.length * store.variates * eligible, size)
+    points = np.bincount(store.dataset, store.length * store.variates * eligible, size).astype(np.float64)
     raw: NDArray[np.float64]
     if sampling == UNWEIGHTED:
         raw = np.bincount(store.dataset, eligible, size).astype(np.float64)
     elif sampling == WEIGHTED:
-        raw = np.minimum(points / max(points.sum(), 1.0), LARGEST_SHARE)
+        raw = clipped_shares(points)
     elif sampling == CUSTOM:
         raw = _custom(store, weights) * (points > 0)
     else:

@@ -9,7 +9,6 @@ Legend: N series, V variates, T time steps.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -88,23 +87,6 @@ class Store:
         """The store restricted to some of its series, given as a mask or as numbers."""
         names = ("dataset", "row", "file", "offset", "length", "variates", "frequency", "complete")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
-
-    def without(self, names: Iterable[str]) -> "Store":
-        """The store without some sub-datasets.
-
-        Raises:
-            InputError: a name that the store does not hold, or nothing is left.
-        """
-        gone = set(names)
-        unknown = sorted(gone - set(self.datasets))
-        if unknown:
-            raise InputError(
-                self.folder, f"holds no sub-dataset {unknown[0]!r}", f"known: {', '.join(self.datasets)}"
-            )
-        kept = np.array([name not in gone for name in self.datasets])[self.dataset]
-        if not kept.any():
-            raise InputError(self.folder, "every series is excluded", "exclude fewer sub-datasets")
-        return self.select(kept)
 
 
 def open_store(folder: str | Path) -> Store:
