@@ -58,6 +58,8 @@ def test_show_takes_part_of_an_id_if_it_is_the_only_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("show", "models.matched", results=tmp_path) == 0
+    assert call("show", "s5.subspace", results=tmp_path) == 0  # and not s5.subspace_mechanism
+    assert "004.s5.subspace\n" in capsys.readouterr().out
     assert call("show", "lyapunov", results=tmp_path) == 2
     assert "claims match" in capsys.readouterr().err
     assert call("show", "nothing_like_it", results=tmp_path) == 2

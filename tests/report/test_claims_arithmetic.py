@@ -83,6 +83,9 @@ def test_parameter_counts_by_hand() -> None:
         "mdn_parameters", width=256, blocks=6, context=256, components=8, slots=8, extra_positions=8
     )
     assert memory == 4_801_560
+    # L = 4, d = 2: 16 + 2·(2·3·2·3 + 3·5) against 64 + 64.
+    assert value("mixing_operations", length=4, d_model=2) == pytest.approx(118 / 128)
+    assert value("mixing_operations", length=512, d_model=384) < 0.2
     assert value("steps_after_warmup", epochs=100, batches=100, warmup=9_000) == 1_000
 
 

@@ -129,6 +129,66 @@ def test_diverged_runs_are_undecided_and_said(results: Path) -> None:
     assert "undefined" in entry.judgement.explanation
 
 
+def along_training(path: Path, ends: dict[str, dict[int, list[float]]], early: tuple[str, ...] = ()) -> None:
+    """Curves of runs ``group/<name>_seed<s>``; those named in ``early`` have a row that says so."""
+    rows = [
+        {"group": f"group/{name}", "run": f"group/{name}_seed{seed}", "seed": seed, "metric": "residual",
+         "step": step, "value": value}
+        for name, seeds in ends.items() for seed, curve in seeds.items() for step, value in enumerate(curve)
+    ]  # fmt: skip
+    rows += [{**row, "metric": "diverged", "value": 1.0} for row in rows if row["run"] in early]
+    write_parquet(path, pd.DataFrame(rows), Provenance("table"))
+
+
+def test_seeds_that_were_lost_leave_a_claim_undecided(tmp_path: Path) -> None:
+    """Two seeds that went well say nothing of the third."""
+    well = {0: [0.5, 0.01, 0.001], 1: [0.5, 0.01, 0.0011]}
+    file = "tables/a.parquet"
+    along_training(
+        tmp_path / file,
+        {
+            "well": {**well, 2: [0.5, 0.01, 0.0012]},
+            "stopped": {**well, 2: [0.5, 0.001]},  # its last row is good, and not that of its end
+            "blown": {**well, 2: [0.5, 0.01, math.inf]},
+            "lost": {**well, 2: [0.5, 0.01, math.nan]},
+        },
+        early=("group/stopped_seed2",),
+    )
+
+    def at(name: str, pick: str = "last") -> dict:
+        where = {"group": f"group/{name}", "metric": "residual"}
+        return {"query": {"file": file, "where": where, "over": ["seed"], "pick": pick}}
+
+    small, names = {"below": 0.01}, ("well", "stopped", "blown", "lost")
+    made = [claim(name, at(name), small) for name in names]
+    assert verdicts(tmp_path, *made) == dict.fromkeys(names[1:], "undecided") | {"well": "reproduced"}
+    found = {entry.claim.id: entry.judgement for entry in ledger(made, tmp_path, "laptop")}
+    assert "ended early: group/stopped_seed2" in found["000.stopped"].explanation
+    assert "no finite value with seed 2" in found["000.lost"].explanation
+    assert math.isnan(found["000.stopped"].low)
+    against = [claim(name, {"ratio": [at(name), at("well")]}, {"below": 2}) for name in names]
+    assert verdicts(tmp_path, *against) == dict.fromkeys(names[1:], "undecided") | {"well": "reproduced"}
+    # What was lowest before the end is what it is, and so is the trend up to there.
+    lowest = [claim(name, at(name, "min"), {"below": 0.1}) for name in names]
+    assert set(verdicts(tmp_path, *lowest).values()) == {"reproduced"}
+
+
+def test_a_trend_stands_on_the_steps_that_a_run_took(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    falling = {s: [5 - t + rng.normal(0, 0.01) for t in range(6)] for s in SEEDS}
+    falling[2] = [*falling[2][:4], math.nan, math.nan]
+    along_training(tmp_path / "tables/a.parquet", {"falls": falling, "short": {s: [2.0, 1.0] for s in SEEDS}})
+
+    def trend(name: str) -> dict:
+        where = {"group": f"group/{name}", "metric": "residual"}
+        one = {"query": {"file": "tables/a.parquet", "where": where, "over": ["seed"]}}
+        return {"trend": {"of": one, "x": "step"}}
+
+    made = [claim(name, trend(name), {"below": 0}) for name in ("falls", "short")]
+    assert verdicts(tmp_path, *made) == {"falls": "reproduced", "short": "not run"}
+    assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(-1)
+
+
 def test_partners_are_required_and_the_loss_is_said(results: Path) -> None:
     frame = pd.DataFrame(
         [
@@ -212,6 +272,38 @@ def test_exact_queries_are_reproduced_or_contradicted(tmp_path: Path) -> None:
         claim("wrong", count, {"rounds_to": "12500000"}),
     )
     assert verdicts(tmp_path, *made) == {"right": "reproduced", "wrong": "contradicted"}
+
+
+def test_exact_comparisons_and_figures_that_are_infinite(tmp_path: Path) -> None:
+    rows = [("anderson", 120.0), ("newton", 96.0), ("euler", math.inf), ("heun", math.nan)]
+    frame = pd.DataFrame(rows, columns=["method", "value"])
+    write_parquet(tmp_path / "tables/s.parquet", frame, Provenance("table"))
+
+    def of(method: str) -> dict:
+        return {"query": {"file": "tables/s.parquet", "where": {"method": method}, "exact": True}}
+
+    made = [
+        claim("cheaper", {"ratio": [of("newton"), of("anderson")]}, {"below": 1}),
+        claim("dearer", {"difference": [of("newton"), of("anderson")]}, {"above": 0}),
+        claim("never", of("euler"), {"above": 1000}),
+        claim("arrives", of("euler"), {"at_most": 1000}),
+        claim("unknown", of("heun"), {"at_most": 1000}),
+    ]
+    assert verdicts(tmp_path, *made) == {
+        "cheaper": "reproduced", "dearer": "contradicted", "never": "reproduced", "arrives": "contradicted",
+        "unknown": "undecided",
+    }  # fmt: skip
+    assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(0.8)
+
+
+def test_what_a_claim_needs_is_said_where_it_was_not_run(results: Path) -> None:
+    needs = {"not run": "It needs a model whose rollouts are part of its loss."}
+    made = claim("absent", query("absent"), {"below": 1}, explain=needs)
+    (entry,) = ledger([made], results, "laptop")
+    assert entry.judgement.verdict == "not run"
+    assert entry.judgement.explanation.endswith(
+        "at this scale. It needs a model whose rollouts are part of its loss."
+    )
 
 
 def test_arithmetic_says_inconsistent_or_contradicted(tmp_path: Path) -> None:

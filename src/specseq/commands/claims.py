@@ -66,7 +66,7 @@ def _print(entries: Sequence[Entry], scale: str) -> None:
 def _find(claims: Sequence[Claim], wanted: str | None) -> Claim:
     if not wanted:
         raise InputError("specseq claims show", "no id given", "give one that 'specseq claims' lists")
-    same = [claim for claim in claims if claim.id == wanted]
+    same = [claim for claim in claims if wanted in (claim.id, claim.id.partition(".")[2])]
     near = same or [claim for claim in claims if wanted in claim.id]
     if len(near) != 1:
         fault = "no claim has this id" if not near else f"{len(near)} claims match"

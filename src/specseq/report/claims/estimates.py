@@ -2,7 +2,8 @@
 
 Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the seeds' means
 (:func:`specseq.benchmarks.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0), one seed
-gives no interval: the verdict is then *undecided*.
+gives no interval: the verdict is then *undecided*. So does a seed that was lost, because its run was ended
+early or its values are not finite: the seeds that are left are those that went well.
 
 Shapes: T tasks (all replicate columns but the seed), S seeds.
 """
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from specseq.benchmarks.comparison import crosswise_interval
 from specseq.report.claims.measured import BACK, Back, Measured
-from specseq.report.claims.queries import REPLICATES, Folder, Missing, rows_of, select
+from specseq.report.claims.queries import REPLICATES, Folder, Missing, diverged, rows_of, select
 from specseq.report.claims.ready_rows import ready, trend_of_rows, two_rows
 from specseq.seeding import generator
 
@@ -35,14 +36,34 @@ def _square(values: pd.Series) -> tuple[Floats, bool]:
     return values.unstack("seed").dropna().to_numpy(), drawn
 
 
+def _lost(folder: Folder, values: pd.Series, *queries: Mapping[str, Any]) -> str:
+    """Why the seeds that have values are not all: in words, or empty."""
+    ended = sorted({run for query in queries for run in diverged(folder, query)})
+    if ended:
+        return f"ended early: {', '.join(ended)}"
+    if "seed" not in values.index.names:
+        return ""
+    seeds = values.index.get_level_values("seed")
+    without = sorted(set(seeds) - set(seeds[np.isfinite(values)]))
+    return f"no finite value with seed {', '.join(map(str, without))}" if without else ""
+
+
 def _estimate(
-    cells_TS: Floats, drawn: bool, name: str, evidence: str, back: Back = float, left_out: int = 0
+    cells_TS: Floats,
+    drawn: bool,
+    name: str,
+    evidence: str,
+    back: Back = float,
+    left_out: int = 0,
+    lost: str = "",
 ) -> Measured:
-    """Mean of the cells with its interval, carried back through ``back``."""
+    """Mean of the cells with its interval, carried back through ``back``; none where seeds were lost."""
     note = f"{left_out} replicates without a partner or a finite value left out" if left_out else ""
     if cells_TS.size == 0:
-        return Measured(math.nan, math.nan, math.nan, False, 0, evidence, "no finite value")
+        return Measured(math.nan, math.nan, math.nan, False, 0, evidence, lost or "no finite value")
     value = back(cells_TS.mean())
+    if lost:
+        return Measured(value, math.nan, math.nan, False, cells_TS.size, evidence, lost)
     if drawn and cells_TS.shape[1] < 2:
         why = "one seed gives no interval over seeds"
         return Measured(
@@ -53,6 +74,13 @@ def _estimate(
         return Measured(value, math.nan, math.nan, False, 1, evidence, f"{why}; {note}".rstrip("; "))
     low, high = (back(end) for end in crosswise_interval(cells_TS, generator(0, "claims", name)))
     return Measured(value, low, high, False, cells_TS.size, evidence, note)
+
+
+def _exact(values: pd.Series, evidence: str, back: Back = float) -> Measured:
+    """The mean of figures without sampling error; infinite ones (a solver that never arrives) count."""
+    known = values.dropna()
+    value = back(float(known.mean())) if len(known) else math.nan
+    return Measured(value, value, value, True, len(known), evidence)
 
 
 def _log(values: pd.Series) -> pd.Series:
@@ -68,11 +96,11 @@ def single(folder: Folder, query: Mapping[str, Any], name: str) -> Measured:
     moved = _log(values) if geometric else values
     finite = moved[np.isfinite(moved)]
     back: Back = math.exp if geometric else float
-    if query.get("exact"):
-        value = back(finite.mean()) if len(finite) else math.nan
-        return Measured(value, value, value, True, len(finite), evidence)
+    lost = _lost(folder, moved, query)
+    if query.get("exact") and not lost:
+        return _exact(moved, evidence, back)
     cells, drawn = _square(finite)
-    return _estimate(cells, drawn, name, evidence, back, len(values) - len(finite))
+    return _estimate(cells, drawn, name, evidence, back, len(values) - len(finite), lost)
 
 
 def _keyed(values: pd.Series, side: str) -> pd.DataFrame:
@@ -94,7 +122,8 @@ def _join(a: pd.Series, b: pd.Series) -> pd.DataFrame:
 def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str, name: str) -> Measured:
     """Ratio, percentage or difference of two queries, paired by replicate.
 
-    ``ratio`` and ``percent`` are of geometric means, ``difference`` is of means.
+    ``ratio`` and ``percent`` are of geometric means, ``difference`` is of means. Two exact sides make an
+    exact comparison.
     """
     if "interval" in a and "interval" in b:
         return two_rows(ready(folder, a), ready(folder, b), kind)
@@ -110,27 +139,43 @@ def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str
     finite = cells[np.isfinite(cells)]
     left_out = max(len(left), len(right)) - len(finite)
     square, drawn = _square(finite)
-    return _estimate(square, drawn, name, evidence, back, max(0, left_out))
+    lost = _lost(folder, cells, a, b)
+    if a.get("exact") and b.get("exact") and not lost:
+        return _exact(cells, evidence, back)
+    return _estimate(square, drawn, name, evidence, back, max(0, left_out), lost)
 
 
 def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measured:
-    """Spearman's rank correlation of the value with column ``x``, averaged over replicates."""
-    from scipy.stats import spearmanr
+    """Spearman's rank correlation of the value with column ``x``, averaged over replicates.
 
+    A run that was ended early has the trend of the steps that it took.
+    """
     if "interval" in query:
         return trend_of_rows(folder, query, x, name)
     rows, _ = rows_of(folder, query, x)
     over = [n for n in query.get("over", REPLICATES) if n in rows.columns and n != x]
     values, evidence = select(folder, {**query, "over": [*over, x]})
     table = values.unstack(x) if over else values.to_frame().T
-    table = table.loc[:, np.isfinite(table.columns.to_numpy(float))].dropna(axis=int(not over))
-    if table.shape[1] < 3 or table.empty:
-        raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
+    table = table.loc[:, np.isfinite(table.columns.to_numpy(float))].sort_index(axis=1)
     levels = table.columns.to_numpy(float)
-    found = pd.Series([float(spearmanr(levels, row).statistic) for row in table.to_numpy()], table.index)
+    found = pd.Series([_rank_correlation(levels, row) for row in table.to_numpy(float)], table.index)
+    if not np.isfinite(found).any():
+        raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
     evidence = f"{evidence}, rank correlation with {x}"
-    if query.get("exact"):
-        value = float(found.mean())
-        return Measured(value, value, value, True, table.shape[1], evidence)
+    lost = _lost(folder, found, {**query, "pick": "first"})
+    if query.get("exact") and not lost:
+        return _exact(found, evidence)
     square, drawn = _square(found[np.isfinite(found)])
-    return _estimate(square, drawn, name, evidence)
+    return _estimate(square, drawn, name, evidence, lost=lost)
+
+
+def _rank_correlation(levels: Floats, values: Floats) -> float:
+    """Spearman's correlation over the finite values; NaN for fewer than three, 0 where nothing varies."""
+    from scipy.stats import spearmanr
+
+    finite = np.isfinite(values)
+    if finite.sum() < 3:
+        return math.nan
+    if np.ptp(values[finite]) == 0:
+        return 0.0
+    return float(spearmanr(levels[finite], values[finite]).statistic)

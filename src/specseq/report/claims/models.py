@@ -69,6 +69,19 @@ def stu_reduction(d_model: Any, filters: Any, branches: Any = 2) -> Exact:
 
 
 @check_function
+def mixing_operations(length: Any, d_model: Any) -> Exact:
+    """Multiplications of a spectral layer's mixing over those of an attention layer's, for one sequence.
+
+    Attention: four projections, scores and weighted sum, 4Ld² + 2L²d. STU in approximation mode: one
+    projection, and for each channel two real transforms of length 2L (½L·log₂(2L) complex multiplications
+    each, of 3 real ones) and L + 1 products; the filters' transforms serve all sequences.
+    """
+    n, d = _whole(length), _whole(d_model)
+    transforms = d * (2 * 3 * (n / 2) * np.log2(2 * n) + 3 * (n + 1))
+    return exact((n * d * d + transforms) / (4 * n * d * d + 2 * n * n * d))
+
+
+@check_function
 def resolvable_filters(length: Any, cosine: Any = 0.99) -> Exact:
     """How many leading eigenvectors of the Hankel matrix 2/((i+j)³-(i+j)) float64 determines.
 

@@ -6,7 +6,8 @@ A query is a mapping with
 ``where``     column -> value, list of values, or {min: a, max: b}
 ``value``     column that is measured, default ``value``
 ``over``      columns that tell replicates apart, default those of task, dataset, config and seed that exist
-``pick``      of several rows of one replicate: mean (default), first, last, min, max; first and last by step
+``pick``      of several rows of one replicate: mean (default), first, last, min, max; first and last by step,
+              whether finite or not
 ``reduce``    over replicates: mean (default) or gmean
 ``exact``     true where the figure carries no sampling error (a count, a closed form); no interval is asked
 ``interval``  two columns that hold the interval already, for tables of one row a comparison
@@ -30,7 +31,15 @@ from specseq.tables import read_parquet
 
 KEYS = ("file", "where", "value", "over", "pick", "reduce", "exact", "interval", "enough")
 REPLICATES = ("task", "dataset", "config", "seed")
-PICKS = ("mean", "first", "last", "min", "max")
+PICKS = {
+    "mean": "mean",
+    "first": lambda values: values.iloc[0],
+    "last": lambda values: values.iloc[-1],
+    "min": "min",
+    "max": "max",
+}
+# What a run that was ended early says of these is no less than what one that went on says.
+_OF_ANY_RUN = ("first", "min", "max")
 
 
 class Missing(Exception):
@@ -138,8 +147,27 @@ def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:
         rows = rows.sort_values("step", kind="stable")
     if not over:
         rows, over = rows.assign(all_rows=0), ["all_rows"]
-    values = rows.groupby(over, observed=True, dropna=False)[column].agg(pick).astype(float)
+    values = rows.groupby(over, observed=True, dropna=False)[column].agg(PICKS[pick]).astype(float)
     return values, evidence
+
+
+def diverged(folder: Folder, query: Mapping[str, Any]) -> list[str]:
+    """The runs behind a query that were ended early, where that leaves its question without an answer.
+
+    Such a run has a row ``diverged`` in the long table and lacks others: its last value is not that of its
+    end, and its evaluations may be missing. Lowest, largest and first values are what they are.
+    """
+    frame, where = folder.frame(query["file"]), query.get("where", {})
+    if query.get("pick", "mean") in _OF_ANY_RUN or not {"run", "metric"} <= set(frame.columns):
+        return []
+    marked = frame[(frame["metric"].astype("string") == "diverged") & (frame["value"] > 0)]
+    for name in ("study", "group", "run", "seed"):
+        if name in where:
+            marked = marked[_matches(marked[name], where[name]).fillna(False).astype(bool)]
+    asked = where.get("metric")
+    if asked == "diverged" or marked.empty or not {"group", "run"} & set(where):
+        return []
+    return sorted(set(marked["run"].astype(str)))
 
 
 def _said(wanted: Any) -> str:

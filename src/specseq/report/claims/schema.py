@@ -24,8 +24,8 @@ class Relation:
     """Where the measured quantity must lie for the statement to hold.
 
     Attributes:
-        low, high: ends of the accepted region; infinite where open.
-        strict: whether the ends are outside it.
+        low, high: ends of the accepted region; infinite where open, and infinity is then inside.
+        strict: whether the finite ends are outside it.
         text: how it reads in the ledger.
     """
 
@@ -36,14 +36,13 @@ class Relation:
 
     def contains(self, value: float) -> bool:
         """Whether a value lies in the region."""
-        if self.strict:
-            return self.low < value < self.high
-        return self.low <= value <= self.high
+        return self.meets(value, value)
 
     def meets(self, low: float, high: float) -> bool:
         """Whether some value of [low, high] lies in the region."""
         if self.strict:
-            return high > self.low and low < self.high
+            above, below = high > self.low or self.low == -math.inf, low < self.high or self.high == math.inf
+            return above and below
         return high >= self.low and low <= self.high
 
 
@@ -84,7 +83,8 @@ def read_relation(spec: Mapping[str, Any], where: str) -> Relation:
             return Relation(x - width, x + width, False, f"{spec[kind]} ± {percent:g} %")
         case "about" if "within" in spec:
             width = float(spec["within"])
-            return Relation(x - width, x + width, False, f"{spec[kind]} ± {width:g}")
+            text = f"{spec[kind]} ± {width:g}" if width else f"= {spec[kind]}"
+            return Relation(x - width, x + width, False, text)
     raise InputError(where, f"unknown relation {dict(spec)}", "see workflow/claims/README.md")
 
 

@@ -32,7 +32,7 @@ class Judgement:
 def _rule(claim: Claim, found: Measured) -> tuple[str, str]:
     relation = claim.relation
     if math.isnan(found.value):
-        return "undecided", "measured, and undefined there (a diverged run, or no finite value)"
+        return "undecided", f"measured, and undefined there ({found.note or 'no finite value'})"
     if found.exact:
         if relation.meets(found.low, found.high):
             return "reproduced", ""
@@ -99,8 +99,8 @@ def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]
         reason = "the config declares no such run at this scale"
         if missing.remake:
             reason = f"make it with: {remedy(missing.file)}"
-        why = f"{missing.file} {missing.what}; {reason}"
-        return Judgement("not run", *nothing, needed, why)
+        why = [f"{missing.file} {missing.what}; {reason}", claim.explain.get("not run", "")]
+        return Judgement("not run", *nothing, needed, ". ".join(part for part in why if part))
     verdict, why = _rule(claim, found)
     return Judgement(
         verdict, found.value, found.low, found.high, found.evidence, _explain(claim, verdict, found, why)

@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from specseq.report.figures.equilibrium import euler_disc, highest_loss, label, wall_curves
+from specseq.report.figures.style import sample_sizes
 from specseq.tables import read_parquet
 
 SHOWN = ("euler", "anderson", "jacreg", "bptt")
@@ -45,6 +46,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     panels[0][0].plot([], [], "s-", color="0.4", ms=4, lw=0.7, label="mode that limits ε")
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
+    sample_sizes(figure, seeds=max(len(curves[group]) for group in groups))
     shading = ScalarMappable(shades, "viridis")
     figure.colorbar(shading, ax=panels, label="validation loss (nats a token)", extend="max")
     return figure

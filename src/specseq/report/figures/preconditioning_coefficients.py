@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from specseq.report.figures.style import sample_sizes
 from specseq.report.tables.long_results import group_of
 from specseq.tables import read_parquet
 
@@ -52,5 +53,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     panels[0][0].set(ylabel="tap")
     longest = max(panels.flat, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     figure.legend(*longest.get_legend_handles_labels(), loc="outside lower center", ncols=8)
+    sample_sizes(figure, seeds=rows["seed"].nunique())
     figure.suptitle("learned taps; triangles: Lyapunov d = 4, λ = 5", fontsize=10)
     return figure

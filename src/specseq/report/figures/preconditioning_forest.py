@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 LARGEST = 2.0
@@ -35,6 +35,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     _panel(right, frozen, labels)
     left.set_title("trained with the filter, against the trained baseline")
     right.set_title("filter around a frozen forecaster, self reversal")
+    if len(table):
+        sample_sizes(figure, configs=int(table["configs"].max()), seeds=int(table["seeds"].max()))
     return figure
 
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 MARKS = {"self": ("C1", "o"), "plug_in": ("C4", "s"), "fir": ("C3", "v"), "oracle": ("C0", "^")}
@@ -53,12 +53,13 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel=label)
         plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="MASE relative to no filter")
-    configs = int(shown["configs"].max()) if len(shown) else 0
+    configs, seeds = (int(shown[name].max()) if len(shown) else 0 for name in ("configs", "seeds"))
     unstable = int((~filters["stable"].reindex(shown["filter"].unique())).sum())
     names = ", ".join(shown["forecaster"].unique())
     figure.suptitle(
-        f"{names} inside each filter; {configs} configs, 95 % intervals; {unstable} unstable left out",
+        f"{names} inside each filter; 95 % intervals; {unstable} unstable left out",
         fontsize=10.5,
     )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    sample_sizes(figure, filters=shown["filter"].nunique(), configs=configs, seeds=seeds)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.filters import Filter, impulse_response
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 MODES = {"oracle": "C0", "self": "C1", "fir": "C3", "plug_in": "C4"}
@@ -46,6 +46,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         plain_log(axes.xaxis, axes.yaxis)
     panels[0][0].set(ylabel="error relative to no filter")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    sample_sizes(figure, configs=int(scored["configs"].max()) if len(scored) else 0)
     figure.suptitle(f"{forecaster}; bands are 95 % over configs, of which few reach late steps", fontsize=10)
     return figure
 

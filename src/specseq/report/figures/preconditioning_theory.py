@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 PANELS = (
@@ -43,4 +43,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="measured ratio of MASE")
     panels[0].legend()
+    configs = stable.loc[stable["task"] != "all", "task"].nunique()
+    sample_sizes(figure, filters=stable["filter"].nunique(), configs=configs)
     return figure

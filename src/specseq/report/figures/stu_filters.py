@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from specseq.forecasters.stu.hankel import hankel_eigenpairs
 from specseq.report.figures.stu import colour, label
+from specseq.report.figures.style import sample_sizes
 from specseq.tables import read_parquet
 
 LENGTH, COUNT, DRAWN = 512, 24, (0, 1, 2, 4, 8, 12)
@@ -39,6 +40,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     axes[0].legend(title="number", ncols=2)
     _eigenvalues(axes[1], np.abs(values))
     _responses(axes[2], long)
+    drawn = long[(long["metric"] == "gain") & long["task"].str.startswith("layer0/")]
+    sample_sizes(figure, channels=drawn["task"].nunique(), seeds=min(1, len(drawn)))
     return figure
 
 

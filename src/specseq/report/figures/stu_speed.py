@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.stu import in_order, label
+from specseq.report.figures.style import sample_sizes
 from specseq.tables import read_parquet
 
 PANELS = {"step_seconds": "whole training step", "mixing_seconds": "token mixing, all layers"}
@@ -31,6 +32,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         panel.set(title=title, xlabel="CPU time (ms), one thread")
     axes[0].set_yticks(range(len(groups)), [label(group) for group in groups])
     axes[0].invert_yaxis()
+    sample_sizes(figure, seeds=rows["seed"].nunique())
     return figure
 
 

@@ -27,3 +27,9 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
     named = rows[rows["run"].str.startswith("zeta/references/")]
     values = dict(zip(named["run"].str.removeprefix("zeta/references/"), named["value"], strict=True))
     return {name: values[name] for name in SHOWN if name in values}
+
+
+def scored_windows(long: pd.DataFrame) -> int:
+    """The largest number of windows that a model was scored on; 0 where no model was."""
+    counted = long.loc[long["metric"] == "windows", "value"]
+    return int(counted.max()) if len(counted) else 0

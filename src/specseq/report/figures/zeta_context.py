@@ -6,7 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from specseq.report.figures.zeta import model_label
+from specseq.report.figures.style import sample_sizes
+from specseq.report.figures.zeta import model_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -45,4 +46,5 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title="truncated context, real spacings of the test band; bands: range over seeds",
     )
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
+    sample_sizes(figure, windows=scored_windows(long), seeds=models["seed"].nunique())
     return figure

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.figures.zeta import model_label, references
+from specseq.report.figures.style import sample_sizes
+from specseq.report.figures.zeta import model_label, references, scored_windows
 from specseq.tables import read_parquet
 
 SETS = {"real/test": "real spacings", "shuffled/test": "shuffled spacings"}
@@ -30,6 +31,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for panel, (task, title) in zip(axes, SETS.items(), strict=True):
         _panel(panel, rows[rows["task"] == task], long, task)
         panel.set(title=title, xlabel="negative log-likelihood (nats a spacing)")
+    sample_sizes(figure, windows=scored_windows(long), seeds=rows["seed"].nunique())
     return figure
 
 

@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from specseq.report.figures.zeta import model_label
+from specseq.report.figures.style import sample_sizes
+from specseq.report.figures.zeta import model_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -40,6 +41,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title=f"mean rollouts from {context} spacings; bands: range over seeds",
     )
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
+    sample_sizes(figure, windows=scored_windows(long), seeds=models["seed"].nunique())
     return figure
 
 

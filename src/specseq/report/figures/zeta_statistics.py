@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.figures.zeta import model_label
+from specseq.report.figures.style import sample_sizes
+from specseq.report.figures.zeta import model_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -37,6 +38,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     axes[2].axhline(1, color="0.5", lw=1, ls=":")
     axes[2].set(xlabel="tenth of the PIT", ylabel="density", title="calibration (flat: calibrated)")
     figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7.5)
+    sample_sizes(figure, windows=scored_windows(long), seeds=shares["seed"].nunique())
     return figure
 
 

@@ -1,5 +1,6 @@
 """Interactive charts of the overview, as Vega-Lite specifications."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -16,21 +17,23 @@ VERDICT_COLOURS = {
 """Verdicts in order of display, in the Okabe-Ito palette (colour-blind safe)."""
 
 
-def verdict_chart(claims: pd.DataFrame) -> dict[str, Any]:
+def verdict_chart(claims: pd.DataFrame, notes: Mapping[str, str]) -> dict[str, Any]:
     """Stacked bars: how many claims of each note got which verdict.
 
     Args:
         claims: the ledger, with columns ``note`` and ``verdict``.
+        notes: what a note is about, by its number.
     """
     order = list(VERDICT_COLOURS)
     counts = claims.groupby(["note", "verdict"]).size().rename("claims").reset_index()
+    counts["note"] = [f"{note} {notes.get(note, '')}".strip() for note in counts["note"].astype(str)]
     counts["order"] = counts["verdict"].map({name: place for place, name in enumerate(order)})
     chart = (
         alt.Chart(counts, height=alt.Step(30), width="container", autosize="fit-x")
         .mark_bar()
         .encode(
             x=alt.X("claims:Q", title="number of claims"),
-            y=alt.Y("note:N", title="note"),
+            y=alt.Y("note:N", title=None, axis=alt.Axis(labelLimit=220)),
             color=alt.Color(
                 "verdict:N",
                 scale=alt.Scale(domain=order, range=list(VERDICT_COLOURS.values())),

@@ -20,16 +20,31 @@ const ledger = tables["ledger-table"];
 if (ledger) {
   const names = [...document.querySelectorAll("#ledger-table thead th")].map((cell) => cell.textContent.trim());
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  for (const [select, name] of [["verdict-filter", "verdict"], ["note-filter", "note"]]) {
-    const control = document.getElementById(select);
+  const control = (name) => document.getElementById(`${name}-filter`);
+  for (const name of ["verdict", "note", "status"]) {
     const column = ledger.column(names.indexOf(name));
-    if (select === "note-filter")
-      for (const value of [...new Set(column.data().toArray())].sort()) control.add(new Option(value, value));
-    control.addEventListener("change", () =>
-      column.search(control.value ? `^${escaped(control.value)}$` : "", true, false).draw(),
-    );
+    if (name !== "verdict")
+      for (const value of [...new Set(column.data().toArray())].sort()) control(name).add(new Option(value, value));
+    control(name).addEventListener("change", () => {
+      const wanted = control(name).value;
+      column.search(wanted ? `^${escaped(wanted)}$` : "", true, false).draw();
+    });
   }
+  for (const link of document.querySelectorAll("[data-verdict-link]"))
+    link.addEventListener("click", () => {
+      control("verdict").value = link.dataset.verdictLink;
+      control("verdict").dispatchEvent(new Event("change"));
+    });
 }
+// On paper there are no pages to turn and no dark side.
+addEventListener("beforeprint", () => {
+  document.documentElement.classList.remove("dark");
+  for (const table of Object.values(tables)) table.page.len(-1).draw();
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
+  for (const [id, table] of Object.entries(tables)) table.page.len(Number(document.getElementById(id).dataset.page)).draw();
+});
 window.specseqLedger = ledger;
 
 const spec = JSON.parse(document.getElementById("chart-spec").textContent);

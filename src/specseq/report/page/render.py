@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,24 @@ import jinja2
 import pandas as pd
 from markdown_it import MarkdownIt
 
+from specseq.report.claims.verdicts import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.sections import Section
 from specseq.tables import read_parquet, read_provenance
 
 LEDGER_COLUMNS = (
-    "id", "note", "place", "statement", "published", "measured", "low", "high", "verdict", "evidence",
+    "id", "note", "place", "statement", "published", "measured", "low", "high", "relation", "verdict",
+    "evidence", "command", "status", "explanation",
 )  # fmt: skip
+MEANINGS = {
+    "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the note",
+    "contradicted": "the whole interval lies outside, or a closed form speaks against it",
+    "inconsistent": "the note's own figures do not fit together",
+    "undecided": "measured, but the interval straddles the bound or rests on too few seeds",
+    "not decidable at this scale": "needs the published sizes",
+    "not run": "no result yet; the entry says what it needs",
+}
 
 
 def _cell(value: Any) -> str:
@@ -70,6 +81,31 @@ def _provenance(results: Path, root: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """The ledger's rows as text; ``measured`` with its interval, ``order`` to sort it by."""
+    rows = []
+    for row in claims.reindex(columns=list(LEDGER_COLUMNS)).to_dict("records"):
+        texts = {str(name): _cell(value) for name, value in row.items()}
+        value, low, high = (row[name] for name in ("measured", "low", "high"))
+        texts["measured"] = "" if pd.isna(value) else shown(float(value))
+        if not (pd.isna(value) or pd.isna(low) or low == high):
+            texts["measured"] += f" [{shown(float(low))}, {shown(float(high))}]"
+        texts["order"] = "" if pd.isna(value) else repr(float(value))
+        rows.append(texts)
+    return rows
+
+
+def _touching(claims: pd.DataFrame, patterns: Sequence[str]) -> dict[str, Any]:
+    """The claims whose ids fit a figure's patterns, and how many of them got which verdict."""
+    fits = [any(fnmatchcase(str(name), pattern) for pattern in patterns) for name in claims["id"]]
+    found = claims[pd.Series(fits, index=claims.index, dtype=bool)]
+    return {"claims": found.to_dict("records"), "counts": _counts(found)}
+
+
+def _counts(claims: pd.DataFrame) -> list[tuple[str, int]]:
+    return [(name, int((claims["verdict"] == name).sum())) for name in VERDICT_COLOURS]
+
+
 def render_page(results: Path, sections: Iterable[Section], scale: str, root: Path = Path()) -> str:
     """The report of one scale as HTML.
 
@@ -96,12 +132,13 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
                 "set_up": markdown.render(section.set_up),
                 "headline": next((f for f in section.figures if f.file == section.headline), None),
                 "headline_image": _figure(results, section.headline),
-                "counts": [(v, int((own["verdict"] == v).sum())) for v in VERDICT_COLOURS],
+                "notes": section.notes,
+                "counts": _counts(own),
                 "figures": [
                     {
                         "spec": figure,
                         "image": _figure(results, figure.file),
-                        "claims": claims[claims["id"].isin(figure.claims)].to_dict("records"),
+                        **_touching(claims, figure.claims),
                     }
                     for figure in section.figures
                 ],
@@ -111,7 +148,7 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = _cell
     template = environment.from_string(assets.own("page.html.j2"))
-    shown = claims.reindex(columns=list(LEDGER_COLUMNS))
+    notes = {note: study["title"] for study in studies for note in study["notes"]}
     return template.render(
         scale=scale,
         style=assets.tables_style() + assets.own("page.css"),
@@ -119,12 +156,12 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
         vega=assets.vega_script(),
         tables=assets.tables_script(),
         studies=studies,
-        ledger=_table(shown),
-        verdicts=[
-            (name, colour, int((claims["verdict"] == name).sum())) for name, colour in VERDICT_COLOURS.items()
-        ],
+        ledger=_ledger(claims),
+        notes=notes,
+        verdicts=[(name, VERDICT_COLOURS[name], count, MEANINGS[name]) for name, count in _counts(claims)],
         explanations=_explanations(claims),
-        chart=_script_json(verdict_chart(claims)) if len(claims) else "null",
+        chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
+        made=read_provenance(ledger_file) if ledger_file.is_file() else {},
         provenance=_table(_provenance(results, root)),
     )
 
