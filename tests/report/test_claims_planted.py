@@ -1,5 +1,6 @@
 """Every query of the notes finds results of the shape it asks for, and no claim leans on another's file."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def plant(claims: list[Claim], folder: Path) -> set[str]:
                 rows.setdefault(query["file"], {}).setdefault(str(sorted(keys.items(), key=str)), row)
     for file, found in rows.items():
         frame = pd.DataFrame(list(found.values()))
+        for name in frame.select_dtypes(object).columns:  # a column of text may hold numbers too
+            frame[name] = [f"{v:g}" if isinstance(v, float) and math.isfinite(v) else v for v in frame[name]]
         write_parquet(folder / file, frame, Provenance("table"))
     return set(rows)
 

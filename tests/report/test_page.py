@@ -1,16 +1,19 @@
 """The page carries everything inside itself, escapes what it shows and names what is missing."""
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from specseq.errors import InputError
+from specseq.report.claims import load
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.sections import load_section
 from specseq.tables import Provenance, write_parquet
 
+ROOT = Path(__file__).parents[2]
 SECTION = """
 study: preconditioning
 title: Preconditioning
@@ -18,7 +21,7 @@ question: Does it *help*?
 set_up: A sweep.
 notes: ["000"]
 headline: figures/gap
-figures: [{file: figures/gap, title: The gap, caption: n = 8, claims: [c1]}]
+figures: [{file: figures/gap, title: The gap, caption: n = 8, claims: ["*1"]}]
 tables: [{file: tables/t.parquet, title: Table, caption: basis raw, columns: [run, value]}]
 """
 
@@ -35,6 +38,11 @@ def results(tmp_path: Path) -> Path:
             "statement": ["a </script><script>alert(1)</script> claim", "another"],
             "published": [1.0238, None],
             "measured": [0.5, None],
+            "low": [0.4, None],
+            "high": [0.6, None],
+            "relation": "< 1",
+            "command": "snakemake results/laptop/x.parquet",
+            "status": ["live", "retracted"],
             "verdict": ["contradicted", "not run"],
             "evidence": "x.parquet",
             "explanation": ["It is a MASE.", ""],
@@ -59,6 +67,20 @@ def test_self_contained_and_escaped(results: Path) -> None:
     assert "Does it <em>help</em>?" in html
 
 
+def test_a_row_of_the_ledger_carries_all_that_is_known_of_its_claim(results: Path) -> None:
+    [row] = re.findall(r"<tr><td>000</td>(?:(?!</tr>).)*<code>c1</code>.*?</tr>", page(results), flags=re.S)
+    for part in ("0.5 [0.4, 0.6]", "&lt; 1", "contradicted", "live", "x.parquet", "It is a MASE.",
+                 "snakemake results/laptop/x.parquet", "section 1", "1.0238"):  # fmt: skip
+        assert part in row, part
+
+
+def test_a_figure_names_the_claims_it_touches(results: Path) -> None:
+    [figure] = re.findall(r"<figure>(?:(?!</figure>).)*The gap.*?</figure>", page(results), flags=re.S)
+    assert "1 claim touched" in figure
+    assert "<code>c1</code>" in figure
+    assert "<code>c2</code>" not in figure
+
+
 def test_missing_results_are_named_with_their_command(results: Path) -> None:
     html = page(results)
     assert "snakemake results/laptop/figures/gap.svg" in html
@@ -73,6 +95,18 @@ def test_tables_and_findings_are_shown(results: Path) -> None:
     assert ">hidden<" not in html
     assert "It is a MASE." in html
     assert "snakemake laptop/tables/t.parquet" in html
+
+
+def test_the_sections_name_claims_of_their_own_notes() -> None:
+    """Every pattern fits a claim, and no figure speaks of another study's note."""
+    ids = [claim.id for claim in load(ROOT / "workflow" / "claims")]
+    for section in load_sections(ROOT / "workflow" / "report" / "sections"):
+        assert section.headline in [figure.file for figure in section.figures]
+        for figure in section.figures:
+            for pattern in figure.claims:
+                fits = [name for name in ids if fnmatchcase(name, pattern)]
+                assert fits, f"{figure.file}: no claim fits {pattern}"
+                assert {name[:3] for name in fits} <= set(section.notes), pattern
 
 
 @pytest.mark.parametrize("broken", [SECTION.replace("set_up", "setup"), SECTION + "colour: red\n"])

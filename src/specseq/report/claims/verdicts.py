@@ -99,8 +99,10 @@ def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]
         reason = "the config declares no such run at this scale"
         if missing.remake:
             reason = f"make it with: {remedy(missing.file)}"
-        why = [f"{missing.file} {missing.what}; {reason}", claim.explain.get("not run", "")]
-        return Judgement("not run", *nothing, needed, ". ".join(part for part in why if part))
+        why = f"{missing.file} {missing.what}; {reason}"
+        if needs := claim.explain.get("not run"):
+            why += f". {needs}"
+        return Judgement("not run", *nothing, needed, why)
     verdict, why = _rule(claim, found)
     return Judgement(
         verdict, found.value, found.low, found.high, found.evidence, _explain(claim, verdict, found, why)

@@ -88,7 +88,7 @@ def _ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
         texts = {str(name): _cell(value) for name, value in row.items()}
         value, low, high = (row[name] for name in ("measured", "low", "high"))
         texts["measured"] = "" if pd.isna(value) else shown(float(value))
-        if not (pd.isna(value) or pd.isna(low) or low == high):
+        if not (pd.isna(value) or pd.isna(low) or shown(float(low)) == shown(float(high))):
             texts["measured"] += f" [{shown(float(low))}, {shown(float(high))}]"
         texts["order"] = "" if pd.isna(value) else repr(float(value))
         rows.append(texts)
@@ -159,7 +159,7 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
         ledger=_ledger(claims),
         notes=notes,
         verdicts=[(name, VERDICT_COLOURS[name], count, MEANINGS[name]) for name, count in _counts(claims)],
-        explanations=_explanations(claims),
+        findings=_findings(claims),
         chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
         made=read_provenance(ledger_file) if ledger_file.is_file() else {},
         provenance=_table(_provenance(results, root)),
@@ -175,21 +175,23 @@ def _study_table(results: Path, table: Any) -> dict[str, Any]:
     return {"spec": table, "content": content}
 
 
-def _explanations(claims: pd.DataFrame) -> list[dict[str, Any]]:
+def _findings(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """What speaks against each note, by note: one entry a paragraph, with the claims that share it."""
     if "explanation" not in claims:
-        return []
+        return {}
     found = claims[claims["explanation"].fillna("").astype(str).str.len() > 0]
-    found = found[found["verdict"].isin(["contradicted", "inconsistent"])]
-    grouped = found.groupby("explanation", sort=False)
-    return [
-        {
+    found = found[found["verdict"].isin(["contradicted", "inconsistent"])].sort_values("note", kind="stable")
+    by_note: dict[str, list[dict[str, Any]]] = {}
+    for text, group in found.groupby("explanation", sort=False):
+        first = group.iloc[0]
+        entry = {
             "text": text,
-            "note": group["note"].iloc[0],
+            "statement": first["statement"],
+            "verdict": first["verdict"],
             "ids": list(group["id"]),
-            "verdict": group["verdict"].iloc[0],
         }
-        for text, group in grouped
-    ]
+        by_note.setdefault(str(first["note"]), []).append(entry)
+    return by_note
 
 
 def _script_json(value: Any) -> str:
