@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"specseq {options.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"specseq {options.command}: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 0
 

@@ -164,8 +164,9 @@ def test_other_data_define_their_own_configs(tmp_path: Path) -> None:
     assert [e.name for e in gift_evaluations(tmp_path, ["medium"], ["long"])] == ["long/H/medium"]
     with pytest.raises(InputError, match="unknown term"):
         gift_evaluations(tmp_path, ["tiny"])
-    with pytest.raises(InputError, match="no data set named other"):
-        gift_evaluations(tmp_path, only=["other"])
+    for only in (["solw"], ["long", "solw"]):
+        with pytest.raises(InputError, match=r"no data set named solw; there are 3, e\.g\. slow"):
+            gift_evaluations(tmp_path, only=only)
 
 
 def test_faulty_data_are_named(tmp_path: Path) -> None:

@@ -157,6 +157,17 @@ def test_a_forecast_that_diverges_is_an_error(root: Path, tmp_path: Path) -> Non
         score_all("gift_eval", gift_evaluations(root), wild, tmp_path / "out.parquet", {})
 
 
+def test_an_interrupted_command_says_so_and_keeps_its_rows(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.parquet"
+    command = ["score", "gift_eval", "--forecaster", "fake", "--data", str(root), "--out", str(out)]
+    monkeypatch.setattr("specseq.commands.score.load_forecaster", lambda *_, **__: Stumbling(freq="W"))
+    assert cli.main(command) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "specseq score: interrupted"
+    assert read_parquet(out)["config"].tolist() == ["a/H/short", "b/15T/short"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -248,13 +249,16 @@ def find_datasets(root: str | Path, only: Sequence[str] = ()) -> list[DataSet]:
         only: keep folders that equal one of these or lie below it (``ett1`` or ``ett1/H``).
 
     Raises:
-        InputError: nothing is found, or a data set is unreadable.
+        InputError: nothing is found, a name in ``only`` is not there, or a data set is unreadable.
     """
-    folders = [
-        folder
-        for folder in find_folders(root, depth=2)
-        if not only or any(folder == wanted or folder.startswith(f"{wanted}/") for wanted in only)
-    ]
-    if not folders:
-        raise InputError(root, f"holds no data set named {', '.join(only)}", "see the folders there")
+    there = list(find_folders(root, depth=2))
+    chosen = {wanted: [f for f in there if f == wanted or f.startswith(f"{wanted}/")] for wanted in only}
+    if unknown := [wanted for wanted, folders in chosen.items() if not folders]:
+        near = get_close_matches(unknown[0], there, n=3, cutoff=0.4) or there[:3]
+        raise InputError(
+            root,
+            f"holds no data set named {', '.join(unknown)}",
+            f"there are {len(there)}, e.g. {', '.join(near)}",
+        )
+    folders = [folder for folder in there if not only or any(folder in found for found in chosen.values())]
     return [open_dataset(root, folder) for folder in folders]
