@@ -63,6 +63,17 @@ def test_scored_on_fewer_series(field: Path) -> None:
     assert found(field) == {("subset", "other data", 5, "")}
 
 
+def test_a_task_that_few_have_does_not_hide_the_others(field: Path) -> None:
+    for path in field.glob("*.csv"):
+        if path.stem not in ("seasonal_naive", "naive"):
+            frame = pd.read_csv(path)
+            frame[frame["dataset"] != made.TASKS[0]].to_csv(path, index=False)
+    frame = made.gift_eval_frame(9).iloc[1:]
+    frame.iloc[:4, [frame.columns.get_loc(f"eval_metrics/{n}") for n in ("ND[0.5]", "NRMSE[mean]")]] *= 0.6
+    frame.to_csv(field / "subset.csv", index=False)
+    assert ("subset", "other data", 4, "") in found(field)
+
+
 def test_metrics_that_do_not_belong_together(field: Path) -> None:
     frame = made.gift_eval_frame(9)
     frame.loc[:2, "eval_metrics/ND[0.5]"] *= 3

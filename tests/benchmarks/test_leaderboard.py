@@ -222,7 +222,9 @@ def test_command_prints_adds_and_writes(gift: Path, tmp_path: Path, capsys: pyte
     assert cli.main([*call, "--out", str(tmp_path / "board.xls")]) == 2
     capsys.readouterr()
     assert cli.main([*call, "--compare", "bare", "naive"]) == 0
-    assert "better" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "better" in printed
+    assert {"wins", "losses", "ratio", "low", "high", "sign_p", "wilcoxon_p"} <= set(printed.split())
     assert cli.main([*call, "--compare", "bare", "nobody"]) == 2
 
 

@@ -119,8 +119,12 @@ def _scale(submissions: Sequence[Submission], tasks: Sequence[str], tolerance: f
             ratio = np.array([_aligned(s, top, tasks) / _aligned(s, bottom, tasks) for s in submissions])
         implied.append(np.where(np.isfinite(ratio), ratio, np.nan))
     known = np.isfinite(np.array(implied)).all(axis=0)
-    if known.sum(axis=0).min() < 3:
-        return  # no field to compare with
+    # Where fewer have a task, there is no field to compare with.
+    enough = known.sum(axis=0) >= 3
+    if not enough.any():
+        return
+    tasks, known = [task for task, keep in zip(tasks, enough, strict=True) if keep], known[:, enough]
+    implied = [ratio[:, enough] for ratio in implied]
     off = [np.abs(ratio / np.nanmedian(ratio, axis=0) - 1) > tolerance for ratio in implied]
     for number, submission in enumerate(submissions):
         both = off[0][number] & off[1][number]

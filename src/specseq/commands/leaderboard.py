@@ -71,6 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             "low",
             "high",
             "sign_p",
+            "wilcoxon_p",
             "verdict",
         )
     else:
