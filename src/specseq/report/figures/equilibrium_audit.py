@@ -38,7 +38,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_xlim(low, max(high, 0.3))
     euler_disc(left, step, color="C1", lw=1.2, label=f"|1 + {step:g} μ| = 1")
     left.set(xlabel="Re μ (1/time)", ylabel="Im μ (1/time)")
-    left.set_title(f"{len(kept):,} eigenvalues of {verdicts['sample'].nunique()} sample(s)")
+    samples = verdicts["sample"].nunique()
+    left.set_title(f"{len(kept):,} eigenvalues of {samples} sample{'s' if samples > 1 else ''}")
     left.legend(loc="upper left")
     for verdict, colour in VERDICT_COLOURS.items():
         own = verdicts[verdicts["verdict"] == verdict]
@@ -51,6 +52,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             )
     right.axhline(1, color="C1", lw=1.2)
     right.set(xlabel="position", ylabel=f"ρ({step:g}) = max |1 + {step:g} μ| of the position's block")
-    right.set_title(str(verdicts["checkpoint"].iloc[0]).removeprefix("equilibrium/"))
+    right.set_title("/".join(Path(str(verdicts["checkpoint"].iloc[0])).parts[-2:]))
     right.legend(loc="best", fontsize=7.5)
     return figure
