@@ -228,6 +228,17 @@ def test_command_prints_adds_and_writes(gift: Path, tmp_path: Path, capsys: pyte
     assert cli.main([*call, "--compare", "bare", "nobody"]) == 2
 
 
+def test_results_may_lie_in_a_folder_a_model(gift: Path, tmp_path: Path) -> None:
+    flat = gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL)
+    for number, path in enumerate(sorted(gift.glob("*.csv"))):
+        target = tmp_path / "results" / path.stem / ("all-results.csv" if number == 0 else "all_results.csv")
+        target.parent.mkdir(parents=True)
+        path.rename(target)
+    (target.parent / "predictions.parquet").write_bytes(b"other things lie there too")
+    assert gift_eval_leaderboard(read_folder(tmp_path / "results", GIFT_EVAL), GIFT_EVAL) == flat
+    assert cli.main(["audit-results", str(tmp_path / "results")]) == 0
+
+
 def test_an_added_result_goes_by_its_model_column(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder, added = made.gift_eval_folder(tmp_path / "published"), tmp_path / "all_results.csv"
     call = ["leaderboard", "gift_eval", "--results", str(folder), "--add", str(added)]

@@ -165,8 +165,26 @@ def detect(source: Path) -> Benchmark:
     )  # fmt: skip
 
 
-def read_submissions(source: Path, benchmark: Benchmark) -> list[Submission]:
-    """The submissions in one file, one for each model it names.
+def result_files(folder: Path) -> dict[Path, str]:
+    """The result files of a folder, each with the name it goes by.
+
+    CSV and Parquet files go by their own name, ``MODEL/all_results.csv``, as GIFT-Eval's repository has them,
+    by that of their folder.
+
+    Raises:
+        InputError: the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "give the folder of published result files")
+    files = {path: path.stem for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".parquet")}
+    files |= {path: path.parent.name for path in sorted(folder.glob("*/all[_-]results.csv"))}
+    if not files:
+        raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
+    return files
+
+
+def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None) -> list[Submission]:
+    """The submissions in one file, one for each model it names; one that names none goes by ``name``.
 
     Raises:
         InputError: the file is unreadable, has no task column, no metric, no row, or a
@@ -189,12 +207,12 @@ def read_submissions(source: Path, benchmark: Benchmark) -> list[Submission]:
     metrics = {short: _numbers(table, column, source) for short, column in present.items()}
     overlap = _overlap(table)
     labels = {name: _text(table, name) for name in (*_LABELS, *benchmark.provenance) if name in names}
-    owner = [source.stem] * table.num_rows
+    owner = [name or source.stem] * table.num_rows
     if benchmark.model_column in names:
         owner = _text(table, benchmark.model_column or "")
     found = []
     for model in dict.fromkeys(owner):
-        rows = np.array([name == model for name in owner])
+        rows = np.array([row == model for row in owner])
         found.append(
             Submission(
                 model=model,
@@ -215,7 +233,7 @@ def _with_its_name(submission: Submission, taken: set[str]) -> Submission:
 
 
 def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) -> list[Submission]:
-    """All submissions of a folder's CSV and Parquet files, then those of the files added.
+    """All submissions of a folder's files, see :func:`result_files`, then those of the files added.
 
     Published GIFT-Eval files are known by the file's name: what their column ``model`` says differs in
     spelling. An added one goes by that column, or by its file's name if the column's is taken.
@@ -223,12 +241,8 @@ def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) 
     Raises:
         InputError: the folder is missing or empty, or two submissions go by one name.
     """
-    if not folder.is_dir():
-        raise InputError(folder, "no such folder", "give the folder of published result files")
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".parquet"))
-    if not files:
-        raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
-    found = [made for path in files for made in read_submissions(path, benchmark)]
+    files = result_files(folder)
+    found = [made for path, name in files.items() for made in read_submissions(path, benchmark, name)]
     for path in added:
         for made in read_submissions(path, benchmark):
             own = benchmark.model_column is None

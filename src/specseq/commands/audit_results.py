@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.benchmarks.audit_results import audit
-from specseq.benchmarks.published import BENCHMARKS, detect, read_folder
+from specseq.benchmarks.published import BENCHMARKS, detect, read_folder, result_files
 from specseq.commands.leaderboard import format_rows
-from specseq.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,12 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.benchmark:
         benchmark = BENCHMARKS[options.benchmark]
     else:
-        files = sorted(options.folder.glob("*.csv")) + sorted(options.folder.glob("*.parquet"))
-        if not files:
-            raise InputError(
-                options.folder, "holds no CSV or Parquet file", "give the folder of result files"
-            )
-        benchmark = detect(files[0])
+        benchmark = detect(next(iter(result_files(options.folder))))
     submissions = read_folder(options.folder, benchmark, options.add)
     findings = audit(submissions, benchmark, tolerance=options.tolerance)
     if options.json:

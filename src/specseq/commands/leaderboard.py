@@ -28,7 +28,13 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: specseq leaderboard gift_eval --results published/gift_eval --add mine.csv --top 20",
     )
     parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
-    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="folder of result files")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of result files, or of MODEL/all_results.csv",
+    )
     parser.add_argument(
         "--add",
         type=Path,
