@@ -85,6 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
+    print("       n  exact s  ARPACK s  ratio  products  settled  error in α")
     with threadpool_limits(1):
         for size, (width, length, repeats) in SIZES.items():
             if size > 50_000 and not options.published:
@@ -110,6 +111,13 @@ def main() -> None:
                     "arpack_alpha_error": abs(found - alpha),
                 }
             )
+            row = rows[-1]
+            print(
+                f"{row['n']:>8} {row['exact_seconds']:>8.3f} {row['arpack_seconds']:>9.2f} "
+                f"{row['arpack_over_exact']:>6.1f} {row['arpack_products']:>9} "
+                f"{row['arpack_converged']!s:>8} {row['arpack_alpha_error']:>11.1e}",
+                flush=True,
+            )
         small, middle = dense(32, 32), dense(64, 32)
         exponent = math.log2(middle / small)
         full = dense(64, 128) if options.dense else middle * 4**exponent
@@ -119,13 +127,6 @@ def main() -> None:
         "dense_exponent": exponent,
         "dense_over_exact": full / rows[0]["exact_seconds"],
     }
-    print("       n  exact s  ARPACK s  ratio  products  settled  error in α")
-    for row in rows:
-        print(
-            f"{row['n']:>8} {row['exact_seconds']:>8.3f} {row['arpack_seconds']:>9.2f} "
-            f"{row['arpack_over_exact']:>6.1f} {row['arpack_products']:>9} {row['arpack_converged']!s:>8} "
-            f"{row['arpack_alpha_error']:>11.1e}"
-        )
     how = "measured" if options.dense else f"extrapolated as n^{exponent:.2f}"
     print(
         f"dense eigenvalues at n = 8,192: {full:.0f} s ({how}), {full / rows[0]['exact_seconds']:.0f} x exact"

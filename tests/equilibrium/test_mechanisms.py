@@ -4,7 +4,15 @@ import sys
 
 import pytest
 
-from specseq.equilibrium.mechanisms import abscissa, diagnostics, measure, nudged_solver, products
+from specseq.equilibrium.mechanisms import (
+    abscissa,
+    diagnostics,
+    measure,
+    nudged_solver,
+    penalty,
+    products,
+)
+from specseq.equilibrium.rotating import CASES
 from specseq.errors import InputError
 from specseq.stages.mechanisms import main
 from specseq.tables import long_frame
@@ -41,6 +49,12 @@ def test_another_solver_of_the_nudged_phase_gives_no_gradient() -> None:
     assert values(rows)["euler"] < 0.9
     frame = long_frame(({"study": "equilibrium", **row} for row in rows), ("method", "at"))
     assert frame["metric"].eq("cos_exact").all()
+
+
+def test_the_published_penalty_has_not_the_gradient_of_the_eigenvalue() -> None:
+    cosines = [row["value"] for case in CASES for row in penalty(case, 0)]
+    assert len(cosines) == 4
+    assert all(-1 <= value < 0.9 for value in cosines)
 
 
 def test_the_stage_refuses_unknown_settings(tmp_path, monkeypatch) -> None:

@@ -15,6 +15,7 @@ radius           exact, krylov, arnoldi_20, subspace, power    products         
 abscissa         lanczos, power                                products                omega_learned
 products         exact_64, exact_32, central_32, one_sided_32  —                       alpha_error
 nudged_solver    solver of the nudged phase                    evaluations             cos_exact
+penalty          published                                     subspace iterations     cos_exact
 ================ ============================================= ======================= ======================
 
 ``task`` carries the block after a slash where there are two: ``rotating`` is stable for the flow,
@@ -41,6 +42,7 @@ from specseq.equilibrium.estimators import (
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import Implicit, cosine, operator_gradient, surrogate
 from specseq.equilibrium.own_blocks import own_blocks
+from specseq.equilibrium.regularisers import Equilibrium, LeadingEigenvalue
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.equilibrium.solvers import SOLVERS, Anderson, Euler, NewtonGMRES, make_solver
 from specseq.equilibrium.solvers.interface import residuals
@@ -68,6 +70,7 @@ TASKS: dict[str, Callable[[int], Iterator[Row]]] = {
     "euler_growth": lambda seed: euler_growth(seed),
     "products": lambda seed: products(seed),
     "nudged_solver": lambda seed: nudged_solver(),
+    "penalty": lambda seed: (row for case in CASES for row in penalty(case, seed)),
 }
 
 
@@ -243,3 +246,18 @@ def nudged_solver() -> Iterator[Row]:
         found = TwoSided(1e-3).estimate(problem, solver, 300, 1e-8)
         value = cosine(found.a_BTC.flatten(), exact)
         yield _row("nudged_solver", name, found.evaluations, "cos_exact", value)
+
+
+def penalty(case: str, seed: int) -> Iterator[Row]:
+    """Gradient of |λ| of the Euler map by the published penalty: its cosine with the exact one."""
+    block, x, root = _root(CASES[case])
+    block.requires_grad_(True)
+
+    def gradient(form: LeadingEigenvalue) -> Tensor:
+        draw = torch.Generator().manual_seed(stream_seed(seed, "penalty"))
+        return operator_gradient(block, form.radius(Equilibrium(block, x, root, draw)).sum())
+
+    exact = gradient(LeadingEigenvalue())
+    for iterations in (10, 50):
+        found = gradient(LeadingEigenvalue(form="published", iterations=iterations))
+        yield _row(f"penalty/{case}", "published", iterations, "cos_exact", cosine(found, exact))

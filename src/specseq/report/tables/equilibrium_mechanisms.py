@@ -18,6 +18,7 @@ subspace_error             the same for two-dimensional subspace iteration, over
 power_iteration_error      |ω - exact| of power iteration on the symmetric part without a shift
 alpha_error                |α - exact| from Jacobian products of a kind
 cos_exact                  of the adjoint whose nudged phase had another solver than the free phase
+penalty_cosine             of the gradient of the published eigenvalue penalty with the exact one
 ========================== ================================================================================
 """
 
@@ -111,3 +112,6 @@ def _rest(measured: pd.DataFrame) -> Iterator[Row]:
         yield "alpha_error", "small", row["method"], float(row["value"]), "1/time"
     for row in _of(measured, "nudged_solver").to_dict("records"):
         yield "cos_exact", row["block"], row["method"], float(row["value"]), ""
+    for row in _of(measured, "penalty").to_dict("records"):
+        method = f"{row['method']}, {row['at']:g} iterations"
+        yield "penalty_cosine", row["block"], method, float(row["value"]), ""
