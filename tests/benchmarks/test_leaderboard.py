@@ -226,6 +226,9 @@ def test_command_prints_adds_and_writes(gift: Path, tmp_path: Path, capsys: pyte
     assert "better" in printed
     assert {"wins", "losses", "ratio", "low", "high", "sign_p", "wilcoxon_p"} <= set(printed.split())
     assert cli.main([*call, "--compare", "bare", "nobody"]) == 2
+    for wrong in (["--resamples", "0"], ["--top", "-1"]):
+        assert cli.main([*call, *wrong]) == 2
+        assert f"{wrong[0]}: {wrong[1]} is too few" in capsys.readouterr().err
 
 
 def test_results_may_lie_in_a_folder_a_model(gift: Path, tmp_path: Path) -> None:

@@ -43,6 +43,19 @@ def test_trained_models_are_loaded_by_their_kind(tmp_path: Path, monkeypatch: py
     assert read_params(file) == {"model": {"kind": "made_up"}}
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("batch_size", 0, "batch_size: 0 is not a positive number"),
+        ("context_length", -1, "context_length: -1 is not a positive number"),
+        ("device", "abacus", "device: unknown device 'abacus'; give cpu or cuda"),
+    ],
+)
+def test_impossible_options_are_refused(option: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_forecaster("chronos2", **{option: value})
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     with pytest.raises(InputError, match=r"x\.safetensors: no such file"):

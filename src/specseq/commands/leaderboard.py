@@ -64,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Print the leaderboard, and write it where asked."""
     options = build_parser().parse_args(arguments)
+    for name, least in (("resamples", 1), ("top", 0)):
+        if (value := getattr(options, name)) < least:
+            raise InputError(f"--{name}", f"{value} is too few", f"give {least} or more")
     benchmark = BENCHMARKS[options.benchmark]
     submissions = read_folder(options.results, benchmark, options.add)
     if options.compare:

@@ -30,13 +30,16 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
 
     Raises:
-        InputError: there is no such forecaster, or it takes no such option.
+        InputError: there is no such forecaster, it takes no such option, or an option's value is impossible.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(given) - _OPTIONS):
         raise InputError(
             "forecaster", f"option {', '.join(unknown)} is unknown", f"there are {sorted(_OPTIONS)}"
         )
+    for option in ("context_length", "batch_size"):
+        if given.get(option, 1) < 1:
+            raise InputError(option, f"{given[option]} is not a positive number")
     name = str(source)
     if name in ("seasonal_naive", "naive"):
         if given:
@@ -44,6 +47,8 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         if name == "naive":
             return naive(benchmark)
         return SeasonalNaive.fev() if benchmark == "fev" else SeasonalNaive()
+    if "device" in given:
+        _check_device(given["device"])
     path = Path(source)
     weights = path / "weights.safetensors" if path.is_dir() else path
     if path.suffix == ".safetensors" and not path.is_file():
@@ -57,6 +62,17 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
     from specseq.forecasters.chronos2 import HUB_ID, Chronos2
 
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise InputError("device", f"unknown device {name!r}", "give cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError("device", f"there is no {name!r} here", "leave it out, or give cpu")
 
 
 def read_params(weights: Path) -> dict[str, Any] | None:
