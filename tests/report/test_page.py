@@ -3,9 +3,14 @@
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import jinja2
 import pandas as pd
 import pytest
+import yaml
+from docutils.core import publish_string
 
 from specseq.errors import InputError
 from specseq.report.claims import load
@@ -109,6 +114,23 @@ def test_the_sections_name_claims_of_their_own_notes() -> None:
                 fits = [name for name in ids if fnmatchcase(name, pattern)]
                 assert fits, f"{figure.file}: no claim fits {pattern}"
                 assert {name[:3] for name in fits} <= set(section.notes), pattern
+
+
+def test_snakemakes_report_carries_the_same_captions() -> None:
+    """Every figure and table of the sections has its caption there, as reStructuredText without a fault."""
+    names: dict[str, Any] = {"ROOT": ROOT, "yaml": yaml, "re": re, "config": {}}
+    exec((ROOT / "workflow" / "common" / "captions.smk").read_text(encoding="utf-8"), names)
+    captions = names["config"]["captions"]
+    sections = list(load_sections(ROOT / "workflow" / "report" / "sections"))
+    assert set(captions) == {shown.file for section in sections for shown in section.figures + section.tables}
+    template = jinja2.Template((ROOT / "workflow" / "report" / "figure.rst").read_text(encoding="utf-8"))
+    for section in sections:
+        for figure in section.figures:
+            wildcards = SimpleNamespace(figure=figure.file.removeprefix("figures/"), scale="laptop")
+            text = template.render(snakemake=SimpleNamespace(config=names["config"], wildcards=wildcards))
+            html = publish_string(text, writer="html", settings_overrides={"halt_level": 2}).decode()
+            assert figure.caption.split()[0] in html
+            assert "laptop" in html
 
 
 @pytest.mark.parametrize("broken", [SECTION.replace("set_up", "setup"), SECTION + "colour: red\n"])

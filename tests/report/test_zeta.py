@@ -173,6 +173,7 @@ def test_size_figure_shows_every_size_and_the_references(results: dict[str, list
 
 def test_labels_name_the_mask() -> None:
     assert model_label("zeta/models/memory_published_shuffled") == "memory (published mask)"
+    assert model_label("zeta/leak/causal_shuffled") == "small memory (causal mask)"
     assert model_label("zeta/beyond/spectral") == "spectral"
 
 

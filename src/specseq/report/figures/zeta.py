@@ -6,8 +6,9 @@ SHOWN = ("wigner", "ar32", "ar127", "ar255")
 
 
 def model_label(group: str) -> str:
-    """``zeta/models/memory_published_shuffled`` as ``memory (published mask)``."""
+    """``zeta/models/memory_causal_shuffled`` as ``memory (causal mask)``; those of ``leak`` are small."""
     name = group.rsplit("/", 1)[-1].removesuffix("_shuffled").removesuffix("_gue")
+    name = f"small memory_{name}" if group.startswith("zeta/leak/") else name
     for mask in ("published", "causal"):
         if name.endswith(f"_{mask}"):
             return f"{name.removesuffix(f'_{mask}')} ({mask} mask)"
