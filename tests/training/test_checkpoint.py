@@ -104,6 +104,16 @@ def test_damaged_newest_falls_back_and_says_so(
     assert newest.name in said
 
 
+def test_damaged_one_takes_no_generation_s_place(tmp_path: Path) -> None:
+    max(save_three(tmp_path).folder.iterdir()).write_bytes(b"")
+    checkpoints = Checkpoints(tmp_path, "digest")
+    assert (checkpoints.load() or (0, None))[0] == 20
+    checkpoints.save(25, {"x": 25})
+    assert sorted(int(path.stem[-9:]) for path in tmp_path.iterdir()) == [20, 25]
+    checkpoints.save(30, {"x": 30})
+    assert (Checkpoints(tmp_path, "digest").load() or (0, None)) == (30, {"x": 30})
+
+
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     checkpoints = save_three(tmp_path)
     (tmp_path / ".checkpoint_digest_000000040.safetensors.x1y2.part").write_bytes(b"half")

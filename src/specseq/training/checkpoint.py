@@ -91,9 +91,10 @@ class Checkpoints:
             digest: digest of everything that decides the run; checkpoints of another digest are never used.
         """
         self.folder, self.digest = Path(folder), digest
+        self._damaged: set[Path] = set()
 
     def save(self, step: int, state: Any) -> Path:
-        """Write the state after ``step`` steps and drop all but the two newest generations.
+        """Write the state after ``step`` steps and drop all but the two newest generations that can be used.
 
         Raises:
             OSError: the disk is full or cannot be written; the earlier generations still stand.
@@ -107,7 +108,8 @@ class Checkpoints:
                 save_file(tensors, part, metadata=metadata)
             except SafetensorError as error:
                 raise OSError(f"{path}: {error}") from None
-        kept = {path, *[other for other in self._files() if other != path][:1]}
+        self._damaged.discard(path)
+        kept = {path, *[other for other in self._files() if other != path and other not in self._damaged][:1]}
         for other in self.folder.glob(_PATTERN):
             if other not in kept:
                 other.unlink(missing_ok=True)
@@ -120,20 +122,22 @@ class Checkpoints:
             part.unlink(missing_ok=True)
         for path in self._files():
             try:
-                tensors, metadata = _read(path)
+                return self._load(path)
             except InputError as error:
                 print(f"checkpoint passed over: {error}", flush=True)
-                continue
-            if metadata.get("digest") != self.digest:
-                print(f"checkpoint passed over: {path}: of a run with other parameters", flush=True)
-                continue
-            if metadata.get("checksum") != _checksum(tensors, metadata.get("state", "")):
-                print(f"checkpoint passed over: {path}: its content does not match its checksum", flush=True)
-                continue
-            return int(metadata["step"]), unpack(metadata["state"], tensors)
+                # It is no generation to fall back to, and must not take the place of one.
+                self._damaged.add(path)
         if others := sorted(path.name for path in self.folder.glob(_PATTERN) if path not in self._files()):
             print(f"checkpoints passed over: of a run with other parameters: {', '.join(others)}", flush=True)
         return None
+
+    def _load(self, path: Path) -> tuple[int, Any]:
+        tensors, metadata = _read(path)
+        if metadata.get("digest") != self.digest:
+            raise InputError(path, "of a run with other parameters")
+        if metadata.get("checksum") != _checksum(tensors, metadata.get("state", "")):
+            raise InputError(path, "its content does not match its checksum")
+        return int(metadata["step"]), unpack(metadata["state"], tensors)
 
     @property
     def _prefix(self) -> str:
