@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,13 +32,13 @@ def answers() -> bool:
     found = subprocess.run(
         ["sinfo", "--noheader", "--format", "%R"], capture_output=True, text=True, timeout=30
     )
-    return found.returncode == 0 and {"gpu", "urgent"} <= set(found.stdout.split())
+    return found.returncode == 0 and {"cpu", "gpu", "urgent"} <= set(found.stdout.split())
 
 
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.slow,
-    pytest.mark.skipif(not answers(), reason="no SLURM cluster with partitions gpu and urgent answers"),
+    pytest.mark.skipif(not answers(), reason="no SLURM cluster with partitions cpu, gpu and urgent answers"),
 ]
 LAUNCH = """
 import json, sys
@@ -64,15 +65,16 @@ SETTINGS = {"partition": "gpu", "mem": "800MB", "time": 30, "signal_delay_s": 30
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that jobs see too, and the toy study within their reach."""
-    import tempfile
-
-    paths = [str(HERE.parent / "training"), os.environ.get("PYTHONPATH", "")]
+    """A folder that jobs see too, with a name to trip over, and the toy study within their reach."""
+    paths = [str(HERE.parent / "training"), str(HERE), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.syspath_prepend(paths[0])
-    with tempfile.TemporaryDirectory(prefix="specseq slurm ", ignore_cleanup_errors=True) as folder:
+    for path in paths[:2]:
+        monkeypatch.syspath_prepend(path)
+    prefix = 'it\'s $(touch hacked) `touch hacked` "so" '
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+        assert not list(Path(folder).rglob("hacked"))
 
 
 @pytest.fixture
@@ -82,9 +84,8 @@ def start(shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def begin(**settings: Any) -> subprocess.Popen[str]:
         given = [str(shared / "cut"), json.dumps(SETTINGS | settings), json.dumps(TRAINING)]
-        begun.append(
-            subprocess.Popen([sys.executable, "-c", LAUNCH, *given], stdout=subprocess.PIPE, text=True)
-        )
+        command = [sys.executable, "-c", LAUNCH, *given]
+        begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=shared))
         return begun[-1]
 
     yield begin
@@ -96,7 +97,7 @@ def start(shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         subprocess.run(["scancel", ticket["job_id"]], check=False)
 
 
-def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -121,21 +122,31 @@ def log(shared: Path) -> str:
     return "".join(path.read_text() for path in (shared / "cut" / "job").glob("*/*_log.out"))
 
 
-def same_as_undisturbed(shared: Path) -> None:
+def undisturbed(folder: Path) -> Path:
+    """The same run, trained in this process."""
     from specseq.launch.pretraining import Pretraining
     from specseq.training.interrupt import Requests
 
     training = {**TRAINING}
     params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-    whole = Pretraining(
-        "toy", "toy/a", params, {}, shared / "whole", shared / "whole" / "ck", builder="toy_study:build"
-    )
+    whole = Pretraining("toy", "toy/a", params, {}, folder, folder / "ck", builder="toy_study:build")
     whole(Requests())
-    tables = [
-        read_parquet(folder / "pretrain.parquet") for folder in (shared / "cut" / "run", shared / "whole")
-    ]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run leaves that nothing disturbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE.parent / "training"))
+        return undisturbed(tmp_path_factory.mktemp("peace"))
+
+
+def same(folder: Path, peaceful: Path) -> None:
+    """Two runs left the same rows and the same weights, bit for bit."""
+    tables = [read_parquet(where / "pretrain.parquet") for where in (folder, peaceful)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    files = [folder / "weights.safetensors" for folder in (shared / "cut" / "run", shared / "whole")]
+    files = [where / "weights.safetensors" for where in (folder, peaceful)]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -143,19 +154,19 @@ def submissions(shared: Path) -> int:
     return len(list((shared / "cut" / "job").glob("*/*_submitted.pkl")))
 
 
-def test_signal_checkpoints_and_requeues(shared: Path, start: Any) -> None:
+def test_signal_checkpoints_and_requeues(shared: Path, start: Any, peace: Path) -> None:
     launcher = start()
     job = job_of(shared)
     checkpoint_after(shared, 10)
     subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
-    assert "RESULT" in launcher.communicate(timeout=200)[0]
+    assert "RESULT" in launcher.communicate(timeout=900)[0]
     assert "left at step" in log(shared)
     assert "resumed at step" in log(shared)
     assert submissions(shared) == 1
-    same_as_undisturbed(shared)
+    same(shared / "cut" / "run", peace)
 
 
-def test_preempted_job_goes_on_where_it_was(shared: Path, start: Any) -> None:
+def test_preempted_job_goes_on_where_it_was(shared: Path, start: Any, peace: Path) -> None:
     launcher = start(cpus_per_task=4)
     job = job_of(shared)
     checkpoint_after(shared, 10)
@@ -167,23 +178,24 @@ def test_preempted_job_goes_on_where_it_was(shared: Path, start: Any) -> None:
         for _ in range(2)
     ]  # fmt: skip
     assert all(urgent)
-    assert "RESULT" in launcher.communicate(timeout=300)[0]
+    assert "RESULT" in launcher.communicate(timeout=900)[0]
     assert "resumed at step" in log(shared)
     facts = read_provenance(shared / "cut" / "run" / "pretrain.parquet")
     assert facts["slurm_job"] == job
     assert facts["restarts"] >= 1
-    same_as_undisturbed(shared)
+    same(shared / "cut" / "run", peace)
 
 
-def test_killed_launcher_is_followed_by_one_that_finds_its_job(shared: Path, start: Any) -> None:
+def test_killed_launcher_is_followed_by_one_that_finds_its_job(shared: Path, start: Any, peace: Path) -> None:
     first = start()
     job = job_of(shared)
     first.send_signal(signal.SIGKILL)
     second = start()
-    said = second.communicate(timeout=200)[0]
+    said = second.communicate(timeout=900)[0]
     assert f"attached to job {job}" in said
     assert "RESULT" in said
     assert submissions(shared) == 1
+    same(shared / "cut" / "run", peace)
 
 
 def test_launcher_killed_before_it_knew_its_job_finds_it_by_name(shared: Path, start: Any) -> None:
@@ -193,7 +205,7 @@ def test_launcher_killed_before_it_knew_its_job_finds_it_by_name(shared: Path, s
     path = shared / "cut" / "job" / "ticket.json"
     ticket = json.loads(path.read_text())
     path.write_text(json.dumps({name: value for name, value in ticket.items() if name != "job_id"}))
-    said = start().communicate(timeout=200)[0]
+    said = start().communicate(timeout=900)[0]
     assert f"attached to job {job}" in said
 
 
@@ -201,18 +213,56 @@ def test_stopped_launcher_cancels_its_job(shared: Path, start: Any) -> None:
     launcher = start()
     job = job_of(shared)
     launcher.send_signal(signal.SIGTERM)
-    assert launcher.wait(timeout=60) == 128 + signal.SIGTERM
+    assert launcher.wait(timeout=300) == 128 + signal.SIGTERM
     until(lambda: slurm.alive(job) is False)
 
 
 def test_refused_submission_says_why(shared: Path) -> None:
-    from specseq.launch.launcher import JobFailed, launch
-
-    sys.path.append(str(HERE))
     from toy_jobs import Count
+
+    from specseq.launch.launcher import JobFailed, launch
 
     with pytest.raises(JobFailed, match=r"not taken: .*artition"):
         launch(
             Count(shared / "runs"), name="toy", folder=shared / "job", digest="d", cluster="slurm",
             settings={"partition": "nowhere"},
         )  # fmt: skip
+
+
+def test_processes_on_several_nodes_find_each_other(shared: Path) -> None:
+    from toy_jobs import Surroundings
+
+    from specseq.launch.launcher import launch
+
+    settings = {"partition": "gpu", "nodes": 2, "ntasks_per_node": 2, "gpus_per_node": 2, "mem": "300MB"}
+    given = {"name": "toy", "folder": shared / "job", "digest": "d", "cluster": "slurm"}
+    launch(Surroundings(shared), **given, settings={**settings, "time": 5})
+    found = [json.loads((shared / f"{rank}.json").read_text()) for rank in range(4)]
+    assert [around["LOCAL_RANK"] for around in found] == ["0", "1", "0", "1"]
+    # The accelerators are those that SLURM gave to the job, whichever process asks.
+    fixed = {
+        (around["WORLD_SIZE"], around["MASTER_ADDR"], around["CUDA_VISIBLE_DEVICES"]) for around in found
+    }
+    assert fixed == {("4", "g1", "0,1")}
+    assert len({around["MASTER_PORT"] for around in found}) == 1
+
+
+def test_two_nodes_leave_and_resume_together(shared: Path, start: Any) -> None:
+    """Left in the middle, they end where two processes end that nothing disturbs."""
+    from specseq.launch.launcher import launch
+    from specseq.launch.pretraining import Pretraining
+
+    launcher = start(partition="cpu", nodes=2, ntasks_per_node=1)
+    job = job_of(shared)
+    checkpoint_after(shared, 10)
+    subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
+    params = {name: value for name, value in TRAINING.items() if name != "slow"}
+    whole = Pretraining(
+        "toy", "toy/a", {"study": "toy", "seed": 5, "data": {"slow": TRAINING["slow"]}, "training": params},
+        {}, shared / "whole", shared / "whole" / "ck", builder="toy_study:build",
+    )  # fmt: skip
+    launch(whole, name="toy/a", folder=shared / "job", digest="d", settings={"ntasks_per_node": 2})
+    assert "RESULT" in launcher.communicate(timeout=900)[0]
+    assert log(shared).count("left at step") == 2
+    assert "resumed at step" in log(shared)
+    same(shared / "cut" / "run", shared / "whole")

@@ -196,9 +196,10 @@ def write_config() -> None:
     DEFAULT_CONF.parent.mkdir(exist_ok=True)
     if not os.path.lexists(DEFAULT_CONF):
         DEFAULT_CONF.symlink_to(ROOT / "slurm.conf")
-    if not answers("getent", "hosts", HOST):
-        with open("/etc/hosts", "a") as hosts:
-            hosts.write(f"127.0.0.1 {HOST}\n")
+    for name in (HOST, *CPU_NODES, *GPU_NODES):  # processes of a job on several nodes find each other by name
+        if not answers("getent", "hosts", name):
+            with open("/etc/hosts", "a") as hosts:
+                hosts.write(f"127.0.0.1 {name}\n")
 
 
 def start_accounting() -> None:

@@ -17,7 +17,7 @@ import torch
 from specseq.errors import Diverged, InputError
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import Outcome, train
-from specseq.training.parallel import joined
+from specseq.training.parallel import World, joined
 
 
 def params(**training: Any) -> dict[str, Any]:
@@ -302,13 +302,23 @@ import json, sys
 from pathlib import Path
 import toy_study
 from specseq.training.loop import train
-from specseq.training.parallel import joined
+from specseq.training.parallel import World, joined
 given = json.loads(sys.argv[1])
 with joined() as world:
     task = toy_study.build(given, {})
     task.model[2].p = 0.0
     train(task, given, Path(sys.argv[2]), "d", world=world)
 """
+
+
+@pytest.mark.parametrize(("visible", "number"), [(4, 3), (1, 0)])
+def test_each_process_has_its_own_accelerator(
+    monkeypatch: pytest.MonkeyPatch, visible: int, number: int
+) -> None:
+    """Whether the node shows it all accelerators or, bound by SLURM, one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    assert World(rank=7, size=8, local_rank=3).device == torch.device("cuda", number)
 
 
 def test_two_processes_train_as_one(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

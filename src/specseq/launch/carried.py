@@ -113,7 +113,8 @@ def _join_processes() -> bool:
         return True
     environment = submitit.JobEnvironment()
     if environment.num_tasks > 1:
-        submitit.helpers.TorchDistributedEnvironment().export()
+        # Which accelerators are the job's own is for SLURM to say, not for submitit.
+        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
     return environment.global_rank == 0
 
 

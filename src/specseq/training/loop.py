@@ -84,12 +84,8 @@ def train(
             "training.micro_batches", "more than 1 for a rule that sets gradients itself", "use 1"
         )
     world = world or World()
-    device = device or _device(world)
+    device = device or world.device
     return _Training(task, spec, int(params.get("seed", 0)), folder, digest, world, device, requests).run()
-
-
-def _device(world: World) -> torch.device:
-    return torch.device("cuda", world.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 @dataclass

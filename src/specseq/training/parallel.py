@@ -17,7 +17,7 @@ class World:
     Attributes:
         rank: number of this one.
         size: number of them.
-        local_rank: number of this one on its machine, which picks its accelerator.
+        local_rank: number of this one on its machine.
     """
 
     rank: int = 0
@@ -28,6 +28,13 @@ class World:
     def leads(self) -> bool:
         """Whether this process writes the files and says what happens."""
         return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """This process' own accelerator, or the CPU; SLURM shows a process all of its node's, or just one."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", self.local_rank % torch.cuda.device_count())
 
     def total(self, value: float) -> float:
         """Sum of a number over the processes."""
@@ -65,11 +72,12 @@ def joined() -> Iterator[World]:
     if size == 1:
         yield World()
         return
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank)
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    on_accelerator = world.device.type == "cuda"
+    if on_accelerator:
+        torch.cuda.set_device(world.device)
+    torch.distributed.init_process_group("nccl" if on_accelerator else "gloo")
     try:
-        yield World(torch.distributed.get_rank(), size, local_rank)
+        yield world
     finally:
         torch.distributed.destroy_process_group()
