@@ -54,3 +54,15 @@ def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterat
                 waiting()
                 time.sleep(poll)
         yield contended
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        with path.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -21,7 +21,12 @@ from specseq.launch.files import locked, read_json, write_json
 from specseq.training.interrupt import Requests
 
 CLUSTERS = ("local", "debug", "slurm")
-TICKET = "ticket.json"
+TICKET, LOCK = "ticket.json", "launch.lock"
+# Seconds: until a waiting launcher first asks the queue, the longest time between two questions, how long a
+# job must be gone before its result is given up for lost (network file systems show new files late).
+ASK_S, SELDOM_S, LATE_S = 30.0, 300.0, 30.0
+# Seconds between two attempts to submit, at first and at most, and how long a silent queue is borne with.
+RETRY_S, RARELY_S, SILENCE_S = 5.0, 300.0, 3600.0
 # submitit ends local jobs at their time limit and counts every early preemption as a time-out.
 _FOREVER_MINUTES, _MANY = 60 * 24 * 365, 10_000
 
@@ -82,7 +87,7 @@ def launch(
             print(f"{name}: another launcher is at work on it; waiting", flush=True)
             said.append(True)
 
-    with locked(folder / "launch.lock", waiting) as contended:
+    with locked(folder / LOCK, waiting) as contended:
         outcome = read_json(folder / OUTCOME)
         if contended and _finished(outcome, digest, began) and _exist(outputs):
             return _result(outcome, name, folder)
@@ -185,12 +190,7 @@ class _Job:
         ticket |= {"job_name": job_name, "folder": str(self.folder), "submitted": time.time()}
         self._armed = False
         write_json(self.folder / TICKET, ticket)
-        try:
-            with slurm.clean_environment():
-                self._held = self._executor(job_name).submit(self.carried)
-        except (FailedJobError, FailedSubmissionError) as error:
-            reason = " ".join((str(error) or str(error.__cause__)).split())
-            raise JobFailed(f"{self.name}: the job was not taken: {reason}") from None
+        self._held = self._handed_over(job_name)
         self.job_id = self._held.job_id
         if self.cluster == "local":
             ticket["started"] = processes.started(int(self.job_id))
@@ -199,6 +199,34 @@ class _Job:
         self._armed = True
         if self._stopped is not None:
             self._stop()
+
+    def _handed_over(self, job_name: str) -> submitit.Job[Any]:
+        """The submitted job; where the queue is full or silent, it is asked again for as long as need be."""
+        pause, began, said = RETRY_S, time.monotonic(), False
+        while True:
+            try:
+                with slurm.clean_environment():
+                    return self._executor(job_name).submit(self.carried)
+            except (FailedJobError, FailedSubmissionError) as error:
+                reason = " ".join((str(error) or str(error.__cause__)).split())
+                silent = slurm.silent(reason) and time.monotonic() - began < SILENCE_S
+                if self.cluster != "slurm" or not (silent or slurm.full(reason)):
+                    raise JobFailed(f"{self.name}: the job was not taken: {reason}") from None
+            if not said:
+                print(f"{self.name}: not taken yet, asking again: {reason}", flush=True)
+                said = True
+            # A question without an answer may have been heard all the same.
+            slurm.cancel(job_name)
+            self._rest(pause)
+            pause = min(2 * pause, RARELY_S)
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep while no job is known, so that a signal ends the launcher at once."""
+        self._armed = True
+        if self._stopped is not None:
+            self._stop()
+        time.sleep(seconds)
+        self._armed = False
 
     def _executor(self, job_name: str) -> submitit.AutoExecutor:
         executor = submitit.AutoExecutor(
@@ -232,14 +260,28 @@ class _Job:
             self._wait_for_slurm(self.job_id)
 
     def _wait_for_slurm(self, job_id: str) -> None:
-        """Until the outcome is there, or the queue has said twice that the job is gone."""
-        pause, asked, gone = 0.5, time.monotonic(), 0
-        while read_json(self.folder / OUTCOME) is None and gone < 2:
+        """Until the outcome is there, or has not come although the job is gone.
+
+        Hundreds of launchers wait side by side, so each asks the queue ever more seldom: all it can learn
+        there is that the job ended without a word.
+        """
+        pause, every = 0.5, ASK_S
+        gone: float | None = None
+        ask = time.monotonic() + every
+        while read_json(self.folder / OUTCOME) is None:
             time.sleep(pause)
             pause = min(pause * 1.3, 5.0)
-            if time.monotonic() - asked >= (5 if gone else 30):
-                asked = time.monotonic()
-                gone = gone + 1 if slurm.alive(job_id) is False else 0
+            now = time.monotonic()
+            if now < ask:
+                continue
+            if slurm.alive(job_id) is not False:
+                gone, every = None, min(every * 1.5, SELDOM_S)
+            elif gone is None:
+                gone, every = now, LATE_S / 4
+            elif now - gone >= LATE_S:
+                return
+            os.listdir(self.folder)  # lets a network file system look again
+            ask = now + every
 
 
 def _visible_gpus() -> list[int]:

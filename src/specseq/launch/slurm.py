@@ -1,5 +1,7 @@
 """The SLURM side: settings that are safe to put into a batch script, and whether a job still lives."""
 
+import contextlib
+import getpass
 import os
 import re
 import subprocess
@@ -76,6 +78,23 @@ def find(name: str) -> str | None:
     """The id of a waiting or running job of this name and user, or None."""
     done = _squeue("--me", "--name", name, "--format", "%A")
     return done.stdout.split()[0] if done is not None and done.stdout.split() else None
+
+
+def full(reason: str) -> bool:
+    """Whether a refusal says that the user or the cluster has as many jobs as are allowed, for now."""
+    return re.search(r"SubmitJob|temporarily un", reason) is not None
+
+
+def silent(reason: str) -> bool:
+    """Whether a refusal says that nobody answered."""
+    return re.search(r"timed out|Unable to contact|Zero Bytes|standby", reason, re.IGNORECASE) is not None
+
+
+def cancel(name: str) -> None:
+    """Cancel this user's jobs of this name; one that is nowhere, or a silent queue, is no error."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        command = ["scancel", "--user", getpass.getuser(), "--name", name]
+        subprocess.run(command, capture_output=True, timeout=60)
 
 
 def _squeue(*arguments: str) -> subprocess.CompletedProcess[str] | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from specseq.launch import processes
 from specseq.launch.carried import OUTCOME
-from specseq.launch.files import read_json
-from specseq.launch.launcher import TICKET
+from specseq.launch.files import is_locked, read_json
+from specseq.launch.launcher import LOCK, TICKET
 from specseq.progress import clock
 
 STATES = ("running", "queued", "failed", "interrupted", "waiting", "done")
@@ -88,6 +88,8 @@ def _started(
     if outcome is not None and outcome.get("state") == "failed":
         return RunState(run, "failed", str(outcome.get("error")), log)
     if ticket.get("cluster") == "slurm":
+        if "job_id" not in ticket and is_locked(folder / LOCK):
+            return RunState(run, "queued", "its launcher is about to submit it")
         if jobs is None:
             return RunState(run, "queued", f"job {job}; squeue does not answer", log)
         state, reason = jobs.get(job, ("", ""))
