@@ -73,7 +73,7 @@ def shrink(config: dict[str, Any]) -> None:
     config["slurm"]["signal_delay_s"] = 20
 
 
-def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 900) -> Any:
     """What the condition says once it says anything."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -134,15 +134,15 @@ class Disturbed:
         """The id of the run's job, once it is known."""
         return str(until(lambda: (read_json(self.folder(run) / "ticket.json") or {}).get("job_id")))
 
-    def checkpointed(self, step: int = 20, run: str = "long") -> None:
-        """Wait until the run has left a checkpoint of this step or a later one."""
+    def newest(self, run: str = "long") -> int:
+        """The step of the run's newest checkpoint; 0 before the first."""
         folder = self.workspace.folder / "results/smoke/checkpoints" / SWEEP / run
-        until(lambda: [p for p in folder.glob("checkpoint_*") if int(p.stem.split("_")[-1]) >= step])
+        return max((int(path.stem.split("_")[-1]) for path in folder.glob("checkpoint_*")), default=0)
 
     @contextmanager
     def held(self, run: str = "long") -> Iterator[int]:
         """Stop the run's process after its first checkpoint, so that no disturbance comes too late."""
-        self.checkpointed(run=run)
+        until(lambda: self.newest(run))
         (pid,) = self.processes(run)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -178,7 +178,7 @@ class Disturbed:
         assert params == same
         assert tensors.keys() == others.keys()
         assert all(tensors[name].equal(others[name]) for name in tensors)
-        assert until(lambda: not self.jobs(), 60), "no job may be left behind"
+        assert until(lambda: not self.jobs(), 300), "no job may be left behind"
         return read_provenance(self.results(run) / "pretrain.parquet")
 
     def end(self, process: "subprocess.Popen[str]") -> None:

@@ -1,5 +1,10 @@
-"""The smoke scale and many short jobs on a cluster: every result is there, the same as without one."""
+"""The smoke scale and many short jobs on a cluster: every result is there, the same as without one.
 
+``SPECSEQ_ARRAY_RUNS=1000 pytest -m slurm -k arrays`` sends as many runs through job arrays; by default there
+are few, for the time that each takes.
+"""
+
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,8 @@ from tests.slurm import faults
 from tests.workflow.workspace import Workspace, copy_workflow
 
 pytestmark = faults.needs_cluster
-MANY = 24
+MANY = int(os.environ.get("SPECSEQ_ARRAY_RUNS", "24"))
+ARRAY = max(11, MANY // 10)
 
 
 def submitted(output: str, what: str) -> int:
@@ -61,9 +67,9 @@ def many(tmp_path: Path) -> Workspace:
 
 def test_job_arrays_lose_nothing(many: Workspace) -> None:
     targets = [f"results/smoke/runs/preconditioning/many/seed{k}/gift_eval.parquet" for k in range(MANY)]
-    arrays = ("--slurm-array-jobs", "evaluate", "--slurm-array-limit", "11")
+    arrays = ("--slurm-array-jobs", "evaluate", "--slurm-array-limit", str(ARRAY), "--jobs", str(MANY))
     output = many.snakemake(*faults.PROFILE, *arrays, "--", *targets)
-    assert 2 <= submitted(output, "Submitted array job") <= 4
+    assert MANY / ARRAY <= submitted(output, "Submitted array job") <= 2 * MANY / ARRAY
     frames = [read_parquet(many.folder / target) for target in targets]
     assert [frame.run.unique().tolist() for frame in frames] == [
         [f"preconditioning/many/seed{k}"] for k in range(MANY)
