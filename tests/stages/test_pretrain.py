@@ -65,7 +65,7 @@ def store(tmp_path: Path) -> Path:
 def command(tmp_path: Path, store: Path, where: str, params: dict[str, Any]) -> list[str]:
     folders = {name: str(tmp_path / where / name) for name in ("out", "checkpoints", "job")}
     return [
-        *(sys.executable, "-m", "specseq.stages.pretrain", "--study", "preconditioning"),
+        *(sys.executable, "-m", "specseq.stages.pretrain"),
         *("--run", "preconditioning/test/a_seed2", "--params", json.dumps(params)),
         *("--input", f"store={store}", "--out-dir", folders["out"]),
         *("--checkpoint-dir", folders["checkpoints"], "--folder", folders["job"]),
@@ -142,3 +142,11 @@ def test_missing_store_is_named(tmp_path: Path) -> None:
         done.stderr
         == f"error: {tmp_path / 'nowhere'}: no such input; make it with: snakemake {tmp_path / 'nowhere'}\n"
     )
+
+
+def test_run_of_no_study_is_named(tmp_path: Path) -> None:
+    arguments = [*command(tmp_path, tmp_path, "bad", PARAMS), "--run", "nothing/test/a"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 2
+    known = "preconditioning, stu, equilibrium, zeta"
+    assert done.stderr == f"error: --run: 'nothing/test/a' is of no study; begin with one of {known}\n"

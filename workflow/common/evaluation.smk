@@ -68,3 +68,8 @@ def weights_of(wildcards):
 
 def weights_option(wildcards, input):
     return f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
+
+
+def evaluation_options(wildcards, input):
+    designed = f" --designed {shlex.quote(str(input.designed))}" if input.designed else ""
+    return f"{weights_option(wildcards, input)}{designed}"

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -9,11 +10,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 from specseq.errors import InputError
-from specseq.sweeps import Plan
+from specseq.sweeps import Plan, read_yaml
 
 ROOT = Path(workflow.basedir)
 
@@ -23,10 +23,7 @@ if not workflow.deployment_settings.deployment_method:
     shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
 try:
-    PLAN = Plan(
-        config,
-        yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()),
-    )
+    PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"))
     PLAN.runs(config["scale"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -55,7 +52,10 @@ def run_of(wildcards):
 
 
 def said(lookup):
-    """Make an input or params function say what is wrong in one line, not in a traceback."""
+    """Make an input or params function say what is wrong in one line, not in a traceback.
+
+    Snakemake looks its signature up twice a job, which is a tenth of a plan of thousands; so it is kept.
+    """
 
     def wrapped(wildcards):
         try:
@@ -63,6 +63,7 @@ def said(lookup):
         except InputError as error:
             raise WorkflowError(str(error)) from None
 
+    wrapped.__signature__ = inspect.signature(wrapped)
     return wrapped
 
 

@@ -13,7 +13,8 @@ def launcher(wildcards):
     """Arguments that say where training runs."""
     place = config["launcher"]
     if place == "auto":
-        place = "slurm" if workflow.executor_plugin.name == "slurm" else "local"
+        # A plan that is only looked at (`--detailed-summary`) has no executor.
+        place = "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
     settings = f" --slurm {shlex.quote(json.dumps(config['slurm']))}" if place == "slurm" else ""
     return f"--cluster {place}{settings}"
 

@@ -14,11 +14,10 @@ rule evaluate:
     params:
         code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
         spec=said(lambda w: as_json(evaluation_params(w))),
-        weights=weights_option,
-        designed=lambda w, input: f"--designed {input.designed}" if input.designed else "",
+        files=evaluation_options,
         data=evaluation_folder,
     message:
         "evaluate: {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.evaluate --params {params.spec:q} {params.weights} {params.designed}"
+        "python -m specseq.stages.evaluate --params {params.spec:q} {params.files}"
         " --data {params.data:q} --out {output} > {log} 2>&1"

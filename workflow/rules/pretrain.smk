@@ -14,14 +14,12 @@ rule pretrain:
     params:
         code=lambda w: training_code(run_of(w)),
         spec=said(lambda w: as_json(training_params(run_of(w)))),
-        study=lambda w: w.run.split("/")[0],
         inputs=stage_inputs,
-        out=lambda w, output: os.path.dirname(output.weights),
     message:
         "pretrain: {wildcards.run}"
     shell:
-        "python -m specseq.stages.pretrain --study {params.study} --run {wildcards.run} --params {params.spec:q}"
-        " --input {params.inputs} --out-dir {params.out}"
+        "python -m specseq.stages.pretrain --run {wildcards.run} --params {params.spec:q} --input {params.inputs}"
+        " --out-dir results/{wildcards.scale}/runs/{wildcards.run}"
         " --checkpoint-dir results/{wildcards.scale}/checkpoints/{wildcards.run}"
         " --folder results/{wildcards.scale}/jobs/{wildcards.run}"
         " {resources.launcher}"

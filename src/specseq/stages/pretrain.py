@@ -36,8 +36,7 @@ def _settings(text: str) -> dict[str, Any]:
 def main() -> None:
     """Parse, launch, wait."""
     parser = arguments.parser(__doc__ or "")
-    parser.add_argument("--study", required=True, choices=sorted(BUILDERS), help="whose model and data")
-    parser.add_argument("--run", required=True, help="run id")
+    parser.add_argument("--run", required=True, help="run id, which begins with its study")
     parser.add_argument(
         "--input", nargs="*", type=_input, default=[], help="inputs as name=path", dest="inputs"
     )
@@ -47,8 +46,13 @@ def main() -> None:
     parser.add_argument("--cluster", default="local", choices=CLUSTERS, help="where to train")
     parser.add_argument("--slurm", type=_settings, default={}, help="SLURM settings as a JSON object")
     options = parser.parse_args()
+    study = options.run.partition("/")[0]
+    if study not in BUILDERS:
+        raise InputError(
+            "--run", f"{options.run!r} is of no study", f"begin with one of {', '.join(BUILDERS)}"
+        )
     pretraining = Pretraining(
-        options.study,
+        study,
         options.run,
         options.params,
         dict(options.inputs),
