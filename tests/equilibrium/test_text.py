@@ -72,6 +72,16 @@ def test_byte_pairs_are_reversible_and_shorter() -> None:
     assert np.array_equal(tokens, tokenise(text, {"kind": "bpe", "size": 300})[0])
 
 
+def test_a_long_text_is_encoded_a_few_megabytes_at_a_time(monkeypatch) -> None:
+    text = "".join(f"line {number} of a text\n" for number in range(3000))
+    whole, tokeniser = tokenise(text, {"kind": "bpe", "size": 300})
+    monkeypatch.setattr("specseq.equilibrium.text.tokenise._BATCH", 2)
+    monkeypatch.setattr("specseq.equilibrium.text.tokenise._PIECE", 1 << 10)
+    parts, _ = tokenise(text, {"kind": "bpe", "size": 300})
+    assert np.array_equal(parts, whole)
+    assert decode(parts, tokeniser) == text
+
+
 def test_a_corpus_is_prepared_opened_and_checked(tmp_path) -> None:
     source = {"kind": "grammar", "characters": 5000, "states": 3, "symbols": 5}
     manifest = prepare_text(tmp_path, {"source": source, "valid_share": 0.2})
@@ -143,6 +153,29 @@ def test_a_hub_that_does_not_answer_is_named(monkeypatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(InputError, match=r"who/what/a.txt: cannot be downloaded \(no route\); fetch it"):
         read_text({"kind": "hub", "repo": "who/what", "file": "a.txt"})
+
+
+def test_a_file_of_the_hub_is_read_at_its_revision(monkeypatch, tmp_path) -> None:
+    import huggingface_hub
+
+    (tmp_path / "stories.txt").write_text("Once upon a time. " * 100)
+    asked = {}
+
+    def answer(repo: str, file: str, **options: object) -> str:
+        asked.update(options, repo=repo, file=file)
+        return str(tmp_path / "stories.txt")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    source = {"kind": "hub", "repo": "who/what", "file": "stories.txt", "revision": "abc123"}
+    text, facts = read_text(source)
+    assert text.startswith("Once upon")
+    assert facts["source"] == source
+    assert asked == {
+        "repo": "who/what",
+        "file": "stories.txt",
+        "repo_type": "dataset",
+        "revision": "abc123",
+    }
 
 
 def test_the_manifest_is_plain_json(tmp_path) -> None:

@@ -9,6 +9,9 @@ rule text:
         code=code("equilibrium/text", "stages/text.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["text"])),
         out=lambda w, output: os.path.dirname(output[0]),
+    resources:
+        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
+        runtime=lambda w, attempt: 120 * attempt,
     message:
         "data: text"
     shell:
@@ -30,6 +33,9 @@ rule audit:
     params:
         code=code("equilibrium", "spectra", "stages/audit.py"),
         spec=said(lambda w: as_json(run_of(w)["audit"])),
+    resources:
+        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
+        runtime=lambda w, attempt: 120 * attempt,
     message:
         "audit: {wildcards.run}"
     shell:

@@ -17,7 +17,7 @@ def read_text(source: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     Args:
         source: ``{"kind": "docstrings"}``; ``{"kind": "grammar", "seed", "characters", "states", "symbols",
             "concentration"}``; ``{"kind": "path", "path"}``, a text file or a folder of ``.txt`` files; or
-            ``{"kind": "hub", "repo", "file"}``, which downloads from the Hugging Face hub.
+            ``{"kind": "hub", "repo", "file", "revision"}``, which downloads from the Hugging Face hub.
 
     Raises:
         InputError: an unknown kind or key, a missing file, or a hub that cannot be reached.
@@ -71,12 +71,12 @@ def _path(path: str) -> tuple[str, dict[str, Any]]:
         raise InputError(place, f"not UTF-8 text ({error})", "convert it first") from None
 
 
-def _hub(repo: str, file: str) -> tuple[str, dict[str, Any]]:
+def _hub(repo: str, file: str, revision: str | None = None) -> tuple[str, dict[str, Any]]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        local = hf_hub_download(repo, file, repo_type="dataset")
+        local = hf_hub_download(repo, file, repo_type="dataset", revision=revision)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

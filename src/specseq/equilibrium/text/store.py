@@ -16,6 +16,8 @@ from specseq.equilibrium.text.tokenise import Tokens, context_entropies, tokenis
 from specseq.errors import InputError
 from specseq.tables.files import atomic_path, write_text
 
+_COUNTED = 20_000_000  # tokens that context entropies are counted on; more would sort for gigabytes
+
 
 def prepare_text(folder: str | os.PathLike[str], params: Mapping[str, Any]) -> dict[str, Any]:
     """Make a corpus in ``folder``; returns its manifest.
@@ -40,7 +42,8 @@ def prepare_text(folder: str | os.PathLike[str], params: Mapping[str, Any]) -> d
         "tokens": len(tokens),
         "train_tokens": train,
         "tokens_sha256": hashlib.sha256(tokens.tobytes()).hexdigest(),
-        "context_entropies_nats": context_entropies(tokens),
+        "context_entropies_nats": context_entropies(tokens[:_COUNTED]),
+        "context_entropies_tokens": min(len(tokens), _COUNTED),
         "tokeniser": tokeniser,
         "python": platform.python_version(),
     }

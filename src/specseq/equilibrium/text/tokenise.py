@@ -12,6 +12,7 @@ from specseq.errors import InputError
 
 Tokens = NDArray[np.uint16]
 _PIECE = 1 << 16
+_BATCH = 64
 
 
 def tokenise(text: str, tokeniser: Mapping[str, Any]) -> tuple[Tokens, dict[str, Any]]:
@@ -65,8 +66,14 @@ def _byte_pairs(text: str, size: int) -> tuple[Tokens, dict[str, Any]]:
     )
     pieces = _pieces(text)
     model.train_from_iterator(pieces, trainer)
-    encoded = model.encode_batch(pieces)
-    tokens = np.concatenate([np.asarray(piece.ids, np.uint16) for piece in encoded])
+    # An encoding is many times the size of its tokens: a few megabytes of text at a time.
+    tokens = np.concatenate(
+        [
+            np.asarray(encoded.ids, np.uint16)
+            for first in range(0, len(pieces), _BATCH)
+            for encoded in model.encode_batch_fast(pieces[first : first + _BATCH])
+        ]
+    )
     facts = {"kind": "bpe", "vocabulary": model.get_vocab_size(), "model": json.loads(model.to_str())}
     return tokens, facts
 
