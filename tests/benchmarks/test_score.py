@@ -172,6 +172,7 @@ def test_an_interrupted_command_says_so_and_keeps_its_rows(
     ("arguments", "message"),
     [
         (["--out", "x.csv"], "no .parquet file"),
+        (["--out", f"{__file__}/x.parquet"], "test_score.py cannot be written to"),
         (["--forecaster", "gone.safetensors"], "gone.safetensors: no such file"),
         (["--forecaster", "no_such_model"], "no_such_model: no such folder"),
         (["--context-length", "5"], "takes no option context_length"),

@@ -1,6 +1,7 @@
 """``specseq score``: score a forecaster on GIFT-Eval or FEV-Bench."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,8 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Score, write the result and print it."""
     options = build_parser().parse_args(arguments)
-    if options.out.suffix != ".parquet":
-        raise InputError("--out", f"{options.out} is no .parquet file", "give a name that ends in .parquet")
+    _check_out(options.out)
     benchmark = options.benchmark
     if benchmark == "gift_eval":
         if options.tasks:
@@ -87,6 +87,19 @@ def main(arguments: Sequence[str]) -> None:
     frame = score_all(benchmark, evaluations, forecaster, options.out, parameters, options.model)
     _show(frame, benchmark, published)
     print(f"written: {options.out}")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that the result cannot be written to, before the hours that it takes to make it."""
+    if out.suffix != ".parquet" or out.is_dir():
+        raise InputError("--out", f"{out} is no .parquet file", "give a name that ends in .parquet")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError("--out", f"{out.parent} cannot be written to", "give another folder")
 
 
 def _show(frame: pd.DataFrame, benchmark: str, published: set[str]) -> None:
