@@ -132,6 +132,7 @@ class Trained(Short):
     """A model that forecasts in the space of a filter, and undoes it by itself."""
 
     filter = Filter("literal", (-0.4, 0.1), name="own")
+    inverse: tuple[NDArray[np.float64], int] | None = None
 
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
@@ -157,3 +158,28 @@ def test_a_model_with_a_filter_of_its_own(root: Path) -> None:
     assert outcomes[own].values == pytest.approx(outcomes[Variant("fake")].values)
     assert outcomes[own].filter == Trained.filter
     assert outcomes[Variant("fake", "own", "oracle")].values != outcomes[own].values
+
+
+class WithInverse(Trained):
+    """The same with a finite inverse that was learned with it, of a stride of its own."""
+
+    inverse = (np.array([0.3, 0.1]), 3)
+
+
+def test_a_learned_inverse_is_the_one_that_reverses(root: Path) -> None:
+    (evaluation,) = gift_evaluations(root, ["short"])
+    scores = [
+        evaluate(evaluation, Plan(model, {}, ["self", "fir"]))[Variant("fake", "own", "fir")].values[MASE]
+        for model in (Trained(), WithInverse())
+    ]
+    assert scores[0] != pytest.approx(scores[1], rel=1e-3)
+
+    class ByHand(WithInverse):
+        def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+            filtered, quantiles = self.forecast_filtered(contexts, query)
+            taps, stride = self.inverse or (None, None)
+            return filtered.reverse(
+                quantiles, query.quantile_levels, "fir", inverse_taps=taps, inverse_stride=stride
+            )
+
+    assert scores[1] == pytest.approx(score(evaluation, ByHand())[MASE])

@@ -24,6 +24,9 @@ from specseq.forecasters.protocol import Query
 from specseq.series.anomaly import context_tokens as context_tokens_of
 from specseq.series.batch import PackedBatch, Segments
 from specseq.training.checkpoint import save_weights
+from specseq.training.optimiser import Optimiser
+from specseq.training.spec import TrainingSpec
+from specseq.training.task import Task
 
 MODEL = {"kind": "moirai2", "d_model": 32, "layers": 2, "heads": 2, "d_ff": 48, "patch": 4, "tokens": 24}
 LYAPUNOV = {"family": "literal", "taps": [0.0, -0.2, 0.0, -0.3]}
@@ -244,20 +247,23 @@ def step_of(model: PreconditionedMoirai2, batch: Prepared) -> tuple[float, dict[
 NOTHING = {"family": "literal", "taps": [0.0, 0.0]}
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        {},
-        {"learnable": True},
-        {"learnable": True, "l2": 50.0},
-        {"fir": {"weight": 0.1, "length": 8}},
-        {"reversal_loss": {}},
-        {"hint": {}},
-        {"hint": {"filters": [NOTHING, {"family": "identity", "degree": 3, "stride": 4}], "dropout": 0.1}},
-        {"missing": "zero"},
-    ],
-    ids=json.dumps,
-)
+MODES: list[dict[str, Any]] = [
+    {},
+    {"missing": "zero"},
+    {"learnable": True},
+    {"learnable": True, "l2": 50.0},
+    {"fir": {"weight": 0.5, "length": 8}},
+    {"learnable": True, "fir": {"weight": 0.1, "length": 8, "stride": 2}},
+    {"reversal_loss": {}},
+    {"reversal_loss": {"filtered": 1.0, "reversed": 0.0}},
+    {"learnable": True, "reversal_loss": {}},
+    {"hint": {}},
+    {"hint": {"control": "zero"}},
+    {"hint": {"filters": [NOTHING, {"family": "identity", "degree": 3, "stride": 4}], "dropout": 0.1}},
+]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=json.dumps)
 def test_filter_of_zeros_is_the_baseline_to_the_bit(mode: dict[str, Any]) -> None:
     baseline, model = built(), built(filter=NOTHING, preconditioning=mode)
     expected, theirs = step_of(baseline, prepared())
@@ -268,10 +274,31 @@ def test_filter_of_zeros_is_the_baseline_to_the_bit(mode: dict[str, Any]) -> Non
     assert not any(g.any() for g in extra)
 
 
+def trained(model: PreconditionedMoirai2, steps: int = 3) -> dict[str, Tensor]:
+    """Backbone weights after a few steps of the study's own optimiser, each on a batch of its own."""
+    spec = TrainingSpec.of({"training": {"steps": steps, "lr": 0.01}})
+    optimiser = Optimiser(Task(model, iter(()), lambda module, batch: module(batch)), spec)
+    for step in range(steps):
+        model(drawn(pack([[9, 7, 3], [14, 2], [20]], 24, seed=step)).prepare())[0].backward()
+        optimiser.clip()
+        optimiser.step(step)
+    return {name: p.detach() for name, p in model.backbone.named_parameters() if "hint" not in name}
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if "learnable" not in mode], ids=json.dumps)
+def test_training_with_a_filter_of_zeros_is_the_baselines_to_the_bit(mode: dict[str, Any]) -> None:
+    expected = trained(built())
+    found = trained(built(filter=NOTHING, preconditioning=mode))
+    assert all(torch.equal(found[name], weights) for name, weights in expected.items())
+
+
 def test_dual_head_with_a_filter_of_zeros_adds_its_loss_to_the_baseline() -> None:
     expected, _ = built()(prepared())
-    _, metrics = built(filter=NOTHING, preconditioning={"dual_head": True})(prepared())
+    model = built(filter=NOTHING, preconditioning={"dual_head": True})
+    _, metrics = model(prepared())
     assert metrics["quantile_loss"] == float(expected.detach())
+    model.raw_head.load_state_dict(model.backbone.head.state_dict())  # type: ignore[union-attr]
+    assert model(prepared())[1]["raw_loss"] == float(expected.detach())
 
 
 def test_stride_and_filter_act_on_points_within_segments() -> None:
@@ -341,6 +368,32 @@ def test_gradients_of_taps_are_those_of_finite_differences(mode: dict[str, Any])
             ends.append(float(model(batch)[0]))
             model.taps.data[number] -= change
         assert float(model.taps.grad[number]) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-7)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "mode", [*MODES, {"dual_head": True}, {"learnable": True, "dual_head": True}], ids=json.dumps
+)
+def test_gradients_of_all_weights_are_those_of_finite_differences(mode: dict[str, Any]) -> None:
+    """Along a direction that moves every parameter of the mode at once, at a stride that is not one."""
+    spec = {"family": "literal", "taps": [0.3, -0.4], "stride": 3}
+    model = built(filter=spec, preconditioning=mode).double()
+    batch = prepared()
+    batch = Prepared(**{**vars(batch), "values_TP": batch.values_TP.double()})
+    draw = torch.Generator().manual_seed(0)
+    moved = [p for p in model.parameters() if p.requires_grad]
+    towards = [torch.randn(p.shape, generator=draw, dtype=p.dtype) for p in moved]
+    with torch.no_grad():
+        for parameter in moved:
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype))
+    model(batch)[0].backward()
+    slope = sum(float((p.grad * d).sum()) for p, d in zip(moved, towards, strict=True) if p.grad is not None)
+    ends = []
+    for change in (1e-6, -2e-6):
+        with torch.no_grad():
+            for parameter, direction in zip(moved, towards, strict=True):
+                parameter.add_(direction, alpha=change)
+        ends.append(float(model(batch)[0].detach()))
+    assert slope == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4)
 
 
 def test_finite_inverse_learns_the_impulse_response() -> None:
@@ -422,6 +475,9 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
         assert torch.equal(model.backbone.get_parameter(name), parameter)
     assert model.taps is not None
     assert model.taps.tolist() == pytest.approx(LYAPUNOV["taps"])
+    nothing = built(filter=NOTHING, preconditioning={"learnable": True})
+    _begin_from(nothing, tmp_path / "weights.safetensors")
+    assert float(nothing(prepared())[0]) == float(baseline(prepared())[0])
     other = model_of(params(model={**MODEL, "layers": 1}))
     with pytest.raises(InputError, match="does not fit the model"):
         _begin_from(other, tmp_path / "weights.safetensors")
@@ -525,16 +581,23 @@ def test_learned_inverse_reverses_too() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "mode", [{"dual_head": True}, {"hint": {"dropout": 0.1}}, {"fir": {"length": 8}}], ids=json.dumps
-)
-def test_zero_taps_forecast_as_the_baseline(mode: dict[str, Any]) -> None:
+@pytest.mark.parametrize("mode", [*MODES, {"dual_head": True}], ids=json.dumps)
+def test_zero_taps_forecast_as_the_baseline_to_the_bit(mode: dict[str, Any]) -> None:
     model = built(filter=NOTHING, preconditioning=mode)
     if model.raw_head is not None:
         model.raw_head.load_state_dict(model.backbone.head.state_dict())
     query, contexts = Query(40, LEVELS), series()
+    contexts[1][3:6] = np.nan
     expected = Moirai2Forecaster(built()).forecast(contexts, query)
-    np.testing.assert_allclose(Moirai2Forecaster(model).forecast(contexts, query), expected, rtol=1e-6)
+    forecaster = Moirai2Forecaster(model)
+    assert np.array_equal(forecaster.forecast(contexts, query), expected)
+    filtered, quantiles = forecaster.forecast_filtered(contexts, query)
+    if filtered is not None:
+        truth = np.random.default_rng(0).standard_normal((len(contexts), 40))
+        assert np.array_equal(filtered.reverse(quantiles, LEVELS, "oracle", path_BH=truth), expected)
+        taps, stride = forecaster.inverse or (None, None)
+        inverse = filtered.reverse(quantiles, LEVELS, "fir", inverse_taps=taps, inverse_stride=stride)
+        assert np.array_equal(inverse, expected)
 
 
 @pytest.mark.parametrize("mode", [{"dual_head": True}, {"hint": {}}], ids=json.dumps)

@@ -99,6 +99,10 @@ class Plan:
 class FilteredForecaster(Protocol):
     """A model that may be trained on filtered series and undoes its filter by the self reversal."""
 
+    @property
+    def inverse(self) -> tuple[Values, int] | None:
+        """Taps and stride of the finite inverse that was learned with the model; None without one."""
+
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
     ) -> tuple[FilteredContexts | None, NDArray[np.float32]]:
@@ -273,7 +277,8 @@ def _add_plain(scores: _Scores, plan: Plan, piece: _Piece) -> None:
 def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piece: _Piece) -> None:
     """Score a model that was trained on filtered series, plain and under the reversals of its own filter.
 
-    Its plain forecast is its self reversal; the reversals that need another forecast do not apply.
+    Its plain forecast is its self reversal; the reversals that need another forecast do not apply. The finite
+    inverse is the one that was learned with the model, and the ideal one where none was.
     """
     batch, truth = piece.batch, piece.truth
     query, where, name = scores.evaluation.query, scores.evaluation.name, plan.forecaster.name
@@ -288,7 +293,10 @@ def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piec
         answer = quantiles
         if filtered is not None:
             path = truth[order] if mode == "oracle" else None
-            answer = filtered.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
+            taps, stride = (model.inverse if mode == "fir" else None) or (None, None)
+            answer = filtered.reverse(
+                quantiles, query.quantile_levels, mode, path_BH=path, inverse_taps=taps, inverse_stride=stride
+            )
         check_quantiles(answer, f"{name} under {mode}", where)
         return answer[place]
 
