@@ -429,6 +429,14 @@ def test_hints_and_their_controls() -> None:
     assert losses["zero"] == float(built()(batch)[0])
 
 
+def test_noise_is_drawn_afresh_for_every_batch() -> None:
+    model = built(filter=LYAPUNOV, preconditioning={"hint": {"control": "noise"}})
+    batch = prepared()
+    other = Prepared(**{**vars(batch), "seed": batch.seed + 1})
+    losses = [float(model(one)[0].detach()) for one in (batch, batch, other)]
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_hidden_hints_have_no_effect() -> None:
     model = built(filter=LYAPUNOV, preconditioning={"hint": {"dropout": 0.5}})
     batch = prepared()

@@ -1,6 +1,7 @@
 """Tables and figures of the preconditioning study, from results whose answers are known."""
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose, predicted_oracle_error
 from specseq.report.figures.style import save, styled
+from specseq.report.tables.preconditioning_best import left_out_choice
 from specseq.report.tables.preconditioning_ranks import spearman
 from specseq.seeding import generator
 from specseq.tables import Provenance, long_frame, write_parquet
@@ -129,7 +132,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     made.table("preconditioning_taps", {"runs": made.training})
     made.table("preconditioning_steps", {"runs": made.runs})
     inputs = {"runs": made.runs, "filters": made.path("filters"), "matched": []}
-    made.table("preconditioning_theory", {**inputs, "residuals": made.path("residuals")})
+    inputs["residuals"] = made.path("residuals")
+    made.table("preconditioning_theory", inputs)
+    made.table("preconditioning_theory_steps", inputs)
+    made.table("preconditioning_best", {"runs": made.runs}, baselines=BASELINES)
     made.table("preconditioning_ranks", {"theory": made.path("preconditioning_theory")})
     return made
 
@@ -222,6 +228,88 @@ def test_theory_stands_beside_measurement(results: Results) -> None:
     assert set(moirai["filter"]) == {"lyapunov_d4_l5"}
     control = table[(table["forecaster"] == "seasonal_naive") & (table["group"].str.endswith("moirai2"))]
     assert control.empty, "a control was scored under the oracle alone"
+    assert moirai["control_ratio"].to_numpy() == pytest.approx(COST["lyapunov_d4_l5"][1])
+
+
+def test_theory_by_horizon_step(results: Results) -> None:
+    table = pd.read_parquet(results.path("preconditioning_theory_steps")[0])
+    own = table[(table["forecaster"] == "seasonal_naive") & (table["filter"] == "chebyshev_d3")]
+    assert set(own["task"]) == {*TASKS, "all"}
+    # Chebyshev d = 3 is [0, -3/4, 0]: h = 1, 0, 3/4, 0, 9/16, …
+    for task in ("t2", "all"):
+        steps = own[own["task"] == task].set_index("step")
+        assert steps["predicted_white"].to_numpy() == pytest.approx(np.sqrt([1, 1, 1 + 9 / 16, 1 + 9 / 16]))
+        assert steps["worst_case"].to_numpy() == pytest.approx([1, 1, 1.75, 1.75])
+        # E has γ_k = 2^-k: e_3 = E_3 + 3/4 E_1.
+        assert steps.loc[3, "predicted_residual"] == pytest.approx(np.sqrt(1 + 9 / 16 + 1.5 / 4))
+        assert steps["self_over_oracle"].to_numpy() == pytest.approx(1.5)
+        assert steps["control_ratio"].to_numpy() == pytest.approx(0.8)
+    moirai = table[table["forecaster"] == "moirai2"]
+    assert moirai["self_ratio"].to_numpy() == pytest.approx(0.95)
+    assert "printed_chebyshev_d3" not in set(table["filter"]), "its self reversal diverged"
+
+
+def test_an_oracle_row_has_its_control_or_no_table_is_made(tmp_path: Path) -> None:
+    made = Results(tmp_path)
+    rows = scored("frozen/x", 0, "x", "none", "none", 1.0)
+    rows += scored("frozen/x", 0, "x", "chebyshev_d3", "oracle", 0.7)
+    rows += scored("frozen/x", 0, "seasonal_naive", "none", "none", 1.0)
+    made.evaluated("frozen/x", rows)
+    for name in ("preconditioning", "preconditioning_steps"):
+        with pytest.raises(InputError, match="oracle rows of chebyshev_d3 without seasonal naive"):
+            made.table(name, {"runs": made.runs, "corpus": [made.corpus]})
+    made.evaluated(
+        "frozen/x", [*rows, *scored("frozen/x", 0, "seasonal_naive", "chebyshev_d3", "oracle", 0.8)]
+    )
+    table = made.table("preconditioning", {"runs": made.runs[:1], "corpus": [made.corpus]})
+    own = table[(table["forecaster"] == "x") & (table["reversal"] == "oracle")].iloc[0]
+    assert (own["ratio"], own["control"]) == (pytest.approx(0.7), pytest.approx(0.8))
+
+
+def test_the_answer_is_chosen_without_looking(results: Results) -> None:
+    table = pd.read_parquet(results.path("preconditioning_best")[0])
+    rows = table.set_index(["group", "reversal", "set"])
+    naive = rows.loc[("preconditioning/frozen/seasonal_naive", "self", "all")]
+    assert (naive["filter"], naive["verdict"]) == ("lyapunov_d4_l5", "worse")
+    assert (naive["filters"], naive["diverged"]) == (3, 1)
+    moirai = rows.loc[("preconditioning/frozen_moirai2", "self", "all")]
+    assert moirai["verdict"] == "better"
+    assert moirai["chosen_ratio"] == pytest.approx(0.95)
+    assert (moirai["configs"], moirai["seeds"]) == (6, 3)
+    assert "matched" not in set(table["set"]), "there are none"
+    # Of two filters with noise for effects the better one looks good; the choice on the other tasks does not.
+    noise = generator(0, "noise").normal(size=(20, 12, 1))
+    best = int(noise.mean(axis=(1, 2)).argmin())
+    chosen = left_out_choice(noise)
+    assert noise[best].mean() < noise[chosen, np.arange(12)].mean()
+    for task in range(12):
+        others = np.delete(noise, task, axis=1).mean(axis=(1, 2))
+        assert chosen[task] == others.argmin()
+
+
+def test_every_row_names_the_files_it_stands_on(results: Results) -> None:
+    folder = results.root
+    for path in folder.glob("preconditioning*.parquet"):
+        for named in set(pd.read_parquet(path)["files"]):
+            stem, seeds = re.fullmatch(r"(?:runs/)?([^{]*)(?:\{(.*)\}(.*))?", named).groups()[:2]  # type: ignore[union-attr]
+            rest = named[named.index("}") + 1 :] if "}" in named else ""
+            parts = [f"{stem}{seed}{rest}" for seed in seeds.split(",")] if seeds else [stem]
+            assert all(any(folder.glob(part)) for part in parts), named
+
+
+def test_a_run_that_is_made_again_changes_its_own_rows_alone(results: Results, tmp_path: Path) -> None:
+    again = Results(tmp_path)
+    rows = scored("long/x_seed1", 1, "x_seed1", "none", "none", 3.0)
+    again.evaluated("long/x_seed1", rows)
+    changed = [again.runs[0] if path.parent.name == "x_seed1" else path for path in results.runs]
+    assert changed != results.runs
+    for name in ("preconditioning", "preconditioning_steps"):
+        before = pd.read_parquet(results.path(name)[0])
+        inputs = {"runs": changed, "corpus": [results.corpus]}
+        after = again.table(name, inputs, baselines=BASELINES)
+        own = after["group"] == "preconditioning/long/x"
+        pd.testing.assert_frame_equal(after[~own], before[~own])
+        assert not after[own].equals(before[own])
 
 
 def test_ranks_order_filters_and_count_divergence_as_the_worst(results: Results) -> None:

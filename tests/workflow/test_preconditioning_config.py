@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from specseq.filters import design
 from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
 from specseq.report.tables.long_results import group_of
 from specseq.sweeps import load_plan
@@ -67,3 +68,110 @@ def test_every_run_that_the_claims_name_is_declared() -> None:
     named = set(re.findall(r"group: \"?(preconditioning/[\w./]+)[,}\"\s]", text))
     assert len(named) > 5
     assert named <= groups("paper")
+
+
+def points(scale: str, sweep: str) -> list[dict[str, Any]]:
+    """The runs of a sweep with the first seed."""
+    found = runs(scale)
+    return [spec for run, spec in found.items() if run.split("/")[1] == sweep and spec["seed"] == 0]
+
+
+def steps(spec: dict[str, Any]) -> int:
+    return spec["training"]["steps"]
+
+
+@pytest.mark.parametrize(("scale", "least"), [("laptop", 3), ("paper", 5)])
+def test_seeds_and_budgets_are_matched(scale: str, least: int) -> None:
+    trained = {run: spec for run, spec in runs(scale).items() if "training" in spec}
+    by_group: dict[str, set[int]] = {}
+    for run, spec in trained.items():
+        by_group.setdefault(re.sub(r"[_/]seed\d+$", "", run), set()).add(spec["seed"])
+        against = spec.get("baseline", "preconditioning/baseline")
+        separator = "/" if against == "preconditioning/baseline" else "_"
+        baseline = trained[f"{against}{separator}seed{spec['seed']}"]
+        assert baseline["training"] == spec["training"], run
+        assert not {"filter", "preconditioning", "initial"} & set(baseline), run
+    assert all(len(seeds) >= least for seeds in by_group.values())
+
+
+@pytest.mark.parametrize("scale", ["laptop", "paper"])
+def test_controls_stand_beside_what_they_control(scale: str) -> None:
+    identity = [spec for spec in points(scale, "chebyshev") if spec["filter"]["degree"] == 1]
+    assert len(identity) == 1
+    assert design(identity[0]["filter"]).is_identity
+    controls = {spec["preconditioning"]["hint"]["control"] for spec in points(scale, "hint")}
+    assert {"none", "zero", "duplicate"} <= controls
+    heads = [spec["filter"] for spec in points(scale, "modes") if spec["preconditioning"].get("dual_head")]
+    assert [design(spec).is_identity for spec in heads] == [False, True]
+    same_start = [spec for spec in points(scale, "finetune") if "filter" not in spec]
+    assert len(same_start) == 1
+
+
+def test_sweep_a_has_the_eleven_configurations_of_the_note() -> None:
+    chosen = [
+        spec
+        for sweep in ("lyapunov", "lyapunov_d3", "learnable_fir", "loss_reversal01", "chebyshev_fir")
+        for spec in points("paper", sweep)
+    ]
+    modes = [PreconditioningConfig.of(spec) for spec in chosen]
+    assert len(chosen) + 1 == 11
+    assert {steps(spec) for spec in chosen} == {20_000}
+    fixed = [mode for mode in modes if not mode.learnable and mode.fir]
+    assert sorted((mode.filter.family, mode.filter.degree, mode.filter.lam) for mode in fixed if mode.filter)[
+        1:
+    ] == [("lyapunov", 3, 5), ("lyapunov", 4, 1), ("lyapunov", 4, 3), ("lyapunov", 4, 5)]
+    assert {mode.fir.weight for mode in fixed if mode.fir} == {0.1}
+    learned = [mode for mode in modes if mode.learnable]
+    assert sorted(mode.fir.weight for mode in learned if mode.fir) == [0.1, 0.15, 0.2, 1]
+    assert {mode.fir.length for mode in modes if mode.fir} == {64}
+    (reversed_,) = [mode.reversal_loss for mode in modes if mode.reversal_loss]
+    assert (reversed_.filtered, reversed_.reversed) == (1, 0.1)
+
+
+def test_sweep_b_has_every_row_of_our_reproduction() -> None:
+    rows = {
+        label.removesuffix("_seed0"): spec
+        for label, spec in ((run.split("/")[2], spec) for run, spec in runs("paper").items())
+        if label.endswith("_seed0") and label.split("_seed")[0].endswith(("10k", "20k", "25k", "50k"))
+    }
+    assert {steps(spec) for spec in rows.values()} == {10_000, 20_000, 25_000, 50_000}
+    assert rows["strong_l2_25k"]["preconditioning"]["l2"] == 50
+    assert design(rows["stride16_degree1_25k"]["filter"]).is_identity
+    assert steps(rows["stride16_degree4_50k"]) == 50_000
+    grid = {
+        (spec["filter"]["stride"], design(spec["filter"]).degree, steps(spec))
+        for spec in points("paper", "strides")
+    }
+    assert grid == {(stride, degree, 10_000) for stride in (4, 8, 16, 32) for degree in (1, 2, 4)}
+    modes = {run.split("/")[2] for run in runs("paper") if run.startswith("preconditioning/modes/")}
+    assert {"warm_start_seed0", "dual_loss_seed0", "dual_head_seed0"} <= modes
+    tuned = [spec for spec in runs("paper").values() if "initial" in spec and "filter" in spec]
+    assert any(spec["preconditioning"].get("reversal_loss") for spec in tuned)
+    assert any(spec["preconditioning"].get("fir") for spec in tuned)
+    assert points("paper", "loss_reversal")
+    assert points("paper", "lyapunov_stride16")[0]["filter"]["stride"] == 16
+
+
+def test_sweeps_c_and_d_have_every_degree() -> None:
+    assert [spec["filter"]["degree"] for spec in points("paper", "chebyshev")] == list(range(1, 8))
+    hints = [PreconditioningConfig.of(spec).hint for spec in points("paper", "hint_degrees")]
+    hints += [PreconditioningConfig.of(spec).hint for spec in points("paper", "hint")]
+    single = {hint.filters[0].degree for hint in hints if hint and len(hint.filters) == 1 and hint.dropout}
+    assert single == set(range(2, 9))
+    assert any(hint and len(hint.filters) > 1 for hint in hints)
+    assert any(hint and not hint.dropout for hint in hints)
+    assert {hint.control for hint in hints if hint} == {"none", "zero", "duplicate", "noise"}
+
+
+@pytest.mark.parametrize("sweep", ["frozen", "frozen_moirai2"])
+def test_frozen_forecasters_meet_the_notes_filters_printed_and_recomputed(sweep: str) -> None:
+    spec = next(spec for run, spec in runs("paper").items() if run.split("/")[1] == sweep)
+    names = spec["evaluation"]["filters"]
+    rows = [f"lyapunov_d{degree}_l{lam}" for degree in (3, 4) for lam in range(1, 6)]
+    rows += [f"chebyshev_d{degree}" for degree in (3, 4, 5)]
+    assert len(rows) == 13
+    assert {*rows, *(f"printed_{row}" for row in rows)} <= set(names)
+    assert any(name.startswith("matched") for name in names)
+    assert set(spec["evaluation"]["reversals"]) == {"oracle", "self", "plug_in", "hybrid", "fir"}
+    forecasters = {spec["forecaster"].get("name", "moirai2") for spec in points("paper", sweep)}
+    assert forecasters == ({"seasonal_naive", "chronos2"} if sweep == "frozen" else {"moirai2"})

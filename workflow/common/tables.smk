@@ -13,12 +13,15 @@ TABLES = {
         "matched": matched_files(scale, "preconditioning", "matched"),
         "residuals": matched_files(scale, "preconditioning", "residuals"),
     },
+    "preconditioning_theory_steps": lambda scale: TABLES["preconditioning_theory"](scale),
+    "preconditioning_best": lambda scale: {"runs": evaluations(scale, "preconditioning")},
     "preconditioning_ranks": lambda scale: {
         "theory": f"results/{scale}/tables/preconditioning_theory.parquet",
     },
     "preconditioning_reversal": lambda scale: {
         "summary": f"results/{scale}/tables/preconditioning.parquet",
         "filters": f"results/{scale}/filters.parquet",
+        "matched": matched_files(scale, "preconditioning", "matched"),
     },
     "preconditioning_training": lambda scale: {
         "summary": f"results/{scale}/tables/preconditioning.parquet",
@@ -59,6 +62,7 @@ TABLE_PARAMS = {
     for study, name in (
         ("preconditioning", "preconditioning"),
         ("preconditioning", "preconditioning_steps"),
+        ("preconditioning", "preconditioning_best"),
         ("stu", "stu"),
         ("stu", "stu_models"),
     )

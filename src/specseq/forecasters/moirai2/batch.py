@@ -33,6 +33,7 @@ class Prepared:
         query_K: stream places of the tokens that predict something the loss wants.
         target_KF: stream place of the token that each of them predicts at each step ahead.
         wanted_KF: whether the loss wants it.
+        seed: of what is drawn for this batch alone, a number.
     """
 
     layout: Layout
@@ -44,6 +45,7 @@ class Prepared:
     query_K: Tensor
     target_KF: Tensor
     wanted_KF: Tensor
+    seed: Tensor
 
     @property
     def wanted_KFP(self) -> Tensor:
@@ -108,6 +110,7 @@ class Drawn:
             query_K,
             (query_K[:, None] + ahead_F).clamp_(max=max(len(time_T) - 1, 0)),
             wanted_TF[query_K],
+            torch.tensor(packed.seed),
         )
 
 

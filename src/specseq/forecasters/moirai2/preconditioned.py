@@ -60,6 +60,8 @@ class PreconditionedMoirai2(nn.Module):
         if self.mode.filter is None or self.taps is None:
             return None
         taps = tuple(float(tap) for tap in self.taps.detach())
+        if self.mode.learnable:
+            return Filter("learned", taps, self.mode.filter.stride)
         return Filter(self.mode.filter.family, taps, self.mode.filter.stride, self.mode.filter.lam)
 
     def filtered(self, values: Tensor, observed: Tensor, ids: Tensor | None = None) -> Tensor:
@@ -69,7 +71,9 @@ class PreconditionedMoirai2(nn.Module):
         stride, missing = self.mode.filter.stride, self.mode.missing
         return operators.forward(values, self.taps, stride, observed=observed, ids=ids, missing=missing)
 
-    def hints(self, values: Tensor, observed: Tensor, ids: Tensor | None = None) -> Tensor | None:
+    def hints(
+        self, values: Tensor, observed: Tensor, ids: Tensor | None = None, batch_seed: Tensor | None = None
+    ) -> Tensor | None:
         """What the hint filters add to scaled points, ``[..., C, T]``; or their control; None without."""
         if self.mode.hint is None:
             return None
@@ -84,7 +88,9 @@ class PreconditionedMoirai2(nn.Module):
             elif self.mode.hint.control == "duplicate":
                 hint = values
             elif self.mode.hint.control == "noise":
-                source = torch.Generator(values.device).manual_seed(stream_seed(self.seed, "noise", number))
+                drawn_for = 0 if batch_seed is None else int(batch_seed)
+                seed = stream_seed(self.seed, "noise", number, drawn_for)
+                source = torch.Generator(values.device).manual_seed(seed)
                 noise = torch.empty_like(hint).normal_(generator=source)
                 hint = noise * hint.square().mean().sqrt()
             added.append(hint)
@@ -97,7 +103,7 @@ class PreconditionedMoirai2(nn.Module):
         ids_N = batch.layout.segment_T.repeat_interleave(points)
         raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
         filtered_N = self.filtered(raw_N, observed_N, ids_N)
-        hints_CN = self.hints(raw_N, observed_N, ids_N)
+        hints_CN = self.hints(raw_N, observed_N, ids_N, batch.seed)
         hidden_KD = self._hidden(batch, filtered_N, hints_CN)
         predicted = self.backbone.quantiles(hidden_KD)
         wanted_KFP = batch.wanted_KFP

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
-MARKS = {"self": ("C1", "o"), "plug_in": ("C4", "s"), "fir": ("C3", "v"), "oracle": ("C0", "^")}
+MARKS = {
+    "self": ("C1", "o"),
+    "plug_in": ("C4", "s"),
+    "hybrid": ("C2", "D"),
+    "fir": ("C3", "v"),
+    "oracle": ("C0", "^"),
+}
 GAINS = {
     "absolute_gain": "worst-case gain of the reversal, Σ|h|",
     "noise_gain": "noise gain of the reversal, Σh²",
@@ -60,6 +66,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         f"{names} inside each filter; 95 % intervals; {unstable} unstable left out",
         fontsize=10.5,
     )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     sample_sizes(figure, filters=shown["filter"].nunique(), configs=configs, seeds=seeds)
     return figure

@@ -1,4 +1,4 @@
-"""Error by horizon step under oracle, self and finite-inverse reversal."""
+"""Error by horizon step under every reversal; beside the oracle, its control."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from specseq.filters import Filter, impulse_response
 from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
-MODES = {"oracle": "C0", "self": "C1", "fir": "C3", "plug_in": "C4"}
+MODES = {"oracle": "C0", "self": "C1", "fir": "C3", "plug_in": "C4", "hybrid": "C2"}
 WANTED = ("lyapunov_d4_l5", "lyapunov_d4_l1", "chebyshev_d4", "matched_d2")
 
 
@@ -39,13 +39,17 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             rows = own[own["reversal"] == mode].sort_values("step")
             axes.plot(rows["step"], rows["ratio"], color=colour, label=mode)
             axes.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.12, lw=0)
+        oracle = own[own["reversal"] == "oracle"].sort_values("step")
+        axes.plot(
+            oracle["step"], oracle["control"], ":", color=MODES["oracle"], label="oracle, seasonal naive"
+        )
         if name in filters.index:
-            _white(axes, own[own["reversal"] == "oracle"].sort_values("step"), filters.loc[name])
+            _white(axes, oracle, filters.loc[name])
         axes.axhline(1, color="0.4", lw=1)
         axes.set(xscale="log", yscale="log", xlabel="horizon step", title=name)
         plain_log(axes.xaxis, axes.yaxis)
     panels[0][0].set(ylabel="error relative to no filter")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     sample_sizes(figure, configs=int(scored["configs"].max()) if len(scored) else 0)
     figure.suptitle(f"{forecaster}; bands are 95 % over configs, of which few reach late steps", fontsize=10)
     return figure

@@ -6,7 +6,9 @@ ratio compares MASE with the plain forecast of the baseline (``baseline``), pair
 with an interval over both; ``seed_sd`` is the standard deviation over seeds of its logarithm. A trained run's
 baseline is a run of the same length, a frozen forecaster's is itself without a filter. ``leaked`` counts
 configs whose data set the training corpus of a run holds too. Oracle rows use future data and are no
-forecasts; beside each stands seasonal naive under the same oracle.
+forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its ratio.
+Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if one was. ``files``:
+see :mod:`specseq.report.tables.preconditioning_shared`.
 """
 
 from pathlib import Path
@@ -20,6 +22,8 @@ from specseq.report.tables.leakage import leaked_configs
 from specseq.report.tables.preconditioning_shared import (
     BASELINE,
     GROUP,
+    controls,
+    files,
     geometric,
     ratio,
     read_runs,
@@ -43,8 +47,9 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         named = dict(zip(GROUP, map(str, keys), strict=True))
         against, baseline = _baseline(named, plain, params.get("baselines", {}))
         made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
-        made[-1]["leaked"] = _leaked(named, rows, corpus)
-    return pd.DataFrame(made).assign(scale=params["scale"])
+        made[-1] |= {"leaked": _leaked(named, rows, corpus), "files": files(rows)}
+    summary = pd.DataFrame(made)
+    return summary.assign(control=controls(summary, ["benchmark"], "ratio"), scale=params["scale"])
 
 
 def _seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:

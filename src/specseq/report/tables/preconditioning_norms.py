@@ -24,11 +24,13 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     made = []
     for row in read_parquet(inputs["filters"][0]).to_dict("records"):
         kind = "printed" if row["name"].startswith("printed_") else "designed"
-        made.append({"source": row["name"], "kind": kind, "seed": -1, "stride": row["stride"]} | _sizes(row))
+        found = {"source": row["name"], "kind": kind, "seed": -1, "stride": row["stride"]} | _sizes(row)
+        made.append({**found, "files": "filters.parquet"})
     learned = read_parquet(inputs["taps"][0])
     for (group, seed), own in learned.sort_values("tap").groupby(["group", "seed"]):
         row = {**own.iloc[0].to_dict(), "taps": own["value"].tolist()}
-        made.append({"source": group, "kind": "learned", "seed": seed, "stride": row["stride"]} | _sizes(row))
+        found = {"source": group, "kind": "learned", "seed": seed, "stride": row["stride"]} | _sizes(row)
+        made.append({**found, "files": row["files"]})
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 

@@ -24,7 +24,7 @@ PREDICTORS = (
 RESAMPLES = 2000
 COLUMNS = [
     *("benchmark", "group", "forecaster", "quantity", "size", "filters", "number", "tasks"),
-    *("spearman", "low", "high", "scale"),
+    *("spearman", "low", "high", "files", "scale"),
 ]
 Values = NDArray[np.float64]
 
@@ -40,7 +40,8 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     for keys, own in table.groupby(["benchmark", "group", "forecaster"]):
         named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
         for name, rows in (("all", own), ("stable", own[own["spectral_radius"] < 1])):
-            made += [{**named, "filters": name, **found} for found in _correlations(rows)]
+            shared = {**named, "filters": name, "files": own["files"].iloc[0]}
+            made += [shared | found for found in _correlations(rows)]
     return pd.DataFrame(made, columns=COLUMNS[:-1]).assign(scale=params["scale"])
 
 

@@ -5,7 +5,7 @@ its taps are those the note prints or those that minimise its objective; both ar
 note does not have. ``*_mase`` are plain (``basis``: raw) geometric means over configs and seeds,
 ``*_percent`` their change against the same forecaster without a filter, with 95 % intervals;
 ``control_percent`` is what seasonal naive "gains" under the same oracle, and ``gap`` self minus oracle in
-points.
+points. Taps of a matched filter are those for the first seed.
 """
 
 import re
@@ -14,24 +14,23 @@ from typing import Any
 
 import pandas as pd
 
-from specseq.report.tables.preconditioning_shared import FROZEN, percent, taps_text
+from specseq.report.tables.preconditioning_shared import FROZEN, known_filters, percent, taps_text
 from specseq.tables import read_parquet
 
-REVERSALS = ("oracle", "self", "plug_in", "fir")
-CONTROL = "preconditioning/frozen/seasonal_naive"
+REVERSALS = ("oracle", "self", "plug_in", "hybrid", "fir")
 
 
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """
     Args:
-        inputs: ``summary``, the table ``preconditioning``; ``filters``, the design stage's.
+        inputs: ``summary``, the table ``preconditioning``; ``filters``, the design stage's; ``matched``,
+            the same of filters designed for a run's residuals.
         params: ``scale``.
     """
     summary = read_parquet(inputs["summary"][0])
     frozen = summary[summary["group"].str.startswith(FROZEN)]
-    filters = read_parquet(inputs["filters"][0]).set_index("name")
-    controls = frozen[(frozen["forecaster"] == "seasonal_naive") & (frozen["reversal"] == "oracle")]
-    control = controls.drop_duplicates(["benchmark", "filter"]).set_index(["benchmark", "filter"])["ratio"]
+    filters = known_filters(inputs["filters"], inputs.get("matched", []))
+    lams = read_parquet(inputs["filters"][0]).set_index("name")["lam"]
     scored = frozen.loc[frozen["reversal"] == "self", ["group", "forecaster"]].drop_duplicates()
     frozen = frozen.merge(scored, on=["group", "forecaster"])
     made = []
@@ -40,21 +39,21 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         for name, rows in own[own["reversal"] != "none"].groupby("filter", sort=False):
             row: dict[str, Any] = {"benchmark": benchmark, "group": group, "forecaster": forecaster}
             row |= {"filter": name, **_note_row(str(name))}
-            if name in filters.index:
-                known: Any = filters.loc[name]
-                row |= {
-                    "degree": known["degree"],
-                    "lam": known["lam"],
-                    "coefficients": taps_text(list(known["taps"])),
-                }
-                row |= {"largest": known["tap_max"], "absolute_gain": known["absolute_gain"]}
+            known = filters.get((str(group), str(name))) or filters.get(("", str(name)))
+            if known is not None:
+                filter, sizes = known
+                row |= {"degree": filter.degree, "lam": lams.get(name, float("nan"))}
+                row |= {"coefficients": taps_text(filter.taps)}
+                row |= {"largest": sizes["tap_max"], "absolute_gain": sizes["absolute_gain"]}
             row |= {"baseline_mase": plain["mase_raw"]}
             for scored_row in rows.to_dict("records"):
                 if scored_row["reversal"] in REVERSALS:
                     row |= _scores(scored_row)
-            row["control_percent"] = percent(control.get((benchmark, name), float("nan")))
+                if scored_row["reversal"] == "oracle":
+                    row["control_percent"] = percent(scored_row["control"])
             row["gap"] = row.get("self_percent", float("nan")) - row.get("oracle_percent", float("nan"))
-            made.append({**row, "basis": "raw", "configs": plain["configs"], "seeds": plain["seeds"]})
+            row |= {"basis": "raw", "configs": plain["configs"], "seeds": plain["seeds"]}
+            made.append({**row, "files": plain["files"]})
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 

@@ -1,19 +1,30 @@
-"""What the tables of the preconditioning study share: reading runs, naming them, ratios to a baseline."""
+"""What the tables of the preconditioning study share: reading runs, naming them, ratios to a baseline.
 
+Every table has a column ``files``: the result files below ``results/<scale>/`` that a row stands on, the
+seeds in braces as a shell expands them.
+"""
+
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from specseq.benchmarks.comparison import compare
+from specseq.errors import InputError
+from specseq.filters import Filter
 from specseq.report.tables.long_results import group_of
 from specseq.tables import read_parquet
 
 GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
 BASELINE = "preconditioning/baseline"
 FROZEN = "preconditioning/frozen"
+CONTROL = "seasonal_naive"
+SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
+Values = NDArray[np.float64]
 
 
 def read_runs(paths: Sequence[Path]) -> pd.DataFrame:
@@ -35,8 +46,91 @@ def wide(rows: pd.DataFrame) -> pd.DataFrame:
     keys = [*GROUP, "seed", "task"]
     whole = rows[rows["step"] == -1]
     metrics = whole.pivot(index=keys, columns="metric", values="value")
-    filters = whole.groupby(keys)[["spectral_radius", "noise_gain"]].first()
-    return metrics.join(filters).reset_index()
+    first = whole.groupby(keys)[["spectral_radius", "noise_gain", "run"]].first()
+    return metrics.join(first).reset_index()
+
+
+def files(rows: pd.DataFrame) -> str:
+    """The evaluations that rows of one group and benchmark come from, see the module's docstring."""
+    runs, benchmark = sorted(set(rows["run"])), rows["benchmark"].iloc[0]
+    if len(runs) == 1:
+        return f"runs/{runs[0]}/{benchmark}.parquet"
+    parts = [re.fullmatch(r"(.*seed)(\d+)", str(run)) for run in runs]
+    seeds = sorted(int(part[2]) for part in parts if part)
+    stem = next(part[1] for part in parts if part)
+    return f"runs/{stem}{{{','.join(map(str, seeds))}}}/{benchmark}.parquet"
+
+
+def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
+    """Of each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
+
+    Args:
+        rows: with ``group``, ``forecaster``, ``filter``, ``reversal``.
+        keys: columns beside group and filter in which a row and its control agree.
+        value: the column to take.
+
+    Raises:
+        InputError: an oracle row has no control.
+    """
+    shared = ["group", "filter", *keys]
+    oracle = (rows["reversal"] == "oracle").to_numpy()
+    own = rows[oracle & (rows["forecaster"] == CONTROL).to_numpy()].set_index(shared)[value]
+    wanted = pd.MultiIndex.from_frame(rows.loc[oracle, shared])
+    if not (known := wanted.isin(own.index)).all():
+        group, filter = wanted[~known][0][:2]
+        raise InputError(
+            "preconditioning tables",
+            f"{group}: oracle rows of {filter} without seasonal naive under the same oracle",
+            "evaluate the run again; the control comes along by itself",
+        )
+    found = np.full(len(rows), np.nan)
+    found[oracle] = own.reindex(wanted).to_numpy(float)
+    return found
+
+
+def known_filters(
+    designed: Sequence[Path], matched: Sequence[Path]
+) -> dict[tuple[str, str], tuple[Filter, dict[str, float]]]:
+    """Filters and their :data:`SIZES` by (group, name); the group is empty for those that all share.
+
+    Of matched filters, which differ between the seeds of a group, the first seed's stands for all.
+    """
+    found: dict[tuple[str, str], tuple[Filter, dict[str, float]]] = {}
+    for path in [*designed, *matched]:
+        group = "" if path in designed else _group(path)
+        for row in records(read_parquet(path)):
+            filter = Filter(row["family"], tuple(row["taps"]), int(row["stride"]), name=row["name"])
+            found.setdefault((group, row["name"]), (filter, {size: row[size] for size in SIZES}))
+    return found
+
+
+def _group(path: Path) -> str:
+    """The group of a file in a run's folder, ``.../<study>/<sweep>/<point>/<file>``."""
+    return str(group_of(pd.Series(["/".join(path.parts[-4:-1])])).iloc[0])
+
+
+def autocovariances(paths: Sequence[Path]) -> dict[tuple[str, str, str], Values]:
+    """Of a forecaster's errors by (benchmark, group, task), normalised, seeds averaged."""
+    if not paths:
+        return {}
+    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    rows = rows[rows["metric"] == "residual_autocovariance"].assign(group=lambda x: group_of(x["run"]))
+    found: dict[tuple[str, str, str], Values] = {}
+    for (benchmark, group, task), own in rows.groupby(["benchmark", "group", "task"]):
+        lags = own.pivot(index="seed", columns="step", values="value").to_numpy()
+        found[str(benchmark), str(group), str(task)] = (lags / lags[:, :1]).mean(axis=0)
+    return found
+
+
+def horizons(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Steps of each (benchmark, task)."""
+    last = rows.groupby(["benchmark", "task"])["step"].max()
+    return {(str(key[0]), str(key[1])): int(step) for key, step in zip(last.index, last, strict=True)}
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def unfiltered(rows: pd.DataFrame) -> pd.DataFrame:

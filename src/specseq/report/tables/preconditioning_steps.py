@@ -4,7 +4,8 @@ One row a (group, forecaster, filter, reversal, horizon step), seeds and configs
 geometric mean over configs of the scaled absolute error of the median, ``ratio`` that of its ratio to the
 plain forecast of the same model at the same step, or for a trained model to the baseline's; ``low`` and
 ``high`` are 95 % by the normal law over configs. Configs end at their horizons, so later steps stand on fewer
-of them (``configs``).
+of them (``configs``). Beside an oracle's ratio stands in ``control`` that of seasonal naive under the same
+oracle.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from specseq.report.tables.preconditioning_shared import BASELINE, GROUP, read_runs
+from specseq.report.tables.preconditioning_shared import BASELINE, GROUP, controls, files, read_runs
 
 METRIC = "scaled_absolute_error"
 
@@ -47,4 +48,8 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
             "high": np.exp(made["mean"] + reach),
         }
     )
-    return table.reset_index().assign(scale=params["scale"])
+    table = table.reset_index()
+    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
+    table["control"] = controls(table, ["benchmark", "step"], "ratio")
+    table["files"] = [sources[key] for key in zip(table["benchmark"], table["group"], strict=True)]
+    return table.assign(scale=params["scale"])

@@ -16,7 +16,7 @@ from specseq.tables import read_parquet, read_provenance
 
 COLUMNS = [
     *("group", "seed", "stride", "degree", "tap", "designed", "first", "value", "steps"),
-    *("tap_norm", "tap_sum", "noise_gain", "absolute_gain", "spectral_radius", "scale"),
+    *("tap_norm", "tap_sum", "noise_gain", "absolute_gain", "spectral_radius", "files", "scale"),
 ]
 
 
@@ -53,4 +53,5 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             "value": taps[number],
             "steps": int(curves.index[-1]),
             **{name: getattr(found, name) for name in sizes},
+            "files": f"runs/{learned['run'].iloc[0]}/pretrain.parquet",
         }
