@@ -6,9 +6,9 @@ ratio compares MASE with the plain forecast of the baseline (``baseline``), pair
 with an interval over both; ``seed_sd`` is the standard deviation over seeds of its logarithm. A trained run's
 baseline is a run of the same length, a frozen forecaster's is itself without a filter. ``leaked`` counts
 configs whose data set the training corpus of a run holds too. Oracle rows use future data and are no
-forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its ratio.
-Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if one was. ``files``:
-see :mod:`specseq.report.tables.preconditioning_shared`.
+forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its
+ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if one was.
+``files``: see :mod:`specseq.report.tables.preconditioning_shared`.
 """
 
 from pathlib import Path
