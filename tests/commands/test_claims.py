@@ -25,6 +25,8 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "004.s5.omega.warm.bound" in capsys.readouterr().out
     assert call("--note", "999", results=tmp_path) == 0
     assert capsys.readouterr().out.startswith("0 claims")
+    assert call("--note", "004", results=tmp_path / "labtop") == 0
+    assert "labtop is not there: only what arithmetic decides" in capsys.readouterr().err
 
 
 def test_show_gives_statement_numbers_rule_and_command(

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from specseq.report.claims import VERDICTS, Claim, Entry, ledger, load
 from specseq.report.claims.quantities import files
@@ -54,6 +55,12 @@ def test_statements_are_sentences(claims: list[Claim]) -> None:
     for claim in claims:
         assert claim.statement.endswith("."), claim.id
         assert len(claim.statement.split()) >= 4, claim.id
+
+
+def test_scales_are_those_of_the_config(claims: list[Claim]) -> None:
+    """A misspelt scale would leave its claim undecidable for ever."""
+    known = set(yaml.safe_load((CLAIMS.parents[1] / "config.yaml").read_text(encoding="utf-8"))["scales"])
+    assert {scale for claim in claims for scale in claim.scales} <= known
 
 
 def test_queries_read_tables_of_the_scale(claims: list[Claim]) -> None:

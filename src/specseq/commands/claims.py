@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     options = build_parser().parse_intermixed_args(arguments)
     claims = load(options.claims)
     results = options.results or Path("results") / options.scale
+    if not results.is_dir():
+        print(f"{results} is not there: only what arithmetic decides gets a verdict", file=sys.stderr)
     if options.action == "show":
         claim = _find(claims, options.id)
         print(describe(ledger([claim], results, options.scale)[0], results))
