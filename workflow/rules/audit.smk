@@ -5,13 +5,13 @@ rule text:
         "logs/{scale}/data/text.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
+        runtime=lambda w, attempt: 120 * attempt,
     params:
         code=code("equilibrium/text", "stages/text.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["text"])),
         out=lambda w, output: os.path.dirname(output[0]),
-    resources:
-        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
-        runtime=lambda w, attempt: 120 * attempt,
     message:
         "data: text"
     shell:
@@ -30,12 +30,12 @@ rule audit:
         "logs/{scale}/audit/{run}.log",
     conda:
         "../../envs/specseq.yaml"
-    params:
-        code=code("equilibrium", "spectra", "stages/audit.py"),
-        spec=said(lambda w: as_json(run_of(w)["audit"])),
     resources:
         mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
         runtime=lambda w, attempt: 120 * attempt,
+    params:
+        code=code("equilibrium", "spectra", "stages/audit.py"),
+        spec=said(lambda w: as_json(run_of(w)["audit"])),
     message:
         "audit: {wildcards.run}"
     shell:
