@@ -90,7 +90,7 @@ def _write(folder: Path, seeds: tuple[int, ...]) -> dict[str, list[Path]]:
     long, size = folder / "long.parquet", folder / "size.parquet"
     write_parquet(long, pd.DataFrame(rows), Provenance("test"))
     write_parquet(size, size_table.make({"long": [long]}, PARAMS), Provenance("test"))
-    return {"long": [long], "size": [size]}
+    return {"long": [long], "sizes": [size]}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ def section_captions():
     """``figures/<name>`` or ``tables/<name>.parquet`` -> title and caption, as reStructuredText."""
     found = {}
     for path in sorted((ROOT / "workflow/report/sections").glob("*.yaml")):
-        section = yaml.safe_load(path.read_text(encoding="utf-8"))
+        section = read_yaml(path)
         for shown in section["figures"] + section["tables"]:
             plain = {name: re.sub(r"([\\*`|_])", r"\\\1", shown[name]) for name in ("title", "caption")}
             found[shown["file"]] = "**{title}.** {caption}".format(**plain)

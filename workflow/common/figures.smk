@@ -32,7 +32,7 @@ FIGURES = {
     },
     "zeta_size": lambda scale: {
         "long": f"results/{scale}/tables/zeta_long.parquet",
-        "size": f"results/{scale}/tables/zeta_size.parquet",
+        "sizes": f"results/{scale}/tables/zeta_size.parquet",
     },
     "zeta_masks": lambda scale: {},
     "equilibrium_walls": lambda scale: {"long": f"results/{scale}/tables/equilibrium_long.parquet"},

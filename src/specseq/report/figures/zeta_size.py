@@ -22,10 +22,10 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Test scores with half a window known by training size, and selection NLL as training goes on.
 
     Args:
-        inputs: ``long``, all results of the study, and ``size``, the table ``zeta_size``.
+        inputs: ``long``, all results of the study, and ``sizes``, the table ``zeta_size``.
         params: none.
     """
-    long, size = read_parquet(inputs["long"][0]), read_parquet(inputs["size"][0])
+    long, size = read_parquet(inputs["long"][0]), read_parquet(inputs["sizes"][0])
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
     for panel, (metric, label) in zip(axes, MEASURES.items(), strict=False):
         _by_size(panel, size, f"{metric}_long")
