@@ -1,14 +1,18 @@
 """The five notes' claims as they stand: complete, decided by arithmetic, each finding explained."""
 
 import math
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from specseq.report.claims import VERDICTS, Claim, Entry, ledger, load
 from specseq.report.claims.quantities import files
+from specseq.sweeps import Plan
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"
 AGAINST = ("inconsistent", "contradicted")
@@ -61,6 +65,35 @@ def test_scales_are_those_of_the_config(claims: list[Claim]) -> None:
     """A misspelt scale would leave its claim undecidable for ever."""
     known = set(yaml.safe_load((CLAIMS.parents[1] / "config.yaml").read_text(encoding="utf-8"))["scales"])
     assert {scale for claim in claims for scale in claim.scales} <= known
+
+
+def _groups(quantity: Any) -> Iterator[str]:
+    """The run groups that a quantity's queries name."""
+    if isinstance(quantity, dict):
+        for name, value in quantity.items():
+            if name == "group":
+                yield from value if isinstance(value, list) else [value]
+            else:
+                yield from _groups(value)
+    elif isinstance(quantity, list):
+        for part in quantity:
+            yield from _groups(part)
+
+
+def test_every_run_that_a_claim_asks_for_is_declared(claims: list[Claim]) -> None:
+    """At a scale where it decides, or else the claim says what is needed that nobody has made."""
+    root = CLAIMS.parents[1]
+    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    plan = Plan(config, schema)
+    made = {
+        scale: {re.sub(r"_?seed\d+$", "", run).rstrip("/") for run in plan.runs(scale)}
+        for scale in config["scales"]
+    }
+    for claim in claims:
+        if "not run" not in claim.explain:
+            known = set().union(*(made[scale] for scale in claim.scales or made))
+            assert set(_groups(claim.quantity)) <= known, claim.id
 
 
 def test_queries_read_tables_of_the_scale(claims: list[Claim]) -> None:
