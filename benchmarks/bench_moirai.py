@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from specseq.forecasters.moirai.config import MoiraiConfig, StuConfig
@@ -82,8 +83,10 @@ def our_step(batch: PackedBatch, stu: StuConfig, bfloat16: bool, parts: int) -> 
     return step
 
 
-def peer_step(batch: PackedBatch, folder: Path) -> Step:
-    """uni2ts' module and loss with the same weights; Lightning's bookkeeping is left out."""
+def peer_loss(
+    batch: PackedBatch, folder: Path, device: torch.device | str = "cpu"
+) -> tuple[torch.nn.Module, Callable[[], Tensor]]:
+    """uni2ts' module and its loss with the same weights on a batch that lies on ``device``."""
     sys.path.append(str(folder))
     from uni2ts.distribution import (
         LogNormalOutput,
@@ -100,13 +103,25 @@ def peer_step(batch: PackedBatch, folder: Path) -> Step:
     module = MoiraiModule(MixtureOutput(components), 384, 6, config.patch_sizes, TOKENS, 0.0, 0.0)
     torch.manual_seed(0)
     module.load_state_dict(to_upstream(Moirai(config)))
-    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
+    module.to(device)
     names = ("target", "sample_id", "variate_id", "prediction_mask")
     common = {name: getattr(batch, name) for name in names} | {"observed_mask": batch.observed}
 
-    def step() -> float:
+    def loss_of() -> Tensor:
         distribution = module(**common, time_id=batch.time_id, patch_size=batch.patch_size)
-        loss = PackedNLLLoss()(pred=distribution, **common)
+        loss: Tensor = PackedNLLLoss()(pred=distribution, **common)
+        return loss
+
+    return module, loss_of
+
+
+def peer_step(batch: PackedBatch, folder: Path) -> Step:
+    """uni2ts' step; Lightning's bookkeeping is left out."""
+    module, loss_of = peer_loss(batch, folder)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
+
+    def step() -> float:
+        loss = loss_of()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()

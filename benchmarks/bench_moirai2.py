@@ -97,10 +97,12 @@ def upstream(folder: Path) -> Any:
     return module
 
 
-def peer_step(batch: Drawn, folder: Path) -> Step:
-    """The same loss over upstream's predictions at every token."""
-    module, packed = upstream(folder), batch.packed
-    prepared = batch.prepare()
+def peer_loss(
+    batch: Drawn, folder: Path, device: torch.device | str = "cpu"
+) -> tuple[torch.nn.Module, Callable[[], Tensor]]:
+    """Upstream's module, and the same loss over its predictions at every token."""
+    module, packed = upstream(folder).to(device), batch.packed.to(device)
+    prepared = batch.to(torch.device(device))
     slots = prepared.layout.tokens
     later_T = (
         prepared.time_T
@@ -116,7 +118,7 @@ def peer_step(batch: Drawn, folder: Path) -> Step:
         target = scaled.flatten(0, 1)[slots][prepared.target_KF]
         return pinball(predicted_T, target, prepared.wanted_KFP, Moirai2Config().quantile_levels)
 
-    return optimise(module, loss_of, fused=False)
+    return module, loss_of
 
 
 def forecasts(horizon: int, peer: Path | None) -> dict[str, Callable[[], Any]]:
@@ -165,7 +167,7 @@ def main() -> None:
     # Upstream hides no patches; for the time of a step it makes no difference.
     steps: dict[str, Callable[[], Any]] = {name: our_step(batch, params) for name, params in SIDES.items()}
     if options.peer:
-        steps[UNI2TS] = peer_step(batch, options.peer)
+        steps[UNI2TS] = optimise(*peer_loss(batch, options.peer), fused=False)
     result: dict[str, Any] = {"step": show("step", timed(steps, options.rounds))}
     for horizon in HORIZONS:
         figures = timed(forecasts(horizon, options.peer), options.rounds)

@@ -20,14 +20,22 @@ def test_every_token_comes_back_from_exactly_one_bucket(lengths: list[int], data
     data.shuffle(order)
     tables = segment_tables(starts[order], sizes[order])
     x_DN = 1 + torch.arange(sizes.sum() * 2.0).view(2, -1)
-    out_DN = torch.full_like(x_DN, torch.nan)
-    for bucket in tables.buckets:
-        assert bucket.length // 2 < bucket.longest <= bucket.length or bucket.length == 8
-        padded = bucket.pad(x_DN, bucket.length + 3)
-        assert padded.shape == (2, bucket.count, bucket.length + 3)
-        assert (padded[0] > 0).sum() == len(bucket.tokens)
-        bucket.unpad(padded, out_DN)
-    assert torch.equal(out_DN, x_DN)
+    with_zero = torch.nn.functional.pad(x_DN, (0, 1))
+    for reverse in (False, True):
+        parts = []
+        for bucket in tables.buckets:
+            assert bucket.length // 2 < bucket.longest <= bucket.length or bucket.length == 8
+            padded = bucket.pad(with_zero, reverse)
+            assert padded.shape == (2, bucket.count, bucket.length)
+            assert (padded[0] > 0).sum() == len(bucket.tokens)
+            parts.append(bucket.unpad(torch.nn.functional.pad(padded, (0, 3)), reverse))
+        assert torch.equal(tables.join(parts), x_DN)
+
+
+def test_segments_in_order_of_length_need_no_reordering() -> None:
+    assert segment_tables(np.array([0, 3, 9]), np.array([3, 6, 20])).place is None
+    assert segment_tables(np.array([9, 0, 3]), np.array([20, 3, 6])).place is None
+    assert segment_tables(np.array([0, 20]), np.array([20, 3])).place is not None
 
 
 def test_lengths_that_fit_no_bucket_are_refused() -> None:

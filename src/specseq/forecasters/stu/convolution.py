@@ -51,49 +51,52 @@ class _SegmentConvolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
-        # Channels first: the transforms then run over contiguous memory.
-        x_DN = x_ND.T.contiguous()
-        out_DN = torch.zeros_like(x_DN)
-        kept = []
+        x_DN = _channels_first(x_ND)
+        kept, parts = [], [x_DN[:, :0]]
         for bucket in tables.buckets:
             n, filter_Dn = bucket.length, _fit(filters_LD, bucket.length)
             if _by_toeplitz(n, method):
-                segment, transfer = bucket.pad(x_DN, n), _toeplitz(filter_Dn)
-                bucket.unpad(torch.bmm(segment, transfer.mT), out_DN)
+                segment, transfer = bucket.pad(x_DN), _toeplitz(filter_Dn)
+                parts.append(bucket.unpad(torch.bmm(segment, transfer.mT)))
             else:
                 size = _transform_size(n, method)
-                segment = torch.fft.rfft(bucket.pad(x_DN, size))
+                segment = torch.fft.rfft(bucket.pad(x_DN), n=size)
                 transfer = torch.fft.rfft(filter_Dn, n=size)
-                bucket.unpad(torch.fft.irfft(segment * transfer[:, None], n=size), out_DN)
+                parts.append(bucket.unpad(torch.fft.irfft(segment * transfer[:, None], n=size)))
             kept += [segment, transfer]
         ctx.save_for_backward(filters_LD, *kept)
         ctx.tables, ctx.method = tables, method
-        return out_DN.T
+        return tables.join(parts).T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor, None, None]:
         filters_LD, *kept = ctx.saved_tensors
-        grad_DN = grad_ND.T.contiguous()
-        grad_filters, grad_inputs = torch.zeros_like(filters_LD), torch.zeros_like(grad_DN)
+        grad_DN = _channels_first(grad_ND)
+        grad_filters, parts = torch.zeros_like(filters_LD), [grad_DN[:, :0]]
         # Per bucket the padded segments, or their spectra, and the filter's matrix or transform.
         for bucket, segment, transfer in zip(ctx.tables.buckets, kept[::2], kept[1::2], strict=True):
             n = bucket.length
             if _by_toeplitz(n, ctx.method):
-                grad_DSn = bucket.pad(grad_DN, n)
-                bucket.unpad(torch.bmm(grad_DSn, transfer), grad_inputs)
+                grad_DSn = bucket.pad(grad_DN)
+                parts.append(bucket.unpad(torch.bmm(grad_DSn, transfer)))
                 grad_Dn = _diagonal_sums(torch.bmm(grad_DSn.mT, segment))
             else:
                 # Backwards in time the gradient runs through the same causal filter, so that neither of the
                 # two correlations needs a conjugate.
                 size = _transform_size(n, ctx.method)
-                spectrum_DSF = torch.fft.rfft(bucket.pad(grad_DN, size, reverse=True))
+                spectrum_DSF = torch.fft.rfft(bucket.pad(grad_DN, reverse=True), n=size)
                 grad_Dn = torch.fft.irfft((spectrum_DSF * segment).sum(1), n=size)[:, :n].flip(1)
                 spectrum_DSF *= transfer[:, None]
-                bucket.unpad(torch.fft.irfft(spectrum_DSF, n=size), grad_inputs, reverse=True)
+                parts.append(bucket.unpad(torch.fft.irfft(spectrum_DSF, n=size), reverse=True))
             taps = min(n, filters_LD.shape[0])
             grad_filters[:taps] += grad_Dn[:, :taps].T
-        return grad_inputs.T, grad_filters, None, None
+        return ctx.tables.join(parts).T, grad_filters, None, None
+
+
+def _channels_first(x_ND: Tensor) -> Tensor:
+    """``[D, N + 1]``, the last column 0: the transforms then run over contiguous memory."""
+    return torch.nn.functional.pad(x_ND.T, (0, 1))
 
 
 def _by_toeplitz(length: int, method: Method) -> bool:

@@ -41,16 +41,19 @@ class Bucket:
     segment: Tensor
     step: Tensor
 
-    def pad(self, x_DN: Tensor, width: int, reverse: bool = False) -> Tensor:
-        """``[D, S, width]``: the segments from step 0 on, or from step n - 1 backwards; zeros elsewhere."""
-        padded = x_DN.new_zeros(x_DN.shape[0], self.count * width)
-        padded.index_copy_(1, self._slots(width, reverse), x_DN.index_select(1, self.tokens))
-        return padded.view(-1, self.count, width)
+    def pad(self, x_DN: Tensor, reverse: bool = False) -> Tensor:
+        """``[D, S, n]``: the segments from step 0 on, or from step n - 1 backwards; zeros elsewhere.
 
-    def unpad(self, y_DSW: Tensor, out_DN: Tensor, reverse: bool = False) -> None:
-        """Write the segments' steps to their places in ``out_DN``; what padding holds is dropped."""
-        slots = self._slots(y_DSW.shape[2], reverse)
-        out_DN.index_copy_(1, self.tokens, y_DSW.flatten(1).index_select(1, slots))
+        The zeros are read from a last column of ``x_DN`` that is no token's: on a CPU one gather costs half
+        of clearing and scattering.
+        """
+        places = self.tokens.new_full((self.count * self.length,), x_DN.shape[1] - 1)
+        places[self._slots(self.length, reverse)] = self.tokens
+        return x_DN.index_select(1, places).view(-1, self.count, self.length)
+
+    def unpad(self, y_DSW: Tensor, reverse: bool = False) -> Tensor:
+        """``[D, k]``: the segments' steps in the order of ``tokens``; what padding holds is dropped."""
+        return y_DSW.flatten(1).index_select(1, self._slots(y_DSW.shape[2], reverse))
 
     def _slots(self, width: int, reverse: bool) -> Tensor:
         return self.segment * width + (self.length - 1 - self.step if reverse else self.step)
@@ -63,13 +66,26 @@ class Bucket:
 
 @dataclass(frozen=True)
 class SegmentTables:
-    """Every token of a stream stands in exactly one bucket; they are in order of length, none is empty."""
+    """Every token of a stream stands in exactly one bucket; they are in order of length, none is empty.
+
+    Attributes:
+        buckets: the buckets.
+        place: ``[N]`` int64, where each token stands when the buckets' tokens are laid end to end; None where
+            that is their order in the stream, as for the segments by which the stream is laid out.
+    """
 
     buckets: tuple[Bucket, ...]
+    place: Tensor | None = None
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """``[D, k]`` of each bucket as one ``[D, N]`` in the order of the stream."""
+        joined_DN = torch.cat(list(parts), dim=1)
+        return joined_DN if self.place is None else joined_DN.index_select(1, self.place)
 
     def to(self, device: torch.device | str) -> "SegmentTables":
         """The same tables on another device."""
-        return SegmentTables(tuple(bucket.to(device) for bucket in self.buckets))
+        place = None if self.place is None else self.place.to(device)
+        return SegmentTables(tuple(bucket.to(device) for bucket in self.buckets), place)
 
 
 def segment_tables(
@@ -85,6 +101,8 @@ def segment_tables(
     starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
     if lengths.size and (lengths.min() < 1 or lengths.max() > sizes[-1]):
         raise ValueError(f"segments hold 1 to {sizes[-1]} tokens; found {lengths.min()} to {lengths.max()}")
+    order = np.argsort(starts, kind="stable")
+    starts, lengths = starts[order], lengths[order]
     chosen = np.searchsorted(np.asarray(sizes), lengths)
     buckets = []
     for size_index in np.unique(chosen):
@@ -97,9 +115,11 @@ def segment_tables(
             Bucket(int(sizes[size_index]), len(members), int(length.max()), *map(torch.from_numpy, places))
         )
     covered = np.concatenate([bucket.tokens.numpy() for bucket in buckets] or [np.zeros(0, np.int64)])
-    if not np.array_equal(np.sort(covered), np.arange(lengths.sum())):
+    place = np.argsort(covered)
+    if not np.array_equal(covered[place], np.arange(lengths.sum())):
         raise ValueError("the segments must cover every token once")
-    return SegmentTables(tuple(buckets))
+    in_order = np.array_equal(place, np.arange(len(place)))
+    return SegmentTables(tuple(buckets), None if in_order else torch.from_numpy(place))
 
 
 def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
