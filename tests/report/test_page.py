@@ -9,13 +9,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 import pytest
-import yaml
 from docutils.core import publish_string
 
 from specseq.errors import InputError
 from specseq.report.claims import load
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.sections import load_section
+from specseq.sweeps import read_yaml
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_the_sections_name_claims_of_their_own_notes() -> None:
 
 def test_snakemakes_report_carries_the_same_captions() -> None:
     """Every figure and table of the sections has its caption there, as reStructuredText without a fault."""
-    names: dict[str, Any] = {"ROOT": ROOT, "yaml": yaml, "re": re, "config": {}}
+    names: dict[str, Any] = {"ROOT": ROOT, "read_yaml": read_yaml, "re": re, "config": {}}
     exec((ROOT / "workflow" / "common" / "captions.smk").read_text(encoding="utf-8"), names)
     captions = names["config"]["captions"]
     sections = list(load_sections(ROOT / "workflow" / "report" / "sections"))
