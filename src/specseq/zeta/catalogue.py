@@ -114,6 +114,7 @@ def write_zeros(
             if not quiet:
                 progress.update(min(taken, total))
         if first is None:
+            shutil.rmtree(parts, ignore_errors=True)
             raise InputError(
                 "zeros", f"none lie between {request.start} and {request.top}", "widen the stretch"
             )

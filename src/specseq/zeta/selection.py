@@ -73,8 +73,14 @@ class Request:
             raise InputError("--count", f"{self.count} zeros can't be computed", "ask for at least 1")
         if self.height is not None and not 0 <= self.height < math.inf:
             raise InputError("--height", f"{self.height} is no height", "give a number ≥ 0")
-        if self.to is not None and not (self.height is not None and self.height < self.to):
-            raise InputError("--to", f"{self.to} is not above --height", "give --height below it")
+        if self.to is not None and self.height is None:
+            raise InputError(
+                "--to", "an upper height goes with a first height", "give --height in place of --index"
+            )
+        if self.to is not None and self.height is not None and not self.height < self.to:
+            raise InputError(
+                "--to", f"{self.to} is not above --height {self.height}", "give --height below it"
+            )
         if self.top > HIGHEST:
             raise InputError(
                 "zeros", f"the last zero is near t = {self.top:.4g}", f"stay below {HIGHEST:.4g}"

@@ -1,6 +1,6 @@
-"""What more training data are worth to the model of the sweep ``beyond``.
+"""What more training data are worth to the spectral model.
 
-One row a run group of the sweeps ``size`` and ``beyond`` and test set, seeds pooled:
+One row a run group of the sweep ``size`` and of the spectral runs of ``beyond``, which have all; seeds pooled:
 
 - ``training_spacings``: different spacings to train on; ``spacings_read``: how many were read in training;
 - ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a window
@@ -16,7 +16,7 @@ import pandas as pd
 
 from specseq.tables import read_parquet
 
-SWEEPS = ("zeta/size/", "zeta/beyond/")
+RUNS = ("zeta/size/", "zeta/beyond/spectral")
 METRICS = ("nll", "nll_long", "mae", "mae_long")
 
 
@@ -27,7 +27,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         params: ``scale``.
     """
     long = read_parquet(inputs["long"][0])
-    long = long[(long["benchmark"] == "rollout") & long["run"].str.startswith(SWEEPS)]
+    long = long[(long["benchmark"] == "rollout") & long["run"].str.startswith(RUNS)]
     rows = [
         {"group": group, "set": str(task).split("/")[0], **_summary(own), "scale": params["scale"]}
         for (group, task), own in long.groupby(["group", "task"], sort=False)
