@@ -1,6 +1,6 @@
 """What more training data are worth to the spectral model.
 
-One row a run group of the sweep ``size`` and of the spectral runs of ``beyond``, which have all; seeds pooled:
+One row a run group of the sweep ``size`` and of the spectral runs of ``beyond``, seeds pooled:
 
 - ``training_spacings``: different spacings to train on; ``spacings_read``: how many were read in training;
 - ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a window
