@@ -5,15 +5,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import jinja2
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_string
 
 from specseq.errors import InputError
 from specseq.report.claims import load
+from specseq.report.figures.style import save, styled
 from specseq.report.page import load_sections, render_page
+from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.page.sections import load_section
 from specseq.sweeps import read_yaml
 from specseq.tables import Provenance, write_parquet
@@ -131,6 +137,33 @@ def test_snakemakes_report_carries_the_same_captions() -> None:
             html = publish_string(text, writer="html", settings_overrides={"halt_level": 2}).decode()
             assert figure.caption.split()[0] in html
             assert "laptop" in html
+
+
+def test_figures_stay_what_they_show_and_get_small(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with styled():
+        for name, points in (("few", 20), ("many", 5000)):
+            figure, axes = plt.subplots()
+            axes.scatter(*rng.normal(size=(2, points)), s=1 + rng.random(points))
+            axes.set_xlabel('<b> & "50 %" #1')
+            save(figure, tmp_path / name)
+    few, many = embedded(tmp_path / "few"), embedded(tmp_path / "many")
+    assert few is not None
+    assert few.startswith("data:image/svg+xml,")
+    assert not set('"<>&#') & set(few)
+    shown = ElementTree.fromstring(unquote(few.partition(",")[2]))
+    drawn = ElementTree.parse(tmp_path / "few.svg").getroot()
+    marks = "{http://www.w3.org/2000/svg}use"
+    assert len(list(shown.iter(marks))) == len(list(drawn.iter(marks))) >= 20
+    assert many is not None
+    assert many.startswith("data:image/png;base64,")
+    assert len(many) < (tmp_path / "many.svg").stat().st_size / 2
+    assert len(str(thumbnail(tmp_path / "many"))) < len(many)
+    assert (
+        slim('<g transform="translate(72.123456 0.015625)"/>') == '<g transform="translate(72.12 0.01562)"/>'
+    )
+    assert embedded(tmp_path / "none") is None
+    assert thumbnail(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize("broken", [SECTION.replace("set_up", "setup"), SECTION + "colour: red\n"])

@@ -1,7 +1,7 @@
 """Fill the page template from a results folder."""
 
-import base64
 import json
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any
 import jinja2
 import pandas as pd
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from specseq.report.claims.verdicts import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
+from specseq.report.page.images import embedded, thumbnail
 from specseq.report.page.sections import Section
 from specseq.tables import read_parquet, read_provenance
 
@@ -49,14 +51,6 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
         "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
         "rows": [[_cell(value) for value in row] for row in frame.itertuples(index=False)],
     }
-
-
-def _figure(results: Path, file: str) -> str | None:
-    """An SVG as a data URI: its ids and styles stay apart from those of its neighbours."""
-    path = results / f"{file}.svg"
-    if not path.is_file():
-        return None
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _provenance(results: Path, root: Path) -> pd.DataFrame:
@@ -131,13 +125,13 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
                 "question": markdown.render(section.question),
                 "set_up": markdown.render(section.set_up),
                 "headline": next((f for f in section.figures if f.file == section.headline), None),
-                "headline_image": _figure(results, section.headline),
+                "headline_image": thumbnail(results / section.headline),
                 "notes": section.notes,
                 "counts": _counts(own),
                 "figures": [
                     {
                         "spec": figure,
-                        "image": _figure(results, figure.file),
+                        "image": embedded(results / figure.file),
                         **_touching(claims, figure.claims),
                     }
                     for figure in section.figures
@@ -147,6 +141,7 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
         )
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = _cell
+    environment.filters["unindented"] = lambda text: Markup(re.sub(r"\s*\n\s*", "\n", text))
     template = environment.from_string(assets.own("page.html.j2"))
     notes = {note: study["title"] for study in studies for note in study["notes"]}
     return template.render(
