@@ -122,4 +122,4 @@ def load_plan(root: Path = Path(), overrides: Mapping[str, Any] | None = None) -
 
 def read_yaml(path: Path) -> Any:
     """Plain YAML, by libyaml where it is there: that is some ten times faster, and configs can be long."""
-    return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
