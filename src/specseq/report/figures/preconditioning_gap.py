@@ -66,6 +66,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         f"{names} inside each filter; 95 % intervals; {unstable} unstable left out",
         fontsize=10.5,
     )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
     sample_sizes(figure, filters=shown["filter"].nunique(), configs=configs, seeds=seeds)
     return figure
