@@ -39,6 +39,12 @@ localrules:
     report_page,
 
 
+# Snakemake's limit of jobs a second wakes the scheduler for ever, once a second for each job that has ended:
+# hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
+onstart:
+    workflow.scheduler.job_rate_limiter = None
+
+
 wildcard_constraints:
     scale="|".join(PLAN.scales),
     study="|".join(config["studies"]),
