@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,9 @@ def test_counts_and_exit_status(tmp_path: Path, squeue: Any, capsys: pytest.Capt
 def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
     workflow(tmp_path, runs=1)
     watching = [sys.executable, "-m", "specseq.cli", "status", "--watch", "--root", str(tmp_path)]
-    process = subprocess.Popen(watching, stdout=subprocess.PIPE, text=True)
+    # Shells start what runs in the background with SIGINT ignored, and children inherit that.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(watching, stdout=subprocess.PIPE, text=True, preexec_fn=heeding)
     assert process.stdout is not None
     assert "waiting" in process.stdout.readline()
     assert process.stdout.readline() == "1 waiting\n"
