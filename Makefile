@@ -11,8 +11,8 @@ run: $(VENV)/.run ## set up and reproduce all studies at laptop scale on embedde
 	@echo "The report is in results/$(SCALE)/report/index.html"
 
 test: $(VENV)/.test ## set up and pass the tests
-	$(BIN)/python -m pytest -n 2 -m "not slurm"
-	$(BIN)/python -m pytest -m slurm
+	finished=$$(mktemp -d); trap 'rm -rf "$$finished"' EXIT; export SPECSEQ_FINISHED="$$finished"; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm" && $(BIN)/python -m pytest -m slurm
 
 check: $(VENV)/.test ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -153,10 +153,7 @@ def test_thousands_of_runs_take_one_question_to_the_queue(
     asked = squeue("7|RUNNING|None")
     for seed in range(0, 2000, 4):
         started(tmp_path / "results/smoke", f"preconditioning/toy/seed{seed}")
-    begun = time.process_time()
     assert command.main(["--root", str(tmp_path), "--state", "running", "--json"]) == 0
-    # The claim is 2 s for 5,000 (benchmarks/bench_dag.py); this only catches a change of order.
-    assert time.process_time() - begun < 20
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 500
     assert {line["state"] for line in lines} == {"running"}

@@ -71,8 +71,9 @@ def test_a_thousand_runs_are_planned(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("finished")
 class TestFinished:
-    """On a finished smoke scale."""
+    """On a finished smoke scale, of which there is one."""
 
     def test_nothing_is_left_to_do(self, finished: Workspace) -> None:
         assert finished.planned("results/smoke/report/index.html") == {}

@@ -16,6 +16,8 @@ rule figure:
         figure="|".join(FIGURES),
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        login=1,
     params:
         code=lambda w: code(*figure_code(w.figure), "report/figures/style.py", "stages/figure.py"),
         inputs=named_inputs,

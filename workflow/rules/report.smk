@@ -15,6 +15,8 @@ rule claims:
         "logs/{scale}/claims.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        login=1,
     params:
         code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
     message:
@@ -36,6 +38,8 @@ rule report_page:
         "logs/{scale}/report.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        login=1,
     params:
         code=code("report/page", "stages/report_page.py"),
     message:

@@ -15,6 +15,8 @@ rule table:
         table="|".join(TABLES),
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        login=1,
     params:
         code=lambda w: code(*table_code(w.table), "stages/table.py"),
         inputs=named_inputs,
