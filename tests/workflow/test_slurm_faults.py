@@ -134,6 +134,8 @@ def test_node_goes_down_and_comes_back(study: Disturbed, start: Any) -> None:
         update = ["scontrol", "update", f"NodeName={node}"]
         subprocess.run([*update, "State=DOWN", "Reason=test"], check=True)
         crash(job, pid)
+        # A job that is taken off its node is asked to save its state first.
+        newest = study.newest()
         try:
             until(lambda: restarts(job))
         finally:
