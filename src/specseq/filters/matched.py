@@ -16,7 +16,7 @@ compare with :func:`specseq.filters.theory.predicted_self_error` of the errors f
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.filters.stability import from_reflection, impulse_response
+from specseq.filters.stability import from_reflection, impulse_response, undo
 from specseq.filters.theory import as_covariance
 
 Array = NDArray[np.float64]
@@ -64,8 +64,6 @@ def matched(
 
 def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float, Array]:
     """J and its gradient in reflection coefficients, where every point inside the box is a stable filter."""
-    from scipy.signal import lfilter
-
     degree, length = len(reflections), len(weights_KK)
     taps, slope = np.zeros(0), np.zeros((0, degree))
     for order, (last, unit) in enumerate(zip(reflections, np.eye(degree), strict=True)):
@@ -75,7 +73,7 @@ def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float
     response = impulse_response(taps, length)
     pulled = weights_KK @ response
     # ∂h/∂c_i = -(1/A) L^i h, so all of them are one sequence, shifted.
-    twice = lfilter([1.0], np.concatenate([[1.0], taps]), response)
+    twice = undo(taps, response)
     by_tap = [-2 * (pulled[lag:] @ twice[: max(length - lag, 0)]) for lag in range(1, degree + 1)]
     gain = 1 / np.prod(1 - reflections**2)
     gradient = np.array(by_tap) @ slope + 2 * lam * gain * reflections / (1 - reflections**2)

@@ -34,12 +34,23 @@ def is_stable(taps: Vector) -> bool:
 
 def impulse_response(taps: Vector, length: int) -> Vector:
     """h_0 … h_{length-1} of 1/A; h_0 = 1."""
-    from scipy.signal import lfilter  # imported here: it takes longer to load than NumPy and this package
-
     impulse = np.zeros(length)
     impulse[:1] = 1.0
+    return undo(taps, impulse)
+
+
+def undo(taps: Vector, filtered: Vector) -> Vector:
+    """z/A: the series whose filtered form is z, [T], from nothing before it.
+
+    A is a banded triangular matrix, and forward substitution is the recursion.
+    """
+    # Imported here: not all who ask of stability need it, and SciPy's signal package takes a second to load.
+    from scipy.linalg.lapack import dtbtrs
+
+    band = np.tile(np.concatenate([[1.0], taps])[:, None], max(1, len(filtered)))
     with np.errstate(over="ignore", invalid="ignore"):
-        return lfilter([1.0], np.concatenate([[1.0], taps]), impulse)
+        series, _ = dtbtrs(band, filtered[:, None], uplo="L", diag="U")
+    return np.asarray(series[: len(filtered), 0])
 
 
 def reflection(taps: Vector) -> Vector:
@@ -99,18 +110,17 @@ def noise_gain_gradient(taps: Vector) -> tuple[float, Vector]:
 
 def absolute_gain(taps: Vector) -> float:
     """Σ_k |h_k|: the most by which the reversal can enlarge a bounded error; infinite where unstable."""
-    from scipy.signal import lfilter
-
     if not is_stable(taps):
         return float("inf")
-    denominator = np.concatenate([[1.0], taps])
-    block = np.zeros(max(4096, 64 * len(taps)))
-    state = np.zeros(len(taps))
+    degree = len(taps)
+    block = np.zeros(max(4096, 64 * degree))
     block[0], total = 1.0, 0.0
     while True:
-        response, state = lfilter([1.0], denominator, block, zi=state)
-        block[0] = 0.0
+        response = undo(taps, block)
         part = float(np.abs(response).sum())
         total += part
         if part <= 1e-16 * total or part == 0:
             return total
+        # What follows is the answer to the last values: their filtered form beyond the end, negated.
+        block[0] = 0.0
+        block[:degree] = -np.convolve(taps, response[-degree:])[degree - 1 :]
