@@ -5,17 +5,19 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from specseq.report.figures.equilibrium import highest_loss, label, line, wall_curves
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 
 def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Left: ε_crit of each run against its validation loss. Right: the force residual of its own solver.
 
-    Evaluations with a loss beyond that of any first one, when a run has come apart, are on the right only.
+    Thin lines are seeds, thick ones their mean, geometric where the axis is logarithmic. Evaluations with a
+    loss beyond that of any first one, when a run has come apart, are on the right only.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -26,12 +28,14 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4))
     for number, (group, runs) in enumerate(curves.items()):
         colour, dashes = line(number)
-        for seed, run in runs.items():
-            style = dict(color=colour, ls=dashes, lw=1.1, marker="o", ms=2.5, alpha=0.8)
-            shown = label(group) if seed == min(runs) else "_"
-            shown_loss = run["loss"].where(run["loss"] <= top)
-            left.plot(shown_loss, run["eps_crit"].where(run["eps_crit"] > 0), label=shown, **style)
-            right.plot(run.index, run["force_residual"].where(np.isfinite(run["force_residual"])), **style)
+        seeds = [shown(run, top) for run in runs.values()]
+        for run in seeds:
+            left.plot(run["loss"], run["eps_crit"], color=colour, ls=dashes, lw=0.6, alpha=0.3)
+            right.plot(run.index, run["force_residual"], color=colour, ls=dashes, lw=0.6, alpha=0.3)
+        middle = mean(seeds)
+        style = dict(color=colour, ls=dashes, lw=1.6, marker="o", ms=3)
+        left.plot(middle["loss"], middle["eps_crit"], label=label(group), **style)
+        right.plot(middle.index, middle["force_residual"], **style)
     for step in (0.1, 0.05):
         left.axhline(step, color="0.4", lw=1, ls="-.")
         left.annotate(
@@ -49,7 +53,26 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         xlabel="optimiser steps",
         ylabel="force residual ‖F‖/‖z‖ of the free phase",
         yscale="log",
-        title=f"{max(map(len, curves.values()), default=0)} seed(s) a setting",
     )
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
+    sample_sizes(figure, seeds=max(map(len, curves.values()), default=0))
     return figure
+
+
+def shown(run: pd.DataFrame, top: float) -> pd.DataFrame:
+    """A run's curves where the axes can show them: the loss at most ``top``, step and residual finite."""
+    inside = run["loss"] <= top
+    return pd.DataFrame(
+        {
+            "loss": run["loss"].where(inside),
+            "eps_crit": run["eps_crit"].where(inside & (run["eps_crit"] > 0)),
+            "force_residual": run["force_residual"].where(np.isfinite(run["force_residual"])),
+        }
+    )
+
+
+def mean(runs: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean over seeds by step, of what is drawn on a logarithmic axis the geometric one."""
+    logs = [run.assign(**np.log(run[["eps_crit", "force_residual"]])) for run in runs]
+    found = pd.concat(logs).groupby(level=0).mean()
+    return found.assign(**np.exp(found[["eps_crit", "force_residual"]]))

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from specseq.report.figures.style import counted
 from specseq.tables import read_parquet
 
 
@@ -34,6 +35,6 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=style["color"], alpha=0.15, lw=0
         )
     axes.set(xlabel="optimiser steps", ylabel="quantile loss (scaled units)")
-    axes.set_title(f"training loss, exponentially smoothed; mean and range of {seeds} seed(s)")
+    axes.set_title(f"training loss, exponentially smoothed; mean and range of {counted(seeds, 'seeds')}")
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
     return figure

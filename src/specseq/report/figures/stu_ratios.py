@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.stu import in_order, label
-from specseq.report.figures.style import plain_log
+from specseq.report.figures.style import counted, plain_log
 from specseq.tables import read_parquet
 
 TRAINED = {"layout": "", "as_printed": ", schedule as printed"}
@@ -42,7 +42,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     axes.set(
         xscale="log",
         xlabel="MASE over that of attention (below 1 is better)",
-        title=f"{configs} configs, {seeds} seed(s); 95 % intervals over both",
+        title=f"{counted(configs, 'configs')}, {counted(seeds, 'seeds')}; 95 % intervals over both",
     )
     plain_log(axes.xaxis)
     if len(terms) > 1:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.stu import colour, in_order, label
+from specseq.report.figures.style import counted
 from specseq.tables import read_parquet
 
 SCHEDULES = {
@@ -47,4 +48,6 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
         axes.fill_between(
             smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=colour(group), alpha=0.12, lw=0
         )
-    axes.text(0.98, 0.96, f"{rows['seed'].nunique()} seed(s)", transform=axes.transAxes, ha="right", va="top")
+    axes.text(
+        0.98, 0.96, counted(rows["seed"].nunique(), "seeds"), transform=axes.transAxes, ha="right", va="top"
+    )

@@ -37,6 +37,11 @@ def plain_log(*axes: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+def counted(number: int, name: str) -> str:
+    """``3 seeds``, ``1 seed``."""
+    return f"{number:,} {name if number != 1 else name.removesuffix('s')}"
+
+
 def sample_sizes(figure: Figure, **counts: int) -> None:
     """State below a figure what it stands on: ``n = 12 configs, 3 seeds``.
 
@@ -44,11 +49,7 @@ def sample_sizes(figure: Figure, **counts: int) -> None:
         figure: the figure.
         counts: numbers by what is counted, in the plural; what is not there is not said.
     """
-    said = [
-        f"{number:,} {name if number != 1 else name.removesuffix('s')}"
-        for name, number in counts.items()
-        if number
-    ]
+    said = [counted(number, name) for name, number in counts.items() if number]
     if said:
         # Below the layout, where neither axes nor legends reach; saving crops to what is drawn.
         figure.text(1, -0.01, f"n = {', '.join(said)}", ha="right", va="top", fontsize=8, color="0.35")
