@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
-from specseq.tables import Provenance, digest, long_frame, read_parquet, read_provenance, write_parquet
+from specseq.tables import (
+    LONG_COLUMNS,
+    Provenance,
+    digest,
+    long_table,
+    read_parquet,
+    read_provenance,
+    write_parquet,
+)
 from specseq.tables.files import atomic_path
 
 
@@ -47,14 +55,17 @@ def test_bad_tables_are_named(tmp_path: Path) -> None:
 
 
 def test_long_shape() -> None:
-    frame = long_frame(
-        [{"study": "zeta", "run": "r", "benchmark": "b", "task": "t", "metric": "m", "value": 1}]
-    )
+    row = {"study": "zeta", "run": "r", "benchmark": "b", "task": 3, "metric": "m", "value": 1}
+    frame = long_table([row]).to_pandas()
     assert list(frame["seed"]) == [-1]
     assert frame["value"].dtype == "float64"
-    assert list(long_frame([]).columns) == list(frame.columns)
+    assert list(frame["task"]) == ["3"]
+    assert frame["task"].dtype == "string"
+    empty = long_table([], keys=("context",))
+    assert empty.schema.names == [*LONG_COLUMNS[:6], "context", *LONG_COLUMNS[6:]]
+    assert empty.to_pandas()["run"].dtype == "string"
     with pytest.raises(ValueError, match="reversal"):
-        long_frame([{"reversal": "self"}])
+        long_table([{"reversal": "self"}])
 
 
 @given(st.dictionaries(st.text(max_size=4), st.integers() | st.floats(allow_nan=False), max_size=5))

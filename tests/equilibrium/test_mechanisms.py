@@ -16,7 +16,7 @@ from specseq.equilibrium.mechanisms import (
 from specseq.equilibrium.rotating import CASES
 from specseq.errors import InputError
 from specseq.stages.mechanisms import main
-from specseq.tables import long_frame
+from specseq.tables import long_table
 
 
 def values(rows) -> dict[str, float]:
@@ -48,7 +48,7 @@ def test_another_solver_of_the_nudged_phase_gives_no_gradient() -> None:
     rows = list(nudged_solver())
     assert values(rows)["newton"] > 0.999
     assert values(rows)["euler"] < 0.9
-    frame = long_frame(({"study": "equilibrium", **row} for row in rows), ("method", "at"))
+    frame = long_table(({"study": "equilibrium", **row} for row in rows), ("method", "at")).to_pandas()
     assert frame["metric"].eq("cos_exact").all()
 
 

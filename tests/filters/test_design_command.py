@@ -14,7 +14,7 @@ from specseq import cli
 from specseq.filters import design, diagnose
 from specseq.stages import arguments
 from specseq.stages import design as stage
-from specseq.tables import Provenance, long_frame, read_parquet, read_provenance, write_parquet
+from specseq.tables import Provenance, long_table, read_parquet, read_provenance, write_parquet
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_matched_filters_from_a_table_of_residuals(run_stage: Callable[..., int]
         for task, scale, values in (("a", 1.0, [1.0, 0.6]), ("b", 100.0, [1.0, 0.2, 0.1]))
         for lag, value in enumerate(values)
     ]  # fmt: skip
-    write_parquet(tmp_path / "residuals.parquet", long_frame(rows), Provenance("evaluate"))
+    write_parquet(tmp_path / "residuals.parquet", long_table(rows), Provenance("evaluate"))
     specs = {
         "fitted": {"family": "matched", "degree": 1, "horizon": 2},
         "own": {"family": "matched", "degree": 1, "horizon": 2, "autocovariance": [1.0, 0.4]},
@@ -135,7 +135,7 @@ def test_matched_filters_from_a_table_of_residuals(run_stage: Callable[..., int]
 def test_table_without_residuals_is_refused(
     run_stage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_parquet(tmp_path / "residuals.parquet", long_frame([]), Provenance("evaluate"))
+    write_parquet(tmp_path / "residuals.parquet", long_table([]), Provenance("evaluate"))
     params = {"filters": {"fitted": {"family": "matched", "degree": 1, "horizon": 2}}}
     out = tmp_path / "filters.parquet"
     assert run_stage(params, out, "--residuals", str(tmp_path / "residuals.parquet")) == 2

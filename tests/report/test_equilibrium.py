@@ -21,7 +21,7 @@ from specseq.report.figures.style import styled
 from specseq.report.tables import equilibrium, equilibrium_mechanisms, equilibrium_signals
 from specseq.report.tables.equilibrium_long import make as make_long
 from specseq.report.tables.long_results import group_of
-from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
+from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 
 BASE = {"study": "equilibrium", "benchmark": "pretrain"}
 SPECTRUM = {"alpha": -0.5, "im": 2.0, "limit_re": -1.0, "limit_im": 4.0, "rotation": 5.0, "eps_crit": 0.2}
@@ -50,7 +50,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows += run_rows("jacreg", seed, [4.0, 3.2, 3.0 + 0.1 * (seed - 1)], [1e-4, 1e-4, np.nan])
     gone = {**BASE, "run": "equilibrium/wall/jacreg_seed2", "seed": 2, "task": "train", "step": 30}
     rows.append({**gone, "metric": "diverged", "value": 1.0})
-    write_parquet(folder / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    write_parquet(folder / "a.parquet", long_table(rows), Provenance("pretrain"))
     frame = make_long({"training": [folder / "a.parquet"]}, {})
     write_parquet(folder / "long.parquet", frame, Provenance("table"))
     return folder / "long.parquet"
@@ -84,7 +84,7 @@ def test_signals_are_judged_by_the_exact_spectrum(tmp_path: Path) -> None:
         run = {**BASE, "run": "equilibrium/wall/euler_seed0", "seed": 0, "task": "valid", "step": step}
         found = {"eps_crit": eps_crit, "alpha": alpha, "omega": omega, "gap": 1.0}
         rows += [{**run, "metric": f"valid/{name}", "value": value} for name, value in found.items()]
-    write_parquet(tmp_path / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
     write_parquet(
         tmp_path / "long.parquet", make_long({"training": [tmp_path / "a.parquet"]}, {}), Provenance("table")
     )
@@ -135,7 +135,7 @@ def measured_rows() -> list[dict[str, Any]]:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("measured") / "m.parquet"
     keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": 0, "benchmark": "mechanisms"}
-    frame = long_frame(({**keys, **row} for row in measured_rows()), ("method", "at"))
+    frame = long_table(({**keys, **row} for row in measured_rows()), ("method", "at")).to_pandas()
     write_parquet(path, frame, Provenance("mechanisms"))
     return path
 
@@ -163,7 +163,7 @@ def test_measurements_come_to_figures(measured: Path) -> None:
 
 def test_a_part_of_the_measurements_gives_a_part_of_the_figures(tmp_path: Path) -> None:
     rows = [{**BASE, **row} for row in measured_rows() if row["task"] == "products"]
-    write_parquet(tmp_path / "m.parquet", long_frame(rows, ("method", "at")), Provenance("mechanisms"))
+    write_parquet(tmp_path / "m.parquet", long_table(rows, ("method", "at")), Provenance("mechanisms"))
     inputs = {"measured": [tmp_path / "m.parquet"]}
     table = equilibrium_mechanisms.make(inputs, {"scale": "smoke"})
     assert table["metric"].tolist() == ["alpha_error"]
@@ -181,11 +181,11 @@ def test_curves_are_those_of_the_wall_sweep_alone(long: Path, tmp_path: Path) ->
     assert label("equilibrium/wall/jacreg") == "Jacobian penalty"
 
 
-def test_wall_figures_show_every_run(long: Path) -> None:
+def test_wall_figures_show_every_run_and_the_mean_of_each_setting(long: Path) -> None:
     with styled():
         left, right = equilibrium_walls.draw({"long": [long]}, {}).axes
-        assert len([drawn for drawn in left.lines if len(drawn.get_xdata()) == 3]) == 9
-        assert len(right.lines) == 9
+        assert len([drawn for drawn in left.lines if len(drawn.get_xdata()) == 3]) == 9 + 3
+        assert len(right.lines) == 9 + 3
         assert left.xaxis_inverted()
         panels = equilibrium_modes.draw({"long": [long]}, {}).axes
     assert [axes.get_title(loc="left") for axes in panels[:3]] == [
@@ -194,6 +194,16 @@ def test_wall_figures_show_every_run(long: Path) -> None:
         "Jacobian penalty",
     ]
     assert len(panels[0].collections) == 6
+
+
+def test_mean_curve_is_geometric_on_logarithmic_axes() -> None:
+    seeds = [
+        pd.DataFrame({"loss": [1.0], "eps_crit": [0.1], "force_residual": [1e-4]}, index=[10]),
+        pd.DataFrame({"loss": [3.0], "eps_crit": [0.4], "force_residual": [1e-2]}, index=[10]),
+    ]
+    found = equilibrium_walls.mean(seeds)
+    expected = pd.DataFrame({"loss": [2.0], "eps_crit": [0.2], "force_residual": [1e-3]}, index=[10])
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_solver_and_estimator_figures(measured: Path) -> None:
@@ -230,7 +240,7 @@ def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
     for name, frame in (
         ("verdicts", verdicts),
         ("spectra", spectrum),
-        ("fingerprints", long_frame([step])),
+        ("fingerprints", long_table([step])),
     ):
         write_parquet(tmp_path / f"{name}.parquet", frame, Provenance("audit"))
         inputs[name] = [tmp_path / f"{name}.parquet"]

@@ -8,7 +8,7 @@ import pytest
 from specseq.errors import InputError
 from specseq.report.tables.long_results import group_of, make
 from specseq.report.tables.zeta_long import make as make_zeta
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 
 
 def test_group_drops_the_seed_alone() -> None:
@@ -28,9 +28,9 @@ def test_rows_of_all_files_with_progress(tmp_path: Path) -> None:
         {"study": "zeta", "run": "zeta/a/b_seed1", "seed": 1, "step": step, "metric": "nll", "value": 1.0}
         for step in (5, 10)
     ]
-    write_parquet(tmp_path / "a.parquet", long_frame(rows), Provenance("pretrain"))
+    write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
     other = [{"study": "zeta", "run": "zeta/a/c_seed0", "context": 128, "metric": "err", "value": 2.0}]
-    write_parquet(tmp_path / "b.parquet", long_frame(other, ("context",)), Provenance("rollout"))
+    write_parquet(tmp_path / "b.parquet", long_table(other, ("context",)), Provenance("rollout"))
     made = make({"training": [tmp_path / "a.parquet"], "rollouts": [tmp_path / "b.parquet"]}, {})
     assert made["group"].tolist() == ["zeta/a/b", "zeta/a/b", "zeta/a/c"]
     assert made["progress"].tolist()[:2] == [0.5, 1.0]

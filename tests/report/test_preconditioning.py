@@ -16,7 +16,7 @@ from specseq.report.figures.style import save, styled
 from specseq.report.tables.preconditioning_best import left_out_choice
 from specseq.report.tables.preconditioning_ranks import spearman
 from specseq.seeding import generator
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 TASKS = [f"t{number}" for number in range(6)]
@@ -77,7 +77,7 @@ class Results:
 
     def evaluated(self, run: str, rows: list[dict[str, Any]]) -> None:
         path = self.root / "preconditioning" / run / "gift_eval.parquet"
-        write_parquet(path, long_frame(rows, KEYS), Provenance("evaluate", {}))
+        write_parquet(path, long_table(rows, KEYS), Provenance("evaluate", {}))
         self.runs.append(path)
 
     def table(self, name: str, inputs: dict[str, list[Path]], **params: Any) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         for task in TASKS
         for lag in range(HORIZON)
     ]
-    write_parquet(made.path("residuals")[0], long_frame(residuals), Provenance("residuals", {}))
+    write_parquet(made.path("residuals")[0], long_table(residuals), Provenance("residuals", {}))
     made.table(
         "preconditioning",
         {"runs": made.runs, "corpus": [made.corpus]},
@@ -150,7 +150,7 @@ def _train(made: Results, seed: int) -> None:
     ]
     rows.append({**keys, "step": 10, "metric": "loss", "value": 1.0})
     spec = {"family": "literal", "taps": [0.0] * 11, "stride": 2}
-    write_parquet(path, long_frame(rows), Provenance("pretrain", {"filter": spec}))
+    write_parquet(path, long_table(rows), Provenance("pretrain", {"filter": spec}))
     made.training.append(path)
 
 
@@ -367,7 +367,7 @@ def test_learned_taps_and_their_sizes(results: Results) -> None:
 def test_without_learned_taps_the_table_is_empty(tmp_path: Path) -> None:
     rows = [{"run": "preconditioning/baseline/seed0", "seed": 0, "step": 1, "metric": "loss", "value": 1.0}]
     path = tmp_path / "pretrain.parquet"
-    write_parquet(path, long_frame(rows), Provenance("pretrain", {}))
+    write_parquet(path, long_table(rows), Provenance("pretrain", {}))
     made = Results(tmp_path)
     table = made.table("preconditioning_taps", {"runs": [path]})
     assert table.empty

@@ -8,7 +8,7 @@ import pytest
 
 from specseq.errors import InputError
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
+from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 from tests.workflow.workspace import Workspace
 
 RUNS = 1500
@@ -51,7 +51,7 @@ def test_a_table_of_thousands_of_runs(workspace: Workspace) -> None:
     assert sum(map(len, files)) > 2**17, "more than an argument can hold"
     row = {"study": "preconditioning", "run": runs[0], "benchmark": "pretrain", "task": "train"}
     first = workspace.folder / files[0]
-    write_parquet(first, long_frame([{**row, "metric": "tap1", "value": 0.5}]), Provenance("pretrain", {}))
+    write_parquet(first, long_table([{**row, "metric": "tap1", "value": 0.5}]), Provenance("pretrain", {}))
     for file in files[1:]:
         (workspace.folder / file).parent.mkdir(parents=True)
         shutil.copy(first, workspace.folder / file)

@@ -26,7 +26,7 @@ def submitted(output: str, what: str) -> int:
 
 
 def untimed(path: Path) -> pd.DataFrame:
-    """A table without what a clock measured: metrics, the columns made of them, and the claims they decide."""
+    """A table without what a clock measured: metrics, columns made of them, and the claims they decide."""
     frame = read_parquet(path)
     for name, what in {"metric": COSTS, "id": {"002.speed.measured", "002.speed.cause"}}.items():
         if name in frame:

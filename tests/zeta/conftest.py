@@ -7,7 +7,7 @@ import pytest
 from specseq.tables import Provenance
 from specseq.zeta.catalogue import write_zeros
 from specseq.zeta.selection import Request
-from specseq.zeta.spacing_sets import Plan, write_spacing_sets
+from specseq.zeta.spacing_preparation import Plan, write_spacing_sets
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from specseq.errors import InputError
 from specseq.tables import Provenance, read_parquet
 from specseq.zeta.catalogue import read_zeros
 from specseq.zeta.gue import gue_segment, poisson_segment, segment_length, wigner_density
-from specseq.zeta.spacing_sets import Plan, load_spacing_set, write_spacing_sets
+from specseq.zeta.spacing_preparation import Plan, write_spacing_sets
+from specseq.zeta.spacing_sets import load_spacing_set
 from specseq.zeta.unfolding import spacings
 
 
@@ -49,9 +50,9 @@ def test_shuffled_keeps_the_marginal_and_loses_the_order(manifest: Path) -> None
 def test_batches_of_the_table_make_no_difference(
     manifest: Path, zeros_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from specseq.zeta import spacing_sets
+    from specseq.zeta import spacing_preparation
 
-    monkeypatch.setattr(spacing_sets, "read_zeros", lambda path: read_zeros(path, batch=777))
+    monkeypatch.setattr(spacing_preparation, "read_zeros", lambda path: read_zeros(path, batch=777))
     plan = Plan(shares=(0.5, 0.1, 0.4), gap=500, controls=100, matrix_size=50, seed=3)
     write_spacing_sets(zeros_table, tmp_path, plan, Provenance("spacings"))
     for split in ("train", "test"):

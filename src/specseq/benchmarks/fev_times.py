@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -85,10 +84,10 @@ class Stamps:
             seconds.append(span)
         return np.concatenate(counts), np.concatenate(seconds)
 
-    def counts_until(self, times: list[pd.Timestamp]) -> Counts:
+    def counts_until(self, times: list[np.datetime64]) -> Counts:
         """Timestamps of each item at or before each of W times, ``[N, W]``."""
         found = [
-            [int((stamps <= time.to_datetime64()).sum()) for time in times]
+            [int((stamps <= time).sum()) for time in times]
             for column in self.batches(1024)
             for stamps in (row.values.to_numpy(zero_copy_only=False) for row in column)
         ]
@@ -101,6 +100,8 @@ def infer_frequency(stamps: Stamps, row: int) -> str:
     Raises:
         InputError: it has none.
     """
+    import pandas as pd  # imported here: what else is read and scored needs no pandas
+
     found = stamps.of_item(row)
     freq = pd.infer_freq(pd.DatetimeIndex(found)) if len(found) > 2 else None
     if freq is None:
@@ -154,9 +155,11 @@ def window_cuts(stamps: Stamps, task: Task, lengths: Counts, freq: str) -> Count
         offsets = task.initial_cutoff + np.arange(task.windows) * task.step
         cuts = np.where(offsets >= 0, offsets, lengths[:, None] + offsets)
         return np.clip(cuts, 0, lengths[:, None])
+    import pandas as pd
+
     step = pd.tseries.frequencies.to_offset(freq if isinstance(task.step, int) else task.step)
     every = task.step if isinstance(task.step, int) else 1
     begin = pd.Timestamp(task.initial_cutoff)
     # The first cutoff stands as given: adding zero anchored offsets would move it to an anchor.
     times = [begin] + [begin + window * every * step for window in range(1, task.windows)]
-    return stamps.counts_until(times)
+    return stamps.counts_until([time.to_datetime64() for time in times])

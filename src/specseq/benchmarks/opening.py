@@ -1,5 +1,6 @@
 """Evaluations and forecasters from the parameters of a run, as all stages that score take them."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,16 @@ def open_forecaster(
     if (weights is None) == ("name" not in spec):
         raise InputError(where, "give either a name or --weights")
     return load_forecaster(weights or spec["name"], benchmark, **options)
+
+
+def fingerprint(source: str | Path) -> str:
+    """What identifies a forecaster in a result: its name, or the content of its weights."""
+    path = Path(source)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        return str(source)
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            found.update(hashlib.file_digest(handle, "sha256").digest())
+    return f"sha256:{found.hexdigest()[:16]}"

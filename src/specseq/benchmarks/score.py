@@ -1,6 +1,5 @@
 """Score a forecaster on every config or task of a folder into one result file, resuming where it stopped."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -133,16 +132,3 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _save(path: Path, rows: Mapping[str, dict[str, Any]], provenance: Provenance) -> None:
     write_parquet(path, _frame(list(rows.values())), provenance)
-
-
-def fingerprint(source: str | Path) -> str:
-    """What identifies a forecaster in a result: its name, or the content of its weights."""
-    path = Path(source)
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
-    if not files:
-        return str(source)
-    found = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as handle:
-            found.update(hashlib.file_digest(handle, "sha256").digest())
-    return f"sha256:{found.hexdigest()[:16]}"

@@ -11,7 +11,8 @@ import pandas as pd
 from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
 from specseq.benchmarks.fev_tasks import METRICS, official_tasks
 from specseq.benchmarks.gift_eval import TERMS, reference
-from specseq.benchmarks.score import NAME_COLUMN, fingerprint, score_all
+from specseq.benchmarks.opening import fingerprint
+from specseq.benchmarks.score import NAME_COLUMN, score_all
 from specseq.errors import InputError
 from specseq.forecasters.registry import load_forecaster
 

@@ -20,7 +20,7 @@ from specseq.equilibrium.evaluation import Evaluation
 from specseq.equilibrium.pretraining import held_out
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.trainer import Trainer
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 
 
 def fingerprint(
@@ -80,7 +80,7 @@ class AuditFiles:
             "task": "fingerprint",
         }
         rows = [{**keys, "metric": name, "value": value} for name, value in metrics.items()]
-        write_parquet(self.fingerprint, long_frame(rows), provenance)
+        write_parquet(self.fingerprint, long_table(rows), provenance)
 
 
 def named(table: pd.DataFrame, checkpoint: str) -> pd.DataFrame:

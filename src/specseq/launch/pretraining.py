@@ -89,7 +89,7 @@ class Pretraining:
             InputError: parameters or inputs are wrong.
             Interrupted: the run saved its state and left as requested.
         """
-        from specseq.tables import Provenance, long_frame, write_parquet
+        from specseq.tables import Provenance, long_table, write_parquet
         from specseq.training.checkpoint import save_weights
         from specseq.training.loop import train
         from specseq.training.parallel import joined
@@ -124,5 +124,5 @@ class Pretraining:
         }
         weights, table = self.outputs
         save_weights(weights, task.model, self.params, diverged=outcome.diverged)
-        write_parquet(table, long_frame(rows), provenance)
+        write_parquet(table, long_table(rows), provenance)
         return {"step": outcome.step, "loss": outcome.record.last("loss"), "diverged": outcome.diverged}

@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from specseq.benchmarks.evaluation import Evaluation
-from specseq.benchmarks.opening import open_evaluations, open_forecaster
+from specseq.benchmarks.opening import fingerprint, open_evaluations, open_forecaster
 from specseq.benchmarks.published import BENCHMARKS
 from specseq.benchmarks.reversal import Outcome, Plan, Variant, evaluate
-from specseq.benchmarks.score import fingerprint
 from specseq.benchmarks.steps import step_grid
 from specseq.errors import InputError
 from specseq.filters import Filter, design, noise_gain
@@ -38,7 +37,7 @@ from specseq.filters.stability import spectral_radius
 from specseq.forecasters.registry import load_forecaster
 from specseq.progress import Progress
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, read_parquet, write_parquet
+from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 _KNOWN = {
@@ -78,7 +77,7 @@ def main() -> None:
         if outcome.diverged
     }
     rows = [row for evaluation, outcomes in scored for row in _rows(params, evaluation, outcomes)]
-    write_parquet(options.out, long_frame(rows, KEYS), provenance)
+    write_parquet(options.out, long_table(rows, KEYS), provenance)
 
 
 def _scored(

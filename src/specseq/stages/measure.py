@@ -45,7 +45,7 @@ def main() -> None:
 
     import torch
 
-    from specseq.tables import Provenance, long_frame, write_parquet
+    from specseq.tables import Provenance, long_table, write_parquet
 
     torch.set_num_threads(1)
     provenance = Provenance("measure", sizes)
@@ -57,7 +57,7 @@ def main() -> None:
         for row in _measure(runs, options.store, sizes):
             rows.append({"study": "stu", "seed": seed, "benchmark": "measurement", "threads": 1, **row})
     provenance.facts["runs"] = len(weights)
-    write_parquet(options.out, long_frame(rows, ("threads",)), provenance)
+    write_parquet(options.out, long_table(rows, ("threads",)), provenance)
 
 
 def _sizes(params: Mapping[str, Any]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from specseq.equilibrium.mechanisms import TASKS, measure
 from specseq.errors import InputError
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     provenance = Provenance("mechanisms", options.params, seed=seed)
     keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": seed, "benchmark": "mechanisms"}
     rows = [{**keys, **row} for row in measure(seed, options.params.get("tasks", tuple(TASKS)))]
-    write_parquet(options.out, long_frame(rows, ("method", "at")), provenance)
+    write_parquet(options.out, long_table(rows, ("method", "at")), provenance)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from specseq.errors import InputError
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 from specseq.zeta.evaluation import EvaluationSpec
 from specseq.zeta.references import evaluate_references
 from specseq.zeta.spacing_sets import SETS, load_spacing_set
@@ -39,8 +39,8 @@ def main() -> None:
         }
         found = evaluate_references(train, test, params.get("orders", [1, 3, 32, 64, 127, 255]), spec, seed)
         rows += [{**common, **row} for row in found]
-    frame = long_frame(rows, keys=("context",))
-    write_parquet(options.out, frame.astype({"context": "int64"}), provenance)
+    table = long_table(rows, keys=("context",))
+    write_parquet(options.out, table, provenance)
 
 
 if __name__ == "__main__":

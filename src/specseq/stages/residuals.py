@@ -21,7 +21,7 @@ from specseq.errors import InputError
 from specseq.filters.theory import residual_autocovariance
 from specseq.progress import Progress
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 
 WINDOWS = 8
 _KNOWN = {"study", "run", "seed", "benchmark", "terms", "only", "forecaster", "windows"}
@@ -56,7 +56,7 @@ def main() -> None:
         progress.update(done)
     if not rows:
         raise InputError(options.data, "no series is long enough for earlier windows", "use longer series")
-    write_parquet(options.out, long_frame(rows), provenance)
+    write_parquet(options.out, long_table(rows), provenance)
 
 
 def _rows(residuals_NH: NDArray[np.float64]) -> Iterator[dict[str, Any]]:

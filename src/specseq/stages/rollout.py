@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from specseq.stages import arguments
-from specseq.tables import Provenance, long_frame, write_parquet
+from specseq.tables import Provenance, long_table, write_parquet
 from specseq.training.checkpoint import load_weights
 from specseq.zeta.evaluation import EvaluationSpec, Row, evaluate_model
 from specseq.zeta.model_config import ModelConfig
@@ -57,8 +57,8 @@ def main() -> None:
         "benchmark": "rollout",
         "task": f"{name}/test",
     }
-    frame = long_frame([{**common, "context": -1, **row} for row in rows], keys=("context",))
-    write_parquet(options.out, frame.astype({"context": "int64"}), provenance)
+    table = long_table([{**common, "context": -1, **row} for row in rows], keys=("context",))
+    write_parquet(options.out, table, provenance)
 
 
 if __name__ == "__main__":

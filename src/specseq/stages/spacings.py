@@ -1,7 +1,7 @@
 """Stage ``spacings``: sets of spacings from a table of zeros, under one manifest.
 
 Parameters: ``shares``, ``gap``, ``controls``, ``matrix_size`` and ``seed`` (see
-specseq.zeta.spacing_sets.Plan).
+specseq.zeta.spacing_preparation.Plan).
 """
 
 from dataclasses import fields
@@ -10,7 +10,7 @@ from pathlib import Path
 from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.tables import Provenance
-from specseq.zeta.spacing_sets import Plan, write_spacing_sets
+from specseq.zeta.spacing_preparation import Plan, write_spacing_sets
 
 
 def main() -> None:

@@ -1,16 +1,20 @@
-"""Result tables: atomic Parquet with provenance in its footer, and the one long shape they share."""
+"""Result tables: atomic Parquet with provenance in its footer, and the one long shape they share.
 
-from specseq.tables.long import LONG_COLUMNS, long_frame
-from specseq.tables.parquet import read_parquet, read_provenance, write_csv, write_parquet
+Writing needs no pandas, whose import takes longer than many a stage has to do.
+"""
+
+from specseq.tables.long import LONG_COLUMNS, long_table
+from specseq.tables.parquet import read_parquet, read_provenance, read_rows, write_csv, write_parquet
 from specseq.tables.provenance import Provenance, digest
 
 __all__ = [
     "LONG_COLUMNS",
     "Provenance",
     "digest",
-    "long_frame",
+    "long_table",
     "read_parquet",
     "read_provenance",
+    "read_rows",
     "write_csv",
     "write_parquet",
 ]

@@ -17,16 +17,21 @@ A stage may add key columns of its own (``reversal``, ``position`` ...), which s
 ``metric`` and are documented beside that stage.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 LONG_COLUMNS = ("study", "run", "seed", "benchmark", "task", "step", "metric", "value")
-_TYPES = {"seed": "int64", "step": "int64", "value": "float64"}
+_NUMBERS: dict[str, tuple[pa.DataType, type]] = {
+    "seed": (pa.int64(), int),
+    "step": (pa.int64(), int),
+    "value": (pa.float64(), float),
+}
 
 
-def long_frame(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) -> pd.DataFrame:
+def long_table(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) -> pa.Table:
     """Collect rows into the long shape.
 
     Args:
@@ -35,12 +40,30 @@ def long_frame(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) ->
         keys: the stage's own key columns.
 
     Returns:
-        A frame with fixed column order and types, also when there are no rows.
+        A table with fixed column order and types, also when there are no rows; the types of key columns are
+        those of their values.
     """
     columns = [*LONG_COLUMNS[:6], *keys, *LONG_COLUMNS[6:]]
     filled = [{"seed": -1, "step": -1, **row} for row in rows]
     unknown = {name for row in filled for name in row} - set(columns)
     if unknown:
         raise ValueError(f"columns {sorted(unknown)} are no part of the long shape; name them in keys")
-    frame = pd.DataFrame(filled, columns=columns)
-    return frame.astype({name: _TYPES.get(name, "string") for name in columns if name not in keys})
+    arrays = {name: _array(name, [row.get(name) for row in filled], name in keys) for name in columns}
+    texts = [name for name in columns if name not in keys and name not in _NUMBERS]
+    return pa.table(arrays).replace_schema_metadata({"pandas": json.dumps(_pandas_types(texts))})
+
+
+def _array(name: str, values: list[Any], key: bool) -> pa.Array:
+    if key:
+        return pa.array(values)
+    kind, convert = _NUMBERS.get(name, (pa.string(), str))
+    return pa.array([None if value is None else convert(value) for value in values], kind)
+
+
+def _pandas_types(texts: list[str]) -> dict[str, Any]:
+    """What tells pandas to read these columns as its type for strings, whatever it takes by default."""
+    described = [
+        {"name": name, "field_name": name, "pandas_type": "unicode", "numpy_type": "string", "metadata": None}
+        for name in texts
+    ]
+    return {"index_columns": [], "column_indexes": [], "columns": described}

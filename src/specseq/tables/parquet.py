@@ -2,9 +2,8 @@
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -12,11 +11,14 @@ from specseq.errors import InputError
 from specseq.tables.files import atomic_path
 from specseq.tables.provenance import Provenance
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _KEY = b"specseq"
 
 
 def write_parquet(
-    target: str | os.PathLike[str], table: pa.Table | pd.DataFrame, provenance: Provenance
+    target: str | os.PathLike[str], table: "pa.Table | pd.DataFrame", provenance: Provenance
 ) -> None:
     """Write a table atomically with its provenance in the footer.
 
@@ -25,27 +27,36 @@ def write_parquet(
         table: Arrow table or data frame (the index is not kept).
         provenance: what produced the table.
     """
-    if isinstance(table, pd.DataFrame):
+    if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
     footer = {**(table.schema.metadata or {}), _KEY: json.dumps(provenance.record(), default=str).encode()}
     with atomic_path(target) as path:
         pq.write_table(table.replace_schema_metadata(footer), path, compression="zstd")
 
 
-def write_csv(target: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+def write_csv(target: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
     """Write a CSV beside a Parquet, atomically, floats with every digit that matters."""
     with atomic_path(target) as path:
         frame.to_csv(path, index=False, lineterminator="\n")
 
 
-def read_parquet(source: str | os.PathLike[str], columns: list[str] | None = None) -> pd.DataFrame:
+def read_parquet(source: str | os.PathLike[str], columns: list[str] | None = None) -> "pd.DataFrame":
     """Read a result table.
 
     Raises:
         InputError: the file is missing, is not Parquet or lacks a column.
     """
+    return _read(source, columns).to_pandas()
+
+
+def read_rows(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read a small result table as plain values, without pandas; see :func:`read_parquet`."""
+    return _read(source).to_pylist()
+
+
+def _read(source: str | os.PathLike[str], columns: list[str] | None = None) -> pa.Table:
     try:
-        return pq.read_table(os.fspath(source), columns=columns, partitioning=None).to_pandas()
+        return pq.read_table(os.fspath(source), columns=columns, partitioning=None)
     except FileNotFoundError:
         raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
     except (pa.ArrowInvalid, KeyError) as error:

@@ -73,6 +73,10 @@ def shown(run: pd.DataFrame, top: float) -> pd.DataFrame:
 
 def mean(runs: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean over seeds by step, of what is drawn on a logarithmic axis the geometric one."""
-    logs = [run.assign(**np.log(run[["eps_crit", "force_residual"]])) for run in runs]
-    found = pd.concat(logs).groupby(level=0).mean()
-    return found.assign(**np.exp(found[["eps_crit", "force_residual"]]))
+    drawn_on_logs = ["eps_crit", "force_residual"]
+    runs = [run.copy() for run in runs]
+    for run in runs:
+        run[drawn_on_logs] = np.log(run[drawn_on_logs])
+    found = pd.concat(runs).groupby(level=0).mean()
+    found[drawn_on_logs] = np.exp(found[drawn_on_logs])
+    return found
