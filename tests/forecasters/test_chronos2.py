@@ -12,6 +12,7 @@ from specseq.errors import InputError
 from specseq.forecasters.chronos2 import Chronos2, find_weights
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.registry import load_forecaster
+from tests.forecasters.tiny_chronos2 import tiny_chronos2
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUERY = Query(10, LEVELS, season_length=24, freq="H")
@@ -19,23 +20,7 @@ QUERY = Query(10, LEVELS, season_length=24, freq="H")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from chronos.chronos2 import Chronos2CoreConfig, Chronos2Model
-
-    quantiles = [0.01, *(round(step / 20, 2) for step in range(1, 20)), 0.99]
-    forecasting: dict[str, Any] = {
-        **dict(context_length=64, output_patch_size=4, input_patch_size=4, input_patch_stride=4),
-        **dict(quantiles=quantiles, use_reg_token=True, use_arcsinh=True, max_output_patches=4),
-    }
-    config = Chronos2CoreConfig(
-        d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, dropout_rate=0.0, chronos_config=forecasting
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Chronos2Model(config)
-    path = tmp_path_factory.mktemp("chronos2") / "tiny"
-    model.save_pretrained(path)
-    return path
+    return tiny_chronos2(tmp_path_factory.mktemp("chronos2") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -61,16 +61,30 @@ def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> 
     Returns:
         ``u_BTC`` with ``uᵀ D = μ uᵀ`` and ``v_BTC`` with ``D v = μ v``, complex, of unit norm.
     """
-    channels = blocks_BTCC.shape[-1]
-    eye = torch.eye(channels, dtype=mu_BT.dtype, device=mu_BT.device)
-    scale = blocks_BTCC.abs().amax((-2, -1)).clamp_min(torch.finfo(blocks_BTCC.dtype).tiny)
+    left_BTC = mu_BT.new_empty(blocks_BTCC.shape[:-1])
+    right_BTC = torch.empty_like(left_BTC)
+    real_BT = mu_BT.imag == 0
+    # Real eigenvalues have real vectors, at a quarter of the cost.
+    for which, shift in ((real_BT, mu_BT.real), (~real_BT, mu_BT)):
+        if which.any():
+            left_BTC[which], right_BTC[which] = (
+                vectors.to(mu_BT.dtype)
+                for vectors in _inverse_iteration(blocks_BTCC[which], shift[which], iterations)
+            )
+    return left_BTC, right_BTC
+
+
+def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """Left and right vectors of N blocks in the arithmetic of ``mu_N``."""
+    channels, numbers = blocks_NCC.shape[-1], torch.finfo(blocks_NCC.dtype)
+    scale_N = torch.linalg.vector_norm(blocks_NCC, torch.inf, dim=(-2, -1)).clamp_min(numbers.tiny)
+    shifted = blocks_NCC.to(mu_N.dtype, copy=True)
     # The shift stays off the eigenvalue by a few roundings, lest the factorisation be exactly singular.
-    shift = mu_BT + 8 * torch.finfo(blocks_BTCC.dtype).eps * scale
-    shifted = blocks_BTCC.to(mu_BT.dtype) - shift[..., None, None] * eye
+    shifted.diagonal(dim1=-2, dim2=-1).sub_((mu_N + 8 * numbers.eps * scale_N).unsqueeze(-1))
     factors, pivots, _ = torch.linalg.lu_factor_ex(shifted)
     generator = torch.Generator(device="cpu").manual_seed(channels)
     start = torch.randn(channels, 1, generator=generator, dtype=torch.float64).to(shifted)
-    right = left = start.expand(*mu_BT.shape, channels, 1)
+    right = left = start.expand(len(mu_N), channels, 1)
     for _ in range(iterations):
         right = _unit(torch.linalg.lu_solve(factors, pivots, right))
         # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; the adjoint solve gives the transposed one through conjugation.
