@@ -166,13 +166,14 @@ def test_size_figure_shows_every_size_and_the_references(results: dict[str, list
     sizes, values = first.containers[0].lines[0].get_data()
     assert list(sizes) == [100, 1000]
     assert list(values) == pytest.approx([-0.3, -1.0])
-    assert {text.get_text() for text in first.texts} == {"wigner", "ar32", "ar255"}
-    assert {line.get_label() for line in along.lines} == {"limit100: 100", "spectral: 1,000"}
+    assert {text.get_text() for text in first.texts} == {"iid Wigner", "AR(32)", "AR(255)"}
+    assert {line.get_label() for line in along.lines} == {"100 training spacings", "1,000 training spacings"}
     plt.close(drawn)
 
 
 def test_labels_name_the_mask() -> None:
     assert model_label("zeta/models/memory_published_shuffled") == "memory (published mask)"
+    assert model_label("zeta/size/limit6000") == "spectral, 6,000 spacings"
     assert model_label("zeta/leak/causal_shuffled") == "small memory (causal mask)"
     assert model_label("zeta/beyond/spectral") == "spectral"
 

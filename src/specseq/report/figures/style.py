@@ -43,7 +43,7 @@ def counted(number: int, name: str) -> str:
 
 
 def sample_sizes(figure: Figure, **counts: int) -> None:
-    """State below a figure what it stands on: ``n = 12 configs, 3 seeds``.
+    """State above a figure what it stands on: ``n = 12 configs, 3 seeds``.
 
     Args:
         figure: the figure.
@@ -51,8 +51,9 @@ def sample_sizes(figure: Figure, **counts: int) -> None:
     """
     said = [counted(number, name) for name, number in counts.items() if number]
     if said:
-        # Below the layout, where neither axes nor legends reach; saving crops to what is drawn.
-        figure.text(1, -0.01, f"n = {', '.join(said)}", ha="right", va="top", fontsize=8, color="0.35")
+        # Above the layout, where neither titles nor legends reach; saving crops to what is drawn.
+        text = f"n = {', '.join(said)}"
+        figure.text(1, 1.01, text, ha="right", va="bottom", fontsize=8, color="0.35")
 
 
 def save(figure: Figure, target: Path) -> None:

@@ -2,17 +2,30 @@
 
 import pandas as pd
 
+# What stands beside each other where curves would be too many: the note's models and what goes beyond them.
+COMPARED = ("zeta/models/", "zeta/beyond/")
 SHOWN = ("wigner", "ar32", "ar127", "ar255")
 
 
 def model_label(group: str) -> str:
-    """``zeta/models/memory_causal_shuffled`` as ``memory (causal mask)``; those of ``leak`` are small."""
+    """``zeta/models/memory_causal_shuffled`` as ``memory (causal mask)``.
+
+    Models of the sweep ``leak`` are small, those of ``size`` spectral.
+    """
     name = group.rsplit("/", 1)[-1].removesuffix("_shuffled").removesuffix("_gue")
+    if name.startswith("limit"):
+        return f"spectral, {int(name.removeprefix('limit')):,} spacings"
     name = f"small memory_{name}" if group.startswith("zeta/leak/") else name
     for mask in ("published", "causal"):
         if name.endswith(f"_{mask}"):
             return f"{name.removesuffix(f'_{mask}')} ({mask} mask)"
     return name
+
+
+def reference_label(name: str) -> str:
+    """``ar32`` as ``AR(32)``."""
+    order = name.removeprefix("ar")
+    return f"AR({order})" if order.isdigit() else {"wigner": "iid Wigner"}.get(name, name)
 
 
 def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> dict[str, float]:
@@ -30,7 +43,7 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
     return {name: values[name] for name in SHOWN if name in values}
 
 
-def scored_windows(long: pd.DataFrame) -> int:
-    """The largest number of windows that a model was scored on; 0 where no model was."""
-    counted = long.loc[long["metric"] == "windows", "value"]
-    return int(counted.max()) if len(counted) else 0
+def scored_windows(long: pd.DataFrame, shown: pd.DataFrame) -> int:
+    """The smallest number of windows that any of the runs shown was scored on; 0 where no model is."""
+    counted = long.loc[(long["metric"] == "windows") & long["run"].isin(shown["run"]), "value"]
+    return int(counted.min()) if len(counted) else 0

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import model_label, scored_windows
+from specseq.report.figures.zeta import COMPARED, model_label, reference_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -21,7 +21,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     long = read_parquet(inputs["long"][0])
     real = long[long["task"] == "real/test"]
     figure, axes = plt.subplots()
-    models = real[real["metric"] == "nll_truncated"]
+    models = real[(real["metric"] == "nll_truncated") & real["run"].str.startswith(COMPARED)]
     for number, (group, own) in enumerate(models.groupby("group", sort=False)):
         curve = own.groupby("context")["value"].agg(["mean", "min", "max"])
         axes.plot(
@@ -38,7 +38,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ],
         strict=True,
     ):
-        axes.axhline(value, color="0.4", lw=1, ls=":", label=f"iid {name.rsplit('/', 1)[-1]}")
+        axes.axhline(value, color="0.4", lw=1, ls=":", label=reference_label(name.rsplit("/", 1)[-1]))
     axes.set(
         xscale="log",
         xlabel="spacings known",
@@ -46,5 +46,5 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title="truncated context, real spacings of the test band; bands: range over seeds",
     )
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
-    sample_sizes(figure, windows=scored_windows(long), seeds=models["seed"].nunique())
+    sample_sizes(figure, windows=scored_windows(long, models), seeds=models["seed"].nunique())
     return figure

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import model_label, references, scored_windows
+from specseq.report.figures.zeta import model_label, reference_label, references, scored_windows
 from specseq.tables import read_parquet
 
+DASHES = ("-", "--", ":", "-.")
 SETS = {"real/test": "real spacings", "shuffled/test": "shuffled spacings"}
 
 
@@ -31,7 +32,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for panel, (task, title) in zip(axes, SETS.items(), strict=True):
         _panel(panel, rows[rows["task"] == task], long, task)
         panel.set(title=title, xlabel="negative log-likelihood (nats a spacing)")
-    sample_sizes(figure, windows=scored_windows(long), seeds=rows["seed"].nunique())
+    sample_sizes(figure, windows=scored_windows(long, rows), seeds=rows["seed"].nunique())
     return figure
 
 
@@ -42,7 +43,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, long: pd.DataFrame, task: str) -> Non
         colour = "C1" if "published" in group else "C0"
         axes.plot(values, np.full(len(values), place), "o", color=colour, alpha=0.8)
     for number, (name, value) in enumerate(references(long, task, "nll").items()):
-        axes.axvline(value, color="0.35", lw=1, ls=("-", "--", ":")[number % 3], label=f"{name}: {value:.3f}")
+        axes.axvline(
+            value, color="0.35", lw=1, ls=DASHES[number % 4], label=f"{reference_label(name)}: {value:.3f}"
+        )
     axes.set_yticks(range(len(groups)), [model_label(group) for group in groups])
     axes.invert_yaxis()
-    axes.legend(loc="best", fontsize=7.5)
+    axes.legend(loc="lower left", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")

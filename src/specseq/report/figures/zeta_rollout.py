@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import model_label, scored_windows
+from specseq.report.figures.style import plain_log, sample_sizes
+from specseq.report.figures.zeta import COMPARED, model_label, reference_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -24,7 +24,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     context = int(rows["context"].max())
     rows = rows[rows["context"] == context]
     figure, axes = plt.subplots()
-    models = rows[~rows["run"].str.startswith("zeta/references/")]
+    models = rows[rows["run"].str.startswith(COMPARED)]
     for number, (group, own) in enumerate(models.groupby("group", sort=False)):
         curve = own.groupby("step")["value"].agg(["mean", "min", "max"])
         axes.plot(
@@ -32,7 +32,14 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         )
         axes.fill_between(curve.index, curve["min"], curve["max"], color=f"C{number % 8}", alpha=0.15, lw=0)
     for number, (name, line) in enumerate(_reference_curves(rows).items()):
-        axes.plot(line.index, line, color="0.4", lw=1, ls=("-", "--", ":", "-.")[number % 4], label=name)
+        axes.plot(
+            line.index,
+            line,
+            color="0.4",
+            lw=1,
+            ls=("-", "--", ":", "-.")[number % 4],
+            label=reference_label(name),
+        )
     axes.set(
         xscale="log",
         yscale="log",
@@ -40,8 +47,9 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="mean |accumulated error| (mean spacings)",
         title=f"mean rollouts from {context} spacings; bands: range over seeds",
     )
-    figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
-    sample_sizes(figure, windows=scored_windows(long), seeds=models["seed"].nunique())
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7)
+    plain_log(axes.xaxis, axes.yaxis)
+    sample_sizes(figure, windows=scored_windows(long, models), seeds=models["seed"].nunique())
     return figure
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.figures.zeta import model_label, references
+from specseq.report.figures.zeta import reference_label, references
 from specseq.tables import read_parquet
 
 MEASURES = {
@@ -31,7 +31,13 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         _by_size(panel, size, f"{metric}_long")
         for name, value in references(long, "real/test", metric).items():
             panel.axhline(value, color="0.4", lw=1, ls={"wigner": ":", "ar255": "-"}.get(name, "--"))
-            panel.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+            panel.annotate(
+                reference_label(name),
+                (0.02, value),
+                xycoords=("axes fraction", "data"),
+                fontsize=7,
+                va="bottom",
+            )
         panel.set(xscale="log", xlabel="training spacings", ylabel=label)
     axes[0].set_title("at least half a window known")
     axes[0].legend(fontsize=7.5)
@@ -68,7 +74,7 @@ def _along_training(axes: Axes, long: pd.DataFrame, size: pd.DataFrame) -> None:
         if curve.empty:
             continue
         read = curve.index / curve.index.max() * counts["spacings_read"]
-        label = f"{model_label(str(group))}: {counts['training_spacings']:,}"
+        label = f"{counts['training_spacings']:,} training spacings"
         axes.plot(read, curve, color=f"C{number % 8}", lw=1, label=label)
     axes.set(xscale="log", xlabel="spacings read", ylabel="NLL of training batches", title="along training")
     axes.legend(fontsize=7.5)

@@ -38,7 +38,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     axes[2].axhline(1, color="0.5", lw=1, ls=":")
     axes[2].set(xlabel="tenth of the PIT", ylabel="density", title="calibration (flat: calibrated)")
     figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7.5)
-    sample_sizes(figure, windows=scored_windows(long), seeds=shares["seed"].nunique())
+    sample_sizes(figure, windows=scored_windows(long, shares), seeds=shares["seed"].nunique())
     return figure
 
 
