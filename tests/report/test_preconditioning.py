@@ -374,6 +374,16 @@ def test_without_learned_taps_the_table_is_empty(tmp_path: Path) -> None:
     assert {"group", "seed", "tap", "value"} <= set(table.columns)
 
 
+def test_without_trained_runs_the_notes_table_is_empty(results: Results, tmp_path: Path) -> None:
+    summary = pd.read_parquet(results.path("preconditioning")[0])
+    frozen = tmp_path / "frozen.parquet"
+    write_parquet(frozen, summary[summary["forecaster"] != "trained"], Provenance("table", {}))
+    inputs = {"summary": [frozen], "taps": results.path("preconditioning_taps")}
+    table = Results(tmp_path).table("preconditioning_training", inputs)
+    assert table.empty
+    assert {"group", "percent", "low", "high", "files", "scale"} <= set(table.columns)
+
+
 @pytest.mark.parametrize("name", ["gap", "forest", "theory", "steps", "coefficients", "filters", "training"])
 def test_figures_are_drawn(results: Results, tmp_path: Path, name: str) -> None:
     inputs = {

@@ -17,6 +17,12 @@ import pandas as pd
 from specseq.report.tables.preconditioning_shared import percent, taps_text
 from specseq.tables import read_parquet
 
+COLUMNS = (
+    *("benchmark", "group", "taps", "norm", "mase_raw", "mase_normalised"),
+    *("percent", "low", "high", "seed_sd", "verdict", "baseline"),
+    *("fir_percent", "oracle_percent", "control_percent", "basis", "configs", "seeds", "files"),
+)
+
 
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """
@@ -63,4 +69,4 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
                 "files": row["files"],
             }
         )
-    return pd.DataFrame(made).assign(scale=params["scale"])
+    return pd.DataFrame(made, columns=list(COLUMNS)).assign(scale=params["scale"])
