@@ -12,7 +12,7 @@ run: $(VENV)/.run ## set up and reproduce all studies at laptop scale on embedde
 
 test: $(VENV)/.test ## set up and pass the tests
 	finished=$$(mktemp -d); trap 'rm -rf "$$finished"' EXIT; export SPECSEQ_FINISHED="$$finished"; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm" && $(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slurm" && $(BIN)/python -m pytest -m slurm
 
 check: $(VENV)/.test ## format, lint, types
 	$(BIN)/ruff format --check .

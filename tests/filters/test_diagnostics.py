@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import companion, solve_discrete_lyapunov
 
@@ -26,6 +26,8 @@ CHEBYSHEV_GAIN = {2: 1.3333, 3: 2.2857, 4: 4.8403, 5: 11.9202, 6: 32.4094, 7: 94
 @given(reflections)
 def test_noise_gain_is_the_lyapunov_solution(k: np.ndarray) -> None:
     taps = from_reflection(k)
+    # A root may come so close to the circle that no arithmetic can tell which side it is on.
+    assume(is_stable(taps))
     matrix = companion([1.0, *taps])
     unit = np.zeros_like(matrix)
     unit[0, 0] = 1.0

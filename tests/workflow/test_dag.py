@@ -71,9 +71,8 @@ def test_a_thousand_runs_are_planned(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished")
 class TestFinished:
-    """On a finished smoke scale, of which there is one."""
+    """On a finished smoke scale, of which there is one: these tests run in one process."""
 
     def test_nothing_is_left_to_do(self, finished: Workspace) -> None:
         assert finished.planned("results/smoke/report/index.html") == {}
