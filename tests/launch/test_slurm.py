@@ -5,12 +5,10 @@ Skipped, and saying so, where no cluster answers; ``python tests/slurm/cluster.p
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,25 +19,12 @@ import pytest
 from specseq.launch import slurm
 from specseq.launch.files import read_json
 from specseq.tables import read_parquet, read_provenance
+from tests.slurm.faults import needs_cluster, until
 
 HERE = Path(__file__).parent
 
 
-def answers() -> bool:
-    """Whether a cluster with the partitions of ``tests/slurm/cluster.py`` takes jobs."""
-    if shutil.which("sbatch") is None:
-        return False
-    found = subprocess.run(
-        ["sinfo", "--noheader", "--format", "%R"], capture_output=True, text=True, timeout=30
-    )
-    return found.returncode == 0 and {"cpu", "gpu", "urgent"} <= set(found.stdout.split())
-
-
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.slow,
-    pytest.mark.skipif(not answers(), reason="no SLURM cluster with partitions cpu, gpu and urgent answers"),
-]
+pytestmark = needs_cluster
 LAUNCH = """
 import json, sys
 from pathlib import Path
@@ -95,14 +80,6 @@ def start(shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     ticket = read_json(shared / "cut" / "job" / "ticket.json")
     if ticket and ticket.get("job_id"):
         subprocess.run(["scancel", ticket["job_id"]], check=False)
-
-
-def until(condition: Callable[[], Any], seconds: float = 600) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
 
 
 def job_of(shared: Path) -> str:
@@ -237,7 +214,8 @@ def test_processes_on_several_nodes_find_each_other(shared: Path) -> None:
     settings = {"partition": "gpu", "nodes": 2, "ntasks_per_node": 2, "gpus_per_node": 2, "mem": "300MB"}
     given = {"name": "toy", "folder": shared / "job", "digest": "d", "cluster": "slurm"}
     launch(Surroundings(shared), **given, settings={**settings, "time": 5})
-    found = [json.loads((shared / f"{rank}.json").read_text()) for rank in range(4)]
+    # The first process speaks for the job; the others may still be at work when it is heard.
+    found = [until(lambda rank=rank: read_json(shared / f"{rank}.json"), 60) for rank in range(4)]
     assert [around["LOCAL_RANK"] for around in found] == ["0", "1", "0", "1"]
     # The accelerators are those that SLURM gave to the job, whichever process asks.
     fixed = {

@@ -1,6 +1,5 @@
 """Functions light enough to be launched many times; each says in a file that it ran."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
+from specseq.launch.files import write_json
 from specseq.training.interrupt import Interrupted, Requests
 
 
@@ -45,5 +45,5 @@ class Surroundings:
     def __call__(self, requests: Requests) -> Mapping[str, Any]:
         names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "CUDA_VISIBLE_DEVICES")
         found = {name: os.environ.get(name) for name in names}
-        (self.folder / f"{found['RANK']}.json").write_text(json.dumps(found))
+        write_json(self.folder / f"{found['RANK']}.json", found)
         return {"value": 42}
