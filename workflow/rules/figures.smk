@@ -17,7 +17,7 @@ rule figure:
     conda:
         "../../envs/specseq.yaml"
     resources:
-        login=1,
+        login=1,  # limited where it runs on a login node
     params:
         code=lambda w: code(*figure_code(w.figure), "report/figures/style.py", "stages/figure.py"),
         inputs=named_inputs,

@@ -16,7 +16,7 @@ rule claims:
     conda:
         "../../envs/specseq.yaml"
     resources:
-        login=1,
+        login=1,  # limited where it runs on a login node
     params:
         code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
     message:
@@ -39,7 +39,7 @@ rule report_page:
     conda:
         "../../envs/specseq.yaml"
     resources:
-        login=1,
+        login=1,  # limited where it runs on a login node
     params:
         code=code("report/page", "stages/report_page.py"),
     message:

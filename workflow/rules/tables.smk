@@ -16,7 +16,7 @@ rule table:
     conda:
         "../../envs/specseq.yaml"
     resources:
-        login=1,
+        login=1,  # limited where it runs on a login node
     params:
         code=lambda w: code(*table_code(w.table), "stages/table.py"),
         inputs=named_inputs,

@@ -27,7 +27,13 @@ rule spacings:
     resources:
         mem_mb=8000,
     params:
-        code=code("zeta/spacing_preparation.py", "zeta/unfolding.py", "zeta/gue.py", "stages/spacings.py"),
+        code=code(
+            "zeta/spacing_preparation.py",
+            "zeta/spacing_sets.py",
+            "zeta/unfolding.py",
+            "zeta/gue.py",
+            "stages/spacings.py",
+        ),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["spacings"])),
         out=lambda w, output: os.path.dirname(output[0]),
     message:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -54,21 +56,24 @@ def read_rows(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return _read(source).to_pylist()
 
 
+def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """The provenance record of a result table; empty for a Parquet file of other making."""
+    with _readable(source):
+        footer = pq.read_schema(os.fspath(source)).metadata or {}
+    return json.loads(footer.get(_KEY, b"{}"))
+
+
 def _read(source: str | os.PathLike[str], columns: list[str] | None = None) -> pa.Table:
-    try:
+    with _readable(source):
         return pq.read_table(os.fspath(source), columns=columns, partitioning=None)
+
+
+@contextmanager
+def _readable(source: str | os.PathLike[str]) -> Iterator[None]:
+    """Say what is wrong with a file that can't be read, and how to get it."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
     except (pa.ArrowInvalid, KeyError) as error:
         raise InputError(source, f"not a readable result table ({error})", "delete and remake it") from None
-
-
-def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """The provenance record of a result table; empty for a Parquet file of other making."""
-    try:
-        footer = pq.read_schema(os.fspath(source)).metadata or {}
-    except FileNotFoundError:
-        raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(source, f"not a readable result table ({error})", "delete and remake it") from None
-    return json.loads(footer.get(_KEY, b"{}"))

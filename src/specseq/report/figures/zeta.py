@@ -4,6 +4,7 @@ import pandas as pd
 
 # What stands beside each other where curves would be too many: the note's models and what goes beyond them.
 COMPARED = ("zeta/models/", "zeta/beyond/")
+DASHES = ("-", "--", ":", "-.")  # of reference lines
 SHOWN = ("wigner", "ar32", "ar127", "ar255")
 
 

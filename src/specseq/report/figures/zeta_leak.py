@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import model_label, reference_label, references, scored_windows
+from specseq.report.figures.zeta import DASHES, model_label, reference_label, references, scored_windows
 from specseq.tables import read_parquet
 
-DASHES = ("-", "--", ":", "-.")
 SETS = {"real/test": "real spacings", "shuffled/test": "shuffled spacings"}
 
 

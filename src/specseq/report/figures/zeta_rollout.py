@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import plain_log, sample_sizes
-from specseq.report.figures.zeta import COMPARED, model_label, reference_label, scored_windows
+from specseq.report.figures.zeta import COMPARED, DASHES, model_label, reference_label, scored_windows
 from specseq.tables import read_parquet
 
 
@@ -37,7 +37,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             line,
             color="0.4",
             lw=1,
-            ls=("-", "--", ":", "-.")[number % 4],
+            ls=DASHES[number % 4],
             label=reference_label(name),
         )
     axes.set(
