@@ -2,7 +2,8 @@
 
     python benchmarks/bench_aggregate.py [--published DIR] [--json FILE]
 
-Without published results the 97 x 120 table is drawn at random; the cost does not depend on its values.
+The 97 x 120 table is drawn at random: the cost does not depend on its values. DIR holds published GIFT-Eval
+results, a CSV file a model; without it the leaderboard is left out.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--published", type=Path, help="folder with 120 published GIFT-Eval results")
+    parser.add_argument("--published", type=Path, help="folder of published GIFT-Eval results")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

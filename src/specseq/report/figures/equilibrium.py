@@ -44,11 +44,6 @@ def label(name: str) -> str:
     return LABELS.get(short, short.replace("_", " "))
 
 
-def line(number: int) -> tuple[str, str]:
-    """Colour and dashes of the n-th of many lines."""
-    return f"C{number % 8}", ("-", "--", ":")[number // 8 % 3]
-
-
 def legend(axes: Axes, **style: object) -> None:
     """A legend, where there is anything to name."""
     if axes.get_legend_handles_labels()[0]:

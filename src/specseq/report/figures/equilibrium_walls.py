@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from specseq.report.figures.equilibrium import highest_loss, label, line, wall_curves
-from specseq.report.figures.style import plain_log, sample_sizes
+from specseq.report.figures.equilibrium import highest_loss, label, wall_curves
+from specseq.report.figures.style import line, plain_log, sample_sizes
 from specseq.tables import read_parquet
 
 

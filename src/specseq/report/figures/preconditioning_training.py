@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import counted
+from specseq.report.figures.style import counted, line
 from specseq.tables import read_parquet
 
 
@@ -29,11 +29,10 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for number, (group, own) in enumerate(rows.groupby("group", sort=False)):
         curves = own.pivot_table(index="step", columns="seed", values="value")
         smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
-        style: dict[str, Any] = dict(color=f"C{number % 8}", linestyle=("-", "--", ":")[number // 8 % 3])
-        axes.plot(smooth.index, smooth.mean(axis=1), label=str(group), **style)
-        axes.fill_between(
-            smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=style["color"], alpha=0.15, lw=0
-        )
+        colour, dashes = line(number)
+        axes.plot(smooth.index, smooth.mean(axis=1), dashes, color=colour, label=str(group))
+        low, high = smooth.min(axis=1), smooth.max(axis=1)
+        axes.fill_between(smooth.index, low, high, color=colour, alpha=0.15, lw=0)
     axes.set(xlabel="optimiser steps", ylabel="quantile loss (scaled units)")
     axes.set_title(f"training loss, exponentially smoothed; mean and range of {counted(seeds, 'seeds')}")
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)

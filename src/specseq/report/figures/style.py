@@ -37,6 +37,11 @@ def plain_log(*axes: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+def line(number: int) -> tuple[str, str]:
+    """Colour and dashes of the n-th of many lines."""
+    return f"C{number % 8}", ("-", "--", ":")[number // 8 % 3]
+
+
 def counted(number: int, name: str) -> str:
     """``3 seeds``, ``1 seed``."""
     return f"{number:,} {name if number != 1 else name.removesuffix('s')}"
