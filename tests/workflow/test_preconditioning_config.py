@@ -140,9 +140,11 @@ def test_sweep_b_has_every_row_of_our_reproduction() -> None:
     assert steps(rows["stride16_degree4_50k"]) == 50_000
     grid = {
         (spec["filter"]["stride"], design(spec["filter"]).degree, steps(spec))
-        for spec in points("paper", "strides")
+        for sweep in ("strides", "learnable", "learnable_d1", "learnable_d2")
+        for spec in points("paper", sweep)
     }
-    assert grid == {(stride, degree, 10_000) for stride in (4, 8, 16, 32) for degree in (1, 2, 4)}
+    strided = {(stride, degree, 10_000) for stride in (4, 8, 16, 32) for degree in (1, 2, 4)}
+    assert grid == strided | {(1, 4, 10_000)}
     modes = {run.split("/")[2] for run in runs("paper") if run.startswith("preconditioning/modes/")}
     assert {"warm_start_seed0", "dual_loss_seed0", "dual_head_seed0"} <= modes
     tuned = [spec for spec in runs("paper").values() if "initial" in spec and "filter" in spec]
