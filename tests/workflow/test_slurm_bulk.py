@@ -87,3 +87,11 @@ def test_job_arrays_lose_nothing(many: Workspace) -> None:
     for frame in frames[1:]:
         pd.testing.assert_series_equal(frame.value, frames[0].value, check_exact=True)
     assert not faults.jobs(many.folder)
+
+
+def test_an_array_that_outgrows_one_command_is_refused(many: Workspace) -> None:
+    arrays = ("--slurm-array-jobs", "evaluate", "--slurm-array-limit", "100")
+    target = "results/smoke/runs/preconditioning/many/seed0/gift_eval.parquet"
+    output = many.snakemake(*faults.PROFILE, *arrays, "--", target, check=False)
+    assert "slurm-array-limit: 100 is more than" in output
+    assert not submitted(output, "ubmitted")

@@ -39,9 +39,23 @@ localrules:
     report_page,
 
 
+# The executor sends an array in one command of at most 128 KiB. Where that is too long, at some 90 of our jobs, its
+# version 2.8.0 writes a script instead that runs the first job in every task and fails all of them.
+LARGEST_ARRAY = 50
+
+
+def check_arrays(settings):
+    if getattr(settings, "array_jobs", None) and int(settings.array_limit) > LARGEST_ARRAY:
+        raise WorkflowError(
+            f"slurm-array-limit: {settings.array_limit} is more than the executor gets into one command"
+            f" - set it to {LARGEST_ARRAY} or less"
+        )
+
+
 # Snakemake's limit of jobs a second wakes the scheduler for ever, once a second for each job that has ended:
 # hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
 onstart:
+    check_arrays(workflow.executor_settings)
     workflow.scheduler.job_rate_limiter = None
 
 
