@@ -3,7 +3,8 @@
 A step is forward pass, loss, backward pass, clipping and AdamW on 16 rows of 512 tokens. The sides take turns
 in this process; times are CPU-seconds, the median of the rounds. Peak memory is that of a process of its own
 for each side, above what it holds before its first step. FLOPs are those of matrix products and attention,
-counted as executed; the machine's peak is what a large matrix product reaches.
+counted as executed; the machine's peak is what a large matrix product reaches. A hybrid whose convolutions
+return their input is no model, but says what the best convolution could still save.
 
 uni2ts is not a dependency: ``--peer DIR`` names the site-packages that hold it; ``tests/referee/install.py``
 makes one, which is found by itself. Without it only this package is measured.
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -38,15 +40,17 @@ from specseq.series.stream import moirai_stream
 
 ROWS, TOKENS = 16, 512
 PEER = Path(__file__).parents[1] / ".cache" / "referee"
+UNI2TS = "uni2ts MOIRAI"
+HYBRID, BARE = "hybrid, signed", "hybrid without convolutions"
 # Spectral layers, bfloat16, parts in which a step is computed.
 SIDES = {
     "MOIRAI": (StuConfig(), False, 1),
+    "MOIRAI, 2 micro-batches": (StuConfig(), False, 2),
     "MOIRAI, 4 micro-batches": (StuConfig(), False, 4),
     "MOIRAI, bfloat16": (StuConfig(), True, 1),
-    "hybrid, signed": (StuConfig("alternating", "signed"), False, 1),
+    HYBRID: (StuConfig("alternating", "signed"), False, 1),
     "hybrid, shared as published": (StuConfig("alternating", "shared"), False, 1),
 }
-UNI2TS = "uni2ts MOIRAI"
 Step = Callable[[], float]
 
 
@@ -81,6 +85,17 @@ def our_step(batch: PackedBatch, stu: StuConfig, bfloat16: bool, parts: int) -> 
         return total
 
     return step
+
+
+def bare_step(batch: PackedBatch) -> Step:
+    """The hybrid's step, of which the convolutions are left out."""
+    step = our_step(batch, *SIDES[HYBRID])
+
+    def bare() -> float:
+        with mock.patch("specseq.forecasters.stu.layer.segment_convolution", lambda u_NI, *_: u_NI):
+            return step()
+
+    return bare
 
 
 def peer_loss(
@@ -137,6 +152,7 @@ def steps(batch: PackedBatch, peer: Path | None) -> dict[str, Callable[[], Step]
         name: lambda side=side: our_step(batch, *side)  # type: ignore[misc]
         for name, side in SIDES.items()
     }
+    made[BARE] = lambda: bare_step(batch)
     if peer:
         made[UNI2TS] = lambda: peer_step(batch, peer)
     return made
@@ -178,7 +194,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     options.batch.write_bytes(pickle.dumps(batch))
     tokens, predicted = int((batch.sample_id > 0).sum()), int(batch.prediction_mask.sum())
     print(f"{ROWS} rows of {TOKENS} tokens: {tokens} real, {predicted} to predict")
-    chosen = options.sides or [*SIDES, *([UNI2TS] if options.peer else [])]
+    chosen = options.sides or [*SIDES, BARE, *([UNI2TS] if options.peer else [])]
     sides = {name: make() for name, make in steps(batch, options.peer).items() if name in chosen}
     figures: dict[str, dict[str, float]] = {}
     for name, step in sides.items():
@@ -213,10 +229,10 @@ def table(figures: dict[str, dict[str, float]], peak: float) -> dict[str, Any]:
         )
     print(f"a large float32 product reaches {peak:.0f} GFLOP/s")
     result = {"sides": figures, "peak_gflop_per_second": peak}
-    if "hybrid, signed" in figures:
-        ratio = figures["hybrid, signed"]["cpu_seconds"] / figures["MOIRAI"]["cpu_seconds"]
-        print(f"hybrid step / MOIRAI step {ratio:.2f}")
-        result["hybrid_over_moirai"] = ratio
+    for name in {HYBRID, BARE} & set(figures):
+        ratio = figures[name]["cpu_seconds"] / figures["MOIRAI"]["cpu_seconds"]
+        print(f"{name}: step / MOIRAI step {ratio:.3f}")
+        result[f"{name} over MOIRAI"] = ratio
     return result
 
 
