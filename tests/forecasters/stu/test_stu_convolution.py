@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from specseq.forecasters.stu import convolution
 from specseq.forecasters.stu.convolution import Method, segment_convolution
 from specseq.forecasters.stu.segments import SegmentTables, segment_tables
 
@@ -32,14 +33,21 @@ def draw(lengths: list[int], taps: int = 40, dtype: torch.dtype = torch.float64)
 
 
 @pytest.mark.parametrize("method", ["auto", "fft", "toeplitz"])
-def test_equals_the_plain_sum(method: Method) -> None:
-    x_ND, filters_LD = draw(LENGTHS)
-    y_ND = segment_convolution(x_ND, filters_LD, tables_of(LENGTHS), method)
-    torch.testing.assert_close(y_ND, plain(x_ND, filters_LD, LENGTHS), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("block", [2, 64])
+def test_equals_the_plain_sum(method: Method, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "CPU_CHANNELS", block)
+    lengths = [*LENGTHS, 60]
+    x_ND, filters_LD = draw(lengths, taps=60)
+    y_ND = segment_convolution(x_ND, filters_LD, tables_of(lengths), method)
+    torch.testing.assert_close(y_ND, plain(x_ND, filters_LD, lengths), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["auto", "fft", "toeplitz", "circular"])
-def test_gradients_equal_finite_differences(method: Method) -> None:
+@pytest.mark.parametrize("block", [2, 64])
+def test_gradients_equal_finite_differences(
+    method: Method, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "CPU_CHANNELS", block)
     lengths = [3, 17, 8]
     x_ND, filters_LD = (part.requires_grad_() for part in draw(lengths, taps=20))
     tables = tables_of(lengths)

@@ -77,10 +77,14 @@ class SegmentTables:
     buckets: tuple[Bucket, ...]
     place: Tensor | None = None
 
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """``[D, k]`` of each bucket as one ``[D, N]`` in the order of the stream."""
-        joined_DN = torch.cat(list(parts), dim=1)
-        return joined_DN if self.place is None else joined_DN.index_select(1, self.place)
+    def join(self, parts: Sequence[Tensor], out_DN: Tensor) -> None:
+        """Write ``[D, k]`` of each bucket to ``out_DN`` in the order of the stream."""
+        if not parts:
+            return
+        if self.place is None:
+            torch.cat(list(parts), dim=1, out=out_DN)
+        else:
+            torch.index_select(torch.cat(list(parts), dim=1), 1, self.place, out=out_DN)
 
     def to(self, device: torch.device | str) -> "SegmentTables":
         """The same tables on another device."""
