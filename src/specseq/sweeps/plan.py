@@ -32,6 +32,7 @@ class Plan:
         check_config(config, schema)
         self.config, self._schema = config, schema
         self.scales = tuple(config["scales"])
+        self._data: dict[str, dict[str, Any]] = {}
         self._runs: dict[str, dict[str, dict[str, Any]]] = {}
 
     def scale(self, name: str) -> Mapping[str, Any]:
@@ -42,7 +43,9 @@ class Plan:
 
     def data(self, scale: str) -> dict[str, Any]:
         """Data sources and sizes of a scale."""
-        return merge(self.config["data"], self.scale(scale).get("data", {}))
+        if scale not in self._data:
+            self._data[scale] = merge(self.config["data"], self.scale(scale).get("data", {}))
+        return self._data[scale]
 
     def runs(self, scale: str) -> dict[str, dict[str, Any]]:
         """All runs of a scale: ``{"study/sweep/point": parameters}``."""
