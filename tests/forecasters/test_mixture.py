@@ -98,6 +98,23 @@ def test_quantiles_invert_the_distribution_function() -> None:
         assert (low < level + 1e-7).all()
 
 
+@pytest.mark.parametrize("name", ["student", "normal", "negative_binomial", "log_normal"])
+def test_quantiles_of_a_single_family_equal_scipys(name: str) -> None:
+    raw = draw(200)
+    raw[PARAMETERS.index(f"{name}_logit")] += 60
+    mixture, levels = Mixture(raw), (0.02, 0.3, 0.5, 0.77, 0.995)
+    family = {
+        "student": stats.t(mixture.student_df, mixture.student_loc, mixture.student_scale),
+        "normal": stats.norm(mixture.normal_loc, NORMAL_SCALE),
+        "negative_binomial": stats.nbinom(mixture.count, torch.sigmoid(-mixture.logits)),
+        "log_normal": stats.lognorm(mixture.log_normal_scale, scale=mixture.log_normal_loc.exp()),
+    }[name]
+    quantiles_VQ = mixture.quantile(levels)
+    for level, found, expected in zip(levels, quantiles_VQ, map(family.ppf, levels), strict=True):
+        near = np.isclose(found, expected, rtol=4e-6, atol=4e-6)
+        assert (near | (np.abs(family.cdf(found) - level) <= 1.1e-7)).all()
+
+
 def test_distribution_function_equals_the_share_of_samples_below() -> None:
     mixture = Mixture(draw(12))
     samples = mixture.sample(20_000, torch.Generator().manual_seed(1)).numpy()

@@ -7,7 +7,6 @@ on the reals >= 0, as published; where it is sampled or inverted it lives on the
 Shapes: Q points, C = 4 components, 12 raw parameters a point (see :data:`PARAMETERS`), V quantile levels.
 """
 
-import itertools
 import math
 from typing import Any
 
@@ -35,6 +34,7 @@ PARAMETERS = (
 )
 NORMAL_SCALE = 1e-3
 _TOLERANCE = 1e-6
+_GRID = 12
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -139,7 +139,7 @@ class Mixture:
         return _Inverter(self).cdf(x_Q)
 
     def quantile(self, levels: tuple[float, ...]) -> NDArray[np.float64]:
-        """``[V, Q]`` quantiles at increasing levels, by bisection of the distribution function: no sampling.
+        """``[V, Q]`` quantiles at increasing levels, by inversion of the distribution function: no sampling.
 
         They are exact to 1e-6 of their magnitude (of 1, where that is smaller), or to 1e-7 in probability.
         """
@@ -174,43 +174,105 @@ class _Inverter:
         return sum(weight[at] * part for weight, part in zip(self.weights_CQ, parts, strict=True))
 
     def quantile(self, levels_V: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Alternate bisection and the secant of the bracket, on the inverse hyperbolic sine of the value.
+        """Chandrupatla's method on the inverse hyperbolic sine of the value.
 
-        The secant is quick where the function is smooth, bisection safe where a count or the narrow Normal
-        makes it jump, and the inverse hyperbolic sine gains digits at any magnitude.
+        Inverse quadratic interpolation where three values say that the function is smooth, bisection where a
+        count or the narrow Normal makes it jump (Chandrupatla 1997, Adv. Eng. Software 28). The inverse
+        hyperbolic sine gains digits at any magnitude.
         """
         shape = (len(levels_V), len(self.df))
-        level = np.repeat(levels_V, shape[1])
-        low, high = (np.arcsinh(side).ravel() for side in self._bracket(levels_V[:, None]))
-        below, above = np.zeros_like(level) - level, np.ones_like(level) - level
-        open_ = np.arange(level.size)
-        for step in itertools.count():
-            a, b, at = low[open_], high[open_], open_ % shape[1]
-            share = 0.5 if step % 2 else np.clip(below[open_] / (below[open_] - above[open_]), 0.02, 0.98)
-            middle = a + share * (b - a)
-            error = self.cdf(np.sinh(middle), at) - level[open_]
-            found, reached = np.abs(error) <= _TOLERANCE / 10, error >= 0
-            low[open_], below[open_] = np.where(reached, a, middle), np.where(reached, below[open_], error)
-            high[open_] = np.where(reached | found, middle, b)
-            above[open_] = np.where(reached, error, above[open_])
-            open_ = open_[~found & (high[open_] - low[open_] > _TOLERANCE)]
-            if not open_.size:
-                return np.maximum.accumulate(np.sinh(high).reshape(shape), axis=0)
-        raise AssertionError("the bracket halves in every second step")
+        level, point = np.repeat(levels_V, shape[1]), np.tile(np.arange(shape[1]), shape[0])
+        quantile, place = np.empty_like(level), np.arange(level.size)
+        # The bracket's newest end and its other one, each with the error there.
+        a, at_a, b, at_b = self._brackets(levels_V)
+        share, at_count = _first_share(a, at_a, b, at_b)
+        while True:
+            x = a + share * (b - a)
+            at_x = self.cdf(np.sinh(x), point) - level
+            same = (at_x >= 0) == (at_a >= 0)
+            c, at_c = np.where(same, a, b), np.where(same, at_a, at_b)
+            b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
+            a, at_a = x, at_x
+            found, width = np.abs(at_a) <= _TOLERANCE / 10, np.abs(b - a)
+            open_ = ~found & (width > _TOLERANCE)
+            quantile[place[~open_]] = np.where(found | (at_a >= 0), a, b)[~open_]
+            if not open_.any():
+                return np.maximum.accumulate(_whole(np.sinh(quantile)).reshape(shape), axis=0)
+            jumped = (at_count & (at_a >= 0))[open_]
+            place, point = place[open_], point[open_]
+            state = (level, a, at_a, b, at_b, c, at_c, width)
+            level, a, at_a, b, at_b, c, at_c, width = (part[open_] for part in state)
+            share = _next_share(a, at_a, b, at_b, c, at_c, _TOLERANCE / width)
+            # Does the function reach the level by its jump at the count, or before?
+            share[jumped] = 0.9 * _TOLERANCE / width[jumped]
+            at_count = np.zeros(len(share), dtype=bool)
 
-    def _bracket(self, level: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """``[V, Q]`` each: a quantile lies between the least and greatest of the components'."""
-        log_quantile = np.minimum(self.log_loc + self.log_scale * special.ndtri(level), 700.0)
-        continuous = np.stack(
+    def _brackets(self, levels_V: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
+
+        One grid serves all levels of a point, so that each begins with a bracket that is narrow already.
+        """
+        low_Q, high_Q = self._bounds(levels_V[0])[0], self._bounds(levels_V[-1])[1]
+        grid_GQ = np.linspace(np.arcsinh(low_Q), np.arcsinh(high_Q), _GRID)
+        cdf_GQ = np.stack([self.cdf(np.sinh(x_Q)) for x_Q in grid_GQ])
+        level_VQ = np.broadcast_to(levels_V[:, None], (len(levels_V), len(low_Q)))
+        above_VQ = np.stack([(cdf_GQ < level).sum(0) for level in levels_V]).clip(1, _GRID - 1)
+        ends = []
+        for index_VQ, side in ((above_VQ - 1, -1), (above_VQ, 1)):
+            error_VQ = np.take_along_axis(cdf_GQ, index_VQ, 0) - level_VQ
+            # At the ends of the grid rounding may say otherwise.
+            error_VQ = np.minimum(error_VQ, -_TOLERANCE) if side < 0 else np.maximum(error_VQ, 0)
+            ends += [np.take_along_axis(grid_GQ, index_VQ, 0).ravel(), error_VQ.ravel()]
+        return tuple(ends)
+
+    def _bounds(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``[Q]`` each: a quantile lies between the least and greatest of the components'."""
+        normal = special.ndtri(level)
+        quantiles = np.stack(
             [
                 self.loc + self.scale * special.stdtrit(self.df, level),
-                self.normal_loc + NORMAL_SCALE * special.ndtri(level),
-                np.exp(log_quantile),
+                self.normal_loc + NORMAL_SCALE * normal,
+                np.exp(np.minimum(self.log_loc + self.log_scale * normal, 700.0)),
             ]
         )
         # The binomial's quantile is above -1, for nothing lies below, and is reached by doubling.
-        low = np.minimum(continuous.min(0), -1.0)
-        high = np.maximum(continuous.max(0), 1.0)
+        low, high = np.minimum(quantiles.min(0), -1.0), np.maximum(quantiles.max(0), 1.0)
         while (short := (self.cdf(high) < level) & (high < 1e300)).any():
             high = np.where(short, 2 * high, high)
         return low, high
+
+
+def _whole(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Counts, which the way there and back through the inverse hyperbolic sine has moved by rounding."""
+    count = np.rint(value)
+    return np.where((count >= 1) & (np.abs(value - count) <= 1e-9 * count), count, value)
+
+
+def _first_share(
+    a: NDArray[np.float64], at_a: NDArray[np.float64], b: NDArray[np.float64], at_b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where to look first, as a share of the way from a to b: at a count, if one lies there; whether so."""
+    count = np.maximum(np.floor(np.sinh(a)) + 1, 0)
+    # A little above, for rounding must not put it below.
+    place = np.arcsinh(count) + np.where(count > 0, 1e-12, 0.0)
+    within = place < b
+    return np.where(within, (place - a) / (b - a), np.clip(at_a / (at_a - at_b), 0.05, 0.95)), within
+
+
+def _next_share(
+    a: NDArray[np.float64],
+    at_a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    at_b: NDArray[np.float64],
+    c: NDArray[np.float64],
+    at_c: NDArray[np.float64],
+    tolerance: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Where to look next, as a share of the way from a to b, no nearer to either than half the tolerance."""
+    place, height = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+    smooth = (height**2 < place) & ((1 - height) ** 2 < 1 - place)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        interpolated = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+        interpolated += (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+    least = np.minimum(0.5, 0.5 * tolerance)
+    return np.clip(np.where(smooth, interpolated, 0.5), least, 1 - least)
