@@ -185,7 +185,8 @@ class _Inverter:
         quantile, place = np.empty_like(level), np.arange(level.size)
         # The bracket's newest end and its other one, each with the error there.
         a, at_a, b, at_b = self._brackets(levels_V)
-        share, at_count = _first_share(a, at_a, b, at_b)
+        self._narrow_to_counts(a, at_a, b, at_b, level, point)
+        share = np.clip(at_a / (at_a - at_b), 0.05, 0.95)
         while True:
             x = a + share * (b - a)
             at_x = self.cdf(np.sinh(x), point) - level
@@ -198,21 +199,17 @@ class _Inverter:
             quantile[place[~open_]] = np.where(found | (at_a >= 0), a, b)[~open_]
             if not open_.any():
                 return np.maximum.accumulate(_whole(np.sinh(quantile)).reshape(shape), axis=0)
-            jumped = (at_count & (at_a >= 0))[open_]
             place, point = place[open_], point[open_]
             state = (level, a, at_a, b, at_b, c, at_c, width)
             level, a, at_a, b, at_b, c, at_c, width = (part[open_] for part in state)
             share = _next_share(a, at_a, b, at_b, c, at_c, _TOLERANCE / width)
-            # Does the function reach the level by its jump at the count, or before?
-            share[jumped] = 0.9 * _TOLERANCE / width[jumped]
-            at_count = np.zeros(len(share), dtype=bool)
 
     def _brackets(self, levels_V: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
 
         One grid serves all levels of a point, so that each begins with a bracket that is narrow already.
         """
-        low_Q, high_Q = self._bounds(levels_V[0])[0], self._bounds(levels_V[-1])[1]
+        low_Q, high_Q = self._bounds(levels_V[0], levels_V[-1])
         grid_GQ = np.linspace(np.arcsinh(low_Q), np.arcsinh(high_Q), _GRID)
         cdf_GQ = np.stack([self.cdf(np.sinh(x_Q)) for x_Q in grid_GQ])
         level_VQ = np.broadcast_to(levels_V[:, None], (len(levels_V), len(low_Q)))
@@ -225,38 +222,54 @@ class _Inverter:
             ends += [np.take_along_axis(grid_GQ, index_VQ, 0).ravel(), error_VQ.ravel()]
         return tuple(ends)
 
-    def _bounds(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """``[Q]`` each: a quantile lies between the least and greatest of the components'."""
-        normal = special.ndtri(level)
-        quantiles = np.stack(
-            [
-                self.loc + self.scale * special.stdtrit(self.df, level),
-                self.normal_loc + NORMAL_SCALE * normal,
-                np.exp(np.minimum(self.log_loc + self.log_scale * normal, 700.0)),
-            ]
-        )
+    def _bounds(self, lowest: float, highest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``[Q]`` each, below the quantiles at the lowest level and above those at the highest.
+
+        A quantile lies between the least and greatest of the components'.
+        """
+        low = np.min(self._continuous_quantiles(lowest), axis=0)
+        high = np.max(self._continuous_quantiles(highest), axis=0)
         # The binomial's quantile is above -1, for nothing lies below, and is reached by doubling.
-        low, high = np.minimum(quantiles.min(0), -1.0), np.maximum(quantiles.max(0), 1.0)
-        while (short := (self.cdf(high) < level) & (high < 1e300)).any():
+        low, high = np.minimum(low, -1.0), np.maximum(high, 1.0)
+        while (short := (self.cdf(high) < highest) & (high < 1e300)).any():
             high = np.where(short, 2 * high, high)
         return low, high
+
+    def _continuous_quantiles(self, level: float) -> list[NDArray[np.float64]]:
+        """``[Q]`` of each component but the negative binomial."""
+        normal = special.ndtri(level)
+        return [
+            self.loc + self.scale * special.stdtrit(self.df, level),
+            self.normal_loc + NORMAL_SCALE * normal,
+            np.exp(np.minimum(self.log_loc + self.log_scale * normal, 700.0)),
+        ]
+
+    def _narrow_to_counts(
+        self,
+        a: NDArray[np.float64],
+        at_a: NDArray[np.float64],
+        b: NDArray[np.float64],
+        at_b: NDArray[np.float64],
+        level: NDArray[np.float64],
+        point: NDArray[np.int64],
+    ) -> None:
+        """Make the first count in a bracket one of its ends, and the place just below it the other.
+
+        The distribution function jumps at a count: where that carries it past the level, all is said.
+        """
+        count = np.arcsinh(np.maximum(np.floor(np.sinh(a)) + 1, 0))
+        # A little above, for rounding must not put it below; zero is exact.
+        for place in (count + np.where(count > 0, 1e-12, 0.0), count - 0.9 * _TOLERANCE):
+            inside = np.flatnonzero((a < place) & (place < b))
+            error = self.cdf(np.sinh(place[inside]), point[inside]) - level[inside]
+            for moved, end, at_end in ((error < 0, a, at_a), (error >= 0, b, at_b)):
+                end[inside[moved]], at_end[inside[moved]] = place[inside[moved]], error[moved]
 
 
 def _whole(value: NDArray[np.float64]) -> NDArray[np.float64]:
     """Counts, which the way there and back through the inverse hyperbolic sine has moved by rounding."""
     count = np.rint(value)
     return np.where((count >= 1) & (np.abs(value - count) <= 1e-9 * count), count, value)
-
-
-def _first_share(
-    a: NDArray[np.float64], at_a: NDArray[np.float64], b: NDArray[np.float64], at_b: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where to look first, as a share of the way from a to b: at a count, if one lies there; whether so."""
-    count = np.maximum(np.floor(np.sinh(a)) + 1, 0)
-    # A little above, for rounding must not put it below.
-    place = np.arcsinh(count) + np.where(count > 0, 1e-12, 0.0)
-    within = place < b
-    return np.where(within, (place - a) / (b - a), np.clip(at_a / (at_a - at_b), 0.05, 0.95)), within
 
 
 def _next_share(

@@ -77,14 +77,14 @@ class SegmentTables:
     buckets: tuple[Bucket, ...]
     place: Tensor | None = None
 
-    def join(self, parts: Sequence[Tensor], out_DN: Tensor) -> None:
+    def join(self, parts: list[Tensor], out_DN: Tensor) -> None:
         """Write ``[D, k]`` of each bucket to ``out_DN`` in the order of the stream."""
         if not parts:
             return
         if self.place is None:
-            torch.cat(list(parts), dim=1, out=out_DN)
+            torch.cat(parts, dim=1, out=out_DN)
         else:
-            torch.index_select(torch.cat(list(parts), dim=1), 1, self.place, out=out_DN)
+            torch.index_select(torch.cat(parts, dim=1), 1, self.place, out=out_DN)
 
     def to(self, device: torch.device | str) -> "SegmentTables":
         """The same tables on another device."""
