@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "specseq"
 FLOORS: list[set[str]] = [
-    {"errors", "seeding", "progress"},
+    {"errors", "seeding", "progress", "sources"},
     {"tables", "sweeps"},
     {"filters", "series", "spectra"},
     {"training"},

@@ -13,7 +13,7 @@ import pytest
 from specseq.launch import launcher
 from specseq.launch.files import is_locked, locked, read_json
 from specseq.launch.launcher import JobFailed, launch
-from specseq.launch.status import run_states
+from specseq.launch.status import RunState, _started, run_states
 
 HERE = Path(__file__).parent
 FULL = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
@@ -59,6 +59,16 @@ def carry(job: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return launch(Count(job.parent / "runs"), name="toy", folder=job, digest="d", cluster="slurm")
 
 
+def left_by_an_earlier_launcher(job: Path, **ticket: str) -> None:
+    job.mkdir()
+    (job / "ticket.json").write_text(json.dumps({"cluster": "slurm", **ticket}))
+
+
+def states(job: Path) -> list[RunState]:
+    """The state of the run whose folder of jobs this is."""
+    return [_started("toy", job, read_json(job / "ticket.json") or {}, {})]
+
+
 def calls(called: Path, name: str) -> list[str]:
     return [line for line in called.read_text().splitlines() if line.startswith(f"{name} ")]
 
@@ -91,6 +101,8 @@ def test_wrong_settings_are_not_asked_for_again(
     called = queue("sbatch: error: invalid partition specified: nowhere")
     with pytest.raises(JobFailed, match=r"not taken: .*nowhere"):
         carry(job, monkeypatch)
+    (state,) = states(job)
+    assert (state.state, "nowhere" in state.detail) == ("failed", True)
     assert len(calls(called, "sbatch")) == 1
 
 
@@ -118,6 +130,8 @@ def test_job_that_ends_without_a_word_is_given_up(
     called = queue(ends=False)
     with pytest.raises(JobFailed, match="ended without a result"):
         carry(job, monkeypatch)
+    (state,) = states(job)
+    assert (state.state, state.detail) == ("failed", "the job ended without a result")
     assert len(calls(called, "squeue")) >= 2
 
 
@@ -130,6 +144,42 @@ def test_job_in_the_queue_is_asked_for_ever_more_seldom(
     assert carry(job, monkeypatch) == {"value": 42}
     # Every quarter of a second would have been a dozen times.
     assert 2 <= len(calls(called, "squeue")) <= 6
+
+
+def test_job_of_other_parameters_is_cancelled_and_does_not_answer(
+    job: Path, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = queue(ends=False, lives=True)
+    left_by_an_earlier_launcher(job, job_id="5", job_name="toy.old.1", digest="old")
+    old = OUTCOME.replace('"d"', '"old"').replace("42", "41")
+    threading.Timer(0.5, lambda: (job / "outcome.json").write_text(old)).start()
+    threading.Timer(2, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
+    assert carry(job, monkeypatch) == {"value": 42}
+    (cancelled,) = calls(called, "scancel")
+    assert cancelled.endswith("--name toy.old.1")
+    assert len(calls(called, "sbatch")) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x --full", None])
+def test_no_other_job_is_cancelled_whatever_a_ticket_says(
+    job: Path, queue: Any, name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = queue()
+    left_by_an_earlier_launcher(job, job_name=name, digest="old")
+    assert carry(job, monkeypatch) == {"value": 42}
+    assert calls(called, "scancel") == []
+
+
+def test_silent_queue_is_asked_again_for_a_job_whose_id_is_not_known(
+    job: Path, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = queue(lives=True)
+    left_by_an_earlier_launcher(job, job_name="toy.d.1", digest="d")
+    answers = iter([None, None, "7"])
+    monkeypatch.setattr(launcher.slurm, "find", lambda name: next(answers))
+    threading.Timer(1, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
+    assert carry(job, monkeypatch) == {"value": 42}
+    assert calls(called, "sbatch") == []
 
 
 def test_status_tells_a_run_about_to_be_submitted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from specseq.commands import status as command
+from specseq.errors import InputError
 from specseq.launch import processes
 from specseq.launch.files import write_json
 from specseq.launch.status import RunState, run_states
@@ -169,6 +170,8 @@ def test_counts_and_exit_status(tmp_path: Path, squeue: Any, capsys: pytest.Capt
     write_json(folder / "outcome.json", {"state": "failed", "error": "broken"})
     assert command.main(["--root", str(tmp_path)]) == 1
     assert capsys.readouterr().out.endswith("1 failed  2 waiting\n")
+    with pytest.raises(InputError, match="no study is called 'ekwilibrium'; known: preconditioning"):
+        command.main(["--root", str(tmp_path), "--study", "ekwilibrium"])
 
 
 def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ SWEEP = "preconditioning/toy"
 PROFILE = (
     "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2",
     "--default-resources", "slurm_partition=cpu", "mem_mb=700", "runtime=30", "--latency-wait", "5",
-    "--set-resources", "prepare_lotsa:mem_mb=700", "evaluate:mem_mb=700", "--keep-going",
+    "--keep-going",
 )  # fmt: skip
 
 

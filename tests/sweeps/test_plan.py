@@ -116,6 +116,11 @@ def test_one_value_changes_one_run() -> None:
     [
         ({"scal": 1}, "unknown key 'scal'; did you mean 'scale'"),
         ({"scale": "tiny"}, "'tiny' is not among the scales"),
+        (nest("studies.toy.sweeps.degree.scales", ["labtop"]), "sweeps.degree.scales: 'labtop' is not among"),
+        (
+            nest("studies.toy.sweeps.degree.runs", [{"name": "a", "scales": ["papre"]}]),
+            "sweeps.degree.runs.a: 'papre' is not among the scales; known: ",
+        ),
         (nest("studies.toy.sweeps.degree.over.seed", "$sed"), "no value 'sed'; it has: seeds"),
         (
             nest("studies.toy.sweeps.degree.over.seed", [-1]),

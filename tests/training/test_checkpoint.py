@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from specseq.errors import InputError
-from specseq.training.checkpoint import Checkpoints, load_weights, save_weights
+from specseq.training.checkpoint import Checkpoints, diverged, load_weights, save_weights
 from specseq.training.state import pack, unpack
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -145,6 +145,18 @@ def test_weights_carry_their_parameters(tmp_path: Path) -> None:
     assert found == params
     assert set(tensors) == {"weight", "bias"}
     assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_weights_say_whether_their_training_diverged(tmp_path: Path) -> None:
+    model, path = nn.Linear(3, 2), tmp_path / "w.safetensors"
+    save_weights(path, model, {})
+    assert diverged(path) is None
+    save_weights(path, model, {}, diverged="the loss is nan at step 5")
+    assert diverged(path) == "the loss is nan at step 5"
+    with torch.no_grad():
+        model.bias[0] = torch.inf
+    save_weights(path, model, {})
+    assert diverged(path) == "weights are not finite"
 
 
 def test_weights_of_other_making_are_refused_in_one_line(tmp_path: Path) -> None:

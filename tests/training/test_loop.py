@@ -118,7 +118,7 @@ def test_checkpoint_of_other_parameters_is_not_used(
     train(toy.build(given, {}), given, tmp_path, "one")
     outcome = train(toy.build(given, {}), given, tmp_path, "two")
     assert outcome.resumed_from == 0
-    assert "other parameters" in capsys.readouterr().out
+    assert "other parameters or code" in capsys.readouterr().out
 
 
 def test_diverged_run_is_a_result(toy: ModuleType, tmp_path: Path) -> None:
@@ -172,6 +172,15 @@ def test_micro_batches_minimise_the_same_mean(toy: ModuleType, tmp_path: Path) -
         outcomes[pieces] = train(task, given, tmp_path / str(pieces), "d")
     for (_, name, one), (_, _, three) in zip(outcomes[1].record, outcomes[3].record, strict=True):
         assert math.isclose(one, three, rel_tol=1e-4, abs_tol=1e-7), name
+
+
+@pytest.mark.parametrize(("pieces", "world"), [(9, World()), (3, World(rank=1, size=3)), (1, World(size=9))])
+def test_more_parts_than_rows_are_a_wrong_setting(
+    toy: ModuleType, tmp_path: Path, pieces: int, world: World
+) -> None:
+    given = params(micro_batches=pieces)
+    with pytest.raises(InputError, match=r"training\.micro_batches: .* more than the batch of 8"):
+        train(toy.build(given, {}), given, tmp_path, "d", world=world)
 
 
 def test_bfloat16_is_near_float32_and_not_it(toy: ModuleType, tmp_path: Path) -> None:
@@ -302,13 +311,32 @@ import json, sys
 from pathlib import Path
 import toy_study
 from specseq.training.loop import train
-from specseq.training.parallel import World, joined
+from specseq.training.parallel import joined
 given = json.loads(sys.argv[1])
 with joined() as world:
-    task = toy_study.build(given, {})
-    task.model[2].p = 0.0
-    train(task, given, Path(sys.argv[2]), "d", world=world)
+    train(toy_study.build(given, {}), given, Path(sys.argv[2]), "d", world=world)
 """
+
+
+def in_two_processes(toy: ModuleType, given: dict[str, Any], folder: Path) -> Outcome:
+    """Train with a second process beside this one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join([str(Path(toy.__file__ or "").parent), os.environ.get("PYTHONPATH", "")])
+    around = {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", WORKER, json.dumps(given), str(folder)]
+    other = subprocess.Popen(command, env=os.environ | around | {"RANK": "1", "LOCAL_RANK": "1"})
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (around | {"RANK": "0", "LOCAL_RANK": "0"}).items():
+                patch.setenv(name, value)
+            with joined() as world:
+                outcome = train(toy.build(given, {}), given, folder, "d", world=world)
+        assert other.wait(timeout=60) == 0
+    finally:
+        other.kill()
+    return outcome
 
 
 @pytest.mark.parametrize(("visible", "number"), [(4, 3), (1, 0)])
@@ -321,30 +349,23 @@ def test_each_process_has_its_own_accelerator(
     assert World(rank=7, size=8, local_rank=3).device == torch.device("cuda", number)
 
 
-def test_two_processes_train_as_one(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = params(steps=6, batch=7)
-    tasks = {}
-    for processes in (1, 2):
-        tasks[processes] = toy.build(given, {})
-        tasks[processes].model[2].p = 0.0
-    one = train(tasks[1], given, tmp_path / "one", "d")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    paths = os.pathsep.join([str(Path(toy.__file__ or "").parent), os.environ.get("PYTHONPATH", "")])
-    for name, value in {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
-        monkeypatch.setenv(name, str(value))
-    for name, value in {"WORLD_SIZE": 2, "RANK": 0, "LOCAL_RANK": 0}.items():
-        monkeypatch.setenv(name, str(value))
-    command = [sys.executable, "-c", WORKER, json.dumps(given), str(tmp_path / "two")]
-    other = subprocess.Popen(command, env=os.environ | {"RANK": "1", "LOCAL_RANK": "1"})
-    try:
-        with joined() as world:
-            two = train(tasks[2], given, tmp_path / "two", "d", world=world)
-        assert other.wait(timeout=60) == 0
-    finally:
-        other.kill()
+def test_two_processes_train_as_one(toy: ModuleType, tmp_path: Path) -> None:
+    given = params(steps=6, batch=7) | {"data": {"dropout": 0.0}}
+    one = train(toy.build(given, {}), given, tmp_path / "one", "d")
+    two = in_two_processes(toy, given, tmp_path / "two")
     assert len(one.record) == len(two.record)
     for (step, name, mine), (their_step, their_name, theirs) in zip(one.record, two.record, strict=True):
         assert (step, name) == (their_step, their_name)
         assert math.isclose(mine, theirs, rel_tol=1e-4, abs_tol=1e-7), name
+
+
+def test_two_processes_with_unequal_parts_resume_each_with_its_own_draws(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    given = params(steps=6, batch=7, checkpoint_every=3) | {"data": {"dropout": 0.5}}
+    whole = in_two_processes(toy, given, tmp_path)
+    newest = max(tmp_path.glob("checkpoint_*.safetensors"))
+    newest.unlink()
+    again = in_two_processes(toy, given, tmp_path)
+    assert again.resumed_from == 3
+    assert rows(again) == rows(whole)

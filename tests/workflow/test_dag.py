@@ -41,6 +41,10 @@ def set_key(*path: str, value: Any) -> Any:
     [
         (set_key("scal", value="laptop"), "unknown key 'scal'; did you mean 'scale'"),
         (set_key("scale", value="tiny"), "'tiny' is not among the scales"),
+        (
+            set_key("scales", "smoke", "studies", value={"preconditionig": {}}),
+            "scales.smoke.studies: unknown key 'preconditionig'; did you mean 'preconditioning'",
+        ),
         (set_key("launcher", value="slrum"), "'slrum' is not one of"),
         (set_key("data", "min_length", value="long"), "data.min_length: 'long' is not of type 'integer'"),
         (
@@ -62,6 +66,37 @@ def test_a_faulty_config_is_one_clear_line(workspace: Workspace, change: Any, me
 def test_an_unknown_run_names_the_nearest(workspace: Workspace) -> None:
     output = workspace.snakemake("--dry-run", f"{RESULTS}9/pretrain.parquet", check=False)
     assert f"no run is called '{RUN}9'; nearest: {RUN}" in output
+    assert "Traceback (most" not in output
+
+
+def test_with_partial_a_study_without_runs_withholds_nothing(workspace: Workspace) -> None:
+    planned = workspace.planned("results/smoke/report/index.html", config=["scale=smoke", "partial=True"])
+    assert planned == {"claims": 1, "report_page": 1}
+    refused = workspace.snakemake("--dry-run", "--config", "partial=true", check=False)
+    assert "partial: 'true' is not of type 'boolean'; with --config, write True" in refused
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            f"results/smoke/runs/{RUN}/audit.parquet",
+            f"config.yaml: run {RUN}: has no section 'audit'",
+        ),
+        ("results/bare/equilibrium_mechanisms.parquet", "scales.bare.values: has no section 'ep_mechanisms'"),
+        ("downloads/lotsa/download.json", "config.yaml: downloads: has no section 'lotsa'"),
+    ],
+)
+def test_results_that_the_config_does_not_declare_are_one_clear_line(
+    workspace: Workspace, target: str, message: str
+) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config.pop("downloads")
+        config["scales"]["bare"] = {}
+
+    workspace.edit(change)
+    output = workspace.snakemake("--dry-run", target, check=False)
+    assert message in output
     assert "Traceback (most" not in output
 
 

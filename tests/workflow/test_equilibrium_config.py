@@ -30,6 +30,8 @@ def test_every_run_is_one_that_can_be_made(scale: str) -> None:
         BlockShape.read({**spec["model"], "vocabulary": 96})
         trainer = Trainer.read(spec, 0)
         Evaluation.read(spec["evaluation"], trainer)
+        # The loop computes parts of a batch for a loss only, not for a rule that sets gradients itself.
+        assert trainer.backpropagates or spec["training"].get("micro_batches", 1) == 1
         if isinstance(trainer.estimator, LockIn):
             assert 2 * trainer.estimator.cycles * trainer.estimator.period <= trainer.nudged.evaluations
 

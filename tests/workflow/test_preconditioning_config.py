@@ -80,7 +80,13 @@ def steps(spec: dict[str, Any]) -> int:
     return spec["training"]["steps"]
 
 
-@pytest.mark.parametrize(("scale", "least"), [("laptop", 3), ("paper", 5)])
+def all_steps(declared: dict[str, dict[str, Any]], spec: dict[str, Any]) -> int:
+    """Steps of a run and of the runs that its weights come from."""
+    before = spec.get("initial", {}).get("run")
+    return steps(spec) + (all_steps(declared, declared[before]) if before else 0)
+
+
+@pytest.mark.parametrize(("scale", "least"), [("smoke", 1), ("laptop", 3), ("paper", 5)])
 def test_seeds_and_budgets_are_matched(scale: str, least: int) -> None:
     trained = {run: spec for run, spec in runs(scale).items() if "training" in spec}
     by_group: dict[str, set[int]] = {}
@@ -90,7 +96,8 @@ def test_seeds_and_budgets_are_matched(scale: str, least: int) -> None:
         separator = "/" if against == "preconditioning/baseline" else "_"
         baseline = trained[f"{against}{separator}seed{spec['seed']}"]
         assert baseline["training"] == spec["training"], run
-        assert not {"filter", "preconditioning", "initial"} & set(baseline), run
+        assert all_steps(trained, baseline) == all_steps(trained, spec), run
+        assert not {"filter", "preconditioning"} & set(baseline), run
     assert all(len(seeds) >= least for seeds in by_group.values())
 
 

@@ -108,7 +108,7 @@ def test_data_folders(refusing: Workspace, name: str) -> None:
 
 
 def test_slurm_settings(refusing: Workspace) -> None:
-    """They reach a batch script only as plain words; without a cluster, too, they are refused first."""
+    """They reach a batch script only as plain words, and are refused before anything is made."""
 
     def change(config: dict[str, Any]) -> None:
         config["launcher"] = "slurm"
@@ -116,9 +116,9 @@ def test_slurm_settings(refusing: Workspace) -> None:
 
     refusing.edit(change)
     run = "preconditioning/baseline/seed0"
-    refusing.snakemake("--", f"results/smoke/runs/{run}/pretrain.parquet", check=False)
-    log = (refusing.folder / f"logs/smoke/pretrain/{run}.log").read_text()
-    assert "is not a plain word or number" in one_line(log, "slurm.partition")
+    output = refusing.snakemake("--", f"results/smoke/runs/{run}/pretrain.parquet", check=False)
+    assert "is not a plain word or number" in one_line(output, "slurm.partition")
+    assert not (refusing.folder / "results/smoke/data").exists()
     nothing_was_executed(refusing)
 
 

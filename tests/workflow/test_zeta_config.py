@@ -87,3 +87,7 @@ def test_ablations_change_one_factor() -> None:
         run = made[f"zeta/ablation/entropy_{mask}_seed0"]
         assert run["model"] == whole["model"]
         assert {k for k in run["loss"] if run["loss"][k] != whole["loss"][k]} == {"entropy_weight"}
+        for weight in (0.02, 0.05):
+            run = made[f"zeta/entropy/entropy_weight{weight}_{mask}_seed0"]
+            assert run["model"] == whole["model"]
+            assert run["loss"] == {**whole["loss"], "entropy_weight": weight}

@@ -49,10 +49,5 @@ FIGURES = {
 }
 
 
-def figure_code(name):
-    shared = f"report/figures/{name.split('_')[0]}.py"
-    return [f"report/figures/{name}.py", *([shared] if (ROOT / "src/specseq" / shared).exists() else [])]
-
-
 def shown_figures(scale):
-    return expand("results/{scale}/figures/{figure}.svg", scale=scale, figure=declared(FIGURES))
+    return expand("results/{scale}/figures/{figure}.svg", scale=scale, figure=declared(FIGURES, scale))

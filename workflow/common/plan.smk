@@ -1,6 +1,5 @@
 # The runs that config.yaml declares, and what every rule asks of them.
 
-import functools
 import hashlib
 import inspect
 import json
@@ -13,7 +12,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from specseq.errors import InputError
-from specseq.sweeps import Plan, read_yaml
+from specseq.launch.pretraining import training_code
+from specseq.sources import source_digest
+from specseq.sweeps import Plan, read_yaml, training_params
 
 ROOT = Path(workflow.basedir)
 
@@ -57,6 +58,7 @@ def check_arrays(settings):
 onstart:
     check_arrays(workflow.executor_settings)
     workflow.scheduler.job_rate_limiter = None
+    check_training_jobs()
 
 
 wildcard_constraints:
@@ -87,6 +89,15 @@ def said(lookup):
     return wrapped
 
 
+def wanted(mapping, key, place):
+    """A part of the config that this result needs and the schema does not demand."""
+    if key not in mapping:
+        raise InputError(
+            f"config.yaml: {place}", f"has no section '{key}'", "add it, or ask for another result"
+        )
+    return mapping[key]
+
+
 def as_json(value):
     return json.dumps(value, sort_keys=True)
 
@@ -99,19 +110,3 @@ def filter_of(name):
             f"known: {', '.join(config['filters'])}",
         )
     return config["filters"][name]
-
-
-@functools.cache
-def code(*names):
-    """A digest of the source files that decide a result: a parameter, so that editing one reruns what it decided.
-
-    As inputs, the files of every job would make a plan of thousands of runs many times slower.
-    """
-    digest = hashlib.sha256()
-    for name in names:
-        path = ROOT / "src/specseq" / name
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".pyc":
-                digest.update(f"{file.relative_to(ROOT)}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]

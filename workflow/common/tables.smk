@@ -69,25 +69,30 @@ TABLE_PARAMS = {
 }
 
 
-# Those that count what the training corpus shares with the benchmark.
-WITH_LEAKAGE = ("preconditioning", "stu")
+# What the tables and figures of each study cannot do without.
+NEEDED = {
+    "preconditioning": lambda scale: [
+        run_files(scale, "preconditioning", "pretrain"),
+        evaluations(scale, "preconditioning"),
+    ],
+    "stu": lambda scale: [measured_weights(scale), evaluations(scale, "stu")],
+    "equilibrium": lambda scale: [
+        run_files(scale, "equilibrium", "pretrain"),
+        audited_files(scale, "audit"),
+    ],
+    "zeta": lambda scale: [run_files(scale, "zeta", "pretrain"), run_files(scale, "zeta", "rollout")],
+}
 
 
-def table_code(name):
-    shared = f"report/tables/{name.split('_')[0]}_shared.py"
-    leakage = ["report/tables/leakage.py", "series/overlap.py"] if name in WITH_LEAKAGE else []
-    return [
-        f"report/tables/{name}.py",
-        *([shared] if (ROOT / "src/specseq" / shared).exists() else []),
-        *leakage,
-    ]
+def declared(registry, scale):
+    """The tables or figures of the studies that are declared; each is named after its study.
 
-
-def declared(registry):
-    """The tables or figures of the studies that are declared; each is named after its study."""
-    return [name for name in registry if name.split("_")[0] in config["studies"]]
+    With ``partial: true``, a study of which no run is there yet is left out.
+    """
+    studies = [study for study in config["studies"] if not config["partial"] or all(NEEDED[study](scale))]
+    return [name for name in registry if name.split("_")[0] in studies]
 
 
 def evidence(scale):
     """Every result that claims and page read: the tables, and what they are made from."""
-    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=declared(TABLES))
+    return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=declared(TABLES, scale))

@@ -9,44 +9,30 @@ TRAINING_DATA = {
 }
 
 
+def training_place():
+    """Where training runs: ``local``, ``debug`` or ``slurm``."""
+    if config["launcher"] != "auto":
+        return config["launcher"]
+    # A plan that is only looked at (`--detailed-summary`) has no executor.
+    return "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
+
+
 def launcher(wildcards):
     """Arguments that say where training runs."""
-    place = config["launcher"]
-    if place == "auto":
-        # A plan that is only looked at (`--detailed-summary`) has no executor.
-        place = "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
+    place = training_place()
     settings = f" --slurm {shlex.quote(json.dumps(config['slurm']))}" if place == "slurm" else ""
     return f"--cluster {place}{settings}"
 
 
-def training_params(spec):
-    """The parameters that decide a training run; what only judges it afterwards is not among them."""
-    afterwards = {
-        "preconditioning": {"evaluation", "baseline"},
-        "stu": {"evaluation", "baseline", "measurement"},
-        "zeta": {"evaluation"},
-        "equilibrium": {"audit"},
-    }
-    return {key: value for key, value in spec.items() if key not in afterwards[spec["study"]]}
+def check_training_jobs():
+    """Settings with which no job could be submitted are better known before the data are prepared."""
+    if training_place() == "slurm":
+        from specseq.launch import slurm
 
-
-# The library a training run depends on, besides what its study adds.
-TRAINING_CODE = {
-    "preconditioning": [
-        "training",
-        "forecasters",
-        "filters",
-        "series",
-        "launch/pretraining.py",
-    ],
-    "stu": ["training", "forecasters", "series", "launch/pretraining.py"],
-    "equilibrium": ["training", "equilibrium", "spectra", "launch/pretraining.py"],
-    "zeta": ["training", "zeta", "launch/pretraining.py"],
-}
-
-
-def training_code(spec):
-    return code(*TRAINING_CODE[spec["study"]])
+        try:
+            slurm.settings(config["slurm"])
+        except InputError as error:
+            raise WorkflowError(f"config.yaml: {error}") from None
 
 
 def training_inputs(wildcards):

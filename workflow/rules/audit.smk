@@ -5,11 +5,8 @@ rule text:
         "logs/{scale}/data/text.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
-        runtime=lambda w, attempt: 120 * attempt,
     params:
-        code=code("equilibrium/text", "stages/text.py"),
+        code=source_digest("stages/text.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["text"])),
         out=lambda w, output: os.path.dirname(output[0]),
     message:
@@ -30,12 +27,9 @@ rule audit:
         "logs/{scale}/audit/{run}.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=lambda w, attempt: 8000 * 2 ** (attempt - 1),
-        runtime=lambda w, attempt: 120 * attempt,
     params:
-        code=code("equilibrium", "spectra", "stages/audit.py"),
-        spec=said(lambda w: as_json(run_of(w)["audit"])),
+        code=source_digest("stages/audit.py"),
+        spec=said(lambda w: as_json(wanted(run_of(w), "audit", f"run {w.run}"))),
     message:
         "audit: {wildcards.run}"
     shell:
@@ -52,8 +46,12 @@ rule mechanisms:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("equilibrium", "spectra", "stages/mechanisms.py"),
-        spec=said(lambda w: as_json(PLAN.scale(w.scale)["values"]["ep_mechanisms"])),
+        code=source_digest("stages/mechanisms.py"),
+        spec=said(
+            lambda w: as_json(
+                wanted(PLAN.scale(w.scale).get("values", {}), "ep_mechanisms", f"scales.{w.scale}.values")
+            )
+        ),
     message:
         "mechanisms: solvers, estimators and diagnostics on blocks whose answers are known"
     shell:

@@ -7,10 +7,8 @@ rule prepare_lotsa:
         "logs/{scale}/data/lotsa.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=8000,
     params:
-        code=code("series", "stages/prepare_lotsa.py"),
+        code=source_digest("stages/prepare_lotsa.py"),
         source=lambda w: PLAN.data(w.scale)["lotsa"],
         out=lambda w, output: os.path.dirname(output[0]),
         spec=said(lambda w: as_json(corpus_params(w.scale))),
@@ -31,7 +29,7 @@ rule prepare_gift_eval:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("series", "stages/prepare_gift_eval.py"),
+        code=source_digest("stages/prepare_gift_eval.py"),
         source=lambda w: PLAN.data(w.scale)["gift_eval"],
         out=lambda w, output: os.path.dirname(output[0]),
         spec=said(lambda w: as_json(embedded_params(w.scale))),

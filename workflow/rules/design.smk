@@ -6,7 +6,7 @@ rule design:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("filters", "stages/design.py"),
+        code=source_digest("stages/design.py"),
         spec=lambda w: as_json(
             {
                 "filters": {
@@ -30,10 +30,8 @@ rule residuals:
         "logs/{scale}/residuals/{run}/{benchmark}.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=8000,
     params:
-        code=code("benchmarks", "forecasters", "filters", "stages/residuals.py"),
+        code=source_digest("stages/residuals.py", "forecasters"),
         spec=said(lambda w: as_json(residuals_params(w))),
         weights=weights_option,
         data=evaluation_folder,
@@ -54,7 +52,7 @@ rule design_matched:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("filters", "stages/design.py"),
+        code=source_digest("stages/design.py"),
         spec=said(lambda w: as_json({"filters": matched_filters(run_of(w))})),
     message:
         "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"

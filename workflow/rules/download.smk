@@ -1,5 +1,6 @@
 # Real data from the hub, on demand: `snakemake -c1 downloads/lotsa/download.json`, then
 # `--config "data={lotsa: downloads/lotsa}"`. No result depends on it unless the config says so.
+# It has no digest of its code: an edit must not fetch everything again.
 rule download:
     output:
         "downloads/{source}/download.json",
@@ -10,7 +11,7 @@ rule download:
     conda:
         "../../envs/specseq.yaml"
     params:
-        spec=lambda w: as_json(config["downloads"][w.source]),
+        spec=said(lambda w: as_json(wanted(config.get("downloads", {}), w.source, "downloads"))),
         out=lambda w, output: os.path.dirname(output[0]),
     message:
         "download: {wildcards.source} into {params.out}"

@@ -9,10 +9,8 @@ rule evaluate:
         "logs/{scale}/evaluate/{run}/{benchmark}.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=8000,
     params:
-        code=code("benchmarks", "forecasters", "filters", "stages/evaluate.py"),
+        code=source_digest("stages/evaluate.py", "forecasters"),
         spec=said(lambda w: as_json(evaluation_params(w))),
         files=evaluation_options,
         data=evaluation_folder,

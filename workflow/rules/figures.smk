@@ -19,7 +19,7 @@ rule figure:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=lambda w: code(*figure_code(w.figure), "report/figures/style.py", "stages/figure.py"),
+        code=lambda w: source_digest("stages/figure.py", f"report/figures/{w.figure}.py"),
         inputs=named_inputs,
         out=lambda w, output: output.svg.removesuffix(".svg"),
     message:

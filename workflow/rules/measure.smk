@@ -8,10 +8,8 @@ rule measure:
         "logs/{scale}/stu_measurements.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=8000,
     params:
-        code=code("forecasters", "series", "stages/measure.py"),
+        code=source_digest("stages/measure.py", "forecasters"),
         spec=said(lambda w: as_json(measurement_params(w.scale))),
         store=lambda w, input: os.path.dirname(input.store),
         weights=lambda w, input: named_inputs(w, {"weights": input.weights}),

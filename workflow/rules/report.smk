@@ -18,7 +18,7 @@ rule claims:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=code("report/claims", "filters", "benchmarks/comparison.py", "stages/claims.py"),
+        code=source_digest("stages/claims.py"),
     message:
         "claims: verdicts of the ledger"
     shell:
@@ -41,7 +41,7 @@ rule report_page:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=code("report/page", "stages/report_page.py"),
+        code=source_digest("stages/report_page.py", "report/page"),
     message:
         "report: {output}"
     shell:

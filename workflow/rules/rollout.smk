@@ -8,7 +8,7 @@ rule references:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("zeta", "stages/references.py"),
+        code=source_digest("stages/references.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["references"])),
     message:
         "references: constant, Wigner and autoregressive predictors of spacings"
@@ -28,7 +28,7 @@ rule rollout:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=code("zeta", "stages/rollout.py"),
+        code=source_digest("stages/rollout.py"),
         spec=said(lambda w: as_json(run_of(w))),
     message:
         "rollout: {wildcards.run}"

@@ -7,7 +7,7 @@ rule zeros:
         "../../envs/specseq.yaml"
     threads: 2
     params:
-        code=code("zeta/blocks.py", "zeta/catalogue.py", "zeta/riemann_siegel.py", "stages/zeros.py"),
+        code=source_digest("stages/zeros.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["zeros"])),
     message:
         "data: zeros of the zeta function"
@@ -24,16 +24,8 @@ rule spacings:
         "logs/{scale}/data/spacings.log",
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        mem_mb=8000,
     params:
-        code=code(
-            "zeta/spacing_preparation.py",
-            "zeta/spacing_sets.py",
-            "zeta/unfolding.py",
-            "zeta/gue.py",
-            "stages/spacings.py",
-        ),
+        code=source_digest("stages/spacings.py"),
         spec=said(lambda w: as_json(PLAN.data(w.scale)["spacings"])),
         out=lambda w, output: os.path.dirname(output[0]),
     message:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from specseq.errors import InputError
 from specseq.launch.status import STATES, RunState, run_states
 from specseq.sweeps import load_plan
 
@@ -48,6 +49,9 @@ def main(given: Sequence[str]) -> int:
     options = _arguments(given)
     plan = load_plan(options.root)
     scale = options.scale or plan.config["scale"]
+    if options.study not in (None, *plan.config["studies"]):
+        known = ", ".join(plan.config["studies"])
+        raise InputError("--study", f"no study is called '{options.study}'", f"known: {known}")
     runs = [
         run
         for run, spec in plan.runs(scale).items()

@@ -48,8 +48,8 @@ def launch(
     """Run ``function`` as a job and wait for its result.
 
     Of several launchers of one folder one works and the others wait for its result. If an earlier launcher
-    was killed and its job lives on, this one waits for that job. On SIGINT and SIGTERM the job is cancelled
-    and the process exits.
+    was killed and its job lives on, this one waits for that job, or cancels it where its digest is another.
+    On SIGINT and SIGTERM the job is cancelled and the process exits.
 
     Args:
         function: importable and picklable; takes requests, returns plain values. It must go on from its own
@@ -58,7 +58,7 @@ def launch(
         folder: for ticket, outcome and logs; one a run.
         digest: of everything that decides the result.
         cluster: ``local`` (a process of its own here), ``debug`` (within this process) or ``slurm``.
-        settings: SLURM settings by submitit's names; ``gpus_per_node`` and ``tasks_per_node`` hold for
+        settings: SLURM settings by submitit's names; ``gpus_per_node`` and ``ntasks_per_node`` hold for
             ``local`` too.
         outputs: files that a finished job has left; where one is missing, the job is run again.
 
@@ -67,7 +67,7 @@ def launch(
 
     Raises:
         InputError: the settings, or what the function said of its input.
-        JobFailed: the job ended without a result.
+        JobFailed: the job ended without a result; the outcome in its folder says so, too.
     """
     if cluster not in CLUSTERS:
         raise InputError("cluster", f"{cluster!r} is unknown", f"one of {', '.join(CLUSTERS)}")
@@ -89,35 +89,33 @@ def launch(
 
     with locked(folder / LOCK, waiting) as contended:
         outcome = read_json(folder / OUTCOME)
-        if contended and _finished(outcome, digest, began) and _exist(outputs):
+        if contended and outcome and _finished(outcome, digest, began) and _exist(outputs):
             return _result(outcome, name, folder)
         job = _Job(Carried(function, folder, digest), name, cluster, settings)
         with job.cancelled_on_signal():
             if job.attach():
                 job.wait()
-                outcome = read_json(folder / OUTCOME)
-                if _finished(outcome, digest, 0) and _exist(outputs):
+                outcome = job.outcome()
+                if outcome is not None and _exist(outputs):
                     return _result(outcome, name, folder)
             job.submit()
             job.wait()
-        return _result(read_json(folder / OUTCOME), name, folder)
+        return _result(job.outcome() or job.failed("the job ended without a result"), name, folder)
 
 
-def _finished(outcome: Mapping[str, Any] | None, digest: str, since: float) -> bool:
-    return outcome is not None and outcome.get("digest") == digest and outcome.get("finished", -1) >= since
+def _finished(outcome: Mapping[str, Any], digest: str, since: float) -> bool:
+    return outcome.get("digest") == digest and outcome.get("finished", -1) >= since
 
 
 def _exist(outputs: Sequence[Path]) -> bool:
     return all(path.exists() for path in outputs)
 
 
-def _result(outcome: Mapping[str, Any] | None, name: str, folder: Path) -> dict[str, Any]:
-    if outcome is not None and outcome.get("state") == "done":
+def _result(outcome: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    if outcome.get("state") == "done":
         return dict(outcome["result"])
     logs = sorted(folder.glob("*/*_log.err"), key=lambda path: path.stat().st_mtime)
     log = f"; its log: {logs[-1]}" if logs else ""
-    if outcome is None:
-        raise JobFailed(f"{name}: the job ended without a result{log}")
     if outcome.get("input_error"):
         raise InputError(name, str(outcome["error"]))
     raise JobFailed(f"{name}: {outcome.get('error')}{log}")
@@ -163,17 +161,18 @@ class _Job:
     def attach(self) -> bool:
         """Find the job of an earlier launcher, if it lives and is of the same parameters."""
         ticket = read_json(self.folder / TICKET)
-        if (
-            ticket is None
-            or ticket.get("cluster") != self.cluster
-            or ticket.get("digest") != self.carried.digest
-        ):
+        if ticket is None:
+            return False
+        if ticket.get("digest") != self.carried.digest:
+            self._end(ticket)
+            return False
+        if ticket.get("cluster") != self.cluster:
             return False
         job_id = ticket.get("job_id")
         if self.cluster == "slurm":
             # The launcher may have died between submitting and learning the job's id.
-            job_id = job_id or slurm.find(str(ticket.get("job_name")))
-            lives = job_id is not None and slurm.alive(str(job_id)) is not False
+            job_id = job_id or self._found(str(ticket.get("job_name")))
+            lives = bool(job_id) and slurm.alive(str(job_id)) is not False
         else:
             lives = processes.lives(job_id, ticket.get("started"))
         if not lives:
@@ -181,6 +180,34 @@ class _Job:
         self.job_id = str(job_id)
         print(f"{self.name}: attached to job {self.job_id}", flush=True)
         return True
+
+    def _found(self, job_name: str) -> str | None:
+        """The id of the job of this name; a queue that does not answer is asked again."""
+        pause, began = RETRY_S, time.monotonic()
+        while (job_id := slurm.find(job_name)) is None and time.monotonic() - began < SILENCE_S:
+            time.sleep(pause)
+            pause = min(2 * pause, RARELY_S)
+        return job_id
+
+    def _end(self, ticket: Mapping[str, Any]) -> None:
+        """End an earlier job of other parameters; it would leave old results while this one waits for it."""
+        job_id, job_name = ticket.get("job_id"), ticket.get("job_name")
+        if ticket.get("cluster") == "slurm" and job_name == slurm.job_name(str(job_name)):
+            slurm.cancel(str(job_name))
+        elif ticket.get("cluster") == "local" and processes.lives(job_id, ticket.get("started")):
+            print(f"{self.name}: cancelling job {job_id} of other parameters or code", flush=True)
+            processes.stop(int(str(job_id)))
+
+    def outcome(self) -> dict[str, Any] | None:
+        """What the job came to, if it has said so; a job of other parameters may have left its own word."""
+        found = read_json(self.folder / OUTCOME)
+        return found if found is not None and _finished(found, self.carried.digest, 0) else None
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """Leave word of a job that could not do so itself."""
+        outcome = {"state": "failed", "digest": self.carried.digest, "finished": time.time(), "error": error}
+        write_json(self.folder / OUTCOME, outcome)
+        return outcome
 
     def submit(self) -> None:
         """Hand the job over; its ticket is written before (without its id) and after."""
@@ -211,7 +238,8 @@ class _Job:
                 reason = " ".join((str(error) or str(error.__cause__)).split())
                 silent = slurm.silent(reason) and time.monotonic() - began < SILENCE_S
                 if self.cluster != "slurm" or not (silent or slurm.full(reason)):
-                    raise JobFailed(f"{self.name}: the job was not taken: {reason}") from None
+                    outcome = self.failed(f"the job was not taken: {reason}")
+                    raise JobFailed(f"{self.name}: {outcome['error']}") from None
             if not said:
                 print(f"{self.name}: not taken yet, asking again: {reason}", flush=True)
                 said = True
@@ -268,7 +296,7 @@ class _Job:
         pause, every = 0.5, ASK_S
         gone: float | None = None
         ask = time.monotonic() + every
-        while read_json(self.folder / OUTCOME) is None:
+        while self.outcome() is None:
             time.sleep(pause)
             pause = min(pause * 1.3, 5.0)
             now = time.monotonic()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
+from specseq.sources import source_digest
 from specseq.training.interrupt import Requests
 
 BUILDERS = {
@@ -16,6 +17,13 @@ BUILDERS = {
     "stu": "specseq.forecasters.pretraining:build",
     "equilibrium": "specseq.equilibrium.pretraining:build",
     "zeta": "specseq.zeta.pretraining:build",
+}
+# The files of the package that a study's builder is in. Forecasters are imported by the names of their kinds.
+_SOURCES = {
+    "preconditioning": "forecasters",
+    "stu": "forecasters",
+    "equilibrium": "equilibrium/pretraining.py",
+    "zeta": "zeta/pretraining.py",
 }
 _WHOLE_FILES = 1 << 26
 _FOLDER_FILES = 1 << 20
@@ -38,6 +46,11 @@ def fingerprint(path: Path) -> str:
             if size <= (_FOLDER_FILES if folder else _WHOLE_FILES):
                 digest.update(part.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def training_code(study: str) -> str:
+    """A digest of the source that trains a study's runs: what other code began is not gone on with."""
+    return source_digest("launch/pretraining.py", *([_SOURCES[study]] if study in _SOURCES else []))
 
 
 @dataclass(frozen=True)
@@ -63,11 +76,12 @@ class Pretraining:
     builder: str = ""
 
     def digest(self) -> str:
-        """Of all that decides the result: parameters, and what the inputs hold."""
+        """Of all that decides the result: parameters, source, and what the inputs hold."""
         inputs = {name: fingerprint(path) for name, path in self.inputs.items()}
         content = {
             "study": self.study,
             "builder": self.builder,
+            "code": training_code(self.study),
             "params": dict(self.params),
             "inputs": inputs,
         }

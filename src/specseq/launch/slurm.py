@@ -75,9 +75,11 @@ def alive(job_id: str) -> bool | None:
 
 
 def find(name: str) -> str | None:
-    """The id of a waiting or running job of this name and user, or None."""
+    """The id of a waiting or running job of this name and user, or ""; None for a silent queue."""
     done = _squeue("--me", "--name", name, "--format", "%A")
-    return done.stdout.split()[0] if done is not None and done.stdout.split() else None
+    if done is None or done.returncode != 0:
+        return None
+    return next(iter(done.stdout.split()), "")
 
 
 def full(reason: str) -> bool:

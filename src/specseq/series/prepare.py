@@ -2,7 +2,7 @@
 
 Sub-datasets are prepared one by one, each written beside its place and renamed; the manifest comes last. An
 interrupted preparation goes on with the sub-datasets that are not done, and a changed corpus redoes only
-what changed.
+what changed; changed code, everything.
 """
 
 import json
@@ -24,6 +24,7 @@ from specseq.series.hub import recorded_checksums
 from specseq.series.overlap import gift_eval_overlap
 from specseq.series.scan import Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
+from specseq.sources import source_digest
 from specseq.tables.files import atomic_path, write_text
 
 _PARTS = "parts"
@@ -91,7 +92,12 @@ def excluded_names(names: Sequence[str], exclude: Sequence[str]) -> set[str]:
 
 def _state_of(folder: SeriesFolder, settings: dict[str, Any]) -> dict[str, Any]:
     shards = [[shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in folder.shards]
-    return {"folder": str(folder.folder), "shards": shards, "settings": settings, "format": FORMAT}
+    return {
+        "folder": str(folder.folder),
+        "shards": shards,
+        "settings": settings,
+        "code": source_digest("series/prepare.py"),
+    }
 
 
 def _prepare_part(

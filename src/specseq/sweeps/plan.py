@@ -11,6 +11,15 @@ from specseq.sweeps.expand import expand_sweep
 from specseq.sweeps.merge import merge, resolve
 from specseq.sweeps.validation import check_config, check_runs
 
+# Sections of a study's runs that only judge them once they are trained, or say what they are compared with.
+# Equilibrium runs evaluate while they train, so there `evaluation` is part of it.
+_AFTERWARDS = {
+    "preconditioning": {"evaluation", "baseline"},
+    "stu": {"evaluation", "baseline", "measurement"},
+    "zeta": {"evaluation"},
+    "equilibrium": {"audit"},
+}
+
 
 class Plan:
     """Runs of a checked config.
@@ -98,6 +107,11 @@ class Plan:
             return sweep
         kept = [point for point in sweep["runs"] if scale in point.get("scales", self.scales)]
         return {**sweep, "runs": kept}
+
+
+def training_params(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a run that decide its training."""
+    return {key: value for key, value in spec.items() if key not in _AFTERWARDS[spec["study"]]}
 
 
 def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:

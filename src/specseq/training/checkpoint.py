@@ -50,6 +50,22 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     return tensors, json.loads(metadata["params"])
 
 
+def diverged(path: str | os.PathLike[str]) -> str | None:
+    """Why the training that left these weights was ended early; None where it was not.
+
+    The loop keeps the last finite weights of such a run, so they do not show it. Where the last step of all
+    spoiled them, no loss came after it to say so: weights that are not finite count too.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    tensors, metadata = _read(Path(path))
+    if "diverged" in metadata:
+        return metadata["diverged"]
+    finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    return None if finite else "weights are not finite"
+
+
 def _state(model: nn.Module) -> dict[str, Tensor]:
     """The state dictionary under the names the model has before compilation."""
     return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
@@ -128,13 +144,13 @@ class Checkpoints:
                 # It is no generation to fall back to, and must not take the place of one.
                 self._damaged.add(path)
         if others := sorted(path.name for path in self.folder.glob(_PATTERN) if path not in self._files()):
-            print(f"checkpoints passed over: of a run with other parameters: {', '.join(others)}", flush=True)
+            print(f"checkpoints passed over: of other parameters or code: {', '.join(others)}", flush=True)
         return None
 
     def _load(self, path: Path) -> tuple[int, Any]:
         tensors, metadata = _read(path)
         if metadata.get("digest") != self.digest:
-            raise InputError(path, "of a run with other parameters")
+            raise InputError(path, "of other parameters or code")
         if metadata.get("checksum") != _checksum(tensors, metadata.get("state", "")):
             raise InputError(path, "its content does not match its checksum")
         return int(metadata["step"]), unpack(metadata["state"], tensors)

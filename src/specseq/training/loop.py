@@ -84,6 +84,13 @@ def train(
             "training.micro_batches", "more than 1 for a rule that sets gradients itself", "use 1"
         )
     world = world or World()
+    # Streams have batches of their own where none is stated.
+    if "batch" in params["training"] and spec.micro_batches * world.size > spec.batch:
+        raise InputError(
+            "training.micro_batches",
+            f"{spec.micro_batches} on each of {world.size} processes are more than the batch of {spec.batch}",
+            "use fewer",
+        )
     device = device or world.device
     return _Training(task, spec, int(params.get("seed", 0)), folder, digest, world, device, requests).run()
 
@@ -249,7 +256,7 @@ class _Training:
         assert self.requests is not None
         leave = self.world.any(self.requests.leave)
         overdue = 0 < self.spec.checkpoint_minutes * 60 <= time.monotonic() - self.saved_at
-        asked = leave or self.requests.save or overdue
+        asked = leave or self.world.any(self.requests.save or overdue)
         if (asked or self._due(self.spec.checkpoint_every)) and self.step < self.spec.steps:
             self.requests.save = False
             self._save()
@@ -259,12 +266,13 @@ class _Training:
     def _save(self) -> None:
         """Write a checkpoint; a disk that cannot take it costs the checkpoint, not the run."""
         self.saved_at = time.monotonic()
+        generators = self.world.gathered(randomness.capture())
         if not self.world.leads:
             return
         state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "randomness": randomness.capture(),
+            "randomness": generators,
             "batches": self.batches.state_dict(),
             "others": {name: other.state_dict() for name, other in self.task.state.items()},
             "record": self.record.state_dict(),
@@ -287,7 +295,9 @@ class _Training:
             other.load_state_dict(state["others"][name])
         self.record.load_state_dict(state["record"])
         self.diverged = state["diverged"]
-        randomness.restore(state["randomness"])
+        generators = state["randomness"]
+        # Where there are more processes than before, some start from another's state.
+        randomness.restore(generators[self.world.rank % len(generators)])
         if self.world.leads:
             print(f"resumed at step {self.step} of {self.spec.steps}", flush=True)
         return self.step

@@ -44,6 +44,14 @@ class World:
         """Whether it is true in some process."""
         return bool(self._reduced(float(value), torch.distributed.ReduceOp.MAX)) if self.size > 1 else value
 
+    def gathered(self, value: Any) -> list[Any]:
+        """What each process holds, by rank; all of them must ask."""
+        if self.size == 1:
+            return [value]
+        held = [None] * self.size
+        torch.distributed.all_gather_object(held, value)
+        return held
+
     def combine_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
         """Replace gradients by their sum over processes, each scaled by its ``share`` of the batch."""
         if self.size == 1:

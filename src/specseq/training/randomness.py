@@ -20,16 +20,16 @@ def seed_all(seed: int, *names: object) -> None:
 
 
 def capture() -> dict[str, Any]:
-    """States of the process-wide generators."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    """States of the process-wide generators; on accelerators, that of the one this process computes on."""
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": np.random.get_state(legacy=True)}  # noqa: NPY002
 
 
 def restore(state: Mapping[str, Any]) -> None:
     """Set the process-wide generators to ``state``."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
     np.random.set_state(state["numpy"])  # noqa: NPY002
 
 

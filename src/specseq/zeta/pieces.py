@@ -13,15 +13,16 @@ from zipfile import BadZipFile
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from specseq.sources import source_digest
 from specseq.tables.files import atomic_path, write_text
-from specseq.zeta.blocks import OVERSAMPLING, POINTS, Block, Stretch, find
+from specseq.zeta.blocks import Block, Stretch, find
 
 BLOCKS_A_CHUNK = 32
 
 
 def open_parts(parts: Path, start: float) -> None:
-    """Make the folder of pieces, or empty it when it belongs to another start or grid."""
-    key = json.dumps([start, POINTS, OVERSAMPLING, BLOCKS_A_CHUNK])
+    """Make the folder of pieces, or empty it when they begin elsewhere or other code made them."""
+    key = json.dumps([start, source_digest("zeta/pieces.py")])
     mark = parts / "plan.json"
     if parts.exists() and not (mark.exists() and mark.read_text() == key):
         shutil.rmtree(parts)

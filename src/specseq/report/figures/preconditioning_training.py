@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import counted, line
+from specseq.report.tables.long_results import group_of
 from specseq.tables import read_parquet
 
 
@@ -22,8 +23,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """
     rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
     rows = rows[rows["metric"] == "loss"]
-    rows["group"] = rows["run"].str.replace(r"_?seed\d+$", "", regex=True).str.rstrip("/")
-    rows["group"] = rows["group"].str.removeprefix("preconditioning/")
+    rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
     seeds = rows["seed"].nunique()
     figure, axes = plt.subplots(figsize=(7.2, 4.6))
     for number, (group, own) in enumerate(rows.groupby("group", sort=False)):

@@ -1,0 +1,96 @@
+"""Which source files decide a result: those it is made by, and every one of the package they import."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from +(specseq[\w.]*) +import +(\([^)]*\)|[^\n#]*)|import +(specseq[\w.]*))", re.MULTILINE
+)
+# They say, show, store and launch. No number depends on them, and an edit to one would rerun everything.
+_BYSTANDERS = {
+    "__init__.py",
+    "errors.py",
+    "launch",
+    "progress.py",
+    "sources.py",
+    "stages/arguments.py",
+    "tables",
+}
+
+
+@functools.cache
+def source_digest(*names: str) -> str:
+    """A digest of source files and of all that they import from this package, at whatever depth.
+
+    Args:
+        names: files or folders in the package, such as ``stages/design.py``. Modules that are imported by a
+            name known only at run time must be named, too. Files are read once a process.
+    """
+    digest = hashlib.sha256()
+    for file in sources(*names):
+        digest.update(f"{file.relative_to(_PACKAGE).as_posix()}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def sources(*names: str) -> list[Path]:
+    """The files that ``source_digest`` reads."""
+    waiting = [file for name in names for file in _files(_PACKAGE / name)]
+    found: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += imported(file)
+    return sorted(found)
+
+
+@functools.cache
+def imported(file: Path) -> tuple[Path, ...]:
+    """The files of this package that a file imports, without those that decide no result."""
+    if file.suffix != ".py":
+        return ()
+    modules = {
+        name
+        for package, members, module in _IMPORT.findall(file.read_text(encoding="utf-8"))
+        for name in ([module] if module else _with_members(package, members))
+    }
+    paths = {path for module in modules for path in _files_of(module)}
+    return tuple(sorted(path for path in paths if not _is_bystander(path)))
+
+
+def _with_members(package: str, members: str) -> list[str]:
+    words = re.findall(r"(\w+)(?: +as +\w+)?", members)
+    return [package, *(f"{package}.{word}" for word in words)]
+
+
+def _files_of(module: str) -> Iterator[Path]:
+    """A module's file and the ``__init__`` of every package it is in, which runs when it is imported."""
+    parts = module.split(".")[1:]
+    for depth in range(len(parts) + 1):
+        place = _PACKAGE.joinpath(*parts[:depth])
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                yield path
+
+
+def _is_bystander(path: Path) -> bool:
+    name = path.relative_to(_PACKAGE)
+    return name.as_posix() in _BYSTANDERS or name.parts[0] in _BYSTANDERS
+
+
+def _files(path: Path) -> list[Path]:
+    """A folder's files, data files among them; a file itself.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(path)
+    return [file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc"]
