@@ -52,6 +52,20 @@ def test_win_shares_are_a_zero_sum_game(seed: int, tasks: int, models: int) -> N
     assert ranks.mean() == pytest.approx((models + 1) / 2)
 
 
+def test_an_error_of_zero_counts_in_the_resamples_that_have_it() -> None:
+    table, weights = errors(4, 9, 3), aggregate.bootstrap_weights(9, 200)
+    plain = aggregate.mean_ratio(table, weights)
+    table[2, 1] = 0.0
+    made = aggregate.mean_ratio(table, weights)
+    for ours, before in ((made.point, plain.point), (made.low, plain.low), (made.high, plain.high)):
+        assert ours[[0, 2]].tolist() == before[[0, 2]].tolist()
+    drawn = [[task for task, share in enumerate(row) for _ in range(round(9 * share))] for row in weights]
+    brute = [aggregate.geometric_mean(table[tasks, 1]) for tasks in drawn]
+    assert (made.point[1], made.low[1]) == (0.0, 0.0)
+    assert made.high[1] == pytest.approx(np.quantile(brute, 0.975))
+    assert made.high[1] > 0
+
+
 def test_mean_rank_is_scipys() -> None:
     from scipy.stats import rankdata
 

@@ -78,6 +78,26 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.90 <= inside / 200 <= 0.99
 
 
+@pytest.mark.parametrize(("tasks", "seeds"), [(10, 1), (5, 1), (2, 1), (2, 3)])
+def test_few_tasks_are_covered_too(tasks: int, seeds: int) -> None:
+    """A bootstrap of two tasks alone would cover every other time."""
+    rng = np.random.default_rng(3)
+    inside = 0
+    for trial in range(400):
+        cells = 0.1 + rng.normal(0, 0.3, (tasks, 1)) + rng.normal(0, 0.1, (tasks, seeds))
+        _, low, high = paired_ratio(cells, resamples=300, seed=trial)
+        inside += low <= np.exp(0.1) <= high
+    # Four standard deviations of a share of 400 below 95 %.
+    assert inside / 400 >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / 400)
+
+
+def test_a_single_pair_has_no_interval_and_decides_nothing() -> None:
+    result = compare(np.array([1.0]), np.array([1.01]))
+    assert result.ratio == pytest.approx(1 / 1.01)
+    assert np.isnan([result.low, result.high]).all()
+    assert result.verdict == "undecided"
+
+
 def test_three_seeds_are_covered_too() -> None:
     """A bootstrap of three values alone would cover about three times in four."""
     rng = np.random.default_rng(2)
@@ -90,7 +110,7 @@ def test_three_seeds_are_covered_too() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 4), st.integers(0, 99))
+@given(st.integers(2, 30), st.integers(1, 4), st.integers(0, 99))
 def test_interval_holds_the_estimate_and_repeats(tasks: int, seeds: int, seed: int) -> None:
     logs = np.random.default_rng(seed).normal(0, 1, (tasks, seeds))
     first = paired_ratio(logs, seed=seed)

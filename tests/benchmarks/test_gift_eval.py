@@ -22,7 +22,7 @@ from specseq.benchmarks.metrics import LEVELS
 from specseq.errors import InputError
 from specseq.forecasters.protocol import Query
 from specseq.series.arrow_writer import Item, write_folder
-from specseq.series.frequency import parse_frequency
+from specseq.series.frequency import parse_frequency, stated_frequency
 
 
 def fake_quantiles(
@@ -118,11 +118,56 @@ def test_metrics_equal_gluonts(
 @pytest.mark.parametrize(("folder", "term"), sorted(reference()))
 def test_rules_give_the_published_configs(folder: str, term: str) -> None:
     config = reference()[folder, term]
-    frequency = parse_frequency(config.freq)
-    assert config_name(folder, frequency, term) == config.name
+    frequency = stated_frequency(config.freq)
+    assert config_name(folder, parse_frequency(config.freq), term) == config.name
     assert prediction_length(folder, frequency, term) == config.horizon
     assert window_count(folder, config.shortest, config.horizon) == config.windows
     assert frequency.season_length == config.season_length
+
+
+SPELLINGS = (
+    *("S", "s", "T", "min", "H", "h", "BH", "bh", "D", "C", "B", "W-SUN", "M", "ME", "MS", "BME", "BMS"),
+    *("CBMS", "Q", "QE-DEC", "QS", "BQE", "BQS", "YE", "YS", "BYE"),
+)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "spelling", [*SPELLINGS, "BQE", "BQS", "YE", "YS", "BYE", "S", "T", "H", "BH", "M", "Q"]
+)
+def test_seasons_are_those_of_gluonts_and_horizons_go_by_the_unit_as_stated(spelling: str) -> None:
+    from gluonts.time_feature import get_seasonality
+
+    one = stated_frequency(spelling)
+    for multiple in (1, 2, 5, 7, 15, 24, 60, 120, 300, 1440, 3600):
+        frequency = stated_frequency(f"{multiple}{spelling}")
+        assert frequency.season_length == get_seasonality(f"{multiple}{spelling}")
+        assert prediction_length("x", frequency, "short") == prediction_length("x", one, "short")
+
+
+@pytest.mark.parametrize(
+    ("freq", "season", "horizon", "name"),
+    [
+        ("60S", 60, 60, "x/T/short"),
+        ("300S", 12, 60, "x/5T/short"),
+        ("3600S", 1, 60, "x/H/short"),
+        ("60T", 24, 48, "x/H/short"),
+        ("BH", 1, 48, "x/H/short"),
+    ],
+)
+def test_configs_go_by_the_frequency_as_stated(
+    tmp_path: Path, freq: str, season: int, horizon: int, name: str
+) -> None:
+    write_folder(tmp_path / "x", items([np.arange(300.0)], freq))
+    (evaluation,) = gift_evaluations(tmp_path, ["short"])
+    query = evaluation.query
+    assert (evaluation.name, query.season_length, query.horizon) == (name, season, horizon)
+    assert name.split("/")[1] == query.freq
+
+
+def test_folders_named_after_m4_have_horizons_at_other_frequencies_too() -> None:
+    horizons = [prediction_length("m4_more", stated_frequency(freq), "short") for freq in ("M", "15T", "B")]
+    assert horizons == [18, 48, 30]
 
 
 def test_there_are_97_configs() -> None:
@@ -169,6 +214,25 @@ def test_other_data_define_their_own_configs(tmp_path: Path) -> None:
             gift_evaluations(tmp_path, only=only)
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "name"),
+    [
+        ("foo", "foo_with_missing", "foo/H/short"),
+        ("ETT/H", "ett/H", "ett/H/short"),
+        ("x", "x/H", "x/H/short"),
+    ],
+)
+def test_two_folders_of_one_name_are_refused(tmp_path: Path, one: str, two: str, name: str) -> None:
+    for folder in (one, two):
+        write_folder(tmp_path / "new", items([np.arange(300.0)], "H"))
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for file in (tmp_path / "new").iterdir():
+            file.rename(tmp_path / folder / file.name)
+        (tmp_path / "new").rmdir()
+    with pytest.raises(InputError, match=f"folders {one} and {two} both go by {name}; rename one of them"):
+        gift_evaluations(tmp_path, ["short"])
+
+
 def test_faulty_data_are_named(tmp_path: Path) -> None:
     start = np.datetime64("2020-01-01", "s")
     twice = [Item("a", start, "D", np.ones(99)), Item("a", start, "D", np.ones(99))]
@@ -183,6 +247,9 @@ def test_faulty_data_are_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "uneven", uneven)
     with pytest.raises(InputError, match="between 2 and 3 variates"):
         open_dataset(tmp_path, "uneven")
+    write_folder(tmp_path / "untold", [Item("a", start, None, np.ones(99))])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="untold: unknown frequency alias ''"):
+        gift_evaluations(tmp_path, only=["untold"])
     write_folder(tmp_path / "brief", items([np.ones(30)], "D"))
     with pytest.raises(InputError, match=r"brief/D/short: a series of 30 steps has no history"):
         open_dataset(tmp_path, "brief").config("short")

@@ -82,6 +82,34 @@ def test_partial_result_is_refused_with_its_count(gift: Path) -> None:
         gift_eval_leaderboard(submissions, GIFT_EVAL, missing="skip", strict=frozenset({"partial"}))
 
 
+@pytest.mark.parametrize("missing", ["error", "skip", "drop", "impute"])
+@pytest.mark.parametrize("error", [np.nan, 0.0])
+def test_a_baseline_that_nothing_can_be_divided_by_is_refused(
+    gift: Path, fev: Path, missing: str, error: float
+) -> None:
+    base = made.gift_eval_frame(0)
+    base.loc[3, "eval_metrics/MASE[0.5]"] = error
+    base.to_csv(gift / "seasonal_naive.csv", index=False)
+    message = r"no error above zero on 1 of 12 tasks, e\.g\. '{}'; every error is divided by its error"
+    with pytest.raises(InputError, match="seasonal_naive: " + message.format("ett1/15T/short")):
+        gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL, missing=missing)
+    frame = made.fev_frame("Seasonal Naive", 0)
+    frame.loc[3, "SQL"] = error
+    frame.to_csv(fev / "seasonal_naive.csv", index=False)
+    with pytest.raises(InputError, match="Seasonal Naive: " + message.format("task_3")):
+        fev_leaderboard(read_folder(fev, FEV), FEV, missing=missing)
+
+
+def test_a_metric_that_is_there_is_not_imputed(gift: Path) -> None:
+    frame = made.gift_eval_frame(2, 0.8).drop(columns="eval_metrics/mean_weighted_sum_quantile_loss")
+    frame.to_csv(gift / "half.csv", index=False)
+    submissions = read_folder(gift, GIFT_EVAL)
+    board = by_model(gift_eval_leaderboard(submissions, GIFT_EVAL, missing="impute"))
+    assert board["half"]["MASE"] == board["shuffled"]["MASE"]
+    assert (board["half"]["CRPS"], board["half"]["missing"]) == (1.0, len(made.TASKS))
+    assert board["shuffled"]["missing"] == 0
+
+
 def test_bad_files_are_named(gift: Path, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"other\.csv.*'dataset'"):

@@ -1,6 +1,7 @@
 """Preconditioned evaluation: invariants of the reversals, the control, divergence."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from specseq.benchmarks import reversal
 from specseq.benchmarks.evaluation import gift_evaluations, score
+from specseq.benchmarks.metrics import LEVELS
 from specseq.benchmarks.reversal import Plan, Variant, evaluate
 from specseq.filters import Filter
+from specseq.forecasters.levels import at_levels
 from specseq.forecasters.preconditioned import FilteredContexts, Preconditioned, precondition
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.seasonal_naive import SeasonalNaive
@@ -133,16 +136,19 @@ class Trained(Short):
 
     filter = Filter("literal", (-0.4, 0.1), name="own")
     inverse: tuple[NDArray[np.float64], int] | None = None
+    quantile_levels: tuple[float, ...] = LEVELS
 
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
     ) -> tuple[FilteredContexts, NDArray[np.float32]]:
         filtered = precondition(contexts, self.filter)
-        return filtered, super().forecast(filtered.series, query)
+        own = replace(query, quantile_levels=self.quantile_levels)
+        return filtered, super().forecast(filtered.series, own)
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         filtered, quantiles = self.forecast_filtered(contexts, query)
-        return filtered.reverse(quantiles, query.quantile_levels, "self")
+        answer = filtered.reverse(quantiles, self.quantile_levels, "self")
+        return at_levels(answer, self.quantile_levels, query.quantile_levels)
 
 
 def test_a_model_with_a_filter_of_its_own(root: Path) -> None:
@@ -158,6 +164,29 @@ def test_a_model_with_a_filter_of_its_own(root: Path) -> None:
     assert outcomes[own].values == pytest.approx(outcomes[Variant("fake")].values)
     assert outcomes[own].filter == Trained.filter
     assert outcomes[Variant("fake", "own", "oracle")].values != outcomes[own].values
+
+
+class Skewed(Trained):
+    """The same at nine levels of its own, whose median is not in the middle."""
+
+    quantile_levels = (0.01, 0.05, 0.25, 0.5, 0.6, 0.7, 0.8, 0.95, 0.99)
+
+
+class Few(Trained):
+    """The same at three levels."""
+
+    quantile_levels = (0.2, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("model", [Skewed(), Few()])
+def test_a_model_with_levels_of_its_own_is_scored_at_the_benchmarks(root: Path, model: Trained) -> None:
+    (evaluation,) = gift_evaluations(root, ["short"])
+    outcomes = evaluate(evaluation, Plan(model, {}, ["self", "oracle"]))
+    for variant in (Variant("fake"), Variant("fake", "own", "self")):
+        assert outcomes[variant].values == pytest.approx(score(evaluation, model))
+    oracles = [evaluate(evaluation, Plan(m, {}, ["oracle"])) for m in (model, Trained())]
+    medians = [outcomes[Variant("fake", "own", "oracle")].values[MASE] for outcomes in oracles]
+    assert medians[0] == pytest.approx(medians[1])
 
 
 class WithInverse(Trained):
@@ -179,7 +208,7 @@ def test_a_learned_inverse_is_the_one_that_reverses(root: Path) -> None:
             filtered, quantiles = self.forecast_filtered(contexts, query)
             taps, stride = self.inverse or (None, None)
             return filtered.reverse(
-                quantiles, query.quantile_levels, "fir", inverse_taps=taps, inverse_stride=stride
+                quantiles, self.quantile_levels, "fir", inverse_taps=taps, inverse_stride=stride
             )
 
     assert scores[1] == pytest.approx(score(evaluation, ByHand())[MASE])

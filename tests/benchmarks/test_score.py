@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from specseq import cli
 from specseq.benchmarks import score as scoring
 from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
 from specseq.benchmarks.metrics import LEVELS
+from specseq.benchmarks.opening import fingerprint
 from specseq.benchmarks.score import score_all
 from specseq.errors import InputError
 from specseq.filters import Filter
@@ -114,8 +117,62 @@ def test_rows_of_other_data_are_not_kept(root: Path, tmp_path: Path) -> None:
         write_task(tmp_path / folder, columns, horizon=7, seasonality=season)
     out = tmp_path / "fev.parquet"
     score_all("fev", fev_evaluations(tmp_path / "one"), Fake(), out, {})
-    with pytest.raises(InputError, match="its row of x has seasonality 7, the data and tasks have 1"):
+    with pytest.raises(InputError, match="its row of x has season_length 7, the data and tasks have 1"):
         score_all("fev", fev_evaluations(tmp_path / "two"), Fake(), out, {})
+
+
+def test_rows_of_a_changed_task_are_not_kept(tmp_path: Path) -> None:
+    out, columns = tmp_path / "out.parquet", {"y": [wild_series(1, 90, "plain")], "v": [np.arange(90.0)]}
+    tasks, fields = tmp_path / "tasks.yaml", {"horizon": 7, "num_windows": 2, "target": "y"}
+    task = write_task(tmp_path, columns, **fields)
+    score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+    score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+    for field, value, message in (
+        ("initial_cutoff", -30, "initial_cutoff -14, the data and tasks have -30"),
+        ("window_step_size", 3, "initial_cutoff -14, the data and tasks have -10"),
+        ("min_context_length", 9, "min_context_length 1, the data and tasks have 9"),
+        ("max_context_length", 40, "max_context_length None, the data and tasks have 40"),
+        ("target", "v", r"targets \['y'\], the data and tasks have \['v'\]"),
+    ):
+        tasks.write_text(yaml.safe_dump({"tasks": [{**task, field: value}]}))
+        with pytest.raises(InputError, match=f"its row of x has {message}; delete it"):
+            score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+
+
+def test_rows_of_changed_files_are_not_kept(root: Path, tmp_path: Path) -> None:
+    out, kept = tmp_path / "out.parquet", tmp_path / "kept.parquet"
+    score_all("gift_eval", gift_evaluations(root), Fake(), out, {})
+    score_all("gift_eval", gift_evaluations(root), Fake(), kept, {})
+    write_folder(root / "c", items([wild_series(seed + 9, 300 + seed, "gaps") for seed in range(2)], "W-SUN"))
+    with pytest.raises(InputError, match=r"out.parquet: its row of c/W/short was made of other data files"):
+        score_all("gift_eval", gift_evaluations(root), Fake(), out, {})
+    # The other rows stay good, and stay known for what they were made of.
+    score_all("gift_eval", gift_evaluations(root, only=["a"]), Fake(), kept, {})
+    assert set(read_provenance(kept)["made_of"]) == {"a/H/short", "b/15T/short", "c/W/short"}
+    write_task(tmp_path, {"y": [wild_series(1, 60, "plain")]}, horizon=7)
+    out = tmp_path / "fev.parquet"
+    score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+    table = pq.read_table(tmp_path / "x" / "data.parquet")
+    pq.write_table(table.slice(0), tmp_path / "x" / "data.parquet")
+    with pytest.raises(InputError, match="its row of x was made of other data files"):
+        score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+
+
+def test_a_fingerprint_is_of_weights_and_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text("{}")
+    first = fingerprint(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    for name in ("chronos2", "amazon/chronos-2", tmp_path):
+        assert fingerprint(name) == first
+    (tmp_path / "config.json").write_text('{"context_length": 9}')
+    second = fingerprint(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    third = fingerprint("chronos2")
+    assert len({first, second, third}) == 3
+    assert fingerprint("naive") == "naive"
 
 
 def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.benchmarks import evaluation as evaluations
-from specseq.benchmarks.evaluation import gift_evaluations
+from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
 from specseq.benchmarks.reversal import Plan, Variant, evaluate
-from specseq.benchmarks.steps import StepErrors, earlier_residuals, step_grid
+from specseq.benchmarks.steps import StepErrors, _earlier, earlier_residuals, step_grid
 from specseq.filters import Filter
 from specseq.forecasters.seasonal_naive import SeasonalNaive
 from specseq.series.arrow_writer import write_folder
+from tests.benchmarks.test_fev import write_task
 from tests.benchmarks.test_gift_eval import items, wild_series
 
 MASE = "eval_metrics/MASE[0.5]"
@@ -70,6 +71,27 @@ def test_residuals_look_at_no_test_value(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(evaluations, "_POINTS", horizon)  # a block a window: series go on from block to block
     np.testing.assert_allclose(earlier_residuals(evaluation, SeasonalNaive(), 3), residuals)
+
+
+@pytest.mark.parametrize("step", [5, 60])
+def test_a_cut_history_lets_no_test_value_in(tmp_path: Path, step: int) -> None:
+    series = [wild_series(seed, 400 + 9 * seed, "plain") for seed in range(2)]
+    fields = {"horizon": 5, "num_windows": 3, "window_step_size": step, "max_context_length": 50}
+    write_task(tmp_path / "a", {"y": series}, **fields)
+    (evaluation,) = fev_evaluations(tmp_path / "a")
+    residuals = earlier_residuals(evaluation, SeasonalNaive.fev(), 4)
+    assert residuals.shape == (2 * 4, 5)
+    (batch,) = evaluation.batches(10**9)
+    assert set(batch.windows.cuts - batch.windows.starts) == {50}
+    (earlier,) = _earlier(evaluation, SeasonalNaive.fev(), 4)
+    assert set(earlier.windows.cuts - earlier.windows.starts) == {50}
+    assert len(set(earlier.windows.cuts)) == len(earlier.windows)
+
+    for values in series:
+        values[-(5 + 2 * step) :] = 1e6
+    write_task(tmp_path / "b", {"y": series}, **fields)
+    (changed,) = fev_evaluations(tmp_path / "b")
+    np.testing.assert_array_equal(earlier_residuals(changed, SeasonalNaive.fev(), 4), residuals)
 
 
 def test_series_that_are_too_short_leave_nothing(tmp_path: Path) -> None:

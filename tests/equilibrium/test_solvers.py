@@ -131,6 +131,16 @@ def test_the_adaptive_step_hands_off_where_no_step_is_stable() -> None:
     assert not alone.converged_B.any()
 
 
+def test_the_adaptive_step_hands_off_only_what_budget_is_left() -> None:
+    """A budget that ends at the very evaluation that would hand off leaves the best state so far."""
+    block, x = known("unstable")
+    solutions = [AdaptiveEuler().solve(FreePhase(block, x), x, budget) for budget in range(40, 80)]
+    handed_off = [solution.facts["handed_off"] for solution in solutions]
+    assert set(handed_off) == {False, True}
+    assert handed_off == sorted(handed_off)
+    assert all(torch.isfinite(solution.residual_B).all() for solution in solutions)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_budget_that_ends_early_is_said_and_kept(name: str) -> None:
     block, x = known("unstable")

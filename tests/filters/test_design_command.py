@@ -143,6 +143,22 @@ def test_table_without_residuals_is_refused(
     assert not out.exists()
 
 
+def test_a_task_without_variance_is_named(
+    run_stage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {"study": "p", "run": "p/a/b", "benchmark": "gift_eval", "metric": "residual_autocovariance"}
+    rows = [
+        {**keys, "task": task, "step": lag, "value": value}
+        for task, values in (("a", [1.0, 0.6]), ("idle", [0.0, 0.0]))
+        for lag, value in enumerate(values)
+    ]
+    residuals = tmp_path / "residuals.parquet"
+    write_parquet(residuals, long_table(rows), Provenance("residuals"))
+    params = {"filters": {"fitted": {"family": "matched", "degree": 1}}}
+    assert run_stage(params, tmp_path / "filters.parquet", "--residuals", str(residuals)) == 2
+    assert "residual_autocovariance of idle is 0 at lag 0" in capsys.readouterr().err
+
+
 def test_design_does_without_torch() -> None:
     code = (
         "import sys; from specseq.filters import design, diagnose;"

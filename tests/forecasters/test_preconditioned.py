@@ -71,6 +71,23 @@ def test_identity_is_the_forecaster_bit_for_bit(reversal: str) -> None:
     assert np.array_equal(wrapped.forecast(contexts(), QUERY), base.forecast(contexts(), QUERY))
 
 
+@pytest.mark.parametrize("reversal", ["self", "plug_in", "fir"])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_an_infinity_counts_as_missing(reversal: str, bad: float) -> None:
+    known, spoiled = contexts(), contexts()
+    for place in (3, -2):
+        known[-1][place], spoiled[-1][place] = np.nan, bad
+    wrapped = Preconditioned(SeasonalNaive(), LYAPUNOV, reversal)  # type: ignore[arg-type]
+    found = wrapped.forecast(spoiled, QUERY)
+    assert np.isfinite(found).all()
+    assert np.array_equal(found, wrapped.forecast(known, QUERY))
+    filtered = precondition(spoiled, LYAPUNOV)
+    truths = [np.full((len(spoiled), QUERY.horizon), 50.0) for _ in range(2)]
+    truths[0][:, 3], truths[1][:, 3] = np.nan, bad
+    oracles = [filtered.reverse(found, LEVELS, "oracle", path_BH=truth) for truth in truths]
+    assert np.array_equal(*oracles)
+
+
 @pytest.mark.parametrize("centre", [True, False])
 @pytest.mark.parametrize("filter", [LYAPUNOV, STRIDED], ids=["lyapunov", "strided"])
 def test_reversals_and_their_errors(filter: Filter, centre: bool) -> None:

@@ -32,7 +32,6 @@ def test_ranges_hold_every_value_that_prints_so(a: str, b: str, u: float, v: flo
         "norm": ({"of": [a, b]}, math.hypot(x, y)),
         "largest_magnitude": ({"of": [a, b]}, max(x, y)),
         "minimum": ({"of": [a, b]}, min(x, y)),
-        "likelihood_factor": ({"nll_a": a, "nll_b": b}, math.exp(x - y)),
     }
     for name, (arguments, truth) in checks.items():
         found = evaluate(name, arguments)

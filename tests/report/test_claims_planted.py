@@ -53,9 +53,13 @@ def rows_for(query: Mapping[str, Any], x: str | None) -> Iterator[dict[str, Any]
             if x:
                 row[x] = level
             row[query.get("value", "value")] = float(rng.lognormal(0, 0.2))
-            if ready:
+            middle = row[query.get("value", "value")]
+            if ready and isinstance(query["interval"], Mapping):
+                ((name, ends),) = query["interval"].items()
+                for end, factor in zip(ends, (0.9, 1.1), strict=True):
+                    yield {**row, name: end, query.get("value", "value"): middle * factor}
+            elif ready:
                 low, high = query["interval"]
-                middle = row[query["value"]]
                 row |= {low: middle * 0.9, high: middle * 1.1, **query.get("enough", {})}
             yield row
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from specseq.errors import InputError
 from specseq.report.claims import COLUMNS, Claim, ledger, ledger_frame
 from specseq.report.claims.measured import Measured
 from specseq.report.claims.quantities import check_quantity
@@ -448,6 +449,25 @@ def test_rows_that_carry_their_interval(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_an_interval_that_stands_in_rows_of_its_own(tmp_path: Path) -> None:
+    """An average just below the bound says nothing where its bootstrap interval reaches beyond."""
+    ends = {"err": 0.2595, "err_low": 0.243, "err_high": 0.276}
+    rows = [{"run": "wide", "metric": metric, "value": value} for metric, value in ends.items()]
+    rows += [{"run": "narrow", "metric": m, "value": 0.25 + 0.01 * (v - 0.2595)} for m, v in ends.items()]
+    rows += [{"run": "bare", "metric": "err", "value": 0.25}]
+    compared(tmp_path / "tables/t.parquet", *rows)
+
+    def of(run: str) -> dict:
+        where = {"run": run, "metric": "err"}
+        interval = {"metric": ["err_low", "err_high"]}
+        return {"query": {"file": "tables/t.parquet", "where": where, "interval": interval}}
+
+    made = [claim(run, of(run), {"above": 0.26}) for run in ("wide", "narrow", "bare")]
+    assert verdicts(tmp_path, *made) == {"wide": "undecided", "narrow": "contradicted", "bare": "not run"}
+    with pytest.raises(InputError, match="intervals in columns"):
+        check_quantity({"trend": {"of": of("wide"), "x": "step"}}, "trend")
+
+
 def test_two_rows_are_compared_as_independent(tmp_path: Path) -> None:
     compared(
         tmp_path / "tables/t.parquet",
@@ -472,6 +492,23 @@ def test_trend_of_rows_without_replicates_is_exact_where_said(tmp_path: Path) ->
     query_ = {"query": {"file": "tables/t.parquet", "over": [], "exact": True}}
     made = claim("rise", {"trend": {"of": query_, "x": "gain"}}, {"above": 0.9})
     assert verdicts(tmp_path, made) == {"rise": "reproduced"}
+
+
+def test_a_trend_over_rows_is_not_that_of_those_that_are_left(tmp_path: Path) -> None:
+    """A row without a value is one that went wrong; one without a place on the axis is not asked."""
+    rows = [
+        {"gain": float(g), "ratio": 1 + g / 10, "low": 0.99 + g / 10, "high": 1.01 + g / 10}
+        for g in range(1, 7)
+    ]
+    unplaced = [*rows, {"gain": math.inf, "ratio": math.nan, "low": math.nan, "high": math.nan}]
+    lost = [*rows, {"gain": 7.0, "ratio": math.nan, "low": math.nan, "high": math.nan}]
+    made = []
+    for name, planted in (("unplaced", unplaced), ("lost", lost)):
+        compared(tmp_path / f"tables/{name}.parquet", *planted)
+        of = {"file": f"tables/{name}.parquet", "value": "ratio", "interval": ["low", "high"]}
+        made.append(claim(name, {"trend": {"of": {"query": of}, "x": "gain"}}, {"above": 0.5}))
+    assert verdicts(tmp_path, *made) == {"unplaced": "reproduced", "lost": "undecided"}
+    assert "1 of 7 rows" in ledger(made, tmp_path, "laptop")[1].judgement.explanation
 
 
 def test_trend_over_rows_with_intervals(tmp_path: Path) -> None:

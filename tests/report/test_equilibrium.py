@@ -76,6 +76,42 @@ def test_runs_are_summed_up_over_seeds(long: Path) -> None:
     assert jacreg["eps_crit"] == pytest.approx(0.2)
 
 
+def test_a_break_is_where_the_free_phase_was_lost_for_good(tmp_path: Path) -> None:
+    """Settling late is no break, and neither is a passing residual; a run that blew up in between broke."""
+    made = {
+        "transient": ([4.0, 3.0, 2.74], [0.3, 1e-6, 1e-6]),
+        "relapse": ([4.0, 3.0, 2.74], [0.3, 1e-6, 0.2]),
+        "blown": ([4.0, 3.0, 2.9], [1e-6, 1e-6, 1e-6]),
+        "never": ([4.0, 3.0, 2.9], [0.3, 0.2, 0.1]),
+    }
+    rows = [
+        row for seed in range(2) for name, curves in made.items() for row in run_rows(name, seed, *curves)
+    ]
+    for row in rows:  # the modes of the last evaluation alone have crossed
+        if row["metric"] == "valid/alpha" and row["step"] == 30:
+            row["value"] = 0.2 if "relapse" in row["run"] or "blown_seed0" in row["run"] else -0.3
+        if row["metric"] == "valid/im":
+            row["value"] = -1.4 if row["step"] == 30 else 0.0
+    ends = [
+        {**BASE, "task": "train", "step": 30, "run": f"equilibrium/wall/blown_seed{seed}"} for seed in (0, 1)
+    ]
+    rows += [{**end, "seed": seed, "metric": "diverged", "value": 1.0} for seed, end in enumerate(ends)]
+    write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
+    frame = make_long({"training": [tmp_path / "a.parquet"]}, {})
+    write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
+    table = equilibrium.make({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"}).set_index("group")
+    transient, relapse, blown, never = (table.loc[f"equilibrium/wall/{name}"] for name in made)
+    assert (transient["broke"], relapse["broke"], blown["broke"]) == (0, 1, 1)
+    assert transient[["loss_at_break", "loss_at_break_low", "alpha_at_break", "im_at_crossing"]].isna().all()
+    assert relapse[["loss_at_break", "loss_at_break_low", "loss_at_break_high"]].tolist() == [2.74] * 3
+    assert relapse[["alpha_at_break", "crossed", "im_at_crossing"]].tolist() == [0.2, 1, 1.4]
+    assert blown["loss_at_break"] == 2.9
+    assert never["broke"] == 1
+    assert np.isnan(never["loss_at_break"])
+    assert (blown["crossed"], blown["im_at_crossing"]) == (0.5, 1.4)
+    assert np.isnan(blown["im_at_crossing_low"])  # of the two seeds one did not cross
+
+
 def test_signals_are_judged_by_the_exact_spectrum(tmp_path: Path) -> None:
     rows = []
     for step, (eps_crit, alpha, omega) in enumerate(

@@ -100,6 +100,12 @@ def test_missing_results_are_named_with_their_command(results: Path) -> None:
     assert "snakemake results/laptop/tables/t.parquet" in html
 
 
+def test_a_table_without_rows_keeps_its_head(results: Path) -> None:
+    write_parquet(results / "laptop/tables/t.parquet", pd.DataFrame(), Provenance("table"))
+    shown = page(results)
+    assert '<th scope="col">run</th><th scope="col">value</th>' in shown
+
+
 def test_tables_and_findings_are_shown(results: Path) -> None:
     frame = pd.DataFrame({"run": ["a/b/c"], "hidden": [1], "value": [0.123456789]})
     write_parquet(results / "laptop" / "tables" / "t.parquet", frame, Provenance("table", seed=3))

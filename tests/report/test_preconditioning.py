@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose, predicted_oracle_error
@@ -39,8 +41,10 @@ FACTORS = {"baseline": 2.0, "learnable/stride1": 2.2, "long/baseline": 1.0, "lon
 BASELINES = {"preconditioning/long/x": "preconditioning/long/baseline"}
 
 
-def scored(run: str, seed: int, forecaster: str, filter: str, reversal: str, factor: float) -> list[dict]:
-    """Rows of a variant whose MASE is the task's number from 1 times a factor."""
+def scored(
+    run: str, seed: int, forecaster: str, filter: str, reversal: str, factors: float | Sequence[float]
+) -> list[dict]:
+    """Rows of a variant whose MASE is the task's number from 1 times a factor; NaN diverged."""
     found = diagnose(design(FILTERS[filter])) if filter in FILTERS else None
     keys = {
         "study": "preconditioning",
@@ -52,7 +56,7 @@ def scored(run: str, seed: int, forecaster: str, filter: str, reversal: str, fac
     keys["spectral_radius"] = found.spectral_radius if found else np.nan
     keys["noise_gain"] = found.noise_gain if found else np.nan
     rows = []
-    for number, task in enumerate(TASKS, 1):
+    for number, (task, factor) in enumerate(zip(TASKS, np.broadcast_to(factors, len(TASKS)), strict=True), 1):
         of_task = {**keys, "task": task}
         rows += [{**of_task, "metric": metric, "value": number * factor} for metric in ("MASE", "CRPS")]
         if np.isnan(factor):
@@ -172,6 +176,9 @@ def test_ratios_are_to_the_baseline_of_the_same_length_and_seed(results: Results
     assert (learned["seeds"], learned["paired_seeds"], learned["configs"]) == (3, 3, 6)
     geometric = np.exp(np.log(np.arange(1, 7)).mean()) * np.exp(np.log([1, 1.1, 1.2]).mean())
     assert learned["mase_raw"] == pytest.approx(2.2 * geometric)
+    reach = 4.3027 * np.log([1, 1.1, 1.2]).std(ddof=1) / np.sqrt(3)  # Student's quantile of two degrees
+    ends = [learned["mase_raw"] * np.exp(-reach), learned["mase_raw"] * np.exp(reach)]
+    assert learned[["mase_low", "mase_high"]].tolist() == pytest.approx(ends, rel=1e-4)
     assert plain.loc["preconditioning/long/x", "trained"]["ratio"] == pytest.approx(1.1)
     assert plain.loc["preconditioning/long/baseline", "trained"]["ratio"] == pytest.approx(0.5)
     own = table[(table["forecaster"] == "moirai2") & (table["reversal"] == "self")].iloc[0]
@@ -185,6 +192,166 @@ def test_a_diverged_reversal_is_a_row(results: Results) -> None:
     assert row["verdict"] == "diverged"
     assert np.isnan(row["ratio"])
     assert np.isinf(row["noise_gain"])
+
+
+def around_naive(folder: Path, scores: dict[tuple[str, str], float | Sequence[float]]) -> Results:
+    """Seasonal naive without a filter and under each (filter, reversal), scored on the toy tasks."""
+    made = Results(folder)
+    rows = scored("frozen/seasonal_naive", 0, "seasonal_naive", "none", "none", 1.0)
+    for (filter, reversal), factors in scores.items():
+        rows += scored("frozen/seasonal_naive", 0, "seasonal_naive", filter, reversal, factors)
+    made.evaluated("frozen/seasonal_naive", rows)
+    _design(made)
+    return made
+
+
+def all_tables(made: Results) -> dict[str, pd.DataFrame]:
+    """Every table of frozen forecasters."""
+    runs = {"runs": made.runs, "corpus": [made.corpus], "filters": made.path("filters")}
+    names = ("", "_steps", "_theory", "_theory_steps", "_best")
+    found = {name: made.table(f"preconditioning{name}", runs) for name in names}
+    found["_ranks"] = made.table("preconditioning_ranks", {"theory": made.path("preconditioning_theory")})
+    inputs = {"summary": made.path("preconditioning"), "filters": made.path("filters")}
+    found["_reversal"] = made.table("preconditioning_reversal", inputs)
+    return found
+
+
+def test_a_reversal_that_diverged_on_some_configs_is_not_judged_by_the_others(tmp_path: Path) -> None:
+    made = around_naive(
+        tmp_path,
+        {
+            ("chebyshev_d3", "self"): [np.nan] * 5 + [0.9],
+            ("chebyshev_d3", "oracle"): 0.8,
+            ("lyapunov_d4_l5", "self"): 1.02,
+            ("lyapunov_d4_l5", "oracle"): 0.95,
+        },
+    )
+    tables = all_tables(made)
+    row = tables[""].set_index(["filter", "reversal"]).loc[("chebyshev_d3", "self")]
+    assert (row["verdict"], row["configs"], row["paired_configs"], row["wins"]) == ("diverged", 6, 1, 0)
+    assert row[["ratio", "low", "high", "mase_raw"]].isna().all()
+    row = tables["_reversal"].set_index("filter").loc["chebyshev_d3"]
+    assert np.isnan(row["gap"])
+    assert row["oracle_percent"] == pytest.approx(-20)
+    steps = tables["_steps"].set_index(["filter", "reversal"])
+    assert steps.loc[("chebyshev_d3", "self"), "ratio"].isna().all()
+    assert (steps["configs"] == 6).all()
+    assert steps.loc[("lyapunov_d4_l5", "self"), "ratio"].to_numpy() == pytest.approx(1.02)
+    for name in ("_theory", "_theory_steps"):
+        together = tables[name][tables[name]["task"] == "all"].set_index("filter")
+        assert together.loc[["chebyshev_d3"], ["self_ratio", "self_over_oracle"]].isna().all(axis=None)
+        assert together.loc[["chebyshev_d3"], "oracle_ratio"].to_numpy() == pytest.approx(0.8)
+    best = tables["_best"].set_index("set").loc["all"]
+    assert (best["filters"], best["diverged"], best["configs"], best["left_out"]) == (1, 1, 6, 0)
+
+
+def test_a_seed_that_was_lost_in_training_is_lost_under_every_reversal(tmp_path: Path) -> None:
+    made = Results(tmp_path)
+    naive = scored("frozen/seasonal_naive", 0, "seasonal_naive", "none", "none", 1.0)
+    made.evaluated("frozen/seasonal_naive", naive)
+    for seed in range(3):
+        made.evaluated(
+            f"baseline/seed{seed}", scored(f"baseline/seed{seed}", seed, f"seed{seed}", "none", "none", 2.0)
+        )
+        for name, factor in (("lost", 1.0), ("kept", 1.9)):
+            run, model = f"x/{name}_seed{seed}", f"{name}_seed{seed}"
+            if (name, seed) == ("lost", 1):
+                nothing = scored(run, seed, model, "none", "none", np.nan)
+                made.evaluated(run, [row for row in nothing if row["metric"] == "diverged"])
+                continue
+            rows = scored(run, seed, model, "none", "none", factor)
+            made.evaluated(run, rows + scored(run, seed, model, "lyapunov_d4_l5", "self", factor))
+    runs = {"runs": made.runs, "corpus": [made.corpus]}
+    table = made.table("preconditioning", runs).set_index(["group", "reversal"])
+    assert (table.loc["preconditioning/x/lost", "verdict"] == "diverged").all()
+    assert table.loc[("preconditioning/x/kept", "self"), "ratio"] == pytest.approx(0.95)
+    steps = made.table("preconditioning_steps", runs).set_index(["group", "reversal"]).sort_index()
+    assert steps.loc[("preconditioning/x/lost", "self"), "ratio"].isna().all()
+    best = made.table("preconditioning_best", runs).iloc[0]
+    assert (best["filter"], best["diverged"], best["seeds"]) == ("preconditioning/x/kept", 1, 3)
+
+
+@pytest.mark.parametrize("error", [np.nan, 0.0])
+def test_a_config_that_cannot_be_scored_is_left_out_and_counted(tmp_path: Path, error: float) -> None:
+    """Every scale of it is zero, or no filter is without an error already."""
+    scores: dict[tuple[str, str], float | Sequence[float]] = {}
+    for name, (own, oracle) in COST.items():
+        scores |= {(name, "self"): own, (name, "oracle"): oracle}
+    made = around_naive(tmp_path, scores)
+    rows = pd.read_parquet(made.runs[0])
+    rows.loc[(rows["task"] == "t2") & (rows["metric"] != "diverged"), "value"] = error
+    write_parquet(made.runs[0], rows, Provenance("evaluate", {}))
+    tables = all_tables(made)
+    summary = tables[""].set_index(["filter", "reversal"])
+    row = summary.loc[("chebyshev_d3", "self")]
+    assert (row["verdict"], row["configs"], row["paired_configs"]) == ("worse", 6, 5)
+    assert row["ratio"] == pytest.approx(1.2)
+    assert summary.loc[("printed_chebyshev_d3", "self"), "verdict"] == "diverged"
+    assert set(tables["_reversal"]["configs"]) == {5}
+    theory = tables["_theory"]
+    assert set(theory.loc[theory["diverged"], "filter"]) == {"printed_chebyshev_d3"}
+    assert "t2" not in set(theory["task"])
+    together = theory[theory["task"] == "all"].set_index("filter")
+    assert together.loc["chebyshev_d3", "self_over_oracle"] == pytest.approx(1.5)
+    assert set(together["left_out"]) == {1}
+    ranks = tables["_ranks"]
+    assert set(ranks["tasks"]) == {5}
+    own = ranks[(ranks["quantity"] == "self_ratio") & (ranks["size"] == "absolute_gain")]
+    assert own["spearman"].to_numpy() == pytest.approx(1)
+    best = tables["_best"].set_index("set").loc["all"]
+    assert (best["filters"], best["diverged"], best["filter"]) == (3, 1, "lyapunov_d4_l5")
+    assert (best["configs"], best["left_out"]) == (5, 1)
+
+
+def test_one_config_and_one_seed_decide_nothing(tmp_path: Path) -> None:
+    made = around_naive(tmp_path, {("chebyshev_d3", "self"): 1.001, ("chebyshev_d3", "oracle"): 0.9})
+    rows = pd.read_parquet(made.runs[0])
+    write_parquet(made.runs[0], rows[rows["task"] == "t1"], Provenance("evaluate", {}))
+    tables = all_tables(made)
+    row = tables[""].set_index(["filter", "reversal"]).loc[("chebyshev_d3", "self")]
+    assert (row["verdict"], row["paired_configs"]) == ("undecided", 1)
+    assert row["ratio"] == pytest.approx(1.001)
+    best = tables["_best"].set_index("set").loc["all"]
+    assert (best["verdict"], best["configs"]) == ("undecided", 1)
+
+
+def test_intervals_by_step_are_students(tmp_path: Path) -> None:
+    factors = [0.8, 1.1, 0.9, 1.3, 1.0, 1.2]
+    made = around_naive(tmp_path, {("chebyshev_d3", "self"): factors})
+    table = made.table("preconditioning_steps", {"runs": made.runs})
+    row = table[table["reversal"] == "self"].iloc[0]
+    expected = stats.ttest_1samp(np.log(factors), 0).confidence_interval(0.95)
+    assert np.log([row["low"], row["high"]]) == pytest.approx([expected.low, expected.high])
+
+
+def test_without_the_oracle_there_is_theory_of_the_self_reversal(tmp_path: Path) -> None:
+    names = ("chebyshev_d3", "lyapunov_d4_l1", "lyapunov_d4_l5")
+    made = around_naive(tmp_path, {(name, "self"): COST[name][0] for name in names})
+    inputs = {"runs": made.runs, "filters": made.path("filters")}
+    theory = made.table("preconditioning_theory", inputs).set_index(["filter", "task"])
+    assert theory.loc[("chebyshev_d3", "all"), "self_ratio"] == pytest.approx(1.2)
+    assert theory[["oracle_ratio", "control_ratio", "self_over_oracle"]].isna().all(axis=None)
+    assert not theory["diverged"].any()
+    ranks = made.table("preconditioning_ranks", {"theory": made.path("preconditioning_theory")})
+    assert set(ranks["quantity"]) == {"self_ratio"}, "nothing stands against the oracle"
+
+
+def test_without_frozen_forecasters_there_is_nothing_to_predict(tmp_path: Path) -> None:
+    made = Results(tmp_path)
+    made.evaluated("baseline/seed0", scored("baseline/seed0", 0, "trained", "none", "none", 1.0))
+    _design(made)
+    inputs = {"runs": made.runs, "filters": made.path("filters")}
+    assert made.table("preconditioning_theory", inputs).empty
+    assert made.table("preconditioning_theory_steps", inputs).empty
+
+
+def test_filters_that_all_diverged_have_no_order(tmp_path: Path) -> None:
+    made = around_naive(tmp_path, {(name, "self"): np.nan for name in FILTERS})
+    inputs = {"runs": made.runs, "filters": made.path("filters")}
+    assert made.table("preconditioning_theory", inputs)["diverged"].all()
+    ranks = made.table("preconditioning_ranks", {"theory": made.path("preconditioning_theory")})
+    assert len(ranks)
+    assert ranks[["spearman", "low", "high"]].isna().all(axis=None)
 
 
 def test_a_run_without_a_baseline_says_so(tmp_path: Path) -> None:
@@ -210,7 +377,9 @@ def test_steps_are_compared_step_by_step(results: Results) -> None:
         assert own.loc[("self", step), "ratio"] == pytest.approx(1.2)
         assert own.loc[("oracle", step), "high"] == pytest.approx(0.8)
     assert own.loc[("self", 3), "error"] == pytest.approx(3 * own.loc[("self", 1), "error"])
-    assert "printed_chebyshev_d3" not in set(table.loc[table["reversal"] == "self", "filter"])
+    lost = table[(table["filter"] == "printed_chebyshev_d3") & (table["reversal"] == "self")]
+    assert lost["step"].tolist() == list(range(1, HORIZON + 1))
+    assert lost[["error", "ratio", "low", "high"]].isna().all(axis=None)
 
 
 def test_theory_stands_beside_measurement(results: Results) -> None:
@@ -246,7 +415,10 @@ def test_theory_by_horizon_step(results: Results) -> None:
         assert steps["control_ratio"].to_numpy() == pytest.approx(0.8)
     moirai = table[table["forecaster"] == "moirai2"]
     assert moirai["self_ratio"].to_numpy() == pytest.approx(0.95)
-    assert "printed_chebyshev_d3" not in set(table["filter"]), "its self reversal diverged"
+    lost = table[table["filter"] == "printed_chebyshev_d3"]
+    assert set(lost["task"]) == {*TASKS, "all"}
+    assert lost[["self_ratio", "self_over_oracle"]].isna().all(axis=None), "its self reversal diverged"
+    assert lost["oracle_ratio"].to_numpy() == pytest.approx(0.9)
 
 
 def test_an_oracle_row_has_its_control_or_no_table_is_made(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_a_diverged_run_and_a_missing_baseline_are_said(tmp_path: Path) -> None:
     assert table.loc[("stu/as_printed/signed", "all"), "verdict"] == "no baseline"
 
 
+def test_configs_that_are_left_do_not_stand_for_those_that_diverged(tmp_path: Path) -> None:
+    lost = {"group": "stu/layout/signed", "task": "a/D/short", "metric": "MASE", "seed": 1}
+    rows = [{**row, "value": np.nan} if lost.items() <= row.items() else row for row in _rows(SEEDS)]
+    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    assert table.loc[("stu/layout/signed", "all"), "verdict"] == "diverged"
+    assert np.isnan(table.loc[("stu/layout/signed", "all"), "ratio"])
+    # A config that attention cannot score says nothing of the hybrid.
+    lost["group"] = "stu/layout/attention"
+    rows = [{**row, "value": np.nan} if lost.items() <= row.items() else row for row in _rows(SEEDS)]
+    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    assert table.loc[("stu/layout/signed", "all"), "ratio"] == pytest.approx(RATIO)
+
+
 def test_models_are_measured_against_attention_seed_by_seed(long: dict[str, list[Path]]) -> None:
     row = stu_models.make(long, PARAMS).set_index("group").loc["stu/layout/signed"]
     assert row["nll_difference"] == pytest.approx(DIFFERENCE)

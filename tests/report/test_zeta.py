@@ -127,6 +127,39 @@ def test_the_leak_is_what_the_future_was_worth(results: dict[str, list[Path]]) -
     assert table.loc[("zeta/models/baseline", "real"), "causality_violation"] == 0
 
 
+def _without(results: dict[str, list[Path]], folder: Path, diverged: set[str]) -> dict[str, list[Path]]:
+    """The results where some runs diverged: of those there is that one row, and their training."""
+    long = pd.read_parquet(results["long"][0])
+    lost = long["run"].isin(diverged) & (long["benchmark"] == "rollout")
+    rows = long[lost].drop_duplicates(["run", "task"])
+    rows = rows.assign(metric="diverged", step=-1, context=-1, value=1.0)
+    folder.mkdir()
+    path, size = folder / "long.parquet", folder / "size.parquet"
+    write_parquet(path, pd.concat([long[~lost], rows]), Provenance("test"))
+    write_parquet(size, size_table.make({"long": [path]}, PARAMS), Provenance("test"))
+    return {"long": [path], "sizes": [size]}
+
+
+def test_diverged_seeds_are_counted_apart(results: dict[str, list[Path]], tmp_path: Path) -> None:
+    every = {f"zeta/size/limit100_seed{seed}" for seed in (0, 1, 2)}
+    planted = _without(results, tmp_path / "lost", {"zeta/models/baseline_seed1", *every})
+    table = zeta.make(planted, PARAMS).set_index(["group", "set"])
+    counts = table[["seeds", "diverged"]]
+    assert counts.loc[("zeta/models/baseline", "real")].tolist() == [2, 1]
+    assert counts.loc[("zeta/size/limit100", "real")].tolist() == [0, 3]
+    assert counts.loc[("zeta/models/memory_published", "real")].tolist() == [3, 0]
+    assert counts.loc[("zeta/references/wigner", "real")].tolist() == [1, 0]
+    assert table.loc[("zeta/models/baseline", "real"), "nll"] == pytest.approx(0.4)
+    assert pd.isna(table.loc[("zeta/size/limit100", "real"), "nll"])
+    sizes = pd.read_parquet(planted["sizes"][0]).set_index("group")
+    assert sizes.loc["zeta/beyond/spectral", ["seeds", "training_spacings"]].tolist() == [3, 1000]
+    assert sizes.loc["zeta/size/limit100", ["seeds", "diverged"]].tolist() == [0, 3]
+    assert pd.isna(sizes.loc["zeta/size/limit100", "training_spacings"])
+    for figure in (zeta_context, zeta_leak, zeta_rollout, zeta_size, zeta_statistics):
+        with styled():
+            plt.close(figure.draw(planted, PARAMS))
+
+
 def test_size_table_is_in_order_of_size(results: dict[str, list[Path]], tmp_path: Path) -> None:
     table = size_table.make(results, PARAMS)
     assert table["training_spacings"].tolist() == [100, 1000]
@@ -168,6 +201,24 @@ def test_size_figure_shows_every_size_and_the_references(results: dict[str, list
     assert list(values) == pytest.approx([-0.3, -1.0])
     assert {text.get_text() for text in first.texts} == {"iid Wigner", "AR(32)", "AR(255)"}
     assert {line.get_label() for line in along.lines} == {"100 training spacings", "1,000 training spacings"}
+    plt.close(drawn)
+
+
+def test_statistics_figure_shows_the_models_compared_and_their_data_once(
+    results: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    """Of the small models, whose windows are shorter, neither the curves nor the data."""
+    long = pd.read_parquet(results["long"][0])
+    small = long[long["group"] == "zeta/models/memory_published"]
+    small = small.assign(value=9.0, **{c: small[c].str.replace("models", "leak") for c in ("run", "group")})
+    path = tmp_path / "with_small.parquet"
+    write_parquet(path, pd.concat([small, long]), Provenance("test"))
+    with styled():
+        drawn = zeta_statistics.draw({"long": [path]}, PARAMS)
+    form, variance, calibration = drawn.axes
+    assert [len(axes.lines) for axes in drawn.axes] == [3 + 2, 3 + 1, 3 + 1]
+    assert max(line.get_ydata().max() for axes in (form, variance) for line in axes.lines) < 1
+    assert "small" not in "".join(str(line.get_label()) for line in calibration.lines)
     plt.close(drawn)
 
 

@@ -9,7 +9,8 @@ from specseq.series.arrow import find_folders, open_folder
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus, write_evaluation
 from specseq.series.synthetic import compose, kernel_bank, sample, synthetic_series
 
-SIZES = EmbeddedSizes(series=5, steps=320, evaluated=2)
+# 60 S are as long as 1 T, but have the horizon of seconds.
+SIZES = EmbeddedSizes(("60S", "H", "D", "W", "M"), series=5, steps=320, evaluated=2)
 
 
 @pytest.fixture(scope="module")

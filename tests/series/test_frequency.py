@@ -3,12 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
-from specseq.series.frequency import UNITS, normalise_frequency, parse_frequency
+from specseq.series.frequency import UNITS, normalise_frequency, parse_frequency, stated_frequency
 
 
 @pytest.mark.parametrize(
     ("alias", "normal"),
     [
+        ("BH", "H"),
+        ("BMS", "M"),
         ("H", "H"),
         ("h", "H"),
         ("min", "T"),
@@ -54,10 +56,11 @@ def test_unknown_alias_is_an_input_error_that_names_it(alias: str) -> None:
     [
         *[("10S", 360), ("5T", 288), ("10T", 144), ("15T", 96), ("H", 24), ("D", 1), ("W", 1), ("M", 12)],
         *[("Q", 4), ("A", 1), ("7T", 1), ("24H", 1), ("48H", 1), ("B", 5)],
+        *[("60S", 60), ("300S", 12), ("3600S", 1), ("60T", 24), ("1440T", 1), ("BH", 1), ("BMS", 1)],
     ],
 )
 def test_season_lengths_are_those_of_gift_eval(alias: str, season: int) -> None:
-    assert parse_frequency(alias).season_length == season
+    assert stated_frequency(alias).season_length == season
 
 
 @settings(max_examples=60, deadline=None)

@@ -56,6 +56,7 @@ def test_unusable_series_are_skipped_and_counted(make_folder: MakeFolder, tmp_pa
     nan = np.full(40, np.nan)
     targets = [WAVE, nan, np.full(40, 3.0), WAVE[:15], np.array([]), WAVE, np.where(WAVE > 0, 7.0, np.nan)]
     make_folder("a", targets, freq=["H", "H", "H", "H", "H", "fortnightly", "H"])
+    make_folder("b", [WAVE, WAVE, WAVE], freq=["H", None, ""])
     manifest = prepare_store(tmp_path / "corpus", tmp_path / "store")
     assert manifest["datasets"]["a"]["skipped"] == {
         "all values missing": 1,
@@ -64,7 +65,8 @@ def test_unusable_series_are_skipped_and_counted(make_folder: MakeFolder, tmp_pa
         "shorter than 16 steps": 1,
         "unknown frequency 'fortnightly'": 1,
     }
-    assert (manifest["series"], manifest["skipped"]) == (1, 6)
+    assert manifest["datasets"]["b"]["skipped"] == {"unknown frequency ''": 2}
+    assert (manifest["series"], manifest["skipped"]) == (2, 8)
 
 
 def test_a_variate_that_varies_saves_the_series(make_folder: MakeFolder, tmp_path: Path) -> None:

@@ -108,13 +108,16 @@ def test_bad_parameters_are_refused(
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.parametrize(("last", "reason"), [(0.0, "the loss is nan"), (np.nan, "weights are not finite")])
 def test_weights_of_a_diverged_run_are_a_result(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: float, reason: str
 ) -> None:
+    """Whether its last weights are finite, as the loop leaves them, or not."""
     weights, out = tmp_path / "run" / "weights.safetensors", tmp_path / "out.parquet"
     weights.parent.mkdir()
-    params = {"params": json.dumps({"model": {"kind": "moirai2"}})}
-    save_file({"w": np.full(3, np.nan, np.float32)}, weights, metadata=params)
+    metadata = {"params": json.dumps({"model": {"kind": "moirai2"}})}
+    metadata |= {} if np.isnan(last) else {"diverged": reason}
+    save_file({"w": np.full(3, last, np.float32)}, weights, metadata=metadata)
     given = ["--params", json.dumps({"benchmark": "gift_eval"}), "--data", str(data / "gift")]
     monkeypatch.setattr(sys, "argv", ["evaluate", *given, "--weights", str(weights), "--out", str(out)])
     evaluate.main()
@@ -122,4 +125,4 @@ def test_weights_of_a_diverged_run_are_a_result(
     assert frame[["task", "forecaster", "metric", "value"]].to_numpy().tolist() == [
         ["a/D/short", "run", "diverged", 1.0]
     ]
-    assert read_provenance(out)["diverged"] == {"a/D/short/none/none": "weights are not finite"}
+    assert read_provenance(out)["diverged"] == {"a/D/short/none/none": reason}

@@ -55,6 +55,18 @@ def test_a_matched_filter_reaches_the_evaluation(run: Run, data: Path, tmp_path:
     assert set(by_step["reversal"]) == {"none", "self"}
 
 
+def test_a_config_without_errors_has_no_rows(run: Run, data: Path, tmp_path: Path) -> None:
+    spikes = np.zeros(400)
+    spikes[[3, 9]] = 1.0
+    write_folder(data / "idle", items([spikes], "D"))
+    residuals = tmp_path / "residuals.parquet"
+    run("residuals", FORECASTER, "--data", data, "--out", residuals)
+    assert set(read_parquet(residuals)["task"]) == {"a/D/short", "b/M/short"}
+    run("design", {"filters": MATCHED}, "--residuals", residuals, "--out", tmp_path / "matched.parquet")
+    with pytest.raises(InputError, match="all are too short or forecast without any"):
+        run("residuals", {**FORECASTER, "only": ["idle"]}, "--data", data, "--out", tmp_path / "no.parquet")
+
+
 def test_what_is_missing_is_said(run: Run, data: Path, tmp_path: Path) -> None:
     params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
     out = tmp_path / "out.parquet"

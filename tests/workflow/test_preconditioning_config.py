@@ -10,7 +10,7 @@ import pytest
 from specseq.filters import design
 from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
 from specseq.report.tables.long_results import group_of
-from specseq.sweeps import load_plan
+from specseq.sweeps import load_plan, read_yaml
 
 ROOT = Path(__file__).parents[2]
 PLAN = load_plan(ROOT)
@@ -68,6 +68,17 @@ def test_every_run_that_the_claims_name_is_declared() -> None:
     named = set(re.findall(r"group: \"?(preconditioning/[\w./]+)[,}\"\s]", text))
     assert len(named) > 5
     assert named <= groups("paper")
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_trend_over_noise_gain_is_of_models_trained_from_scratch(scale: str) -> None:
+    claims = read_yaml(ROOT / "workflow/claims/000_preconditioning.yaml")["claims"]
+    (claim,) = (claim for claim in claims if claim["id"] == "s4.near_identity")
+    named = claim["quantity"]["trend"]["of"]["where"]["baseline"]
+    for run, spec in runs(scale).items():
+        if "training" in spec:
+            against = spec.get("baseline", "preconditioning/baseline")
+            assert (against in named) == ("initial" not in spec), run
 
 
 def points(scale: str, sweep: str) -> list[dict[str, Any]]:

@@ -85,6 +85,20 @@ def test_loss_is_likelihood_less_weighted_entropy(manifest: Path) -> None:
     assert values[0.5] < values[0.0]
 
 
+def test_parts_of_unlike_size_give_the_loss_of_the_whole_batch(manifest: Path, tmp_path: Path) -> None:
+    recorded, trained = [], []
+    for parts in (1, 3):
+        params = run_params(training={"micro_batches": parts})
+        task = build(params, {"spacings": manifest})
+        recorded.append(list(train(task, params, tmp_path / str(parts), "digest").record))
+        trained.append(torch.cat([p.detach().flatten() for p in task.model.parameters()]))
+    assert {name for _, name, _ in recorded[0]} == {name for _, name, _ in recorded[1]}
+    assert "weight" not in {name for _, name, _ in recorded[0]}
+    first = [{name: value for step, name, value in own if step == 1} for own in recorded]
+    assert first[1] == pytest.approx(first[0], rel=1e-5)
+    torch.testing.assert_close(trained[1], trained[0], rtol=1e-4, atol=1e-5)
+
+
 def test_memory_learns_slower_and_its_norms_are_capped(manifest: Path) -> None:
     params = run_params(model={"slots": 3}, loss={"memory_lr_scale": 0.1})
     task = build(params, {"spacings": manifest})
@@ -230,12 +244,22 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(table["run"]) == {"zeta/mask/a"}
     assert read_provenance(out)["stage"] == "rollout"
 
-    spoiled = build(params, {"spacings": manifest}).model
+    # Training that diverges leaves the last finite weights, or, at its very last step, others.
+    lost = run_params(training={"lr": 1e30})
+    task = build(lost, {"spacings": manifest})
+    ended = train(task, lost, tmp_path / "lost", "digest").diverged
+    assert ended is not None
+    assert all(torch.isfinite(parameter).all() for parameter in task.model.parameters())
+    save_weights(weights, task.model, lost, diverged=ended)
+    stage("rollout", *inputs, params=lost)
+    assert read_parquet(out)["metric"].tolist() == ["diverged"]
+    assert read_provenance(out)["diverged"] == ended
     with torch.no_grad():
-        spoiled.get_parameter("head.bias").fill_(float("nan"))
-    save_weights(weights, spoiled, params)
+        task.model.get_parameter("head.bias").fill_(float("nan"))
+    save_weights(weights, task.model, params)
     stage("rollout", *inputs, params=params)
     assert read_parquet(out)["metric"].tolist() == ["diverged"]
+    assert read_provenance(out)["diverged"] == "weights are not finite"
 
     references = {
         "orders": [1, 8],

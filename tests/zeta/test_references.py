@@ -7,10 +7,11 @@ import pytest
 
 from specseq.errors import InputError
 from specseq.zeta.bootstrap import block_bootstrap
-from specseq.zeta.evaluation import EvaluationSpec
+from specseq.zeta.evaluation import FORM_FACTOR_TAU, EvaluationSpec, sequence_statistics
+from specseq.zeta.gue import gue_segment
 from specseq.zeta.predictors import fit_autoregressions, lag_products, wigner_nll
-from specseq.zeta.references import evaluate_references
-from specseq.zeta.spacing_sets import SpacingSet, load_spacing_set
+from specseq.zeta.references import evaluate_references, spread
+from specseq.zeta.spacing_sets import SPLITS, SpacingSet, load_spacing_set
 from specseq.zeta.statistics import (
     autocorrelation,
     form_factor,
@@ -76,6 +77,20 @@ def test_form_factor_of_known_processes() -> None:
     assert lattice[0] == pytest.approx([0, 500], abs=1e-6)
 
 
+def test_form_factor_of_short_windows_is_the_ramp_where_it_is_given() -> None:
+    rng = np.random.default_rng(0)
+    segments = [gue_segment(1000, rng) for _ in range(20)]
+    given = {}
+    for length in (10, 50, 100, 128):
+        windows = np.concatenate([s[: len(s) // length * length].reshape(-1, length) for s in segments])
+        rows = sequence_statistics("data", windows)
+        given[length] = {row["step"]: row["value"] for row in rows if row["metric"] == "data_form_factor"}
+        ramp = {step: step / 1000 for step in given[length]}
+        assert given[length] == pytest.approx(ramp, rel=0.25), length
+    everywhere = [round(1000 * tau) for tau in FORM_FACTOR_TAU]
+    assert [list(steps) for steps in given.values()] == [everywhere[1:], everywhere[1:], everywhere, []]
+
+
 def test_number_variance_of_known_processes() -> None:
     rng = np.random.default_rng(0)
     assert number_variance(rng.exponential(size=(60, 2000)), [2, 10]) == pytest.approx([2, 10], rel=0.15)
@@ -107,6 +122,14 @@ def test_bootstrap_covers_and_heeds_dependence() -> None:
     assert np.isnan(block_bootstrap(np.array([1.0, np.nan]), rng)).all()
     assert np.isnan(block_bootstrap(np.array([]), rng)).all()
     assert block_bootstrap(np.array([2.0]), rng) == (2.0, 2.0)
+
+
+def test_spread_is_that_of_all_splits_together(manifest: Path) -> None:
+    whole = np.concatenate([load_spacing_set(manifest, "real", split).spacings for split in SPLITS])
+    made = spread(manifest, "real")
+    assert made["metric"] == "data_std"
+    assert made["value"] == pytest.approx(whole.std(dtype=float), rel=1e-6)
+    assert made["value"] != pytest.approx(load_spacing_set(manifest, "real", "test").spacings.std(), rel=1e-6)
 
 
 def test_reference_rows(manifest: Path) -> None:

@@ -240,6 +240,28 @@ def test_command_records_completeness(tmp_path: Path, capsys: pytest.CaptureFixt
     assert table.n[0] == 600
 
 
+def test_the_lowest_zeros_are_counted_against_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turing's bound says nothing of them, and a table of them alone has no next block to join."""
+    record = write_zeros(tmp_path / "low.parquet", Request(index=1, count=100), Provenance("zeros"))
+    assert (record["complete"], record["blocks"]) == (True, 1)
+    assert record["method"] == "649 zeros in the block below t = 1000, as is known"
+    record = write_zeros(tmp_path / "both.parquet", Request(index=600, count=100), Provenance("zeros"))
+    assert "649 zeros" in str(record["method"])
+    assert "Turing's bound" in str(record["method"])
+    record = write_zeros(tmp_path / "high.parquet", Request(index=700, count=100), Provenance("zeros"))
+    assert str(record["method"]).startswith("mean of S(t)")
+
+    def one_pair_lost(samples: np.ndarray) -> tuple[np.ndarray, int]:
+        positions, pairs = isolate(samples)
+        return np.delete(positions, [300, 301]), pairs
+
+    monkeypatch.setattr(blocks, "isolate", one_pair_lost)
+    with pytest.raises(Diverged, match="647 zeros found below t = 1000, where there are 649"):
+        compute(Request(index=1, count=100))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from specseq.errors import InputError
 from specseq.launch.pretraining import training_code
 from specseq.sources import source_digest
-from specseq.sweeps import Plan, read_yaml, training_params
+from specseq.sweeps import Plan, read_yaml, training_params, without_seed
 
 ROOT = Path(workflow.basedir)
 

@@ -76,6 +76,4 @@ def measurement_params(scale):
 def baselines(scale, study):
     """Run without its seed -> what tables compare it with, where that is not the study's own baseline."""
     runs = PLAN.study_runs(scale, study)
-    return {
-        re.sub(r"[_/]seed\d+$", "", run): spec["baseline"] for run, spec in runs.items() if "baseline" in spec
-    }
+    return {without_seed(run): spec["baseline"] for run, spec in runs.items() if "baseline" in spec}

@@ -63,7 +63,11 @@ def mean_ratio(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Es
     """Geometric mean of relative errors with its bootstrap interval over tasks."""
     with np.errstate(divide="ignore"):
         logs = np.log(errors_TM)
-    return _interval(np.exp(logs.mean(axis=0)), np.exp(weights_RT @ logs), alpha)
+    none = np.isneginf(logs)
+    resampled = weights_RT @ np.where(none, 0.0, logs)
+    # A resample without the task of an error of zero has nothing of its infinite log: 0 × ∞ is NaN.
+    resampled[weights_RT @ none > 0] = -np.inf
+    return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), alpha)
 
 
 def skill_score(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:

@@ -3,8 +3,8 @@
 Legend: B windows, H horizon.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from specseq.benchmarks.metrics import WindowSums, window_sums
 from specseq.errors import InputError
 from specseq.forecasters.protocol import Forecaster, Query
 from specseq.forecasters.windows import WindowForecaster, Windows
+from specseq.tables import digest
 
 # Forecast points at once: the naive forecasters make whole blocks in one go, a model forecasts in batches of
 # its own, and smaller blocks show its progress.
@@ -35,11 +36,13 @@ class Batch:
         windows: B windows.
         target: number of the target column they belong to (FEV-Bench; 0 otherwise).
         window: evaluation window ``[B]`` each belongs to (FEV-Bench; empty otherwise).
+        begins: where the series of each begins in the buffer ``[B]``; its context may begin later.
     """
 
     windows: Windows
     target: int
     window: Window
+    begins: NDArray[np.int64]
 
 
 class Metrics(Protocol):
@@ -77,7 +80,10 @@ class Evaluation(Protocol):
         """What errors of each window are divided by in MASE, ``[B]``; NaN for none."""
 
     def settings(self) -> dict[str, Any]:
-        """What of :meth:`facts` is known before any value is read."""
+        """What decides the numbers beside the forecaster, known before any value is read.
+
+        Its last entry, ``files``, tells the data files from others of the same names.
+        """
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the data: series, windows, seasonality, ..."""
@@ -124,7 +130,7 @@ class GiftEvaluation:
         """All windows, series by series."""
         for windows in self.data.windows(self.config):
             for block in windows.blocks(points):
-                yield Batch(block, 0, np.zeros(0, dtype=np.int64))
+                yield Batch(block, 0, np.zeros(0, dtype=np.int64), block.starts)
 
     def metrics(self) -> Metrics:
         """An empty pool of the eleven metrics."""
@@ -135,8 +141,8 @@ class GiftEvaluation:
         return gift_metrics.seasonal_scales(batch.windows, self.config.season_length)
 
     def settings(self) -> dict[str, Any]:
-        """All of :meth:`facts`: they are known when a folder is open."""
-        return self.facts()
+        """:meth:`facts`, which are known when a folder is open, and the shards."""
+        return {**self.facts(), "files": _files({block.shard for block in self.data.blocks})}
 
     def facts(self) -> dict[str, Any]:
         """What a result row says of the config."""
@@ -205,10 +211,11 @@ class FevEvaluation:
 
     def batches(self, points: int) -> Iterator[Batch]:
         """All forecasts, target column by target column."""
-        for target, (windows, window) in enumerate(self.data.windows()):
+        for target, (windows, window, begins) in enumerate(self.data.windows()):
             first = 0
             for block in windows.blocks(points):
-                yield Batch(block, target, window[first : first + len(block)])
+                rows = slice(first, first + len(block))
+                yield Batch(block, target, window[rows], begins[rows])
                 first += len(block)
 
     def metrics(self) -> Metrics:
@@ -220,7 +227,11 @@ class FevEvaluation:
         return fev.seasonal_scales(batch.windows, self.task.season_length)
 
     def settings(self) -> dict[str, Any]:
-        """The task as ``tasks.yaml`` has it."""
+        """All of the task, and its Parquet files."""
+        return {**asdict(self.task), "files": _files((Path(self.root) / self.task.dataset).glob("*.parquet"))}
+
+    def facts(self) -> dict[str, Any]:
+        """What a result row says of the task."""
         return {
             "task_name": self.task.name,
             "dataset_config": self.task.dataset,
@@ -229,16 +240,20 @@ class FevEvaluation:
             "horizon": self.task.horizon,
             "seasonality": self.task.season_length,
             "eval_metric": self.task.eval_metric,
+            "freq": self.data.query.freq,
+            "series": self.data.items,
+            "num_forecasts": self.data.forecasts,
         }
-
-    def facts(self) -> dict[str, Any]:
-        """What a result row says of the task."""
-        counts = {"series": self.data.items, "num_forecasts": self.data.forecasts}
-        return {**self.settings(), "freq": self.data.query.freq, **counts}
 
     def close(self) -> None:
         """Let go of the data; they are read again when needed."""
         self.__dict__.pop("data", None)
+
+
+def _files(paths: Iterable[Path]) -> str:
+    """A digest of the names, sizes and times of change of data files: reading them takes too long."""
+    stats = {path.name: path.stat() for path in paths}
+    return digest({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
 
 
 def score(
@@ -273,20 +288,23 @@ def gift_evaluations(
     """Every config of the data sets below ``root``, short terms first within a data set.
 
     Raises:
-        InputError: a term is unknown, nothing is found, or data differ from the published config.
+        InputError: a term is unknown, nothing is found, data differ from the published config, or two folders
+            go by one name.
     """
     for term in terms:
         if term not in gift_eval.TERMS:
             raise InputError("terms", f"unknown term {term!r}", f"there are {', '.join(gift_eval.TERMS)}")
-    found: list[Evaluation] = [
-        GiftEvaluation(data, data.config(term))
-        for data in gift_eval.find_datasets(root, only)
-        for term in gift_eval.TERMS
-        if term in terms and data.offers(term)
-    ]
+    found: dict[str, GiftEvaluation] = {}
+    for data in gift_eval.find_datasets(root, only):
+        for term in (term for term in gift_eval.TERMS if term in terms and data.offers(term)):
+            made = GiftEvaluation(data, data.config(term))
+            if other := found.get(made.name):
+                fault = f"folders {other.data.folder} and {data.folder} both go by {made.name}"
+                raise InputError(root, fault, "rename one of them")
+            found[made.name] = made
     if not found:
         raise InputError(root, f"no config of the terms {', '.join(terms)}", "ask for more terms")
-    return found
+    return list(found.values())
 
 
 def fev_evaluations(

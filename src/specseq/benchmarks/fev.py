@@ -66,16 +66,20 @@ class TaskData:
         """What every window of the task asks."""
         return Query(self.task.horizon, LEVELS, self.task.season_length, self.freq)
 
-    def windows(self) -> Iterator[tuple[Windows, NDArray[np.int64]]]:
-        """For each target column its forecasts, items in order, and the window ``[B]`` each belongs to."""
+    def windows(self) -> Iterator[tuple[Windows, NDArray[np.int64], NDArray[np.int64]]]:
+        """For each target column its forecasts, items in order.
+
+        With them come the window ``[B]`` each belongs to, and where its series begins ``[B]``: before its
+        context where the task cuts the history.
+        """
         item, window = np.nonzero(self.cuts >= 0)
         for target in self.task.targets:
             values, starts = _flat(self.table.column(target))
-            begins = starts[item]
+            begins = firsts = starts[item]
             cuts = begins + self.cuts[item, window]
             if self.task.max_context_length is not None:
-                begins = np.maximum(begins, cuts - self.task.max_context_length)
-            yield Windows(values, begins, cuts, self.task.horizon), window
+                firsts = np.maximum(begins, cuts - self.task.max_context_length)
+            yield Windows(values, firsts, cuts, self.task.horizon), window, begins
 
 
 def open_task(root: str | Path, task: Task) -> TaskData:

@@ -20,7 +20,7 @@ from specseq.errors import InputError
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.windows import Windows
 from specseq.series.arrow import Block, find_folders, open_folder
-from specseq.series.frequency import Frequency, parse_frequency
+from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
 
 TERMS = {"short": 1, "medium": 10, "long": 15}
 # Prediction lengths of the short term. GIFT-Eval has quarterly and yearly data in M4 only; the lengths of
@@ -91,8 +91,8 @@ def reference() -> dict[tuple[str, str], Config]:
 
 
 def prediction_length(folder: str, frequency: Frequency, term: str) -> int:
-    """Steps to forecast: set by the frequency, times 1, 10 or 15 by the term."""
-    horizons = _HORIZON_M4 if "m4" in folder.lower() else _HORIZON
+    """Steps to forecast: set by the unit that the data state, times 1, 10 or 15 by the term."""
+    horizons = _HORIZON | _HORIZON_M4 if "m4" in folder.lower() else _HORIZON
     return horizons[frequency.unit] * TERMS[term]
 
 
@@ -138,11 +138,11 @@ class DataSet:
         Raises:
             InputError: the data differ from the published config: fewer series, windows or variates.
         """
-        frequency = parse_frequency(self.freq, self.folder)
+        frequency = stated_frequency(self.freq, self.folder)
         horizon = prediction_length(self.folder, frequency, term)
         published = reference().get((self.folder, term))
         config = Config(
-            name=published.name if published else config_name(self.folder, frequency, term),
+            name=published.name if published else config_name(self.folder, parse_frequency(self.freq), term),
             folder=self.folder,
             domain=published.domain if published else "-",
             freq=self.freq,
@@ -175,7 +175,7 @@ class DataSet:
             return (self.folder, term) in reference()
         if term == "short":
             return True
-        frequency = parse_frequency(self.freq, self.folder)
+        frequency = stated_frequency(self.freq, self.folder)
         if frequency.unit not in _LONG_TERM_UNITS:
             return False
         horizon = prediction_length(self.folder, frequency, term)

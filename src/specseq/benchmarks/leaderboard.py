@@ -30,15 +30,35 @@ def _baseline(submissions: Sequence[Submission], benchmark: Benchmark) -> Submis
     )
 
 
-def _failures(board: Scores) -> NDArray[np.int64]:
-    return (~np.isfinite(board.values)).sum(axis=0)
+def _gaps(boards: Sequence[Scores]) -> NDArray[np.bool_]:
+    """Where a model lacks a value of some metric: [T, M]."""
+    gaps: NDArray[np.bool_] = np.any([~np.isfinite(board.values) for board in boards], axis=0)
+    return gaps
+
+
+def _failures(boards: Sequence[Scores]) -> dict[str, int]:
+    """Tasks that each model lacks a value of."""
+    return dict(zip(boards[0].models, map(int, _gaps(boards).sum(axis=0)), strict=True))
+
+
+def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
+    for board in boards:
+        unfit = ~(board.column(baseline) > 0)
+        if unfit.any():
+            fault = f"no error above zero on {int(unfit.sum())} of {len(unfit)} tasks, e.g. "
+            fault += f"'{board.tasks[int(np.argmax(unfit))]}'"
+            raise InputError(baseline, fault, "every error is divided by its error; score it anew")
 
 
 def _settle(
     boards: list[Scores], missing: str, baseline: str, strict: frozenset[str], left_out: Callable[[str], None]
 ) -> list[Scores]:
-    """Deal with tasks that some model has no value for, alike for all metrics."""
-    gaps = np.any([~np.isfinite(board.values) for board in boards], axis=0)
+    """Deal with tasks that some model has no value for.
+
+    A model or a task is left out for all metrics alike; an error is imputed for the metric that lacks it.
+    """
+    _check_baseline(boards, baseline)
+    gaps = _gaps(boards)
     models, tasks = boards[0].models, boards[0].tasks
     counts = gaps.sum(axis=0)
     for column in np.flatnonzero(counts):
@@ -67,10 +87,8 @@ def _settle(
         left_out(f"{int((~keep).sum())} tasks that some model lacks")
         kept = tuple(np.array(tasks)[keep])
         return [Scores(kept, models, b.values[keep], b.overlap[keep]) for b in boards]
-    return [
-        Scores(b.tasks, models, np.where(gaps, b.column(baseline)[:, None], b.values), b.overlap)
-        for b in boards
-    ]
+    filled = [np.where(np.isfinite(b.values), b.values, b.column(baseline)[:, None]) for b in boards]
+    return [Scores(b.tasks, models, values, b.overlap) for b, values in zip(boards, filled, strict=True)]
 
 
 def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
@@ -118,7 +136,7 @@ def gift_eval_leaderboard(
     """
     base = _baseline(submissions, benchmark)
     boards = [scores(submissions, base.tasks, metric) for metric in ("MASE", "CRPS")]
-    failures = dict(zip(boards[0].models, map(int, _failures(boards[0])), strict=True))
+    failures = _failures(boards)
     boards = _settle(boards, missing, benchmark.baseline, strict, left_out)
     group_of = gift_eval_groups(base, by) if by else dict.fromkeys(base.tasks, "all")
     labels = [group_of[task] for task in boards[0].tasks]
@@ -186,7 +204,7 @@ def fev_leaderboard(
     """
     base = _baseline(submissions, benchmark)
     board = scores(submissions, _fev_order(base), metric)
-    failures = dict(zip(board.models, map(int, _failures(board)), strict=True))
+    failures = _failures([board])
     values = board.values
     if leakage and benchmark.leakage_model:
         if benchmark.leakage_model not in board.models:

@@ -9,6 +9,7 @@ from specseq.benchmarks.evaluation import Evaluation, fev_evaluations, gift_eval
 from specseq.benchmarks.gift_eval import TERMS
 from specseq.benchmarks.published import BENCHMARKS
 from specseq.errors import InputError
+from specseq.forecasters.chronos2 import HUB_ID, find_weights, is_hub_id
 from specseq.forecasters.protocol import Forecaster
 from specseq.forecasters.registry import load_forecaster
 
@@ -47,9 +48,10 @@ def open_forecaster(
 
 
 def fingerprint(source: str | Path) -> str:
-    """What identifies a forecaster in a result: its name, or the content of its weights."""
-    path = Path(source)
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+    """What identifies a forecaster in a result: its name, or the content of its weights and their config."""
+    named = HUB_ID if str(source) == "chronos2" else source
+    path = find_weights(named) if is_hub_id(named) else Path(named)
+    files = [path] if path.is_file() else sorted({*path.glob("*.safetensors"), *path.glob("config.json")})
     if not files:
         return str(source)
     found = hashlib.sha256()

@@ -20,8 +20,9 @@ from specseq.benchmarks.evaluation import Batch, Evaluation, Metrics, batches_fo
 from specseq.benchmarks.forecasting import check_quantiles, forecast, forecast_contexts
 from specseq.benchmarks.metrics import window_sums
 from specseq.benchmarks.steps import StepErrors
-from specseq.errors import Diverged, InputError
+from specseq.errors import Diverged
 from specseq.filters import Filter
+from specseq.forecasters.levels import at_levels
 from specseq.forecasters.preconditioned import (
     FilteredContexts,
     Missing,
@@ -100,13 +101,20 @@ class FilteredForecaster(Protocol):
     """A model that may be trained on filtered series and undoes its filter by the self reversal."""
 
     @property
+    def quantile_levels(self) -> tuple[float, ...]:
+        """The levels of :meth:`forecast_filtered`, 0.5 among them."""
+
+    @property
     def inverse(self) -> tuple[Values, int] | None:
         """Taps and stride of the finite inverse that was learned with the model; None without one."""
 
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
     ) -> tuple[FilteredContexts | None, NDArray[np.float32]]:
-        """What reverses the forecast (None: it is of raw series), and the forecast ``[B, Q, H]``."""
+        """What reverses the forecast (None: it is of raw series), and the forecast ``[B, Q, H]``.
+
+        Its Q levels are the model's own, whatever the query asks.
+        """
 
 
 class _Scores:
@@ -219,7 +227,8 @@ def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
         part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.reversals else np.zeros_like(lengths)
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(lengths)]
         for first, last in pairwise(edges):
-            yield Batch(windows[first:last], batch.target, batch.window[first:last])
+            rows = slice(first, last)
+            yield Batch(windows[rows], batch.target, batch.window[rows], batch.begins[rows])
 
 
 def _add_filter(
@@ -285,8 +294,6 @@ def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piec
     contexts = batch.windows.contexts(plan.forecaster.context_length)
     order = np.argsort([len(context) for context in contexts], kind="stable")
     filtered, quantiles = model.forecast_filtered([contexts[place] for place in order], query)
-    if quantiles.shape[1] != len(query.quantile_levels):
-        raise InputError(where, f"{name} has {quantiles.shape[1]} levels", "wanted are 0.1 to 0.9")
     place = np.argsort(order)
 
     def reverse(mode: Mode) -> NDArray[np.float32]:
@@ -295,8 +302,9 @@ def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piec
             path = truth[order] if mode == "oracle" else None
             taps, stride = (model.inverse if mode == "fir" else None) or (None, None)
             answer = filtered.reverse(
-                quantiles, query.quantile_levels, mode, path_BH=path, inverse_taps=taps, inverse_stride=stride
+                quantiles, model.quantile_levels, mode, path_BH=path, inverse_taps=taps, inverse_stride=stride
             )
+        answer = at_levels(answer, model.quantile_levels, query.quantile_levels)
         check_quantiles(answer, f"{name} under {mode}", where)
         return answer[place]
 

@@ -1,5 +1,6 @@
 """Score a forecaster on every config or task of a folder into one result file, resuming where it stopped."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +30,8 @@ def score_all(
 ) -> pd.DataFrame:
     """Score every config or task, one row each, and keep the rows in ``out``.
 
-    Rows that ``out`` holds already are kept if it was made with the same parameters, on data and tasks of
-    the same description. It is written again every ten seconds and when anything stops the run.
+    Rows that ``out`` holds already are kept if it was made with the same parameters, of the same tasks and
+    data files. It is written again every ten seconds and when anything stops the run.
 
     Args:
         benchmark: ``gift_eval`` or ``fev``.
@@ -45,14 +46,18 @@ def score_all(
         The rows of ``evaluations``, in their order.
 
     Raises:
-        InputError: ``out`` was made with other parameters or holds rows of other data, or a config cannot be
-            scored.
+        InputError: ``out`` was made with other parameters or holds rows of other data or tasks, or a config
+            cannot be scored.
     """
     path = Path(out)
     provenance = Provenance("score", dict(parameters))
-    rows = _earlier_rows(path, provenance, NAME_COLUMN[benchmark])
+    rows, made_of = _earlier_rows(path, provenance, NAME_COLUMN[benchmark])
     for evaluation in evaluations:
-        _check_kept(path, rows.get(evaluation.name), evaluation)
+        settings = json.loads(json.dumps(evaluation.settings()))
+        if evaluation.name in rows:
+            _check_kept(path, evaluation.name, made_of.get(evaluation.name, {}), settings)
+        made_of[evaluation.name] = settings
+    provenance.facts["made_of"] = made_of
     missing = [evaluation for evaluation in evaluations if evaluation.name not in rows]
     total = sum(evaluation.points for evaluation in evaluations)
     done = total - sum(evaluation.points for evaluation in missing)
@@ -87,9 +92,12 @@ def _values(
         raise InputError(evaluation.name, f"{forecaster.name} diverged: {error}") from None
 
 
-def _earlier_rows(path: Path, provenance: Provenance, column: str) -> dict[str, dict[str, Any]]:
+def _earlier_rows(
+    path: Path, provenance: Provenance, column: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The rows of a file by config or task, and the settings that each was made with."""
     if not path.exists():
-        return {}
+        return {}, {}
     recorded = read_provenance(path)
     if recorded.get("parameters_digest") != digest(provenance.parameters):
         before, now = recorded.get("parameters", {}), provenance.parameters
@@ -98,16 +106,17 @@ def _earlier_rows(path: Path, provenance: Provenance, column: str) -> dict[str, 
         raise InputError(path, fault, "delete it or give another --out")
     frame = read_parquet(path)
     records = frame.to_dict(orient="records")
-    return {record[column]: {str(name): value for name, value in record.items()} for record in records}
+    rows = {record[column]: {str(name): value for name, value in record.items()} for record in records}
+    return rows, recorded.get("made_of", {})
 
 
-def _check_kept(path: Path, row: Mapping[str, Any] | None, evaluation: Evaluation) -> None:
-    """Refuse a kept row that describes other data or another task than the one to be scored now."""
-    for name, value in evaluation.settings().items() if row else ():
-        if row and row.get(name) != value:
-            fault = (
-                f"its row of {evaluation.name} has {name} {row.get(name)}, the data and tasks have {value}"
-            )
+def _check_kept(path: Path, name: str, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a kept row that was made of other data or another task than the one to be scored now."""
+    for field, value in now.items():
+        if kept.get(field) != value:
+            fault = f"its row of {name} has {field} {kept.get(field)}, the data and tasks have {value}"
+            if field == "files":
+                fault = f"its row of {name} was made of other data files"
             raise InputError(path, fault, "delete it or give another --out")
 
 

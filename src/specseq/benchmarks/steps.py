@@ -64,7 +64,7 @@ def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: i
 
     From each series come up to ``windows`` windows, one horizon apart, the last of which ends where the first
     test window's target begins, so that no test value is looked at. A window needs a context of a horizon;
-    N is 0 where no series is long enough.
+    N is 0 where no series is long enough. Contexts are no longer than that of the series' first test window.
 
     Raises:
         InputError: a forecast is at fault, see :func:`specseq.benchmarks.forecasting.forecast`.
@@ -79,16 +79,19 @@ def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: i
 def _earlier(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Iterator[Batch]:
     buffer, last = None, -1
     for batch in batches_for(evaluation, forecaster):
-        given = batch.windows
+        given, begins = batch.windows, batch.begins
         first = np.ones(len(given), bool)
-        first[1:] = given.starts[1:] != given.starts[:-1]
+        first[1:] = begins[1:] != begins[:-1]
         # A block may begin in the middle of a series; its first windows were in the block before.
-        first[0] = given.values is not buffer or given.starts[0] != last
-        buffer, last = given.values, int(given.starts[-1])
-        starts = np.repeat(given.starts[first], windows)
+        first[0] = given.values is not buffer or begins[0] != last
+        buffer, last = given.values, int(begins[-1])
         back = np.tile(np.arange(windows, 0, -1), int(first.sum())) * given.horizon
         cuts = np.repeat(given.cuts[first], windows) - back
+        context = np.repeat((given.cuts - given.starts)[first], windows)
+        begins = np.repeat(begins[first], windows)
+        starts = np.maximum(begins, cuts - context)
         long = cuts - starts >= given.horizon
         if long.any():
             rows = np.repeat(batch.window[first], windows)[long] if len(batch.window) else batch.window
-            yield Batch(Windows(given.values, starts[long], cuts[long], given.horizon), batch.target, rows)
+            earlier = Windows(given.values, starts[long], cuts[long], given.horizon)
+            yield Batch(earlier, batch.target, rows, begins[long])

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
             return 1
     print(
         f"{options.out}: {record['count']} zeros, indices {record['first_index']} to {record['last_index']}, "
-        f"complete: |mean S| at most {record['largest_mean_s']:.4f}, "
+        f"complete: {record['method']}; |mean S| at most {record['largest_mean_s']:.4f}, "
         f"{record['largest_share_of_bound']:.2f} of Turing's bound"
     )
     return 0

@@ -95,7 +95,8 @@ def find_root(
         State, force residual of each sample, evaluations spent.
     """
     field = FreePhase(block, x_BTC)
-    state = Euler(0.05).solve(field, x_BTC, max(1, min(100, budget // 4)), tolerance).state
+    relaxed = Euler(0.05).solve(field, x_BTC, max(1, min(100, budget // 4)), tolerance)
+    state, residual_B = relaxed.state, relaxed.residual_B
     state = torch.where(per_sample(torch.isfinite(residuals(state, state)), state), state, x_BTC)
     for solver, share in ((Anderson(), 0.5), (NewtonGMRES(), 1.0)):
         rest = int(share * (budget - field.evaluations))

@@ -31,7 +31,7 @@ class Evaluation:
         aligned: how many of them for the alignment of gradients.
         samples: how many of them are audited.
         budget: evaluations to find a root with.
-        tolerance: force residual that counts as a root.
+        tolerance: force residual that counts as a root; in single precision none below 3e-6 is asked for.
         unrolled: Euler steps of the BPTT gradient that the run's gradient is compared with; 0 compares not.
     """
 
@@ -74,8 +74,9 @@ class Evaluation:
     def _converged(self, block: EquilibriumBlock, tokens: Tensor, targets: Tensor) -> dict[str, float]:
         x = block.embed(tokens).detach()
         # Single precision does not settle much below 1e-6.
-        root, residual, _ = find_root(block, x, self.budget, max(self.tolerance, 3e-6))
-        settled = residual < 100 * self.tolerance
+        tolerance = max(self.tolerance, 3e-6)
+        root, residual, _ = find_root(block, x, self.budget, tolerance)
+        settled = residual < tolerance
         metrics = {"converged": float(settled.double().mean())}
         loss = float(block.cost(root, targets).detach()) / targets.numel()
         metrics["loss_converged"] = loss if bool(settled.all()) else float("nan")

@@ -99,7 +99,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     return Task(
         model=block,
         batches=Windows(corpus.train, length, batch, seed),
-        gradients=trainer.gradients,
+        **({"loss": trainer.loss} if trainer.backpropagates else {"gradients": trainer.gradients}),
         evaluate=lambda model: evaluation(model, valid),  # type: ignore[arg-type]
         after_step=after,
         state=state,

@@ -138,30 +138,45 @@ class Trainer:
         found = self.solver.solve(FreePhase(block, x_BTC), x_BTC, self.free.evaluations, self.free.tolerance)
         return found.state, found.residual_B, found.evaluations
 
-    def gradients(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """Fill ``.grad`` of the weights from one batch; returns metrics with the loss.
+    @property
+    def backpropagates(self) -> bool:
+        """Whether the gradient is that of :meth:`loss`, which may then be computed in parts of a batch.
+
+        A penalty's weight moves once a step, so with penalties a batch is taken whole.
+        """
+        return self.rule == "bptt" and not self.penalties
+
+    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """The scalar to back-propagate for one batch, and metrics with the loss and the ``weight`` in tokens.
 
         Computes in the precision of the weights whatever autocast says: an equilibrium is no better than the
         arithmetic that settles it.
         """
-        block: EquilibriumBlock = model  # type: ignore[assignment]
-        tokens_BT, targets_BT = batch["tokens"], batch["targets"]
-        with torch.autocast(tokens_BT.device.type, enabled=False):
-            if self.rule == "bptt":
-                scalar, root_BTC, metrics = self._unrolled(block, tokens_BT, targets_BT)
-            else:
-                scalar, root_BTC, metrics = self._at_equilibrium(block, tokens_BT, targets_BT)
-            if self.penalties:
-                generator = self.directions.generator
-                at = Equilibrium(block, block.embed(tokens_BT), root_BTC, generator)
-                for penalty in self.penalties:
-                    value = penalty.regulariser.penalty(at)
-                    scalar = scalar + penalty.weight.weight * value
-                    metrics[f"penalty/{penalty.name}"] = float(value.detach())
-                    metrics[f"penalty/{penalty.name}_weight"] = penalty.weight.weight
-                    penalty.weight.update(metrics["force_residual"])
+        with torch.autocast(batch["tokens"].device.type, enabled=False):
+            scalar, metrics = self._scalar(model, batch)
+        return scalar, {**metrics, "weight": float(batch["targets"].numel())}
+
+    def gradients(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """Fill ``.grad`` of the weights from one batch; returns metrics with the loss. Precision as there."""
+        with torch.autocast(batch["tokens"].device.type, enabled=False):
+            scalar, metrics = self._scalar(model, batch)
             scalar.backward()
         return metrics
+
+    def _scalar(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        block: EquilibriumBlock = model  # type: ignore[assignment]
+        tokens_BT, targets_BT = batch["tokens"], batch["targets"]
+        rule = self._unrolled if self.rule == "bptt" else self._at_equilibrium
+        scalar, root_BTC, metrics = rule(block, tokens_BT, targets_BT)
+        if self.penalties:
+            at = Equilibrium(block, block.embed(tokens_BT), root_BTC, self.directions.generator)
+            for penalty in self.penalties:
+                value = penalty.regulariser.penalty(at)
+                scalar = scalar + penalty.weight.weight * value
+                metrics[f"penalty/{penalty.name}"] = float(value.detach())
+                metrics[f"penalty/{penalty.name}_weight"] = penalty.weight.weight
+                penalty.weight.update(metrics["force_residual"])
+        return scalar, metrics
 
     def _unrolled(
         self, block: EquilibriumBlock, tokens_BT: Tensor, targets_BT: Tensor

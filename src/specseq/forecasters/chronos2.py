@@ -95,6 +95,13 @@ def _check_architecture(folder: Path) -> None:
         raise InputError(folder / "config.json", f"architectures {found}", "give the weights of Chronos-2")
 
 
+def is_hub_id(source: str | Path) -> bool:
+    """Whether this can only be a model on the hub: ``owner/name``, and nothing here has that path."""
+    name, path = str(source), Path(source)
+    written = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    return written and path.suffix != ".safetensors" and not path.exists()
+
+
 def find_weights(source: str | Path) -> Path:
     """The folder of a model: itself, or the hub's copy of it in the local cache, downloaded if need be.
 
@@ -107,7 +114,7 @@ def find_weights(source: str | Path) -> Path:
             raise InputError(folder, "no config.json in this folder", "give a folder of save_pretrained")
         return folder
     name = str(source)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise InputError(folder, "no such folder", f"give a model folder or a hub id such as {HUB_ID}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

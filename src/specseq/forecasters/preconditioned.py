@@ -43,7 +43,7 @@ class FilteredContexts:
     Attributes:
         filter: the filter.
         missing: what a missing tap means, see :mod:`specseq.filters.operators`.
-        series: filtered contexts, for a forecaster; NaN just where the context has it.
+        series: filtered contexts, for a forecaster; NaN just where the context is not finite.
         location_B: each context's typical value; the filter acts on what deviates from it.
         tail_BM: the last M points of the context less the location; NaN where missing or before its start.
         filtered_tail: the same of the filtered context, over the reach of the finite inverse.
@@ -77,7 +77,8 @@ class FilteredContexts:
             mode: where the lags inside the horizon come from. ``self``: the already reversed median;
                 ``plug_in``: the same forecaster's forecast of the unfiltered series; ``hybrid``: another
                 model's; ``oracle``: the truth (a diagnostic); ``fir``: none, a finite inverse instead.
-            path_BH: that forecast's median or the truth, in the units of the contexts; a truth may have NaN.
+            path_BH: that forecast's median or the truth, in the units of the contexts; a truth may have gaps
+                as contexts may.
             inverse_taps: g of the finite inverse; None for the ideal ones, 64 or as many as the tail holds.
             inverse_stride: time steps between them; None for the filter's.
 
@@ -123,6 +124,7 @@ class FilteredContexts:
 
         shift = operators.self_shift if recursive else operators.path_shift
         taps, tail = torch.from_numpy(self.filter.array), torch.from_numpy(self.tail_BM)
+        path_BH = path_BH if recursive else np.where(np.isinf(path_BH), np.nan, path_BH)
         return shift(self._deviation(path_BH), tail, taps, self.filter.stride, missing=self.missing).numpy()
 
     def _inverse_shift(
@@ -166,7 +168,7 @@ def precondition(
     """Filter contexts.
 
     Args:
-        contexts: B series, oldest value first, NaN where missing.
+        contexts: B series, oldest value first, NaN or infinite where missing.
         filter: the filter.
         missing: what a missing tap means. A gap makes a step in the filtered series, which a forecaster may
             carry into the horizon; with ``zero``, the context's mean, it is smaller than with ``skip``.
@@ -180,6 +182,7 @@ def precondition(
 
     lengths = np.array([len(context) for context in contexts])
     flat = np.concatenate([np.asarray(context, dtype=np.float64) for context in contexts])
+    flat[np.isinf(flat)] = np.nan
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     location = _means(flat, starts) if centre else np.zeros(len(contexts))
     deviation = flat - np.repeat(location, lengths)
@@ -189,7 +192,7 @@ def precondition(
     where = operators.applies(values, filter.degree, filter.stride, ids=ids, missing=missing).numpy()
     with np.errstate(over="ignore"):
         filtered = (flat + added).astype(np.float32)
-    if np.isinf(filtered).any() and not np.isinf(flat).any():
+    if np.isinf(filtered).any():
         raise Diverged(f"filter {filter.name}: filtered contexts leave the range of 32-bit floats")
     ends = starts + lengths
     first = starts if keep is None else np.maximum(starts, ends - keep)

@@ -30,7 +30,7 @@ class Block:
 
     Attributes:
         shard: the shard's path.
-        item_id, freq: strings, one a row.
+        item_id, freq: strings, one a row; the frequency is empty where it is missing.
         start: ``datetime64[s]``, one a row.
         values: ``float32``, the values of all rows one after another; NaN where a value is missing.
         offset: ``int64``, where each row begins in ``values``.
@@ -254,7 +254,7 @@ def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
     return Block(
         shard,
         batch.column("item_id").to_pylist(),
-        batch.column("freq").to_pylist(),
+        [alias or "" for alias in batch.column("freq").to_pylist()],
         batch.column("start").cast(pa.timestamp("s")).to_numpy(zero_copy_only=False),
         flat.astype(np.float32, copy=False),
         offset,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.disk import full_disk
-from specseq.series.frequency import parse_frequency
+from specseq.series.frequency import parse_frequency, stated_frequency
 from specseq.series.synthetic import MOST_STEPS, synthetic_series
 
 # Short-term horizon of GIFT-Eval by frequency unit; quarterly and yearly as in M4.
@@ -103,7 +103,7 @@ def held_out_steps(freq: str, shortest: int) -> int:
     A term longer than the short one counts where a history of a horizon and a season would remain, which is
     where an evaluation may offer it.
     """
-    frequency = parse_frequency(freq)
+    frequency = stated_frequency(freq)
     spans = []
     for term in _TERMS:
         horizon = _HORIZON[frequency.unit] * term

@@ -34,13 +34,15 @@ class Frequency:
     """A sampling frequency: every ``multiple`` ``unit``.
 
     Attributes:
-        multiple: positive integer; 60 S and 60 T are written as 1 T and 1 H.
+        multiple: positive integer.
         unit: one of :data:`UNITS`: S second, T minute, H hour, D day, B business day, W week, M month,
             Q quarter, A year.
+        business: whether an hour, month, quarter or year is one of business days.
     """
 
     multiple: int
     unit: str
+    business: bool = False
 
     @property
     def alias(self) -> str:
@@ -49,14 +51,19 @@ class Frequency:
 
     @property
     def season_length(self) -> int:
-        """Steps in one season as GIFT-Eval counts them: the unit's period over the multiple, or 1."""
+        """Steps in one season as GIFT-Eval counts them: the unit's period over the multiple, or 1.
+
+        They go by the unit that is stated: 60 S have a season of 60 steps, and the same 1 T one of 1440.
+        """
+        if self.business:
+            return 1
         period, rest = divmod(_SEASON[self.unit], self.multiple)
         return period if period and not rest else 1
 
 
 @lru_cache(maxsize=1024)
-def parse_frequency(alias: str, where: str = "freq") -> Frequency:
-    """Read an alias: ``H``, ``h``, ``min``, ``15T``, ``ME``, ``W-SUN``, ``A-DEC``, ``YE`` ...
+def stated_frequency(alias: str, where: str = "freq") -> Frequency:
+    """Read an alias as it stands: ``H``, ``h``, ``min``, ``15T``, ``60S``, ``ME``, ``W-SUN``, ``A-DEC`` ...
 
     Args:
         alias: the alias as a data set states it.
@@ -69,10 +76,25 @@ def parse_frequency(alias: str, where: str = "freq") -> Frequency:
     unit = _UNIT.get(found[2]) if found else None
     fits = found and unit and (found[3] is None or found[3] in _ANCHORS.get(unit, ()))
     multiple = int(found[1] or 1) if found else 0
-    if not fits or unit is None or multiple < 1:
+    if found is None or unit is None or not fits or multiple < 1:
         raise InputError(
             where, f"unknown frequency alias {alias!r}", f"use a multiple of one of {', '.join(UNITS)}"
         )
+    return Frequency(multiple, unit, business=len(found[2]) > 1 and found[2][0] in "BbC")
+
+
+@lru_cache(maxsize=1024)
+def parse_frequency(alias: str, where: str = "freq") -> Frequency:
+    """Read an alias in its normal form: 60 S and 60 T as 1 T and 1 H, business hours as hours.
+
+    Args:
+        alias, where: as :func:`stated_frequency` takes them.
+
+    Raises:
+        InputError: nobody knows this alias.
+    """
+    stated = stated_frequency(alias, where)
+    unit, multiple = stated.unit, stated.multiple
     while unit in _COARSER and multiple % 60 == 0:
         unit, multiple = _COARSER[unit], multiple // 60
     return Frequency(multiple, unit)

@@ -98,7 +98,7 @@ def _frequencies(block: Block, reasons: NDArray[Any], scan: Scan) -> NDArray[np.
     for alias in sorted(set(block.freq)):
         here = np.array([f == alias for f in block.freq])
         try:
-            number[alias] = scan.frequency_number(normalise_frequency(alias or ""))
+            number[alias] = scan.frequency_number(normalise_frequency(alias))
         except InputError:
             number[alias] = -1
             reasons[here & (reasons == _USABLE)] = f"unknown frequency {alias!r}"

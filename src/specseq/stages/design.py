@@ -54,10 +54,13 @@ def autocovariance(residuals: Path) -> list[float]:
     frame = read_parquet(residuals, ["task", "step", "metric", "value"])
     rows = frame[frame["metric"] == METRIC]
     table = rows.pivot_table(index="task", columns="step", values="value").dropna(axis=1)
-    if table.empty or list(table.columns) != list(range(table.shape[1])) or not (table[0] > 0).all():
+    if table.empty or list(table.columns) != list(range(table.shape[1])):
         raise InputError(
             residuals, f"no metric {METRIC} with lags from 0", "make it from a baseline's errors"
         )
+    if not (table[0] > 0).all():
+        task = table.index[~(table[0] > 0)][0]
+        raise InputError(residuals, f"{METRIC} of {task} is {table[0][task]:g} at lag 0", "leave it out")
     return [float(value) for value in table.div(table[0], axis=0).mean()]
 
 

@@ -19,7 +19,7 @@ The result has the long shape with these key columns: ``forecaster``; ``filter``
 oracle is among the reversals, rows of ``seasonal_naive`` stand beside the forecaster's, plain and under the
 same oracle. Where reversals are asked for, rows ``scaled_absolute_error`` give the error of the median at
 chosen horizon steps (``step``, from 1), scaled as in MASE. A reversal that diverged has metrics NaN and a row
-``diverged`` of 1, weights that are not finite have that row alone; the reason is in the file's provenance.
+``diverged`` of 1, a model whose training diverged has that row alone; the reason is in the file's provenance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,8 +63,9 @@ def main() -> None:
     provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
     if options.weights:
         provenance.facts["weights"] = fingerprint(options.weights)
-    if options.weights and not _finite(options.weights):
-        variant, nothing = Variant(options.weights.parent.name), Outcome({}, None, "weights are not finite")
+    reason = _diverged(options.weights) if options.weights else None
+    if reason is not None:
+        variant, nothing = Variant(options.weights.parent.name), Outcome({}, None, reason)
         scored = [(evaluation, {variant: nothing}) for evaluation in evaluations]
     else:
         plan = make_plan(params, options.weights, options.designed)
@@ -95,12 +96,11 @@ def _scored(
         evaluation.close()
 
 
-def _finite(weights: Path) -> bool:
-    """Whether a run ended with weights that can forecast; one that diverged keeps its file."""
-    from specseq.training.checkpoint import load_weights
+def _diverged(weights: Path) -> str | None:
+    """Why the run that left these weights was ended early; such a run is not scored."""
+    from specseq.training.checkpoint import diverged
 
-    tensors, _ = load_weights(weights)
-    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    return diverged(weights)
 
 
 def make_plan(params: Mapping[str, Any], weights: Path | None, designed: Path | None = None) -> Plan:

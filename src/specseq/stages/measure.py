@@ -81,12 +81,13 @@ def _seed(weights: Path) -> int:
 def _measure(runs: Mapping[str, Path], store: Path, sizes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """Rows of the runs of one seed."""
     from specseq.forecasters.measurement.costs import mean_losses, time_interleaved
+    from specseq.training.checkpoint import diverged
 
     models: dict[str, Moirai] = {}
     for run, path in runs.items():
-        diverged = _diverged(path)
-        yield {"run": run, "task": "training", "metric": "diverged", "value": float(diverged)}
-        if not diverged:
+        lost = diverged(path) is not None
+        yield {"run": run, "task": "training", "metric": "diverged", "value": float(lost)}
+        if not lost:
             models[run] = _load(path)
     if not models:
         return
@@ -105,13 +106,6 @@ def _measure(runs: Mapping[str, Path], store: Path, sizes: Mapping[str, int]) ->
         for metric, value in found.items():
             yield {"run": run, "task": "fixed batches", "metric": metric, "value": value}
         yield from ({"run": run, **row} for row in _responses(model))
-
-
-def _diverged(weights: Path) -> bool:
-    from safetensors import safe_open
-
-    with safe_open(weights, framework="pt") as handle:
-        return "diverged" in (handle.metadata() or {})
 
 
 def _load(weights: Path) -> "Moirai":

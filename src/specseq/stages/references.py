@@ -1,6 +1,7 @@
 """Stage ``references``: the rows every zeta table carries, without a trained model.
 
-Constant, Wigner and autoregressive predictors and the statistics of each set. Parameters: ``orders`` (of the
+Constant, Wigner and autoregressive predictors and the statistics of each set, on its test split; the standard
+deviation over all splits is under the task ``<set>/all``. Parameters: ``orders`` (of the
 autoregressions), ``sets``, ``seed`` and ``evaluation`` (specseq.zeta.evaluation.EvaluationSpec).
 """
 
@@ -10,7 +11,7 @@ from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
 from specseq.zeta.evaluation import EvaluationSpec
-from specseq.zeta.references import evaluate_references
+from specseq.zeta.references import evaluate_references, spread
 from specseq.zeta.spacing_sets import SETS, load_spacing_set
 
 KEYS = {"orders", "sets", "seed", "evaluation"}
@@ -39,6 +40,7 @@ def main() -> None:
         }
         found = evaluate_references(train, test, params.get("orders", [1, 3, 32, 64, 127, 255]), spec, seed)
         rows += [{**common, **row} for row in found]
+        rows.append({**common, "task": f"{name}/all", **spread(options.spacings, name)})
     table = long_table(rows, keys=("context",))
     write_parquet(options.out, table, provenance)
 

@@ -5,7 +5,8 @@ as the stage ``evaluate`` takes them; ``windows``, how many windows of each seri
 
 The result has the long shape: ``residual_autocovariance`` of each config with the lag as ``step``, of errors
 scaled as in MASE and pooled over windows; ``residual_windows``, their number. From it the stage ``design``
-makes matched filters, which then see no test value. Configs whose series are too short have no rows.
+makes matched filters, which then see no test value. Configs whose series are too short have no rows, nor have
+those that are forecast without an error.
 """
 
 from collections.abc import Iterator
@@ -55,13 +56,14 @@ def main() -> None:
         evaluation.close()
         progress.update(done)
     if not rows:
-        raise InputError(options.data, "no series is long enough for earlier windows", "use longer series")
+        fault = "no series has errors before the test windows: all are too short or forecast without any"
+        raise InputError(options.data, fault, "use longer series")
     write_parquet(options.out, long_table(rows), provenance)
 
 
 def _rows(residuals_NH: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
-    """Rows of one config; none where no window has a scaled error."""
-    if not np.isfinite(residuals_NH).any():
+    """Rows of one config; none where no window has a scaled error other than zero."""
+    if not (np.isfinite(residuals_NH) & (residuals_NH != 0)).any():
         return
     for lag, value in enumerate(residual_autocovariance(residuals_NH, residuals_NH.shape[1])):
         yield {"step": lag, "metric": "residual_autocovariance", "value": float(value)}

@@ -2,8 +2,9 @@
 
 Parameters: the run's. ``evaluation`` holds the sizes (specseq.zeta.evaluation.EvaluationSpec), ``data.set``
 names the set that the run was trained on and is tested on. Writes the long shape with the key column
-``context``; a run that diverged leaves the single metric ``diverged``. Beside the evaluation's metrics there
-are ``training_spacings``, the different spacings to train on, and ``spacings_read``, how many were read.
+``context``; a run that diverged leaves the single metric ``diverged``, with the reason in the file's
+provenance. Beside the evaluation's metrics there are ``training_spacings``, the different spacings to train
+on, and ``spacings_read``, how many were read.
 """
 
 import os
@@ -14,7 +15,7 @@ import torch
 
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
-from specseq.training.checkpoint import load_weights
+from specseq.training.checkpoint import diverged, load_weights
 from specseq.zeta.evaluation import EvaluationSpec, Row, evaluate_model
 from specseq.zeta.model_config import ModelConfig
 from specseq.zeta.pretraining import rebuild
@@ -44,11 +45,13 @@ def main() -> None:
     seed, name = int(params["seed"]), params.get("data", {}).get("set", "real")
     provenance = Provenance("rollout", params, run=options.run, seed=seed)
     test = load_spacing_set(options.spacings, name, "test")
-    model = rebuild(trained, tensors)
-    if all(torch.isfinite(p).all() for p in model.parameters()):
+    reason = diverged(options.weights)
+    if reason is None:
+        model = rebuild(trained, tensors)
         rows = evaluate_model(model, test, EvaluationSpec.from_params(params.get("evaluation", {})), seed)
         rows += training_size(trained, load_spacing_set(options.spacings, name, "train"))
     else:
+        provenance.facts["diverged"] = reason
         rows = [{"metric": "diverged", "value": 1.0}]
     common = {
         "study": "zeta",

@@ -1,5 +1,6 @@
 """The plan: every run of every study at a scale, with its resolved parameters."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ class Plan:
                     runs[run] = _with_seed({"study": study, **merge(base, setting)})
                     sets.append((run, runs[run]))
         check_runs(sets, self._schema)
+        _check_baselines(runs, scale)
         return runs
 
     def _points_at(self, scale: str, sweep: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,6 +109,20 @@ class Plan:
             return sweep
         kept = [point for point in sweep["runs"] if scale in point.get("scales", self.scales)]
         return {**sweep, "runs": kept}
+
+
+def without_seed(run: str) -> str:
+    """The name that all seeds of a run share."""
+    return re.sub(r"[_/]seed\d+$", "", run)
+
+
+def _check_baselines(runs: Mapping[str, Mapping[str, Any]], scale: str) -> None:
+    """Every run that a run is compared with, named without its seed, must be there at the same scale."""
+    groups = {without_seed(run) for run in runs}
+    for run, spec in runs.items():
+        if "baseline" in spec and spec["baseline"] not in groups:
+            fault = f"no run of the scale {scale} is called '{spec['baseline']}'"
+            raise InputError(f"config.yaml: run {run}: baseline", fault, "name one without its seed")
 
 
 def training_params(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ OVERSAMPLING = 8
 HIGHEST = 1.1e10
 """Heights are trusted to here; above, double offsets and phases lose the last digits."""
 
+ZEROS_BELOW_LOWEST = 649
+"""N(1000) by Odlyzko's tables of zeros, for the first block: so low, the mean of S says nothing."""
+
 _LOW_START = 9.0
 _POLISH_BELOW = 5000.0
 
@@ -47,7 +50,7 @@ class Block:
         delta: (K,) ascending; γ = t0 + delta.
         first: index of the first zero.
         mean_s: mean of S(t) over the stretch.
-        bound: Turing's bound on it.
+        bound: Turing's bound on it; infinite for the first block, whose count is known.
         pairs: pairs of zeros that hid between two grid points.
     """
 
@@ -85,7 +88,7 @@ def plan(start: float) -> Iterator[Stretch]:
 
 
 def find(stretch: Stretch) -> Block:
-    """All zeros of a stretch, counted by Turing's method.
+    """All zeros of a stretch, counted by Turing's method or, for the lowest, against the known count.
 
     Raises:
         Diverged: the zeros found cannot be all, even on a grid four times finer.
@@ -113,13 +116,17 @@ def find(stretch: Stretch) -> Block:
 
 
 def _find_low(stretch: Stretch) -> Block:
-    """The 649 zeros below t = 1000; Turing's bound does not reach down here, the next block's index does."""
+    """The zeros below t = 1000. Turing's bound does not reach down here; how many there are is known."""
     step = _spacing(stretch.high) / OVERSAMPLING
     points = int((stretch.high - stretch.low) / step) + 2 * MARGIN + 4
     grid: Array = stretch.low + (np.arange(points, dtype=float) - MARGIN - 1) * step
     positions, pairs = isolate(euler_maclaurin.z_low(grid))
     gamma = stretch.low + (positions - MARGIN - 1) * step
     gamma = gamma[(gamma >= stretch.low) & (gamma < stretch.high)]
+    if len(gamma) != ZEROS_BELOW_LOWEST:
+        raise Diverged(
+            f"{len(gamma)} zeros found below t = {stretch.high:g}, where there are {ZEROS_BELOW_LOWEST}"
+        )
     return Block(0.0, _polish(0.0, gamma), 1, 0.0, math.inf, pairs)
 
 

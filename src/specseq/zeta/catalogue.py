@@ -6,6 +6,7 @@ records how completeness was shown.
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.tables import Provenance
 from specseq.tables.files import atomic_path
-from specseq.zeta.blocks import Block, contiguous, find
+from specseq.zeta.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
 from specseq.zeta.completeness import verify
 from specseq.zeta.phase import smooth_count
 from specseq.zeta.pieces import computed, open_parts
@@ -35,6 +36,7 @@ class Completeness:
     """What the blocks of a table say of it; ``record`` goes into the footer."""
 
     blocks: int = 0
+    known_counts: int = 0
     hidden_pairs: int = 0
     largest_mean_s: float = 0.0
     largest_share_of_bound: float = 0.0
@@ -44,14 +46,22 @@ class Completeness:
         contiguous(self.last, block)
         self.last = block
         self.blocks += 1
+        self.known_counts += math.isinf(block.bound)
         self.hidden_pairs += block.pairs
         self.largest_mean_s = max(self.largest_mean_s, abs(block.mean_s))
         self.largest_share_of_bound = max(self.largest_share_of_bound, abs(block.mean_s) / block.bound)
 
     def record(self) -> dict[str, object]:
+        shown = []
+        if self.known_counts:
+            shown.append(f"{ZEROS_BELOW_LOWEST} zeros in the block below t = 1000, as is known")
+        if self.blocks > self.known_counts:
+            shown.append("mean of S(t) within Turing's bound in each block")
+        if self.blocks > 1:
+            shown.append("indices contiguous between blocks")
         return {
             "complete": True,
-            "method": "mean of S(t) within Turing's bound in each block, indices contiguous between blocks",
+            "method": ", ".join(shown),
             "blocks": self.blocks,
             "hidden_pairs": self.hidden_pairs,
             "largest_mean_s": self.largest_mean_s,

@@ -15,12 +15,14 @@ step ahead, teacher-forced
 - ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts.
 - ``rollout_std``, ``rollout_acf`` (``step`` = lag), ``rollout_number_variance`` (``step`` = L),
 ``rollout_form_factor``
-  (``step`` = 1000 τ): of sampled rollouts; ``data_...`` the same of the true continuations.
+  (``step`` = 1000 τ, where the window holds a whole number of periods): of sampled rollouts; ``data_...`` the
+  same of the true continuations.
 - ``causality_violation``: exactly 0 for a causal model.
 - ``nll_without_slot`` (``step`` = slot), ``nll_without_memory``: truncated NLL with slots zeroed.
 - ``kernel`` (``step`` = d), ``kernel_decay``, ``kernel_fit_r2``; ``memory_ln_primes_p``.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -186,10 +188,13 @@ def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:
     lengths = [length for length in NUMBER_VARIANCE_LENGTHS if 2 * length < s_WN.shape[1]]
     for length, value in zip(lengths, number_variance(s_WN, lengths), strict=True):
         yield {**keys, "metric": f"{prefix}_number_variance", "step": length, "value": float(value)}
-    for tau, value in zip(
-        FORM_FACTOR_TAU, form_factor(s_WN, np.array(FORM_FACTOR_TAU)).mean(axis=0), strict=True
-    ):
-        yield {**keys, "metric": f"{prefix}_form_factor", "step": round(1000 * tau), "value": float(value)}
+    values = form_factor(s_WN, np.array(FORM_FACTOR_TAU)).mean(axis=0)
+    for tau, value in zip(FORM_FACTOR_TAU, values, strict=True):
+        # At other τ the mean density shows: it adds sin²(πNτ) / (N sin²(πτ)), which hides the ramp.
+        periods = s_WN.shape[1] * tau
+        if math.isclose(periods, round(periods)):
+            step = round(1000 * tau)
+            yield {**keys, "metric": f"{prefix}_form_factor", "step": step, "value": float(value)}
 
 
 def _probes(

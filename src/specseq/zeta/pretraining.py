@@ -118,6 +118,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
         total = nll - loss_params["entropy_weight"] * entropy
         metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
+        metrics["weight"] = float(truth.numel())
         if config.slots and loss_params["diversity_weight"]:
             similarity = memory_similarity(model.get_parameter("memory"))
             total = total + loss_params["diversity_weight"] * similarity

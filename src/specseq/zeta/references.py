@@ -8,9 +8,12 @@ band allows; its rollouts start from the same windows as the models'. Of the dat
 - ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
 - ``peak`` (``step`` = N) and ``peak_jittered`` (``step`` = 1000 a): largest K near τ = 1, plain and with ±a
 noise, N = 2000.
+
+:func:`spread` is the one statistic that takes all splits together.
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
+from specseq.tables import read_rows
 from specseq.zeta.evaluation import EvaluationSpec, Row, sequence_statistics, with_interval
 from specseq.zeta.predictors import Autoregression, fit_autoregressions, wigner_nll
 from specseq.zeta.spacing_sets import SpacingSet
@@ -70,6 +74,15 @@ def evaluate_references(
             yield from named(run, errors(fitted.rollout(known, horizon), "err_mean"))
             yield from named(run, errors(fitted.rollout(known, horizon, rng), "err_sampled"))
     yield from named("data", _data(test, seed))
+
+
+def spread(manifest: os.PathLike[str], name: str) -> Row:
+    """Standard deviation of a set's spacings over all its splits, from the moments in the manifest."""
+    rows = [row for row in read_rows(manifest) if row["set"] == name]
+    count, mean, std = (np.array([row[key] for row in rows], float) for key in ("count", "mean", "std"))
+    middle = np.average(mean, weights=count)
+    variance = np.average(std**2 + (mean - middle) ** 2, weights=count)
+    return {"run": "zeta/references/data", "metric": "data_std", "value": math.sqrt(variance)}
 
 
 def _one_step(fitted: Autoregression, test: SpacingSet, spec: EvaluationSpec, seed: int) -> Iterator[Row]:

@@ -26,7 +26,8 @@ def autocorrelation(s_WN: Array, lags: int) -> Array:
 def form_factor(s_WN: Array, tau: Array) -> Array:
     """(W, T) spectral form factor K(τ) = |Σ_j exp(2πi τ u_j)|² / N of each window.
 
-    Poisson 1; GUE τ for τ < 1 (the ramp) and 1 beyond. Windows should be long against 1/τ.
+    Poisson 1; GUE τ for τ < 1 (the ramp) and 1 beyond. Windows should be long against 1/τ, and hold a whole
+    number of periods: else the mean density adds about sin²(πNτ) / (N sin²(πτ)).
     """
     u_WN = np.cumsum(s_WN, axis=1, dtype=np.float64)
     made = [np.abs(np.exp(2j * math.pi * t * u_WN).sum(axis=1)) ** 2 for t in tau]

@@ -65,7 +65,8 @@ class AdaptiveEuler(Solver):
             stuck_B = stuck_B + (overshoot & (step_B <= self.floor))
             factor_B = torch.where(overshoot, self.shrink, self.grow)
             step_B = (step_B * factor_B).clamp(self.floor, self.ceiling)
-            if self.patience and bool((stuck_B >= self.patience).any()):
+            stuck = self.patience > 0 and bool((stuck_B >= self.patience).any())
+            if stuck and monitor.spent < budget:
                 return self._hand_off(monitor, force, budget, tolerance)
         return monitor.solution(handed_off=False, step=step_B.tolist())
 

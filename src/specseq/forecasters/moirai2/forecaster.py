@@ -14,6 +14,7 @@ from torch import Tensor
 
 from specseq.errors import InputError
 from specseq.filters import operators
+from specseq.forecasters.levels import at_levels
 from specseq.forecasters.moirai2.batch import location_and_scale
 from specseq.forecasters.moirai2.decoding import decode
 from specseq.forecasters.moirai2.preconditioned import PreconditionedMoirai2
@@ -58,6 +59,11 @@ class Moirai2Forecaster:
         self.model = model.to(self.device).eval()
 
     @property
+    def quantile_levels(self) -> tuple[float, ...]:
+        """The model's own levels, 0.5 among them."""
+        return self.model.config.quantile_levels
+
+    @property
     def inverse(self) -> tuple[NDArray[np.float64], int] | None:
         """Taps and stride of the finite inverse that was learned with the model; None without one."""
         taps, fir = self.model.inverse_taps, self.model.mode.fir
@@ -73,8 +79,8 @@ class Moirai2Forecaster:
         """
         filtered, quantiles = self.forecast_filtered(contexts, query)
         if filtered is not None:
-            quantiles = filtered.reverse(quantiles, self.model.config.quantile_levels, "self")
-        return _at_levels(quantiles, self.model.config.quantile_levels, query.quantile_levels)
+            quantiles = filtered.reverse(quantiles, self.quantile_levels, "self")
+        return at_levels(quantiles, self.quantile_levels, query.quantile_levels)
 
     def forecast_filtered(
         self, contexts: Sequence[Floats], query: Query
@@ -216,15 +222,3 @@ def _name(path: Path) -> str:
 def _last(context: Floats, length: int | None) -> Floats:
     kept = np.asarray(context, np.float32)
     return kept if length is None else kept[-length:]
-
-
-def _at_levels(quantiles_BQH: Floats, have: Sequence[float], want: Sequence[float]) -> Floats:
-    """Quantiles at other levels: linear between the model's, the outermost beyond them."""
-    if tuple(have) == tuple(want):
-        return quantiles_BQH
-    place = np.interp(want, have, np.arange(len(have)))
-    low = np.floor(place).astype(int)
-    high = np.minimum(low + 1, len(have) - 1)
-    share = (place - low).astype(np.float32)[:, None]
-    between: Floats = quantiles_BQH[:, low] * (1 - share) + quantiles_BQH[:, high] * share
-    return between

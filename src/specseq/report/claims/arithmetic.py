@@ -163,12 +163,6 @@ def rank_correlation(x: Any, y: Any) -> Exact:
 
 
 @check_function
-def likelihood_factor(nll_a: Any, nll_b: Any) -> Exact:
-    """exp(NLL_a - NLL_b): how many times more likely b makes an observation. NLL in nats, of either sign."""
-    return corners(lambda a, b: math.exp(a - b), printed(nll_a), printed(nll_b))
-
-
-@check_function
 def percent_of_log(value: Any, categories: Any) -> Exact:
     """Entropy in nats as a percentage of its maximum ln k."""
     return corners(lambda v, k: 100 * v / math.log(k), printed(value), printed(categories))

@@ -1,9 +1,10 @@
 """From selected rows to an estimate with an interval: means, paired comparisons, trends.
 
-Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the seeds' means
-(:func:`specseq.benchmarks.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0), one seed
-gives no interval: the verdict is then *undecided*. So does a seed that was lost, because its run was ended
-early or its values are not finite: the seeds that are left are those that went well.
+Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the means of tasks
+and of seeds (:func:`specseq.benchmarks.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0),
+one seed gives no interval: the verdict is then *undecided*. So does a seed that was lost, because its run was
+ended early or its values are not finite, and a task that is without a finite value in some seed: what is left
+is what went well.
 
 Shapes: T tasks (all replicate columns but the seed), S seeds.
 """
@@ -26,7 +27,10 @@ Floats = NDArray[np.float64]
 
 
 def _square(values: pd.Series) -> tuple[Floats, bool]:
-    """Values as [T, S] on the tasks that every seed has, and whether anything was drawn at random."""
+    """Values as [T, S] on the tasks that every seed has, and whether anything was drawn at random.
+
+    Where a task was dropped, :func:`_lost_tasks` tells.
+    """
     names = list(values.index.names)
     if "seed" not in names:
         return values.to_numpy()[:, None], False
@@ -46,6 +50,17 @@ def _lost(folder: Folder, values: pd.Series, *queries: Mapping[str, Any]) -> str
     seeds = values.index.get_level_values("seed")
     without = sorted(set(seeds) - set(seeds[np.isfinite(values)]))
     return f"no finite value with seed {', '.join(map(str, without))}" if without else ""
+
+
+def _lost_tasks(values: pd.Series) -> str:
+    """How many tasks lack a finite value in some seed: in words, or empty."""
+    finite = pd.Series(np.isfinite(values), values.index)
+    if not finite.any():
+        return ""
+    if "seed" in finite.index.names and len(finite.index.names) > 1:
+        finite = finite.unstack("seed", fill_value=False).all(axis=1)
+    lost = int((~finite).sum())
+    return f"{lost} of {len(finite)} tasks without a finite value with every seed" if lost else ""
 
 
 def _estimate(
@@ -100,6 +115,7 @@ def single(folder: Folder, query: Mapping[str, Any], name: str) -> Measured:
     if query.get("exact") and not lost:
         return _exact(moved, evidence, back)
     cells, drawn = _square(finite)
+    lost = lost or _lost_tasks(moved)
     return _estimate(cells, drawn, name, evidence, back, len(values) - len(finite), lost)
 
 
@@ -142,7 +158,7 @@ def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str
     lost = _lost(folder, cells, a, b)
     if a.get("exact") and b.get("exact") and not lost:
         return _exact(cells, evidence, back)
-    return _estimate(square, drawn, name, evidence, back, max(0, left_out), lost)
+    return _estimate(square, drawn, name, evidence, back, max(0, left_out), lost or _lost_tasks(cells))
 
 
 def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measured:
@@ -166,7 +182,7 @@ def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measur
     if query.get("exact") and not lost:
         return _exact(found, evidence)
     square, drawn = _square(found[np.isfinite(found)])
-    return _estimate(square, drawn, name, evidence, lost=lost)
+    return _estimate(square, drawn, name, evidence, lost=lost or _lost_tasks(found))
 
 
 def _rank_correlation(levels: Floats, values: Floats) -> float:

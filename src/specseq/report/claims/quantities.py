@@ -35,7 +35,10 @@ def check_quantity(quantity: Any, where: str) -> None:
     elif kind == "trend":
         if not isinstance(body, dict) or set(body) != {"of", "x"}:
             raise InputError(where, "a trend takes 'of' and 'x'", "see workflow/claims/README.md")
-        queries.check(_query(body["of"], where), where)
+        of = _query(body["of"], where)
+        queries.check(of, where)
+        if isinstance(of.get("interval"), dict):
+            raise InputError(where, "a trend wants intervals in columns", "see workflow/claims/README.md")
     else:
         if not isinstance(body, list) or len(body) != 2:
             raise InputError(where, f"{kind} takes two queries", "give a list of two")

@@ -10,7 +10,8 @@ A query is a mapping with
               whether finite or not
 ``reduce``    over replicates: mean (default) or gmean
 ``exact``     true where the figure carries no sampling error (a count, a closed form); no interval is asked
-``interval``  two columns that hold the interval already, for tables of one row a comparison
+``interval``  two columns that hold the interval already, for tables of one row a comparison; or a column and
+              two values of it, where the ends are rows of their own: {metric: [nll_low, nll_high]}
 ``enough``    column -> least value without which a row's interval decides nothing, e.g. {seeds: 2}
 
 How selected rows become an estimate is told in :mod:`specseq.report.claims.estimates` and
@@ -49,10 +50,11 @@ class Missing(Exception):
         file: the result file.
         what: what is the matter with it, as the rest of a sentence that begins with its name.
         remake: whether making the file (again) would help.
+        absent: whether it holds nothing at all of the run that was asked for.
     """
 
-    def __init__(self, file: str, what: str, remake: bool = False) -> None:
-        self.file, self.what, self.remake = file, what, remake
+    def __init__(self, file: str, what: str, remake: bool = False, absent: bool = False) -> None:
+        self.file, self.what, self.remake, self.absent = file, what, remake, absent
         super().__init__(f"{file} {what}")
 
 
@@ -129,8 +131,14 @@ def rows_of(folder: Folder, query: Mapping[str, Any], *columns: str) -> tuple[pd
     rows = frame[keep]
     said = ", ".join(f"{name}={_said(wanted)}" for name, wanted in where.items())
     if rows.empty:
-        raise Missing(file, f"has no row with {said}")
+        raise Missing(file, f"has no row with {said}", absent=_lacks_run(frame, where))
     return rows, f"{file} [{said}] {len(rows)} rows"
+
+
+def _lacks_run(frame: pd.DataFrame, where: Mapping[str, Any]) -> bool:
+    """Whether the conditions name a run or group of which the table has no row."""
+    named = [name for name in ("group", "run") if name in where]
+    return any(not _matches(frame[name], where[name]).fillna(False).any() for name in named)
 
 
 def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from specseq.report.claims.measured import BACK, Back, Measured
@@ -34,18 +35,35 @@ def ready(folder: Folder, query: Mapping[str, Any]) -> Measured:
     Raises:
         Missing: no such row, or more than one.
     """
+    if isinstance(query["interval"], Mapping):
+        return _interval_in_rows(folder, query)
     column, (low, high) = query.get("value", "value"), query["interval"]
     enough = query.get("enough", {})
-    rows, evidence = rows_of(folder, query, column, low, high, *enough)
-    if len(rows) > 1:
-        raise Missing(query["file"], f"has {len(rows)} rows where one is wanted ({evidence})")
-    row = rows.iloc[0]
+    row, evidence = _one_row(folder, query, column, low, high, *enough)
     value = float(row[column])
     for name, least in enough.items():
         if row[name] < least:
-            note = f"{name} is {row[name]:g}, and {least:g} are wanted for an interval"
+            note = f"{name} is {row[name]:.3g}, and {least:g} is wanted for an interval"
             return Measured(value, math.nan, math.nan, False, 1, evidence, note)
     return Measured(value, float(row[low]), float(row[high]), False, 1, evidence)
+
+
+def _one_row(folder: Folder, query: Mapping[str, Any], *columns: str) -> tuple["pd.Series[Any]", str]:
+    rows, evidence = rows_of(folder, query, *columns)
+    if len(rows) > 1:
+        raise Missing(query["file"], f"has {len(rows)} rows where one is wanted ({evidence})")
+    return rows.iloc[0], evidence
+
+
+def _interval_in_rows(folder: Folder, query: Mapping[str, Any]) -> Measured:
+    """``interval: {metric: [nll_low, nll_high]}``: the ends are rows of their own, under other metrics."""
+    column = query.get("value", "value")
+    ((name, ends),) = query["interval"].items()
+    row, evidence = _one_row(folder, query, column)
+    low, high = (
+        _one_row(folder, {**query, "where": {**query.get("where", {}), name: end}}, column)[0] for end in ends
+    )
+    return Measured(float(row[column]), float(low[column]), float(high[column]), False, 1, evidence)
 
 
 def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
@@ -71,9 +89,9 @@ def trend_of_rows(folder: Folder, query: Mapping[str, Any], x: str, name: str) -
     rows, evidence = rows_of(folder, query, x, column, *ends, *enough)
     evidence = f"{evidence}, rank correlation with {x}"
     wanted = [x, column, *ends]
-    rows = rows[
-        np.isfinite(rows[wanted].to_numpy(float)).all(axis=1) & (rows[[column, *ends]] > 0).all(axis=1)
-    ]
+    rows = rows[np.isfinite(rows[x].to_numpy(float))]
+    known = np.isfinite(rows[wanted].to_numpy(float)).all(axis=1) & (rows[[column, *ends]] > 0).all(axis=1)
+    lost, rows = int((~known).sum()), rows[known]
     if rows[x].nunique() < 3:
         raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
     levels, values, low, high = (rows[c].to_numpy(float) for c in wanted)
@@ -92,6 +110,9 @@ def trend_of_rows(folder: Folder, query: Mapping[str, Any], x: str, name: str) -
         if (rows[needed] < least).any():
             note = f"{needed} is below {least:g} for some rows"
             return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
+    if lost:
+        note = f"{lost} of {lost + len(rows)} rows without a finite value and interval"
+        return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
     low_end, high_end = np.quantile(correlation(draws), [_ALPHA / 2, 1 - _ALPHA / 2])
     # The draws add noise to rows that hold theirs already, which pulls correlations towards zero; stretched
     # to the estimate, the interval errs towards undecided.

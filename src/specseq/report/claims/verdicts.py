@@ -96,10 +96,11 @@ def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]
     try:
         found = measure(claim.quantity, folder, claim.id)
     except Missing as missing:
-        reason = "the config declares no such run at this scale"
+        why = f"{missing.file} {missing.what}"
         if missing.remake:
-            reason = f"make it with: {remedy(missing.file)}"
-        why = f"{missing.file} {missing.what}; {reason}"
+            why += f"; make it with: {remedy(missing.file)}"
+        elif missing.absent:
+            why += "; the config declares no such run at this scale"
         if needs := claim.explain.get("not run"):
             why += f". {needs}"
         return Judgement("not run", *nothing, needed, why)

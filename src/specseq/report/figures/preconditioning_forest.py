@@ -24,12 +24,12 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         params: none.
     """
     table = read_parquet(inputs["summary"][0])
-    table = table[np.isfinite(table["ratio"])]
     trained = table[(table["forecaster"] == "trained") & (table["reversal"] == "none")]
     trained = trained[trained["group"] != trained["baseline"]]
     frozen = table[table["group"].str.startswith("preconditioning/frozen") & (table["reversal"] == "self")]
     labels = frozen["filter"] + " (" + frozen["forecaster"] + ")"
-    height = 1.6 + 0.19 * max(len(trained), len(frozen))
+    drawn = max(int(np.isfinite(part["ratio"]).sum()) for part in (trained, frozen))
+    height = 1.6 + 0.19 * drawn
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, height))
     _panel(left, trained, trained["group"].str.removeprefix("preconditioning/"))
     _panel(right, frozen, labels)
@@ -43,6 +43,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 def _panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> None:
     benchmarks = rows["benchmark"].nunique() > 1
     beyond = int((rows["ratio"] > LARGEST).sum())  # unstable filters, up to 1e6
+    diverged = int((rows["verdict"] == "diverged").sum())
     rows = rows[rows["ratio"] <= LARGEST]
     rows = rows.assign(label=labels + (", " + rows["benchmark"] if benchmarks else "")).sort_values("ratio")
     place = np.arange(len(rows))
@@ -63,7 +64,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> None:
     axes.set_yticks(place, rows["label"], fontsize=7)
     low, high = (rows["low"].min(), rows["high"].max()) if len(rows) else (0.9, 1.1)
     axes.set(xscale="log", xlim=(low * 0.97, min(high, 2 * LARGEST) * 1.03), ylim=(-1, max(len(rows), 1)))
-    left_out = f"; {beyond} above {LARGEST:g} left out" if beyond else ""
+    counts = [f"{beyond} above {LARGEST:g}"] * (beyond > 0) + [f"{diverged} diverged"] * (diverged > 0)
+    left_out = f"; left out: {', '.join(counts)}" if counts else ""
     axes.set_xlabel(f"ratio of MASE (below 1 is better){left_out}")
     plain_log(axes.xaxis)
     if len(rows):

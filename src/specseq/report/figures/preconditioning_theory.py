@@ -42,7 +42,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         axes.title.set_fontsize(9)
         plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="measured ratio of MASE")
-    panels[0].legend()
+    if len(stable):
+        panels[0].legend()
     configs = stable.loc[stable["task"] != "all", "task"].nunique()
     sample_sizes(figure, filters=stable["filter"].nunique(), configs=configs)
     return figure

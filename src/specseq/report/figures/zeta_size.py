@@ -26,6 +26,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         params: none.
     """
     long, size = read_parquet(inputs["long"][0]), read_parquet(inputs["sizes"][0])
+    size = size[size["seeds"] > 0]
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
     for panel, (metric, label) in zip(axes, MEASURES.items(), strict=False):
         _by_size(panel, size, f"{metric}_long")
@@ -54,7 +55,7 @@ def _by_size(axes: Axes, size: pd.DataFrame, metric: str) -> None:
         axes.errorbar(
             own["training_spacings"],
             own[metric],
-            [part.clip(lower=0) for part in spread],
+            [part.clip(lower=0).to_numpy() for part in spread],
             fmt="o-",
             color=colour,
             ms=4,

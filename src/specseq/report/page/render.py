@@ -166,7 +166,9 @@ def _study_table(results: Path, table: Any) -> dict[str, Any]:
     content = None
     if path.is_file():
         frame = read_parquet(path)
-        content = _table(frame[list(table.columns)] if table.columns else frame)
+        columns = list(table.columns or frame)
+        # A table without rows may be without columns.
+        content = _table(frame.reindex(columns=columns) if frame.empty else frame[columns])
     return {"spec": table, "content": content}
 
 

@@ -7,7 +7,11 @@ One row a run group, every column but the first three a mean over seeds:
 - ``against_euler``: ``loss_best`` less that of Euler at 0.1, seed by seed, with ``against_low`` and
   ``against_high``; ``verdict`` says whether the interval excludes zero;
 - ``broke``: share of seeds whose free phase at the end leaves a force residual above 0.01, or that diverged;
-- ``loss_at_break``: validation loss at the first evaluation with such a residual, where there is one;
+- ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of the
+  seeds that broke after having converged; the last one where a run diverged behind it. ``alpha_at_break``:
+  max Re μ there. ``crossed``: share of seeds with α > 0 at some evaluation, ``im_at_crossing``: |Im μ| of the
+  leading mode at the first such. ``<column>_low`` and ``<column>_high`` are their 95 % intervals, where every
+  seed has a value;
 - ``force_residual``, ``alpha``, ``im``, ``rotation``, ``eps_crit``, ``omega``, ``gap``, ``rho``,
   ``jacobian_norm``, ``cos_exact``: at the last evaluation where they could be measured;
 - ``evaluations``: of the free and the nudged phase, a training step.
@@ -29,6 +33,7 @@ LAST = (
     *("force_residual", "alpha", "im", "rotation", "eps_crit", "omega", "gap", "rho"),
     *("jacobian_norm", "cos_exact", "loss_converged"),
 )
+AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
 
 
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -57,14 +62,18 @@ def _seed(curves: pd.DataFrame) -> dict[str, float]:
     def column(name: str) -> "pd.Series[float]":
         return curves[name].dropna() if name in curves else pd.Series(dtype=float)
 
-    loss, residual = column("valid/loss"), column("valid/force_residual")
-    broken = residual.index[(residual > BROKEN) | ~np.isfinite(residual)]
+    loss, residual, alpha = column("valid/loss"), column("valid/force_residual"), column("valid/alpha")
     diverged = "diverged" in curves
+    at = _break(residual, diverged)
+    crossing = next(iter(alpha.index[alpha > 0]), None)
     values = {
         "steps": float(curves.index.max()),
         "loss_best": float(loss.min()),
-        "broke": float(diverged or (len(residual) > 0 and residual.index[-1] in broken)),
-        "loss_at_break": float(loss.get(broken[0], np.nan)) if len(broken) else np.nan,
+        "broke": float(diverged or (len(residual) > 0 and residual.iloc[-1] > BROKEN)),
+        "loss_at_break": float(loss.get(at, np.nan)),
+        "alpha_at_break": float(alpha.get(at, np.nan)),
+        "crossed": float(crossing is not None),
+        "im_at_crossing": abs(float(column("valid/im").get(crossing, np.nan))),
         "diverged": float(diverged),
         "evaluations": float(column("free_evaluations").mean()),
     }
@@ -76,10 +85,25 @@ def _seed(curves: pd.DataFrame) -> dict[str, float]:
     return values
 
 
+def _break(residual: "pd.Series[float]", diverged: bool) -> Any:
+    """Step of the evaluation from which on no free phase converged; None where the last one or none did."""
+    settled = residual.index[residual <= BROKEN]
+    if not len(settled):
+        return None
+    lost = residual.index[residual.index > settled[-1]]
+    if len(lost):
+        return lost[0]
+    return settled[-1] if diverged else None
+
+
 def _summary(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
     made: dict[str, Any] = {"group": group, "seeds": len(seeds)}
     made |= {str(name): float(value) for name, value in seeds.mean().items()}
     made["loss_low"], made["loss_high"] = interval(seeds["loss_best"].to_numpy())
+    for name in AT_EVENTS:
+        values = seeds[name].to_numpy()
+        ends = interval(values) if np.isfinite(values).all() else (np.nan, np.nan)
+        made[f"{name}_low"], made[f"{name}_high"] = ends
     made |= dict.fromkeys(("against_euler", "against_low", "against_high"), np.nan) | {"verdict": ""}
     if baseline is not None and group != BASELINE:
         shared = seeds.index.intersection(baseline.index)

@@ -1,13 +1,17 @@
 """Every run, filter and reversal of the preconditioning study beside its baseline.
 
 One row a (run group, forecaster, filter, reversal), seeds pooled. ``mase_raw`` and ``crps_raw`` are plain
-geometric means over configs and seeds; ``mase_normalised`` divides each config by seasonal naive first. The
-ratio compares MASE with the plain forecast of the baseline (``baseline``), paired over configs and seeds,
-with an interval over both; ``seed_sd`` is the standard deviation over seeds of its logarithm. A trained run's
-baseline is a run of the same length, a frozen forecaster's is itself without a filter. ``leaked`` counts
-configs whose data set the training corpus of a run holds too. Oracle rows use future data and are no
-forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its
-ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if one was.
+geometric means over configs and seeds; ``mase_low`` and ``mase_high`` are Student's 95 % interval of
+``mase_raw`` over seeds, the configs being what they are (NaN for one seed); ``mase_normalised`` divides each
+config by seasonal naive first. The ratio compares MASE with the plain forecast of the baseline
+(``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` is the standard
+deviation over seeds of its logarithm. It stands on the ``paired_configs``, those with an error above zero on
+both sides. A variant that was lost on a config has no ratio and the verdict ``diverged``, whatever it is on
+the others. A trained run's baseline is a run of as many steps, those of the run that it began from among
+them; a frozen forecaster's is itself without a filter. ``leaked`` counts configs whose data set the training
+corpus of a run holds too. Oracle rows use future data and are no forecasts; beside each stands seasonal naive
+under the same oracle, as a row and, in ``control``, as its ratio. Rows of a trained model under ``fir`` use
+the finite inverse that was learned with it, if one was.
 ``files``: see :mod:`specseq.report.tables.preconditioning_shared`.
 """
 
@@ -16,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from specseq.errors import InputError
 from specseq.report.tables.leakage import leaked_configs
@@ -80,16 +85,29 @@ def _leaked(named: dict[str, str], rows: pd.DataFrame, corpus: Path) -> float:
     return 0.0 if named["forecaster"] in ("seasonal_naive", "naive") else float("nan")
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # an error of zero is one, if none that can be compared
 def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
     reference = naive.loc[rows.iloc[0]["benchmark"]]
     relative = rows["MASE"].to_numpy() / reference.loc[rows["task"], "MASE"].to_numpy()
     crps = "CRPS" if rows["benchmark"].iloc[0] == "gift_eval" else "WQL"
+    low, high = _interval(rows)
     return {
         "configs": rows["task"].nunique(),
         "seeds": rows["seed"].nunique(),
         "spectral_radius": float(np.median(rows["spectral_radius"].to_numpy(float))),
         "noise_gain": float(np.median(rows["noise_gain"].to_numpy(float))),
         "mase_raw": geometric(rows["MASE"]),
+        "mase_low": low,
+        "mase_high": high,
         "mase_normalised": geometric(relative),
         "crps_raw": geometric(rows[crps]),
     }
+
+
+def _interval(rows: pd.DataFrame) -> tuple[float, float]:
+    """Student's 95 % interval of the geometric mean over the seeds' own."""
+    logs = np.log([geometric(own) for _, own in rows.groupby("seed")["MASE"]])
+    if len(logs) < 2:
+        return np.nan, np.nan
+    reach = stdtrit(len(logs) - 1, 0.975) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))

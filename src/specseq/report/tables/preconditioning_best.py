@@ -2,7 +2,8 @@
 
 ``set`` is ``all`` or ``matched`` filters around a frozen forecaster, or ``trained``, the configurations that
 were trained with a filter of their own. Candidates that are the identity or that diverged are left out
-(``diverged`` counts those). All ratios are of MASE to no filter, or to the trained run's baseline.
+(``diverged`` counts those), and configs without an error above zero of the baseline and of every candidate
+(``left_out``). All ratios are of MASE to no filter, or to the trained run's baseline.
 
 ``filter`` is the best in hindsight with its ``ratio`` and 95 % interval ``low``, ``high``. As the least of
 many it looks better than it is, so ``chosen_ratio`` with ``chosen_low`` and ``chosen_high`` is what an honest
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.benchmarks.comparison import paired_ratio
+from specseq.report.tables.pairing import paired, scorable
 from specseq.report.tables.preconditioning_shared import (
     BASELINE,
     FROZEN,
@@ -34,7 +36,7 @@ REVERSALS = ("self", "plug_in", "hybrid", "fir")
 COLUMNS = [
     *("benchmark", "group", "forecaster", "reversal", "set", "filters", "diverged", "filter"),
     *("ratio", "low", "high", "chosen", "chosen_ratio", "chosen_low", "chosen_high", "verdict"),
-    *("configs", "seeds", "files", "scale"),
+    *("configs", "left_out", "seeds", "files", "scale"),
 ]
 
 
@@ -80,17 +82,18 @@ def _row(
     named: dict[str, Any], candidates: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
 ) -> dict[str, Any] | None:
     """The row of a set of candidates, each its scores and those of its baseline; None of an empty set."""
-    logs, diverged = {}, 0
+    logs, diverged, all_tasks = {}, 0, set[Any]()
     for name, (rows, plain) in candidates.items():
         if (rows["noise_gain"] == 1).all():
             continue
-        ours = matrix(rows)
-        shared = ours.index.intersection(plain.index), ours.columns.intersection(plain.columns)
-        found = (ours.loc[shared] / plain.loc[shared]).apply(np.log)
-        if not np.isfinite(found.to_numpy()).all():
+        ours, theirs = paired(matrix(rows), plain)
+        all_tasks.update(rows["task"])
+        if not np.isfinite(ours.to_numpy()).all():
             diverged += 1
-        elif not found.empty:
-            logs[name] = found
+            continue
+        above_zero = scorable(ours).all(axis=1)
+        if above_zero.any():
+            logs[name] = (ours / theirs)[above_zero].apply(np.log)
     if not logs:
         return None
     tasks, seeds = next(iter(logs.values())).axes
@@ -118,6 +121,7 @@ def _row(
         **dict(zip(("chosen_ratio", "chosen_low", "chosen_high"), honest, strict=True)),
         "verdict": "better" if honest[2] < 1 else "worse" if hindsight[1] > 1 else "undecided",
         "configs": len(tasks),
+        "left_out": len(all_tasks) - len(tasks),
         "seeds": len(seeds),
     }
 

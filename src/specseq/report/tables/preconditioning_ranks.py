@@ -3,7 +3,8 @@
 One row a (group, forecaster, measured quantity, size, set of filters). Measured are ``self_ratio`` and
 ``self_over_oracle``, the gap, as in the table ``preconditioning_theory``; sizes are those of the filter and
 the two predictions. A reversal that diverged is the costliest of all. The set ``stable`` leaves out filters
-whose reversal is unstable. Intervals resample tasks; the filters stay.
+whose reversal is unstable. Intervals resample tasks, of which they want two; the filters stay. Where the
+filters cost all the same, because all diverged, nothing orders them and the correlation is NaN.
 """
 
 from pathlib import Path
@@ -48,29 +49,38 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 def _correlations(rows: pd.DataFrame) -> list[dict[str, Any]]:
     pooled = rows[rows["task"] == "all"].set_index("filter")
     single = rows[rows["task"] != "all"]
-    number, tasks = len(pooled), single["task"].nunique()
-    if number < 3:
+    if len(pooled) < 3:
         return []
-    shares = generator(0, "ranks", tasks).multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
     made = []
     for quantity in QUANTITIES:
-        costs = single.pivot(index="filter", columns="task", values=quantity).loc[pooled.index].to_numpy()
-        logs_FT = np.log(np.where(np.isnan(costs), np.inf, costs))
+        logs_FT = _log_costs(single, quantity).loc[pooled.index].to_numpy()
+        tasks = logs_FT.shape[1]
+        if not tasks:
+            continue
+        shares = generator(0, "ranks", tasks).multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
         measured_F = logs_FT.mean(axis=1)
         # An infinite cost stays infinite in every resample that holds it; elsewhere it must not spread.
-        finite_FT = np.where(np.isinf(logs_FT), 1e6, logs_FT)
-        resampled_RF = shares @ finite_FT.T
+        infinite_FT = np.isinf(logs_FT)
+        resampled_RF = shares @ np.where(infinite_FT, 0, logs_FT).T
+        resampled_RF[shares @ infinite_FT.T > 0] = np.inf
         for size in PREDICTORS:
             sizes_F = pooled[size].to_numpy(float)
             if np.isnan(sizes_F).any():
                 continue
-            value = float(spearman(measured_F[None], sizes_F)[0])
-            low, high = np.nanquantile(spearman(resampled_RF, sizes_F), [0.025, 0.975])
+            value, low, high = float(spearman(measured_F[None], sizes_F)[0]), np.nan, np.nan
+            if tasks > 1 and np.isfinite(value):
+                low, high = np.nanquantile(spearman(resampled_RF, sizes_F), [0.025, 0.975])
             made.append(
-                {"quantity": quantity, "size": size, "number": number, "tasks": tasks}
+                {"quantity": quantity, "size": size, "number": len(pooled), "tasks": tasks}
                 | {"spearman": value, "low": float(low), "high": float(high)}
             )
     return made
+
+
+def _log_costs(single: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Logarithms by filter and task, infinite where the reversal diverged; of tasks measured for all."""
+    logs = single.assign(cost=np.log(single[quantity].mask(single["diverged"], np.inf)))
+    return logs.pivot(index="filter", columns="task", values="cost").dropna(axis=1)
 
 
 def spearman(values_RF: Values, against_F: Values) -> Values:

@@ -5,7 +5,8 @@ its taps are those the note prints or those that minimise its objective; both ar
 note does not have. ``*_mase`` are plain (``basis``: raw) geometric means over configs and seeds,
 ``*_percent`` their change against the same forecaster without a filter, with 95 % intervals;
 ``control_percent`` is what seasonal naive "gains" under the same oracle, and ``gap`` self minus oracle in
-points. Taps of a matched filter are those for the first seed.
+points. Percentages stand on the ``configs`` that can be scored, and are NaN of a reversal that diverged on
+one. Taps of a matched filter are those for the first seed.
 """
 
 import re
@@ -52,7 +53,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
                 if scored_row["reversal"] == "oracle":
                     row["control_percent"] = percent(scored_row["control"])
             row["gap"] = row.get("self_percent", float("nan")) - row.get("oracle_percent", float("nan"))
-            row |= {"basis": "raw", "configs": plain["configs"], "seeds": plain["seeds"]}
+            row |= {"basis": "raw", "configs": plain["paired_configs"], "seeds": plain["seeds"]}
             made.append({**row, "files": plain["files"]})
     return pd.DataFrame(made).assign(scale=params["scale"])
 

@@ -17,12 +17,14 @@ from specseq.benchmarks.comparison import compare
 from specseq.errors import InputError
 from specseq.filters import Filter
 from specseq.report.tables.long_results import group_of
+from specseq.report.tables.pairing import paired, scorable
 from specseq.tables import read_parquet
 
 GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
 BASELINE = "preconditioning/baseline"
 FROZEN = "preconditioning/frozen"
 CONTROL = "seasonal_naive"
+STEP_METRIC = "scaled_absolute_error"
 SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
 Values = NDArray[np.float64]
 
@@ -38,14 +40,32 @@ def read_runs(paths: Sequence[Path]) -> pd.DataFrame:
     own = rows["forecaster"].str.contains(r"seed\d+$").to_numpy(bool)
     frozen = rows["group"].str.startswith(FROZEN).to_numpy(bool)
     rows.loc[own, "forecaster"] = np.where(frozen[own], "moirai2", "trained")
-    return rows
+    lost = _lost_variants(rows)
+    return rows if lost.empty else pd.concat([rows, lost], ignore_index=True)
+
+
+def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of seeds whose weights are not finite, rows ``diverged`` under each reversal that the other seeds have.
+
+    Such a seed is scored as a plain forecast alone. Under a reversal its group would be the seeds left.
+    """
+    own = rows[rows["forecaster"] == "trained"]
+    reversed_ = own[own["reversal"] != "none"]
+    lost = own[(own["metric"] == "diverged") & ~own["run"].isin(reversed_["run"])]
+    variants = reversed_[GROUP].drop_duplicates()
+    same = ["benchmark", "group", "forecaster"]
+    return lost.drop(columns=["filter", "reversal"]).merge(variants, on=same)[list(rows.columns)]
 
 
 def wide(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a (group, forecaster, filter, reversal, seed, task) with a column a metric."""
+    """One row a (group, forecaster, filter, reversal, seed, task) with a column a metric.
+
+    ``diverged`` is true of what was lost: the reversal diverged, or the weights were not finite.
+    """
     keys = [*GROUP, "seed", "task"]
     whole = rows[rows["step"] == -1]
     metrics = whole.pivot(index=keys, columns="metric", values="value")
+    metrics["diverged"] = metrics.get("diverged", pd.Series(np.nan, metrics.index)).notna()
     first = whole.groupby(keys)[["spectral_radius", "noise_gain", "run"]].first()
     return metrics.join(first).reset_index()
 
@@ -133,6 +153,21 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def step_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of long rows the errors above zero by horizon step; infinite at every step of a task that was lost.
+
+    A variant that diverged has no errors by step. Left out, it would look on average as it is on other tasks.
+    """
+    steps = rows[rows["metric"] == STEP_METRIC]
+    reached = steps[["benchmark", "task", "step"]].drop_duplicates()
+    lost = rows[rows["metric"] == "diverged"].drop(columns="step").merge(reached, on=["benchmark", "task"])
+    steps = steps[steps["value"] > 0]
+    if lost.empty:
+        return steps.reset_index(drop=True)
+    lost = lost.assign(metric=STEP_METRIC, value=np.inf)[list(rows.columns)]
+    return pd.concat([steps, lost], ignore_index=True)
+
+
 def unfiltered(rows: pd.DataFrame) -> pd.DataFrame:
     """The plain forecasts among the rows."""
     return rows[rows["reversal"] == "none"]
@@ -144,17 +179,23 @@ def matrix(rows: pd.DataFrame, column: str = "MASE") -> pd.DataFrame:
 
 
 def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
-    """MASE against a baseline's, paired over the tasks and seeds that both have, with its interval."""
-    ours, theirs = matrix(rows), matrix(baseline)
-    tasks, seeds = ours.index.intersection(theirs.index), ours.columns.intersection(theirs.columns)
-    a, b = ours.loc[tasks, seeds].to_numpy(), theirs.loc[tasks, seeds].to_numpy()
+    """MASE against a baseline's, paired over the tasks and seeds that both have, with its interval.
+
+    Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``: the tasks that
+    are left are those that went well. ``paired_configs`` counts them all the same.
+    """
+    ours, theirs = paired(matrix(rows), matrix(baseline))
+    a, b = ours.to_numpy(), theirs.to_numpy()
     found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd"), np.nan)
-    found |= {"paired_seeds": len(seeds), "wins": 0}
+    found |= {"paired_seeds": a.shape[1], "paired_configs": 0, "wins": 0}
     if not a.size:
-        return {**found, "verdict": "no baseline"}
-    usable = (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all(axis=1)
-    if not usable.any():
+        return {**found, "verdict": "diverged" if rows["diverged"].any() else "no baseline"}
+    usable = scorable(a).all(axis=1)
+    found["paired_configs"] = int(usable.sum())
+    if not np.isfinite(a).all():
         return {**found, "verdict": "diverged"}
+    if not usable.any():
+        return {**found, "verdict": "undecided"}
     compared = compare(a, b)
     by_seed = np.log(a[usable] / b[usable]).mean(axis=0)
     found |= {name: getattr(compared, name) for name in ("ratio", "low", "high", "wins", "verdict")}

@@ -19,7 +19,9 @@ the steps t < H of the horizon of standard deviations:
 
 The last two are NaN where there are no residuals.
 
-Filters whose reversal diverged have NaN for what was measured and ``diverged`` true.
+Configs on which the forecaster without a filter has no error above zero are left out (``left_out`` counts
+them). Filters whose self reversal diverged on any of the others have ``diverged`` true, and NaN for what was
+measured of it.
 """
 
 from pathlib import Path
@@ -29,6 +31,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.filters import Filter, predicted_oracle_error, predicted_self_error
+from specseq.report.tables.pairing import scorable
 from specseq.report.tables.preconditioning_shared import (
     CONTROL,
     FROZEN,
@@ -73,27 +76,34 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
             horizon = steps[named["benchmark"], row["task"]]
             single.append(row | _predicted(filter, horizon, autocovariance))
         pooled = {name: geometric([row[name] for row in single]) for name in [*MEASURED, *PREDICTED]}
+        together = {**named, "task": "all", **pooled, "diverged": own["diverged"].any()}
+        together["left_out"] = own["left_out"].iloc[0]
         shared = {**sizes, "files": sources[named["benchmark"], named["group"]]}
-        made += [{**row, **shared} for row in [{**named, "task": "all", **pooled}, *single]]
-    columns = [*KEYS, "filter", "task", *SIZES, *MEASURED, *PREDICTED, "files"]
-    table = pd.DataFrame(made, columns=columns)
-    return table.assign(diverged=table["self_ratio"].isna(), scale=params["scale"])
+        made += [{**row, **shared} for row in [together, *single]]
+    columns = [*KEYS, "filter", "task", *SIZES, *MEASURED, *PREDICTED, "files", "diverged", "left_out"]
+    return pd.DataFrame(made, columns=columns).astype({"diverged": bool}).assign(scale=params["scale"])
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
     """Ratios by filter and task, seeds pooled; of forecasters that were scored under the self reversal."""
+    if table.empty:
+        return pd.DataFrame(columns=[*KEYS, "filter", "task", *MEASURED, "diverged", "left_out"])
     cell = [*KEYS, "task", "seed"]
     plain = unfiltered(table)[[*cell, "MASE"]].rename(columns={"MASE": "none"})
     reversed_ = table[table["reversal"].isin(["self", "oracle"])]
     both = reversed_.pivot(index=[*cell, "filter"], columns="reversal", values="MASE")
-    both = both.reset_index().merge(plain, on=cell)
+    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=cell)
     naive = both[both["forecaster"] == CONTROL]
     same = ["benchmark", "group", "filter", "task", "seed"]
     control = naive[same].assign(control=naive["oracle"] / naive["none"])
     both = both.merge(control, on=same, how="left")
     # Where there is only the oracle, it is the control of another forecaster.
-    scored = reversed_.loc[reversed_["reversal"] == "self", KEYS].drop_duplicates()
-    both = both.merge(scored, on=KEYS)
+    scored = reversed_.loc[reversed_["reversal"] == "self", [*cell, "filter", "diverged"]]
+    both = both.merge(scored, on=[*cell, "filter"])
+    usable = scorable(both["none"]).groupby([both[name] for name in [*KEYS, "task"]]).transform("all")
+    unusable_tasks = both.assign(task=both["task"].where(~usable))
+    both["left_out"] = unusable_tasks.groupby(KEYS)["task"].transform("nunique")
+    both = both[usable]
     logs = pd.DataFrame(
         {
             "self_ratio": np.log(both["self"] / both["none"]),
@@ -105,8 +115,8 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     keys = [*KEYS, "filter", "task"]
     # A seed that diverged makes the mean NaN.
     mean = pd.concat([both[keys], logs.fillna(np.inf)], axis=1).groupby(keys)[MEASURED].mean()
-    found = mean.apply(np.exp).reset_index()
-    return found.replace({name: {np.inf: np.nan} for name in MEASURED})
+    found = mean.apply(np.exp).replace(np.inf, np.nan)
+    return found.join(both.groupby(keys)[["diverged", "left_out"]].max()).reset_index()
 
 
 def _predicted(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[str, float]:

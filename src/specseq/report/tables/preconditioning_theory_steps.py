@@ -3,7 +3,8 @@
 One row a (group, forecaster, filter, task, step), and one with the task ``all``: geometric means over the
 tasks that reach the step. Seeds are pooled. Measured are ratios of the scaled absolute error of the median at
 that step: ``self_ratio`` and ``oracle_ratio`` against the same forecaster without a filter, ``control_ratio``
-of seasonal naive under the same oracle, and ``self_over_oracle``. Predicted of self_over_oracle at step t:
+of seasonal naive under the same oracle, and ``self_over_oracle``. They are NaN where a reversal diverged, in
+``all`` if it did so on any of the tasks. Predicted of self_over_oracle at step t:
 
 - ``predicted_white``: √v(t - 1), v(H) = Σ_{k ≤ H} h_k², if the error that the oracle leaves is white;
 - ``predicted_residual``: the same if it has the autocovariance of the forecaster's errors without a filter;
@@ -26,10 +27,10 @@ from specseq.report.tables.preconditioning_shared import (
     horizons,
     known_filters,
     read_runs,
+    step_errors,
     unfiltered,
 )
 
-METRIC = "scaled_absolute_error"
 KEYS = ["benchmark", "group", "forecaster", "filter"]
 MEASURED = ["self_ratio", "oracle_ratio", "control_ratio", "self_over_oracle"]
 PREDICTED = ["predicted_white", "predicted_residual", "worst_case"]
@@ -57,6 +58,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     columns = [*KEYS, "task", "step", *MEASURED, *PREDICTED]
     single = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns)
     both = pd.concat([_pooled(single), single], ignore_index=True)[columns]
+    both = both.replace({name: {np.inf: np.nan} for name in MEASURED})
     both["files"] = [sources[key] for key in zip(both["benchmark"], both["group"], strict=True)]
     return both.sort_values([*KEYS, "task", "step"], ignore_index=True).assign(scale=params["scale"])
 
@@ -75,9 +77,10 @@ def laws(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[st
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Ratios by filter, task and step, seeds pooled; of forecasters scored under the self reversal."""
-    rows = rows[(rows["metric"] == METRIC) & (rows["value"] > 0)]
+    rows = step_errors(rows)
     cell = ["benchmark", "group", "seed", "task", "step"]
     plain = unfiltered(rows)[[*cell, "forecaster", "value"]].rename(columns={"value": "none"})
+    plain = plain[np.isfinite(plain["none"])]
     chosen = rows[rows["reversal"].isin(["self", "oracle"])]
     both = chosen.pivot(index=[*cell, "forecaster", "filter"], columns="reversal", values="value")
     both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=[*cell, "forecaster"])
@@ -85,11 +88,12 @@ def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     control = naive[[*cell, "filter"]].assign(control=naive["oracle"] / naive["none"])
     both = both.merge(control, on=[*cell, "filter"], how="left")
     both = both.merge(both.loc[both["self"].notna(), KEYS].drop_duplicates(), on=KEYS)
+    lost = np.isinf(both["self"]) | np.isinf(both["oracle"])
     ratios = {
         "self_ratio": both["self"] / both["none"],
         "oracle_ratio": both["oracle"] / both["none"],
         "control_ratio": both["control"],
-        "self_over_oracle": both["self"] / both["oracle"],
+        "self_over_oracle": (both["self"] / both["oracle"]).mask(lost, np.inf),
     }
     logs = both[[*KEYS, "task", "step"]].assign(**{name: np.log(value) for name, value in ratios.items()})
     mean = logs.groupby([*KEYS, "task", "step"])[MEASURED].mean()

@@ -1,4 +1,4 @@
-"""The note's tables of sections 2 and 3: every trained configuration against the baseline of its length.
+"""The note's tables of sections 2 and 3: every trained configuration against a baseline of as many steps.
 
 One row a (benchmark, group). ``mase_raw`` is the plain geometric mean over configs and seeds and is what the
 note prints, ``mase_normalised`` divides by seasonal naive first; ``percent`` with ``low`` and ``high`` is the
@@ -64,7 +64,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
                 "oracle_percent": other("oracle"),
                 "control_percent": other("oracle", "control"),
                 "basis": "raw",
-                "configs": row["configs"],
+                "configs": row["paired_configs"],
                 "seeds": row["seeds"],
                 "files": row["files"],
             }

@@ -3,8 +3,9 @@
 ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that of
 ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
 ``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
-them. The term ``all`` pools the terms. ``leaked`` counts configs whose data set the training corpus holds
-too; ``parameter_ratio`` says whether the models are matched.
+them; where a config was lost in some seed, the verdict is ``diverged``. The term ``all`` pools the terms.
+``leaked`` counts configs whose data set the training corpus holds too; ``parameter_ratio`` says whether the
+models are matched.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pandas as pd
 
 from specseq.benchmarks.comparison import compare
 from specseq.report.tables.leakage import leaked_configs
+from specseq.report.tables.pairing import paired, scorable
 from specseq.report.tables.stu_shared import baseline_of, mean_of
 from specseq.tables import read_parquet
 
@@ -73,13 +75,16 @@ def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
-    tasks, seeds = ours.index.intersection(theirs.index), ours.columns.intersection(theirs.columns)
-    a, b = ours.loc[tasks, seeds].to_numpy(), theirs.loc[tasks, seeds].to_numpy()
-    found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": len(seeds)}
+    ours, theirs = paired(ours, theirs)
+    a, b = ours.to_numpy(), theirs.to_numpy()
+    found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": a.shape[1]}
     if not a.size:
         return {**found, "verdict": "no baseline"}
-    if not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all(axis=1).any():
+    if not np.isfinite(a).all():
+        # The tasks that are left are those that went well.
         return {**found, "verdict": "diverged"}
+    if not scorable(a).all(axis=1).any():
+        return {**found, "verdict": "undecided"}
     comparison = compare(a, b)
     return {**found, **{name: getattr(comparison, name) for name in COMPARED}}
 

@@ -1,11 +1,12 @@
 """Every model of the zeta study beside the reference predictors.
 
-One row a run group and test set, seeds pooled: ``nll``, ``mae``, ``crps`` one step ahead over all positions,
-``nll_long`` with at least half a window known, ``err_10`` and ``err_100`` of mean rollouts from the longest
-context, each the mean over seeds; ``nll_low`` and ``nll_high`` bound the NLL: Student's interval over seeds
-where there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL without the future
-less NLL with it at the longest context: zero for a causal model. ``causality_violation`` is the largest
-change of an output by a later input.
+One row a run group and test set, seeds pooled: ``seeds`` counts those that were scored, ``diverged`` those
+whose training was ended early, of which nothing is scored. ``nll``, ``mae``, ``crps`` one step ahead over
+all positions, ``nll_long`` with at least half a window known, ``err_10`` and ``err_100`` of mean rollouts
+from the longest context, each the mean over seeds; ``nll_low`` and ``nll_high`` bound the NLL: Student's
+interval over seeds where there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL
+without the future less NLL with it at the longest context: zero for a causal model. ``causality_violation``
+is the largest change of an output by a later input.
 """
 
 from pathlib import Path
@@ -37,7 +38,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
 
 def _summary(own: pd.DataFrame) -> dict[str, Any]:
-    made: dict[str, Any] = {"seeds": own["seed"].nunique(), "windows": _mean(own, "windows")}
+    made: dict[str, Any] = {**seeds_of(own), "windows": _mean(own, "windows")}
     for metric in MEANS:
         made[metric] = _mean(own, metric)
     made["nll_low"], made["nll_high"] = _interval(own)
@@ -48,6 +49,12 @@ def _summary(own: pd.DataFrame) -> dict[str, Any]:
     made["leak"] = _leak(own)
     made["causality_violation"] = float(own.loc[own["metric"] == "causality_violation", "value"].max())
     return made
+
+
+def seeds_of(own: pd.DataFrame) -> dict[str, int]:
+    """How many seeds of a group were scored, and how many diverged."""
+    counted = {"seeds": "nll", "diverged": "diverged"}
+    return {name: own.loc[own["metric"] == metric, "seed"].nunique() for name, metric in counted.items()}
 
 
 def _mean(own: pd.DataFrame, metric: str) -> float:

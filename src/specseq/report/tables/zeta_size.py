@@ -2,6 +2,7 @@
 
 One row a run group of the sweep ``size`` and of the spectral runs of ``beyond``, seeds pooled:
 
+- ``seeds`` that were scored, and those that ``diverged``, of which nothing is;
 - ``training_spacings``: different spacings to train on; ``spacings_read``: how many were read in training;
 - ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a window
   known, ``err_10`` and ``err_100`` of mean rollouts from the longest context: means over seeds;
@@ -14,9 +15,11 @@ from typing import Any
 
 import pandas as pd
 
+from specseq.report.tables.zeta import seeds_of
 from specseq.tables import read_parquet
 
 RUNS = ("zeta/size/", "zeta/beyond/spectral")
+COUNTS = ("training_spacings", "spacings_read")
 METRICS = ("nll", "nll_long", "mae", "mae_long")
 
 
@@ -33,13 +36,17 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         for (group, task), own in long.groupby(["group", "task"], sort=False)
     ]
     table = pd.DataFrame(rows)
-    return table.sort_values(["set", "training_spacings"], ignore_index=True) if len(table) else table
+    if table.empty:
+        return table
+    # Whole numbers that may be missing: a group may have no run that was scored.
+    whole = table.astype(dict.fromkeys(COUNTS, "Int64"))
+    return whole.sort_values(["set", "training_spacings"], ignore_index=True)
 
 
 def _summary(own: pd.DataFrame) -> dict[str, Any]:
-    made: dict[str, Any] = {"seeds": own["seed"].nunique()}
-    for count in ("training_spacings", "spacings_read"):
-        made[count] = int(own.loc[own["metric"] == count, "value"].max())
+    made: dict[str, Any] = seeds_of(own)
+    for count in COUNTS:
+        made[count] = own.loc[own["metric"] == count, "value"].max()
     errors = own[own["metric"].str.startswith("err_mean")]
     errors = errors[errors["context"] == errors["context"].max()]
     for step in (10, 100):
