@@ -172,7 +172,7 @@ def test_job_outlives_nobody_but_its_launcher(tmp_path: Path, start: Any) -> Non
     (tmp_path / "job" / "ticket.json").unlink()
     second = start(0)
     until(lambda: ran(tmp_path)[1:])
-    assert processes.started(job) is None
+    assert (tmp_path / "waited").read_text().startswith(f"{job}\n")
     assert "RESULT" in second.communicate(timeout=300)[0]
 
 

@@ -14,7 +14,7 @@ from specseq.training.interrupt import Interrupted, Requests
 
 @dataclass(frozen=True)
 class Count:
-    """Writes its process number to ``runs``, waits, then ends as ``ending`` says."""
+    """Writes its process number to ``runs``, waits, writes it to ``waited``, then ends as ``ending`` says."""
 
     runs: Path
     seconds: float = 0.0
@@ -27,6 +27,8 @@ class Count:
             time.sleep(0.02)
             if requests.leave:
                 raise Interrupted("left as asked")
+        with self.runs.with_name("waited").open("a") as handle:
+            handle.write(f"{os.getpid()}\n")
         if self.ending == "input":
             raise InputError("training.lr", "'fast' is not a number")
         if self.ending == "error":
