@@ -26,6 +26,11 @@ def test_a_clean_field_has_no_findings(field: Path) -> None:
     assert found(field) == set()
 
 
+def test_one_result_alone_has_nothing_to_be_equal_to(tmp_path: Path) -> None:
+    made.gift_eval_frame(5).to_csv(tmp_path / "alone.csv", index=False)
+    assert found(tmp_path) == set()
+
+
 def test_partial_and_repeated_rows(field: Path) -> None:
     made.gift_eval_frame(5).iloc[:9].to_csv(field / "short.csv", index=False)
     frame = made.gift_eval_frame(6)

@@ -23,8 +23,13 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(lines) > 3
     assert call("--status", "retracted", results=tmp_path) == 0
     assert "004.s5.omega.warm.bound" in capsys.readouterr().out
-    assert call("--note", "999", results=tmp_path) == 0
-    assert capsys.readouterr().out.startswith("0 claims")
+    for wrong, message in (
+        (("--note", "999"), "specseq claims: --note: there is no note '999'; there are 000, 001"),
+        (("--scale", "papr"), "specseq claims: --scale: no scale is called 'papr'; known: smoke, laptop, paper"),
+        (("list", "000.s1"), "specseq claims: 000.s1: list takes no id; specseq claims show 000.s1"),
+    ):
+        assert call(*wrong, results=tmp_path) == 2
+        assert capsys.readouterr().err.startswith(message)
     assert call("--note", "004", results=tmp_path / "labtop") == 0
     assert "labtop is not there: only what arithmetic decides" in capsys.readouterr().err
 

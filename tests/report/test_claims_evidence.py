@@ -204,6 +204,7 @@ def test_only_runs_that_are_nowhere_are_called_undeclared(claims: dict[str, Clai
     absent, unmeasured, other = judged(claims, tmp_path, *names)
     assert {absent.verdict, unmeasured.verdict, other.verdict} == {"not run"}
     assert "declares no such run" in absent.explanation
+    assert absent.scale == ""
     for found in (unmeasured, other):
         assert "declares no such run" not in found.explanation
 

@@ -297,6 +297,20 @@ def test_exact_comparisons_and_figures_that_are_infinite(tmp_path: Path) -> None
     assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(0.8)
 
 
+def test_a_claim_names_the_scale_that_can_decide_it(results: Path) -> None:
+    asked = claim("absent", query("absent"), {"below": 1})
+    big = claim("big", query("better"), {"below": 1}, scales=["paper"])
+    declared = {"laptop": {"better", "base"}, "paper": {"better", "absent"}}
+    found, needs_paper = ledger([asked, big], results, "laptop", declared)
+    assert found.judgement.explanation.endswith("no such run at this scale, but at scale paper")
+    assert found.command == needs_paper.command == "snakemake results/paper/tables/a.parquet"
+    (late,) = ledger([asked], results, "laptop", {"laptop": {"absent"}})
+    assert late.judgement.explanation.endswith("no result of it is there yet")
+    assert late.command == "snakemake results/laptop/tables/a.parquet"
+    (never,) = ledger([asked], results, "laptop", {"laptop": set()})
+    assert never.command == ""
+
+
 def test_what_a_claim_needs_is_said_where_it_was_not_run(results: Path) -> None:
     needs = {"not run": "It needs a model whose rollouts are part of its loss."}
     made = claim("absent", query("absent"), {"below": 1}, explain=needs)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from specseq.cli import main
+from specseq.commands.lotsa import describe
+from specseq.errors import InputError
 from specseq.series.prepare import prepare_store
 
 MakeFolder = Callable[..., Path]
@@ -40,6 +42,12 @@ def test_the_table_names_sizes_and_overlap(
     shown = capsys.readouterr().out
     for word in ("m4_hourly", "120", "1 overlap", "1 in all", "100.0%"):
         assert word in shown
+
+
+def test_the_manifest_of_another_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"datasets": {"m4": {"series": 3}}}')
+    with pytest.raises(InputError, match=r"manifest\.json: is no manifest of a training corpus"):
+        describe(tmp_path, 16)
 
 
 def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

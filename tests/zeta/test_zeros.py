@@ -238,6 +238,8 @@ def test_command_records_completeness(tmp_path: Path, capsys: pytest.CaptureFixt
     assert record["zeros"]["largest_share_of_bound"] < 1
     (table,) = read_zeros(target)
     assert table.n[0] == 600
+    assert specseq(["zeros", "--index", "1", "--count", "9", "--out", str(tmp_path / "z.csv")]) == 2
+    assert "z.csv is no .parquet file; give a name that ends in .parquet" in capsys.readouterr().err
 
 
 def test_the_lowest_zeros_are_counted_against_what_is_known(

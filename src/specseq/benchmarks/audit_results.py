@@ -84,6 +84,8 @@ def _pairs(
     copy_share: float,
     overlap_share: float,
 ) -> Iterator[Finding]:
+    if not metrics:  # nothing stands in more than one submission
+        return
     table_MTK = np.array([[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]).swapaxes(
         1, 2
     )

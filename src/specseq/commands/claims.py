@@ -12,6 +12,7 @@ from specseq.errors import InputError
 from specseq.report.claims import STATUSES, VERDICTS, Claim, Entry, ledger, load
 from specseq.report.claims.quantities import files
 from specseq.report.claims.verdicts import plain
+from specseq.sweeps import load_plan
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,14 +39,23 @@ def main(arguments: Sequence[str]) -> None:
     """List or show."""
     options = build_parser().parse_intermixed_args(arguments)
     claims = load(options.claims)
+    declared = load_plan().declared() if Path("config.yaml").is_file() else {}
+    if declared and options.scale not in declared:
+        raise InputError("--scale", f"no scale is called '{options.scale}'", f"known: {', '.join(declared)}")
+    notes = sorted({claim.note for claim in claims})
+    if options.note not in (None, *notes):
+        raise InputError("--note", f"there is no note '{options.note}'", f"there are {', '.join(notes)}")
+    if options.action == "list" and options.id:
+        raise InputError(options.id, "list takes no id", f"specseq claims show {options.id}")
     results = options.results or Path("results") / options.scale
     if not results.is_dir():
         print(f"{results} is not there: only what arithmetic decides gets a verdict", file=sys.stderr)
     if options.action == "show":
         claim = _find(claims, options.id)
-        print(describe(ledger([claim], results, options.scale)[0], results))
+        print(describe(ledger([claim], results, options.scale, declared)[0], results))
         return
-    entries = ledger([c for c in claims if options.note in (None, c.note)], results, options.scale)
+    chosen = [claim for claim in claims if options.note in (None, claim.note)]
+    entries = ledger(chosen, results, options.scale, declared)
     kept = [
         entry
         for entry in entries

@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--min-length", type=int, default=16, help="shorter series count as skipped (16)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
+    if options.min_length < 1:
+        parser.error("--min-length must be at least 1")
     rows = describe(options.folder, options.min_length)
     if options.json:
         json.dump(rows, sys.stdout, indent=1)
@@ -51,8 +53,9 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
     """
     if (folder / MANIFEST).is_file():
         datasets = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("datasets")
-        if not isinstance(datasets, dict):
-            raise InputError(folder / MANIFEST, "names no data sets", "run prepare_lotsa again")
+        if not isinstance(datasets, dict) or not all("points" in record for record in datasets.values()):
+            fault = "is no manifest of a training corpus"
+            raise InputError(folder / MANIFEST, fault, "give a store that prepare_lotsa made")
         rows = [{"name": name, **record} for name, record in datasets.items()]
     else:
         opened = {name: open_folder(path) for name, path in find_folders(folder).items()}

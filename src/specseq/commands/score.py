@@ -1,7 +1,6 @@
 """``specseq score``: score a forecaster on GIFT-Eval or FEV-Bench."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from specseq.benchmarks.opening import fingerprint
 from specseq.benchmarks.score import NAME_COLUMN, score_all
 from specseq.errors import InputError
 from specseq.forecasters.registry import load_forecaster
+from specseq.tables.files import check_target
 
 _SHOWN = {
     "gift_eval": {"MASE": "eval_metrics/MASE[0.5]", "CRPS": "eval_metrics/mean_weighted_sum_quantile_loss"},
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Score, write the result and print it."""
     options = build_parser().parse_args(arguments)
-    _check_out(options.out)
+    check_target(options.out, "--out")
     benchmark = options.benchmark
     if benchmark == "gift_eval":
         if options.tasks:
@@ -88,19 +88,6 @@ def main(arguments: Sequence[str]) -> None:
     frame = score_all(benchmark, evaluations, forecaster, options.out, parameters, options.model)
     _show(frame, benchmark, published)
     print(f"written: {options.out}")
-
-
-def _check_out(out: Path) -> None:
-    """Refuse a place that the result cannot be written to, before the hours that it takes to make it."""
-    if out.suffix != ".parquet" or out.is_dir():
-        raise InputError("--out", f"{out} is no .parquet file", "give a name that ends in .parquet")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writable = os.access(out.parent, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise InputError("--out", f"{out.parent} cannot be written to", "give another folder")
 
 
 def _show(frame: pd.DataFrame, benchmark: str, published: set[str]) -> None:

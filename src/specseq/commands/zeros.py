@@ -53,9 +53,11 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--workers must be at least 1")
 
     from specseq.tables import Provenance
+    from specseq.tables.files import check_target
     from specseq.zeta.catalogue import write_converted, write_zeros
     from specseq.zeta.selection import Request
 
+    check_target(options.out, "--out")
     parameters = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
     if options.platt is not None:
         from specseq.zeta.platt import read_platt

@@ -17,10 +17,13 @@ def main() -> None:
     options = parser.parse_args()
 
     from specseq.report.claims import ledger, ledger_frame, load
+    from specseq.sweeps import load_plan
     from specseq.tables import Provenance, write_csv, write_parquet
 
     provenance = Provenance("claims", {"scale": options.scale, **options.params})
-    frame = ledger_frame(ledger(load(options.claims), options.results, options.scale), options.scale)
+    declared = load_plan().declared() if Path("config.yaml").is_file() else {}
+    entries = ledger(load(options.claims), options.results, options.scale, declared)
+    frame = ledger_frame(entries, options.scale)
     counts = frame["verdict"].value_counts().to_dict()
     provenance.facts["verdicts"] = {str(verdict): int(count) for verdict, count in counts.items()}
     write_csv(options.csv, frame)

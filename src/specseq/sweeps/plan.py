@@ -67,6 +67,11 @@ class Plan:
         """The runs of one study."""
         return {run: spec for run, spec in self.runs(scale).items() if spec["study"] == study}
 
+    def declared(self) -> dict[str, set[str]]:
+        """The runs of each scale, each with and without its seed."""
+        runs = {scale: set(self.runs(scale)) for scale in self.scales}
+        return {scale: own | {without_seed(run) for run in own} for scale, own in runs.items()}
+
     def run(self, scale: str, run: str) -> dict[str, Any]:
         """Parameters of one run.
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from specseq.errors import InputError
+
 
 @contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
@@ -35,3 +37,20 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
+
+
+def check_target(target: Path, option: str) -> None:
+    """Refuse a place that a table cannot be written to, before the hours that it takes to make it.
+
+    Raises:
+        InputError: it is no Parquet file's name, or nothing can be written there; names the ``option``.
+    """
+    if target.suffix != ".parquet" or target.is_dir():
+        raise InputError(option, f"{target} is no .parquet file", "give a name that ends in .parquet")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(target.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(option, f"{target.parent} cannot be written to", "give another folder")

@@ -2,12 +2,14 @@
 
 Columns: id, note, place, statement, published (as printed), measured, low, high (the 95 % interval of a
 measurement, or the range that rounding leaves to arithmetic), relation, verdict, evidence, command (makes the
-evidence, or shows the arithmetic), status (live, superseded, retracted), scale, explanation.
+evidence, at the first scale that can decide the claim, or shows the arithmetic), status (live, superseded,
+retracted), scale, explanation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -25,7 +27,7 @@ _NUMBERS = ("measured", "low", "high")
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim with its judgement and the command that remakes the evidence."""
+    """A claim with its judgement and the command that makes the evidence; empty where no scale has it."""
 
     claim: Claim
     judgement: Judgement
@@ -37,13 +39,19 @@ def make_command(scale: str, wanted: Sequence[str]) -> str:
     return "snakemake " + " ".join(f"results/{scale}/{file}" for file in wanted)
 
 
-def ledger(claims: Sequence[Claim], folder: str | Path, scale: str) -> list[Entry]:
+def ledger(
+    claims: Sequence[Claim],
+    folder: str | Path,
+    scale: str,
+    declared: Mapping[str, Container[str]] = MappingProxyType({}),
+) -> list[Entry]:
     """Judge every claim.
 
     Args:
         claims: from :func:`specseq.report.claims.load`.
         folder: the scale's result folder, e.g. ``results/laptop``.
         scale: the scale's name.
+        declared: scale -> its runs, with and without their seeds, to say where a claim could be decided.
 
     Returns:
         One entry a claim, in the claims' order. A missing file makes its claims ``not run`` and no other.
@@ -51,9 +59,11 @@ def ledger(claims: Sequence[Claim], folder: str | Path, scale: str) -> list[Entr
     results = Folder(Path(folder))
     entries = []
     for claim in claims:
-        found = judge(claim, results, scale, lambda file: make_command(scale, [file]))
+        found = judge(claim, results, scale, declared, lambda file: make_command(scale, [file]))
         wanted = list(dict.fromkeys(files(claim.quantity)))
-        command = make_command(scale, wanted) if wanted else f"specseq claims show {claim.id}"
+        command = f"specseq claims show {claim.id}"
+        if wanted:
+            command = make_command(found.scale, wanted) if found.scale else ""
         entries.append(Entry(claim, found, command))
     return entries
 

@@ -19,7 +19,7 @@ How selected rows become an estimate is told in :mod:`specseq.report.claims.esti
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,11 @@ class Missing(Exception):
         file: the result file.
         what: what is the matter with it, as the rest of a sentence that begins with its name.
         remake: whether making the file (again) would help.
-        absent: whether it holds nothing at all of the run that was asked for.
+        absent: the runs (or groups) that were asked for and of which it holds nothing at all.
     """
 
-    def __init__(self, file: str, what: str, remake: bool = False, absent: bool = False) -> None:
-        self.file, self.what, self.remake, self.absent = file, what, remake, absent
+    def __init__(self, file: str, what: str, remake: bool = False, absent: Sequence[str] = ()) -> None:
+        self.file, self.what, self.remake, self.absent = file, what, remake, tuple(absent)
         super().__init__(f"{file} {what}")
 
 
@@ -131,14 +131,15 @@ def rows_of(folder: Folder, query: Mapping[str, Any], *columns: str) -> tuple[pd
     rows = frame[keep]
     said = ", ".join(f"{name}={_said(wanted)}" for name, wanted in where.items())
     if rows.empty:
-        raise Missing(file, f"has no row with {said}", absent=_lacks_run(frame, where))
+        raise Missing(file, f"has no row with {said}", absent=_lacking(frame, where))
     return rows, f"{file} [{said}] {len(rows)} rows"
 
 
-def _lacks_run(frame: pd.DataFrame, where: Mapping[str, Any]) -> bool:
-    """Whether the conditions name a run or group of which the table has no row."""
-    named = [name for name in ("group", "run") if name in where]
-    return any(not _matches(frame[name], where[name]).fillna(False).any() for name in named)
+def _lacking(frame: pd.DataFrame, where: Mapping[str, Any]) -> list[str]:
+    """The runs and groups that the conditions name and of which the table has no row."""
+    named = [(name, where[name]) for name in ("group", "run") if name in where]
+    lacking = [wanted for name, wanted in named if not _matches(frame[name], wanted).fillna(False).any()]
+    return [str(run) for wanted in lacking for run in (wanted if isinstance(wanted, list) else [wanted])]
 
 
 def select(folder: Folder, query: Mapping[str, Any]) -> tuple[pd.Series, str]:

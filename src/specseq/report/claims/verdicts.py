@@ -1,7 +1,7 @@
 """From a claim and a measurement to a verdict, with the reason in words."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from specseq.report.claims.measured import Measured
@@ -19,6 +19,7 @@ class Judgement:
         measured, low, high: the quantity and its range; NaN where there is none.
         evidence: files and rows, or the formula.
         explanation: why, for a reader.
+        scale: where the claim can be decided; empty where no scale declares what it needs.
     """
 
     verdict: str
@@ -27,6 +28,7 @@ class Judgement:
     high: float
     evidence: str
     explanation: str
+    scale: str
 
 
 def _rule(claim: Claim, found: Measured) -> tuple[str, str]:
@@ -79,32 +81,57 @@ def _explain(claim: Claim, verdict: str, found: Measured, why: str) -> str:
     return " ".join(part if part.endswith(".") else f"{part}." for part in (written, why) if part)
 
 
-def judge(claim: Claim, folder: Folder, scale: str, remedy: Callable[[str], str]) -> Judgement:
+def _declaring(
+    absent: Sequence[str], scale: str, declared: Mapping[str, Container[str]]
+) -> tuple[str, str]:
+    """The scale at which the runs that a file lacks are declared, or nothing; and that in words."""
+    having = [name for name, runs in declared.items() if all(run in runs for run in absent)]
+    if scale in having:
+        return scale, "no result of it is there yet"
+    nowhere = "the config declares no such run at this scale"
+    return (having[0], f"{nowhere}, but at scale {having[0]}") if having else ("", nowhere)
+
+
+def judge(
+    claim: Claim,
+    folder: Folder,
+    scale: str,
+    declared: Mapping[str, Container[str]],
+    remedy: Callable[[str], str],
+) -> Judgement:
     """Judge one claim.
 
     Args:
         claim: the claim.
         folder: result files of the scale.
         scale: the scale's name.
+        declared: scale -> its runs, with and without their seeds, as far as they are known.
         remedy: the command that makes a missing file.
     """
     nothing = (math.nan, math.nan, math.nan)
     needed = ", ".join(dict.fromkeys(files(claim.quantity)))
     if claim.scales and scale not in claim.scales:
         why = f"the figure needs the sizes of scale {' or '.join(claim.scales)}."
-        return Judgement("not decidable at this scale", *nothing, needed, why)
+        return Judgement("not decidable at this scale", *nothing, needed, why, claim.scales[0])
     try:
         found = measure(claim.quantity, folder, claim.id)
     except Missing as missing:
-        why = f"{missing.file} {missing.what}"
+        why, place = f"{missing.file} {missing.what}", scale
         if missing.remake:
             why += f"; make it with: {remedy(missing.file)}"
         elif missing.absent:
-            why += "; the config declares no such run at this scale"
+            place, where = _declaring(missing.absent, scale, declared)
+            why += f"; {where}"
         if needs := claim.explain.get("not run"):
             why += f". {needs}"
-        return Judgement("not run", *nothing, needed, why)
+        return Judgement("not run", *nothing, needed, why, place)
     verdict, why = _rule(claim, found)
     return Judgement(
-        verdict, found.value, found.low, found.high, found.evidence, _explain(claim, verdict, found, why)
+        verdict,
+        found.value,
+        found.low,
+        found.high,
+        found.evidence,
+        _explain(claim, verdict, found, why),
+        scale,
     )

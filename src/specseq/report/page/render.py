@@ -17,6 +17,7 @@ from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
 from specseq.report.page.sections import Section
+from specseq.report.page.tables import cell, study_table, table
 from specseq.tables import read_parquet, read_provenance
 
 LEDGER_COLUMNS = (
@@ -31,26 +32,6 @@ MEANINGS = {
     "not decidable at this scale": "needs the published sizes",
     "not run": "no result yet; the entry says what it needs",
 }
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA:
-        return ""
-    if isinstance(value, float):
-        if pd.isna(value):
-            return ""
-        return f"{value:.5g}"
-    if hasattr(value, "__len__") and not isinstance(value, str):
-        return ", ".join(_cell(item) for item in value)
-    return str(value)
-
-
-def _table(frame: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "columns": [str(name).replace("_", " ") for name in frame.columns],
-        "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
-        "rows": [[_cell(value) for value in row] for row in frame.itertuples(index=False)],
-    }
 
 
 def _provenance(results: Path, root: Path) -> pd.DataFrame:
@@ -79,7 +60,7 @@ def _ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """The ledger's rows as text; ``measured`` with its interval, ``order`` to sort it by."""
     rows = []
     for row in claims.reindex(columns=list(LEDGER_COLUMNS)).to_dict("records"):
-        texts = {str(name): _cell(value) for name, value in row.items()}
+        texts = {str(name): cell(value) for name, value in row.items()}
         value, low, high = (row[name] for name in ("measured", "low", "high"))
         texts["measured"] = "" if pd.isna(value) else shown(float(value))
         if not (pd.isna(value) or pd.isna(low) or shown(float(low)) == shown(float(high))):
@@ -136,11 +117,11 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
                     }
                     for figure in section.figures
                 ],
-                "tables": [_study_table(results, table) for table in section.tables],
+                "tables": [study_table(results, spec) for spec in section.tables],
             }
         )
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     environment.filters["unindented"] = lambda text: Markup(re.sub(r"\s*\n\s*", "\n", text))
     template = environment.from_string(assets.own("page.html.j2"))
     notes = {note: study["title"] for study in studies for note in study["notes"]}
@@ -157,19 +138,8 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
         findings=_findings(claims),
         chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
         made=read_provenance(ledger_file) if ledger_file.is_file() else {},
-        provenance=_table(_provenance(results, root)),
+        provenance=table(_provenance(results, root)),
     )
-
-
-def _study_table(results: Path, table: Any) -> dict[str, Any]:
-    path = results / table.file
-    content = None
-    if path.is_file():
-        frame = read_parquet(path)
-        columns = list(table.columns or frame)
-        # A table without rows may be without columns.
-        content = _table(frame.reindex(columns=columns) if frame.empty else frame[columns])
-    return {"spec": table, "content": content}
 
 
 def _findings(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:

@@ -1,25 +1,21 @@
 """What the measurements on blocks with known answers come to, one figure a row.
 
-Columns ``metric, block, method, value, unit``. ``block`` is ``rotating`` (stable for the flow), ``unstable``
-(its root is left by a rotating pair), ``leftward`` (its symmetric part reaches further left than
-right) or ``small``, of random weights:
+``block`` is ``rotating`` (stable for the flow), ``unstable`` (its root is left by a rotating pair),
+``leftward`` (its symmetric part reaches further left than right) or ``small``, of random weights. ``method``
+is a solver, an estimator or, for ``growth``, the step in units of ε_crit. ``value`` is, by ``metric``:
 
-========================== ================================================================================
-metric                     value
-========================== ================================================================================
-bias_slope                 order of the estimator's bias in the nudge radius, between radii 0.01 and 0.02
-evaluations                to a force residual of 1e-8, infinite where the solver does not get there
-alpha                      of the root that the solver found
-evaluations_ratio          backward Euler's evaluations over Anderson's
-converged_unstable_roots   solvers that converged on a root with α > 0, over all blocks
-growth                     of a disturbance a step at ``method`` times ε_crit
-radius_error               largest |ρ - exact| over the estimates of a method
-subspace_error             the same for two-dimensional subspace iteration, over all blocks
-power_iteration_error      |ω - exact| of power iteration on the symmetric part without a shift
-alpha_error                |α - exact| from Jacobian products of a kind
-cos_exact                  of the adjoint whose nudged phase had another solver than the free phase
-penalty_cosine             of the gradient of the published eigenvalue penalty with the exact one
-========================== ================================================================================
+- ``bias_slope``: order of the estimator's bias in the nudge radius, between radii 0.01 and 0.02
+- ``evaluations``: to a force residual of 1e-8, infinite where the solver does not get there
+- ``alpha``: of the root that the solver found
+- ``evaluations_ratio``: backward Euler's evaluations over Anderson's
+- ``converged_unstable_roots``: solvers that converged on a root with α > 0, over all blocks
+- ``growth``: of a disturbance a step at ``method`` times ε_crit
+- ``radius_error``: largest |ρ - exact| over the estimates of a method
+- ``subspace_error``: the same for two-dimensional subspace iteration, over all blocks
+- ``power_iteration_error``: |ω - exact| of power iteration on the symmetric part without a shift
+- ``alpha_error``: |α - exact| from Jacobian products of a kind
+- ``cos_exact``: of the adjoint whose nudged phase had another solver than the free phase
+- ``penalty_cosine``: of the gradient of the published eigenvalue penalty with the exact one
 """
 
 import math

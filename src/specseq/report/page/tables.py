@@ -1,0 +1,86 @@
+"""Tables of results as the page shows them: cells as text, constant columns told once, columns explained."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from specseq.tables import read_parquet
+
+# Where tables that no module of specseq.report.tables makes are explained.
+_OTHER_MAKERS = {"filters.parquet": "specseq.stages.design"}
+
+
+def cell(value: Any, name: str = "") -> str:
+    """A value as text; a seed of -1 is none."""
+    if value is None or value is pd.NA or (name == "seed" and value == -1):
+        return ""
+    if isinstance(value, float):
+        if pd.isna(value):
+            return ""
+        # A count of millions is not read in powers of ten.
+        return f"{value:.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.5g}"
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        return ", ".join(cell(item) for item in value)
+    return str(value)
+
+
+def table(frame: pd.DataFrame) -> dict[str, Any]:
+    """A frame as headings, whether each column is numeric, and rows of text."""
+    names = [str(name) for name in frame.columns]
+    return {
+        "columns": [name.replace("_", " ") for name in names],
+        "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
+        "rows": [
+            [cell(value, name) for name, value in zip(names, row, strict=True)]
+            for row in frame.itertuples(index=False)
+        ],
+    }
+
+
+def study_table(results: Path, spec: Any) -> dict[str, Any]:
+    """A table of a section: ``content`` (None where it is not made), what is ``constant``, ``meaning``.
+
+    Args:
+        results: results folder of the scale.
+        spec: the section's :class:`~specseq.report.page.sections.Table`.
+    """
+    path = results / spec.file
+    if not path.is_file():
+        return {"spec": spec, "content": None}
+    frame = read_parquet(path)
+    columns = list(spec.columns or frame)
+    # A table without rows may be without columns.
+    frame = frame.reindex(columns=columns) if frame.empty else frame[columns]
+    constant = _constant(frame)
+    told = ", ".join(f"{name.replace('_', ' ')} {cell(frame[name].iloc[0], name)}" for name in constant)
+    return {
+        "spec": spec,
+        "content": table(frame.drop(columns=constant)),
+        "constant": told,
+        "meaning": _meaning(spec.file),
+    }
+
+
+def _constant(frame: pd.DataFrame) -> list[str]:
+    """The columns that say the same of every row; a verdict stays where it is looked for."""
+    if len(frame) < 2:
+        return []
+    cells = frame.drop(columns="verdict", errors="ignore").map(cell)
+    return [str(name) for name in cells if cells[name].nunique() == 1 and cells[name].iloc[0]]
+
+
+def _meaning(file: str) -> Markup:
+    """What the module that makes a table says of it and its columns, as HTML."""
+    name = _OTHER_MAKERS.get(file, f"specseq.report.tables.{Path(file).stem}")
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return Markup()
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    plain = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+    return Markup(MarkdownIt("commonmark", {"html": False}).render(plain))
