@@ -18,6 +18,7 @@ from specseq.benchmarks.fev import open_task
 from specseq.benchmarks.fev_tasks import METRICS, official_tasks, read_tasks
 from specseq.benchmarks.metrics import LEVELS
 from specseq.errors import InputError
+from specseq.series.hub import UNFINISHED
 from tests.benchmarks.test_gift_eval import KINDS, Fake, fake_quantiles, wild_series
 
 OFFICIAL: dict[str, Any] = {
@@ -181,6 +182,13 @@ def test_tasks_that_are_not_scored_here(tmp_path: Path, fields: dict[str, Any], 
     write_task(tmp_path, {"y": [np.ones(50)]}, **{"horizon": 4, **fields})
     with pytest.raises(InputError, match=message):
         read_tasks(tmp_path / "tasks.yaml")
+
+
+def test_an_unfinished_download_is_refused(tmp_path: Path) -> None:
+    write_task(tmp_path, {"y": [np.arange(400.0)]})
+    (tmp_path / UNFINISHED).touch()
+    with pytest.raises(InputError, match="this download is unfinished"):
+        fev_evaluations(tmp_path)
 
 
 def test_faulty_data_are_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from specseq.errors import InputError
 from specseq.forecasters.protocol import Query
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.frequency import parse_frequency, stated_frequency
+from specseq.series.hub import UNFINISHED
 
 
 def fake_quantiles(
@@ -230,6 +231,13 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path, one: str, two: str,
             file.rename(tmp_path / folder / file.name)
         (tmp_path / "new").rmdir()
     with pytest.raises(InputError, match=f"folders {one} and {two} both go by {name}; rename one of them"):
+        gift_evaluations(tmp_path, ["short"])
+
+
+def test_an_unfinished_download_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "x", items([wild_series(0, 400, "plain")], "D"))
+    (tmp_path / UNFINISHED).touch()
+    with pytest.raises(InputError, match="this download is unfinished"):
         gift_evaluations(tmp_path, ["short"])
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from specseq.benchmarks import evaluation as evaluations
 from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
+from specseq.benchmarks.fev_tasks import official_tasks
 from specseq.benchmarks.reversal import Plan, Variant, evaluate
 from specseq.benchmarks.steps import StepErrors, _earlier, earlier_residuals, step_grid
 from specseq.filters import Filter
@@ -71,6 +72,42 @@ def test_residuals_look_at_no_test_value(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(evaluations, "_POINTS", horizon)  # a block a window: series go on from block to block
     np.testing.assert_allclose(earlier_residuals(evaluation, SeasonalNaive(), 3), residuals)
+
+
+def test_residuals_of_a_term_look_at_no_test_value_of_another(tmp_path: Path) -> None:
+    terms = ["short", "medium", "long"]
+    series = [wild_series(seed, length, "plain") for seed, length in ((0, 4000), (1, 4800))]
+    write_folder(tmp_path / "a" / "x", items(series, "H"))
+    found = {made.name.split("/")[-1]: made for made in gift_evaluations(tmp_path / "a", terms)}
+    tested = {term: made.config.windows * made.query.horizon for term, made in found.items()}
+    assert tested == {"short": 432, "medium": 480, "long": 720}
+    residuals = {term: earlier_residuals(made, SeasonalNaive(), 3) for term, made in found.items()}
+    assert {term: rows.shape for term, rows in residuals.items()} == {
+        "short": (6, 48),
+        "medium": (6, 480),
+        "long": (6, 720),
+    }
+
+    for values in series:
+        values[-max(tested.values()) :] = 1e6
+    write_folder(tmp_path / "b" / "x", items(series, "H"))
+    for made in gift_evaluations(tmp_path / "b", terms):
+        np.testing.assert_array_equal(
+            earlier_residuals(made, SeasonalNaive(), 3), residuals[made.name.split("/")[-1]]
+        )
+
+    # One term by itself uses all that precedes its own test windows.
+    (short,) = gift_evaluations(tmp_path / "a", ["short"])
+    (earlier,) = _earlier(short, SeasonalNaive(), 3)
+    assert len(series[0]) - tested["short"] in earlier.windows.cuts + earlier.windows.horizon
+
+
+def test_tasks_that_share_a_data_set_begin_together() -> None:
+    begins: dict[str, set[object]] = {}
+    for task in official_tasks().values():
+        begins.setdefault(task.dataset, set()).add((task.initial_cutoff, task.min_context_length))
+    assert len(begins) < len(official_tasks())
+    assert all(len(found) == 1 for found in begins.values())
 
 
 @pytest.mark.parametrize("step", [5, 60])

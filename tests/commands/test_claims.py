@@ -25,7 +25,10 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "004.s5.omega.warm.bound" in capsys.readouterr().out
     for wrong, message in (
         (("--note", "999"), "specseq claims: --note: there is no note '999'; there are 000, 001"),
-        (("--scale", "papr"), "specseq claims: --scale: no scale is called 'papr'; known: smoke, laptop, paper"),
+        (
+            ("--scale", "papr"),
+            "specseq claims: --scale: no scale is called 'papr'; known: smoke, laptop, paper",
+        ),
         (("list", "000.s1"), "specseq claims: 000.s1: list takes no id; specseq claims show 000.s1"),
     ):
         assert call(*wrong, results=tmp_path) == 2

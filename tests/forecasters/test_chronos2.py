@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from specseq.errors import InputError
-from specseq.forecasters.chronos2 import Chronos2, find_weights
+from specseq.forecasters.chronos2 import Chronos2, _check_architecture, find_weights
 from specseq.forecasters.protocol import Query
 from specseq.forecasters.registry import load_forecaster
 from tests.forecasters.tiny_chronos2 import tiny_chronos2
@@ -121,3 +121,58 @@ def test_a_hub_id_is_found_in_the_cache(folder: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
     assert load_forecaster("someone/their-chronos").name == "their-chronos"
+
+
+ONE = ("config.json", "model.safetensors")
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+SEVERAL = ("config.json", "model.safetensors.index.json", *SHARDS)
+
+
+@pytest.mark.parametrize(
+    ("whole", "left"),
+    [(ONE, ONE[:0]), (ONE, ONE[:1]), (ONE, ONE[1:]), (SEVERAL, SEVERAL[:2]), (SEVERAL, SEVERAL[:3])],
+)
+def test_a_download_cut_short_is_completed(
+    whole: tuple[str, ...], left: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the cache holds of a model, one file of weights or several by an index."""
+    import huggingface_hub
+
+    index = json.dumps({"weight_map": {"a.weight": SHARDS[0], "b.weight": SHARDS[1]}})
+
+    def fetch(names: tuple[str, ...]) -> None:
+        for name in names:
+            (tmp_path / name).write_text(index if name.endswith("index.json") else "{}")
+
+    network = False
+
+    def download(name: str, *, local_files_only: bool, **options: Any) -> str:
+        if network and not local_files_only:
+            fetch(whole)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    fetch(left)
+    with pytest.raises(InputError, match="nor whole in the local cache"):
+        find_weights("someone/their-chronos")
+    network = True
+    assert find_weights("someone/their-chronos") == tmp_path
+    network = False
+    assert find_weights("someone/their-chronos") == tmp_path
+
+
+def test_a_damaged_index_of_weights_is_not_a_model(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors.index.json").write_text("{")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(InputError, match="nor whole in the local cache"):
+        find_weights("someone/their-chronos")
+
+
+def test_a_configuration_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json: cannot be read"):
+        _check_architecture(tmp_path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,6 +231,28 @@ def test_wall_figures_show_every_run_and_the_mean_of_each_setting(long: Path) ->
         "Jacobian penalty",
     ]
     assert len(panels[0].collections) == 6
+
+
+def test_both_edges_of_every_disc_and_the_right_half_plane_are_in_view(long: Path, tmp_path: Path) -> None:
+    """Also where a run came apart before it had a spectrum."""
+    frame = read_parquet(long)
+    lost = frame["metric"].isin([f"valid/{name}" for name in SPECTRUM]) & (
+        frame["group"] == "equilibrium/wall/euler"
+    )
+    frame.loc[lost & (frame["seed"] == 0), "value"] = np.nan
+    write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
+    with styled():
+        figure = equilibrium_modes.draw({"long": [tmp_path / "long.parquet"]}, {})
+        figure.canvas.draw()
+    for axes in figure.axes[:3]:
+        low, high = axes.get_xlim()
+        discs = [line for line in axes.lines if "= 1" in str(line.get_label())]
+        assert len(discs) == 2
+        for disc in discs:
+            assert low < disc.get_xdata().min() < -19
+        shown = axes.transAxes.inverted().transform(axes.transData.transform([[0, 0], [high, 0]]))[:, 0]
+        assert shown[1] - shown[0] > 0.05, "right of zero there is something to see"
+    plt.close(figure)
 
 
 def test_mean_curve_is_geometric_on_logarithmic_axes() -> None:

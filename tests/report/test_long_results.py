@@ -36,6 +36,17 @@ def test_rows_of_all_files_with_progress(tmp_path: Path) -> None:
     assert made["progress"].tolist()[:2] == [0.5, 1.0]
     assert pd.isna(made["progress"].iloc[2])
     assert made["context"].iloc[2] == 128
-    assert make_zeta is make
     with pytest.raises(InputError, match="no files"):
         make({}, {})
+
+
+def test_results_of_the_zeta_study_know_the_window_of_their_model(tmp_path: Path) -> None:
+    rows = [{"study": "zeta", "seed": 0, "benchmark": "rollout", "metric": "nll", "value": 1.0}]
+    models = {"zeta/leak/a_seed0": {"length": 4}, "zeta/models/b_seed0": {}, "zeta/references": None}
+    for number, (run, model) in enumerate(models.items()):
+        table = long_table([{**row, "run": run} for row in rows])
+        params = {} if model is None else {"model": model}
+        write_parquet(tmp_path / f"{number}.parquet", table, Provenance("rollout", params, run=run))
+    made = make_zeta({"rollouts": [tmp_path / f"{number}.parquet" for number in range(3)]}, {})
+    assert made["length"].tolist() == [4, 256, pd.NA]
+    assert made["group"].tolist() == ["zeta/leak/a", "zeta/models/b", "zeta/references"]

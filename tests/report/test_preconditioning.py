@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from scipy import stats
 
 from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose, predicted_oracle_error
+from specseq.report.figures import preconditioning_gap, preconditioning_steps
 from specseq.report.figures.style import save, styled
 from specseq.report.tables.preconditioning_best import left_out_choice
 from specseq.report.tables.preconditioning_ranks import spearman
@@ -554,6 +556,35 @@ def test_without_trained_runs_the_notes_table_is_empty(results: Results, tmp_pat
     table = Results(tmp_path).table("preconditioning_training", inputs)
     assert table.empty
     assert {"group", "percent", "low", "high", "files", "scale"} <= set(table.columns)
+
+
+def test_the_gap_figure_counts_what_it_draws(results: Results) -> None:
+    """Neither the filter whose reversal is unstable nor a seed that one of the forecasters does not have."""
+    inputs = {"summary": results.path("preconditioning"), "filters": results.path("filters")}
+    with styled():
+        figure = preconditioning_gap.draw(inputs, {})
+    assert [text.get_text() for text in figure.texts if text.get_text().startswith("n =")] == [
+        "n = 3 filters, 6 configs, 1–3 seeds"
+    ]
+    assert "1 unstable left out" in figure.get_suptitle()
+    points = [len(drawn.lines[0].get_xdata()) for drawn in figure.axes[0].containers]
+    assert sorted(points) == [0] * 6 + [1, 1, 3, 3]  # self and oracle of moirai2 and of seasonal naive
+    plt.close(figure)
+
+
+def test_self_reversal_is_seen_above_what_it_equals(results: Results, tmp_path: Path) -> None:
+    steps = pd.read_parquet(results.path("preconditioning_steps")[0])
+    late = steps.assign(configs=steps["configs"].where(steps["step"] < HORIZON, 1))
+    write_parquet(tmp_path / "steps.parquet", late, Provenance("table", {}))
+    inputs = {"steps": [tmp_path / "steps.parquet"], "filters": results.path("filters")}
+    with styled():
+        figure = preconditioning_steps.draw(inputs, {})
+    lines = {str(line.get_label()): line for line in figure.axes[0].lines}
+    reversals = [name for name in lines if name in preconditioning_steps.MODES]
+    assert reversals[-1] == "self"
+    assert lines["self"].get_linewidth() < lines["fir"].get_linewidth()
+    assert "n = 1–6 configs" in [text.get_text() for text in figure.texts]
+    plt.close(figure)
 
 
 @pytest.mark.parametrize("name", ["gap", "forest", "theory", "steps", "coefficients", "filters", "training"])

@@ -156,6 +156,8 @@ def test_figures_show_every_model(long: dict[str, list[Path]], tmp_path: Path) -
         step, mixing = stu_speed.draw(long, {}).axes
         assert [text.get_text() for text in step.texts] == ["1.00×", "0.50×"]
         assert [text.get_text() for text in mixing.texts] == ["1.00×", "0.25×"]
+        # No line goes through a number.
+        assert all(text.get_bbox_patch() for text in step.texts + mixing.texts)
         responses = stu_filters.draw(long, {}).axes[2]
         assert len(responses.get_lines()) == 2
         np.testing.assert_allclose(responses.get_lines()[1].get_ydata(), 1 + np.arange(65) / 64)

@@ -16,7 +16,7 @@ from specseq.report.figures import (
     zeta_statistics,
 )
 from specseq.report.figures.style import styled
-from specseq.report.figures.zeta import model_label, references
+from specseq.report.figures.zeta import model_label, model_labels, references
 from specseq.report.tables import zeta
 from specseq.report.tables import zeta_size as size_table
 from specseq.tables import Provenance, write_parquet
@@ -29,12 +29,14 @@ NLL = {
     "size/limit100": -0.4,
 }
 LEAK = 0.9
+LENGTHS = {"models": 128, "beyond": 192, "size": 192}
 SIZES = {"beyond/spectral": 1000, "size/limit100": 100}
 
 
 def _run(name: str, seed: int, task: str) -> list[dict[str, Any]]:
     group = f"zeta/{name}"
     run = {"study": "zeta", "group": group, "run": f"{group}_seed{seed}", "seed": seed}
+    run["length"] = LENGTHS[name.split("/")[0]]
     rows: list[dict[str, Any]] = []
 
     def add(metric: str, value: float, step: int = -1, context: int = -1, benchmark: str = "rollout") -> None:
@@ -88,7 +90,8 @@ def _write(folder: Path, seeds: tuple[int, ...]) -> dict[str, list[Path]]:
     rows += _run("models/memory_published", 0, "shuffled/test")
     rows += _references("real/test") + _references("shuffled/test")
     long, size = folder / "long.parquet", folder / "size.parquet"
-    write_parquet(long, pd.DataFrame(rows), Provenance("test"))
+    frame = pd.DataFrame(rows).astype({"length": "Int64"})
+    write_parquet(long, frame, Provenance("test"))
     write_parquet(size, size_table.make({"long": [long]}, PARAMS), Provenance("test"))
     return {"long": [long], "sizes": [size]}
 
@@ -109,6 +112,9 @@ def test_seeds_are_pooled_and_students_interval_is_of_them(results: dict[str, li
         pytest.approx(0.6484, abs=1e-3),
     )
     assert row["err_100"] == pytest.approx(0.2 + 10 / 128)  # of the longest context
+    assert (row["length"], row["context"]) == (128, 128)
+    assert table.loc[("zeta/beyond/spectral", "real"), "length"] == 192
+    assert pd.isna(table.loc[("zeta/references/ar32", "real"), "length"])
     assert "zeta/references/data" not in table.index.get_level_values(0)
     assert table.loc[("zeta/references/wigner", "shuffled"), "nll"] == 0.5
 
@@ -198,10 +204,53 @@ def test_size_figure_shows_every_size_and_the_references(results: dict[str, list
     first, _, along = drawn.axes
     sizes, values = first.containers[0].lines[0].get_data()
     assert list(sizes) == [100, 1000]
+    assert "n = 40 windows, 3 seeds" in [text.get_text() for text in drawn.texts]
     assert list(values) == pytest.approx([-0.3, -1.0])
     assert {text.get_text() for text in first.texts} == {"iid Wigner", "AR(32)", "AR(255)"}
     assert {line.get_label() for line in along.lines} == {"100 training spacings", "1,000 training spacings"}
     plt.close(drawn)
+
+
+def test_size_figure_tells_one_seed_from_several(results: dict[str, list[Path]], tmp_path: Path) -> None:
+    long = pd.read_parquet(results["long"][0])
+    long = long[(long["group"] != "zeta/size/limit100") | (long["seed"] == 0)]
+    path, size = tmp_path / "fewer.parquet", tmp_path / "sizes.parquet"
+    write_parquet(path, long, Provenance("test"))
+    write_parquet(size, size_table.make({"long": [path]}, PARAMS), Provenance("test"))
+    with styled():
+        drawn = zeta_size.draw({"long": [path], "sizes": [size]}, PARAMS)
+    several, single = drawn.axes[0].containers
+    assert [list(part.lines[0].get_xdata()) for part in (several, single)] == [[1000], [100]]
+    assert single.lines[0].get_markerfacecolor() == "white"
+    assert "n = 40 windows, 1–3 seeds" in [text.get_text() for text in drawn.texts]
+    plt.close(drawn)
+
+
+def test_the_leak_figure_names_windows_where_they_differ(
+    results: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    long = pd.read_parquet(results["long"][0])
+    small = long[long["group"] == "zeta/models/memory_published"]
+    names = {c: small[c].str.replace("models/memory_", "leak/") for c in ("run", "group")}
+    small = small.assign(length=4, **names)
+    windows = small["value"].where(small["metric"] != "windows", 1000)
+    path = tmp_path / "with_small.parquet"
+    write_parquet(path, pd.concat([small.assign(value=windows), long]), Provenance("test"))
+    with styled():
+        drawn = zeta_leak.draw({"long": [path]}, PARAMS)
+    assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == [
+        "small memory (published mask), window 4",
+        "baseline, window 128",
+        "memory (published mask), window 128",
+        "spectral, window 192",
+    ]
+    assert "n = 40–1,000 windows, 3 seeds" in [text.get_text() for text in drawn.texts]
+    plt.close(drawn)
+    alone = model_labels(long[long["length"] == 128])
+    assert alone == {
+        "zeta/models/baseline": "baseline",
+        "zeta/models/memory_published": "memory (published mask)",
+    }
 
 
 def test_statistics_figure_shows_the_models_compared_and_their_data_once(

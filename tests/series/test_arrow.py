@@ -105,6 +105,20 @@ def test_values_are_views_of_the_mapped_file(make_folder: MakeFolder) -> None:
     assert not block.target(0).flags.writeable
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_start_within_a_second_is_cut_to_it(make_folder: MakeFolder, unit: str) -> None:
+    folder = make_folder("set", [np.arange(9.0)])
+    shard = next(folder.glob("*.arrow"))
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        table = reader.read_all()
+    start = pa.array([START.astype("datetime64[ms]") + 500]).cast(pa.timestamp(unit))
+    table = table.set_column(table.schema.get_field_index("start"), "start", start)
+    with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    (block,) = open_folder(folder).blocks()
+    assert block.start.tolist() == [START.item()]
+
+
 @pytest.mark.parametrize("keep", [0, 3, 200, 0.5, -8, -1])
 def test_truncated_shard_is_named(make_folder: MakeFolder, keep: float) -> None:
     folder = make_folder("set", [np.arange(100.0)] * 5)

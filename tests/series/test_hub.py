@@ -4,16 +4,20 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from specseq.errors import InputError
-from specseq.series.hub import RECORD, HubRepository, choose, data_set_folders, download
+from specseq.series.evaluation import evaluation_manifest
+from specseq.series.hub import RECORD, HubRepository, check_finished, choose, data_set_folders, download
+from specseq.series.prepare import prepare_store
 from specseq.series.presets import MINI, lotsa_sub_datasets
 
+MakeFolder = Callable[..., Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -131,6 +135,40 @@ def test_a_checksum_that_stays_wrong_is_an_error_and_leaves_no_record(hub: Small
         download(hub.repository, files, tmp_path)
     assert name in str(caught.value)
     assert not (tmp_path / RECORD).exists()
+    with pytest.raises(InputError, match="unfinished"):
+        check_finished(tmp_path)
+
+
+def test_an_interrupted_download_is_refused_until_it_is_finished(
+    hub: SmallHub, make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the first of two sub-datasets; what lies there would pass for the whole."""
+    for name in ("etth", "m4_hourly"):
+        folder = make_folder(name, [np.sin(np.arange(40.0))])
+        hub.claimed |= {f"{name}/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    hub.content = dict(hub.claimed)
+    folders = data_set_folders(hub.repository.files())
+    wanted, out = folders["etth"] + folders["m4_hourly"], tmp_path / "out"
+    fetch = HubRepository.fetch
+
+    def killed(self: HubRepository, paths: Sequence[str], folder: Path) -> None:
+        fetch(self, [path for path in paths if path.startswith("etth/")], folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HubRepository, "fetch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            download(hub.repository, wanted, out)
+    refusal = re.escape(f"{out}: this download is unfinished; run it again")
+    with pytest.raises(InputError, match=refusal):
+        prepare_store(out, tmp_path / "store")
+    with pytest.raises(InputError, match=refusal):
+        evaluation_manifest(out, tmp_path / "manifest.json")
+    assert not (tmp_path / "store").exists()
+
+    download(hub.repository, wanted, out)
+    assert list(prepare_store(out, tmp_path / "store")["datasets"]) == ["etth", "m4_hourly"]
+    assert list(evaluation_manifest(out, tmp_path / "manifest.json")["datasets"]) == ["etth", "m4_hourly"]
 
 
 def test_no_network_is_said_with_what_to_do(tmp_path: Path) -> None:

@@ -166,6 +166,23 @@ def test_a_damaged_shard_stops_the_preparation_and_leaves_no_store(
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 2
 
 
+def test_columns_that_are_not_used_are_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder("plain", [WAVE])
+    folder = make_folder("covariates", [WAVE, WAVE], shards=2)
+    for shard in folder.glob("*.arrow"):
+        with pa.ipc.open_stream(shard.read_bytes()) as reader:
+            table = reader.read_all()
+        column = pa.array([[[0.0] * 40]], pa.list_(pa.list_(pa.float32())))
+        table = table.append_column("past_feat_dynamic_real", column)
+        with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    datasets = prepare_store(tmp_path / "corpus", tmp_path / "store")["datasets"]
+    assert datasets["covariates"]["unused_columns"] == ["past_feat_dynamic_real"]
+    assert datasets["covariates"]["variates"] == [1, 1]
+    # A corpus without such columns keeps its manifest as it was, so that nothing is trained again.
+    assert "unused_columns" not in datasets["plain"]
+
+
 def test_a_shard_that_is_not_what_was_downloaded_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
     shard = next(make_folder("a", [WAVE]).glob("*.arrow"))
     content = shard.read_bytes()

@@ -195,6 +195,30 @@ def test_moirai_samples_follow_the_ten_transforms(store: Store) -> None:
     assert abs(np.mean(longest == 32) - 0.5) < 0.12
 
 
+def test_only_the_patch_sizes_given_are_drawn(store: Store) -> None:
+    planner = MoiraiCrops(store, max_tokens=64, patch_sizes=(16, 64))
+    assert planner.patch_slot == 64
+    crops = planner.draw(np.random.default_rng(0), 2000)
+    units = np.array(store.frequencies)[store.frequency]
+    assert set(crops.patch[units[crops.series] == "M"]) == {16}
+    assert set(crops.patch[units[crops.series] == "H"]) == {64}
+    assert not planner.eligible[units == "A"].any(), "no size suits a year"
+    stream = moirai_stream(store, rows=4, tokens=64, patch_sizes=(16, 64))
+    assert next(stream).target.shape[-1] == 64
+    assert stream.facts["series_too_short"] == int((~planner.eligible).sum())
+
+
+def test_rows_too_short_for_the_fewest_tokens_are_refused(store: Store) -> None:
+    with pytest.raises(InputError, match=r"data\.min_tokens: 64 exceeds the 32 tokens of a row; lower it"):
+        Moirai2Crops(store, min_tokens=64, max_tokens=32)
+    with pytest.raises(InputError, match=r"data\.min_patches: 64 exceeds the 32 tokens of a row; lower it"):
+        MoiraiCrops(store, min_patches=64, max_tokens=32)
+    assert (
+        Moirai2Crops(store, min_tokens=32, max_tokens=32).draw(np.random.default_rng(0), 9).tokens.max() == 32
+    )
+    assert MoiraiCrops(store, min_patches=8, max_tokens=8).draw(np.random.default_rng(0), 9).tokens.max() == 8
+
+
 def test_aligned_series_of_a_sub_dataset_are_stacked(tmp_path: Path) -> None:
     same = [Item(f"{n}", START, "H", coded(n, 1, 300)[0]) for n in range(12)]
     other = [Item("12", START, "H", coded(12, 1, 310)[0])]

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from specseq.errors import InputError
+from specseq.forecasters.measurement import costs
 from specseq.forecasters.moirai.config import MoiraiConfig
 from specseq.forecasters.moirai.pretraining import model_of
+from specseq.seeding import stream_seed
 from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.batch import PackedBatch
 from specseq.series.prepare import prepare_store
+from specseq.series.store import open_store
+from specseq.series.stream import moirai_stream
 from specseq.stages import measure
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
@@ -35,12 +41,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Callable[..., Path]:
-    def save(point: str, stu: dict[str, Any], diverged: str | None = None, **changes: Any) -> Path:
-        params = {"seed": int(point[-1]), "model": {**MODEL, **changes, "stu": {"filters": 4, **stu}}}
+    def save(
+        point: str,
+        stu: dict[str, Any],
+        diverged: str | None = None,
+        data: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        model = {**MODEL, **changes, "stu": {"filters": 4, **stu}}
+        params = {"seed": int(point[-1]), "model": model, **({} if data is None else {"data": data})}
         path = tmp_path / "runs" / "stu" / "layout" / point / "weights.safetensors"
         path.parent.mkdir(parents=True)
-        model = model_of(MoiraiConfig.from_params(params["model"]), params["seed"])
-        save_weights(path, model, params, diverged=diverged)
+        network = model_of(MoiraiConfig.from_params(model), params["seed"])
+        save_weights(path, network, params, diverged=diverged)
         return path
 
     return save
@@ -93,6 +106,32 @@ def test_the_batches_are_the_same_for_all_runs_and_seeds(
     assert nll.nunique() == 1
 
 
+def test_the_batches_are_drawn_as_the_runs_were_trained(
+    run: Callable[..., Path], weights: Callable[..., Path], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[PackedBatch] = []
+    losses = costs.mean_losses
+    monkeypatch.setattr(
+        costs, "mean_losses", lambda model, batches: given.extend(batches) or losses(model, batches)
+    )
+    data = {"mask_ratio": [0.5, 0.5], "min_patches": 4, "pool": 8}
+    run(weights("a_seed0", {}, patch_sizes=[8, 32], data=data))
+    expected = moirai_stream(
+        open_store(store),
+        SIZES["rows"],
+        stream_seed(0, "fixed batches"),
+        MODEL["max_length"],
+        patch_sizes=(8, 32),
+        mask_ratio=(0.5, 0.5),
+        min_patches=4,
+        pool=8,
+    )
+    assert len(given) == SIZES["batches"]
+    for batch, other in zip(given, expected, strict=False):
+        assert torch.equal(batch.target, other.target)
+        assert torch.equal(batch.prediction_mask, other.prediction_mask)
+
+
 def test_refusals(run: Callable[..., Path], weights: Callable[..., Path], tmp_path: Path) -> None:
     file = weights("a_seed0", {})
     with pytest.raises(InputError, match="no weights among them"):
@@ -103,6 +142,12 @@ def test_refusals(run: Callable[..., Path], weights: Callable[..., Path], tmp_pa
         run(file, params={"rows": 0})
     with pytest.raises(InputError, match="batches of different shapes"):
         run(file, weights("b_seed0", {}, max_length=64))
+    with pytest.raises(InputError, match="batches of different shapes"):
+        run(file, weights("c_seed0", {}, patch_sizes=[8, 32, 128]))
+    with pytest.raises(
+        InputError, match=r"d_seed1.* 'data' are .*0\.3.*a_seed0.* are {}; measure them apart"
+    ):
+        run(file, weights("d_seed1", {}, data={"mask_ratio": [0.3, 0.3]}))
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"other\.safetensors"):

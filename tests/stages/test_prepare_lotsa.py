@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from specseq.series.arrow_writer import Item, write_folder
@@ -65,6 +66,21 @@ def test_a_folder_in_the_layout_of_the_hub_is_read_as_it_lies(tmp_path: Path, st
     store = open_store(tmp_path / "s")
     assert store.datasets == ("etth",)
     assert not (tmp_path / "s" / "corpus").exists()
+
+
+def test_columns_that_are_not_used_are_told(tmp_path: Path, stage: Stage) -> None:
+    item = Item("x", np.datetime64("2020-01-01T00:00:00"), "H", np.sin(np.arange(50.0)))
+    for name in ("etth", "weather"):
+        write_folder(tmp_path / "lotsa" / name, [item])
+    (shard,) = (tmp_path / "lotsa" / "weather").glob("*.arrow")
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        table = reader.read_all().append_column("past_feat_dynamic_real", pa.array([[[0.0] * 50]]))
+    with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    status, printed, complaint = stage("--source", tmp_path / "lotsa", "--out", tmp_path / "s")
+    assert status == 0, complaint
+    assert printed.splitlines()[-1] == "weather: past_feat_dynamic_real not used"
+    assert printed.count("not used") == 1
 
 
 @pytest.mark.parametrize(

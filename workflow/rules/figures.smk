@@ -21,8 +21,10 @@ rule figure:
     params:
         code=lambda w: source_digest("stages/figure.py", f"report/figures/{w.figure}.py"),
         inputs=named_inputs,
+        spec=lambda w: as_json({"scale": w.scale}),
         out=lambda w, output: output.svg.removesuffix(".svg"),
     message:
         "figure: {wildcards.figure}"
     shell:
-        "python -m specseq.stages.figure --name {wildcards.figure} {params.inputs} --out {params.out} > {log} 2>&1"
+        "python -m specseq.stages.figure --name {wildcards.figure} {params.inputs} --params {params.spec:q}"
+        " --out {params.out} > {log} 2>&1"

@@ -19,6 +19,7 @@ from specseq.benchmarks.metrics import WindowSums, window_sums
 from specseq.errors import InputError
 from specseq.forecasters.protocol import Forecaster, Query
 from specseq.forecasters.windows import WindowForecaster, Windows
+from specseq.series.hub import check_finished
 from specseq.tables import digest
 
 # Forecast points at once: the naive forecasters make whole blocks in one go, a model forecasts in batches of
@@ -70,6 +71,10 @@ class Evaluation(Protocol):
     def query(self) -> Query:
         """What each window asks."""
 
+    @property
+    def ahead(self) -> int:
+        """Steps by which another evaluation of the same data begins to test earlier than this one."""
+
     def batches(self, points: int) -> Iterator[Batch]:
         """All windows in batches of about ``points`` forecast points."""
 
@@ -106,10 +111,17 @@ class _GiftPool:
 
 @dataclass(frozen=True)
 class GiftEvaluation:
-    """A config of GIFT-Eval."""
+    """A config of GIFT-Eval.
+
+    Attributes:
+        data: its data set.
+        config: its row of the benchmark.
+        ahead: steps by which another of the terms that are evaluated begins to test earlier than this one.
+    """
 
     data: gift_eval.DataSet
     config: gift_eval.Config
+    ahead: int = 0
 
     @property
     def name(self) -> str:
@@ -209,6 +221,11 @@ class FevEvaluation:
         """What each window asks."""
         return self.data.query
 
+    @property
+    def ahead(self) -> int:
+        """0: the benchmark's tasks on one data set begin to test at the same step."""
+        return 0
+
     def batches(self, points: int) -> Iterator[Batch]:
         """All forecasts, target column by target column."""
         for target, (windows, window, begins) in enumerate(self.data.windows()):
@@ -288,16 +305,19 @@ def gift_evaluations(
     """Every config of the data sets below ``root``, short terms first within a data set.
 
     Raises:
-        InputError: a term is unknown, nothing is found, data differ from the published config, or two folders
-            go by one name.
+        InputError: a term is unknown, nothing is found, the download is unfinished, data differ from the
+            published config, or two folders go by one name.
     """
+    check_finished(root)
     for term in terms:
         if term not in gift_eval.TERMS:
             raise InputError("terms", f"unknown term {term!r}", f"there are {', '.join(gift_eval.TERMS)}")
     found: dict[str, GiftEvaluation] = {}
     for data in gift_eval.find_datasets(root, only):
-        for term in (term for term in gift_eval.TERMS if term in terms and data.offers(term)):
-            made = GiftEvaluation(data, data.config(term))
+        configs = [data.config(term) for term in gift_eval.TERMS if term in terms and data.offers(term)]
+        tested = max((config.windows * config.horizon for config in configs), default=0)
+        for config in configs:
+            made = GiftEvaluation(data, config, tested - config.windows * config.horizon)
             if other := found.get(made.name):
                 fault = f"folders {other.data.folder} and {data.folder} both go by {made.name}"
                 raise InputError(root, fault, "rename one of them")
@@ -318,8 +338,9 @@ def fev_evaluations(
         only: names of tasks or data sets to keep; each must have its data.
 
     Raises:
-        InputError: nothing is found. Faulty data are found when they are read.
+        InputError: nothing is found, or the download is unfinished. Faulty data are found when they are read.
     """
+    check_finished(root)
     if not Path(root).is_dir():
         raise InputError(root, "no such folder", "give the folder of <dataset>/*.parquet")
     beside = Path(root) / "tasks.yaml"

@@ -62,9 +62,10 @@ def scaled_errors(targets: Values, quantiles: NDArray[np.floating], scales: Valu
 def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Values:
     """Scaled errors of a forecaster on the windows just before the test windows, ``[N, H]``.
 
-    From each series come up to ``windows`` windows, one horizon apart, the last of which ends where the first
-    test window's target begins, so that no test value is looked at. A window needs a context of a horizon;
-    N is 0 where no series is long enough. Contexts are no longer than that of the series' first test window.
+    From each series come up to ``windows`` windows, one horizon apart, the last of which ends where the
+    target of the first test window begins: that of any term evaluated on the series, so that no test value of
+    another term is looked at either. A window needs a context of a horizon; N is 0 where no series is long
+    enough. Contexts are no longer than that of the series' first test window.
 
     Raises:
         InputError: a forecast is at fault, see :func:`specseq.benchmarks.forecasting.forecast`.
@@ -86,7 +87,7 @@ def _earlier(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> It
         first[0] = given.values is not buffer or begins[0] != last
         buffer, last = given.values, int(begins[-1])
         back = np.tile(np.arange(windows, 0, -1), int(first.sum())) * given.horizon
-        cuts = np.repeat(given.cuts[first], windows) - back
+        cuts = np.repeat(given.cuts[first] - evaluation.ahead, windows) - back
         context = np.repeat((given.cuts - given.starts)[first], windows)
         begins = np.repeat(begins[first], windows)
         starts = np.maximum(begins, cuts - context)

@@ -89,6 +89,10 @@ class Chronos2:
 def _check_architecture(folder: Path) -> None:
     try:
         found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+    except OSError as error:
+        raise InputError(
+            folder / "config.json", f"cannot be read ({error})", "download the model again"
+        ) from None
     except (ValueError, AttributeError) as error:
         raise InputError(folder / "config.json", f"not JSON ({error})", "download the model again") from None
     if found != ["Chronos2Model"]:
@@ -120,15 +124,28 @@ def find_weights(source: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors"]
+    # The cache first: it needs no network. What an interrupted download left in it is found there too.
+    for cached in (True, False):
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
+        except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
+            continue
+        if _is_whole(folder):
+            return folder
+    raise InputError(
+        name,
+        "these weights are neither a folder here nor whole in the local cache, and the hub did not give them",
+        f"where there is network: hf download {name} --local-dir DIR, then give DIR",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the configuration and every file of weights are there."""
+    index = folder / "model.safetensors.index.json"
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
-        raise InputError(
-            name,
-            "these weights are neither a folder here nor in the local cache, and the hub did not give them",
-            f"where there is network: hf download {name} --local-dir DIR, then give DIR",
-        ) from None
+        weights = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except FileNotFoundError:
+        weights = {"model.safetensors"}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return all((folder / name).is_file() for name in {"config.json", *weights})

@@ -10,6 +10,7 @@ Legend: V variates, T time steps.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ class Block:
     Attributes:
         shard: the shard's path.
         item_id, freq: strings, one a row; the frequency is empty where it is missing.
-        start: ``datetime64[s]``, one a row.
+        start: ``datetime64[s]``, one a row; fractions of a second are cut off.
         values: ``float32``, the values of all rows one after another; NaN where a value is missing.
         offset: ``int64``, where each row begins in ``values``.
         length: ``int64``, T of each row; -1 where the variates of a row differ in length.
@@ -84,6 +85,18 @@ class SeriesFolder:
         """
         for shard in self.shards:
             yield from _read_shard(shard)
+
+    def unused_columns(self) -> list[str]:
+        """Columns of the shards that are not read, such as covariates, sorted.
+
+        Raises:
+            InputError: as for :meth:`blocks`.
+        """
+        found: set[str] = set()
+        for shard in self.shards:
+            with _open_shard(shard) as (reader, _):
+                found |= set(reader.schema.names) - set(COLUMNS)
+        return sorted(found)
 
     @cached_property
     def _all(self) -> tuple[list[Block], NDArray[np.int64]]:
@@ -169,7 +182,9 @@ def _read_json(path: Path) -> object:
         raise InputError(path, f"not JSON ({error})", "download the data set again") from None
 
 
-def _read_shard(shard: Path) -> Iterator[Block]:
+@contextmanager
+def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Buffer]]:
+    """A reader of the shard's record batches, and its mapped bytes."""
     if shard.stat().st_size < len(_END_OF_STREAM):
         raise InputError(shard, "truncated shard", "delete it and download it again")
     whole = pa.memory_map(str(shard)).read_buffer()
@@ -179,10 +194,15 @@ def _read_shard(shard: Path) -> Iterator[Block]:
     try:
         with pa.ipc.open_stream(pa.BufferReader(whole)) as reader:
             _check_schema(shard, reader.schema)
-            for batch in reader:
-                yield _block(shard, batch, whole)
+            yield reader, whole
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(shard, f"truncated or damaged shard ({error})", "download it again") from None
+
+
+def _read_shard(shard: Path) -> Iterator[Block]:
+    with _open_shard(shard) as (reader, whole):
+        for batch in reader:
+            yield _block(shard, batch, whole)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -255,7 +275,7 @@ def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
         shard,
         batch.column("item_id").to_pylist(),
         [alias or "" for alias in batch.column("freq").to_pylist()],
-        batch.column("start").cast(pa.timestamp("s")).to_numpy(zero_copy_only=False),
+        batch.column("start").cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False),
         flat.astype(np.float32, copy=False),
         offset,
         length,

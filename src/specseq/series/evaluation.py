@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from specseq.series.arrow import find_folders, open_folder
+from specseq.series.hub import check_finished
 from specseq.series.scan import scan_folder
 from specseq.series.store import FORMAT, file_digest
 from specseq.tables.files import write_text
@@ -33,9 +34,10 @@ def evaluation_manifest(root: str | Path, target: str | Path) -> dict[str, Any]:
         source and checksums.
 
     Raises:
-        InputError: no set, or a damaged shard.
+        InputError: no set, an unfinished download, or a damaged shard.
     """
     root, target = Path(root).resolve(), Path(target).resolve()
+    check_finished(root)
     sets = {}
     for name, path in find_folders(root, depth=2).items():
         folder = open_folder(path)

@@ -17,6 +17,7 @@ LOTSA = "Salesforce/lotsa_data"
 GIFT_EVAL = "Salesforce/GiftEval"
 FEV = "autogluon/fev_datasets"
 RECORD = "download.json"
+UNFINISHED = "download.unfinished"
 _SHA256_DIGITS = 64
 
 
@@ -162,7 +163,8 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
 
     A file that lies there with the right checksum is not fetched again; a wrong one is fetched once more.
     ``out/download.json`` is written last and names every file with its checksum, so its presence means that
-    the download is whole.
+    the download is whole. Until then ``out/download.unfinished`` lies there: a folder of other making has no
+    record either, so that the lack of one would not tell.
 
     Returns:
         The record written to ``download.json``.
@@ -170,8 +172,10 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
     Raises:
         InputError: no network, a full disk, or a file whose checksum stays wrong.
     """
+    with full_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / UNFINISHED).touch()
     (out / RECORD).unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
     wanted = [file for file in files if file.fault(out / file.path)]
     with full_disk(out):
         for _ in range(2):
@@ -192,7 +196,18 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
         "files": {file.path: file.sha256 or file.git_sha1 for file in files},
     }
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+    (out / UNFINISHED).unlink()
     return record
+
+
+def check_finished(folder: str | Path) -> None:
+    """Refuse a folder whose download was interrupted: sub-datasets not yet begun would not be missed.
+
+    Raises:
+        InputError: it was.
+    """
+    if (Path(folder) / UNFINISHED).exists():
+        raise InputError(folder, "this download is unfinished", "run it again: it goes on from here")
 
 
 def recorded_checksums(folder: Path) -> dict[str, str]:

@@ -17,11 +17,12 @@ Legend: N series of the store, S samples.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.errors import InputError
 from specseq.series.crops import Crops, integers
 from specseq.series.frequency import parse_frequency
 from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
@@ -47,8 +48,8 @@ PATCH_RANGE = {
 class MoiraiCrops:
     """Draws multivariate windows with a patch size of their frequency and a part to predict.
 
-    Series too short for two of the smallest patches of their frequency are never drawn; ``eligible`` says
-    which those are.
+    Series too short for two of the smallest patches of their frequency, or of a frequency that no patch size
+    suits, are never drawn; ``eligible`` says which may be.
 
     Attributes:
         store: where the series lie.
@@ -59,7 +60,11 @@ class MoiraiCrops:
         sampling, weights: see :mod:`specseq.series.sampling`.
         stacked: sub-datasets whose aligned series are stacked as variates, see
             :mod:`specseq.series.stacking`.
-        patch_slot: P, the largest patch size.
+        patch_sizes: admissible patch sizes, increasing.
+        patch_slot: P, the largest of them.
+
+    Raises:
+        InputError: a row is shorter than the fewest patches of a variate, or no series is left.
     """
 
     store: Store
@@ -70,12 +75,20 @@ class MoiraiCrops:
     sampling: str = UNWEIGHTED
     weights: Mapping[str, float] | None = None
     stacked: Sequence[str] = STACKED
-    patch_slot: int = PATCH_SIZES[-1]
+    patch_sizes: Sequence[int] = PATCH_SIZES
+    patch_slot: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.min_patches > self.max_tokens:
+            raise InputError(
+                "data.min_patches",
+                f"{self.min_patches} exceeds the {self.max_tokens} tokens of a row",
+                "lower it, or raise model.max_length",
+            )
+        self.patch_slot = max(self.patch_sizes)
         units = [parse_frequency(alias).unit for alias in self.store.frequencies]
         ranges = np.array([PATCH_RANGE[unit] for unit in units])[self.store.frequency]
-        sizes = np.array([size for size in PATCH_SIZES if size <= self.patch_slot])
+        sizes = np.array(self.patch_sizes)
         least, most = ranges[:, 0], np.minimum(ranges[:, 1], self.store.length // self.min_patches)
         # The sizes that suit a series are neighbours: first place and count describe them.
         self._sizes: NDArray[np.int64] = sizes

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.errors import InputError
 from specseq.series.anomaly import context_tokens, largest_z_scores
 from specseq.series.crops import Crops, concatenate, integers
 from specseq.series.sampling import UNWEIGHTED, SeriesSampler, series_sampler
@@ -28,6 +29,9 @@ class Moirai2Crops:
             then kept from the loss; None turns the rule off.
         sampling, weights: see :mod:`specseq.series.sampling`.
         counts: crops drawn again and crops kept from the loss since the planner was made.
+
+    Raises:
+        InputError: ``min_tokens`` exceeds ``max_tokens``, or no series is left.
     """
 
     store: Store
@@ -41,6 +45,12 @@ class Moirai2Crops:
     counts: dict[str, int] = field(default_factory=lambda: {"drawn_again": 0, "kept_from_loss": 0})
 
     def __post_init__(self) -> None:
+        if self.min_tokens > self.max_tokens:
+            raise InputError(
+                "data.min_tokens",
+                f"{self.min_tokens} exceeds the {self.max_tokens} tokens of a row",
+                "lower it, or raise model.tokens",
+            )
         self.eligible: NDArray[np.bool_] = self.store.length > self.patch_slot
         self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
 

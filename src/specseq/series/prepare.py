@@ -20,7 +20,7 @@ from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.series.arrow import SeriesFolder, find_folders, open_folder
 from specseq.series.disk import full_disk
-from specseq.series.hub import recorded_checksums
+from specseq.series.hub import check_finished, recorded_checksums
 from specseq.series.overlap import gift_eval_overlap
 from specseq.series.scan import Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
@@ -44,14 +44,16 @@ def prepare_store(
             with GIFT-Eval.
 
     Returns:
-        The manifest.
+        The manifest. A sub-dataset with columns that are not read, such as covariates, names them as its
+        ``unused_columns``.
 
     Raises:
-        InputError: no corpus, a damaged shard, one that is not what ``download.json`` says was downloaded, an
-            exclusion that matches nothing, nothing usable, or a full disk; what is done stays, and calling
-            again goes on from there.
+        InputError: no corpus, an unfinished download, a damaged shard, one that is not what ``download.json``
+            says was downloaded, an exclusion that matches nothing, nothing usable, or a full disk; what is
+            done stays, and calling again goes on from there.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
+    check_finished(source)
     folders = find_folders(source)
     checksums = recorded_checksums(source)
     excluded = excluded_names(list(folders), exclude)
@@ -156,6 +158,7 @@ def _files(out: Path, values: Path, scan: Scan) -> list[dict[str, Any]]:
 
 
 def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, str]) -> dict[str, Any]:
+    unused = folder.unused_columns()
     return {
         "series": scan.series,
         "steps": scan.steps,
@@ -172,6 +175,7 @@ def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, st
         "infinite_points": scan.infinite,
         "negative_points": scan.negative,
         "copied_points": scan.copied,
+        **({"unused_columns": unused} if unused else {}),
     }
 
 

@@ -1,7 +1,8 @@
 """Draw one figure as SVG, PNG and PDF from result files.
 
 ``--name NAME`` selects the module ``specseq.report.figures.NAME``; its
-``draw(inputs, params)`` gets the named input files and returns the figure.
+``draw(inputs, params)`` gets the named input files and returns the figure. ``params.scale``, where it is
+given, is written above it.
 """
 
 from importlib import import_module
@@ -16,12 +17,16 @@ def main() -> None:
     arguments.add_inputs(parser)
     parser.add_argument("--out", type=Path, required=True, help="path of the figure without suffix")
     options = parser.parse_args()
+    arguments.check_keys(options.params, {"scale"})
 
-    from specseq.report.figures.style import save, styled
+    from specseq.report.figures.style import name_scale, save, styled
 
     module = import_module(f"specseq.report.figures.{options.name}")
     with styled():
-        save(module.draw(arguments.inputs(options), options.params), options.out)
+        figure = module.draw(arguments.inputs(options), options.params)
+        if "scale" in options.params:
+            name_scale(figure, options.params["scale"])
+        save(figure, options.out)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ the timing. Runs of one seed are timed in turns; everything runs on one thread o
 The result has the long shape, benchmark ``measurement``, with the key column ``threads``:
 
 - ``parameters``; ``diverged``, 1 for a run that was ended early, of which nothing else is measured;
-- ``loss``, ``standardised_nll``: on the fixed batches, which are drawn from the training corpus as training
-  batches are, by a stream of their own;
+- ``loss``, ``standardised_nll``: on the fixed batches, which are drawn from the training corpus as the runs'
+  training batches are, by a stream of their own;
 - ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
   and of its token mixing alone;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
@@ -49,12 +49,15 @@ def main() -> None:
 
     torch.set_num_threads(1)
     provenance = Provenance("measure", sizes)
+    params = {path: _params(path) for path in weights}
     by_seed: dict[int, dict[str, Path]] = {}
-    for path in weights:
-        by_seed.setdefault(_seed(path), {})["/".join(path.resolve().parent.parts[-3:])] = path
+    for path, of_run in params.items():
+        seed = int(of_run.get("seed", 0))
+        by_seed.setdefault(seed, {})["/".join(path.resolve().parent.parts[-3:])] = path
+    batches = _batches(params, options.store, sizes)
     rows: list[dict[str, Any]] = []
     for seed, runs in by_seed.items():
-        for row in _measure(runs, options.store, sizes):
+        for row in _measure(runs, batches, sizes["repeats"]):
             rows.append({"study": "stu", "seed": seed, "benchmark": "measurement", "threads": 1, **row})
     provenance.facts["runs"] = len(weights)
     write_parquet(options.out, long_table(rows, ("threads",)), provenance)
@@ -69,16 +72,18 @@ def _sizes(params: Mapping[str, Any]) -> dict[str, int]:
     return sizes
 
 
-def _seed(weights: Path) -> int:
+def _params(weights: Path) -> dict[str, Any]:
     from specseq.forecasters.registry import read_params
 
     params = read_params(weights)
     if params is None or params.get("model", {}).get("kind") != "moirai":
         raise InputError(weights, "not the weights of a MOIRAI run", "give a file of 'pretrain'")
-    return int(params.get("seed", 0))
+    return params
 
 
-def _measure(runs: Mapping[str, Path], store: Path, sizes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _measure(
+    runs: Mapping[str, Path], batches: "list[PackedBatch]", repeats: int
+) -> Iterator[dict[str, Any]]:
     """Rows of the runs of one seed."""
     from specseq.forecasters.measurement.costs import mean_losses, time_interleaved
     from specseq.training.checkpoint import diverged
@@ -91,8 +96,7 @@ def _measure(runs: Mapping[str, Path], store: Path, sizes: Mapping[str, int]) ->
             models[run] = _load(path)
     if not models:
         return
-    batches = _batches(models, store, sizes)
-    timings = time_interleaved(models, batches[0], sizes["repeats"])
+    timings = time_interleaved(models, batches[0], repeats)
     for run, model in models.items():
         timing = timings[run]
         found = {
@@ -114,20 +118,29 @@ def _load(weights: Path) -> "Moirai":
     return load(weights, device="cpu").model
 
 
-def _batches(models: "Mapping[str, Moirai]", store: Path, sizes: Mapping[str, int]) -> "list[PackedBatch]":
-    """Batches that no run was trained on, though of the same series."""
+def _batches(
+    params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Mapping[str, int]
+) -> "list[PackedBatch]":
+    """Batches that no run was trained on, though of the same series and drawn alike."""
+    from specseq.forecasters.moirai.config import MoiraiConfig
+    from specseq.forecasters.moirai.pretraining import packed_stream
     from specseq.seeding import stream_seed
-    from specseq.series.store import open_store
-    from specseq.series.stream import moirai_stream
 
-    shapes = {(model.config.max_length, max(model.config.patch_sizes)) for model in models.values()}
+    configs = [MoiraiConfig.from_params(of_run["model"]) for of_run in params.values()]
+    shapes = {(config.max_length, config.patch_sizes) for config in configs}
     if len(shapes) > 1:
         raise InputError(
             "--input", f"the models take batches of different shapes {sorted(shapes)}", "measure them apart"
         )
-    tokens, slot = shapes.pop()
+    drawn = {path: of_run.get("data") or {} for path, of_run in params.items()}
+    first, data = next(iter(drawn.items()))
+    for path, others in drawn.items():
+        if others != data:
+            raise InputError(
+                path, f"its 'data' are {others}, those of {first} are {data}", "measure them apart"
+            )
     seed = stream_seed(0, "fixed batches")
-    stream = moirai_stream(open_store(store), sizes["rows"], seed, tokens, patch_slot=slot)
+    stream = packed_stream(configs[0], data, store, sizes["rows"], seed)
     return [next(stream) for _ in range(sizes["batches"])]
 
 

@@ -40,6 +40,9 @@ def main() -> None:
         f"{manifest['series']} series of {len(manifest['datasets'])} sub-datasets, "
         f"{manifest['steps']} steps; {manifest['skipped']} series skipped"
     )
+    for name, record in manifest["datasets"].items():
+        if unused := record.get("unused_columns"):
+            print(f"{name}: {', '.join(unused)} not used")
 
 
 if __name__ == "__main__":

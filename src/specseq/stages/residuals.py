@@ -5,8 +5,11 @@ as the stage ``evaluate`` takes them; ``windows``, how many windows of each seri
 
 The result has the long shape: ``residual_autocovariance`` of each config with the lag as ``step``, of errors
 scaled as in MASE and pooled over windows; ``residual_windows``, their number. From it the stage ``design``
-makes matched filters, which then see no test value. Configs whose series are too short have no rows, nor have
-those that are forecast without an error.
+makes matched filters for all configs at once. The windows therefore precede the test windows of every term in
+``terms``, so that the filters see no test value of a data set; one that holds the same series at another
+frequency (``ett1/H``, ``ett1/D``) counts as another data set. Tasks of FEV-Bench that share a data set begin
+to test at the same step; those of another ``tasks.yaml`` should. Configs whose series are too short have no
+rows, nor have those that are forecast without an error.
 """
 
 from collections.abc import Iterator

@@ -39,14 +39,15 @@ def test_any_context_gives_finite_quantiles_in_order(context: list[float], horiz
     assert (np.diff(forecast, axis=1) >= 0).all()
 
 
-def test_a_batch_of_all_lengths_equals_one_at_a_time() -> None:
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_batch_of_all_lengths_equals_one_at_a_time(batch_size: int | None) -> None:
     rng = np.random.default_rng(0)
-    contexts = [rng.normal(size=n).cumsum().astype(np.float32) for n in (50, 3, 120, 64, 7)]
+    contexts = [rng.normal(size=n).cumsum().astype(np.float32) for n in (50, 3, 400, 120, 64, 1, 350, 7)]
     query = Query(20, LEVELS, freq="D")
-    forecaster = MoiraiForecaster(FORECASTER.model, patch_size=16)
-    together = forecaster.forecast(contexts, query)
+    assert {FORECASTER._patch(len(context), query) for context in contexts} == {16, 32}
+    together = MoiraiForecaster(FORECASTER.model, batch_size=batch_size).forecast(contexts, query)
     for context, expected in zip(contexts, together, strict=True):
-        np.testing.assert_allclose(forecaster.forecast([context], query)[0], expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(FORECASTER.forecast([context], query)[0], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_equals_the_model_on_the_window_packed_by_hand() -> None:

@@ -109,6 +109,17 @@ def test_a_resumed_stream_goes_on_where_it_was(store: Path) -> None:
     assert torch.equal(next(resumed).packed.target, expected.target)
 
 
+def test_a_model_is_given_no_patch_size_but_its_own(store: Path) -> None:
+    settings = params()
+    settings["model"]["patch_sizes"] = [16, 32]
+    task = build(settings, {"store": store})
+    drawn = [next(task.batches) for _ in range(4)]
+    found = torch.cat([batch.packed.patch_size.unique() for batch in drawn]).unique()
+    assert found.tolist() == [0, 16, 32]
+    for batch in drawn:
+        loss(task.model, batch.to(torch.device("cpu")))
+
+
 @pytest.mark.parametrize("stu", [{}, {"pattern": "alternating"}])
 def test_an_interrupted_run_ends_bit_for_bit_as_an_undisturbed_one(
     stu: dict[str, Any], store: Path, tmp_path: Path

@@ -78,8 +78,8 @@ def pack(rows: list[list[int]], length: int, seed: int = 0, patch: int = 4) -> P
 def drawn(batch: PackedBatch, hidden: float = 0.3) -> Drawn:
     draw = np.random.default_rng(5)
     shape = tuple(batch.sample_id.shape)
-    masks = (torch.from_numpy(draw.random(shape) >= share) for share in (hidden, 0.1))
-    return Drawn(batch, *masks, predicted=4)
+    shown, hints = (torch.from_numpy(draw.random(shape) >= share) for share in (hidden, 0.1))
+    return Drawn(batch, shown, hints, predicted=4)
 
 
 def prepared(rows: list[list[int]] | None = None, length: int = 24, hidden: float = 0.3) -> Prepared:

@@ -206,14 +206,6 @@ def test_hints_and_their_controls() -> None:
     assert losses["zero"] == float(built()(batch)[0])
 
 
-def test_noise_is_drawn_afresh_for_every_batch() -> None:
-    model = built(filter=LYAPUNOV, preconditioning={"hint": {"control": "noise"}})
-    batch = prepared()
-    other = Prepared(**{**vars(batch), "seed": batch.seed + 1})
-    losses = [float(model(one)[0].detach()) for one in (batch, batch, other)]
-    assert losses[0] == losses[1] != losses[2]
-
-
 def test_hidden_hints_have_no_effect() -> None:
     model = built(filter=LYAPUNOV, preconditioning={"hint": {"dropout": 0.5}})
     batch = prepared()
@@ -266,3 +258,12 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
     other = model_of(params(model={**MODEL, "layers": 1}))
     with pytest.raises(InputError, match="does not fit the model"):
         _begin_from(other, tmp_path / "weights.safetensors")
+
+
+def test_fine_tuning_does_not_begin_from_a_diverged_run(tmp_path: Path) -> None:
+    from specseq.forecasters.moirai2.pretraining import _begin_from
+
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, built(), params(), diverged="the loss is nan at step 5")
+    with pytest.raises(InputError, match=r"its run diverged \(the loss is nan at step 5\)"):
+        _begin_from(built(filter=LYAPUNOV), path)

@@ -68,40 +68,43 @@ class MoiraiForecaster:
     def forecast(self, contexts: Sequence[Floats], query: Query) -> Floats:
         """Quantile forecasts ``[B, V, H]``, non-decreasing along V and finite."""
         kept = [np.asarray(context, np.float32)[-(self.context_length or 0) :] for context in contexts]
-        longest = max((len(context) for context in kept), default=1)
-        patch = self._patch(longest, query)
         out = np.empty((len(kept), len(query.quantile_levels), query.horizon), np.float32)
         limit = np.finfo(np.float32).max
-        for rows in self._batches(kept, patch, query.horizon):
+        for patch, rows in self._batches(kept, query):
             forecast = self._forecast([kept[row] for row in rows], patch, query)
             out[rows] = np.clip(forecast, -limit, limit)
         return out
 
-    def _patch(self, longest: int, query: Query) -> int:
-        """The smallest admissible patch with which everything fits, else the largest admissible one."""
+    def _patch(self, points: int, query: Query) -> int:
+        """The smallest admissible patch with which context and horizon fit, else the largest admissible."""
         if self.patch_size is not None:
             return self.patch_size
         config = self.model.config
         least, most = PATCH_RANGE[parse_frequency(query.freq).unit]
         suited = [size for size in config.patch_sizes if least <= size <= most] or list(config.patch_sizes)
         for size in suited:
-            if -(-longest // size) - (-query.horizon // size) <= config.max_length:
+            if -(-points // size) - (-query.horizon // size) <= config.max_length:
                 return size
         return suited[-1]
 
-    def _batches(self, contexts: Sequence[Floats], patch: int, horizon: int) -> Iterator[list[int]]:
-        """Places of contexts of like length, so many that they make no more than so many tokens."""
-        order = sorted(range(len(contexts)), key=lambda row: len(contexts[row]))
-        batch: list[int] = []
-        for row in order:
-            tokens = -(-len(contexts[row]) // patch) - (-horizon // patch)
-            size = self.batch_size or max(1, TOKENS_AT_ONCE // tokens)
-            if len(batch) >= size:
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
+    def _batches(self, contexts: Sequence[Floats], query: Query) -> Iterator[tuple[int, list[int]]]:
+        """Patch sizes and places of contexts that take them, of like length and no more than so many tokens.
+
+        A context's patch is its own, whichever others are forecast with it.
+        """
+        rows_of: dict[int, list[int]] = {}
+        for row in sorted(range(len(contexts)), key=lambda row: len(contexts[row])):
+            rows_of.setdefault(self._patch(len(contexts[row]), query), []).append(row)
+        for patch, rows in rows_of.items():
+            batch: list[int] = []
+            for row in rows:
+                tokens = -(-len(contexts[row]) // patch) - (-query.horizon // patch)
+                size = self.batch_size or max(1, TOKENS_AT_ONCE // tokens)
+                if len(batch) >= size:
+                    yield patch, batch
+                    batch = []
+                batch.append(row)
+            yield patch, batch
 
     def _forecast(self, contexts: list[Floats], patch: int, query: Query) -> NDArray[np.float64]:
         """``[B, V, H]`` in as few passes as the model's length allows."""

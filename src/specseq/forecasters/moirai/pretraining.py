@@ -17,7 +17,7 @@ from specseq.forecasters.moirai.plan import Plan
 from specseq.seeding import stream_seed
 from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
-from specseq.series.stream import moirai_stream
+from specseq.series.stream import PackedStream, moirai_stream
 from specseq.training.spec import TrainingSpec
 from specseq.training.task import Task
 
@@ -98,26 +98,32 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     spec, seed = TrainingSpec.of(params), int(params.get("seed", 0))
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
-    data = dict(params.get("data") or {})
-    for name in data:
-        if name not in DATA:
-            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
-    if "mask_ratio" in data:
-        data["mask_ratio"] = tuple(data["mask_ratio"])
-    packed = moirai_stream(
-        open_store(inputs["store"]),
-        spec.batch,
-        seed,
-        config.max_length,
-        patch_slot=max(config.patch_sizes),
-        **data,
-    )
+    packed = packed_stream(config, params.get("data") or {}, inputs["store"], spec.batch, seed)
     return Task(
         model_of(config, seed),
         MoiraiStream(packed, config),
         loss,
         parameter_groups=lambda model: parameter_groups(model, spec.weight_decay),
         facts=packed.facts,
+    )
+
+
+def packed_stream(
+    config: MoiraiConfig, data: Mapping[str, Any], store: Path, rows: int, seed: int
+) -> PackedStream:
+    """The batches that a run with these settings is trained on, ``rows`` rows each.
+
+    Raises:
+        InputError: ``data`` holds an unknown key or an impossible value, or ``store`` is no prepared corpus.
+    """
+    for name in data:
+        if name not in DATA:
+            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
+    given = dict(data)
+    if "mask_ratio" in given:
+        given["mask_ratio"] = tuple(given["mask_ratio"])
+    return moirai_stream(
+        open_store(store), rows, seed, config.max_length, patch_sizes=config.patch_sizes, **given
     )
 
 

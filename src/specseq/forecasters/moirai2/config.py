@@ -124,7 +124,7 @@ class HintConfig:
         filters: one hint each; more than one are several scales.
         dropout: share of patches whose hints are hidden in training.
         control: what stands in the hints' place: ``none`` (the hints), ``zero``, ``duplicate`` (the series
-            itself) or ``noise`` (of the hints' size, no use to anyone).
+            itself) or ``noise`` (of the size of the context's hints, no use to anyone).
     """
 
     filters: tuple[Filter, ...]
@@ -197,6 +197,9 @@ class PreconditioningConfig:
                 raise InputError(f"{where}.{one}", f"excludes {other}", "choose one")
         if self.l2 and not self.learnable:
             raise InputError(f"{where}.l2", "weighs taps that are not learned", "set learnable")
+
+
+BASELINE = PreconditioningConfig()
 
 
 def _fir(given: Mapping[str, Any]) -> FirConfig:

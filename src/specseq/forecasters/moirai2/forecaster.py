@@ -128,7 +128,7 @@ class Moirai2Forecaster:
         loc, scale = location_and_scale(raw.nan_to_num(0.0, 0.0, 0.0), observed, rows)
         scaled = torch.where(observed, (raw.double() - loc[:, None]) / scale[:, None], 0.0).float()
         scaled, observed = scaled.to(self.device), observed.to(self.device)
-        embedded = self._embed(scaled, observed, 0)
+        embedded = self._embed(scaled, observed, points, 0)
 
         def feed(paths_NQT: Tensor, first: int) -> Tensor:
             """Predicted points as tokens: z where the head predicts z, else filtered or hinted afresh."""
@@ -140,7 +140,7 @@ class Moirai2Forecaster:
             there = torch.ones_like(paths_NQT, dtype=torch.bool)
             whole = torch.cat((past, paths_NQT), dim=-1)
             known = torch.cat((observed[:, None].expand(-1, levels, -1), there), dim=-1)
-            return self._embed(whole, known, scaled.shape[1] + first)
+            return self._embed(whole, known, points, points + first)
 
         head = model.backbone.head if model.raw_head is None else model.raw_head
         quantiles = decode(model.backbone, embedded, horizon, feed, head).double().cpu()
@@ -148,10 +148,15 @@ class Moirai2Forecaster:
         limit = torch.finfo(torch.float32).max
         return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy(), scale.numpy()
 
-    def _embed(self, points: Tensor, observed: Tensor, first: int) -> Tensor:
-        """Tokens of scaled points ``[..., T]`` from ``first`` on, filtered or hinted: ``[..., W, D]``."""
+    def _embed(self, points: Tensor, observed: Tensor, context: int, first: int) -> Tensor:
+        """Tokens of scaled points ``[..., T]`` from ``first`` on, filtered or hinted: ``[..., W, D]``.
+
+        The first ``context`` points are the context, the others predicted.
+        """
         inputs = self.model.filtered(points, observed)
-        hints = self.model.hints(points, observed)
+        known = observed.clone()
+        known[..., context:] = False
+        hints = self.model.hints(points, observed, known=known)
         return self._tokens(
             inputs[..., first:], observed[..., first:], None if hints is None else hints[..., first:]
         )

@@ -9,6 +9,7 @@ H = F · P points they predict, Q quantile levels, C hints.
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from specseq.forecasters.moirai2.batch import Prepared
 from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
 from specseq.forecasters.moirai2.loss import pinball
 from specseq.forecasters.moirai2.model import Moirai2
-from specseq.seeding import stream_seed
+from specseq.seeding import generator
 from specseq.training.randomness import initialised
 
 
@@ -72,9 +73,23 @@ class PreconditionedMoirai2(nn.Module):
         return operators.forward(values, self.taps, stride, observed=observed, ids=ids, missing=missing)
 
     def hints(
-        self, values: Tensor, observed: Tensor, ids: Tensor | None = None, batch_seed: Tensor | None = None
+        self,
+        values: Tensor,
+        observed: Tensor,
+        ids: Tensor | None = None,
+        known: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor | None:
-        """What the hint filters add to scaled points, ``[..., C, T]``; or their control; None without."""
+        """What the hint filters add to scaled points, ``[..., C, T]``; or their control; None without.
+
+        Args:
+            values: scaled points, ``[..., T]``.
+            observed: where they were measured.
+            ids: number of each point's series; None where every row is one.
+            known: those of the measured that are known before any forecast, by default all. Noise has the
+                size of the hints there: that of later ones would tell of what is to be predicted.
+            noise: standard normal numbers, ``[C, T]``; by default the same for every row and every call.
+        """
         if self.mode.hint is None:
             return None
         added = []
@@ -88,22 +103,27 @@ class PreconditionedMoirai2(nn.Module):
             elif self.mode.hint.control == "duplicate":
                 hint = values
             elif self.mode.hint.control == "noise":
-                drawn_for = 0 if batch_seed is None else int(batch_seed)
-                seed = stream_seed(self.seed, "noise", number, drawn_for)
-                source = torch.Generator(values.device).manual_seed(seed)
-                noise = torch.empty_like(hint).normal_(generator=source)
-                hint = noise * hint.square().mean().sqrt()
+                if noise is None:
+                    noise = self._noise(values)
+                hint = noise[number] * _size(hint, observed if known is None else known, ids)
             added.append(hint)
         return torch.stack(added, dim=-2)
+
+    def _noise(self, values: Tensor) -> Tensor:
+        """Noise for the points of rows, ``[C, T]``; a longer row begins with that of a shorter one."""
+        assert self.mode.hint is not None
+        shape = (values.shape[-1], len(self.mode.hint.filters))
+        drawn = generator(self.seed, "hint noise").standard_normal(shape, np.float32)
+        return torch.from_numpy(drawn.T).to(values)
 
     def forward(self, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch and its parts; ``weight`` is the number of points in the quantile loss."""
         mode, config = self.mode, self.config
         points = config.patch
-        ids_N = batch.layout.segment_T.repeat_interleave(points)
+        ids_N = batch.ids_N
         raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
         filtered_N = self.filtered(raw_N, observed_N, ids_N)
-        hints_CN = self.hints(raw_N, observed_N, ids_N, batch.seed)
+        hints_CN = self.hints(raw_N, observed_N, ids_N, batch.known_TP.flatten(), batch.noise_CN)
         hidden_KD = self._hidden(batch, filtered_N, hints_CN)
         predicted = self.backbone.quantiles(hidden_KD)
         wanted_KFP = batch.wanted_KFP
@@ -165,7 +185,11 @@ class PreconditionedMoirai2(nn.Module):
     def _inverse_error(
         self, batch: Prepared, predicted_KFQP: Tensor, filtered_N: Tensor, raw_KFP: Tensor, target_KFP: Tensor
     ) -> Tensor:
-        """Mean squared error of the finite inverse over the predicted points to which the filter applies."""
+        """Mean squared error of the finite inverse over the predicted points to which the filter applies.
+
+        That of a part of a batch is such that the parts' mean, weighted by their wanted points, is the
+        whole batch's.
+        """
         fir, filter = self.mode.fir, self.mode.filter
         assert fir is not None
         assert filter is not None
@@ -173,14 +197,12 @@ class PreconditionedMoirai2(nn.Module):
         median_KH = predicted_KFQP[:, :, self.config.median].flatten(1)
         tail = self._tail(batch, filtered_N, fir.length * fir.stride)
         inverse = operators.fir_shift(median_KH, tail, self.inverse_taps, fir.stride)
-        ids_N = batch.layout.segment_T.repeat_interleave(self.config.patch)
-        applies_N = operators.applies(
-            batch.values_TP.flatten(), filter.degree, filter.stride,
-            observed=batch.observed_TP.flatten(), ids=ids_N, missing=self.mode.missing,
-        )  # fmt: skip
-        applies_KFP = applies_N.view_as(batch.values_TP)[batch.target_KF] & batch.wanted_KFP
+        filtered_KFP = batch.filtered_KFP(filter, self.mode.missing)
+        count = filtered_KFP.sum()
+        if batch.filtered_share is not None:
+            count = batch.filtered_share * batch.wanted_KFP.sum()
         error = inverse.view_as(target_KFP) - (target_KFP - raw_KFP)
-        return torch.where(applies_KFP, error.square(), 0.0).sum() / applies_KFP.sum().clamp(min=1)
+        return torch.where(filtered_KFP, error.square(), 0.0).sum() / torch.where(count > 0, count, 1)
 
     def load_initial(self, tensors: dict[str, Tensor]) -> list[str]:
         """Take over weights of a run with the same backbone; returns the names of what stays as it was.
@@ -202,6 +224,15 @@ class PreconditionedMoirai2(nn.Module):
         if self.mode.learnable and self.taps is not None:
             for number, tap in enumerate(self.taps.detach().tolist(), 1):
                 yield f"tap_{number}", tap
+
+
+def _size(hint: Tensor, known: Tensor, ids: Tensor | None) -> Tensor:
+    """Root mean square of the known hints of each point's series, ``[..., T]``."""
+    series = torch.zeros_like(hint, dtype=torch.int64) if ids is None else ids
+    none = torch.zeros_like(hint)
+    squares = none.scatter_add(-1, series, torch.where(known, hint.square(), 0.0))
+    counts = none.scatter_add(-1, series, known.to(hint.dtype))
+    return (squares / counts.clamp(min=1)).sqrt().gather(-1, series)
 
 
 def _number(value: Tensor) -> float:

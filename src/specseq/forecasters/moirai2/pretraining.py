@@ -11,7 +11,7 @@ from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningCon
 from specseq.forecasters.moirai2.preconditioned import PreconditionedMoirai2
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
-from specseq.training.checkpoint import load_weights
+from specseq.training.checkpoint import diverged, load_weights
 from specseq.training.spec import TrainingSpec
 from specseq.training.task import Task
 
@@ -44,7 +44,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     packed = moirai2_stream(
         open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **data
     )
-    stream = Moirai2Stream(packed, config, mode.hint.dropout if mode.hint else 0.0)
+    stream = Moirai2Stream(packed, config, mode)
     after_step = None
     if mode.learnable:
 
@@ -66,6 +66,8 @@ def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
 
 
 def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
+    if reason := diverged(path):
+        raise InputError(path, f"its run diverged ({reason})", "begin from one that did not")
     tensors, _ = load_weights(path)
     try:
         model.load_initial(tensors)

@@ -81,9 +81,7 @@ def _explain(claim: Claim, verdict: str, found: Measured, why: str) -> str:
     return " ".join(part if part.endswith(".") else f"{part}." for part in (written, why) if part)
 
 
-def _declaring(
-    absent: Sequence[str], scale: str, declared: Mapping[str, Container[str]]
-) -> tuple[str, str]:
+def _declaring(absent: Sequence[str], scale: str, declared: Mapping[str, Container[str]]) -> tuple[str, str]:
     """The scale at which the runs that a file lacks are declared, or nothing; and that in words."""
     having = [name for name, runs in declared.items() if all(run in runs for run in absent)]
     if scale in having:

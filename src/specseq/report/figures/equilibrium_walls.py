@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from specseq.report.figures.equilibrium import highest_loss, label, wall_curves
-from specseq.report.figures.style import line, plain_log, sample_sizes
+from specseq.report.figures.style import line, plain_log, sample_sizes, spread
 from specseq.tables import read_parquet
 
 
@@ -55,7 +55,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         yscale="log",
     )
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
-    sample_sizes(figure, seeds=max(map(len, curves.values()), default=0))
+    sample_sizes(figure, seeds=spread(pd.Series([len(runs) for runs in curves.values()])))
     return figure
 
 

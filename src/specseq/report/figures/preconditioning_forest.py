@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import plain_log, sample_sizes
+from specseq.report.figures.style import plain_log, sample_sizes, spread
 from specseq.tables import read_parquet
 
 LARGEST = 2.0
@@ -36,7 +36,8 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_title("trained with the filter, against the trained baseline")
     right.set_title("filter around a frozen forecaster, self reversal")
     if len(table):
-        sample_sizes(figure, configs=int(table["configs"].max()), seeds=int(table["seeds"].max()))
+        drawn_rows = pd.concat([trained, frozen])
+        sample_sizes(figure, configs=spread(drawn_rows["configs"]), seeds=spread(drawn_rows["seeds"]))
     return figure
 
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from specseq.report.figures.style import plain_log, sample_sizes
+from specseq.report.figures.style import plain_log, sample_sizes, spread
 from specseq.tables import read_parquet
 
 MARKS = {
@@ -26,6 +26,8 @@ GAINS = {
 def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """MASE relative to no filter, with bootstrap intervals, over Σ|h| and over Σh².
 
+    Of the designed filters those whose gains are finite; filters matched to errors are others in each config.
+
     Args:
         inputs: ``summary``, the study's comparison table, and ``filters``, the design stage's.
         params: none.
@@ -34,15 +36,15 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     filters = read_parquet(inputs["filters"][0]).set_index("name")
     frozen = table["group"].str.startswith("preconditioning/frozen") & table["filter"].isin(filters.index)
     scored = table.loc[frozen & (table["reversal"] == "self"), ["group", "forecaster"]].drop_duplicates()
-    shown = table[frozen].merge(scored, on=["group", "forecaster"])
+    designed = table[frozen].merge(scored, on=["group", "forecaster"])
+    numbers = filters.loc[designed["filter"], list(GAINS)].assign(ratio=designed["ratio"].to_numpy())
+    shown = designed[np.isfinite(numbers.to_numpy()).all(axis=1)]
     figure, panels = plt.subplots(1, 2, figsize=(9.6, 4.4), sharey=True)
     for axes, (gain, label) in zip(panels, GAINS.items(), strict=True):
         for number, (forecaster, of_one) in enumerate(shown.groupby("forecaster", sort=False)):
             for reversal, (colour, mark) in MARKS.items():
                 own = of_one[of_one["reversal"] == reversal]
                 x = filters[gain].reindex(own["filter"]).to_numpy()
-                keep = np.isfinite(x) & np.isfinite(own["ratio"].to_numpy())
-                own, x = own[keep], x[keep]
                 axes.errorbar(
                     x * 1.02**number,
                     own["ratio"],
@@ -59,13 +61,13 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel=label)
         plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="MASE relative to no filter")
-    configs, seeds = (int(shown[name].max()) if len(shown) else 0 for name in ("configs", "seeds"))
-    unstable = int((~filters["stable"].reindex(shown["filter"].unique())).sum())
+    unstable = int((~filters["stable"].reindex(designed["filter"].unique())).sum())
     names = ", ".join(shown["forecaster"].unique())
     figure.suptitle(
         f"{names} inside each filter; 95 % intervals; {unstable} unstable left out",
         fontsize=10.5,
     )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
-    sample_sizes(figure, filters=shown["filter"].nunique(), configs=configs, seeds=seeds)
+    counts = {name: spread(shown[name]) for name in ("configs", "seeds")}
+    sample_sizes(figure, filters=shown["filter"].nunique(), **counts)
     return figure

@@ -44,6 +44,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
         axes.plot(values, np.full(len(values), place), "o", color="C0", alpha=0.7, ms=5)
         note = f"{np.median(values) / baseline:.2f}×"
         axes.annotate(
-            note, (values.max(), place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8.5
+            note,
+            (values.max(), place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"},
         )
     axes.set_xlim(0, 1250 * rows["value"].max())

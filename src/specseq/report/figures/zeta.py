@@ -1,11 +1,25 @@
-"""What the figures of the zeta study share: labels and reference rows."""
+"""What the figures of the zeta study share: labels, reference rows and sample sizes."""
 
 import pandas as pd
+
+from specseq.report.figures.style import spread
 
 # What stands beside each other where curves would be too many: the note's models and what goes beyond them.
 COMPARED = ("zeta/models/", "zeta/beyond/")
 DASHES = ("-", "--", ":", "-.")  # of reference lines
 SHOWN = ("wigner", "ar32", "ar127", "ar255")
+
+
+def model_labels(rows: pd.DataFrame) -> dict[str, str]:
+    """The models shown as the figures call them, by run group; with their windows where those differ.
+
+    Args:
+        rows: the rows shown, with ``group`` and ``length``.
+    """
+    lengths = rows.groupby("group", sort=False)["length"].max()
+    windows = [f", window {length}" if lengths.nunique() > 1 else "" for length in lengths]
+    groups = [str(group) for group in lengths.index]
+    return {group: model_label(group) + window for group, window in zip(groups, windows, strict=True)}
 
 
 def model_label(group: str) -> str:
@@ -44,7 +58,12 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
     return {name: values[name] for name in SHOWN if name in values}
 
 
-def scored_windows(long: pd.DataFrame, shown: pd.DataFrame) -> int:
-    """The smallest number of windows that any of the runs shown was scored on; 0 where no model is."""
-    counted = long.loc[(long["metric"] == "windows") & long["run"].isin(shown["run"]), "value"]
-    return int(counted.min()) if len(counted) else 0
+def counts(long: pd.DataFrame, shown: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """What the models shown stand on: the least and the most ``windows`` of a run and ``seeds`` of a model.
+
+    Args:
+        long: all results of the study.
+        shown: the rows shown.
+    """
+    windows = long.loc[(long["metric"] == "windows") & long["run"].isin(shown["run"]), "value"]
+    return {"windows": spread(windows), "seeds": spread(shown.groupby("group")["seed"].nunique())}

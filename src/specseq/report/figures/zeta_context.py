@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import COMPARED, model_label, reference_label, scored_windows
+from specseq.report.figures.zeta import COMPARED, counts, model_labels, reference_label
 from specseq.tables import read_parquet
 
 
@@ -22,11 +22,10 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     real = long[long["task"] == "real/test"]
     figure, axes = plt.subplots()
     models = real[(real["metric"] == "nll_truncated") & real["run"].str.startswith(COMPARED)]
+    labels = model_labels(models)
     for number, (group, own) in enumerate(models.groupby("group", sort=False)):
         curve = own.groupby("context")["value"].agg(["mean", "min", "max"])
-        axes.plot(
-            curve.index, curve["mean"], "o-", color=f"C{number % 8}", ms=4, label=model_label(str(group))
-        )
+        axes.plot(curve.index, curve["mean"], "o-", color=f"C{number % 8}", ms=4, label=labels[str(group)])
         axes.fill_between(curve.index, curve["min"], curve["max"], color=f"C{number % 8}", alpha=0.15, lw=0)
     linear = real[(real["metric"] == "nll") & real["run"].str.startswith("zeta/references/ar")]
     linear = linear.sort_values("context")
@@ -46,5 +45,5 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title="truncated context, real spacings of the test band; bands: range over seeds",
     )
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
-    sample_sizes(figure, windows=scored_windows(long, models), seeds=models["seed"].nunique())
+    sample_sizes(figure, **counts(long, models))
     return figure

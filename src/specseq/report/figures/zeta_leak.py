@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import DASHES, model_label, reference_label, references, scored_windows
+from specseq.report.figures.zeta import DASHES, counts, model_labels, reference_label, references
 from specseq.tables import read_parquet
 
 SETS = {"real/test": "real spacings", "shuffled/test": "shuffled spacings"}
@@ -27,24 +27,25 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     rows = long[
         (long["metric"] == "nll") & long["run"].str.startswith(("zeta/models/", "zeta/leak/", "zeta/beyond/"))
     ]
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.2), sharey=False)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=False)
+    labels = model_labels(rows)
     for panel, (task, title) in zip(axes, SETS.items(), strict=True):
-        _panel(panel, rows[rows["task"] == task], long, task)
+        _panel(panel, rows[rows["task"] == task], labels, references(long, task, "nll"))
         panel.set(title=title, xlabel="negative log-likelihood (nats a spacing)")
-    sample_sizes(figure, windows=scored_windows(long, rows), seeds=rows["seed"].nunique())
+    sample_sizes(figure, **counts(long, rows))
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, long: pd.DataFrame, task: str) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, labels: dict[str, str], known: dict[str, float]) -> None:
     groups = list(dict.fromkeys(rows["group"]))
     for place, group in enumerate(groups):
         values = rows.loc[rows["group"] == group, "value"].to_numpy()
         colour = "C1" if "published" in group else "C0"
         axes.plot(values, np.full(len(values), place), "o", color=colour, alpha=0.8)
-    for number, (name, value) in enumerate(references(long, task, "nll").items()):
+    for number, (name, value) in enumerate(known.items()):
         axes.axvline(
             value, color="0.35", lw=1, ls=DASHES[number % 4], label=f"{reference_label(name)}: {value:.3f}"
         )
-    axes.set_yticks(range(len(groups)), [model_label(group) for group in groups])
+    axes.set_yticks(range(len(groups)), [labels[group] for group in groups], fontsize=8.5)
     axes.invert_yaxis()
-    axes.legend(loc="lower left", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=7.5)

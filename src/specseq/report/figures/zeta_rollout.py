@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import plain_log, sample_sizes
-from specseq.report.figures.zeta import COMPARED, DASHES, model_label, reference_label, scored_windows
+from specseq.report.figures.zeta import COMPARED, DASHES, counts, model_labels, reference_label
 from specseq.tables import read_parquet
 
 
@@ -25,11 +25,10 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     rows = rows[rows["context"] == context]
     figure, axes = plt.subplots()
     models = rows[rows["run"].str.startswith(COMPARED)]
+    labels = model_labels(models)
     for number, (group, own) in enumerate(models.groupby("group", sort=False)):
         curve = own.groupby("step")["value"].agg(["mean", "min", "max"])
-        axes.plot(
-            curve.index, curve["mean"], "o-", color=f"C{number % 8}", ms=4, label=model_label(str(group))
-        )
+        axes.plot(curve.index, curve["mean"], "o-", color=f"C{number % 8}", ms=4, label=labels[str(group)])
         axes.fill_between(curve.index, curve["min"], curve["max"], color=f"C{number % 8}", alpha=0.15, lw=0)
     for number, (name, line) in enumerate(_reference_curves(rows).items()):
         axes.plot(
@@ -49,7 +48,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     )
     figure.legend(loc="outside lower center", ncols=4, fontsize=7)
     plain_log(axes.xaxis, axes.yaxis)
-    sample_sizes(figure, windows=scored_windows(long, models), seeds=models["seed"].nunique())
+    sample_sizes(figure, **counts(long, models))
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.figures.style import sample_sizes
-from specseq.report.figures.zeta import COMPARED, model_label, scored_windows
+from specseq.report.figures.zeta import COMPARED, counts, model_labels
 from specseq.tables import read_parquet
 
 
@@ -32,14 +32,15 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     _curves(axes[1], real, "number_variance", 1.0)
     axes[1].set(xlabel="length L (mean spacings)", ylabel="number variance Σ²(L)", xscale="log")
     shares = real[real["metric"] == "pit_share"]
+    labels = model_labels(shares)
     for number, (group, own) in enumerate(shares.groupby("group", sort=False)):
         axes[2].plot(
-            own.groupby("step")["value"].mean() * 10, color=f"C{number % 8}", label=model_label(str(group))
+            own.groupby("step")["value"].mean() * 10, color=f"C{number % 8}", label=labels[str(group)]
         )
     axes[2].axhline(1, color="0.5", lw=1, ls=":")
     axes[2].set(xlabel="tenth of the PIT", ylabel="density", title="calibration (flat: calibrated)")
     figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7.5)
-    sample_sizes(figure, windows=scored_windows(long, shares), seeds=shares["seed"].nunique())
+    sample_sizes(figure, **counts(long, shares))
     return figure
 
 

@@ -1,10 +1,12 @@
 """Every model of the zeta study beside the reference predictors.
 
 One row a run group and test set, seeds pooled: ``seeds`` counts those that were scored, ``diverged`` those
-whose training was ended early, of which nothing is scored. ``nll``, ``mae``, ``crps`` one step ahead over
-all positions, ``nll_long`` with at least half a window known, ``err_10`` and ``err_100`` of mean rollouts
-from the longest context, each the mean over seeds; ``nll_low`` and ``nll_high`` bound the NLL: Student's
-interval over seeds where there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL
+whose training was ended early, of which nothing is scored. ``length`` is the model's window in spacings,
+``windows`` how many of them a seed was scored on. ``nll``, ``mae``, ``crps`` one step ahead over all
+positions of a window, ``nll_long`` with at least half of it known, ``err_10`` and ``err_100`` of mean
+rollouts from ``context``, the longest there is, each the mean over seeds: of models of different ``length``
+they do not compare. ``nll_low`` and ``nll_high`` bound the NLL: Student's interval over seeds where there
+are several, the block bootstrap of the test band otherwise. ``leak`` is NLL
 without the future less NLL with it at the longest context: zero for a causal model. ``causality_violation``
 is the largest change of an output by a later input.
 """
@@ -18,6 +20,8 @@ from scipy import stats
 
 from specseq.tables import read_parquet
 
+# Whole numbers that may be missing: a reference has no window, a run that diverged is not rolled out.
+COUNTS = ("length", "windows", "context")
 MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
 
 
@@ -34,16 +38,17 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         for (group, task), own in long.groupby(["group", "task"], sort=False)
         if group != "zeta/references/data"
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _summary(own: pd.DataFrame) -> dict[str, Any]:
-    made: dict[str, Any] = {**seeds_of(own), "windows": _mean(own, "windows")}
+    made: dict[str, Any] = {**seeds_of(own), "length": own["length"].max(), "windows": _mean(own, "windows")}
     for metric in MEANS:
         made[metric] = _mean(own, metric)
     made["nll_low"], made["nll_high"] = _interval(own)
     errors = own[own["metric"] == "err_mean"]
-    errors = errors[errors["context"] == errors["context"].max()]
+    made["context"] = errors["context"].max()
+    errors = errors[errors["context"] == made["context"]]
     for step in (10, 100):
         made[f"err_{step}"] = float(errors.loc[errors["step"] == step, "value"].mean())
     made["leak"] = _leak(own)
@@ -53,8 +58,9 @@ def _summary(own: pd.DataFrame) -> dict[str, Any]:
 
 def seeds_of(own: pd.DataFrame) -> dict[str, int]:
     """How many seeds of a group were scored, and how many diverged."""
-    counted = {"seeds": "nll", "diverged": "diverged"}
-    return {name: own.loc[own["metric"] == metric, "seed"].nunique() for name, metric in counted.items()}
+    # A constant predictor has an error, but no likelihood.
+    counted = {"seeds": ["nll", "mae"], "diverged": ["diverged"]}
+    return {name: own.loc[own["metric"].isin(metrics), "seed"].nunique() for name, metrics in counted.items()}
 
 
 def _mean(own: pd.DataFrame, metric: str) -> float:
