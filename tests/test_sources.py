@@ -37,9 +37,11 @@ def test_what_decides_no_number_is_not_among_them() -> None:
     assert not {"errors.py", "progress.py", "stages/arguments.py"} & found
 
 
-def test_a_folder_is_taken_with_its_data_files() -> None:
-    assert {"report/page/render.py"} < names("report/page")
-    assert [name for name in names("report/page") if not name.endswith(".py")]
+def test_data_files_come_with_the_module_that_names_them() -> None:
+    assert {"benchmarks/fev_tasks.csv", "benchmarks/gift_eval_configs.csv"} < names("stages/evaluate.py")
+    assert {"report/page/page.css", "report/page/page.js"} < names("stages/report_page.py")
+    assert "report/figures/specseq.mplstyle" in names("stages/figure.py")
+    assert "benchmarks/fev_tasks.csv" not in names("stages/design.py")
 
 
 def test_every_way_to_import_is_followed(tmp_path: Path) -> None:

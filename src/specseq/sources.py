@@ -51,16 +51,26 @@ def sources(*names: str) -> list[Path]:
 
 @functools.cache
 def imported(file: Path) -> tuple[Path, ...]:
-    """The files of this package that a file imports, without those that decide no result."""
+    """The files of this package that a file imports, without those that decide no result.
+
+    Among them are the data files beside it that it names.
+    """
     if file.suffix != ".py":
         return ()
+    text = file.read_text(encoding="utf-8")
     modules = {
         name
-        for package, members, module in _IMPORT.findall(file.read_text(encoding="utf-8"))
+        for package, members, module in _IMPORT.findall(text)
         for name in ([module] if module else _with_members(package, members))
     }
     paths = {path for module in modules for path in _files_of(module)}
+    paths |= {path for path in _data_files(file.parent) if path.name in text}
     return tuple(sorted(path for path in paths if not _is_bystander(path)))
+
+
+@functools.cache
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc"))
 
 
 def _with_members(package: str, members: str) -> list[str]:

@@ -276,7 +276,7 @@ def test_digest_is_of_parameters_source_and_inputs(tmp_path: Path, monkeypatch: 
     assert len(digests) == 3
     (tmp_path / "store" / "values").write_text("1 2 3")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "training_code", lambda study: f"edited {study}")
+        patch.setattr(module, "training_code", lambda study, params: f"edited {study}")
         digests.add(job.digest())
     assert len(digests) == 4
     assert replace(job, out_dir=tmp_path / "elsewhere").digest() in digests

@@ -366,6 +366,11 @@ def test_a_run_without_a_baseline_says_so(tmp_path: Path) -> None:
         "forecaster"
     )
     assert table.loc["trained", "verdict"] == "no baseline"
+    lost = scored("baseline/seed0", 0, "seed0", "none", "none", np.nan)
+    made.evaluated("baseline/seed0", lost)
+    again = made.table("preconditioning", {"runs": made.runs, "corpus": [made.corpus]})
+    ours = again.set_index("group").loc["preconditioning/x/y"]
+    assert ours["verdict"] == "diverged", "there is a baseline"
     assert table.loc["trained", "leaked"] == 1
     assert table.loc["seasonal_naive", "leaked"] == 0
 

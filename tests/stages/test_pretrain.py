@@ -150,3 +150,15 @@ def test_run_of_no_study_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     known = "preconditioning, stu, equilibrium, zeta"
     assert done.stderr == f"error: --run: 'nothing/test/a' is of no study; begin with one of {known}\n"
+
+
+def test_what_begins_from_a_diverged_run_is_a_diverged_run(tmp_path: Path, store: Path) -> None:
+    from specseq.forecasters.moirai2.pretraining import build, model_of
+    from specseq.training.checkpoint import save_weights
+
+    initial = tmp_path / "initial.safetensors"
+    save_weights(initial, model_of(PARAMS), PARAMS, diverged="the loss is nan at step 5")
+    task = build(PARAMS, {"store": store, "initial": initial})
+    assert task.diverged == "the run that it begins from did: the loss is nan at step 5"
+    save_weights(initial, model_of(PARAMS), PARAMS)
+    assert build(PARAMS, {"store": store, "initial": initial}).diverged is None

@@ -349,6 +349,16 @@ def test_each_process_has_its_own_accelerator(
     assert World(rank=7, size=8, local_rank=3).device == torch.device("cuda", number)
 
 
+def test_a_task_that_has_nothing_to_begin_from_ends_as_diverged(toy: ModuleType, tmp_path: Path) -> None:
+    given = params()
+    task = toy.build(given, {})
+    task.diverged = "the run that it begins from did: the loss is nan at step 5"
+    outcome = train(task, given, tmp_path, "d")
+    assert (outcome.step, outcome.diverged) == (0, task.diverged)
+    again = train(toy.build(given, {}), given, tmp_path, "d")
+    assert again.diverged == task.diverged, "the checkpoint says so"
+
+
 def test_two_processes_train_as_one(toy: ModuleType, tmp_path: Path) -> None:
     given = params(steps=6, batch=7) | {"data": {"dropout": 0.0}}
     one = train(toy.build(given, {}), given, tmp_path / "one", "d")

@@ -15,9 +15,9 @@ def named_inputs(wildcards, input):
     return " ".join(groups)
 
 
-def listed(scale, files):
-    """A file that names these files, one a line; its own name follows from what it holds."""
-    text = "\n".join(files)
+def listed(scale, lines):
+    """A file of these lines; its own name follows from what it holds."""
+    text = "\n".join(lines)
     path = Path(f"results/{scale}/lists/{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt")
     if not workflow.dryrun and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,6 +93,11 @@ def declared(registry, scale):
     return [name for name in registry if name.split("_")[0] in studies]
 
 
+def declared_runs(scale):
+    """A file of all runs, each behind its scale: the ledger names the scale that can decide a claim."""
+    return listed(scale, [f"{name} {run}" for name in PLAN.scales for run in PLAN.runs(name)])
+
+
 def evidence(scale):
     """Every result that claims and page read: the tables, and what they are made from."""
     return expand("results/{scale}/tables/{table}.parquet", scale=scale, table=declared(TABLES, scale))

@@ -12,7 +12,7 @@ rule pretrain:
     resources:
         launcher=launcher,  # where training runs decides no result: as a parameter it would rerun what is done
     params:
-        code=said(lambda w: training_code(run_of(w)["study"])),
+        code=said(lambda w: training_code(run_of(w)["study"], run_of(w))),
         spec=said(lambda w: as_json(training_params(run_of(w)))),
         inputs=stage_inputs,
     message:

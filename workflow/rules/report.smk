@@ -19,11 +19,12 @@ rule claims:
         login=1,  # limited where it runs on a login node
     params:
         code=source_digest("stages/claims.py"),
+        declared=said(lambda w: declared_runs(w.scale)),
     message:
         "claims: verdicts of the ledger"
     shell:
         "python -m specseq.stages.claims --claims workflow/claims --results results/{wildcards.scale}"
-        " --scale {wildcards.scale} --out {output.parquet} --csv {output.csv} > {log} 2>&1"
+        " --scale {wildcards.scale} --declared {params.declared} --out {output.parquet} --csv {output.csv} > {log} 2>&1"
 
 
 rule report_page:
@@ -41,7 +42,7 @@ rule report_page:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=source_digest("stages/report_page.py", "report/page"),
+        code=source_digest("stages/report_page.py"),
     message:
         "report: {output}"
     shell:

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     """List or show."""
     options = build_parser().parse_intermixed_args(arguments)
     claims = load(options.claims)
-    declared = load_plan().declared() if Path("config.yaml").is_file() else {}
+    here = Path("config.yaml").is_file() and Path("workflow/schemas/config.schema.yaml").is_file()
+    declared = load_plan().declared() if here else {}
     if declared and options.scale not in declared:
         raise InputError("--scale", f"no scale is called '{options.scale}'", f"known: {', '.join(declared)}")
     notes = sorted({claim.note for claim in claims})

@@ -192,10 +192,12 @@ class _Job:
     def _end(self, ticket: Mapping[str, Any]) -> None:
         """End an earlier job of other parameters; it would leave old results while this one waits for it."""
         job_id, job_name = ticket.get("job_id"), ticket.get("job_name")
-        if ticket.get("cluster") == "slurm" and job_name == slurm.job_name(str(job_name)):
+        said = f"{self.name}: cancelling job {job_id} of other parameters or code"
+        if ticket.get("cluster") == "slurm" and slurm.is_job_name(job_name):
+            print(said, flush=True)
             slurm.cancel(str(job_name))
         elif ticket.get("cluster") == "local" and processes.lives(job_id, ticket.get("started")):
-            print(f"{self.name}: cancelling job {job_id} of other parameters or code", flush=True)
+            print(said, flush=True)
             processes.stop(int(str(job_id)))
 
     def outcome(self) -> dict[str, Any] | None:

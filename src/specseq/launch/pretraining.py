@@ -18,13 +18,8 @@ BUILDERS = {
     "equilibrium": "specseq.equilibrium.pretraining:build",
     "zeta": "specseq.zeta.pretraining:build",
 }
-# The files of the package that a study's builder is in. Forecasters are imported by the names of their kinds.
-_SOURCES = {
-    "preconditioning": "forecasters",
-    "stu": "forecasters",
-    "equilibrium": "equilibrium/pretraining.py",
-    "zeta": "zeta/pretraining.py",
-}
+# What the builder of the forecasting studies imports by the name of the model's kind.
+_OF_KIND = {kind: f"forecasters/{kind}/pretraining.py" for kind in ("moirai2", "moirai")}
 _WHOLE_FILES = 1 << 26
 _FOLDER_FILES = 1 << 20
 
@@ -48,9 +43,16 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def training_code(study: str) -> str:
-    """A digest of the source that trains a study's runs: what other code began is not gone on with."""
-    return source_digest("launch/pretraining.py", *([_SOURCES[study]] if study in _SOURCES else []))
+def training_code(study: str, params: Mapping[str, Any]) -> str:
+    """A digest of the source that trains a run: what other code began is not gone on with."""
+    names = ["launch/pretraining.py"]
+    if study in BUILDERS:
+        module = BUILDERS[study].partition(":")[0]
+        names.append(f"{module.removeprefix('specseq.').replace('.', '/')}.py")
+    model = params.get("model")
+    if isinstance(model, Mapping) and model.get("kind") in _OF_KIND:
+        names.append(_OF_KIND[model["kind"]])
+    return source_digest(*names)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Pretraining:
         content = {
             "study": self.study,
             "builder": self.builder,
-            "code": training_code(self.study),
+            "code": training_code(self.study, self.params),
             "params": dict(self.params),
             "inputs": inputs,
         }

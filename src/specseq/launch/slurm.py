@@ -64,6 +64,11 @@ def job_name(run: str) -> str:
     return re.sub(r"[^\w.-]+", ".", run, flags=re.ASCII).strip(".")[:120] or "job"
 
 
+def is_job_name(name: object) -> bool:
+    """Whether a ticket's word can be a job's name, and no option or list of names."""
+    return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, flags=re.ASCII) is not None
+
+
 def alive(job_id: str) -> bool | None:
     """Whether the queue holds the job, waiting or running; None where the queue does not answer."""
     done = _squeue("--jobs", job_id, "--format", "%T")

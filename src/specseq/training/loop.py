@@ -144,6 +144,7 @@ class _Training:
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
         resumed_from = self._resume()
+        self.diverged = self.diverged or self.task.diverged
         progress = Progress(self.spec.steps, done=self.step)
         with Scalars(
             self.folder / "tensorboard", self.step, self.spec.tensorboard and self.world.leads

@@ -49,6 +49,7 @@ class Task:
         after_step: called after each optimiser step (norm caps, logging of learned coefficients); returns
             metrics to log.
         state: further modules or objects with ``state_dict``/``load_state_dict`` that the checkpoint keeps.
+        diverged: why there is nothing to train, such as weights to begin from that diverged; else None.
         facts: what the provenance of the results states beside what the loop knows, such as series left out.
     """
 
@@ -60,6 +61,7 @@ class Task:
     parameter_groups: Callable[[nn.Module], Iterable[dict[str, Any]]] | None = None
     after_step: Callable[[nn.Module, int], dict[str, float]] | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    diverged: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

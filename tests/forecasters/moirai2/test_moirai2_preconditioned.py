@@ -258,12 +258,3 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
     other = model_of(params(model={**MODEL, "layers": 1}))
     with pytest.raises(InputError, match="does not fit the model"):
         _begin_from(other, tmp_path / "weights.safetensors")
-
-
-def test_fine_tuning_does_not_begin_from_a_diverged_run(tmp_path: Path) -> None:
-    from specseq.forecasters.moirai2.pretraining import _begin_from
-
-    path = tmp_path / "weights.safetensors"
-    save_weights(path, built(), params(), diverged="the loss is nan at step 5")
-    with pytest.raises(InputError, match=r"its run diverged \(the loss is nan at step 5\)"):
-        _begin_from(built(filter=LYAPUNOV), path)

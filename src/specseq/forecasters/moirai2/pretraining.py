@@ -32,7 +32,8 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
     seed = int(params.get("seed", 0))
     model = model_of(params)
-    if "initial" in inputs:
+    lost = diverged(inputs["initial"]) if "initial" in inputs else None
+    if "initial" in inputs and lost is None:
         _begin_from(model, inputs["initial"])
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
@@ -51,7 +52,14 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         def after_step(network: nn.Module, step: int) -> dict[str, float]:
             return dict(model.coefficients())
 
-    return Task(model, stream, _loss, after_step=after_step, facts=packed.facts)
+    return Task(
+        model,
+        stream,
+        _loss,
+        after_step=after_step,
+        diverged=lost and f"the run that it begins from did: {lost}",
+        facts=packed.facts,
+    )
 
 
 def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
@@ -66,8 +74,6 @@ def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
 
 
 def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
-    if reason := diverged(path):
-        raise InputError(path, f"its run diverged ({reason})", "begin from one that did not")
     tensors, _ = load_weights(path)
     try:
         model.load_initial(tensors)

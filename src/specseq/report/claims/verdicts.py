@@ -114,8 +114,9 @@ def judge(
     try:
         found = measure(claim.quantity, folder, claim.id)
     except Missing as missing:
-        why, place = f"{missing.file} {missing.what}", scale
+        why, place = f"{missing.file} {missing.what}", ""
         if missing.remake:
+            place = scale
             why += f"; make it with: {remedy(missing.file)}"
         elif missing.absent:
             place, where = _declaring(missing.absent, scale, declared)

@@ -36,8 +36,9 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_title("trained with the filter, against the trained baseline")
     right.set_title("filter around a frozen forecaster, self reversal")
     if len(table):
-        drawn_rows = pd.concat([trained, frozen])
-        sample_sizes(figure, configs=spread(drawn_rows["configs"]), seeds=spread(drawn_rows["seeds"]))
+        shown = pd.concat([trained, frozen])
+        shown = shown[shown["ratio"] <= LARGEST]
+        sample_sizes(figure, configs=spread(shown["paired_configs"]), seeds=spread(shown["seeds"]))
     return figure
 
 

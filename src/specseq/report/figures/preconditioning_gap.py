@@ -68,6 +68,10 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         fontsize=10.5,
     )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
-    counts = {name: spread(shown[name]) for name in ("configs", "seeds")}
-    sample_sizes(figure, filters=shown["filter"].nunique(), **counts)
+    sample_sizes(
+        figure,
+        filters=shown["filter"].nunique(),
+        configs=spread(shown["paired_configs"]),
+        seeds=spread(shown["seeds"]),
+    )
     return figure

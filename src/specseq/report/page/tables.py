@@ -71,8 +71,8 @@ def _constant(frame: pd.DataFrame) -> list[str]:
     """The columns that say the same of every row; a verdict stays where it is looked for."""
     if len(frame) < 2:
         return []
-    cells = frame.drop(columns="verdict", errors="ignore").map(cell)
-    return [str(name) for name in cells if cells[name].nunique() == 1 and cells[name].iloc[0]]
+    texts = {str(name): {cell(value, str(name)) for value in frame[name]} for name in frame}
+    return [name for name, said in texts.items() if name != "verdict" and len(said) == 1 and said != {""}]
 
 
 def _meaning(file: str) -> Markup:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from specseq.errors import InputError
+from specseq.sweeps import without_seed
 from specseq.tables import read_parquet
 
 
@@ -29,7 +30,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
 def group_of(runs: "pd.Series[str]") -> "pd.Series[str]":
     """Run ids without their seed: ``zeta/a/b_seed0`` and ``zeta/a/b_seed1`` share ``zeta/a/b``."""
-    return runs.str.replace(r"_?seed\d+$", "", regex=True).str.rstrip("/")
+    return runs.map({run: without_seed(run) for run in runs.unique()})
 
 
 def _one(path: Path) -> pd.DataFrame:

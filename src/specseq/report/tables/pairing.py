@@ -19,6 +19,18 @@ def paired(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
         theirs: the baseline's. A task on which it has no finite error above zero (every scale is zero, or
             there is nothing to improve) says nothing of ours and is left out.
     """
-    theirs = theirs.loc[ours.index.intersection(theirs.index), ours.columns.intersection(theirs.columns)]
+    theirs = _shared(ours, theirs)
     theirs = theirs[scorable(theirs).all(axis=1)]
     return ours.loc[theirs.index, theirs.columns], theirs
+
+
+def unpaired(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
+    """The verdict where :func:`paired` leaves nothing: it is missing, diverged or cannot be scored."""
+    shared = _shared(ours, theirs)
+    if shared.empty:
+        return "no baseline"
+    return "undecided" if np.isfinite(shared.to_numpy(float)).all() else "diverged"
+
+
+def _shared(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    return theirs.loc[ours.index.intersection(theirs.index), ours.columns.intersection(theirs.columns)]

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from specseq.benchmarks.comparison import student_reach
 from specseq.errors import InputError
 from specseq.report.tables.leakage import leaked_configs
 from specseq.report.tables.preconditioning_shared import (
@@ -94,8 +94,8 @@ def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
     return {
         "configs": rows["task"].nunique(),
         "seeds": rows["seed"].nunique(),
-        "spectral_radius": float(np.median(rows["spectral_radius"].to_numpy(float))),
-        "noise_gain": float(np.median(rows["noise_gain"].to_numpy(float))),
+        "spectral_radius": _median(rows["spectral_radius"]),
+        "noise_gain": _median(rows["noise_gain"]),
         "mase_raw": geometric(rows["MASE"]),
         "mase_low": low,
         "mase_high": high,
@@ -104,10 +104,16 @@ def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _median(values: "pd.Series[float]") -> float:
+    """Of those that are known: a run without a filter has none, and neither has a seed that was lost."""
+    known = values.dropna().to_numpy(float)
+    return float(np.median(known)) if len(known) else float("nan")
+
+
 def _interval(rows: pd.DataFrame) -> tuple[float, float]:
     """Student's 95 % interval of the geometric mean over the seeds' own."""
     logs = np.log([geometric(own) for _, own in rows.groupby("seed")["MASE"]])
     if len(logs) < 2:
         return np.nan, np.nan
-    reach = stdtrit(len(logs) - 1, 0.975) * logs.std(ddof=1) / np.sqrt(len(logs))
+    reach = student_reach(logs)
     return float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))

@@ -17,7 +17,7 @@ from specseq.benchmarks.comparison import compare
 from specseq.errors import InputError
 from specseq.filters import Filter
 from specseq.report.tables.long_results import group_of
-from specseq.report.tables.pairing import paired, scorable
+from specseq.report.tables.pairing import paired, scorable, unpaired
 from specseq.tables import read_parquet
 
 GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
@@ -45,7 +45,7 @@ def read_runs(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of seeds whose weights are not finite, rows ``diverged`` under each reversal that the other seeds have.
+    """Of seeds whose training diverged, rows ``diverged`` under each reversal that the other seeds have.
 
     Such a seed is scored as a plain forecast alone. Under a reversal its group would be the seeds left.
     """
@@ -60,7 +60,7 @@ def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
 def wide(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a (group, forecaster, filter, reversal, seed, task) with a column a metric.
 
-    ``diverged`` is true of what was lost: the reversal diverged, or the weights were not finite.
+    ``diverged`` is true of what was lost: the reversal diverged, or training did.
     """
     keys = [*GROUP, "seed", "task"]
     whole = rows[rows["step"] == -1]
@@ -184,12 +184,12 @@ def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
     Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``: the tasks that
     are left are those that went well. ``paired_configs`` counts them all the same.
     """
-    ours, theirs = paired(matrix(rows), matrix(baseline))
-    a, b = ours.to_numpy(), theirs.to_numpy()
+    ours, plain = matrix(rows), matrix(baseline)
+    a, b = (errors.to_numpy() for errors in paired(ours, plain))
     found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd"), np.nan)
     found |= {"paired_seeds": a.shape[1], "paired_configs": 0, "wins": 0}
     if not a.size:
-        return {**found, "verdict": "diverged" if rows["diverged"].any() else "no baseline"}
+        return {**found, "verdict": "diverged" if rows["diverged"].any() else unpaired(ours, plain)}
     usable = scorable(a).all(axis=1)
     found["paired_configs"] = int(usable.sum())
     if not np.isfinite(a).all():

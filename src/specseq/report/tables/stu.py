@@ -17,7 +17,7 @@ import pandas as pd
 
 from specseq.benchmarks.comparison import compare
 from specseq.report.tables.leakage import leaked_configs
-from specseq.report.tables.pairing import paired, scorable
+from specseq.report.tables.pairing import paired, scorable, unpaired
 from specseq.report.tables.stu_shared import baseline_of, mean_of
 from specseq.tables import read_parquet
 
@@ -75,11 +75,10 @@ def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
-    ours, theirs = paired(ours, theirs)
-    a, b = ours.to_numpy(), theirs.to_numpy()
+    a, b = (errors.to_numpy() for errors in paired(ours, theirs))
     found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": a.shape[1]}
     if not a.size:
-        return {**found, "verdict": "no baseline"}
+        return {**found, "verdict": unpaired(ours, theirs)}
     if not np.isfinite(a).all():
         # The tasks that are left are those that went well.
         return {**found, "verdict": "diverged"}
