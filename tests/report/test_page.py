@@ -1,5 +1,7 @@
 """The page carries everything inside itself, escapes what it shows and names what is missing."""
 
+import base64
+import io
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_string
+from PIL import Image
 
 from specseq.errors import InputError
 from specseq.report.claims import load
@@ -170,6 +173,20 @@ def test_figures_stay_what_they_show_and_get_small(tmp_path: Path) -> None:
     )
     assert embedded(tmp_path / "none") is None
     assert thumbnail(tmp_path / "none") is None
+
+
+def test_few_coloured_marks_among_much_text_keep_their_colours(tmp_path: Path) -> None:
+    with styled():
+        figure, axes = plt.subplots()
+        axes.text(0.0, 0.5, "\n".join(["much grey text " * 5] * 20), fontsize=5, color="0.3")
+        colours = plt.get_cmap("viridis")(np.linspace(0, 1, 12))
+        axes.scatter(np.linspace(0, 1, 12), np.zeros(12), c=colours, s=60)
+        save(figure, tmp_path / "marks")
+    text = str(thumbnail(tmp_path / "marks"))
+    shown = Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))).convert("RGB")
+    pixels = np.asarray(shown, float).reshape(-1, 3)
+    for colour in colours:
+        assert np.abs(pixels - 255 * colour[:3]).max(axis=1).min() < 30
 
 
 @pytest.mark.parametrize("broken", [SECTION.replace("set_up", "setup"), SECTION + "colour: red\n"])

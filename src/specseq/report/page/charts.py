@@ -37,7 +37,7 @@ def verdict_chart(claims: pd.DataFrame, notes: Mapping[str, str]) -> dict[str, A
             color=alt.Color(
                 "verdict:N",
                 scale=alt.Scale(domain=order, range=list(VERDICT_COLOURS.values())),
-                legend=alt.Legend(orient="bottom", columns=2, title=None),
+                legend=None,  # the page's list of verdicts, above it, has the colours
             ),
             order=alt.Order("order:Q"),
             tooltip=["note", "verdict", "claims"],
