@@ -178,7 +178,7 @@ def test_figures_stay_what_they_show_and_get_small(tmp_path: Path) -> None:
 def test_few_coloured_marks_among_much_text_keep_their_colours(tmp_path: Path) -> None:
     with styled():
         figure, axes = plt.subplots()
-        axes.text(0.0, 0.5, "\n".join(["much grey text " * 5] * 20), fontsize=5, color="0.3")
+        axes.text(0.0, 0.5, "\n".join(["much grey text " * 5] * 20), fontsize=5, color="0.3", in_layout=False)
         colours = plt.get_cmap("viridis")(np.linspace(0, 1, 12))
         axes.scatter(np.linspace(0, 1, 12), np.zeros(12), c=colours, s=60)
         save(figure, tmp_path / "marks")
