@@ -262,6 +262,13 @@ def test_two_processes_of_one_job_train_as_one(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=1e-4, atol=1e-7)
 
 
+def test_every_kind_of_forecaster_has_its_source_in_the_digest() -> None:
+    from specseq.forecasters import pretraining as forecasters
+    from specseq.launch import pretraining as launched
+
+    assert set(launched._OF_KIND) == set(forecasters.BUILDERS)
+
+
 def test_digest_is_of_parameters_source_and_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

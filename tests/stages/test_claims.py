@@ -36,7 +36,7 @@ def test_ledger_without_results_is_complete(tmp_path: Path) -> None:
 
 def test_declared_runs_say_where_a_claim_can_be_decided(tmp_path: Path) -> None:
     declared = tmp_path / "declared.txt"
-    declared.write_text("laptop stu/layout/attention_seed0\npaper stu/layout/sandwich_seed0\n")
+    declared.write_text("laptop stu/layout/attention\npaper stu/layout/sandwich\n")
     rows = {"group": ["stu/layout/attention"], "metric": "standardised_nll", "value": 1.0, "seed": 0}
     rows |= {"run": "stu/layout/attention_seed0", "benchmark": "pretrain", "task": "train", "step": 1}
     table = tmp_path / "results" / "tables" / "stu_long.parquet"

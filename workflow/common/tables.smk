@@ -94,8 +94,8 @@ def declared(registry, scale):
 
 
 def declared_runs(scale):
-    """A file of all runs, each behind its scale: the ledger names the scale that can decide a claim."""
-    return listed(scale, [f"{name} {run}" for name in PLAN.scales for run in PLAN.runs(name)])
+    """A file of all that is declared, each behind its scale: the ledger names the scale that can decide a claim."""
+    return listed(scale, [f"{name} {run}" for name, runs in PLAN.declared().items() for run in sorted(runs)])
 
 
 def evidence(scale):

@@ -72,12 +72,20 @@ def _shares(draw: np.random.Generator, size: int, resamples: int) -> Floats:
     return draw.multinomial(size, np.full(size, 1 / size), size=resamples) / size
 
 
-def student_reach(values: Floats, alpha: float = 0.05) -> float:
+def _student_reach(values: Floats, alpha: float) -> float:
     """Half the width of Student's interval of the mean of two values or more."""
     from scipy.special import stdtrit  # imported here: the leaderboard starts without it
 
     n = len(values)
     return float(stdtrit(n - 1, 1 - alpha / 2) * values.std(ddof=1)) / math.sqrt(n)
+
+
+def student_interval(values: Floats, alpha: float = 0.05) -> tuple[float, float]:
+    """Student's interval of a mean; NaN for fewer than two values."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    middle, reach = float(values.mean()), _student_reach(values, alpha)
+    return middle - reach, middle + reach
 
 
 def crosswise_interval(
@@ -97,7 +105,7 @@ def crosswise_interval(
     means = np.einsum("rs,rs->r", weights_RT @ cells_TS, weights_RS)
     low, high = (float(end) for end in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
     by_axis = [level for level in (cells_TS.mean(axis=1), cells_TS.mean(axis=0)) if len(level) > 1]
-    reach = max(student_reach(level, alpha) for level in by_axis)
+    reach = max(_student_reach(level, alpha) for level in by_axis)
     middle = float(cells_TS.mean())
     return min(low, middle - reach), max(high, middle + reach)
 

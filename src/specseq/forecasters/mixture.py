@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
+Floats = NDArray[np.float64]
 COMPONENTS = 4
 PARAMETERS = (
     "student_logit",
@@ -134,11 +135,11 @@ class Mixture:
         )
         return draws.gather(0, chosen[None])[0]
 
-    def cdf(self, x_Q: NDArray[np.float64]) -> NDArray[np.float64]:
+    def cdf(self, x_Q: Floats) -> Floats:
         """Probability ``[Q]`` of a value of at most ``x``; the last axis of ``x`` is Q."""
         return _Inverter(self).cdf(x_Q)
 
-    def quantile(self, levels: tuple[float, ...]) -> NDArray[np.float64]:
+    def quantile(self, levels: tuple[float, ...]) -> Floats:
         """``[V, Q]`` quantiles at increasing levels, by inversion of the distribution function: no sampling.
 
         They are exact to 1e-6 of their magnitude (of 1, where that is smaller), or to 1e-7 in probability.
@@ -150,7 +151,7 @@ class _Inverter:
     """The mixture in float64 NumPy, where the incomplete beta function is to be had."""
 
     def __init__(self, mixture: Mixture) -> None:
-        def plain(value: Tensor) -> NDArray[np.float64]:
+        def plain(value: Tensor) -> Floats:
             return value.detach().double().cpu().numpy()
 
         self.weights_CQ = np.exp(plain(mixture.log_weights_CQ))
@@ -161,7 +162,7 @@ class _Inverter:
         self.failure = special.expit(-logits)
         self.log_loc, self.log_scale = map(plain, (mixture.log_normal_loc, mixture.log_normal_scale))
 
-    def cdf(self, x: NDArray[np.float64], at: Any = slice(None)) -> NDArray[np.float64]:
+    def cdf(self, x: Floats, at: Any = slice(None)) -> Floats:
         """The distribution function of the points ``at``."""
         counted, positive = np.maximum(x, 0), np.maximum(x, np.finfo(float).tiny)
         log_standard = (np.log(positive) - self.log_loc[at]) / self.log_scale[at]
@@ -173,7 +174,7 @@ class _Inverter:
         )
         return sum(weight[at] * part for weight, part in zip(self.weights_CQ, parts, strict=True))
 
-    def quantile(self, levels_V: NDArray[np.float64]) -> NDArray[np.float64]:
+    def quantile(self, levels_V: Floats) -> Floats:
         """Chandrupatla's method on the inverse hyperbolic sine of the value.
 
         Inverse quadratic interpolation where three values say that the function is smooth, bisection where a
@@ -204,7 +205,7 @@ class _Inverter:
             level, a, at_a, b, at_b, c, at_c, width = (part[open_] for part in state)
             share = _next_share(a, at_a, b, at_b, c, at_c, _TOLERANCE / width)
 
-    def _brackets(self, levels_V: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    def _brackets(self, levels_V: Floats) -> tuple[Floats, ...]:
         """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
 
         One grid serves all levels of a point, so that each begins with a bracket that is narrow already.
@@ -222,7 +223,7 @@ class _Inverter:
             ends += [np.take_along_axis(grid_GQ, index_VQ, 0).ravel(), error_VQ.ravel()]
         return tuple(ends)
 
-    def _bounds(self, lowest: float, highest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _bounds(self, lowest: float, highest: float) -> tuple[Floats, Floats]:
         """``[Q]`` each, below the quantiles at the lowest level and above those at the highest.
 
         A quantile lies between the least and greatest of the components'.
@@ -235,7 +236,7 @@ class _Inverter:
             high = np.where(short, 2 * high, high)
         return low, high
 
-    def _continuous_quantiles(self, level: float) -> list[NDArray[np.float64]]:
+    def _continuous_quantiles(self, level: float) -> list[Floats]:
         """``[Q]`` of each component but the negative binomial."""
         normal = special.ndtri(level)
         return [
@@ -245,13 +246,7 @@ class _Inverter:
         ]
 
     def _narrow_to_counts(
-        self,
-        a: NDArray[np.float64],
-        at_a: NDArray[np.float64],
-        b: NDArray[np.float64],
-        at_b: NDArray[np.float64],
-        level: NDArray[np.float64],
-        point: NDArray[np.int64],
+        self, a: Floats, at_a: Floats, b: Floats, at_b: Floats, level: Floats, point: NDArray[np.int64]
     ) -> None:
         """Make the first count in a bracket one of its ends, and the place just below it the other.
 
@@ -266,21 +261,15 @@ class _Inverter:
                 end[inside[moved]], at_end[inside[moved]] = place[inside[moved]], error[moved]
 
 
-def _whole(value: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whole(value: Floats) -> Floats:
     """Counts, which the way there and back through the inverse hyperbolic sine has moved by rounding."""
     count = np.rint(value)
     return np.where((count >= 1) & (np.abs(value - count) <= 1e-9 * count), count, value)
 
 
 def _next_share(
-    a: NDArray[np.float64],
-    at_a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    at_b: NDArray[np.float64],
-    c: NDArray[np.float64],
-    at_c: NDArray[np.float64],
-    tolerance: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    a: Floats, at_a: Floats, b: Floats, at_b: Floats, c: Floats, at_c: Floats, tolerance: Floats
+) -> Floats:
     """Where to look next, as a share of the way from a to b, no nearer to either than half the tolerance."""
     place, height = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
     smooth = (height**2 < place) & ((1 - height) ** 2 < 1 - place)

@@ -88,10 +88,10 @@ def launch(
             said.append(True)
 
     with locked(folder / LOCK, waiting) as contended:
-        outcome = read_json(folder / OUTCOME)
-        if contended and outcome and _finished(outcome, digest, began) and _exist(outputs):
-            return _result(outcome, name, folder)
         job = _Job(Carried(function, folder, digest), name, cluster, settings)
+        outcome = job.outcome(since=began) if contended else None
+        if outcome is not None and _exist(outputs):
+            return _result(outcome, name, folder)
         with job.cancelled_on_signal():
             if job.attach():
                 job.wait()
@@ -101,10 +101,6 @@ def launch(
             job.submit()
             job.wait()
         return _result(job.outcome() or job.failed("the job ended without a result"), name, folder)
-
-
-def _finished(outcome: Mapping[str, Any], digest: str, since: float) -> bool:
-    return outcome.get("digest") == digest and outcome.get("finished", -1) >= since
 
 
 def _exist(outputs: Sequence[Path]) -> bool:
@@ -200,10 +196,11 @@ class _Job:
             print(said, flush=True)
             processes.stop(int(str(job_id)))
 
-    def outcome(self) -> dict[str, Any] | None:
+    def outcome(self, since: float = 0.0) -> dict[str, Any] | None:
         """What the job came to, if it has said so; a job of other parameters may have left its own word."""
-        found = read_json(self.folder / OUTCOME)
-        return found if found is not None and _finished(found, self.carried.digest, 0) else None
+        found = read_json(self.folder / OUTCOME) or {}
+        own = found.get("digest") == self.carried.digest and found.get("finished", -1) >= since
+        return found if own else None
 
     def failed(self, error: str) -> dict[str, Any]:
         """Leave word of a job that could not do so itself."""

@@ -12,13 +12,12 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
     parser.add_argument("--scale", required=True, help="name of the scale")
-    parser.add_argument("--declared", type=Path, help="file of all runs, one a line behind its scale")
+    parser.add_argument("--declared", type=Path, help="file of runs, each a line behind its scale")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
     options = parser.parse_args()
 
     from specseq.report.claims import ledger, ledger_frame, load
-    from specseq.sweeps import without_seed
     from specseq.tables import Provenance, write_csv, write_parquet
 
     provenance = Provenance("claims", {"scale": options.scale, **options.params})
@@ -26,7 +25,7 @@ def main() -> None:
     declared: dict[str, set[str]] = {}
     for line in lines:
         scale, _, run = line.partition(" ")
-        declared.setdefault(scale, set()).update((run, without_seed(run)))
+        declared.setdefault(scale, set()).add(run)
     entries = ledger(load(options.claims), options.results, options.scale, declared)
     frame = ledger_frame(entries, options.scale)
     counts = frame["verdict"].value_counts().to_dict()

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
+from specseq.benchmarks.comparison import student_interval
 from specseq.tables import read_parquet
 
 BASELINE = "equilibrium/wall/euler"
@@ -116,9 +116,5 @@ def _summary(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -> 
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Student's 95 % interval of a mean; NaN for fewer than two values."""
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    """Student's 95 % interval of the mean of those that are finite; NaN for fewer than two."""
+    return student_interval(values[np.isfinite(values)])

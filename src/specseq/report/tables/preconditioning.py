@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from specseq.benchmarks.comparison import student_reach
+from specseq.benchmarks.comparison import student_interval
 from specseq.errors import InputError
 from specseq.report.tables.leakage import leaked_configs
 from specseq.report.tables.preconditioning_shared import (
@@ -113,7 +113,5 @@ def _median(values: "pd.Series[float]") -> float:
 def _interval(rows: pd.DataFrame) -> tuple[float, float]:
     """Student's 95 % interval of the geometric mean over the seeds' own."""
     logs = np.log([geometric(own) for _, own in rows.groupby("seed")["MASE"]])
-    if len(logs) < 2:
-        return np.nan, np.nan
-    reach = student_reach(logs)
-    return float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))
+    low, high = student_interval(logs)
+    return float(np.exp(low)), float(np.exp(high))

@@ -15,10 +15,9 @@ All of it is measured on the same batches (stage ``measure``). Columns:
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
+from specseq.benchmarks.comparison import student_interval
 from specseq.report.tables.stu_shared import baseline_of
 from specseq.tables import read_parquet
 
@@ -50,7 +49,7 @@ def _row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
     seeds = own.index.intersection(other.index)
     ours, theirs = own.loc[seeds], other.loc[seeds]
     difference = (ours["standardised_nll"] - theirs["standardised_nll"]).dropna()
-    low, high = _interval(difference.to_numpy())
+    low, high = student_interval(difference.to_numpy())
     ratios = {name: float((ours[name] / theirs[name]).mean()) for name in ("parameters", *COSTS)}
     return {
         "group": group,
@@ -68,12 +67,3 @@ def _row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
         **{name: float(own[name].max()) for name in LEAKS},
         "diverged": int(own["diverged"].sum()),
     }
-
-
-def _interval(differences: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Student's 95 % interval of the mean."""
-    count = len(differences)
-    if count < 2:
-        return float("nan"), float("nan")
-    half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
-    return float(differences.mean() - half), float(differences.mean() + half)

@@ -14,10 +14,9 @@ is the largest change of an output by a later input.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
+from specseq.benchmarks.comparison import student_interval
 from specseq.tables import read_parquet
 
 # Whole numbers that may be missing: a reference has no window, a run that diverged is not rolled out.
@@ -71,8 +70,7 @@ def _interval(own: pd.DataFrame) -> tuple[float, float]:
     values = own.loc[own["metric"] == "nll"].groupby("seed")["value"].mean().to_numpy()
     if len(values) < 2:
         return _mean(own, "nll_low"), _mean(own, "nll_high")
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    return student_interval(values)
 
 
 def _leak(own: pd.DataFrame) -> float:
