@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from fev.analysis import _skill_score, _win_rate, bootstrap
 
-from specseq.benchmarks import aggregate
+from specseq.scoring import aggregate
 
 
 def seconds(call: Callable[[], object], repeats: int) -> float:

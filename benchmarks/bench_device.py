@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from specseq.forecasters.moirai import pretraining as moirai
-from specseq.forecasters.moirai.config import MoiraiConfig, StuConfig
-from specseq.forecasters.moirai2.batch import Drawn, Moirai2Stream
-from specseq.forecasters.moirai2.config import Moirai2Config
+from specseq.models.moirai import pretraining as moirai
+from specseq.models.moirai.config import MoiraiConfig, StuConfig
+from specseq.models.moirai2.batch import Drawn, Moirai2Stream
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.batch import PackedBatch
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store

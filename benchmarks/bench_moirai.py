@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from specseq.forecasters.moirai.config import MoiraiConfig, StuConfig
-from specseq.forecasters.moirai.convert import to_upstream
-from specseq.forecasters.moirai.loss import packed_loss
-from specseq.forecasters.moirai.model import Moirai, parameter_groups
+from specseq.models.moirai.config import MoiraiConfig, StuConfig
+from specseq.models.moirai.convert import to_upstream
+from specseq.models.moirai.loss import packed_loss
+from specseq.models.moirai.model import Moirai, parameter_groups
 from specseq.series.batch import PackedBatch
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
@@ -92,7 +92,7 @@ def bare_step(batch: PackedBatch) -> Step:
     step = our_step(batch, *SIDES[HYBRID])
 
     def bare() -> float:
-        with mock.patch("specseq.forecasters.stu.layer.segment_convolution", lambda u_NI, *_: u_NI):
+        with mock.patch("specseq.models.stu.layer.segment_convolution", lambda u_NI, *_: u_NI):
             return step()
 
     return bare

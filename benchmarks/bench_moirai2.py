@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.forecasters.moirai2.batch import Drawn, Moirai2Stream, context_tokens
-from specseq.forecasters.moirai2.config import Moirai2Config
-from specseq.forecasters.moirai2.convert import to_upstream
-from specseq.forecasters.moirai2.forecaster import Moirai2Forecaster
-from specseq.forecasters.moirai2.loss import pinball
-from specseq.forecasters.moirai2.preconditioned import PreconditionedMoirai2
-from specseq.forecasters.moirai2.pretraining import model_of
-from specseq.forecasters.protocol import Query
+from specseq.models.moirai2.batch import Drawn, Moirai2Stream, context_tokens
+from specseq.models.moirai2.config import Moirai2Config
+from specseq.models.moirai2.convert import to_upstream
+from specseq.models.moirai2.forecaster import Moirai2Forecaster
+from specseq.models.moirai2.loss import pinball
+from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.training import model_of
+from specseq.models.protocol import Query
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from specseq.zeta.model_config import ModelConfig
-from specseq.zeta.rollout import rollout, rollout_without_cache
-from specseq.zeta.spacing_model import SpacingModel
+from specseq.spacings.model import SpacingModel
+from specseq.spacings.model_config import ModelConfig
+from specseq.spacings.rollout import rollout, rollout_without_cache
 
 CASES = {
     "published size": ModelConfig(length=512),

@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np  # noqa: E402
 
-from specseq.benchmarks.evaluation import (  # noqa: E402
+from specseq.models.seasonal_naive import SeasonalNaive  # noqa: E402
+from specseq.scoring.evaluation import (  # noqa: E402
     Evaluation,
     FevEvaluation,
     GiftEvaluation,
@@ -38,9 +39,8 @@ from specseq.benchmarks.evaluation import (  # noqa: E402
     gift_evaluations,
     score,
 )
-from specseq.benchmarks.forecasting import forecast  # noqa: E402
-from specseq.benchmarks.metrics import LEVELS, window_sums  # noqa: E402
-from specseq.forecasters.seasonal_naive import SeasonalNaive  # noqa: E402
+from specseq.scoring.forecasting import forecast  # noqa: E402
+from specseq.scoring.metrics import LEVELS, window_sums  # noqa: E402
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
@@ -76,7 +76,7 @@ def gluonts_scores(
     from gluonts.model import evaluate_forecasts
     from gluonts.model.forecast import QuantileForecast
 
-    from tests.benchmarks.gluonts_oracle import METRICS
+    from tests.scoring.gluonts_oracle import METRICS
 
     config = evaluation.config
     alias = {"S": "s", "T": "min", "H": "h", "A": "Y"}

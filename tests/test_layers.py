@@ -8,12 +8,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "specseq"
 FLOORS: list[set[str]] = [
     {"errors", "seeding", "progress", "sources"},
+    {"settings"},
     {"tables", "sweeps"},
     {"filters", "series", "spectra"},
     {"training"},
-    {"forecasters"},
-    {"benchmarks", "equilibrium", "zeta"},
+    {"models", "zeros"},
+    {"scoring", "equilibrium", "spacings"},
     {"report", "launch"},
+    {"studies"},
     {"stages", "commands"},
     {"cli"},
 ]

@@ -32,16 +32,16 @@ def test_all_that_a_stage_loads_is_among_them(stage: str) -> None:
 
 def test_what_decides_no_number_is_not_among_them() -> None:
     found = names("stages/evaluate.py", "forecasters")
-    assert {"benchmarks/metrics.py", "filters/lagged.py", "series/frequency.py"} <= found
-    assert not {name for name in found if name.startswith(("tables/", "launch/", "zeta/"))}
+    assert {"scoring/metrics.py", "filters/lagged.py", "series/frequency.py"} <= found
+    assert not {name for name in found if name.startswith(("tables/", "launch/", "spacings/"))}
     assert not {"errors.py", "progress.py", "stages/arguments.py"} & found
 
 
 def test_data_files_come_with_the_module_that_names_them() -> None:
-    assert {"benchmarks/fev_tasks.csv", "benchmarks/gift_eval_configs.csv"} < names("stages/evaluate.py")
+    assert {"scoring/fev_tasks.csv", "scoring/gift_eval_configs.csv"} < names("stages/evaluate.py")
     assert {"report/page/page.css", "report/page/page.js"} < names("stages/report_page.py")
     assert "report/figures/specseq.mplstyle" in names("stages/figure.py")
-    assert "benchmarks/fev_tasks.csv" not in names("stages/design.py")
+    assert "scoring/fev_tasks.csv" not in names("stages/design.py")
 
 
 def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
         "import specseq.seeding as seeds\n"
         "from specseq import spectra\n"
         "def lazily():\n"
-        "    from specseq.zeta import (\n"
+        "    from specseq.spacings import (\n"
         "        gue,  # the matrices\n"
-        "        unfolding as unfolded,\n"
+        "        statistics as unfolded,\n"
         "    )\n"
         "text = 'from specseq.nowhere import nothing'\n"
     )
@@ -60,9 +60,9 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
     assert found == {
         "seeding.py",
         "spectra/__init__.py",
-        "zeta/__init__.py",
-        "zeta/gue.py",
-        "zeta/unfolding.py",
+        "spacings/__init__.py",
+        "spacings/gue.py",
+        "spacings/statistics.py",
     }
 
 

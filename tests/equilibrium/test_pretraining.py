@@ -16,10 +16,10 @@ from specseq.cli import main as specseq
 from specseq.equilibrium import evaluation
 from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.estimators import ESTIMATORS
-from specseq.equilibrium.pretraining import build
 from specseq.equilibrium.solvers import SOLVERS
 from specseq.equilibrium.text.store import prepare_text
 from specseq.equilibrium.trainer import REGULARISERS
+from specseq.equilibrium.training import build
 from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.stages import audit as audit_stage

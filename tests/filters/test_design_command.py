@@ -163,7 +163,7 @@ def test_design_does_without_torch() -> None:
     code = (
         "import sys; from specseq.filters import design, diagnose;"
         "diagnose(design({'family': 'lyapunov', 'degree': 4, 'lam': 1}));"
-        "import specseq.commands.design, specseq.stages.design, specseq.forecasters.preconditioned;"
+        "import specseq.commands.design, specseq.stages.design, specseq.models.preconditioned;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -177,7 +177,7 @@ def test_job_outlives_nobody_but_its_launcher(tmp_path: Path, start: Any) -> Non
 
 
 def pretraining(tmp_path: Path, where: str, **params: Any) -> Any:
-    from specseq.launch.pretraining import Pretraining
+    from specseq.launch.training import Pretraining
 
     data = {name: params.pop(name) for name in ("slow", "dropout") if name in params}
     given = {"study": "toy", "seed": 5, "data": data}
@@ -263,8 +263,8 @@ def test_two_processes_of_one_job_train_as_one(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_forecaster_has_its_source_in_the_digest() -> None:
-    from specseq.forecasters import pretraining as forecasters
     from specseq.launch import pretraining as launched
+    from specseq.models import pretraining as forecasters
 
     assert set(launched._OF_KIND) == set(forecasters.BUILDERS)
 

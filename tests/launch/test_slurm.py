@@ -29,7 +29,7 @@ LAUNCH = """
 import json, sys
 from pathlib import Path
 from specseq.launch.launcher import launch
-from specseq.launch.pretraining import Pretraining
+from specseq.launch.training import Pretraining
 where, settings, training = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
 job = Pretraining("toy", "toy/a", params, {}, where / "run", where / "ck", builder="toy_study:build")
@@ -101,7 +101,7 @@ def log(shared: Path) -> str:
 
 def undisturbed(folder: Path) -> Path:
     """The same run, trained in this process."""
-    from specseq.launch.pretraining import Pretraining
+    from specseq.launch.training import Pretraining
     from specseq.training.interrupt import Requests
 
     training = {**TRAINING}
@@ -228,7 +228,7 @@ def test_processes_on_several_nodes_find_each_other(shared: Path) -> None:
 def test_two_nodes_leave_and_resume_together(shared: Path, start: Any) -> None:
     """Left in the middle, they end where two processes end that nothing disturbs."""
     from specseq.launch.launcher import launch
-    from specseq.launch.pretraining import Pretraining
+    from specseq.launch.training import Pretraining
 
     launcher = start(partition="cpu", nodes=2, ntasks_per_node=1)
     job = job_of(shared)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from specseq.forecasters.moirai2.batch import Drawn, context_tokens
-from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
-from specseq.forecasters.moirai2.convert import from_upstream, to_upstream
-from specseq.forecasters.moirai2.forecaster import Moirai2Forecaster
-from specseq.forecasters.moirai2.preconditioned import PreconditionedMoirai2
-from specseq.forecasters.protocol import Query
+from specseq.models.moirai2.batch import Drawn, context_tokens
+from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.convert import from_upstream, to_upstream
+from specseq.models.moirai2.forecaster import Moirai2Forecaster
+from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.protocol import Query
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from specseq.forecasters.moirai.config import MoiraiConfig
-from specseq.forecasters.moirai.convert import from_upstream, to_upstream
-from specseq.forecasters.moirai.loss import packed_loss
-from specseq.forecasters.moirai.model import Moirai
-from specseq.forecasters.moirai.pack import Sample, pack
+from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.convert import from_upstream, to_upstream
+from specseq.models.moirai.loss import packed_loss
+from specseq.models.moirai.model import Moirai
+from specseq.models.moirai.pack import Sample, pack
 from specseq.series.batch import PackedBatch
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "referee"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.filters import design, diagnose
+from specseq.sources import module_of
 from specseq.tables import Provenance, long_table, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
@@ -77,7 +78,7 @@ class Results:
         self.runs.append(path)
 
     def table(self, name: str, inputs: dict[str, list[Path]], **params: Any) -> pd.DataFrame:
-        made = import_module(f"specseq.report.tables.{name}").make(inputs, {"scale": "toy", **params})
+        made = import_module(module_of(name, "tables")).make(inputs, {"scale": "toy", **params})
         write_parquet(self.root / f"{name}.parquet", made, Provenance("table", {}))
         return made
 

@@ -11,9 +11,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from specseq.report.figures.style import save, styled
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.charts import VERDICT_COLOURS
+from specseq.report.style import save, styled
 from specseq.tables import Provenance, write_parquet
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

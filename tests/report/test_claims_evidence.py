@@ -10,7 +10,7 @@ import pytest
 
 from specseq.report.claims import Claim, ledger, load
 from specseq.report.claims.verdicts import Judgement
-from specseq.report.tables import equilibrium
+from specseq.studies.equilibrium.tables import summary as equilibrium
 from specseq.tables import Provenance, write_parquet
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"

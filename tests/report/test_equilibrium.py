@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 
 from specseq.errors import InputError
-from specseq.report.figures import (
-    equilibrium_audit,
-    equilibrium_diagnostics,
-    equilibrium_estimators,
-    equilibrium_modes,
-    equilibrium_solvers,
-    equilibrium_walls,
-)
-from specseq.report.figures.equilibrium import label, wall_curves
-from specseq.report.figures.style import styled
-from specseq.report.tables import equilibrium, equilibrium_mechanisms, equilibrium_signals
-from specseq.report.tables.equilibrium_long import make as make_long
-from specseq.report.tables.long_results import group_of
+from specseq.report.style import styled
+from specseq.report.tidy import group_of
+from specseq.studies.equilibrium.figures import audit as equilibrium_audit
+from specseq.studies.equilibrium.figures import diagnostics as equilibrium_diagnostics
+from specseq.studies.equilibrium.figures import estimators as equilibrium_estimators
+from specseq.studies.equilibrium.figures import modes as equilibrium_modes
+from specseq.studies.equilibrium.figures import solvers as equilibrium_solvers
+from specseq.studies.equilibrium.figures import walls as equilibrium_walls
+from specseq.studies.equilibrium.figures.shared import label, wall_curves
+from specseq.studies.equilibrium.tables import mechanisms as equilibrium_mechanisms
+from specseq.studies.equilibrium.tables import signals as equilibrium_signals
+from specseq.studies.equilibrium.tables import summary as equilibrium
+from specseq.studies.equilibrium.tables.long import make as make_long
 from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 
 BASE = {"study": "equilibrium", "benchmark": "pretrain"}

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from specseq.errors import InputError
-from specseq.report.tables.long_results import group_of, make
-from specseq.report.tables.zeta_long import make as make_zeta
+from specseq.report.tidy import group_of, make
+from specseq.studies.zeta.tables.long import make as make_zeta
 from specseq.tables import Provenance, long_table, write_parquet
 
 

@@ -20,10 +20,10 @@ from PIL import Image
 
 from specseq.errors import InputError
 from specseq.report.claims import load
-from specseq.report.figures.style import save, styled
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.page.sections import load_section
+from specseq.report.style import save, styled
 from specseq.sweeps import read_yaml
 from specseq.tables import Provenance, write_parquet
 

@@ -10,9 +10,9 @@ from scipy import stats
 
 from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose, predicted_oracle_error
-from specseq.report.tables.preconditioning_best import left_out_choice
-from specseq.report.tables.preconditioning_ranks import spearman
 from specseq.seeding import generator
+from specseq.studies.preconditioning.tables.best import left_out_choice
+from specseq.studies.preconditioning.tables.ranks import spearman
 from tests.report.preconditioning_results import (
     BASELINES,
     COST,

@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from specseq.report.figures import preconditioning_gap, preconditioning_steps
-from specseq.report.figures.style import save, styled
+from specseq.report.style import save, styled
+from specseq.studies.preconditioning.figures import gap as preconditioning_gap
+from specseq.studies.preconditioning.figures import steps as preconditioning_steps
 from specseq.tables import Provenance, write_parquet
 from tests.report.preconditioning_results import HORIZON, Results, planted
 
@@ -59,7 +60,7 @@ def test_figures_are_drawn(results: Results, tmp_path: Path, name: str) -> None:
         "training": {"runs": results.training},
     }[name]
     with styled():
-        figure = import_module(f"specseq.report.figures.preconditioning_{name}").draw(inputs, {})
+        figure = import_module(f"specseq.studies.preconditioning.figures.{name}").draw(inputs, {})
         assert all(axes.has_data() for axes in figure.axes if axes.get_visible())
         save(figure, tmp_path / name)
     assert (tmp_path / f"{name}.svg").stat().st_size > 5000

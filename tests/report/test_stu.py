@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.figures import stu_filters, stu_ratios, stu_speed, stu_training
-from specseq.report.figures.style import styled
-from specseq.report.tables import stu, stu_models
+from specseq.report.style import styled
+from specseq.studies.stu.figures import filters as stu_filters
+from specseq.studies.stu.figures import ratios as stu_ratios
+from specseq.studies.stu.figures import speed as stu_speed
+from specseq.studies.stu.figures import training as stu_training
+from specseq.studies.stu.tables import models as stu_models
+from specseq.studies.stu.tables import summary as stu
 from specseq.tables import Provenance, write_parquet
 
 BASELINES = {f"stu/as_printed/{name}": "stu/as_printed/attention" for name in ("attention", "signed")}

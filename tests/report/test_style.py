@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.figures.style import counted, name_scale, plain_log, sample_sizes, spread, styled
+from specseq.report.style import counted, name_scale, plain_log, sample_sizes, spread, styled
 
 
 def test_a_figure_says_what_it_stands_on_and_of_which_scale() -> None:

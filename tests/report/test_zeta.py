@@ -7,18 +7,16 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from specseq.report.figures import (
-    zeta_context,
-    zeta_leak,
-    zeta_masks,
-    zeta_rollout,
-    zeta_size,
-    zeta_statistics,
-)
-from specseq.report.figures.style import styled
-from specseq.report.figures.zeta import model_label, model_labels, references
-from specseq.report.tables import zeta
-from specseq.report.tables import zeta_size as size_table
+from specseq.report.style import styled
+from specseq.studies.zeta.figures import context as zeta_context
+from specseq.studies.zeta.figures import leak as zeta_leak
+from specseq.studies.zeta.figures import masks as zeta_masks
+from specseq.studies.zeta.figures import rollout as zeta_rollout
+from specseq.studies.zeta.figures import size as zeta_size
+from specseq.studies.zeta.figures import statistics as zeta_statistics
+from specseq.studies.zeta.figures.shared import model_label, model_labels, references
+from specseq.studies.zeta.tables import size as size_table
+from specseq.studies.zeta.tables import summary as zeta
 from specseq.tables import Provenance, write_parquet
 
 PARAMS = {"scale": "smoke"}

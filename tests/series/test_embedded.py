@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specseq.benchmarks.gift_eval import TERMS, find_datasets
 from specseq.errors import InputError
+from specseq.scoring.gift_eval import TERMS, find_datasets
 from specseq.series.arrow import find_folders, open_folder
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus, write_evaluation
 from specseq.series.synthetic import compose, kernel_bank, sample, synthetic_series

@@ -15,8 +15,8 @@ from specseq.errors import InputError
 from specseq.series.arrow_writer import write_folder
 from specseq.stages import evaluate
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
-from tests.benchmarks.test_fev import write_task
-from tests.benchmarks.test_gift_eval import items, wild_series
+from tests.scoring.test_fev import write_task
+from tests.scoring.test_gift_eval import items, wild_series
 
 
 @pytest.fixture

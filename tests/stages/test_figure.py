@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from specseq.errors import InputError
-from specseq.report.figures import style
+from specseq.report import style
 from specseq.stages import figure as stage
 
 

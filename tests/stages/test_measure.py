@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from specseq.errors import InputError
-from specseq.forecasters.measurement import costs
-from specseq.forecasters.moirai.config import MoiraiConfig
-from specseq.forecasters.moirai.pretraining import model_of
+from specseq.models.measurement import costs
+from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.training import model_of
 from specseq.seeding import stream_seed
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.batch import PackedBatch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from specseq.benchmarks.gift_eval import find_datasets
+from specseq.scoring.gift_eval import find_datasets
 from specseq.series.arrow import open_folder
 from specseq.stages import arguments, prepare_gift_eval
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.forecasters.protocol import Query
-from specseq.forecasters.registry import load_forecaster
 from specseq.launch import processes
+from specseq.models.protocol import Query
+from specseq.models.registry import load_forecaster
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
@@ -153,7 +153,7 @@ def test_run_of_no_study_is_named(tmp_path: Path) -> None:
 
 
 def test_what_begins_from_a_diverged_run_is_a_diverged_run(tmp_path: Path, store: Path) -> None:
-    from specseq.forecasters.moirai2.pretraining import build, model_of
+    from specseq.models.moirai2.training import build, model_of
     from specseq.training.checkpoint import save_weights
 
     initial = tmp_path / "initial.safetensors"

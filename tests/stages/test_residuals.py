@@ -13,7 +13,7 @@ import pytest
 from specseq.errors import InputError
 from specseq.series.arrow_writer import write_folder
 from specseq.tables import read_parquet
-from tests.benchmarks.test_gift_eval import items, wild_series
+from tests.scoring.test_gift_eval import items, wild_series
 
 Run = Callable[..., None]
 FORECASTER = {"benchmark": "gift_eval", "terms": ["short"], "forecaster": {"name": "naive"}}

@@ -3,7 +3,7 @@
 import pytest
 
 from specseq.tables import read_parquet, read_provenance
-from tests.forecasters.tiny_chronos2 import tiny_chronos2
+from tests.models.tiny_chronos2 import tiny_chronos2
 from tests.workflow.workspace import Workspace
 
 RUN = "preconditioning/frozen/tiny_chronos2"

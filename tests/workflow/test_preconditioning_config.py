@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from specseq.filters import design
-from specseq.forecasters.moirai2.config import Moirai2Config, PreconditioningConfig
-from specseq.report.tables.long_results import group_of
+from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.report.tidy import group_of
 from specseq.sweeps import load_plan, read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from specseq.spacings.evaluation import EvaluationSpec
+from specseq.spacings.model import SpacingModel
+from specseq.spacings.model_config import ModelConfig
+from specseq.spacings.scores import causality_violation
 from specseq.sweeps import load_plan
-from specseq.zeta.evaluation import EvaluationSpec
-from specseq.zeta.model_config import ModelConfig
-from specseq.zeta.scores import causality_violation
-from specseq.zeta.spacing_model import SpacingModel
 
 PLAN = load_plan(Path(__file__).parents[2])
 SCALES = sorted(PLAN.scales)

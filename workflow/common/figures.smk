@@ -1,5 +1,5 @@
 # Each figure: the result files it is drawn from, as a function of the scale. The module
-# specseq.report.figures.<name> draws it.
+# specseq.studies.<study>.figures.<name> draws it.
 FIGURES = {
     "preconditioning_filters": lambda scale: {"filters": f"results/{scale}/filters.parquet"},
     "preconditioning_training": lambda scale: {

@@ -12,8 +12,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from specseq.errors import InputError
-from specseq.launch.pretraining import training_code
-from specseq.sources import source_digest
+from specseq.launch.training import training_code
+from specseq.sources import module_file, source_digest
 from specseq.sweeps import Plan, read_yaml, training_params, without_seed
 
 ROOT = Path(workflow.basedir)

@@ -1,5 +1,5 @@
 # Each comparison table: the result files it is made from and its parameters, as functions of the scale. The
-# module specseq.report.tables.<name> makes it, with <study>_shared where a study has that.
+# module specseq.studies.<study>.tables.<name> makes it.
 TABLES = {
     "preconditioning": lambda scale: {
         "runs": evaluations(scale, "preconditioning"),

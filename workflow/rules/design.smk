@@ -31,7 +31,7 @@ rule residuals:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=source_digest("stages/residuals.py", "forecasters"),
+        code=source_digest("stages/residuals.py", "models"),
         spec=said(lambda w: as_json(residuals_params(w))),
         weights=weights_option,
         data=evaluation_folder,

@@ -10,7 +10,7 @@ rule evaluate:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=source_digest("stages/evaluate.py", "forecasters"),
+        code=source_digest("stages/evaluate.py", "models"),
         spec=said(lambda w: as_json(evaluation_params(w))),
         files=evaluation_options,
         data=evaluation_folder,

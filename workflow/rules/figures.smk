@@ -19,7 +19,7 @@ rule figure:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=lambda w: source_digest("stages/figure.py", f"report/figures/{w.figure}.py"),
+        code=lambda w: source_digest("stages/figure.py", module_file(w.figure, "figures")),
         inputs=named_inputs,
         spec=lambda w: as_json({"scale": w.scale}),
         out=lambda w, output: output.svg.removesuffix(".svg"),

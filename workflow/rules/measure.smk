@@ -9,7 +9,7 @@ rule measure:
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=source_digest("stages/measure.py", "forecasters"),
+        code=source_digest("stages/measure.py", "models"),
         spec=said(lambda w: as_json(measurement_params(w.scale))),
         store=lambda w, input: os.path.dirname(input.store),
         weights=lambda w, input: named_inputs(w, {"weights": input.weights}),

@@ -18,7 +18,7 @@ rule table:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=lambda w: source_digest("stages/table.py", f"report/tables/{w.table}.py"),
+        code=lambda w: source_digest("stages/table.py", module_file(w.table, "tables")),
         inputs=named_inputs,
         spec=said(
             lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})

@@ -115,8 +115,8 @@ def _write(
 ) -> None:
     """The tables that the stage writes, and the figure of the spectrum with Euler's disc."""
     from specseq.equilibrium.fingerprint import AuditFiles
-    from specseq.report.figures.equilibrium_audit import draw
-    from specseq.report.figures.style import save, styled
+    from specseq.report.style import save, styled
+    from specseq.studies.equilibrium.figures.audit import draw
 
     files = AuditFiles(*(folder / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")))
     try:

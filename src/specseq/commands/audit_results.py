@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from specseq.benchmarks.audit_results import audit
-from specseq.benchmarks.published import BENCHMARKS, detect, read_folder, result_files
 from specseq.commands.leaderboard import format_rows
+from specseq.scoring.audit_results import audit
+from specseq.scoring.published import BENCHMARKS, detect, read_folder, result_files
 
 
 def build_parser() -> argparse.ArgumentParser:

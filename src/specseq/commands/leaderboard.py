@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from specseq.benchmarks import leaderboard as boards
-from specseq.benchmarks.published import BENCHMARKS, FEV, Submission, read_folder, scores
 from specseq.errors import InputError
+from specseq.scoring import leaderboard as boards
+from specseq.scoring.published import BENCHMARKS, FEV, Submission, read_folder, scores
 
 Row = dict[str, Any]
 _SHOWN = {
@@ -119,7 +119,7 @@ def _leaderboard(submissions: Sequence[Submission], options: argparse.Namespace)
 def _comparison(submissions: Sequence[Submission], options: argparse.Namespace) -> list[Row]:
     from dataclasses import asdict
 
-    from specseq.benchmarks.comparison import compare
+    from specseq.scoring.comparison import compare
 
     names = [submission.model for submission in submissions]
     for name in options.compare:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from specseq.benchmarks.evaluation import fev_evaluations, gift_evaluations
-from specseq.benchmarks.fev_tasks import METRICS, official_tasks
-from specseq.benchmarks.gift_eval import TERMS, reference
-from specseq.benchmarks.opening import fingerprint
-from specseq.benchmarks.score import NAME_COLUMN, score_all
 from specseq.errors import InputError
-from specseq.forecasters.registry import load_forecaster
+from specseq.models.registry import load_forecaster
+from specseq.scoring.evaluation import fev_evaluations, gift_evaluations
+from specseq.scoring.fev_tasks import METRICS, official_tasks
+from specseq.scoring.gift_eval import TERMS, reference
+from specseq.scoring.opening import fingerprint
+from specseq.scoring.score import NAME_COLUMN, score_all
 from specseq.tables.files import check_target
 
 _SHOWN = {

@@ -54,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
 
     from specseq.tables import Provenance
     from specseq.tables.files import check_target
-    from specseq.zeta.catalogue import write_converted, write_zeros
-    from specseq.zeta.selection import Request
+    from specseq.zeros.catalogue import write_converted, write_zeros
+    from specseq.zeros.selection import Request
 
     check_target(options.out, "--out")
     parameters = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
     if options.platt is not None:
-        from specseq.zeta.platt import read_platt
+        from specseq.zeros.platt import read_platt
 
         provenance = Provenance("zeros", {"platt": options.platt.name})
         record = write_converted(options.out, read_platt(options.platt), provenance)

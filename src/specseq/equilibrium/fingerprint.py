@@ -17,9 +17,9 @@ from specseq.equilibrium.audit import Audit
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.comparison import compare
 from specseq.equilibrium.evaluation import Evaluation
-from specseq.equilibrium.pretraining import held_out
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.trainer import Trainer
+from specseq.equilibrium.training import held_out
 from specseq.tables import Provenance, long_table, write_parquet
 
 

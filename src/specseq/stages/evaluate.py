@@ -9,7 +9,7 @@ Parameters (``--params``), all optional but ``benchmark``:
 - ``filters``: specifications by name (``matched`` ones without an autocovariance are those that
   ``--designed`` holds under their name), ``reversals``: modes to undo them with (``self``, ``oracle``,
   ``plug_in``, ``hybrid``, ``fir``), ``other``: a forecaster for the lags of ``hybrid``, ``missing`` and
-  ``centre`` as in :func:`specseq.forecasters.preconditioned.precondition`.
+  ``centre`` as in :func:`specseq.models.preconditioned.precondition`.
 
 A model that was trained on filtered series is scored as it forecasts, with its own reversal, and under each
 of ``self``, ``oracle`` and ``fir`` that is asked for.
@@ -26,16 +26,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from specseq.benchmarks.evaluation import Evaluation
-from specseq.benchmarks.opening import fingerprint, open_evaluations, open_forecaster
-from specseq.benchmarks.published import BENCHMARKS
-from specseq.benchmarks.reversal import Outcome, Plan, Variant, evaluate
-from specseq.benchmarks.steps import step_grid
 from specseq.errors import InputError
 from specseq.filters import Filter, design, noise_gain
 from specseq.filters.stability import spectral_radius
-from specseq.forecasters.registry import load_forecaster
+from specseq.models.registry import load_forecaster
 from specseq.progress import Progress
+from specseq.scoring.evaluation import Evaluation
+from specseq.scoring.opening import fingerprint, open_evaluations, open_forecaster
+from specseq.scoring.published import BENCHMARKS
+from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
+from specseq.scoring.steps import step_grid
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 

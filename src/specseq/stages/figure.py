@@ -1,6 +1,6 @@
 """Draw one figure as SVG, PNG and PDF from result files.
 
-``--name NAME`` selects the module ``specseq.report.figures.NAME``; its
+``--name NAME`` selects the module of that figure in ``specseq.studies``; its
 ``draw(inputs, params)`` gets the named input files and returns the figure. ``params.scale``, where it is
 given, is written above it.
 """
@@ -8,6 +8,7 @@ given, is written above it.
 from importlib import import_module
 from pathlib import Path
 
+from specseq.sources import module_of
 from specseq.stages import arguments
 
 
@@ -19,9 +20,9 @@ def main() -> None:
     options = parser.parse_args()
     arguments.check_keys(options.params, {"scale"})
 
-    from specseq.report.figures.style import name_scale, save, styled
+    from specseq.report.style import name_scale, save, styled
 
-    module = import_module(f"specseq.report.figures.{options.name}")
+    module = import_module(module_of(options.name, "figures"))
     with styled():
         figure = module.draw(arguments.inputs(options), options.params)
         if "scale" in options.params:

@@ -11,7 +11,7 @@ The result has the long shape, benchmark ``measurement``, with the key column ``
 - ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
   and of its token mixing alone;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
-  :mod:`specseq.forecasters.measurement.leaks`;
+  :mod:`specseq.models.measurement.leaks`;
 - ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
   the spectral ones), at ``step`` 64ths of half a cycle a token.
 """
@@ -24,7 +24,7 @@ from specseq.errors import InputError
 from specseq.stages import arguments
 
 if TYPE_CHECKING:
-    from specseq.forecasters.moirai.model import Moirai
+    from specseq.models.moirai.model import Moirai
     from specseq.series.batch import PackedBatch
 
 SIZES = {"rows": 4, "batches": 8, "repeats": 5}
@@ -73,7 +73,7 @@ def _sizes(params: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _params(weights: Path) -> dict[str, Any]:
-    from specseq.forecasters.registry import read_params
+    from specseq.models.registry import read_params
 
     params = read_params(weights)
     if params is None or params.get("model", {}).get("kind") != "moirai":
@@ -85,7 +85,7 @@ def _measure(
     runs: Mapping[str, Path], batches: "list[PackedBatch]", repeats: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of the runs of one seed."""
-    from specseq.forecasters.measurement.costs import mean_losses, time_interleaved
+    from specseq.models.measurement.costs import mean_losses, time_interleaved
     from specseq.training.checkpoint import diverged
 
     models: dict[str, Moirai] = {}
@@ -113,7 +113,7 @@ def _measure(
 
 
 def _load(weights: Path) -> "Moirai":
-    from specseq.forecasters.moirai.forecaster import load
+    from specseq.models.moirai.forecaster import load
 
     return load(weights, device="cpu").model
 
@@ -122,8 +122,8 @@ def _batches(
     params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Mapping[str, int]
 ) -> "list[PackedBatch]":
     """Batches that no run was trained on, though of the same series and drawn alike."""
-    from specseq.forecasters.moirai.config import MoiraiConfig
-    from specseq.forecasters.moirai.pretraining import packed_stream
+    from specseq.models.moirai.config import MoiraiConfig
+    from specseq.models.moirai.training import packed_stream
     from specseq.seeding import stream_seed
 
     configs = [MoiraiConfig.from_params(of_run["model"]) for of_run in params.values()]
@@ -145,7 +145,7 @@ def _batches(
 
 
 def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
-    from specseq.forecasters.measurement.leaks import alone_error, causality_errors, packing_error
+    from specseq.models.measurement.leaks import alone_error, causality_errors, packing_error
 
     return {
         "packing_error": packing_error(model, batch),
@@ -155,8 +155,8 @@ def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
 
 
 def _responses(model: "Moirai") -> Iterator[dict[str, Any]]:
-    from specseq.forecasters.measurement.captured import spectral_units
-    from specseq.forecasters.measurement.costs import gains
+    from specseq.models.measurement.captured import spectral_units
+    from specseq.models.measurement.costs import gains
 
     for number, unit in enumerate(spectral_units(model)):
         if unit.mode == "full":

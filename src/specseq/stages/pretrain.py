@@ -12,7 +12,7 @@ from typing import Any
 
 from specseq.errors import InputError
 from specseq.launch.launcher import CLUSTERS, JobFailed, launch
-from specseq.launch.pretraining import BUILDERS, Pretraining
+from specseq.launch.training import BUILDERS, Pretraining
 from specseq.stages import arguments
 
 

@@ -2,17 +2,17 @@
 
 Constant, Wigner and autoregressive predictors and the statistics of each set, on its test split; the standard
 deviation over all splits is under the task ``<set>/all``. Parameters: ``orders`` (of the
-autoregressions), ``sets``, ``seed`` and ``evaluation`` (specseq.zeta.evaluation.EvaluationSpec).
+autoregressions), ``sets``, ``seed`` and ``evaluation`` (specseq.spacings.evaluation.EvaluationSpec).
 """
 
 from pathlib import Path
 
 from specseq.errors import InputError
+from specseq.spacings.evaluation import EvaluationSpec
+from specseq.spacings.references import evaluate_references, spread
+from specseq.spacings.sets import SETS, load_spacing_set
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
-from specseq.zeta.evaluation import EvaluationSpec
-from specseq.zeta.references import evaluate_references, spread
-from specseq.zeta.spacing_sets import SETS, load_spacing_set
 
 KEYS = {"orders", "sets", "seed", "evaluation"}
 

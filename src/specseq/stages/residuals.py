@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.benchmarks.opening import open_evaluations, open_forecaster
-from specseq.benchmarks.steps import earlier_residuals
 from specseq.errors import InputError
 from specseq.filters.theory import residual_autocovariance
 from specseq.progress import Progress
+from specseq.scoring.opening import open_evaluations, open_forecaster
+from specseq.scoring.steps import earlier_residuals
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
 

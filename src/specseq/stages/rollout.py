@@ -1,8 +1,8 @@
 """Stage ``rollout``: score a trained spacing model on the test band and roll it out.
 
-Parameters: the run's. ``evaluation`` holds the sizes (specseq.zeta.evaluation.EvaluationSpec), ``data.set``
-names the set that the run was trained on and is tested on. Writes the long shape with the key column
-``context``; a run that diverged leaves the single metric ``diverged``, with the reason in the file's
+Parameters: the run's. ``evaluation`` holds the sizes (specseq.spacings.evaluation.EvaluationSpec),
+``data.set`` names the set that the run was trained on and is tested on. Writes the long shape with the key
+column ``context``; a run that diverged leaves the single metric ``diverged``, with the reason in the file's
 provenance. Beside the evaluation's metrics there are ``training_spacings``, the different spacings to train
 on, and ``spacings_read``, how many were read.
 """
@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from specseq.spacings.evaluation import EvaluationSpec, Row, evaluate_model
+from specseq.spacings.model_config import ModelConfig
+from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.stages import arguments
+from specseq.studies.zeta.training import rebuild
 from specseq.tables import Provenance, long_table, write_parquet
 from specseq.training.checkpoint import diverged, load_weights
-from specseq.zeta.evaluation import EvaluationSpec, Row, evaluate_model
-from specseq.zeta.model_config import ModelConfig
-from specseq.zeta.pretraining import rebuild
-from specseq.zeta.spacing_sets import SpacingSet, load_spacing_set
 
 
 def training_size(params: dict[str, Any], train: SpacingSet) -> list[Row]:

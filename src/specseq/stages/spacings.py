@@ -1,16 +1,16 @@
 """Stage ``spacings``: sets of spacings from a table of zeros, under one manifest.
 
 Parameters: ``shares``, ``gap``, ``controls``, ``matrix_size`` and ``seed`` (see
-specseq.zeta.spacing_preparation.Plan).
+specseq.spacings.preparation.Plan).
 """
 
 from dataclasses import fields
 from pathlib import Path
 
 from specseq.errors import InputError
+from specseq.spacings.preparation import Plan, write_spacing_sets
 from specseq.stages import arguments
 from specseq.tables import Provenance
-from specseq.zeta.spacing_preparation import Plan, write_spacing_sets
 
 
 def main() -> None:

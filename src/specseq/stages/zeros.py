@@ -8,8 +8,8 @@ from pathlib import Path
 from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.tables import Provenance
-from specseq.zeta.catalogue import write_zeros
-from specseq.zeta.selection import Request
+from specseq.zeros.catalogue import write_zeros
+from specseq.zeros.selection import Request
 
 KEYS = {"index", "height", "count", "to"}
 

@@ -1,7 +1,7 @@
 """From selected rows to an estimate with an interval: means, paired comparisons, trends.
 
 Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the means of tasks
-and of seeds (:func:`specseq.benchmarks.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0),
+and of seeds (:func:`specseq.scoring.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0),
 one seed gives no interval: the verdict is then *undecided*. So does a seed that was lost, because its run was
 ended early or its values are not finite, and a task that is without a finite value in some seed: what is left
 is what went well.
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from specseq.benchmarks.comparison import crosswise_interval
 from specseq.report.claims.measured import BACK, Back, Measured
 from specseq.report.claims.queries import REPLICATES, Folder, Missing, diverged, rows_of, select
 from specseq.report.claims.ready_rows import ready, trend_of_rows, two_rows
+from specseq.scoring.comparison import crosswise_interval
 from specseq.seeding import generator
 
 Floats = NDArray[np.float64]

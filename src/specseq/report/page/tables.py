@@ -10,9 +10,10 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from specseq.sources import module_of
 from specseq.tables import read_parquet
 
-# Where tables that no module of specseq.report.tables makes are explained.
+# Where tables that no module of a study makes are explained.
 _OTHER_MAKERS = {"filters.parquet": "specseq.stages.design"}
 
 
@@ -77,8 +78,11 @@ def _constant(frame: pd.DataFrame) -> list[str]:
 
 def _meaning(file: str) -> Markup:
     """What the module that makes a table says of it and its columns, as HTML."""
-    name = _OTHER_MAKERS.get(file, f"specseq.report.tables.{Path(file).stem}")
-    spec = importlib.util.find_spec(name)
+    name = _OTHER_MAKERS.get(file, module_of(Path(file).stem, "tables"))
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        spec = None
     if spec is None or spec.origin is None:
         return Markup()
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

@@ -1,0 +1,144 @@
+"""Pretraining as a function that can be carried anywhere: build a task, train it, write the results."""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.sources import source_digest
+from specseq.training.interrupt import Requests
+
+BUILDERS = {
+    "preconditioning": "specseq.models.training:build",
+    "stu": "specseq.models.training:build",
+    "equilibrium": "specseq.equilibrium.training:build",
+    "zeta": "specseq.studies.zeta.training:build",
+}
+# What the builder of the forecasting studies imports by the name of the model's kind.
+_OF_KIND = {kind: f"models/{kind}/training.py" for kind in ("moirai2", "moirai")}
+_WHOLE_FILES = 1 << 26
+_FOLDER_FILES = 1 << 20
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of what an input holds: files up to 64 MiB and small files of folders, sizes beyond.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    if not path.exists():
+        raise InputError(path, "no such input", f"make it with: snakemake {path}")
+    digest = hashlib.sha256()
+    folder = path.is_dir()
+    for part in sorted(path.rglob("*")) if folder else [path]:
+        if part.is_file():
+            size = part.stat().st_size
+            digest.update(f"{part.relative_to(path) if folder else ''}:{size}:".encode())
+            if size <= (_FOLDER_FILES if folder else _WHOLE_FILES):
+                digest.update(part.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def training_code(study: str, params: Mapping[str, Any]) -> str:
+    """A digest of the source that trains a run: what other code began is not gone on with."""
+    names = ["launch/pretraining.py"]
+    if study in BUILDERS:
+        module = BUILDERS[study].partition(":")[0]
+        names.append(f"{module.removeprefix('specseq.').replace('.', '/')}.py")
+    model = params.get("model")
+    if isinstance(model, Mapping) and model.get("kind") in _OF_KIND:
+        names.append(_OF_KIND[model["kind"]])
+    return source_digest(*names)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A run to train.
+
+    Attributes:
+        study: whose run it is.
+        run: run id.
+        params: the run's resolved parameters.
+        inputs: name and path of each input.
+        out_dir: where ``weights.safetensors`` and ``pretrain.parquet`` go.
+        checkpoint_dir: where checkpoints and TensorBoard scalars go.
+        builder: ``module:function`` of a ``build(params, inputs) -> Task``; the study's own where empty.
+    """
+
+    study: str
+    run: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    out_dir: Path
+    checkpoint_dir: Path
+    builder: str = ""
+
+    def digest(self) -> str:
+        """Of all that decides the result: parameters, source, and what the inputs hold."""
+        inputs = {name: fingerprint(path) for name, path in self.inputs.items()}
+        content = {
+            "study": self.study,
+            "builder": self.builder,
+            "code": training_code(self.study, self.params),
+            "params": dict(self.params),
+            "inputs": inputs,
+        }
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def outputs(self) -> tuple[Path, Path]:
+        """The weights and the table of metrics."""
+        return self.out_dir / "weights.safetensors", self.out_dir / "pretrain.parquet"
+
+    def __call__(self, requests: Requests) -> dict[str, Any]:
+        """Train to the end, or to where the run diverged, and write the outputs.
+
+        Returns:
+            Steps taken, final loss, and why it diverged if it did.
+
+        Raises:
+            InputError: parameters or inputs are wrong.
+            Interrupted: the run saved its state and left as requested.
+        """
+        from specseq.tables import Provenance, long_table, write_parquet
+        from specseq.training.checkpoint import save_weights
+        from specseq.training.loop import train
+        from specseq.training.parallel import joined
+
+        provenance = Provenance("pretrain", self.params, run=self.run, seed=int(self.params.get("seed", 0)))
+        digest = self.digest()
+        module, name = (self.builder or BUILDERS[self.study]).split(":")
+        build = getattr(importlib.import_module(module), name)
+        with joined() as world:
+            task = build(dict(self.params), dict(self.inputs))
+            outcome = train(task, self.params, self.checkpoint_dir, digest, world=world, requests=requests)
+            if not world.leads:
+                return {}
+        keys: dict[str, Any] = {"study": self.study, "run": self.run, "seed": provenance.seed}
+        keys["benchmark"] = "pretrain"
+        rows = [
+            {**keys, "task": "valid" if metric.startswith("valid/") else "train"}
+            | {"step": step, "metric": metric, "value": value}
+            for step, metric, value in outcome.record
+        ]
+        if outcome.diverged is not None:
+            rows.append({**keys, "task": "train", "step": outcome.step, "metric": "diverged", "value": 1.0})
+        parameters = sum(p.numel() for p in task.model.parameters())
+        provenance.device = outcome.device
+        provenance.facts |= {
+            **task.facts,
+            "diverged": outcome.diverged,
+            "resumed_from": outcome.resumed_from,
+            "model_parameters": parameters,
+            "inputs": {name: str(path) for name, path in self.inputs.items()},
+            "run_digest": digest,
+        }
+        weights, table = self.outputs
+        save_weights(weights, task.model, self.params, diverged=outcome.diverged)
+        write_parquet(table, long_table(rows), provenance)
+        return {"step": outcome.step, "loss": outcome.record.last("loss"), "diverged": outcome.diverged}

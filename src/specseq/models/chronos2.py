@@ -1,0 +1,151 @@
+"""Chronos-2 (Ansari et al. 2025, arXiv:2510.15821) through the package ``chronos-forecasting``.
+
+Each context is forecast as a univariate series on its own: no cross learning between the windows of a batch,
+whose targets overlap other windows' histories, and no covariates. Published Chronos-2 rows share information
+between variates, so theirs are a little lower on multivariate data.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from specseq.errors import InputError
+from specseq.models.protocol import Query
+
+HUB_ID = "amazon/chronos-2"
+
+
+class Chronos2:
+    """A Chronos-2 model as a forecaster.
+
+    Args:
+        pipeline: a ``chronos.Chronos2Pipeline``.
+        name: name in results.
+        context_length: history given to the model; its own maximum where None.
+        batch_size: contexts to forecast at once.
+    """
+
+    def __init__(
+        self, pipeline: Any, name: str = "chronos2", context_length: int | None = None, batch_size: int = 256
+    ) -> None:
+        longest = int(pipeline.model_context_length)
+        if context_length is not None and not 1 <= context_length <= longest:
+            raise InputError("context_length", f"{context_length} is not within 1 and the model's {longest}")
+        self.name = name
+        self.context_length: int | None = context_length or longest
+        self._pipeline, self._batch_size = pipeline, batch_size
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path = HUB_ID,
+        context_length: int | None = None,
+        batch_size: int = 256,
+        device: str | None = None,
+    ) -> "Chronos2":
+        """Load weights from a local folder or by hub id.
+
+        Args:
+            source: a folder of ``save_pretrained``, or a hub id.
+            context_length, batch_size: as the class takes them.
+            device: where to compute; by default an accelerator if there is one.
+
+        Raises:
+            InputError: there are no such weights, or they are not Chronos-2's.
+        """
+        folder = find_weights(source)
+        _check_architecture(folder)
+        import torch
+        from chronos import Chronos2Pipeline
+
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=place, use_safetensors=True)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+            raise InputError(
+                folder, f"not a readable Chronos-2 model ({error})", "download it again"
+            ) from None
+        return cls(pipeline, Path(source).name or "chronos2", context_length, batch_size)
+
+    def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+        """Quantiles ``[B, Q, H]``; sorted along Q, since nothing in the model keeps them in order."""
+        # Copies: a context may be a view of a mapped file, which tensors cannot be made of.
+        answers, _ = self._pipeline.predict_quantiles(
+            [np.array(context, dtype=np.float32)[None] for context in contexts],
+            prediction_length=query.horizon,
+            quantile_levels=list(query.quantile_levels),
+            batch_size=self._batch_size,
+            context_length=self.context_length,
+        )
+        quantiles = np.stack([answer[0].T.float().cpu().numpy() for answer in answers])
+        return np.sort(quantiles, axis=1)
+
+
+def _check_architecture(folder: Path) -> None:
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+    except OSError as error:
+        raise InputError(
+            folder / "config.json", f"cannot be read ({error})", "download the model again"
+        ) from None
+    except (ValueError, AttributeError) as error:
+        raise InputError(folder / "config.json", f"not JSON ({error})", "download the model again") from None
+    if found != ["Chronos2Model"]:
+        raise InputError(folder / "config.json", f"architectures {found}", "give the weights of Chronos-2")
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether this can only be a model on the hub: ``owner/name``, and nothing here has that path."""
+    name, path = str(source), Path(source)
+    written = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    return written and path.suffix != ".safetensors" and not path.exists()
+
+
+def find_weights(source: str | Path) -> Path:
+    """The folder of a model: itself, or the hub's copy of it in the local cache, downloaded if need be.
+
+    Raises:
+        InputError: there is no such folder and the hub cannot be reached or does not know the id.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(folder, "no config.json in this folder", "give a folder of save_pretrained")
+        return folder
+    name = str(source)
+    if not is_hub_id(name):
+        raise InputError(folder, "no such folder", f"give a model folder or a hub id such as {HUB_ID}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors"]
+    # The cache first: it needs no network. What an interrupted download left in it is found there too.
+    for cached in (True, False):
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
+        except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
+            continue
+        if _is_whole(folder):
+            return folder
+    raise InputError(
+        name,
+        "these weights are neither a folder here nor whole in the local cache, and the hub did not give them",
+        f"where there is network: hf download {name} --local-dir DIR, then give DIR",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the configuration and every file of weights are there."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        weights = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except FileNotFoundError:
+        weights = {"model.safetensors"}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return all((folder / name).is_file() for name in {"config.json", *weights})

@@ -1,0 +1,240 @@
+"""Transformer pieces that the forecasters share (MOIRAI, Woo et al. 2024; Moirai 2.0, arXiv:2511.11698).
+
+All of them work on the stream of tokens of :mod:`specseq.models.layout`.
+Legend: T tokens, D model width, H heads, E head width, F feed-forward width, N segments of a bucket, W its
+width, R rotated pairs of a head.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from specseq.models.fused import BlockedRMSNorm, SiluProduct, Turn
+from specseq.models.layout import Layout
+
+
+class RMSNorm(nn.Module):
+    """``x / sqrt(mean(x²) + eps) * weight`` over the last dimension, without a bias."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda or x.dtype != torch.float32:
+            return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        normed: Tensor = BlockedRMSNorm.apply(x, self.weight, self.eps)
+        return normed
+
+
+def swiglu_width(dim: int) -> int:
+    """Feed-forward width with the parameter count of a plain ``4 D`` layer, rounded up to a multiple of 8."""
+    return -(-(4 * dim * 2 // 3) // 8) * 8
+
+
+class SwiGLU(nn.Module):
+    """``down(silu(gate(x)) * up(x))`` without biases; gate and up are one matrix product."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(dim, 2 * width, bias=False)
+        self.down = nn.Linear(width, dim, bias=False)
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        return self.down(SiluProduct.apply(self.gate_up(x_TD)))
+
+
+class ResidualBlock(nn.Module):
+    """``out(silu(hidden(x))) + skip(x)``: the input and output block of Moirai 2.0 (as in TimesFM)."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, hidden)
+        self.out = nn.Linear(hidden, outputs)
+        self.skip = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.silu(self.hidden(x))) + self.skip(x)
+
+
+class Rotation:
+    """Rotary position embedding of adjacent pairs in the first dimensions of a head (RoFormer).
+
+    Pair r of 2R dimensions turns by ``position * base^(-r/R)``.
+    """
+
+    def __init__(self, positions_T: Tensor, pairs: int, base: float = 10_000.0) -> None:
+        theta_R = base ** (-torch.arange(pairs, dtype=torch.float32, device=positions_T.device) / pairs)
+        angle_T1R = (positions_T[:, None].to(torch.float32) * theta_R)[:, None]
+        self.pairs = pairs
+        self.cis_T1R = torch.polar(torch.ones_like(angle_T1R), angle_T1R)
+
+    def __call__(self, x_THE: Tensor) -> Tensor:
+        """Turn the first ``2 R`` of E dimensions of each token and head by its position."""
+        half = x_THE.dtype in (torch.bfloat16, torch.float16)
+        full = x_THE.float() if half else x_THE
+        cis = self.cis_T1R.to(torch.complex128) if full.dtype == torch.float64 else self.cis_T1R
+        turned: Tensor = Turn.apply(full, cis)
+        return turned.to(x_THE.dtype)
+
+
+@dataclass(frozen=True)
+class BucketMask:
+    """Who may attend to whom within the segments of a bucket.
+
+    Attributes:
+        causal: slots are in time order and each sees itself and what stands before it; replaces ``allowed``.
+        allowed: ``bool [N, 1, W or 1, W]``, True where a query slot may see a key slot; None allows all.
+        variate: ``[N, W, V]``, one-hot, which of its segment's V variates a slot holds; None where every
+            segment has a single variate, in which case the bias is a constant that the softmax does not see.
+    """
+
+    causal: bool = False
+    allowed: Tensor | None = None
+    variate: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TokenContext:
+    """What the mixing layers of one forward pass share.
+
+    Attributes:
+        layout: the stream and its buckets.
+        rotation: rotary embedding of the tokens' times.
+        masks: one a bucket.
+    """
+
+    layout: Layout
+    rotation: Rotation
+    masks: tuple[BucketMask, ...]
+
+    @classmethod
+    def of(
+        cls, layout: Layout, time_id_T: Tensor, variate_id_T: Tensor, pairs: int, causal: bool
+    ) -> "TokenContext":
+        """
+        Args:
+            layout: segments are samples.
+            time_id_T: token number within its variate.
+            variate_id_T: number of the variate within its sample.
+            pairs: rotated pairs of a head, R.
+            causal: a query sees keys of its own and earlier times only (of all variates).
+        """
+        times, variates = layout.split(time_id_T), layout.split(variate_id_T)
+        masks = []
+        for bucket, time_NW, variate_NW in zip(layout.buckets, times, variates, strict=True):
+            valid_NW = bucket.valid()
+            univariate = bool((variate_NW == variate_NW[:, :1]).all())
+            allowed = None if valid_NW is None else valid_NW[:, None, None, :]
+            variate = None if univariate else _one_hot(variate_NW)
+            if causal and univariate:
+                masks.append(BucketMask(causal=True))
+                continue
+            if causal:
+                earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
+                allowed = earlier if allowed is None else earlier & allowed
+            masks.append(BucketMask(allowed=allowed, variate=variate))
+        return cls(layout, Rotation(time_id_T, pairs), tuple(masks))
+
+
+def _one_hot(variate_NW: Tensor) -> Tensor:
+    """``[N, W, V]`` float32 of the variates within each segment; V is a multiple of 8, for the kernels."""
+    stride = int(variate_NW.max()) + 1
+    key_NW = variate_NW + stride * torch.arange(len(variate_NW), device=variate_NW.device)[:, None]
+    rank_NW = torch.unique(key_NW, return_inverse=True)[1]
+    rank_NW = rank_NW - rank_NW.amin(1, keepdim=True)
+    return F.one_hot(rank_NW, (int(rank_NW.max()) // 8 + 1) * 8).float()
+
+
+class Mixer(Protocol):
+    """What mixes tokens within segments: attention, or anything of its signature."""
+
+    def __call__(self, x_TD: Tensor, context: Any) -> Tensor:
+        """``[T, D] -> [T, D]``; nothing crosses a segment."""
+
+
+class Attention(nn.Module):
+    """Self-attention within segments: QK-RMSNorm, rotary time, binary variate bias; no biases.
+
+    The bias adds one learned number a head to the logit of a pair, according to whether both tokens are of
+    one variate (row 1 of ``variate_bias``) or not (row 0). Norm weights are shared by the heads.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"model width {dim} is not a multiple of {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.query_norm = RMSNorm(dim // heads)
+        self.key_norm = RMSNorm(dim // heads)
+        self.variate_bias = nn.Embedding(2, heads)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
+        q_THE, k_THE, v_THE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        q_THE = rotation(self.query_norm(q_THE)).to(v_THE.dtype)
+        k_THE = rotation(self.key_norm(k_THE)).to(v_THE.dtype)
+        return q_THE, k_THE, v_THE
+
+    def forward(self, x_TD: Tensor, context: TokenContext) -> Tensor:
+        q_THE, k_THE, v_THE = self.project(x_TD, context.rotation)
+        layout = context.layout
+        blocks = zip(
+            layout.split(q_THE), layout.split(k_THE), layout.split(v_THE), context.masks, strict=True
+        )
+        mixed = [self._attend(q, k, v, mask) for q, k, v, mask in blocks]
+        return self.out(layout.join(mixed).flatten(1))
+
+    def _attend(self, q_NWHE: Tensor, k_NWHE: Tensor, v_NWHE: Tensor, mask: BucketMask) -> Tensor:
+        """Attention within each of N segments; returns ``[N, W, H, E]``."""
+        width = q_NWHE.shape[-1]
+        if mask.variate is not None:
+            # What the bias adds to pairs of one variate more than to others is the inner product of one-hot
+            # vectors; as further dimensions of queries and keys it needs no mask, for which the gradient of a
+            # learned bias would take the slow kernels. What it adds to all pairs the softmax does not see.
+            variate_NW1V = mask.variate.to(q_NWHE.dtype)[:, :, None]
+            different_H, same_H = self.variate_bias.weight.to(q_NWHE.dtype)
+            gain_H1 = ((same_H - different_H) * width**0.5)[:, None]
+            q_NWHE = torch.cat((q_NWHE, gain_H1 * variate_NW1V), dim=-1)
+            k_NWHE = torch.cat((k_NWHE, variate_NW1V.expand(-1, -1, self.heads, -1)), dim=-1)
+            v_NWHE = F.pad(v_NWHE, (0, variate_NW1V.shape[-1]))
+        q, k, v = (x.transpose(1, 2) for x in (q_NWHE, k_NWHE, v_NWHE))
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask.allowed, is_causal=mask.causal, scale=width**-0.5
+        )
+        return mixed[..., :width].transpose(1, 2)
+
+
+class Block(nn.Module):
+    """One pre-norm layer: ``x + mixer(norm(x))``, then ``x + feed_forward(norm(x))``."""
+
+    def __init__(self, dim: int, width: int, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer_norm = RMSNorm(dim)
+        self.mixer = mixer
+        self.feed_forward_norm = RMSNorm(dim)
+        self.feed_forward = SwiGLU(dim, width)
+
+    def forward(self, x_TD: Tensor, context: Any) -> Tensor:
+        x_TD = x_TD + self.mixer(self.mixer_norm(x_TD), context)
+        return x_TD + self.feed_forward(self.feed_forward_norm(x_TD))
+
+
+class Encoder(nn.Module):
+    """A stack of blocks and a final norm."""
+
+    def __init__(self, dim: int, blocks: list[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = RMSNorm(dim)
+
+    def forward(self, x_TD: Tensor, context: Any) -> Tensor:
+        for block in self.blocks:
+            x_TD = block(x_TD, context)
+        return self.norm(x_TD)

@@ -1,0 +1,139 @@
+"""Index tables of one batch, made once on the CPU, that spare the model all work on tokens it does not need.
+
+Legend: B rows, L tokens a row, P points a token slot, T tokens of the stream, G variate runs (one variate of
+one sample), K predicted tokens, Q predicted points; X anything.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specseq.models.layout import Layout, exact
+from specseq.models.stu.segments import SegmentTables, tables_on
+from specseq.series.batch import PackedBatch
+
+
+@dataclass(frozen=True)
+class SizeGroup:
+    """Tokens of one patch size.
+
+    Attributes:
+        number: which of the model's patch sizes.
+        size: that size, p.
+        tokens: ``int64 [k]``, places in the stream.
+    """
+
+    number: int
+    size: int
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the model needs to know of a batch beside its values.
+
+    Attributes:
+        layout: the stream of real tokens, laid out by samples.
+        convolved: runs that spectral units may not cross.
+        run_T: which variate run a token belongs to, 0..G-1.
+        runs: number of variate runs, G.
+        context: unmasked tokens by patch size.
+        predicted: tokens to predict by patch size; laid end to end they are the K predicted tokens.
+        entry_T: where each token's embedding stands when those of ``context`` are laid end to end and the
+            mask embedding follows.
+        masked_T: True at tokens whose values the model may not see (predicted or kept from the loss).
+    """
+
+    layout: Layout
+    convolved: SegmentTables
+    run_T: Tensor
+    runs: int
+    context: tuple[SizeGroup, ...]
+    predicted: tuple[SizeGroup, ...]
+    entry_T: Tensor
+    masked_T: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        batch: PackedBatch,
+        patch_sizes: Sequence[int],
+        by_variate: bool = False,
+        width: Callable[[int], int] = exact,
+    ) -> "Plan":
+        """
+        Args:
+            batch: packed rows, on the CPU.
+            patch_sizes: the model's.
+            by_variate: spectral units may not cross from one variate to the next.
+            width: bucket width of a sample's length in attention.
+        """
+        rows, length = batch.sample_id.shape
+        layout = Layout.of(batch.samples, rows, length, width)
+        runs = batch.variates
+        slots = torch.repeat_interleave(runs.rows * length + runs.starts, runs.lengths)
+        first = torch.repeat_interleave(runs.lengths.cumsum(0) - runs.lengths, runs.lengths)
+        slots = slots + torch.arange(len(slots)) - first
+        run_of_slot = torch.zeros(rows * length, dtype=torch.int64)
+        run_of_slot[slots] = torch.repeat_interleave(torch.arange(len(runs.rows)), runs.lengths)
+        masked_T = layout.flatten(batch.prediction_mask)
+        wanted_T = masked_T & layout.flatten(batch.loss_mask)
+        size_T = layout.flatten(batch.patch_size)
+        unknown = set(size_T.unique().tolist()) - set(patch_sizes)
+        if unknown:
+            raise ValueError(
+                f"the batch has patch sizes {sorted(unknown)}; the model knows {list(patch_sizes)}"
+            )
+        context = _by_size(size_T, ~masked_T, patch_sizes)
+        entry_T = torch.full_like(size_T, sum(len(group.tokens) for group in context))
+        if context:
+            order = torch.cat([group.tokens for group in context])
+            entry_T[order] = torch.arange(len(order))
+        return cls(
+            layout,
+            tables_on(layout, batch.variates if by_variate else batch.samples),
+            run_of_slot[layout.tokens],
+            len(runs.rows),
+            context,
+            _by_size(size_T, wanted_T, patch_sizes),
+            entry_T,
+            masked_T,
+        )
+
+    @property
+    def predicted_K(self) -> Tensor:
+        """Places of the predicted tokens in the stream."""
+        return torch.cat([group.tokens for group in self.predicted] or [self.run_T[:0]])
+
+    def points(self, x_TP: Tensor) -> Tensor:
+        """``[T, P] -> [Q]``: the values at the predicted points, in the order of the heads."""
+        parts = [x_TP[group.tokens, : group.size].flatten() for group in self.predicted]
+        return torch.cat(parts or [x_TP.flatten()[:0]])
+
+    def per_point(self, x_T: Tensor) -> Tensor:
+        """``[T] -> [Q]``: a token's value at each of its predicted points."""
+        parts = [x_T[group.tokens].repeat_interleave(group.size) for group in self.predicted]
+        return torch.cat(parts or [x_T[:0]])
+
+    def to(self, device: torch.device | str) -> "Plan":
+        """The same tables on a device."""
+        changes = {f.name: _moved(getattr(self, f.name), device) for f in fields(self)}
+        return replace(self, **changes)
+
+
+def _by_size(size_T: Tensor, chosen_T: Tensor, patch_sizes: Sequence[int]) -> tuple[SizeGroup, ...]:
+    groups = []
+    for number, size in enumerate(patch_sizes):
+        tokens = torch.nonzero(chosen_T & (size_T == size)).flatten()
+        if len(tokens):
+            groups.append(SizeGroup(number, size, tokens))
+    return tuple(groups)
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(SizeGroup(group.number, group.size, group.tokens.to(device)) for group in value)
+    return value.to(device) if hasattr(value, "to") else value

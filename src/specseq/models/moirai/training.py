@@ -1,0 +1,140 @@
+"""A MOIRAI run, baseline or hybrid, as a task for the training loop."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.models.layout import exact, power_of_two
+from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.loss import packed_loss
+from specseq.models.moirai.model import Moirai, parameter_groups
+from specseq.models.moirai.plan import Plan
+from specseq.seeding import stream_seed
+from specseq.series.batch import PackedBatch
+from specseq.series.store import open_store
+from specseq.series.stream import PackedStream, moirai_stream
+from specseq.training.spec import TrainingSpec
+from specseq.training.task import Task
+
+DATA = ("pool", "max_variates", "min_patches", "mask_ratio", "sampling", "weights")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch with its index tables, on the device where the model is."""
+
+    batch: PackedBatch
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A packed batch whose tables are still to be made.
+
+    Attributes:
+        packed: the rows, on the CPU.
+        config: of the model.
+    """
+
+    packed: PackedBatch
+    config: MoiraiConfig
+
+    def shard(self, number: int, count: int) -> "Drawn":
+        """The rows of one of ``count`` parts."""
+        return Drawn(self.packed.shard(number, count), self.config)
+
+    def to(self, device: torch.device) -> Prepared:
+        """Make the tables on the CPU and move everything."""
+        width: Callable[[int], int] = exact if device.type == "cpu" else power_of_two
+        by_variate = self.config.stu.runs == "variate"
+        plan = Plan.of(self.packed, self.config.patch_sizes, by_variate, width)
+        return Prepared(self.packed.to(device), plan.to(device))
+
+
+class _Rows(Protocol):
+    def __next__(self) -> PackedBatch: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class MoiraiStream:
+    """Packed rows, ready for the tables of a model."""
+
+    def __init__(self, packed: _Rows, config: MoiraiConfig) -> None:
+        self.packed, self.config = packed, config
+
+    def __next__(self) -> Drawn:
+        return Drawn(next(self.packed), self.config)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of the packed stream."""
+        return self.packed.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.packed.load_state_dict(state)
+
+
+def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
+    """Build model, stream and loss.
+
+    Args:
+        params: ``model`` (see :class:`~specseq.models.moirai.config.MoiraiConfig`), ``training``,
+            ``seed``, and optionally ``data`` (keys in :data:`DATA`, as
+            :func:`specseq.series.stream.moirai_stream` takes them).
+        inputs: ``store``, a prepared corpus.
+
+    Raises:
+        InputError: a parameter or an input is wrong.
+    """
+    config = MoiraiConfig.from_params(params.get("model") or {})
+    spec, seed = TrainingSpec.of(params), int(params.get("seed", 0))
+    if "store" not in inputs:
+        raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
+    packed = packed_stream(config, params.get("data") or {}, inputs["store"], spec.batch, seed)
+    return Task(
+        model_of(config, seed),
+        MoiraiStream(packed, config),
+        loss,
+        parameter_groups=lambda model: parameter_groups(model, spec.weight_decay),
+        facts=packed.facts,
+    )
+
+
+def packed_stream(
+    config: MoiraiConfig, data: Mapping[str, Any], store: Path, rows: int, seed: int
+) -> PackedStream:
+    """The batches that a run with these settings is trained on, ``rows`` rows each.
+
+    Raises:
+        InputError: ``data`` holds an unknown key or an impossible value, or ``store`` is no prepared corpus.
+    """
+    for name in data:
+        if name not in DATA:
+            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
+    given = dict(data)
+    if "mask_ratio" in given:
+        given["mask_ratio"] = tuple(given["mask_ratio"])
+    return moirai_stream(
+        open_store(store), rows, seed, config.max_length, patch_sizes=config.patch_sizes, **given
+    )
+
+
+def model_of(config: MoiraiConfig, seed: int) -> Moirai:
+    """The model with the initial weights that belong to a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "initial weights"))
+        return Moirai(config)
+
+
+def loss(model: nn.Module, prepared: Prepared) -> tuple[Tensor, dict[str, float]]:
+    """The packed loss; its metric ``weight`` lets the loop combine parts of a batch as their whole."""
+    value, metrics = packed_loss(model(prepared.batch, prepared.plan), prepared.batch)
+    return value, {"standardised_nll": metrics["standardised_nll"], "weight": metrics["groups"]}

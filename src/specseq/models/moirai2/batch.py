@@ -1,0 +1,218 @@
+"""Training batches of Moirai2: scaled values of the token stream, and which tokens predict which.
+
+Legend: B rows, L tokens a row, T tokens of the stream, P points a token, N = T · P points of the stream,
+S segments, K tokens that predict, F predicted tokens, C hints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specseq.filters import Filter, operators
+from specseq.filters.operators import Missing
+from specseq.models.layout import Layout, exact, power_of_two
+from specseq.models.moirai2.config import BASELINE, Moirai2Config, PreconditioningConfig
+from specseq.seeding import generator
+from specseq.series.anomaly import VARIANCE_FLOOR
+from specseq.series.batch import PackedBatch
+from specseq.series.stream import PackedStream
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch as the model takes it.
+
+    Attributes:
+        layout: the stream; segments are samples.
+        values_TP: scaled values; 0 where not observed.
+        observed_TP: where values were measured.
+        known_TP: those of them in the first part of their segment, from which it is scaled.
+        time_T: number of each token within its segment.
+        shown_T: False where the token's values are hidden from the input.
+        hint_shown_T: False where its hints are hidden.
+        query_K: stream places of the tokens that predict something the loss wants.
+        target_KF: stream place of the token that each of them predicts at each step ahead.
+        wanted_KF: whether the loss wants it.
+        noise_CN: standard normal numbers in the place of hints; None where the control is another.
+        filtered_share: of the wanted points of the whole batch, those to which the filter applies, a number;
+            None where this is the whole batch, or without a finite inverse.
+    """
+
+    layout: Layout
+    values_TP: Tensor
+    observed_TP: Tensor
+    known_TP: Tensor
+    time_T: Tensor
+    shown_T: Tensor
+    hint_shown_T: Tensor
+    query_K: Tensor
+    target_KF: Tensor
+    wanted_KF: Tensor
+    noise_CN: Tensor | None = None
+    filtered_share: Tensor | None = None
+
+    @property
+    def wanted_KFP(self) -> Tensor:
+        """Predicted points that the loss wants: measured, after the first part of their segment."""
+        return self.observed_TP[self.target_KF] & self.wanted_KF[..., None]
+
+    @property
+    def ids_N(self) -> Tensor:
+        """Number of each point's segment."""
+        return self.layout.segment_T.repeat_interleave(self.values_TP.shape[1])
+
+    def filtered_KFP(self, filter: Filter, missing: Missing) -> Tensor:
+        """Wanted points to which a filter applies."""
+        applies_N = operators.applies(
+            self.values_TP.flatten(), filter.degree, filter.stride,
+            observed=self.observed_TP.flatten(), ids=self.ids_N, missing=missing,
+        )  # fmt: skip
+        return applies_N.view_as(self.values_TP)[self.target_KF] & self.wanted_KFP
+
+    def to(self, device: torch.device | str) -> "Prepared":
+        """The same on a device."""
+        parts = (getattr(self, f.name) for f in fields(self))
+        moved: list[Any] = [None if part is None else part.to(device) for part in parts]
+        return Prepared(*moved)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A packed batch, or a part of one, with its random masks, still to be laid out.
+
+    Attributes:
+        packed: the rows; every sample a single variate.
+        shown_BL: False where a patch is hidden from the input.
+        hint_shown_BL: False where its hints are hidden.
+        predicted: tokens that each token predicts, F.
+        mode: how the series are filtered.
+        noise_BLCP: standard normal numbers in the place of hints; None where the control is another.
+        whole: the batch of which this is a part; None where it is whole.
+    """
+
+    packed: PackedBatch
+    shown_BL: Tensor
+    hint_shown_BL: Tensor
+    predicted: int
+    mode: PreconditioningConfig = BASELINE
+    noise_BLCP: Tensor | None = None
+    whole: "Drawn | None" = None
+
+    def shard(self, number: int, count: int) -> "Drawn":
+        """The rows of one of ``count`` parts; what was drawn for them is the whole batch's."""
+        first, last = (len(self.packed) * edge // count for edge in (number, number + 1))
+        noise = None if self.noise_BLCP is None else self.noise_BLCP[first:last]
+        return Drawn(
+            self.packed.shard(number, count),
+            self.shown_BL[first:last],
+            self.hint_shown_BL[first:last],
+            self.predicted,
+            self.mode,
+            noise,
+            self.whole or self,
+        )
+
+    @cached_property
+    def filtered_share(self) -> Tensor | None:
+        """Of the wanted points, those to which the filter applies; None without a finite inverse."""
+        if self.mode.fir is None or self.mode.filter is None:
+            return None
+        batch = self.prepare()
+        filtered = batch.filtered_KFP(self.mode.filter, self.mode.missing)
+        return filtered.sum() / batch.wanted_KFP.sum().clamp(min=1)
+
+    def to(self, device: torch.device) -> Prepared:
+        """Lay the batch out on the CPU and move it."""
+        return self.prepare(exact if device.type == "cpu" else power_of_two).to(device)
+
+    def prepare(self, width: Any = exact) -> Prepared:
+        """Lay out and scale; ``width`` as in :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
+        packed = self.packed
+        rows, length = packed.sample_id.shape
+        layout = Layout.of(packed.samples, rows, length, width)
+        segment_T, time_T = layout.segment_T, layout.flatten(packed.time_id)
+        target_TP, observed_TP = layout.flatten(packed.target), layout.flatten(packed.observed)
+        tokens_S = torch.bincount(segment_T)
+        context_T = context_tokens(tokens_S)[segment_T]
+        known_TP = observed_TP & (time_T < context_T)[:, None]
+        loc_S, scale_S = location_and_scale(target_TP, known_TP, segment_T)
+        scaled_TP = (target_TP.double() - loc_S[segment_T, None]) / scale_S[segment_T, None]
+        ahead_F = torch.arange(1, self.predicted + 1)
+        time_TF = time_T[:, None] + ahead_F
+        wanted_TF = (time_TF < tokens_S[segment_T, None]) & (time_TF >= context_T[:, None])
+        wanted_TF &= layout.flatten(packed.loss_mask)[:, None]
+        query_K = torch.nonzero(wanted_TF.any(1)).flatten()
+        noise = self.noise_BLCP
+        return Prepared(
+            layout,
+            torch.where(observed_TP, scaled_TP, 0.0).float(),
+            observed_TP,
+            known_TP,
+            time_T,
+            layout.flatten(self.shown_BL),
+            layout.flatten(self.hint_shown_BL),
+            query_K,
+            (query_K[:, None] + ahead_F).clamp_(max=max(len(time_T) - 1, 0)),
+            wanted_TF[query_K],
+            None if noise is None else layout.flatten(noise).transpose(0, 1).flatten(1),
+            None if self.whole is None else self.whole.filtered_share,
+        )
+
+
+def context_tokens(tokens_S: Tensor) -> Tensor:
+    """How many tokens make the first 30 %, from which a series is scaled: rounded down, at least 1."""
+    return (3 * tokens_S // 10).clamp(min=1)
+
+
+def location_and_scale(values_TP: Tensor, known_TP: Tensor, segment_T: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and √(variance + 1e-5) of the known points of each segment, ``float64 [S]``.
+
+    The variance is the unbiased one; a denominator of zero becomes 1, as upstream.
+    """
+    segments = int(segment_T[-1]) + 1 if len(segment_T) else 0
+
+    def total(per_token: Tensor) -> Tensor:
+        return torch.zeros(segments, dtype=torch.float64).index_add_(0, segment_T, per_token)
+
+    values_TP = torch.where(known_TP, values_TP.double(), 0.0)
+    count_S = total(known_TP.sum(1).double())
+    loc_S = total(values_TP.sum(1)) / count_S.clamp(min=1)
+    centred_TP = torch.where(known_TP, values_TP - loc_S[segment_T, None], 0.0)
+    free_S = torch.where(count_S == 1, 1.0, (count_S - 1).abs())
+    return loc_S, (total(centred_TP.square().sum(1)) / free_S + VARIANCE_FLOOR).sqrt()
+
+
+class Moirai2Stream:
+    """Packed batches with their random masks and noise, which depend on the batch and not on its parts."""
+
+    def __init__(
+        self, packed: PackedStream, config: Moirai2Config, mode: PreconditioningConfig = BASELINE
+    ) -> None:
+        self.packed, self.config, self.mode = packed, config, mode
+
+    def __next__(self) -> Drawn:
+        batch, hint = next(self.packed), self.mode.hint
+        shape = tuple(batch.sample_id.shape)
+        shown = generator(batch.seed, "patch mask").random(shape) >= self.config.masked
+        dropout = hint.dropout if hint else 0.0
+        hints = generator(batch.seed, "hint dropout").random(shape) >= dropout
+        noise = None
+        if hint and hint.control == "noise":
+            size = (*shape, len(hint.filters), self.config.patch)
+            noise = torch.from_numpy(generator(batch.seed, "hint noise").standard_normal(size, np.float32))
+        return Drawn(
+            batch, torch.from_numpy(shown), torch.from_numpy(hints), self.config.predicted, self.mode, noise
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of the packed stream; masks and noise follow from it."""
+        return self.packed.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.packed.load_state_dict(state)

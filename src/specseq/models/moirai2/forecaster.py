@@ -1,0 +1,229 @@
+"""A trained Moirai2 as a forecaster, with whatever filter it was trained with.
+
+Legend: B contexts, N of the same number of tokens, W tokens, P points a token, Q quantile levels, H horizon.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.filters import operators
+from specseq.models.levels import at_levels
+from specseq.models.moirai2.batch import location_and_scale
+from specseq.models.moirai2.decoding import decode
+from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.training import model_of
+from specseq.models.preconditioned import FilteredContexts
+from specseq.models.protocol import Query
+from specseq.training.checkpoint import load_weights
+
+Floats = NDArray[np.float32]
+CONTEXT_LENGTH = 4000
+
+
+class Moirai2Forecaster:
+    """Forecasts univariate series of any length, missing values included.
+
+    A model that was trained on filtered series forecasts in their space; :meth:`forecast` undoes the filter
+    by the recursive reversal, and :meth:`forecast_filtered` leaves that to the caller.
+    """
+
+    def __init__(
+        self,
+        model: PreconditionedMoirai2,
+        name: str = "moirai2",
+        context_length: int | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        """
+        Args:
+            model: trained.
+            name: for tables.
+            context_length: points of a context that are used, at most; by default 4,000, less where the model
+                was trained on shorter rows.
+            batch_size: contexts computed together; by default so many as make about 16,000 tokens.
+            device: by default the accelerator, or the CPU.
+        """
+        config = model.config
+        longest = max(1, config.tokens - config.predicted) * config.patch
+        self.context_length: int | None = context_length or min(CONTEXT_LENGTH, longest)
+        self.name, self.batch_size = name, batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device).eval()
+
+    @property
+    def quantile_levels(self) -> tuple[float, ...]:
+        """The model's own levels, 0.5 among them."""
+        return self.model.config.quantile_levels
+
+    @property
+    def inverse(self) -> tuple[NDArray[np.float64], int] | None:
+        """Taps and stride of the finite inverse that was learned with the model; None without one."""
+        taps, fir = self.model.inverse_taps, self.model.mode.fir
+        if taps is None or fir is None:
+            return None
+        return taps.detach().cpu().double().numpy(), fir.stride
+
+    def forecast(self, contexts: Sequence[Floats], query: Query) -> Floats:
+        """Quantile forecasts ``[B, Q, H]``, non-decreasing along Q and finite.
+
+        Raises:
+            Diverged: the reversal of an unstable filter overflows.
+        """
+        filtered, quantiles = self.forecast_filtered(contexts, query)
+        if filtered is not None:
+            quantiles = filtered.reverse(quantiles, self.quantile_levels, "self")
+        return at_levels(quantiles, self.quantile_levels, query.quantile_levels)
+
+    def forecast_filtered(
+        self, contexts: Sequence[Floats], query: Query
+    ) -> tuple[FilteredContexts | None, Floats]:
+        """Forecasts before any reversal, at the model's own levels ``[B, Q, H]``.
+
+        Returns:
+            What reverses them (:meth:`FilteredContexts.reverse`), None for a model whose forecasts are of the
+            raw series already, and the forecasts in the units of the contexts.
+        """
+        kept = [_last(context, self.context_length) for context in contexts]
+        config = self.model.config
+        quantiles = np.empty((len(kept), len(config.quantile_levels), query.horizon), np.float32)
+        location, scale = np.empty(len(kept)), np.empty(len(kept))
+        for rows in self._batches(kept):
+            forecast, loc, spread = self._forecast([kept[row] for row in rows], query.horizon)
+            quantiles[rows], location[rows], scale[rows] = forecast, loc, spread
+        filter = self.model.filter
+        if filter is None or self.model.raw_head is not None:
+            return None, quantiles
+        return self._reversible(kept, location, scale), quantiles
+
+    def _batches(self, contexts: Sequence[Floats]) -> Iterator[list[int]]:
+        """Places of contexts with the same number of tokens, a batch at a time."""
+        patch = self.model.config.patch
+        tokens = np.array([-(-len(context) // patch) for context in contexts])
+        for width in np.unique(tokens).tolist():
+            rows = np.flatnonzero(tokens == width).tolist()
+            size = self.batch_size or max(1, 16_384 // width)
+            for first in range(0, len(rows), size):
+                yield rows[first : first + size]
+
+    @torch.inference_mode()
+    def _forecast(
+        self, contexts: list[Floats], horizon: int
+    ) -> tuple[Floats, NDArray[np.float64], NDArray[np.float64]]:
+        model, config = self.model, self.model.config
+        points = -(-len(contexts[0]) // config.patch) * config.patch
+        values = np.full((len(contexts), points), np.nan, np.float32)
+        for row, context in enumerate(contexts):
+            values[row, points - len(context) :] = context
+        raw = torch.from_numpy(values)
+        observed = torch.isfinite(raw)
+        rows = torch.arange(len(contexts))
+        loc, scale = location_and_scale(raw.nan_to_num(0.0, 0.0, 0.0), observed, rows)
+        scaled = torch.where(observed, (raw.double() - loc[:, None]) / scale[:, None], 0.0).float()
+        scaled, observed = scaled.to(self.device), observed.to(self.device)
+        embedded = self._embed(scaled, observed, points, 0)
+
+        def feed(paths_NQT: Tensor, first: int) -> Tensor:
+            """Predicted points as tokens: z where the head predicts z, else filtered or hinted afresh."""
+            levels = paths_NQT.shape[1]
+            if model.raw_head is None and model.mode.hint is None:
+                new = paths_NQT[..., first:]
+                return self._tokens(new, torch.ones_like(new, dtype=torch.bool), None)
+            past = scaled[:, None].expand(-1, levels, -1)
+            there = torch.ones_like(paths_NQT, dtype=torch.bool)
+            whole = torch.cat((past, paths_NQT), dim=-1)
+            known = torch.cat((observed[:, None].expand(-1, levels, -1), there), dim=-1)
+            return self._embed(whole, known, points, points + first)
+
+        head = model.backbone.head if model.raw_head is None else model.raw_head
+        quantiles = decode(model.backbone, embedded, horizon, feed, head).double().cpu()
+        quantiles = quantiles.sort(dim=1).values * scale[:, None, None] + loc[:, None, None]
+        limit = torch.finfo(torch.float32).max
+        return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy(), scale.numpy()
+
+    def _embed(self, points: Tensor, observed: Tensor, context: int, first: int) -> Tensor:
+        """Tokens of scaled points ``[..., T]`` from ``first`` on, filtered or hinted: ``[..., W, D]``.
+
+        The first ``context`` points are the context, the others predicted.
+        """
+        inputs = self.model.filtered(points, observed)
+        known = observed.clone()
+        known[..., context:] = False
+        hints = self.model.hints(points, observed, known=known)
+        return self._tokens(
+            inputs[..., first:], observed[..., first:], None if hints is None else hints[..., first:]
+        )
+
+    def _tokens(self, points: Tensor, observed: Tensor, hints: Tensor | None) -> Tensor:
+        patch = self.model.config.patch
+        values, known = (x.unflatten(-1, (-1, patch)) for x in (points, observed))
+        lead = values.shape[:-1]
+        hints_TCP = None
+        if hints is not None:
+            hints_TCP = hints.unflatten(-1, (-1, patch)).transpose(-3, -2).flatten(0, -3)
+        embedded = self.model.backbone.tokens(values.flatten(0, -2), known.flatten(0, -2), hints_TCP)
+        return embedded.unflatten(0, lead)
+
+    def _reversible(
+        self, contexts: list[Floats], location: NDArray[np.float64], scale: NDArray[np.float64]
+    ) -> FilteredContexts:
+        """What reversals need: the filter, and the ends of the contexts before and after it."""
+        filter, mode = self.model.filter, self.model.mode
+        assert filter is not None
+        inverse = mode.fir.length * mode.fir.stride if mode.fir else 64 * filter.stride
+        longest = max([filter.reach, inverse, *map(len, contexts)])
+        deviation = torch.full((len(contexts), longest), float("nan"), dtype=torch.float64)
+        for row, context in enumerate(contexts):
+            finite = np.where(np.isfinite(context), context.astype(np.float64) - location[row], np.nan)
+            deviation[row, longest - len(context) :] = torch.from_numpy(finite)
+        taps = torch.tensor(filter.taps, dtype=torch.float64)
+        filtered = operators.forward(deviation, taps, filter.stride, missing=mode.missing)
+        return FilteredContexts(
+            filter=filter,
+            missing=mode.missing,
+            series=[z[longest - len(c) :] for z, c in zip(filtered.numpy(), contexts, strict=True)],
+            location_B=location,
+            tail_BM=deviation[:, -filter.reach :].numpy(),
+            filtered_tail=filtered[:, -inverse:].numpy(),
+            # In training the filter applied wherever a point had its lags, however short the context.
+            filtered_B=np.ones(len(contexts), np.bool_),
+        )
+
+
+def load(path: str | os.PathLike[str], **options: object) -> Moirai2Forecaster:
+    """The forecaster of a ``weights.safetensors`` that a run wrote.
+
+    Args:
+        path: the file; model and mode of preconditioning are built from the parameters in it.
+        **options: as :class:`Moirai2Forecaster` takes them.
+
+    Raises:
+        InputError: the file is damaged, or its weights do not fit the parameters it names.
+    """
+    tensors, params = load_weights(path)
+    model = model_of(params)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            path, f"its weights do not fit its parameters ({error})", "train the run again"
+        ) from None
+    if any(not tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(path, "its weights are not finite", "the run diverged; see its pretrain.parquet")
+    return Moirai2Forecaster(model, name=_name(Path(path)), **options)  # type: ignore[arg-type]
+
+
+def _name(path: Path) -> str:
+    return path.parent.name or "moirai2"
+
+
+def _last(context: Floats, length: int | None) -> Floats:
+    kept = np.asarray(context, np.float32)
+    return kept if length is None else kept[-length:]

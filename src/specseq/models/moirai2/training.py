@@ -1,0 +1,81 @@
+"""A Moirai2 run as a task for the training loop."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.models.moirai2.batch import Moirai2Stream, Prepared
+from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.series.store import open_store
+from specseq.series.stream import moirai2_stream
+from specseq.training.checkpoint import diverged, load_weights
+from specseq.training.spec import TrainingSpec
+from specseq.training.task import Task
+
+DATA = ("pool", "min_tokens", "anomaly_threshold", "anomaly_retries", "sampling", "weights")
+
+
+def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
+    """Build model, stream and loss.
+
+    Args:
+        params: ``model``, ``training``, ``seed``, and optionally ``filter``, ``preconditioning`` and ``data``
+            (keys in :data:`DATA`, as :func:`specseq.series.stream.moirai2_stream` takes them).
+        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
+
+    Raises:
+        InputError: a parameter or an input is wrong.
+    """
+    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    seed = int(params.get("seed", 0))
+    model = model_of(params)
+    lost = diverged(inputs["initial"]) if "initial" in inputs else None
+    if "initial" in inputs and lost is None:
+        _begin_from(model, inputs["initial"])
+    if "store" not in inputs:
+        raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
+    data = params.get("data", {})
+    for name in data:
+        if name not in DATA:
+            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
+    rows = TrainingSpec.of(params).batch
+    packed = moirai2_stream(
+        open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **data
+    )
+    stream = Moirai2Stream(packed, config, mode)
+    after_step = None
+    if mode.learnable:
+
+        def after_step(network: nn.Module, step: int) -> dict[str, float]:
+            return dict(model.coefficients())
+
+    return Task(
+        model,
+        stream,
+        _loss,
+        after_step=after_step,
+        diverged=lost and f"the run that it begins from did: {lost}",
+        facts=packed.facts,
+    )
+
+
+def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
+    """The model of a run with its initial weights."""
+    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    return PreconditionedMoirai2(config, mode, int(params.get("seed", 0)))
+
+
+def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
+    loss: tuple[Tensor, dict[str, float]] = model(batch)
+    return loss
+
+
+def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
+    tensors, _ = load_weights(path)
+    try:
+        model.load_initial(tensors)
+    except RuntimeError as error:
+        raise InputError(path, f"does not fit the model ({error})", "begin from a run of its size") from None

@@ -1,0 +1,102 @@
+"""Forecasters by name: the two naive ones, Chronos-2, and models trained here from their weights file."""
+
+import importlib
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.models.naive import naive
+from specseq.models.protocol import Forecaster
+from specseq.models.seasonal_naive import SeasonalNaive
+
+# params["model"]["kind"] of a weights file -> where it is loaded: load(path, **options) -> Forecaster.
+KINDS = {
+    "moirai2": "specseq.models.moirai2:load",
+    "moirai": "specseq.models.moirai.forecaster:load",
+}
+_OPTIONS = {"context_length", "batch_size", "device"}
+
+
+def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options: Any) -> Forecaster:
+    """Make a forecaster.
+
+    Args:
+        source: ``seasonal_naive``, ``naive``, ``chronos2``, a hub id or model folder of Chronos-2, or a
+            ``weights.safetensors`` of a model trained here (or the folder it lies in).
+        benchmark: ``gift_eval`` or ``fev``: whose conventions the naive forecasters follow.
+        **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
+
+    Raises:
+        InputError: there is no such forecaster, it takes no such option, or an option's value is impossible.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(set(given) - _OPTIONS):
+        raise InputError(
+            "forecaster", f"option {', '.join(unknown)} is unknown", f"there are {sorted(_OPTIONS)}"
+        )
+    for option in ("context_length", "batch_size"):
+        if given.get(option, 1) < 1:
+            raise InputError(option, f"{given[option]} is not a positive number")
+    name = str(source)
+    if name in ("seasonal_naive", "naive"):
+        if given:
+            raise InputError(name, f"takes no option {', '.join(sorted(given))}", "leave it out")
+        if name == "naive":
+            return naive(benchmark)
+        return SeasonalNaive.fev() if benchmark == "fev" else SeasonalNaive()
+    if "device" in given:
+        _check_device(given["device"])
+    path = Path(source)
+    weights = path / "weights.safetensors" if path.is_dir() else path
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise InputError(path, "no such file", "give the weights.safetensors of a trained run")
+    if weights.suffix == ".safetensors":
+        params = read_params(weights)
+        if params is not None:
+            return _loader(weights, params)(weights, **given)
+        if weights.is_file():
+            raise InputError(weights, "was not written by a run of this package", "give Chronos-2's folder")
+    from specseq.models.chronos2 import HUB_ID, Chronos2
+
+    return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise InputError("device", f"unknown device {name!r}", "give cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError("device", f"there is no {name!r} here", "leave it out, or give cpu")
+
+
+def read_params(weights: Path) -> dict[str, Any] | None:
+    """The run parameters in the header of a safetensors file; None where it has none or is not there."""
+    try:
+        with weights.open("rb") as handle:
+            size = struct.unpack("<Q", handle.read(8))[0]
+            if size > 100_000_000:
+                raise ValueError("header too long")
+            header = json.loads(handle.read(size))
+        params = header.get("__metadata__", {}).get("params")
+        return None if params is None else json.loads(params)
+    except FileNotFoundError:
+        return None
+    except (struct.error, ValueError, AttributeError) as error:
+        raise InputError(weights, f"not a readable safetensors file ({error})", "remake it") from None
+
+
+def _loader(weights: Path, params: dict[str, Any]) -> Callable[..., Forecaster]:
+    model = params.get("model")
+    kind = model.get("kind") if isinstance(model, dict) else None
+    if kind not in KINDS:
+        raise InputError(
+            weights, f"model kind {kind!r} forecasts no series", f"those that do: {sorted(KINDS)}"
+        )
+    module, function = KINDS[kind].split(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,141 @@
+"""Tables that gather runs of a token stream into padded buckets of few lengths, and put them back.
+
+A convolution must not look across a segment, a run of tokens that belongs to one sample or to one variate of
+it. Segments of similar length share a bucket, so that it takes a handful of dense calls however many segments
+a batch holds. The segments need not be those by which the stream is laid out.
+
+Shapes: N tokens of the stream, D channels, S segments of a bucket, n its length, k its tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from specseq.models.layout import Layout
+from specseq.series.batch import Segments
+
+# Powers of two and the steps half way between: all quick to transform, and a fifth less padding.
+SIZES = tuple(sorted({2**k for k in range(3, 25)} | {3 * 2**k for k in range(2, 24)}))
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Segments padded to one length.
+
+    Attributes:
+        length: n; every segment is at most that long.
+        count: S.
+        longest: tokens of its longest segment.
+        tokens: ``[k]`` int64, places in the stream.
+        segment, step: ``[k]`` int64, which segment of the bucket each token stands in, and where.
+    """
+
+    length: int
+    count: int
+    longest: int
+    tokens: Tensor
+    segment: Tensor
+    step: Tensor
+
+    def pad(self, x_DN: Tensor, reverse: bool = False) -> Tensor:
+        """``[D, S, n]``: the segments from step 0 on, or from step n - 1 backwards; zeros elsewhere.
+
+        The zeros are read from a last column of ``x_DN`` that is no token's: on a CPU one gather costs half
+        of clearing and scattering.
+        """
+        places = self.tokens.new_full((self.count * self.length,), x_DN.shape[1] - 1)
+        places[self._slots(self.length, reverse)] = self.tokens
+        return x_DN.index_select(1, places).view(-1, self.count, self.length)
+
+    def unpad(self, y_DSW: Tensor, reverse: bool = False) -> Tensor:
+        """``[D, k]``: the segments' steps in the order of ``tokens``; what padding holds is dropped."""
+        return y_DSW.flatten(1).index_select(1, self._slots(y_DSW.shape[2], reverse))
+
+    def _slots(self, width: int, reverse: bool) -> Tensor:
+        return self.segment * width + (self.length - 1 - self.step if reverse else self.step)
+
+    def to(self, device: torch.device | str) -> "Bucket":
+        """The same on a device."""
+        places = (part.to(device) for part in (self.tokens, self.segment, self.step))
+        return Bucket(self.length, self.count, self.longest, *places)
+
+
+@dataclass(frozen=True)
+class SegmentTables:
+    """Every token of a stream stands in exactly one bucket; they are in order of length, none is empty.
+
+    Attributes:
+        buckets: the buckets.
+        place: ``[N]`` int64, where each token stands when the buckets' tokens are laid end to end; None where
+            that is their order in the stream, as for the segments by which the stream is laid out.
+    """
+
+    buckets: tuple[Bucket, ...]
+    place: Tensor | None = None
+
+    def join(self, parts: list[Tensor], out_DN: Tensor) -> None:
+        """Write ``[D, k]`` of each bucket to ``out_DN`` in the order of the stream."""
+        if not parts:
+            return
+        if self.place is None:
+            torch.cat(parts, dim=1, out=out_DN)
+        else:
+            torch.index_select(torch.cat(parts, dim=1), 1, self.place, out=out_DN)
+
+    def to(self, device: torch.device | str) -> "SegmentTables":
+        """The same tables on another device."""
+        place = None if self.place is None else self.place.to(device)
+        return SegmentTables(tuple(bucket.to(device) for bucket in self.buckets), place)
+
+
+def segment_tables(
+    starts: NDArray[np.integer], lengths: NDArray[np.integer], sizes: Sequence[int] = SIZES
+) -> SegmentTables:
+    """Build the tables.
+
+    Args:
+        starts: ``[G]`` place of each segment's first token; together the segments cover 0..N-1 once.
+        lengths: ``[G]`` number of its tokens, at least one.
+        sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it.
+    """
+    starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
+    if lengths.size and (lengths.min() < 1 or lengths.max() > sizes[-1]):
+        raise ValueError(f"segments hold 1 to {sizes[-1]} tokens; found {lengths.min()} to {lengths.max()}")
+    order = np.argsort(starts, kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    chosen = np.searchsorted(np.asarray(sizes), lengths)
+    buckets = []
+    for size_index in np.unique(chosen):
+        members = np.flatnonzero(chosen == size_index)
+        length = lengths[members]
+        segment = np.repeat(np.arange(len(members)), length)
+        step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        places = (starts[members][segment] + step, segment, step)
+        buckets.append(
+            Bucket(int(sizes[size_index]), len(members), int(length.max()), *map(torch.from_numpy, places))
+        )
+    covered = np.concatenate([bucket.tokens.numpy() for bucket in buckets] or [np.zeros(0, np.int64)])
+    place = np.argsort(covered)
+    if not np.array_equal(covered[place], np.arange(lengths.sum())):
+        raise ValueError("the segments must cover every token once")
+    in_order = np.array_equal(place, np.arange(len(place)))
+    return SegmentTables(tuple(buckets), None if in_order else torch.from_numpy(place))
+
+
+def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
+    """Tables of ``segments`` over the stream of ``layout``.
+
+    Args:
+        layout: the stream; its own segments contain those given here whole (samples contain variates).
+        segments: runs within the rows of the batch; together they cover every token of the stream.
+    """
+    position = np.full(layout.rows * layout.length, -1, dtype=np.int64)
+    position[layout.tokens.cpu().numpy()] = np.arange(len(layout.tokens))
+    rows, starts, lengths = (
+        part.cpu().numpy() for part in (segments.rows, segments.starts, segments.lengths)
+    )
+    return segment_tables(position[rows * layout.length + starts], lengths).to(layout.tokens.device)

@@ -1,1 +1,0 @@
-"""Publication figures: one module a figure, one style for all."""

@@ -1,0 +1,103 @@
+"""The one style of all figures, and how they are saved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from specseq.tables.files import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("svg", "png", "pdf")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the project's style."""
+    source = resources.files("specseq.report") / "specseq.mplstyle"
+    with resources.as_file(source) as path, plt.style.context(path):
+        yield
+
+
+def plain_log(*axes: Axis) -> None:
+    """Label logarithmic axes with plain numbers, at 1, 2, 5 times powers of ten or closer; call it last.
+
+    Over three decades or more the powers of ten alone have room.
+    """
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        if high < 5 * low:
+            subs: tuple[float, ...] = (1, 1.2, 1.5, 2, 3, 4, 6, 8)
+        else:
+            subs = (1, 2, 5) if high < 1000 * low else (1,)
+        axis.set_major_locator(LogLocator(subs=subs))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def line(number: int) -> tuple[str, str]:
+    """Colour and dashes of the n-th of many lines."""
+    return f"C{number % 8}", ("-", "--", ":")[number // 8 % 3]
+
+
+def counted(number: int | tuple[int, int], name: str) -> str:
+    """``3 seeds``, ``1 seed``; of a least and a greatest number that differ ``1–3 seeds``."""
+    least, greatest = number if isinstance(number, tuple) else (number, number)
+    if least != greatest:
+        return f"{least:,}–{greatest:,} {name}"
+    return f"{greatest:,} {name if greatest != 1 else name.removesuffix('s')}"
+
+
+def spread(counts: "pd.Series[Any]") -> tuple[int, int]:
+    """The least and the greatest of the counts that there are; twice 0 where there is none."""
+    known = counts.dropna()
+    return (int(known.min()), int(known.max())) if len(known) else (0, 0)
+
+
+def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
+    """State above a figure what it stands on: ``n = 12 configs, 1–3 seeds``.
+
+    Args:
+        figure: the figure.
+        counts: numbers by what is counted, in the plural, or the least and the greatest where what is drawn
+            stands on different ones; what is not there is not said.
+    """
+    said = [counted(number, name) for name, number in counts.items() if number not in (0, (0, 0))]
+    if said:
+        _above(figure, 1, f"n = {', '.join(said)}", "right")
+
+
+def name_scale(figure: Figure, scale: str) -> None:
+    """State above a figure which scale its results are of."""
+    _above(figure, 0, f"{scale} scale", "left")
+
+
+def _above(figure: Figure, x: float, text: str, side: Literal["left", "right"]) -> None:
+    # Above the layout, where neither titles nor legends reach; saving crops to what is drawn.
+    figure.text(x, 1.01, text, ha=side, va="bottom", fontsize=8, color="0.35")
+
+
+def save(figure: Figure, target: Path) -> None:
+    """Write a figure as SVG, PNG and PDF, each whole or not at all; the same input gives the same bytes.
+
+    Args:
+        figure: closed after saving.
+        target: path without suffix.
+    """
+    for suffix in FORMATS:
+        stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
+        with atomic_path(target.with_name(f"{target.name}.{suffix}")) as path:
+            figure.savefig(path, format=suffix, metadata=stamp)
+    plt.close(figure)

@@ -1,1 +1,0 @@
-"""Comparison tables: each module makes one from the long results of runs."""

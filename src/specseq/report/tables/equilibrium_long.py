@@ -1,5 +1,0 @@
-"""All results of the study ``equilibrium`` as they are; see :mod:`specseq.report.tables.long_results`."""
-
-from specseq.report.tables.long_results import make
-
-__all__ = ["make"]

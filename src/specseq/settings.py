@@ -1,0 +1,168 @@
+"""Typed settings: what a config may say, declared once beside what it configures.
+
+A settings class is a frozen pydantic dataclass. Its fields carry type, default, bounds and description; the
+JSON schema and the one-line messages follow from them::
+
+    @dataclass(frozen=True, config=STRICT)
+    class Sizes:
+        width: int = Field(64, ge=1, description="channels C")
+        heads: int = Field(4, ge=1, description="attention heads, a divisor of the width")
+
+        def __post_init__(self) -> None:
+            if self.width % self.heads:
+                raise InputError("heads", f"{self.heads} does not divide the width {self.width}")
+
+    sizes = read(Sizes, {"heads": 8}, "model")
+
+Checks across fields stand in ``__post_init__`` and name the field relative to their class; ``read`` puts the
+path before it. This module and all settings classes import no torch, so that planning stays fast.
+"""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from specseq.errors import InputError
+
+__all__ = ["STRICT", "Field", "dataclass", "near", "plain", "read", "schema"]
+
+T = TypeVar("T")
+_PLAIN_WORDS = {
+    "an object": "a mapping",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+}
+
+# Unknown keys are refused, a number is a number (no words, no booleans), and every number is finite.
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def read(kind: type[T], given: Any, where: str) -> T:
+    """Settings from plain values, as YAML or JSON give them.
+
+    Args:
+        kind: the settings class, or any type pydantic knows.
+        given: mappings, lists, numbers, words; lists become tuples where the class has tuples.
+        where: path of the values in the config, such as ``model``; error messages begin with it.
+
+    Raises:
+        InputError: the first thing that is wrong: an unknown key, a missing one, a wrong type or value.
+    """
+    try:
+        settings: T = _adapter(cast(Any, kind)).validate_json(json.dumps(given, default=_refuse))
+        return settings
+    except ValidationError as error:
+        raise _input_error(error, kind, given, where) from None
+
+
+def plain(settings: Any) -> Any:
+    """The inverse of :func:`read`: mappings, lists, numbers and words, as a file can hold them."""
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        return {f.name: plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+    if isinstance(settings, Mapping):
+        return {key: plain(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [plain(value) for value in settings]
+    return settings
+
+
+def schema(kind: Any) -> dict[str, Any]:
+    """The JSON schema of a settings class, shared definitions under ``$defs``."""
+    return _adapter(kind).json_schema()
+
+
+def near(word: object, known: Iterable[object]) -> str:
+    """The remedy for a word that is not known: the nearest known ones first, else all of them."""
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _refuse(value: Any) -> Any:
+    raise TypeError(f"{value!r} is not a plain value")
+
+
+def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> InputError:
+    """One line about the first fault; of a union's alternatives the one that got furthest."""
+    faults = error.errors(include_url=False)
+    fault = max(faults, key=lambda one: (len(_path(one["loc"], given)), one["type"] != "literal_error"))
+    path = _path(fault["loc"], given)
+    place = ".".join([where, *map(str, path)])
+    value, context = fault["input"], fault.get("ctx", {})
+    inner = context.get("error")
+    match fault["type"]:
+        case "value_error" if isinstance(inner, InputError):
+            return InputError(f"{place}.{inner.where}", inner.fault, inner.remedy)
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return InputError(place, "unknown key", near(path[-1], _keys(kind, path[:-1])))
+        case "missing" | "missing_argument":
+            name = str(fault["loc"][-1])
+            return InputError(f"{place}.{name}" if name not in path else place, "is missing", "add it")
+        case "literal_error" | "enum" | "union_tag_invalid":
+            wanted = context.get("expected") or context.get("expected_tags", "")
+            choices = [word.strip(" '\"") for part in wanted.split(" or ") for word in part.split(",")]
+            if fault["type"] == "union_tag_invalid":
+                place, value = f"{place}.{context['discriminator'].strip(chr(39))}", context["tag"]
+            return InputError(place, f"{value!r} is unknown", near(value, choices))
+        case "union_tag_not_found":
+            return InputError(place, f"{context['discriminator']} is missing", "add it")
+    wanted = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    names = {
+        "an object": "a mapping",
+        "a valid integer": "a whole number",
+        "a valid boolean": "true or false",
+    }
+    wanted = names.get(wanted, wanted).replace("a valid ", "a ").replace("a dictionary", "a mapping")
+    return InputError(place, f"{_shown(value)} is not {wanted}")
+
+
+def _path(location: Iterable[int | str], given: Any) -> list[int | str]:
+    """The part of a fault's location that leads through the given values; a union's tags do not."""
+    path: list[int | str] = []
+    for step in location:
+        inside = isinstance(given, Mapping) and step in given
+        if inside or (isinstance(given, list | tuple) and isinstance(step, int) and step < len(given)):
+            path.append(step)
+            given = given[step]
+    return path
+
+
+def _keys(kind: Any, path: Iterable[int | str]) -> list[str]:
+    """The keys that the schema knows at a path."""
+    whole = schema(kind)
+    parts: list[Mapping[str, Any]] = [whole]
+    for step in [*path, None]:
+        parts = [alternative for part in parts for alternative in _alternatives(part, whole)]
+        if step is not None:
+            parts = [_inside(part, step) for part in parts]
+    return list(dict.fromkeys(key for part in parts for key in part.get("properties", {})))
+
+
+def _alternatives(part: Mapping[str, Any], whole: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "$ref" in part:
+        return _alternatives(whole["$defs"][part["$ref"].rpartition("/")[2]], whole)
+    several = [*part.get("anyOf", []), *part.get("oneOf", [])]
+    return [found for one in several for found in _alternatives(one, whole)] if several else [part]
+
+
+def _inside(part: Mapping[str, Any], step: int | str) -> Mapping[str, Any]:
+    if isinstance(step, int):
+        return part.get("items", {})
+    rest = part.get("additionalProperties")
+    return part.get("properties", {}).get(step) or (rest if isinstance(rest, Mapping) else {})
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

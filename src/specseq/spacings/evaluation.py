@@ -1,0 +1,223 @@
+"""What a trained spacing model is worth: every metric of the study on the test band, as rows of the long
+shape.
+
+Rows have the key column ``context`` (spacings known; -1 where it means nothing) and these metrics;
+``<metric>_low`` and ``<metric>_high`` beside one are its 95 % block-bootstrap interval.
+
+- ``nll``, ``mae``, ``crps``, ``pit_mean``, ``pit_std``, ``weight_entropy``, ``predictive_entropy``: one
+step ahead, teacher-forced
+  over all positions of the windows; ``nll_long``, ``mae_long`` over positions with at least half a window
+  known.
+- ``nll_at``, ``mae_at`` (``context``): teacher-forced at one position. ``nll_truncated``, ``mae_truncated``
+  (``context``): the same prediction when the model is given no more than its context. The two agree for a
+  causal model; where they do not, the difference is what leaked.
+- ``pit_share`` (``step`` = bin of ten): histogram of the probability integral transform.
+- ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts.
+- ``rollout_std``, ``rollout_acf`` (``step`` = lag), ``rollout_number_variance`` (``step`` = L),
+``rollout_form_factor``
+  (``step`` = 1000 τ, where the window holds a whole number of periods): of sampled rollouts; ``data_...`` the
+  same of the true continuations.
+- ``causality_violation``: exactly 0 for a causal model.
+- ``nll_without_slot`` (``step`` = slot), ``nll_without_memory``: truncated NLL with slots zeroed.
+- ``kernel`` (``step`` = d), ``kernel_decay``, ``kernel_fit_r2``; ``memory_ln_primes_p``.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.seeding import generator, stream_seed
+from specseq.spacings import scores
+from specseq.spacings.bootstrap import block_bootstrap
+from specseq.spacings.model import SpacingModel
+from specseq.spacings.rollout import accumulated_error, rollout
+from specseq.spacings.sets import SpacingSet
+from specseq.spacings.statistics import autocorrelation, form_factor, number_variance
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
+
+ACF_LAGS = 10
+NUMBER_VARIANCE_LENGTHS = (1, 2, 5, 10, 20, 50)
+FORM_FACTOR_TAU = (0.05, 0.1, 0.2, 0.3, 0.4)
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """Sizes of an evaluation.
+
+    Attributes:
+        windows: non-overlapping test windows; fewer are used where the band holds fewer.
+        contexts: contexts at which single predictions are scored and from which rollouts start.
+        rollout_contexts: those of them that rollouts start from.
+        horizons: steps h at which the accumulated error is reported; rollouts go to the last.
+        draws: bootstrap resamples.
+        kernel_windows: windows over which the kernel is averaged.
+    """
+
+    windows: int = 1000
+    contexts: tuple[int, ...] = (10, 32, 64, 128, 255)
+    rollout_contexts: tuple[int, ...] = (10, 128)
+    horizons: tuple[int, ...] = (1, 10, 25, 50, 100, 200)
+    draws: int = 1000
+    kernel_windows: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("contexts", "rollout_contexts", "horizons"):
+            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
+            if not getattr(self, name) or getattr(self, name)[0] < 1:
+                raise InputError(f"evaluation.{name}", "positive numbers are wanted", "see EvaluationSpec")
+        if min(self.windows, self.draws, self.kernel_windows) < 1:
+            raise InputError("evaluation", "windows, draws and kernel_windows must be positive")
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "EvaluationSpec":
+        known = {field.name for field in fields(cls)}
+        if unknown := set(params) - known:
+            raise InputError(
+                "evaluation", f"unknown keys {sorted(unknown)}", f"known are {', '.join(sorted(known))}"
+            )
+        return cls(**params)
+
+
+def with_interval(metric: str, values: Array, spec: EvaluationSpec, seed: int, **keys: Any) -> Iterator[Row]:
+    """A metric that is a mean over windows, and its interval.
+
+    Args:
+        values: (W,) one value a window, in order of height.
+        keys: ``step``, ``context`` of the rows.
+    """
+    rng = generator(seed, "bootstrap", metric, *sorted(keys.items()))
+    low, high = block_bootstrap(values, rng, draws=spec.draws)
+    yield {**keys, "metric": metric, "value": float(values.mean())}
+    yield {**keys, "metric": f"{metric}_low", "value": low}
+    yield {**keys, "metric": f"{metric}_high", "value": high}
+
+
+def evaluate_model(model: SpacingModel, test: SpacingSet, spec: EvaluationSpec, seed: int) -> list[Row]:
+    """All metrics of a trained model on a test set.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        test: the test split.
+        spec: sizes.
+        seed: of sampled rollouts and resampling.
+
+    Raises:
+        InputError: the model is too short for a context, or the band for one window.
+    """
+    length, horizon = model.config.length, spec.horizons[-1]
+    usable = [context for context in spec.contexts if context <= length]
+    if max(spec.rollout_contexts) > length:
+        raise InputError(
+            "evaluation.rollout_contexts", f"longer than the model's window of {length}", "shorten them"
+        )
+    span = max(length + 1, spec.rollout_contexts[-1] + horizon)
+    starts = test.starts(span, spec.windows)
+    s = torch.from_numpy(test.windows(starts, span))
+    height = torch.from_numpy(test.height(starts).astype(np.float32))
+    rows = list(_one_step(model, s, height, usable, spec, seed))
+    for context in spec.rollout_contexts:
+        rows += _rollouts(model, s, height, context, spec, seed)
+    rows += _probes(model, s, height, usable, spec, seed)
+    rows.append({"metric": "windows", "value": len(starts)})
+    return rows
+
+
+def _one_step(
+    model: SpacingModel, s: Tensor, height: Tensor, contexts: Sequence[int], spec: EvaluationSpec, seed: int
+) -> Iterator[Row]:
+    length = model.config.length
+    found = scores.teacher_forced(model, s[:, :length], height)
+    means = {
+        "nll": found.nll,
+        "mae": found.absolute_error,
+        "crps": found.crps,
+        "pit_mean": found.pit,
+        "weight_entropy": found.weight_entropy,
+        "predictive_entropy": found.predictive_entropy[:, None],
+        "nll_long": found.nll[:, length // 2 :],
+        "mae_long": found.absolute_error[:, length // 2 :],
+    }
+    for metric, values in means.items():
+        yield from with_interval(metric, values.mean(axis=1), spec, seed)
+    yield {"metric": "pit_std", "value": float(found.pit.std())}
+    for step, share in enumerate(np.histogram(found.pit, np.linspace(0, 1, 11))[0] / found.pit.size):
+        yield {"metric": "pit_share", "step": step, "value": float(share)}
+    for context in contexts:
+        if context < length:
+            yield from with_interval("nll_at", found.nll[:, context - 1], spec, seed, context=context)
+            yield from with_interval(
+                "mae_at", found.absolute_error[:, context - 1], spec, seed, context=context
+            )
+        nll, error = scores.truncated(model, s, height, context)
+        yield from with_interval("nll_truncated", nll, spec, seed, context=context)
+        yield from with_interval("mae_truncated", error, spec, seed, context=context)
+
+
+def _rollouts(
+    model: SpacingModel, s: Tensor, height: Tensor, context: int, spec: EvaluationSpec, seed: int
+) -> Iterator[Row]:
+    horizon = spec.horizons[-1]
+    truth = s[:, context : context + horizon]
+    draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
+    sampled = torch.empty(0)
+    for metric, source in (("err_mean", None), ("err_sampled", draw)):
+        made = rollout(model, s[:, :context], height, horizon, source)
+        sampled = made if source is not None else sampled
+        error = accumulated_error(made, truth).numpy()
+        for h in spec.horizons:
+            yield from with_interval(metric, error[:, h - 1], spec, seed, step=h, context=context)
+    if context == spec.rollout_contexts[-1]:
+        yield from sequence_statistics("rollout", sampled.double().numpy(), context=context)
+        yield from sequence_statistics("data", truth.double().numpy(), context=context)
+
+
+def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:
+    """Autocorrelation, number variance and form factor of windows, as rows."""
+    yield {**keys, "metric": f"{prefix}_std", "value": float(s_WN.std())}
+    for lag, value in enumerate(autocorrelation(s_WN, min(ACF_LAGS, s_WN.shape[1] - 1)), 1):
+        yield {**keys, "metric": f"{prefix}_acf", "step": lag, "value": float(value)}
+    lengths = [length for length in NUMBER_VARIANCE_LENGTHS if 2 * length < s_WN.shape[1]]
+    for length, value in zip(lengths, number_variance(s_WN, lengths), strict=True):
+        yield {**keys, "metric": f"{prefix}_number_variance", "step": length, "value": float(value)}
+    values = form_factor(s_WN, np.array(FORM_FACTOR_TAU)).mean(axis=0)
+    for tau, value in zip(FORM_FACTOR_TAU, values, strict=True):
+        # At other τ the mean density shows: it adds sin²(πNτ) / (N sin²(πτ)), which hides the ramp.
+        periods = s_WN.shape[1] * tau
+        if math.isclose(periods, round(periods)):
+            step = round(1000 * tau)
+            yield {**keys, "metric": f"{prefix}_form_factor", "step": step, "value": float(value)}
+
+
+def _probes(
+    model: SpacingModel, s: Tensor, height: Tensor, contexts: Sequence[int], spec: EvaluationSpec, seed: int
+) -> Iterator[Row]:
+    length, context = model.config.length, contexts[-1]
+    few = slice(0, min(64, len(s)))
+    violation = scores.causality_violation(model, s[few, :length], height[few])
+    yield {"metric": "causality_violation", "value": violation}
+    if model.memory is not None:
+        slots = model.config.slots
+        for slot in range(slots):
+            kept = torch.arange(slots) != slot
+            nll, _ = scores.truncated(model, s, height, context, kept)
+            yield from with_interval("nll_without_slot", nll, spec, seed, step=slot, context=context)
+        nll, _ = scores.truncated(model, s, height, context, torch.zeros(slots, dtype=torch.bool))
+        yield from with_interval("nll_without_memory", nll, spec, seed, context=context)
+        p = scores.memory_primes_p_value(model.memory, generator(seed, "memory"))
+        yield {"metric": "memory_ln_primes_p", "value": p}
+    rows = slice(0, spec.kernel_windows)
+    mu = scores.kernel(model, s[rows, :context], height[rows])
+    for d, value in enumerate(mu.tolist(), 1):
+        yield {"metric": "kernel", "step": d, "context": context, "value": value}
+    decay, r2 = scores.fit_kernel(mu)
+    yield {"metric": "kernel_decay", "context": context, "value": decay}
+    yield {"metric": "kernel_fit_r2", "context": context, "value": r2}

@@ -1,0 +1,186 @@
+"""How the sets of :mod:`specseq.spacings.sets` are cut from a table of zeros and drawn."""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.seeding import generator
+from specseq.spacings.gue import gue_segment, poisson_segment, segment_length
+from specseq.spacings.sets import HEIGHT_EVERY, SPLITS
+from specseq.tables import Provenance, write_parquet
+from specseq.tables.files import atomic_path
+from specseq.zeros.catalogue import read_zeros
+from specseq.zeros.selection import Zeros
+from specseq.zeros.unfolding import spacings
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the sets are cut.
+
+    Attributes:
+        shares: shares of the spacings that train, selection and test get; they sum to at most one.
+        gap: spacings left out between two splits.
+        controls: at most this many spacings in a split of the GUE and Poisson sets.
+        matrix_size: size of the GUE matrices.
+        seed: of shuffling and controls.
+    """
+
+    shares: tuple[float, float, float] = (0.9, 0.05, 0.05)
+    gap: int = 4096
+    controls: int = 1_000_000
+    matrix_size: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", tuple(self.shares))
+        if len(self.shares) != 3 or min(self.shares) <= 0 or sum(self.shares) > 1 + 1e-9:
+            raise InputError("shares", f"{self.shares}", "three positive shares that sum to at most one")
+        if self.gap < 1 or self.controls < 1 or self.matrix_size < 20:
+            raise InputError("spacings", "gap, controls or matrix_size is too small", "see the schema")
+
+    def cut(self, count: int) -> dict[str, tuple[int, int]]:
+        """First and last-but-one position of each split among ``count`` spacings."""
+        free = count - 2 * self.gap
+        cuts, start = {}, 0
+        for split, share in zip(SPLITS, self.shares, strict=True):
+            size = int(share * free)
+            if size < 64:
+                raise InputError(
+                    "spacings",
+                    f"{count} spacings leave {size} for {split}",
+                    "use more zeros or a smaller gap",
+                )
+            cuts[split] = (start, start + size)
+            start += size + self.gap
+        return cuts
+
+
+def write_spacing_sets(
+    zeros: os.PathLike[str], folder: Path, plan: Plan, provenance: Provenance
+) -> pd.DataFrame:
+    """Write all sets and their manifest; memory stays at one split of float32, whatever the table's size.
+
+    Args:
+        zeros: a table of zeros; completeness is checked as it is read.
+        folder: where the sets go.
+        plan: how they are cut.
+        provenance: goes into the manifest's footer.
+
+    Raises:
+        InputError: the table can't be read, is incomplete or too short.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cuts = plan.cut(_rows(zeros) - 1)
+    rows = []
+    for split, (first, height, made) in _real(zeros, folder, cuts).items():
+        rows.append(_row(folder, "real", split, made, len(made), first, height))
+        rng = generator(plan.seed, "shuffled", split)
+        shuffled = rng.permutation(np.asarray(made))
+        _save(folder / f"shuffled_{split}.npy", shuffled)
+        rows.append(_row(folder, "shuffled", split, shuffled, len(made), -1, height))
+        for name in ("gue", "poisson"):
+            drawn = _control(name, min(plan.controls, len(made)), plan, generator(plan.seed, name, split))
+            _save(folder / f"{name}_{split}.npy", drawn)
+            kept = height[: math.ceil(len(drawn) / HEIGHT_EVERY) + 1]
+            kept = np.pad(
+                kept, (0, max(0, math.ceil(len(drawn) / HEIGHT_EVERY) + 1 - len(kept))), mode="edge"
+            )
+            rows.append(_row(folder, name, split, drawn, segment_length(plan.matrix_size), -1, kept))
+    manifest = pd.DataFrame(rows)
+    write_parquet(folder / "manifest.parquet", manifest, provenance)
+    return manifest
+
+
+def _control(name: str, count: int, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Whole segments of a control set, at least ``count`` spacings."""
+    segment = segment_length(plan.matrix_size)
+    pieces = [
+        gue_segment(plan.matrix_size, rng) if name == "gue" else poisson_segment(segment, rng)
+        for _ in range(math.ceil(count / segment))
+    ]
+    return np.concatenate(pieces).astype(np.float32)
+
+
+def _rows(zeros: os.PathLike[str]) -> int:
+    try:
+        return int(pq.read_metadata(os.fspath(zeros)).num_rows)
+    except FileNotFoundError:
+        raise InputError(zeros, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
+
+
+def _real(
+    zeros: os.PathLike[str], folder: Path, cuts: dict[str, tuple[int, int]]
+) -> dict[str, tuple[int, Array, NDArray[np.float32]]]:
+    """Fill the real splits from the table, batch by batch: first index, heights and spacings of each."""
+    files = {
+        split: np.lib.format.open_memmap(
+            folder / f"real_{split}.npy", mode="w+", dtype=np.float32, shape=(stop - start,)
+        )
+        for split, (start, stop) in cuts.items()
+    }
+    heights = {split: np.empty(math.ceil((b - a) / HEIGHT_EVERY) + 1) for split, (a, b) in cuts.items()}
+    origin: dict[str, int] = {}
+    for at, piece in _pieces(zeros):
+        s, gamma = spacings(piece), piece.gamma
+        for split, (start, stop) in cuts.items():
+            low, high = max(start, at), min(stop, at + len(s))
+            if low >= high:
+                continue
+            files[split][low - start : high - start] = s[low - at : high - at]
+            origin.setdefault(split, int(piece.n[low - at]))
+            marks = np.arange(-(-(low - start) // HEIGHT_EVERY) * HEIGHT_EVERY, high - start, HEIGHT_EVERY)
+            heights[split][marks // HEIGHT_EVERY] = gamma[marks + start - at]
+            heights[split][-1] = gamma[high - at]
+    for file in files.values():
+        file.flush()
+    return {split: (origin[split], heights[split], files[split]) for split in cuts}
+
+
+def _pieces(zeros: os.PathLike[str]) -> Iterator[tuple[int, Zeros]]:
+    """Batches that overlap by one zero, with the position of each one's first spacing."""
+    at, last = 0, None
+    for batch in read_zeros(zeros):
+        piece = batch if last is None else Zeros.join([last, batch])
+        yield at, piece
+        at += len(piece) - 1
+        last = piece[-1:]
+
+
+def _save(path: Path, values: NDArray[np.float32] | Array) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, values)
+
+
+def _row(
+    folder: Path, name: str, split: str, values: NDArray[np.float32], segment: int, first: int, heights: Array
+) -> dict[str, object]:
+    _save(folder / f"{name}_{split}_heights.npy", heights)
+    s = np.asarray(values, dtype=np.float64)
+    centred = s - s.mean()
+    return {
+        "set": name,
+        "split": split,
+        "file": f"{name}_{split}.npy",
+        "heights_file": f"{name}_{split}_heights.npy",
+        "count": len(s),
+        "segment": segment,
+        "first_index": first,
+        "low": float(heights[0]),
+        "high": float(heights[-1]),
+        "mean": float(s.mean()),
+        "std": float(s.std()),
+        "acf1": float((centred[1:] * centred[:-1]).mean() / centred.var()),
+        "sha256": hashlib.sha256(np.ascontiguousarray(values).data).hexdigest(),
+    }

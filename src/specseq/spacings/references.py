@@ -1,0 +1,127 @@
+"""Reference rows of every table: simple predictors and the statistics of the sets themselves.
+
+Metrics as in :mod:`specseq.spacings.evaluation`, under runs ``zeta/references/<predictor>`` (constant,
+wigner, ar1 ...) and ``zeta/references/data``. One-step metrics of ``ar<p>`` are at context p, wherever the
+test band allows; its rollouts start from the same windows as the models'. Of the data besides:
+
+- ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, which is the ramp.
+- ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
+- ``peak`` (``step`` = N) and ``peak_jittered`` (``step`` = 1000 a): largest K near τ = 1, plain and with ±a
+noise, N = 2000.
+
+:func:`spread` is the one statistic that takes all splits together.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.seeding import generator
+from specseq.spacings.evaluation import EvaluationSpec, Row, sequence_statistics, with_interval
+from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
+from specseq.spacings.sets import SpacingSet
+from specseq.spacings.statistics import PUBLISHED_BAND, form_factor, jitter, peak_at_one
+from specseq.tables import read_rows
+
+Array = NDArray[np.float64]
+
+_CHUNK = 256
+_PEAK_LENGTH = 2000
+_JITTER = (1 / 64, 1 / 16, 1 / 4)
+
+
+def evaluate_references(
+    train: SpacingSet, test: SpacingSet, orders: Sequence[int], spec: EvaluationSpec, seed: int
+) -> Iterator[Row]:
+    """Rows (with ``run``) of constant, Wigner and autoregressions, and of the test data.
+
+    Raises:
+        InputError: an order doesn't fit the sets.
+    """
+    if test.segment <= max(orders) + _CHUNK:
+        raise InputError(
+            "orders", f"AR({max(orders)}) leaves nothing of segments of {test.segment}", "lower it"
+        )
+    context, horizon = spec.rollout_contexts[-1], spec.horizons[-1]
+    starts = test.starts(context + horizon, spec.windows)
+    windows = test.windows(starts, context + horizon).astype(np.float64)
+    known, truth = windows[:, :context], windows[:, context:]
+    mean = float(np.mean(train.spacings, dtype=np.float64))
+    chunks = test.windows(test.starts(_CHUNK), _CHUNK).astype(np.float64)
+
+    def named(run: str, rows: Iterator[Row]) -> Iterator[Row]:
+        return ({**row, "run": f"zeta/references/{run}"} for row in rows)
+
+    def errors(made: Array, metric: str) -> Iterator[Row]:
+        error = np.abs(np.cumsum(made - truth, axis=1))
+        for h in spec.horizons:
+            yield from with_interval(metric, error[:, h - 1], spec, seed, step=h, context=context)
+
+    flat = np.abs(chunks - mean).mean(axis=1)
+    yield from named("constant", with_interval("mae", flat, spec, seed))
+    yield from named("constant", errors(np.full_like(truth, mean), "err_mean"))
+    yield from named("wigner", with_interval("nll", wigner_nll(chunks).mean(axis=1), spec, seed))
+    yield from named("wigner", with_interval("mae", flat, spec, seed))
+    for fitted in fit_autoregressions(train, list(orders)):
+        run = f"ar{fitted.order}"
+        yield from named(run, _one_step(fitted, test, spec, seed))
+        if fitted.order <= context:
+            rng = generator(seed, "rollout", fitted.order)
+            yield from named(run, errors(fitted.rollout(known, horizon), "err_mean"))
+            yield from named(run, errors(fitted.rollout(known, horizon, rng), "err_sampled"))
+    yield from named("data", _data(test, seed))
+
+
+def spread(manifest: os.PathLike[str], name: str) -> Row:
+    """Standard deviation of a set's spacings over all its splits, from the moments in the manifest."""
+    rows = [row for row in read_rows(manifest) if row["set"] == name]
+    count, mean, std = (np.array([row[key] for row in rows], float) for key in ("count", "mean", "std"))
+    middle = np.average(mean, weights=count)
+    variance = np.average(std**2 + (mean - middle) ** 2, weights=count)
+    return {"run": "zeta/references/data", "metric": "data_std", "value": math.sqrt(variance)}
+
+
+def _one_step(fitted: Autoregression, test: SpacingSet, spec: EvaluationSpec, seed: int) -> Iterator[Row]:
+    """NLL and MAE over consecutive pieces of the band, each preceded by the order's own context."""
+    length = fitted.order + _CHUNK
+    room = (test.segment - fitted.order) // _CHUNK
+    segments = np.arange(len(test) // test.segment) * test.segment
+    starts = (segments[:, None] + np.arange(room) * _CHUNK).ravel()
+    nll, error = [], []
+    for some in np.array_split(starts, max(1, len(starts) // 256)):
+        s = test.windows(some, length).astype(np.float64)
+        wrong = fitted.predict(s) - s[:, fitted.order :]
+        nll.append(fitted.nll(wrong).mean(axis=1))
+        error.append(np.abs(wrong).mean(axis=1))
+    yield from with_interval("nll", np.concatenate(nll), spec, seed, context=fitted.order)
+    yield from with_interval("mae", np.concatenate(error), spec, seed, context=fitted.order)
+
+
+def _data(test: SpacingSet, seed: int) -> Iterator[Row]:
+    lengths = [n for n in (250, 500, 1000, 2000) if n <= test.segment]
+    longest = lengths[-1] if lengths else test.segment
+
+    def windows(n: int) -> Array:
+        return test.windows(test.starts(n, 400), n).astype(np.float64)
+
+    base = windows(longest)
+    yield from sequence_statistics("data", base)
+    band = form_factor(base, np.linspace(*PUBLISHED_BAND, 40)).mean()
+    yield {"metric": "form_factor_band", "value": float(band)}
+    for n in lengths:
+        yield {
+            "metric": "form_factor_at_one",
+            "step": n,
+            "value": float(form_factor(windows(n), np.array([1.0])).mean()),
+        }
+        yield {"metric": "peak", "step": n, "value": float(peak_at_one(windows(n)).mean())}
+    if test.segment >= _PEAK_LENGTH:
+        long = windows(_PEAK_LENGTH)
+        for amplitude in _JITTER:
+            noisy = jitter(long, amplitude, generator(seed, "jitter", amplitude))
+            value = float(peak_at_one(noisy).mean())
+            yield {"metric": "peak_jittered", "step": math.ceil(1000 * amplitude), "value": value}

@@ -1,0 +1,84 @@
+"""Rollouts: a model's own predictions fed back, for many windows at once.
+
+The window grows from its context to the model's full length and then begins anew from as many of the last
+spacings as the context had, at most three quarters of the length: every position the model sees is one it
+was trained on, and what was computed is used for many steps. Shapes: B windows, C context, H horizon.
+"""
+
+import torch
+from torch import Tensor
+
+from specseq.spacings.mixture import Mixture
+from specseq.spacings.model import SpacingModel
+
+
+@torch.no_grad()
+def rollout(
+    model: SpacingModel,
+    context_BC: Tensor,
+    height_B: Tensor,
+    horizon: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(B, H) spacings that follow the contexts, one step at a time, with a key-value cache where there can be
+    one.
+
+        Args:
+            model: in evaluation mode.
+            context_BC: known spacings, at most the model's length.
+            height_B: heights of the windows.
+            horizon: H.
+            generator: draw each step from the mixture, draws below 0 becoming 0; None takes its mean.
+    """
+    if not model.causal:
+        return rollout_without_cache(model, context_BC, height_B, horizon, generator)
+    context = context_BC.shape[1]
+    history = [context_BC]
+    mixture, cache = model.start(context_BC, height_B)
+    for taken in range(1, horizon + 1):
+        history.append(_next(mixture, generator)[:, None])
+        if taken == horizon:
+            break
+        if cache.length == model.config.length:
+            mixture, cache = model.start(_tail(history, _restart(context, model)), height_B)
+        else:
+            mixture = model.step(history[-1][:, 0], cache, height_B)
+    return torch.cat(history[1:], 1)
+
+
+@torch.no_grad()
+def rollout_without_cache(
+    model: SpacingModel,
+    context_BC: Tensor,
+    height_B: Tensor,
+    horizon: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """What :func:`rollout` gives, by reading the whole window anew at each step."""
+    context = context_BC.shape[1]
+    history, window = [context_BC], context
+    for _ in range(horizon):
+        mixture = model(_tail(history, window), height_B)[:, -1]
+        history.append(_next(mixture, generator)[:, None])
+        window = _restart(context, model) if window == model.config.length else window + 1
+    return torch.cat(history[1:], 1)
+
+
+def _restart(context: int, model: SpacingModel) -> int:
+    """Spacings kept when the window is full."""
+    return max(1, min(context, 3 * model.config.length // 4))
+
+
+def _tail(history: list[Tensor], count: int) -> Tensor:
+    return torch.cat(history, 1)[:, -count:]
+
+
+def _next(mixture: Mixture, generator: torch.Generator | None) -> Tensor:
+    if generator is None:
+        return mixture.expectation()
+    return mixture.sample(generator).clamp(min=0.0)
+
+
+def accumulated_error(predicted: Tensor, true: Tensor) -> Tensor:
+    """(B, H): |Σ_{i ≤ h} (predicted - true)|, the distance of the predicted zero from the true one."""
+    return (predicted.double() - true.double()).cumsum(1).abs()

@@ -1,0 +1,131 @@
+"""One-step scores of a model on windows: likelihood, errors, calibration, and what it depends on.
+
+Shapes: W windows, L spacings a window, K components.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from specseq.spacings.mixture import Mixture
+from specseq.spacings.model import SpacingModel
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """(W, L-1) arrays: entry l scores the prediction of spacing l+1 from those up to l.
+
+    ``predictive_entropy`` is (W,): at the last prediction of each window.
+    """
+
+    nll: Array
+    absolute_error: Array
+    crps: Array
+    pit: Array
+    weight_entropy: Array
+    predictive_entropy: Array
+
+
+@torch.no_grad()
+def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor, rows: int = 128) -> Scores:
+    """Scores of all positions of windows given whole, as the published evaluation gives them.
+
+    Under ``attention_mask: published`` with memory these predictions have seen their answers.
+    """
+    found: list[list[Tensor]] = []
+    for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
+        mixture, truth = model(s, height)[:, :-1].double(), s[:, 1:].double()
+        found.append(
+            [
+                -mixture.log_prob(truth),
+                (mixture.expectation() - truth).abs(),
+                mixture.crps(truth),
+                mixture.cdf(truth),
+                mixture.weight_entropy(),
+                mixture[:, -1].predictive_entropy(),
+            ]
+        )
+    return Scores(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
+
+
+@torch.no_grad()
+def truncated(
+    model: SpacingModel,
+    s_WL: Tensor,
+    height_W: Tensor,
+    context: int,
+    keep_slots: Tensor | None = None,
+    rows: int = 256,
+) -> tuple[Array, Array]:
+    """NLL and absolute error (W,) at spacing ``context`` when the model is given those before it and no more.
+
+    Args:
+        keep_slots: (M,) boolean; memory slots set False are zeroed.
+    """
+    nll, error = [], []
+    for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
+        mixture: Mixture = model(s[:, :context], height, keep_slots)[:, -1].double()
+        truth = s[:, context].double()
+        nll.append(-mixture.log_prob(truth))
+        error.append((mixture.expectation() - truth).abs())
+    return torch.cat(nll).numpy(), torch.cat(error).numpy()
+
+
+@torch.no_grad()
+def causality_violation(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> float:
+    """Largest change of an output before the window's middle when the spacings from there on are changed.
+
+    Exactly zero for a causal model.
+    """
+    middle = s_WL.shape[1] // 2
+    changed = s_WL.clone()
+    changed[:, middle:] = changed[:, middle:].flip(1) + 0.5
+    before, after = (model(s, height_W)[:, :middle] for s in (s_WL, changed))
+    return max(float((a - b).abs().max()) for a, b in zip(tuple(before), tuple(after), strict=True))
+
+
+def kernel(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> Array:
+    """(L,) mean response of the last prediction to the spacing d steps back: E ∂E[s_{n+1}]/∂s_{n+1-d}, d =
+    1..L."""
+    s = s_WL.clone().requires_grad_(True)
+    expectation = model(s, height_W)[:, -1].expectation().sum()
+    (gradient,) = torch.autograd.grad(expectation, s)
+    return gradient.double().mean(0).flip(0).numpy()
+
+
+def fit_kernel(mu: Array) -> tuple[float, float]:
+    """Fit |μ(d)| = A d exp(-g √d); return g and R² of the fit to |μ|, the form published for the kernel.
+
+    The fit is least squares in |μ| itself, over a grid of g with A solved for each.
+    """
+    d = np.arange(1, len(mu) + 1, dtype=float)
+    target = np.abs(mu)
+    best = (float("nan"), float("inf"))
+    for g in np.geomspace(0.05, 20, 400):
+        shape = d * np.exp(-g * np.sqrt(d))
+        amplitude = (shape @ target) / (shape @ shape)
+        loss = float(((target - amplitude * shape) ** 2).sum())
+        if loss < best[1]:
+            best = (float(g), loss)
+    total = float(((target - target.mean()) ** 2).sum())
+    return best[0], 1 - best[1] / total if total > 0 else float("nan")
+
+
+def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator, draws: int = 2000) -> float:
+    """Permutation p-value of the largest correlation between a principal coordinate of the slots and ln of
+    primes."""
+    slots = memory_MD.detach().double().numpy()
+    primes = np.log([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53][: len(slots)])
+    if len(slots) < 3 or len(primes) < len(slots):
+        return float("nan")
+    centred = slots - slots.mean(0)
+    left = np.linalg.svd(centred, full_matrices=False)[0][:, : min(3, len(slots) - 1)]
+    unit = (primes - primes.mean()) / np.linalg.norm(primes - primes.mean())
+    observed = np.abs(left.T @ unit).max()
+    null = np.array([np.abs(left.T @ rng.permutation(unit)).max() for _ in range(draws)])
+    return float((1 + (null >= observed - 1e-12).sum()) / (1 + draws))

@@ -1,0 +1,1 @@
+"""The four studies: what each trains, tabulates and draws."""

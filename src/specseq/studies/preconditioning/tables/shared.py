@@ -1,0 +1,219 @@
+"""What the tables of the preconditioning study share: reading runs, naming them, ratios to a baseline.
+
+Every table has a column ``files``: the result files below ``results/<scale>/`` that a row stands on, the
+seeds in braces as a shell expands them.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.filters import Filter
+from specseq.report.pairing import paired, scorable, unpaired
+from specseq.report.tidy import group_of
+from specseq.scoring.comparison import compare
+from specseq.tables import read_parquet
+
+GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
+BASELINE = "preconditioning/baseline"
+FROZEN = "preconditioning/frozen"
+CONTROL = "seasonal_naive"
+STEP_METRIC = "scaled_absolute_error"
+SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
+Values = NDArray[np.float64]
+
+
+def read_runs(paths: Sequence[Path]) -> pd.DataFrame:
+    """Long evaluation results with ``group``, the run without its seed.
+
+    A trained model is named after its run, seed included. Under one name its seeds are pooled: ``trained``,
+    and ``moirai2`` where it is the baseline with filters around it.
+    """
+    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    rows["group"] = group_of(rows["run"])
+    own = rows["forecaster"].str.contains(r"seed\d+$").to_numpy(bool)
+    frozen = rows["group"].str.startswith(FROZEN).to_numpy(bool)
+    rows.loc[own, "forecaster"] = np.where(frozen[own], "moirai2", "trained")
+    lost = _lost_variants(rows)
+    return rows if lost.empty else pd.concat([rows, lost], ignore_index=True)
+
+
+def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of seeds whose training diverged, rows ``diverged`` under each reversal that the other seeds have.
+
+    Such a seed is scored as a plain forecast alone. Under a reversal its group would be the seeds left.
+    """
+    own = rows[rows["forecaster"] == "trained"]
+    reversed_ = own[own["reversal"] != "none"]
+    lost = own[(own["metric"] == "diverged") & ~own["run"].isin(reversed_["run"])]
+    variants = reversed_[GROUP].drop_duplicates()
+    same = ["benchmark", "group", "forecaster"]
+    return lost.drop(columns=["filter", "reversal"]).merge(variants, on=same)[list(rows.columns)]
+
+
+def wide(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a (group, forecaster, filter, reversal, seed, task) with a column a metric.
+
+    ``diverged`` is true of what was lost: the reversal diverged, or training did.
+    """
+    keys = [*GROUP, "seed", "task"]
+    whole = rows[rows["step"] == -1]
+    metrics = whole.pivot(index=keys, columns="metric", values="value")
+    metrics["diverged"] = metrics.get("diverged", pd.Series(np.nan, metrics.index)).notna()
+    first = whole.groupby(keys)[["spectral_radius", "noise_gain", "run"]].first()
+    return metrics.join(first).reset_index()
+
+
+def files(rows: pd.DataFrame) -> str:
+    """The evaluations that rows of one group and benchmark come from, see the module's docstring."""
+    runs, benchmark = sorted(set(rows["run"])), rows["benchmark"].iloc[0]
+    if len(runs) == 1:
+        return f"runs/{runs[0]}/{benchmark}.parquet"
+    parts = [re.fullmatch(r"(.*seed)(\d+)", str(run)) for run in runs]
+    seeds = sorted(int(part[2]) for part in parts if part)
+    stem = next(part[1] for part in parts if part)
+    return f"runs/{stem}{{{','.join(map(str, seeds))}}}/{benchmark}.parquet"
+
+
+def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
+    """Of each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
+
+    Args:
+        rows: with ``group``, ``forecaster``, ``filter``, ``reversal``.
+        keys: columns beside group and filter in which a row and its control agree.
+        value: the column to take.
+
+    Raises:
+        InputError: an oracle row has no control.
+    """
+    shared = ["group", "filter", *keys]
+    oracle = (rows["reversal"] == "oracle").to_numpy()
+    own = rows[oracle & (rows["forecaster"] == CONTROL).to_numpy()].set_index(shared)[value]
+    wanted = pd.MultiIndex.from_frame(rows.loc[oracle, shared])
+    if not (known := wanted.isin(own.index)).all():
+        group, filter = wanted[~known][0][:2]
+        raise InputError(
+            "preconditioning tables",
+            f"{group}: oracle rows of {filter} without seasonal naive under the same oracle",
+            "evaluate the run again; the control comes along by itself",
+        )
+    found = np.full(len(rows), np.nan)
+    found[oracle] = own.reindex(wanted).to_numpy(float)
+    return found
+
+
+def known_filters(
+    designed: Sequence[Path], matched: Sequence[Path]
+) -> dict[tuple[str, str], tuple[Filter, dict[str, float]]]:
+    """Filters and their :data:`SIZES` by (group, name); the group is empty for those that all share.
+
+    Of matched filters, which differ between the seeds of a group, the first seed's stands for all.
+    """
+    found: dict[tuple[str, str], tuple[Filter, dict[str, float]]] = {}
+    for path in [*designed, *matched]:
+        group = "" if path in designed else _group(path)
+        for row in records(read_parquet(path)):
+            filter = Filter(row["family"], tuple(row["taps"]), int(row["stride"]), name=row["name"])
+            found.setdefault((group, row["name"]), (filter, {size: row[size] for size in SIZES}))
+    return found
+
+
+def _group(path: Path) -> str:
+    """The group of a file in a run's folder, ``.../<study>/<sweep>/<point>/<file>``."""
+    return str(group_of(pd.Series(["/".join(path.parts[-4:-1])])).iloc[0])
+
+
+def autocovariances(paths: Sequence[Path]) -> dict[tuple[str, str, str], Values]:
+    """Of a forecaster's errors by (benchmark, group, task), normalised, seeds averaged."""
+    if not paths:
+        return {}
+    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    rows = rows[rows["metric"] == "residual_autocovariance"].assign(group=lambda x: group_of(x["run"]))
+    found: dict[tuple[str, str, str], Values] = {}
+    for (benchmark, group, task), own in rows.groupby(["benchmark", "group", "task"]):
+        lags = own.pivot(index="seed", columns="step", values="value").to_numpy()
+        found[str(benchmark), str(group), str(task)] = (lags / lags[:, :1]).mean(axis=0)
+    return found
+
+
+def horizons(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Steps of each (benchmark, task)."""
+    last = rows.groupby(["benchmark", "task"])["step"].max()
+    return {(str(key[0]), str(key[1])): int(step) for key, step in zip(last.index, last, strict=True)}
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def step_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of long rows the errors above zero by horizon step; infinite at every step of a task that was lost.
+
+    A variant that diverged has no errors by step. Left out, it would look on average as it is on other tasks.
+    """
+    steps = rows[rows["metric"] == STEP_METRIC]
+    reached = steps[["benchmark", "task", "step"]].drop_duplicates()
+    lost = rows[rows["metric"] == "diverged"].drop(columns="step").merge(reached, on=["benchmark", "task"])
+    steps = steps[steps["value"] > 0]
+    if lost.empty:
+        return steps.reset_index(drop=True)
+    lost = lost.assign(metric=STEP_METRIC, value=np.inf)[list(rows.columns)]
+    return pd.concat([steps, lost], ignore_index=True)
+
+
+def unfiltered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The plain forecasts among the rows."""
+    return rows[rows["reversal"] == "none"]
+
+
+def matrix(rows: pd.DataFrame, column: str = "MASE") -> pd.DataFrame:
+    """A metric by task and seed."""
+    return rows.pivot(index="task", columns="seed", values=column)
+
+
+def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
+    """MASE against a baseline's, paired over the tasks and seeds that both have, with its interval.
+
+    Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``: the tasks that
+    are left are those that went well. ``paired_configs`` counts them all the same.
+    """
+    ours, plain = matrix(rows), matrix(baseline)
+    a, b = (errors.to_numpy() for errors in paired(ours, plain))
+    found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd"), np.nan)
+    found |= {"paired_seeds": a.shape[1], "paired_configs": 0, "wins": 0}
+    if not a.size:
+        return {**found, "verdict": "diverged" if rows["diverged"].any() else unpaired(ours, plain)}
+    usable = scorable(a).all(axis=1)
+    found["paired_configs"] = int(usable.sum())
+    if not np.isfinite(a).all():
+        return {**found, "verdict": "diverged"}
+    if not usable.any():
+        return {**found, "verdict": "undecided"}
+    compared = compare(a, b)
+    by_seed = np.log(a[usable] / b[usable]).mean(axis=0)
+    found |= {name: getattr(compared, name) for name in ("ratio", "low", "high", "wins", "verdict")}
+    found["seed_sd"] = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan
+    return found
+
+
+def geometric(values: Any) -> float:
+    """Geometric mean; NaN if a value is."""
+    logs = np.log(np.asarray(values, dtype=float))
+    return float(np.exp(logs.mean()))
+
+
+def percent(value: Any) -> Any:
+    """A ratio as a change in per cent."""
+    return 100 * (value - 1)
+
+
+def taps_text(taps: Sequence[float], digits: int = 4) -> str:
+    """Taps as tables print them."""
+    return "[" + ", ".join(f"{tap:.{digits}g}" for tap in taps) + "]"

@@ -1,0 +1,170 @@
+"""The zeta study's task for the training loop: a spacing model, windows of spacings, the mixture's
+likelihood.
+
+Run parameters read here: ``seed``; ``model`` (see ModelConfig); ``loss.entropy_weight``,
+``loss.diversity_weight``, ``loss.memory_lr_scale``; ``data.set`` (real, shuffled, gue or poisson),
+``data.limit`` (use only so many training spacings, nearest to the test band); ``training.batch``;
+``data.selection`` (windows of the selection band scored during training). Input: ``spacings``, the
+manifest of the sets.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from specseq.errors import InputError
+from specseq.seeding import generator, stream_seed
+from specseq.spacings.mixture import Mixture
+from specseq.spacings.model import SpacingModel, cap_norms, memory_similarity
+from specseq.spacings.model_config import ModelConfig
+from specseq.spacings.sets import SpacingSet, load_spacing_set
+from specseq.training.task import Task
+
+
+class WindowStream:
+    """Endless batches of windows drawn uniformly from a spacing set, each inside one segment.
+
+    A batch is ``{"spacings": (B, L) float32, "height": (B,) float32}``.
+    """
+
+    def __init__(
+        self, spacings: SpacingSet, length: int, batch: int, seed: int, limit: int | None = None
+    ) -> None:
+        """
+        Args:
+            spacings: the set.
+            length: spacings a window.
+            batch: windows a batch.
+            seed: of the draws.
+            limit: use only the last so many spacings (whole segments where the set has several).
+        """
+        if spacings.segment < length:
+            raise InputError(
+                spacings.name, f"segments of {spacings.segment} hold no window of {length}", "shorten"
+            )
+        self.set, self.length, self.batch = spacings, length, batch
+        self.segments = len(spacings) // spacings.segment
+        self.first = 0
+        if limit is not None and limit < len(spacings):
+            if limit < length:
+                raise InputError("data.limit", f"{limit} is less than a window of {length}", "raise it")
+            if self.segments > 1:
+                self.first = (self.segments - max(1, limit // spacings.segment)) * spacings.segment
+            else:
+                self.first = len(spacings) - limit
+        self.rng = generator(seed, "windows")
+
+    def __next__(self) -> dict[str, Tensor]:
+        room = self.set.segment - self.length
+        if self.segments == 1:
+            starts = self.rng.integers(self.first, room + 1, self.batch)
+        else:
+            segment = self.rng.integers(self.first // self.set.segment, self.segments, self.batch)
+            starts = segment * self.set.segment + self.rng.integers(0, room + 1, self.batch)
+        return as_batch(self.set, starts, self.length)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.rng.bit_generator.state = state["rng"]
+
+
+def as_batch(spacings: SpacingSet, starts: np.ndarray, length: int) -> dict[str, Tensor]:
+    """Windows from the given starts as tensors."""
+    return {
+        "spacings": torch.from_numpy(spacings.windows(starts, length)),
+        "height": torch.from_numpy(spacings.height(starts).astype(np.float32)),
+    }
+
+
+def predictions(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Mixture, Tensor]:
+    """The mixtures of each spacing after the first, batch shape (B, L-1), and those spacings."""
+    return model(batch["spacings"], batch["height"])[:, :-1], batch["spacings"][:, 1:]
+
+
+def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
+    """Model, windows and loss of a run.
+
+    Raises:
+        InputError: a parameter is unknown or doesn't fit the spacing sets.
+    """
+    config = ModelConfig.from_params(params["model"])
+    loss_params = {
+        "entropy_weight": 0.0,
+        "diversity_weight": 0.0,
+        "memory_lr_scale": 1.0,
+        **params.get("loss", {}),
+    }
+    if unknown := set(loss_params) - {"entropy_weight", "diversity_weight", "memory_lr_scale"}:
+        raise InputError("loss", f"unknown keys {sorted(unknown)}", "see specseq.studies.zeta.training")
+    data = params.get("data", {})
+    name, seed = data.get("set", "real"), int(params["seed"])
+    train = load_spacing_set(inputs["spacings"], name, "train")
+    selection = load_spacing_set(inputs["spacings"], name, "selection")
+    stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.get("limit"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "model"))
+        model = SpacingModel(config)
+    windows = int(data.get("selection", 256))
+    held_out = as_batch(selection, selection.starts(config.length, windows), config.length)
+
+    def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        mixture, truth = predictions(model, batch)
+        nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
+        total = nll - loss_params["entropy_weight"] * entropy
+        metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
+        metrics["weight"] = float(truth.numel())
+        if config.slots and loss_params["diversity_weight"]:
+            similarity = memory_similarity(model.get_parameter("memory"))
+            total = total + loss_params["diversity_weight"] * similarity
+            metrics["memory_similarity"] = float(similarity.detach())
+        return total, metrics
+
+    @torch.no_grad()
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        found: list[Tensor] = []
+        for rows in torch.arange(len(held_out["spacings"])).split(64):
+            mixture, truth = predictions(
+                model, {key: part[rows].to(device) for key, part in held_out.items()}
+            )
+            error = (mixture.expectation() - truth).abs()
+            found.append(torch.stack([-mixture.log_prob(truth), error, mixture.weight_entropy()], -1).cpu())
+        nll, mae, entropy = torch.cat(found).double().mean((0, 1)).tolist()
+        return {"nll": nll, "mae": mae, "weight_entropy": entropy}
+
+    def after_step(model: nn.Module, step: int) -> dict[str, float]:
+        cap_norms(model.get_parameter("memory"), config.slot_norm)
+        return {}
+
+    def groups(model: nn.Module) -> Iterable[dict[str, Any]]:
+        named = [(name, p) for name, p in model.named_parameters() if name != "memory"]
+        yield {"params": [p for _, p in named if p.dim() > 1]}
+        yield {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0}
+        if config.slots:
+            yield {
+                "params": [model.get_parameter("memory")],
+                "weight_decay": 0.0,
+                "lr_scale": loss_params["memory_lr_scale"],
+            }
+
+    return Task(
+        model,
+        stream,
+        loss,
+        evaluate=evaluate,
+        parameter_groups=groups,
+        after_step=after_step if config.slots else None,
+    )
+
+
+def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SpacingModel:
+    """A trained model from what its weights file holds, ready to predict."""
+    model = SpacingModel(ModelConfig.from_params(params["model"]))
+    model.load_state_dict(dict(tensors))
+    return model.eval()

@@ -1,0 +1,1 @@
+"""Zeros of the Riemann zeta function: computed, proven complete, read and written."""

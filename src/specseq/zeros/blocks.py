@@ -1,0 +1,153 @@
+"""The unit of work: all zeros of one stretch of the critical line, with their indices.
+
+A block's zeros are kept as offsets from a height t0 that is a multiple of 1/64, hence exact, because a double
+near γ = 8·10^7 resolves no better than 1.5·10^-8.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import Diverged
+from specseq.zeros import euler_maclaurin, riemann_siegel
+from specseq.zeros.completeness import Count, turing_count
+from specseq.zeros.isolation import MARGIN, isolate
+from specseq.zeros.phase import TWO_PI
+
+Array = NDArray[np.float64]
+
+POINTS = 16384
+OVERSAMPLING = 8
+HIGHEST = 1.1e10
+"""Heights are trusted to here; above, double offsets and phases lose the last digits."""
+
+ZEROS_BELOW_LOWEST = 649
+"""N(1000) by Odlyzko's tables of zeros, for the first block: so low, the mean of S says nothing."""
+
+_LOW_START = 9.0
+_POLISH_BELOW = 5000.0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What to do for one block: zeros in [low, high), on a grid of ``points`` centred at ``t0``."""
+
+    low: float
+    high: float
+    t0: float
+    points: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Zeros of one stretch.
+
+    Attributes:
+        t0: reference height.
+        delta: (K,) ascending; γ = t0 + delta.
+        first: index of the first zero.
+        mean_s: mean of S(t) over the stretch.
+        bound: Turing's bound on it; infinite for the first block, whose count is known.
+        pairs: pairs of zeros that hid between two grid points.
+    """
+
+    t0: float
+    delta: Array
+    first: int
+    mean_s: float
+    bound: float
+    pairs: int
+
+
+def _spacing(t: float) -> float:
+    """Mean distance of zeros at height t."""
+    return TWO_PI / math.log(t / TWO_PI)
+
+
+def plan(start: float) -> Iterator[Stretch]:
+    """Stretches from height ``start`` upwards without end; each begins where the one before it ends."""
+    low = start
+    if low < riemann_siegel.LOWEST:
+        yield Stretch(_LOW_START, riemann_siegel.LOWEST, 0.0, 0)
+        low = riemann_siegel.LOWEST
+    while True:
+        points = POINTS if low < 4e8 else 2 * POINTS
+        # A block spans at most a fifth of its height, so that the zeros' density hardly changes inside it.
+        while points > 512 and points / OVERSAMPLING * _spacing(low) > 0.2 * low:
+            points //= 2
+        top = low + 1.05 * points / OVERSAMPLING * _spacing(low)
+        step = _spacing(top) / OVERSAMPLING
+        half = (points // 2 - MARGIN - 4) * step
+        t0 = math.floor((low + half) * 64) / 64
+        high = math.floor((t0 + half - 2 * step) * 64) / 64
+        yield Stretch(low, high, t0, points)
+        low = high
+
+
+def find(stretch: Stretch) -> Block:
+    """All zeros of a stretch, counted by Turing's method or, for the lowest, against the known count.
+
+    Raises:
+        Diverged: the zeros found cannot be all, even on a grid four times finer.
+    """
+    if stretch.points == 0:
+        return _find_low(stretch)
+    t0 = stretch.t0
+    step = _spacing(t0 + (stretch.high - t0) * 1.01) / OVERSAMPLING
+    for refinement in (1, 2, 4):
+        points, fine = stretch.points * refinement, step / refinement
+        samples = riemann_siegel.z_on_grid(t0, fine, points)
+        positions, pairs = isolate(samples)
+        delta = (positions - points // 2) * fine
+        low, high = stretch.low - t0, stretch.high - t0
+        inside = delta[(delta >= low) & (delta < high)]
+        count = turing_count(t0, inside, low, high)
+        if count.complete:
+            if t0 < _POLISH_BELOW:
+                inside = _polish(t0, inside)
+            return Block(t0, inside, count.first, count.mean_s, count.bound, pairs)
+    raise Diverged(
+        f"zeros are missing between t = {stretch.low} and {stretch.high}: "
+        f"mean S(t) {count.mean_s:.4f}, bound {count.bound:.4f}"
+    )
+
+
+def _find_low(stretch: Stretch) -> Block:
+    """The zeros below t = 1000. Turing's bound does not reach down here; how many there are is known."""
+    step = _spacing(stretch.high) / OVERSAMPLING
+    points = int((stretch.high - stretch.low) / step) + 2 * MARGIN + 4
+    grid: Array = stretch.low + (np.arange(points, dtype=float) - MARGIN - 1) * step
+    positions, pairs = isolate(euler_maclaurin.z_low(grid))
+    gamma = stretch.low + (positions - MARGIN - 1) * step
+    gamma = gamma[(gamma >= stretch.low) & (gamma < stretch.high)]
+    if len(gamma) != ZEROS_BELOW_LOWEST:
+        raise Diverged(
+            f"{len(gamma)} zeros found below t = {stretch.high:g}, where there are {ZEROS_BELOW_LOWEST}"
+        )
+    return Block(0.0, _polish(0.0, gamma), 1, 0.0, math.inf, pairs)
+
+
+def _polish(t0: float, delta: Array) -> Array:
+    """One Newton step on Euler–Maclaurin values, where the remainder of Riemann–Siegel is above 1e-12."""
+    width = 1e-6  # the step is below 1e-8, so a slope to a few digits will do
+    here, beside = (euler_maclaurin.z_low(t0 + (delta + shift)) for shift in (0.0, width))
+    return delta - width * here / (beside - here)
+
+
+def contiguous(before: Block | None, after: Block) -> None:
+    """Check that no index is lost or repeated between two neighbouring blocks.
+
+    Raises:
+        Diverged: the counts do not join.
+    """
+    if before is not None and before.first + len(before.delta) != after.first:
+        raise Diverged(
+            f"zeros are missing near t = {after.t0}: index {before.first + len(before.delta)} is due, "
+            f"Turing's method says {after.first}"
+        )
+
+
+__all__ = ["HIGHEST", "Block", "Count", "Stretch", "contiguous", "find", "plan"]

@@ -1,0 +1,228 @@
+"""Tables of zeros: computed in parallel, in pieces that survive an interruption, and written whole.
+
+Columns of the Parquet file: ``n`` (index, the first zero is 1), ``gamma`` (ordinate as a double), ``t0`` and
+``delta`` (γ = t0 + delta to about 1e-12, where gamma alone is rounded to its own last digit). The footer
+records how completeness was shown.
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from specseq.errors import InputError
+from specseq.progress import Progress
+from specseq.tables import Provenance
+from specseq.tables.files import atomic_path
+from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
+from specseq.zeros.completeness import verify
+from specseq.zeros.phase import smooth_count
+from specseq.zeros.pieces import computed, open_parts
+from specseq.zeros.selection import Request, Zeros
+
+SCHEMA = pa.schema(
+    [("n", pa.int64()), ("gamma", pa.float64()), ("t0", pa.float64()), ("delta", pa.float64())]
+)
+
+
+@dataclass
+class Completeness:
+    """What the blocks of a table say of it; ``record`` goes into the footer."""
+
+    blocks: int = 0
+    known_counts: int = 0
+    hidden_pairs: int = 0
+    largest_mean_s: float = 0.0
+    largest_share_of_bound: float = 0.0
+    last: Block | None = field(default=None, repr=False)
+
+    def add(self, block: Block) -> None:
+        contiguous(self.last, block)
+        self.last = block
+        self.blocks += 1
+        self.known_counts += math.isinf(block.bound)
+        self.hidden_pairs += block.pairs
+        self.largest_mean_s = max(self.largest_mean_s, abs(block.mean_s))
+        self.largest_share_of_bound = max(self.largest_share_of_bound, abs(block.mean_s) / block.bound)
+
+    def record(self) -> dict[str, object]:
+        shown = []
+        if self.known_counts:
+            shown.append(f"{ZEROS_BELOW_LOWEST} zeros in the block below t = 1000, as is known")
+        if self.blocks > self.known_counts:
+            shown.append("mean of S(t) within Turing's bound in each block")
+        if self.blocks > 1:
+            shown.append("indices contiguous between blocks")
+        return {
+            "complete": True,
+            "method": ", ".join(shown),
+            "blocks": self.blocks,
+            "hidden_pairs": self.hidden_pairs,
+            "largest_mean_s": self.largest_mean_s,
+            "largest_share_of_bound": self.largest_share_of_bound,
+        }
+
+
+def compute(request: Request) -> Zeros:
+    """The zeros asked for, in memory and in this process."""
+    completeness, pieces, taken = Completeness(), [], 0
+    for stretch in request.stretches():
+        block = find(stretch)
+        completeness.add(block)
+        piece = request.wanted(Zeros.of(block), taken)
+        taken += len(piece)
+        pieces.append(piece)
+    return Zeros.join(pieces)
+
+
+def write_zeros(
+    target: str | os.PathLike[str],
+    request: Request,
+    provenance: Provenance,
+    workers: int = 1,
+    quiet: bool = True,
+) -> dict[str, object]:
+    """Compute zeros and write them as Parquet.
+
+    Pieces of about 65,000 zeros are kept in ``<target>.parts`` until the table is whole; a second call goes
+    on from those that are there. At most a few pieces are in memory, whatever the count.
+
+    Args:
+        target: the Parquet file.
+        request: which zeros.
+        provenance: goes into the footer, with the completeness record added.
+        workers: processes; 1 computes in this one.
+        quiet: no progress lines.
+
+    Returns:
+        The completeness record, with ``first_index``, ``last_index`` and ``count``.
+
+    Raises:
+        InputError: no zeros lie between the heights asked for.
+        Diverged: zeros are missing and can't be found.
+    """
+    parts = Path(f"{os.fspath(target)}.parts")
+    open_parts(parts, request.start)
+    completeness, taken, first = Completeness(), 0, None
+    total = request.count or max(1, round(smooth_count(request.top) - smooth_count(max(request.start, 10.0))))
+    progress = Progress(total, "zeros")
+    with atomic_path(target) as path, _writer(path) as writer:
+        for blocks in computed(parts, request.stretches(), workers):
+            for block in blocks:
+                completeness.add(block)
+            rows = request.wanted(Zeros.join([Zeros.of(block) for block in blocks]), taken)
+            if len(rows):
+                first = int(rows.n[0]) if first is None else first
+                taken += len(rows)
+                writer.write_table(_arrow(rows))
+            if not quiet:
+                progress.update(min(taken, total))
+        if first is None:
+            shutil.rmtree(parts, ignore_errors=True)
+            raise InputError(
+                "zeros", f"none lie between {request.start} and {request.top}", "widen the stretch"
+            )
+        record = {
+            **completeness.record(),
+            "first_index": first,
+            "last_index": first + taken - 1,
+            "count": taken,
+        }
+        _finish(writer, record, provenance)
+    shutil.rmtree(parts, ignore_errors=True)
+    return record
+
+
+def write_converted(
+    target: str | os.PathLike[str], pieces: Iterable[Zeros], provenance: Provenance
+) -> dict[str, object]:
+    """Write zeros of outside making as a table, each piece checked by Turing's method.
+
+    Raises:
+        InputError: zeros are missing, or pieces do not join.
+    """
+    first, last, share, mean_s = None, None, 0.0, 0.0
+    with atomic_path(target) as path, _writer(path) as writer:
+        for zeros in pieces:
+            if last is not None and zeros.n[0] != last + 1:
+                raise InputError(
+                    "zeros", f"index {last + 1} is due, {zeros.n[0]} stands there", "check the source"
+                )
+            found = verify(zeros.n, zeros.t0, zeros.delta)
+            mean_s = max(mean_s, float(found["largest_mean_s"]))
+            share = max(share, float(found["largest_share_of_bound"]))
+            first = int(zeros.n[0]) if first is None else first
+            last = int(zeros.n[-1])
+            writer.write_table(_arrow(zeros))
+        if first is None or last is None:
+            raise InputError("zeros", "the source holds no zeros", "check the source")
+        record: dict[str, object] = {
+            "complete": True,
+            "method": "mean of S(t) within Turing's bound in windows of zeros, indices contiguous",
+            "largest_mean_s": mean_s,
+            "largest_share_of_bound": share,
+            "first_index": first,
+            "last_index": last,
+            "count": last - first + 1,
+        }
+        _finish(writer, record, provenance)
+    return record
+
+
+def _writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=["t0"], store_schema=False
+    )
+
+
+def _arrow(zeros: Zeros) -> pa.Table:
+    return pa.table([zeros.n, zeros.gamma, zeros.t0, zeros.delta], schema=SCHEMA)
+
+
+def _finish(writer: pq.ParquetWriter, record: dict[str, object], provenance: Provenance) -> None:
+    provenance.facts["zeros"] = record
+    writer.add_key_value_metadata({"specseq": json.dumps(provenance.record(), default=str)})
+
+
+def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool = True) -> Iterator[Zeros]:
+    """Read a table of zeros in batches, each checked by Turing's method, and their indices for contiguity.
+
+    Args:
+        source: Parquet file with columns n, t0, delta.
+        batch: zeros a batch.
+        check: run the checks; they cost about a tenth of a second a million.
+
+    Raises:
+        InputError: the file can't be read or zeros are missing.
+    """
+    try:
+        file = pq.ParquetFile(os.fspath(source))
+    except FileNotFoundError:
+        raise InputError(source, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(source, f"not a readable Parquet file ({error})", "delete and remake it") from None
+    with file:
+        if missing := {"n", "t0", "delta"} - set(file.schema_arrow.names):
+            raise InputError(
+                source, f"columns {sorted(missing)} are missing", "a table of zeros has n, t0, delta"
+            )
+        due: int | None = None
+        for rows in file.iter_batches(batch, columns=["n", "t0", "delta"]):
+            zeros = Zeros(*(rows.column(name).to_numpy() for name in ("n", "t0", "delta")))
+            if due is not None and zeros.n[0] != due:
+                raise InputError(
+                    source, f"index {due} is due, {zeros.n[0]} stands there", "recompute the table"
+                )
+            due = int(zeros.n[-1]) + 1
+            if check:
+                try:
+                    verify(zeros.n, zeros.t0, zeros.delta)
+                except InputError as error:
+                    raise InputError(source, error.fault, error.remedy) from None
+            yield zeros

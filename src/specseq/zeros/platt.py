@@ -1,0 +1,71 @@
+"""Reader for the binary files of zeros by D. Platt, as the LMFDB distributes them.
+
+Little-endian: u64 number of blocks; each block f64 t0, f64 t1, u64 N(t0), u64 N(t1), then N(t1) - N(t0)
+records of 13 bytes (u64, u32, u8: low to high parts of one integer Z), the increments from zero to zero: γ
+= t0 + Σ Z·2^-101, the sum starting anew in each block. Bytes after the last block mean nothing.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from specseq.errors import InputError
+from specseq.zeros.selection import Zeros
+
+_HEADER = struct.Struct("<ddQQ")
+_RECORD = np.dtype([("low", "<u8"), ("mid", "<u4"), ("high", "u1")])
+_LARGEST_BLOCK = 1 << 28
+
+
+def read_platt(source: str | os.PathLike[str]) -> Iterator[Zeros]:
+    """Zeros block by block.
+
+    Raises:
+        InputError: the file ends inside a block, or a block's heights or counts make no sense; the error
+        names
+            the block.
+    """
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(source, "no such file", "name a Platt .dat file")
+    with path.open("rb") as handle:
+        prefix = handle.read(8)
+        if len(prefix) < 8:
+            raise InputError(source, "shorter than the number of blocks", "fetch the file anew")
+        (blocks,) = struct.unpack("<Q", prefix)
+        due: int | None = None
+        for number in range(1, blocks + 1):
+            name = f"block {number} of {blocks}"
+            header = handle.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                raise InputError(source, f"ends in the header of {name}", "fetch the file anew")
+            t0, t1, before, last = _HEADER.unpack(header)
+            if not (0 <= t0 < t1 < 1e30 and before <= last <= before + _LARGEST_BLOCK):
+                raise InputError(
+                    source, f"{name} has heights {t0}..{t1}, counts {before}..{last}", "it is corrupt"
+                )
+            if due is not None and before != due:
+                raise InputError(source, f"{name} starts after zero {before}, {due} is due", "it is corrupt")
+            due = last
+            content = handle.read((last - before) * _RECORD.itemsize)
+            if len(content) < (last - before) * _RECORD.itemsize:
+                raise InputError(source, f"ends in the zeros of {name}", "fetch the file anew")
+            delta = _offsets(np.frombuffer(content, _RECORD))
+            if len(delta) and not (
+                np.all(np.diff(delta) > 0) and delta[0] >= 0 and t0 + delta[-1] <= t1 * (1 + 1e-12)
+            ):
+                raise InputError(
+                    source, f"zeros of {name} leave {t0}..{t1} or do not ascend", "it is corrupt"
+                )
+            yield Zeros(np.arange(before + 1, last + 1, dtype=np.int64), np.full(len(delta), t0), delta)
+
+
+def _offsets(records: np.ndarray) -> np.ndarray:
+    """Running sums of Z·2^-101 in float64, from exact integer sums of 32- and 40-bit parts."""
+    low = np.cumsum(records["low"] & np.uint64(0xFFFFFFFF), dtype=np.uint64)
+    middle = np.cumsum(records["low"] >> np.uint64(32), dtype=np.uint64)
+    high = np.cumsum(records["mid"].astype(np.uint64) + (records["high"].astype(np.uint64) << np.uint64(32)))
+    return np.asarray(high * 2.0**-37 + (middle * 2.0**-69 + low * 2.0**-101))

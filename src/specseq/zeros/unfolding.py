@@ -1,0 +1,41 @@
+"""Unfolding: zeros to positions of mean spacing one.
+
+u(γ) = (γ/2π) ln(γ/2πe), the smooth part of the counting function. Differences of u are taken from
+differences of γ, since u itself has no digits to spare: near γ = 8·10^7 a double of u resolves 3·10^-8.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.zeros.phase import TWO_PI
+from specseq.zeros.selection import Zeros
+
+Array = NDArray[np.float64]
+
+
+def unfold(t: Array | float, distance: Array) -> Array:
+    """u(t + distance) - u(t); broadcasts."""
+    t = np.asarray(t)
+    return np.asarray(
+        ((t + distance) * np.log1p(distance / t) + distance * (np.log(t / TWO_PI) - 1)) / TWO_PI
+    )
+
+
+def spacings(zeros: Zeros) -> Array:
+    """Unfolded spacings s_n = u(γ_{n+1}) - u(γ_n).
+
+    Args:
+        zeros: K consecutive zeros.
+
+    Returns:
+        (K-1,) spacings, mean near one.
+    """
+    distance = np.diff(zeros.t0) + np.diff(zeros.delta)
+    return unfold(zeros.gamma[:-1], distance)
+
+
+def mean_density(t: float) -> float:
+    """Zeros a unit of height: u'(t) = ln(t/2π)/2π."""
+    return math.log(t / TWO_PI) / TWO_PI

@@ -1,0 +1,128 @@
+"""The mixture against scipy and torch.distributions."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from specseq.models.mixture import NORMAL_SCALE, PARAMETERS, Mixture
+
+# scipy's log-normal overflows just above zero.
+finite = st.floats(-20, 20).map(lambda value: value if abs(value) > 1e-200 else 0.0)
+
+
+def draw(points: int, seed: int = 0, spread: float = 1.5) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(len(PARAMETERS), points, generator=rng, dtype=torch.float64)
+
+
+def scipy_log_prob(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    m = {name: value.numpy() for name, value in vars(mixture).items()}
+    failure = 1 / (1 + np.exp(m["logits"]))
+    # scipy's own mass function refuses reals, so the binomial stands on gamma functions from torch.
+    lgamma = lambda v: torch.lgamma(torch.as_tensor(v)).numpy()  # noqa: E731
+    safe = np.maximum(x, 0)
+    binomial = (
+        lgamma(safe + m["count"]) - lgamma(safe + 1) - lgamma(m["count"])
+        + m["count"] * np.log(failure) + safe * np.log1p(-failure)
+    )  # fmt: skip
+    parts = [
+        stats.t.logpdf(x, m["student_df"], m["student_loc"], m["student_scale"]),
+        stats.norm.logpdf(x, m["normal_loc"], NORMAL_SCALE),
+        np.where(x >= 0, binomial, -np.inf),
+        stats.lognorm.logpdf(x, m["log_normal_scale"], scale=np.exp(m["log_normal_loc"])),
+    ]
+    return np.logaddexp.reduce(m["log_weights_CQ"] + np.stack(parts), axis=0)
+
+
+@given(values=st.lists(finite, min_size=1, max_size=8), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_log_density_equals_scipy(values: list[float], seed: int) -> None:
+    x_Q = torch.tensor(values, dtype=torch.float64)
+    mixture = Mixture(draw(len(values), seed))
+    np.testing.assert_allclose(mixture.log_prob(x_Q).numpy(), scipy_log_prob(mixture, x_Q.numpy()), rtol=1e-9)
+
+
+def test_components_equal_torch_distributions() -> None:
+    mixture = Mixture(draw(5))
+    x_Q = torch.tensor([0.2, 1.0, 3.0, 7.0, 40.0], dtype=torch.float64)
+    d = torch.distributions
+    expected = [
+        d.StudentT(mixture.student_df, mixture.student_loc, mixture.student_scale).log_prob(x_Q),
+        d.Normal(mixture.normal_loc, NORMAL_SCALE).log_prob(x_Q),
+        d.NegativeBinomial(mixture.count, logits=mixture.logits, validate_args=False).log_prob(x_Q),
+        d.LogNormal(mixture.log_normal_loc, mixture.log_normal_scale).log_prob(x_Q),
+    ]
+    torch.testing.assert_close(mixture.component_log_prob(x_Q), torch.stack(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_outside_a_support_the_component_is_left_out() -> None:
+    inside = (
+        Mixture(draw(3)).component_log_prob(torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)).isfinite()
+    )
+    assert inside.tolist() == [[True] * 3, [True] * 3, [False, True, True], [False, False, True]]
+
+
+def test_gradients_equal_finite_differences() -> None:
+    raw = draw(6, spread=1.0).requires_grad_()
+    x_Q = torch.tensor([-2.0, -0.1, 0.0, 0.3, 2.0, 9.0], dtype=torch.float64)
+    # The narrow Normal's curvature is 1e6, so it is put out of reach of the points.
+    shifted = torch.zeros_like(raw)
+    shifted[PARAMETERS.index("normal_loc")] = 50
+    assert torch.autograd.gradcheck(lambda r: Mixture(r + shifted).log_prob(x_Q), raw, atol=1e-6)
+
+
+@pytest.mark.parametrize("extreme", [-200.0, 200.0])
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_extreme_parameters_leave_value_and_gradient_finite(name: str, extreme: float) -> None:
+    raw = torch.zeros(len(PARAMETERS), 4)
+    raw[PARAMETERS.index(name)] = extreme
+    raw.requires_grad_()
+    value = Mixture(raw).log_prob(torch.tensor([-3.0, 0.0, 0.5, 30.0]))
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+
+
+def test_quantiles_invert_the_distribution_function() -> None:
+    mixture, levels = Mixture(draw(40)), (0.01, 0.1, 0.5, 0.9, 0.99)
+    quantiles_VQ = mixture.quantile(levels)
+    assert (np.diff(quantiles_VQ, axis=0) >= 0).all()
+    above = mixture.cdf(quantiles_VQ)
+    below = mixture.cdf(quantiles_VQ - 4e-6 * np.maximum(np.abs(quantiles_VQ), 1))
+    for level, high, low in zip(levels, above, below, strict=True):
+        assert (high >= level - 1e-7).all()
+        assert (low < level + 1e-7).all()
+
+
+@pytest.mark.parametrize("name", ["student", "normal", "negative_binomial", "log_normal"])
+def test_quantiles_of_a_single_family_equal_scipys(name: str) -> None:
+    raw = draw(200)
+    raw[PARAMETERS.index(f"{name}_logit")] += 60
+    mixture, levels = Mixture(raw), (0.02, 0.3, 0.5, 0.77, 0.995)
+    family = {
+        "student": stats.t(mixture.student_df, mixture.student_loc, mixture.student_scale),
+        "normal": stats.norm(mixture.normal_loc, NORMAL_SCALE),
+        "negative_binomial": stats.nbinom(mixture.count, torch.sigmoid(-mixture.logits)),
+        "log_normal": stats.lognorm(mixture.log_normal_scale, scale=mixture.log_normal_loc.exp()),
+    }[name]
+    quantiles_VQ = mixture.quantile(levels)
+    for level, found, expected in zip(levels, quantiles_VQ, map(family.ppf, levels), strict=True):
+        near = np.isclose(found, expected, rtol=4e-6, atol=4e-6)
+        assert (near | (np.abs(family.cdf(found) - level) <= 1.1e-7)).all()
+
+
+def test_distribution_function_equals_the_share_of_samples_below() -> None:
+    mixture = Mixture(draw(12))
+    samples = mixture.sample(20_000, torch.Generator().manual_seed(1)).numpy()
+    for x in (-1.0, 0.0, 0.7, 2.0):
+        share = (samples <= x).mean(0)
+        np.testing.assert_allclose(mixture.cdf(np.full(12, x)), share, atol=0.02)
+
+
+def test_the_number_of_parameters_is_checked() -> None:
+    with pytest.raises(ValueError, match="12 parameters"):
+        Mixture(torch.zeros(11, 2))

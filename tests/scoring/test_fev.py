@@ -1,0 +1,264 @@
+"""FEV-Bench: tasks, windows and metrics against the package ``fev``, and what is refused."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specseq.errors import InputError
+from specseq.scoring.evaluation import fev_evaluations, score
+from specseq.scoring.fev import open_task
+from specseq.scoring.fev_tasks import METRICS, official_tasks, read_tasks
+from specseq.scoring.metrics import LEVELS
+from specseq.series.hub import UNFINISHED
+from tests.scoring.test_gift_eval import KINDS, Fake, fake_quantiles, wild_series
+
+OFFICIAL: dict[str, Any] = {
+    "dataset_path": "autogluon/fev_datasets",
+    "eval_metric": "SQL",
+    "extra_metrics": ["MASE", {"name": "WAPE", "epsilon": 1.0}, {"name": "WQL", "epsilon": 1.0}],
+    "quantile_levels": list(LEVELS),
+}
+FREQUENCIES = {"10min": 144, "15min": 96, "h": 24, "D": 7, "W-SUN": 1, "MS": 12, "QS-OCT": 4}
+
+
+def write_task(
+    root: Path, columns: dict[str, list[np.ndarray]], freq: str = "D", **fields: Any
+) -> dict[str, Any]:
+    """Write a data set ``x`` and a ``tasks.yaml`` with one task of it; gives the task."""
+    lengths = [len(values) for values in next(iter(columns.values()))]
+    times = [pd.date_range("2021-01-01", periods=length, freq=freq) for length in lengths]
+    # Ids out of order: the harness must sort them as fev does.
+    ids = [f"s{number}" for number in reversed(range(len(lengths)))]
+    table = {
+        "id": pa.array(ids),
+        "timestamp": pa.array([list(t) for t in times], pa.list_(pa.timestamp("us"))),
+    }
+    table |= {name: pa.array(values, pa.list_(pa.float32())) for name, values in columns.items()}
+    (root / "x").mkdir(parents=True)
+    pq.write_table(pa.table(table), root / "x" / "data.parquet")
+    task = {**OFFICIAL, "dataset_config": "x", "target": sorted(columns), **fields}
+    (root / "tasks.yaml").write_text(yaml.safe_dump({"tasks": [task]}))
+    return task
+
+
+def by_fev(root: Path, fields: dict[str, Any]) -> dict[str, float]:
+    os.environ["HF_HOME"] = str(root / "cache")
+    import datasets
+    import fev
+
+    datasets.disable_caching()
+    keep = {k: v for k, v in fields.items() if k not in ("dataset_path", "dataset_config")}
+    task = fev.Task(dataset_path=str(root / "x" / "data.parquet"), **keep)
+    task.load_full_dataset(num_proc=1)
+    predictions = []
+    for window in task.iter_windows(num_proc=1):
+        past, _ = window.get_input_data()
+        answer: dict[str, list[dict[str, Any]]] = {name: [] for name in task.target_columns}
+        for name in task.target_columns:
+            for context in past[name]:
+                quantiles = fake_quantiles(np.asarray(context), task.horizon).astype(np.float64)
+                levels = {str(level): row for level, row in zip(LEVELS, quantiles, strict=True)}
+                answer[name].append({"predictions": levels["0.5"], **levels})
+        predictions.append(answer)
+    summary = task.evaluation_summary(predictions, model_name="fake")
+    return {name: summary[name] for name in (*METRICS, "num_forecasts")}
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    freq=st.sampled_from(sorted(FREQUENCIES)),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+    targets=st.integers(1, 3),
+    windows=st.integers(1, 4),
+    history=st.integers(4, 180),
+    min_context=st.sampled_from([1, 5]),
+    max_context=st.sampled_from([None, 50]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_metrics_equal_fev(
+    tmp_path_factory: pytest.TempPathFactory,
+    freq: str,
+    kinds: list[str],
+    targets: int,
+    windows: int,
+    history: int,
+    min_context: int,
+    max_context: int | None,
+    seed: int,
+) -> None:
+    root = tmp_path_factory.mktemp("fev")
+    horizon = 5
+    # Later items are shorter by a window each: they drop out of early windows.
+    lengths = [max(history + horizon * (windows - n), horizon + 2) for n in range(len(kinds))]
+    lengths[-1] = max(lengths[-1], history + horizon * windows + 1)
+    columns = {
+        f"y{k}": [wild_series(seed + 10 * n + k, lengths[n], kind) for n, kind in enumerate(kinds)]
+        for k in range(targets)
+    }
+    fields = write_task(
+        root,
+        columns,
+        freq,
+        horizon=horizon,
+        num_windows=windows,
+        seasonality=FREQUENCIES[freq],
+        min_context_length=min_context,
+        **({"max_context_length": max_context} if max_context else {}),
+    )
+    if history < min_context:
+        return
+    theirs = by_fev(root, fields)
+    (evaluation,) = fev_evaluations(root)
+    ours = score(evaluation, Fake())
+    assert evaluation.facts()["num_forecasts"] == theirs.pop("num_forecasts")
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, rel=1e-9, nan_ok=True), name
+
+
+@pytest.mark.parametrize(("freq", "step"), [("D", None), ("MS", 2), ("W-SUN", "W-SUN"), ("h", "D")])
+def test_cutoffs_in_time_equal_fev(tmp_path: Path, freq: str, step: int | str | None) -> None:
+    columns = {"y": [wild_series(n, 90 + 3 * n, "gaps") for n in range(3)]}
+    cutoff = pd.date_range("2021-01-01", periods=90, freq=freq)[30]
+    fields = write_task(
+        tmp_path,
+        columns,
+        freq,
+        horizon=4,
+        num_windows=2,
+        seasonality=3,
+        initial_cutoff=cutoff.isoformat(),
+        **({"window_step_size": step} if step else {}),
+    )
+    theirs = by_fev(tmp_path, fields)
+    (evaluation,) = fev_evaluations(tmp_path)
+    ours = score(evaluation, Fake())
+    assert evaluation.facts()["num_forecasts"] == theirs.pop("num_forecasts")
+    assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_official_tasks() -> None:
+    tasks = official_tasks()
+    assert len(tasks) == 100
+    assert len({task.dataset for task in tasks.values()}) == 96
+    covid = tasks["uk_covid_nation_1D/new"]
+    assert (covid.dataset, covid.targets) == (
+        "uk_covid_nation_1D",
+        ("new_admissions", "new_cases", "new_deaths"),
+    )
+    assert tasks["rohlik_orders_1D"].initial_cutoff == "2023-05-01"
+    assert (tasks["ETT_1H"].initial_cutoff, tasks["ETT_1H"].forecasts) == (-168 * 20, 280)
+
+
+def test_a_partial_data_set_is_refused(tmp_path: Path) -> None:
+    write_task(tmp_path, {"target": [np.ones(200)] * 3}, "MS")
+    (tmp_path / "x").rename(tmp_path / "hospital")
+    (tmp_path / "tasks.yaml").unlink()
+    (evaluation,) = fev_evaluations(tmp_path)
+    with pytest.raises(InputError, match="hospital: 12 forecasts where the benchmark has 3068"):
+        score(evaluation, Fake())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"eval_metric": "RMSE"}, "x: metric 'RMSE' is not scored here"),
+        ({"extra_metrics": [{"name": "WQL", "epsilon": 2.0}]}, "metric .*WQL.* is not scored"),
+        ({"quantile_levels": [0.5]}, "quantile_levels"),
+        ({"generate_univariate_targets_from": ["y"]}, "generate_univariate_targets_from is not scored here"),
+        ({"horizon": 0}, "at least 1"),
+        ({"horizon": "soon"}, "not a number"),
+    ],
+)
+def test_tasks_that_are_not_scored_here(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    write_task(tmp_path, {"y": [np.ones(50)]}, **{"horizon": 4, **fields})
+    with pytest.raises(InputError, match=message):
+        read_tasks(tmp_path / "tasks.yaml")
+
+
+def test_an_unfinished_download_is_refused(tmp_path: Path) -> None:
+    write_task(tmp_path, {"y": [np.arange(400.0)]})
+    (tmp_path / UNFINISHED).touch()
+    with pytest.raises(InputError, match="this download is unfinished"):
+        fev_evaluations(tmp_path)
+
+
+def test_faulty_data_are_named(tmp_path: Path) -> None:
+    write_task(tmp_path, {"y": [np.ones(9)]}, horizon=8, num_windows=2)
+    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
+    with pytest.raises(InputError, match="x: no item is long enough for window 0"):
+        open_task(tmp_path, task)
+    data = tmp_path / "x" / "data.parquet"
+    table = pq.read_table(data)
+    pq.write_table(pa.concat_tables([table, table]), data)
+    with pytest.raises(InputError, match="1 item ids stand twice"):
+        open_task(tmp_path, task)
+    pq.write_table(table.drop_columns("y"), data)
+    with pytest.raises(InputError, match="column 'y' is missing"):
+        open_task(tmp_path, task)
+    data.write_bytes(b"PAR1 cut")
+    with pytest.raises(InputError, match="unreadable Parquet"):
+        open_task(tmp_path, task)
+    data.unlink()
+    with pytest.raises(InputError, match="no Parquet files"):
+        open_task(tmp_path, task)
+    with pytest.raises(InputError, match="no such task"):
+        fev_evaluations(tmp_path, only=["z"])
+    with pytest.raises(InputError, match="no such file"):
+        read_tasks(tmp_path / "other.yaml")
+
+
+def test_irregular_timestamps_are_refused(tmp_path: Path) -> None:
+    write_task(tmp_path, {"y": [np.ones(50)]}, horizon=4)
+    data = tmp_path / "x" / "data.parquet"
+    table = pq.read_table(data)
+    stamps = [[*row[:20], row[20] + pd.Timedelta("3h"), *row[21:]] for row in table["timestamp"].to_pylist()]
+    pq.write_table(table.set_column(1, "timestamp", pa.array(stamps)), data)
+    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
+    with pytest.raises(InputError, match="timestamps of the first item are irregular"):
+        open_task(tmp_path, task)
+
+
+def test_items_of_another_frequency_or_with_gaps_are_counted(tmp_path: Path) -> None:
+    lengths = [50, 40, 30]
+    write_task(tmp_path, {"y": [np.ones(length) for length in lengths]}, horizon=4)
+    data = tmp_path / "x" / "data.parquet"
+    table, (task,) = pq.read_table(data), read_tasks(tmp_path / "tasks.yaml").values()
+
+    def with_stamps(*rows: pd.DatetimeIndex) -> None:
+        column = pa.array([list(row) for row in rows], pa.list_(pa.timestamp("us")))
+        pq.write_table(table.set_column(1, "timestamp", column), data)
+
+    days = [pd.date_range("2021-01-01", periods=length, freq="D") for length in lengths]
+    # Ids run from s2 to s0: the first item is the last row.
+    with_stamps(pd.date_range("2021-01-01", periods=50, freq="h"), days[1], days[2])
+    with pytest.raises(InputError, match="x: mixed frequencies: 1 of 3 items are not every D; keep one"):
+        open_task(tmp_path, task)
+    with_stamps(*(row.delete(9).append(row[-1:] + pd.Timedelta("1D")) for row in days[:2]), days[2])
+    with pytest.raises(InputError, match="mixed frequencies: 2 of 3 items are not every D"):
+        open_task(tmp_path, task)
+    with_stamps(days[0][:-1], *days[1:])
+    with pytest.raises(InputError, match="1 of 3 items have not one timestamp a value"):
+        open_task(tmp_path, task)
+    months = [pd.date_range("2020-02-01", periods=length, freq="MS") for length in lengths]
+    with_stamps(*months)
+    assert open_task(tmp_path, task).freq == "M"
+    with_stamps(days[0], *months[1:])
+    with pytest.raises(InputError, match="mixed frequencies: 1 of 3 items are not every M"):
+        open_task(tmp_path, task)
+    pq.write_table(table.set_column(1, "timestamp", pa.array(["2021-01-01"] * 3)), data)
+    with pytest.raises(
+        InputError, match="column 'timestamp' is string; wanted is one list of timestamps an item"
+    ):
+        open_task(tmp_path, task)
+    pq.write_table(table.drop_columns("timestamp"), data)
+    with pytest.raises(InputError, match="column 'timestamp' is missing"):
+        open_task(tmp_path, task)
