@@ -40,7 +40,7 @@ def test_what_decides_no_number_is_not_among_them() -> None:
 def test_data_files_come_with_the_module_that_names_them() -> None:
     assert {"scoring/fev_tasks.csv", "scoring/gift_eval_configs.csv"} < names("stages/evaluate.py")
     assert {"report/page/page.css", "report/page/page.js"} < names("stages/report_page.py")
-    assert "report/figures/specseq.mplstyle" in names("stages/figure.py")
+    assert "report/specseq.mplstyle" in names("stages/figure.py")
     assert "scoring/fev_tasks.csv" not in names("stages/design.py")
 
 
