@@ -97,7 +97,7 @@ class SpacingModel(nn.Module):
             if height_B is None:
                 raise ValueError("a model with spectral features needs the heights")
             with torch.autocast(s_BL.device.type, enabled=False):
-                features = self.spectrum(F.pad(s_BL.float().cumsum(1), (1, 0)), height_B)
+                features = self.spectrum(F.pad(s_BL.to(self.embed.weight.dtype).cumsum(1), (1, 0)), height_B)
             added = self.lift(features)
         if self.taps is not None:
             padded = F.pad(s_BL - 1, (self.config.taps - 1, 0))
@@ -166,7 +166,7 @@ class SpacingModel(nn.Module):
         if c.taps:
             cache.recent = F.pad(s_BL - 1, (c.taps, 0))[:, -c.taps :]
         if self.spectrum is not None and height_B is not None:
-            x_BZ = F.pad(s_BL.float().cumsum(1), (1, 0))
+            x_BZ = F.pad(s_BL.to(self.embed.weight.dtype).cumsum(1), (1, 0))
             cos, sin = self.spectrum.phases(x_BZ, self.spectrum.frequencies(height_B))
             room = (0, 0, 0, c.length - L)
             cache.cos, cache.sin, cache.position = F.pad(cos, room), F.pad(sin, room), x_BZ[:, -1]
