@@ -1,1 +1,31 @@
-"""The four studies: what each trains, tabulates and draws."""
+"""The studies, each a folder: ``specseq/studies/<name>/study.py`` declares the study as ``STUDY``.
+
+A study of your own needs no change here: put ``specseq/studies/<name>/`` below any folder on ``PYTHONPATH``, without
+an ``__init__.py`` in ``specseq/`` or ``specseq/studies/``.
+"""
+
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from specseq.studies.interface import Study
+
+# Only folders that are no second copy of the package: another checkout on the path adds nothing.
+__path__ += [
+    str(folder / "specseq" / "studies")
+    for folder in map(Path, sys.path)
+    if (folder / "specseq" / "studies").is_dir() and not (folder / "specseq" / "__init__.py").exists()
+]
+
+
+@cache
+def studies() -> dict[str, Study]:
+    """Every study that can be found, by name."""
+    declared = (
+        import_module(f"{__name__}.{module.name}.study").STUDY
+        for module in iter_modules(__path__)
+        if module.ispkg and any((Path(place) / module.name / "study.py").is_file() for place in __path__)
+    )
+    return {study.name: study for study in declared}

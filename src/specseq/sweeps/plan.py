@@ -86,6 +86,19 @@ class Plan:
             raise InputError(f"results/{scale}", f"no run is called '{run}'", f"nearest: {', '.join(near)}")
         return runs[run]
 
+    def filter(self, name: str) -> Mapping[str, Any]:
+        """The filter of this name in ``filters``.
+
+        Raises:
+            InputError: there is none.
+        """
+        filters: Mapping[str, Any] = self.config["filters"]
+        if name not in filters:
+            raise InputError(
+                "config.yaml: filters", f"no filter is called '{name}'", f"known: {', '.join(filters)}"
+            )
+        return filters[name]
+
     def _expand(self, scale: str) -> dict[str, dict[str, Any]]:
         preset = self.scale(scale)
         values = preset.get("values", {})

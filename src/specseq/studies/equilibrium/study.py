@@ -1,0 +1,63 @@
+"""Equilibrium propagation: training by relaxation, and what the eigenvalues of the Jacobian do to it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.sweeps import Plan
+
+_AUDIT = {"audit.parquet", "spectrum.parquet", "fingerprint.parquet"}
+
+
+def _results(params: Mapping[str, Any], plan: Plan) -> set[str]:
+    """Files of a run; the audit's where it has a section ``audit``."""
+    return {"weights.safetensors", "pretrain.parquet"} | (_AUDIT if "audit" in params else set())
+
+
+def _long(results: Results) -> Inputs:
+    return {"long": results.table("equilibrium_long")}
+
+
+def _measured(results: Results) -> Inputs:
+    return {"measured": results.file("equilibrium_mechanisms.parquet")}
+
+
+TABLES = {
+    "equilibrium_long": Table(
+        ".tables.long:make",
+        lambda results: {
+            "training": results.of_runs("pretrain.parquet"),
+            "fingerprints": results.of_runs("fingerprint.parquet"),
+        },
+    ),
+    "equilibrium": Table(".tables.summary:make", _long),
+    "equilibrium_signals": Table(".tables.signals:make", _long),
+    "equilibrium_mechanisms": Table(".tables.mechanisms:make", _measured),
+}
+
+FIGURES = {
+    "equilibrium_walls": Figure(".figures.walls:draw", _long),
+    "equilibrium_modes": Figure(".figures.modes:draw", _long),
+    "equilibrium_audit": Figure(
+        ".figures.audit:draw",
+        lambda results: {
+            "spectra": results.of_runs("spectrum.parquet"),
+            "verdicts": results.of_runs("audit.parquet"),
+            "fingerprints": results.of_runs("fingerprint.parquet"),
+        },
+    ),
+    "equilibrium_solvers": Figure(".figures.solvers:draw", _measured),
+    "equilibrium_estimators": Figure(".figures.estimators:draw", _measured),
+    "equilibrium_diagnostics": Figure(".figures.diagnostics:draw", _measured),
+}
+
+STUDY = Study(
+    name="equilibrium",
+    build="specseq.equilibrium.training:build",
+    data={"text": "data/text"},
+    results=_results,
+    after_training=frozenset({"audit"}),
+    tables=TABLES,
+    figures=FIGURES,
+    needed=lambda results: [results.of_runs("pretrain.parquet"), results.of_runs("audit.parquet")],
+)

@@ -1,0 +1,150 @@
+"""What a study declares, and the view of result files that its declarations are functions of.
+
+Nothing here imports torch or pandas: the workflow reads it whenever it plans.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from specseq.sweeps import Plan, without_seed
+
+BENCHMARKS = ("gift_eval", "fev")
+
+Inputs = Mapping[str, str | Sequence[str]]
+"""Named inputs of a stage: a file or several."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Paths of one study's results at one scale.
+
+    Attributes:
+        plan: all runs.
+        study: the study whose results these are.
+        scale: the scale.
+        partial: list only files that exist, so that one failed run withholds nothing.
+    """
+
+    plan: Plan
+    study: "Study"
+    scale: str
+    partial: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The folder of all results of the scale."""
+        return f"results/{self.scale}"
+
+    @property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The study's runs: id -> resolved parameters."""
+        return self.plan.study_runs(self.scale, self.study.name)
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """The benchmarks whose data the config names."""
+        data = self.plan.data(self.scale)
+        return tuple(name for name in BENCHMARKS if data.get(name))
+
+    def file(self, name: str) -> str:
+        """A result of the scale, such as ``filters.parquet``."""
+        return f"{self.folder}/{name}"
+
+    def table(self, name: str) -> str:
+        """A comparison table."""
+        return self.file(f"tables/{name}.parquet")
+
+    def of_runs(self, *names: str) -> list[str]:
+        """These results of every run that has them, such as ``pretrain.parquet``."""
+        paths = [
+            f"{self.folder}/runs/{run}/{name}"
+            for run, params in self.runs.items()
+            for name in names
+            if name in self.study.results(params, self.plan)
+        ]
+        return [path for path in paths if os.path.exists(path)] if self.partial else paths
+
+    def evaluations(self, ending: str = "") -> list[str]:
+        """Of every run its results on each benchmark at hand: scores, or those with an ending (``_matched``)."""
+        return self.of_runs(*(f"{benchmark}{ending}.parquet" for benchmark in self.benchmarks))
+
+    def baselines(self) -> dict[str, dict[str, str]]:
+        """As a parameter of tables: run without its seed -> the run it is compared with, where it names one."""
+        named = {without_seed(run): p["baseline"] for run, p in self.runs.items() if "baseline" in p}
+        return {"baselines": named}
+
+
+def no_params(results: Results) -> dict[str, Any]:
+    """Parameters of a table that needs none."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison table.
+
+    Attributes:
+        make: ``module:function`` of ``make(inputs, params) -> DataFrame``; a module that begins with a dot lies in the
+            study's package. Editing the module makes the table anew.
+        inputs: the files it is made from.
+        params: its parameters beside the scale.
+    """
+
+    make: str
+    inputs: Callable[[Results], Inputs]
+    params: Callable[[Results], Mapping[str, Any]] = no_params
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure.
+
+    Attributes:
+        draw: ``module:function`` of ``draw(inputs, params) -> Figure``, as :attr:`Table.make`.
+        inputs: the files it is drawn from.
+    """
+
+    draw: str
+    inputs: Callable[[Results], Inputs]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that the workflow knows of a study.
+
+    Attributes:
+        name: its name in run ids, and its folder's in ``workflow/studies``.
+        build: ``module:function`` of ``build(params, inputs) -> Task``, which makes what is trained.
+        data: training input -> data set below ``results/<scale>/``: a file, or a folder with a manifest.
+        results: names of the result files that a run with these parameters has.
+        after_training: sections of a run that only judge it once it is trained.
+        run: settings class of a run's parameters.
+        tables: comparison tables by name; each name begins with the study's.
+        figures: figures by name.
+        needed: groups of results; with ``partial`` the study is left out while one group is empty.
+        checks: module with the arithmetic checks of its claims.
+    """
+
+    name: str
+    build: str
+    data: Mapping[str, str]
+    results: Callable[[Mapping[str, Any], Plan], Collection[str]]
+    after_training: frozenset[str] = frozenset()
+    run: Any = None
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    needed: Callable[[Results], Sequence[Sequence[str]]] = lambda results: ()
+    checks: str = ""
+
+    def load(self, reference: str) -> Any:
+        """The function that ``module:function`` names."""
+        module, _, name = reference.partition(":")
+        return getattr(import_module(self.module(module)), name)
+
+    def module(self, reference: str) -> str:
+        """The full name of the module in ``module:function``."""
+        module = reference.partition(":")[0]
+        return f"specseq.studies.{self.name}{module}" if module.startswith(".") else module

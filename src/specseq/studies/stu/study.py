@@ -1,0 +1,44 @@
+"""The STU hybrid: MOIRAI with spectral layers in place of attention."""
+
+from specseq.studies.forecasting import forecasting_results
+from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+
+
+def _long(results: Results) -> Inputs:
+    return {"long": results.table("stu_long")}
+
+
+TABLES = {
+    "stu_long": Table(
+        ".tables.long:make",
+        lambda results: {
+            "training": results.of_runs("pretrain.parquet"),
+            "evaluation": results.evaluations(),
+            "measurement": results.file("stu_measurements.parquet"),
+        },
+    ),
+    "stu": Table(
+        ".tables.summary:make",
+        lambda results: {**_long(results), "corpus": results.file("data/lotsa/manifest.json")},
+        Results.baselines,
+    ),
+    "stu_models": Table(".tables.models:make", _long, Results.baselines),
+}
+
+FIGURES = {
+    "stu_training": Figure(".figures.training:draw", _long),
+    "stu_speed": Figure(".figures.speed:draw", _long),
+    "stu_filters": Figure(".figures.filters:draw", _long),
+    "stu_ratios": Figure(".figures.ratios:draw", lambda results: {"summary": results.table("stu")}),
+}
+
+STUDY = Study(
+    name="stu",
+    build="specseq.models.training:build",
+    data={"store": "data/lotsa"},
+    results=forecasting_results,
+    after_training=frozenset({"evaluation", "baseline", "measurement"}),
+    tables=TABLES,
+    figures=FIGURES,
+    needed=lambda results: [results.of_runs("weights.safetensors"), results.evaluations()],
+)

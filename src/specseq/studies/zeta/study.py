@@ -1,0 +1,43 @@
+"""Spacings of zeros of the zeta function as a series to be forecast."""
+
+from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+
+
+def _long(results: Results) -> Inputs:
+    return {"long": results.table("zeta_long")}
+
+
+TABLES = {
+    "zeta": Table(".tables.summary:make", _long),
+    "zeta_size": Table(".tables.size:make", _long),
+    "zeta_long": Table(
+        ".tables.long:make",
+        lambda results: {
+            "training": results.of_runs("pretrain.parquet"),
+            "rollouts": results.of_runs("rollout.parquet"),
+            "references": [results.file("zeta_references.parquet")],
+        },
+    ),
+}
+
+FIGURES = {
+    "zeta_leak": Figure(".figures.leak:draw", _long),
+    "zeta_context": Figure(".figures.context:draw", _long),
+    "zeta_rollout": Figure(".figures.rollout:draw", _long),
+    "zeta_statistics": Figure(".figures.statistics:draw", _long),
+    "zeta_size": Figure(
+        ".figures.size:draw", lambda results: {**_long(results), "sizes": results.table("zeta_size")}
+    ),
+    "zeta_masks": Figure(".figures.masks:draw", lambda results: {}),
+}
+
+STUDY = Study(
+    name="zeta",
+    build=".training:build",
+    data={"spacings": "data/spacings/manifest.parquet"},
+    results=lambda params, plan: {"weights.safetensors", "pretrain.parquet", "rollout.parquet"},
+    after_training=frozenset({"evaluation"}),
+    tables=TABLES,
+    figures=FIGURES,
+    needed=lambda results: [results.of_runs("pretrain.parquet"), results.of_runs("rollout.parquet")],
+)
