@@ -1,7 +1,7 @@
 """The studies, each a folder: ``specseq/studies/<name>/study.py`` declares the study as ``STUDY``.
 
-A study of your own needs no change here: put ``specseq/studies/<name>/`` below any folder on ``PYTHONPATH``, without
-an ``__init__.py`` in ``specseq/`` or ``specseq/studies/``.
+A study of your own needs no change here: put ``specseq/studies/<name>/`` below any folder on
+``PYTHONPATH``, without an ``__init__.py`` in ``specseq/`` or ``specseq/studies/``.
 """
 
 import sys

@@ -16,7 +16,7 @@ def matched_filters(params: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def forecasting_results(params: Mapping[str, Any], plan: Plan) -> set[str]:
-    """Files of a run that forecasts: those of training, scores per benchmark, and designs for its residuals."""
+    """Files of a forecasting run: of training, scores per benchmark, filters for its residuals."""
     endings = ["", "_residuals", "_matched"] if matched_filters(params, plan) else [""]
     scores = {f"{benchmark}{ending}.parquet" for benchmark in BENCHMARKS for ending in endings}
     return scores | (TRAINED if "training" in params else set())

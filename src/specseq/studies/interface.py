@@ -68,11 +68,11 @@ class Results:
         return [path for path in paths if os.path.exists(path)] if self.partial else paths
 
     def evaluations(self, ending: str = "") -> list[str]:
-        """Of every run its results on each benchmark at hand: scores, or those with an ending (``_matched``)."""
+        """Results of every run on each benchmark at hand: scores, or those with an ending."""
         return self.of_runs(*(f"{benchmark}{ending}.parquet" for benchmark in self.benchmarks))
 
     def baselines(self) -> dict[str, dict[str, str]]:
-        """As a parameter of tables: run without its seed -> the run it is compared with, where it names one."""
+        """Parameter of tables: run without its seed -> the run it names as its baseline."""
         named = {without_seed(run): p["baseline"] for run, p in self.runs.items() if "baseline" in p}
         return {"baselines": named}
 
@@ -87,8 +87,8 @@ class Table:
     """A comparison table.
 
     Attributes:
-        make: ``module:function`` of ``make(inputs, params) -> DataFrame``; a module that begins with a dot lies in the
-            study's package. Editing the module makes the table anew.
+        make: ``module:function`` of ``make(inputs, params) -> DataFrame``; a module that begins with a dot
+            lies in the study's package. Editing the module makes the table anew.
         inputs: the files it is made from.
         params: its parameters beside the scale.
     """
