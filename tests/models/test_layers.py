@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specseq.models.layers import Attention, RMSNorm, Rotation, SwiGLU, TokenContext, swiglu_width
+from specseq.models.config import swiglu_width
+from specseq.models.layers import Attention, RMSNorm, Rotation, SwiGLU, TokenContext
 from specseq.models.layout import Layout, exact, power_of_two
 from specseq.series.batch import Segments
 

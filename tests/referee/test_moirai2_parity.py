@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from specseq.models.moirai2.batch import Drawn, context_tokens
-from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.batch import BASELINE, Drawn, context_tokens
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.convert import from_upstream, to_upstream
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
 from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
@@ -44,7 +44,7 @@ def batch(tmp_path: Path) -> Drawn:
 
 
 def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: Drawn) -> None:
-    model = PreconditionedMoirai2(CONFIG, PreconditioningConfig(), seed=0).eval()
+    model = PreconditionedMoirai2(CONFIG, BASELINE, seed=0).eval()
     packed, prepared = batch.packed, batch.prepare()
     layout = prepared.layout
     contexts = np.random.default_rng(1).standard_normal((4, 160)).cumsum(1).astype(np.float32)
@@ -88,7 +88,7 @@ def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: Drawn) -
 
 
 def test_weights_survive_the_way_there_and_back() -> None:
-    model = PreconditionedMoirai2(CONFIG, PreconditioningConfig(), seed=0).backbone
+    model = PreconditionedMoirai2(CONFIG, BASELINE, seed=0).backbone
     again = from_upstream(to_upstream(model), CONFIG)
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)

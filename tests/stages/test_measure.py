@@ -20,6 +20,7 @@ from specseq.series.batch import PackedBatch
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai_stream
+from specseq.settings import read
 from specseq.stages import measure
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
@@ -52,7 +53,7 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
         params = {"seed": int(point[-1]), "model": model, **({} if data is None else {"data": data})}
         path = tmp_path / "runs" / "stu" / "layout" / point / "weights.safetensors"
         path.parent.mkdir(parents=True)
-        network = model_of(MoiraiConfig.from_params(model), params["seed"])
+        network = model_of(read(MoiraiConfig, model, "model"), params["seed"])
         save_weights(path, network, params, diverged=diverged)
         return path
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from specseq.filters import design
-from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.batch import Mode
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.report.tidy import group_of
+from specseq.settings import read
 from specseq.sweeps import load_plan, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +37,8 @@ def test_every_run_is_a_model_that_can_be_made(scale: str) -> None:
             part = {key: spec[key] for key in ("model", "filter", "preconditioning") if key in spec}
             if (text := json.dumps(part, sort_keys=True)) not in seen:
                 seen.add(text)
-                Moirai2Config.of(part)
-                PreconditioningConfig.of(part)
+                read(Moirai2Config, part["model"], "model")
+                Mode.of(part)
     assert seen
 
 
@@ -131,18 +133,18 @@ def test_sweep_a_has_the_eleven_configurations_of_the_note() -> None:
         for sweep in ("lyapunov", "lyapunov_d3", "learnable_fir", "loss_reversal01", "chebyshev_fir")
         for spec in points("paper", sweep)
     ]
-    modes = [PreconditioningConfig.of(spec) for spec in chosen]
+    modes = [Mode.of(spec) for spec in chosen]
     assert len(chosen) + 1 == 11
     assert {steps(spec) for spec in chosen} == {20_000}
-    fixed = [mode for mode in modes if not mode.learnable and mode.fir]
+    fixed = [mode for mode in modes if not mode.settings.learnable and mode.settings.fir]
     assert sorted((mode.filter.family, mode.filter.degree, mode.filter.lam) for mode in fixed if mode.filter)[
         1:
     ] == [("lyapunov", 3, 5), ("lyapunov", 4, 1), ("lyapunov", 4, 3), ("lyapunov", 4, 5)]
-    assert {mode.fir.weight for mode in fixed if mode.fir} == {0.1}
-    learned = [mode for mode in modes if mode.learnable]
+    assert {mode.settings.fir.weight for mode in fixed if mode.settings.fir} == {0.1}
+    learned = [mode.settings for mode in modes if mode.settings.learnable]
     assert sorted(mode.fir.weight for mode in learned if mode.fir) == [0.1, 0.15, 0.2, 1]
-    assert {mode.fir.length for mode in modes if mode.fir} == {64}
-    (reversed_,) = [mode.reversal_loss for mode in modes if mode.reversal_loss]
+    assert {mode.settings.fir.length for mode in modes if mode.settings.fir} == {64}
+    (reversed_,) = [mode.settings.reversal_loss for mode in modes if mode.settings.reversal_loss]
     assert (reversed_.filtered, reversed_.reversed) == (1, 0.1)
 
 
@@ -174,13 +176,14 @@ def test_sweep_b_has_every_row_of_our_reproduction() -> None:
 
 def test_sweeps_c_and_d_have_every_degree() -> None:
     assert [spec["filter"]["degree"] for spec in points("paper", "chebyshev")] == list(range(1, 8))
-    hints = [PreconditioningConfig.of(spec).hint for spec in points("paper", "hint_degrees")]
-    hints += [PreconditioningConfig.of(spec).hint for spec in points("paper", "hint")]
-    single = {hint.filters[0].degree for hint in hints if hint and len(hint.filters) == 1 and hint.dropout}
-    assert single == set(range(2, 9))
-    assert any(hint and len(hint.filters) > 1 for hint in hints)
-    assert any(hint and not hint.dropout for hint in hints)
-    assert {hint.control for hint in hints if hint} == {"none", "zero", "duplicate", "noise"}
+    modes = [Mode.of(spec) for spec in points("paper", "hint_degrees") + points("paper", "hint")]
+    hints = [mode.settings.hint for mode in modes if mode.settings.hint]
+    single = [mode for mode in modes if len(mode.hints) == 1]
+    dropped = {mode.hints[0].degree for mode in single if mode.settings.hint and mode.settings.hint.dropout}
+    assert dropped == set(range(2, 9))
+    assert any(len(mode.hints) > 1 for mode in modes)
+    assert any(not hint.dropout for hint in hints)
+    assert {hint.control for hint in hints} == {"none", "zero", "duplicate", "noise"}
 
 
 @pytest.mark.parametrize("sweep", ["frozen", "frozen_moirai2"])

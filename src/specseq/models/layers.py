@@ -31,11 +31,6 @@ class RMSNorm(nn.Module):
         return normed
 
 
-def swiglu_width(dim: int) -> int:
-    """Feed-forward width with the parameter count of a plain ``4 D`` layer, rounded up to a multiple of 8."""
-    return -(-(4 * dim * 2 // 3) // 8) * 8
-
-
 class SwiGLU(nn.Module):
     """``down(silu(gate(x)) * up(x))`` without biases; gate and up are one matrix product."""
 

@@ -14,7 +14,7 @@ from specseq.models.seasonal_naive import SeasonalNaive
 
 # params["model"]["kind"] of a weights file -> where it is loaded: load(path, **options) -> Forecaster.
 KINDS = {
-    "moirai2": "specseq.models.moirai2:load",
+    "moirai2": "specseq.models.moirai2.forecaster:load",
     "moirai": "specseq.models.moirai.forecaster:load",
 }
 _OPTIONS = {"context_length", "batch_size", "device"}

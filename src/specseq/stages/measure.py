@@ -122,11 +122,12 @@ def _batches(
     params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Mapping[str, int]
 ) -> "list[PackedBatch]":
     """Batches that no run was trained on, though of the same series and drawn alike."""
-    from specseq.models.moirai.config import MoiraiConfig
+    from specseq.models.moirai.config import MoiraiConfig, MoiraiData
     from specseq.models.moirai.training import packed_stream
     from specseq.seeding import stream_seed
+    from specseq.settings import read
 
-    configs = [MoiraiConfig.from_params(of_run["model"]) for of_run in params.values()]
+    configs = [read(MoiraiConfig, of_run["model"], "model") for of_run in params.values()]
     shapes = {(config.max_length, config.patch_sizes) for config in configs}
     if len(shapes) > 1:
         raise InputError(
@@ -140,7 +141,7 @@ def _batches(
                 path, f"its 'data' are {others}, those of {first} are {data}", "measure them apart"
             )
     seed = stream_seed(0, "fixed batches")
-    stream = packed_stream(configs[0], data, store, sizes["rows"], seed)
+    stream = packed_stream(configs[0], read(MoiraiData, data, "data"), store, sizes["rows"], seed)
     return [next(stream) for _ in range(sizes["batches"])]
 
 

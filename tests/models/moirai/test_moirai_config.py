@@ -1,9 +1,10 @@
-"""Configuration: patterns, round trip and refusals."""
+"""Settings: patterns, round trip and refusals."""
 
 import pytest
 
 from specseq.errors import InputError
-from specseq.models.moirai.config import MoiraiConfig, StuConfig
+from specseq.models.moirai.config import MoiraiConfig, MoiraiData, StuConfig
+from specseq.settings import plain, read
 
 
 @pytest.mark.parametrize(
@@ -18,33 +19,58 @@ from specseq.models.moirai.config import MoiraiConfig, StuConfig
 )
 def test_patterns_place_the_spectral_layers(pattern: str, layers: list[int]) -> None:
     stu = StuConfig(pattern=pattern)  # type: ignore[arg-type]
-    assert [n for n in range(6) if stu.kind(n, 6) == "stu"] == layers
+    assert [n for n in range(6) if stu.mixing(n, 6) == "stu"] == layers
 
 
 def test_params_round_trip() -> None:
     config = MoiraiConfig(d_model=64, layers=2, stu=StuConfig("parallel", "shared", d_ff="matched"))
-    assert MoiraiConfig.from_params(config.to_params()) == config
-    assert MoiraiConfig.from_params({"kind": "moirai"}) == MoiraiConfig()
+    assert read(MoiraiConfig, plain(config), "model") == config
+    assert read(MoiraiConfig, {"kind": "moirai"}, "model") == MoiraiConfig()
+
+
+def test_zero_and_null_take_the_derived_widths() -> None:
+    sizes = [read(MoiraiConfig, {"heads": value, "d_ff": value}, "model") for value in (0, None)]
+    assert [(config.head_count, config.feed_forward) for config in sizes] == [(6, 1024)] * 2
 
 
 @pytest.mark.parametrize(
     ("model", "named"),
     [
         ({"kind": "moirai2"}, r"model\.kind"),
-        ({"width": 3}, r"model\.width: is no setting"),
-        ({"stu": {"kind": 3}}, r"model\.stu\.kind: is no setting"),
+        ({"width": 3}, r"model\.width: unknown key"),
+        ({"stu": {"kind": 3}}, r"model\.stu\.kind: unknown key"),
         ({"stu": {"pattern": "both"}}, r"model\.stu\.pattern: 'both'"),
         ({"stu": {"mode": "half"}}, r"model\.stu\.mode: 'half'"),
         ({"stu": {"runs": "row"}}, r"model\.stu\.runs: 'row'"),
         ({"layers": 0}, r"model\.layers: 0"),
         ({"layers": True}, r"model\.layers: True"),
-        ({"d_model": 100, "heads": 3}, r"model\.d_model: 100 is not a multiple"),
+        ({"d_model": 100, "heads": 3}, r"model\.heads: 3 heads do not divide the width 100"),
         ({"d_model": 6, "heads": 1}, r"model\.heads"),
         ({"patch_sizes": [16, 8]}, r"model\.patch_sizes"),
-        ({"stu": {"filters": 513}}, r"model\.stu\.filters: 513"),
+        ({"stu": {"pattern": "stu_only", "filters": 513}}, r"model\.stu\.filters: 513"),
+        ({"stu": {"pattern": "stu_only", "mode": "full", "published": True}}, r"model\.stu\.published"),
+        ({"stu": {"pattern": "stu_only", "mode": "full", "inner": 16}}, r"model\.stu\.inner"),
+        ({"stu": {"inner": 16}}, r"model\.stu\.inner: has no effect"),
         ({"stu": {"pattern": "stu_only", "mode": "full", "d_ff": "matched"}}, r"model\.stu\.d_ff"),
     ],
 )
 def test_bad_settings_are_named(model: dict, named: str) -> None:
     with pytest.raises(InputError, match=named):
-        MoiraiConfig.from_params(model)
+        read(MoiraiConfig, model, "model")
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"mask_ratio": [0.5, 0.2]}, r"data\.mask_ratio: \[0\.5, 0\.2\] is not increasing"),
+        ({"mask_ratio": [0.5, 1.2]}, r"data\.mask_ratio\.1"),
+        ({"sampling": "custom"}, r"data\.weights: missing"),
+        ({"weights": {"a": 1.0}}, r"data\.weights: unused with sampling unweighted"),
+        ({"sampling": "custom", "weights": {"a": float("nan")}}, r"data\.weights\.a"),
+        ({"sampling": "custom", "weights": {"a": 0}}, r"data\.weights: no weight is positive"),
+        ({"pool": 0}, r"data\.pool"),
+    ],
+)
+def test_bad_data_settings_are_named(data: dict, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        read(MoiraiData, data, "data")

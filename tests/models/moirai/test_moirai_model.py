@@ -54,7 +54,7 @@ def test_parameter_arithmetic_equals_the_modules(stu: dict, build: Build) -> Non
     model = build(stu)
     counts = model.config.mixing_parameters
     for layer, block in enumerate(model.encoder.blocks):
-        kind = model.config.stu.kind(layer, model.config.layers)
+        kind = model.config.stu.mixing(layer, model.config.layers)
         assert sum(p.numel() for p in block.mixer.parameters()) == counts[kind]
 
 

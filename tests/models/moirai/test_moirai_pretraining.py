@@ -192,7 +192,7 @@ def test_a_saved_hybrid_forecasts_as_before(store: Path, tmp_path: Path) -> None
     ("change", "inputs", "named"),
     [
         ({}, {}, "store"),
-        ({"data": {"rows": 3}}, {"store": Path("store")}, r"data\.rows: no such setting"),
+        ({"data": {"rows": 3}}, {"store": Path("store")}, r"data\.rows: unknown key"),
         ({"model": {"kind": "moirai", "stu": {"pattern": "x"}}}, {"store": Path("store")}, r"stu\.pattern"),
     ],
 )

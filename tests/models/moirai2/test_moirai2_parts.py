@@ -8,15 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from specseq.models.moirai2.batch import Drawn, Moirai2Stream, Prepared
-from specseq.models.moirai2.config import HINT_CONTROLS, Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.batch import Drawn, Mode, Moirai2Stream, Prepared
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
 from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
 from specseq.models.protocol import Query
 from specseq.series.stream import PackedStream
+from specseq.settings import read
 from tests.models.moirai2.small import LEVELS, LYAPUNOV, MODES, built, pack, params
 
-CONTROLS: list[dict[str, Any]] = [{"hint": {"control": control}} for control in HINT_CONTROLS]
+CONTROLS: list[dict[str, Any]] = [
+    {"hint": {"control": control}} for control in ("none", "zero", "duplicate", "noise")
+]
 ALL_MODES = [*MODES, {"dual_head": True}, {"learnable": True, "dual_head": True}, *CONTROLS[2:]]
 ROWS = [[9, 7, 3], [14, 2], [20], [5, 4], [3, 3, 3, 3]]
 
@@ -27,7 +30,7 @@ def batch_of(seed: int = 7, **more: Any) -> Drawn:
     object.__setattr__(packed, "seed", seed)
     given = params(**more)
     stream = cast(PackedStream, iter([packed]))
-    return next(Moirai2Stream(stream, Moirai2Config.of(given), PreconditioningConfig.of(given)))
+    return next(Moirai2Stream(stream, read(Moirai2Config, given["model"], "model"), Mode.of(given)))
 
 
 def gradients(

@@ -217,7 +217,10 @@ def test_hidden_hints_have_no_effect() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"preconditioning": {"learnabel": True}}, "preconditioning.learnabel: no such setting"),
+        (
+            {"preconditioning": {"learnabel": True}},
+            "preconditioning.learnabel: unknown key; did you",
+        ),
         ({"preconditioning": {"learnable": True}}, "preconditioning.learnable: there is no filter"),
         ({"filter": LYAPUNOV, "preconditioning": {"fir": {}, "reversal_loss": {}}}, "excludes reversal_loss"),
         ({"filter": LYAPUNOV, "preconditioning": {"l2": 1.0}}, "set learnable"),
@@ -227,9 +230,9 @@ def test_hidden_hints_have_no_effect() -> None:
         ),
         ({"preconditioning": {"hint": {}}}, "no filter to take hints from"),
         ({"filter": {"family": "nothing"}}, "unknown family"),
-        ({"model": {**MODEL, "d_model": 30}}, "model.heads"),
+        ({"model": {**MODEL, "d_model": 30}}, "model.heads: 2 heads of width 15"),
         ({"model": {**MODEL, "quantile_levels": [0.5, 0.1]}}, "increasing"),
-        ({"model": {**MODEL, "width": 3}}, "model.width: no such setting"),
+        ({"model": {**MODEL, "width": 3}}, "model.width: unknown key"),
         ({"model": {**MODEL, "layers": 0}}, "model.layers: 0"),
     ],
 )

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from specseq.errors import InputError
 from specseq.models.stu.layer import Mode, SpectralTransformUnit
 from specseq.models.stu.segments import segment_tables
 
@@ -88,15 +87,6 @@ def test_gradients_equal_finite_differences(mode: Mode) -> None:
 
 def test_filters_travel_with_the_checkpoint() -> None:
     assert unit("signed").state_dict()["phi_LK"].shape == (LENGTH, FILTERS)
-
-
-def test_bad_settings_are_named() -> None:
-    with pytest.raises(InputError, match=r"model\.stu\.mode.*'half'"):
-        SpectralTransformUnit(8, mode="half")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"model\.stu\.published"):
-        SpectralTransformUnit(8, mode="full", published=True)
-    with pytest.raises(InputError, match=r"model\.stu\.inner"):
-        SpectralTransformUnit(8, mode="full", inner=16)
 
 
 def test_the_sandwich_projects_more_channels_back_to_the_model_width() -> None:

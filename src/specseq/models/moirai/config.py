@@ -1,46 +1,60 @@
-"""What a MOIRAI is made of, and how that reads in a configuration."""
+"""Settings of MOIRAI and its hybrids with spectral transform units."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from itertools import pairwise
+from typing import Annotated, Literal
 
 from specseq.errors import InputError
-from specseq.models.layers import swiglu_width
-from specseq.models.stu.layer import Mode
+from specseq.models.config import Drawing, FeedForward, Heads, head_count, swiglu_width
+from specseq.settings import STRICT, Field, dataclass
 
-Pattern = Literal["attention", "alternating", "first_half", "last_half", "stu_only", "parallel"]
-Kind = Literal["attention", "stu", "parallel"]
-Runs = Literal["sample", "variate"]
-KINDS = ("moirai",)
+Mixing = Literal["attention", "stu", "parallel"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class StuConfig:
-    """Which layers mix by spectral transform units, and which units.
+    """Which layers mix tokens by spectral transform units, and by which units."""
 
-    Attributes:
-        pattern: ``attention`` (none), ``alternating`` (layers 0, 2, 4 ...), ``first_half``, ``last_half``,
-            ``stu_only``, or ``parallel`` (both in every layer, weighed by a learned gate).
-        mode: how filters are combined, see :class:`~specseq.models.stu.layer.SpectralTransformUnit`.
-        filters: number of spectral filters, K.
-        inner: channels between an input and an output projection around the convolution ("sandwich"; 768 at
-            width 384 gives about attention's parameters); None for the plain unit.
-        d_ff: feed-forward width of the layers without attention. ``matched`` makes up for the parameters that
-            the unit saves; a number sets it; None takes the model's.
-        runs: what the convolution may not cross: the runs of a ``sample`` (as published; variates then follow
-            each other in one sequence) or of a ``variate``.
-        published: the published circular transform. Not causal; for reproduction only.
-    """
+    pattern: Literal["attention", "alternating", "first_half", "last_half", "stu_only", "parallel"] = Field(
+        default="attention",
+        description="layers with units: none (attention), 0, 2, 4 ... (alternating), a half, all (stu_only), "
+        "or all beside attention, weighed by a learned gate (parallel)",
+    )
+    mode: Literal["shared", "signed", "full"] = Field(
+        default="signed",
+        description="plus and minus branch share a combination of filters, have one each, or are not "
+        "factorised",
+    )
+    filters: int = Field(default=24, ge=1, description="spectral filters K; 24 as published")
+    inner: int | None = Field(
+        default=None,
+        ge=1,
+        description="channels convolved between an input and an output projection; null: d_model channels "
+        "without an output projection",
+    )
+    d_ff: Annotated[int, Field(ge=1)] | Literal["matched"] | None = Field(
+        default=None,
+        description="feed-forward width of layers with units; matched: as many parameters per layer as with "
+        "attention; null: that of the model",
+    )
+    runs: Literal["sample", "variate"] = Field(
+        default="sample",
+        description="what the convolution does not cross; in a sample, variates follow each other",
+    )
+    published: bool = Field(
+        default=False, description="the published circular transform; not causal, for reproduction only"
+    )
 
-    pattern: Pattern = "attention"
-    mode: Mode = "signed"
-    filters: int = 24
-    inner: int | None = None
-    d_ff: int | Literal["matched"] | None = None
-    runs: Runs = "sample"
-    published: bool = False
+    def __post_init__(self) -> None:
+        if self.mode == "full":
+            for name in ("published", "inner"):
+                if getattr(self, name):
+                    raise InputError(name, "excludes mode full", "set mode to shared or signed")
+        if self.pattern == "attention":
+            for name, default in (("inner", None), ("d_ff", None), ("runs", "sample"), ("published", False)):
+                if getattr(self, name) != default:
+                    raise InputError(name, "has no effect with pattern attention", "choose another pattern")
 
-    def kind(self, layer: int, layers: int) -> Kind:
+    def mixing(self, layer: int, layers: int) -> Mixing:
         """What mixes the tokens in ``layer`` of ``layers``, counted from 0."""
         if self.pattern == "parallel":
             return "parallel"
@@ -54,35 +68,43 @@ class StuConfig:
         return "stu" if spectral[self.pattern] else "attention"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MoiraiConfig:
-    """Sizes of the model; the defaults are the published small one.
+    """Sizes of MOIRAI; the defaults are those of the published small model."""
 
-    Attributes:
-        d_model: model width, D.
-        layers: number of encoder layers.
-        heads: attention heads; None takes one for every 64 dimensions (at least one).
-        d_ff: feed-forward width; None takes two thirds of four times D, rounded up to a multiple of 8.
-        patch_sizes: admissible patch sizes, increasing.
-        max_length: longest segment in tokens.
-        parity: keep the published heads' layout, in which for patch sizes up to 32 only the Student-T's
-            mixture logit depends on the input. Needed to load upstream weights.
-        stu: spectral layers.
-    """
+    kind: Literal["moirai"] = "moirai"
+    d_model: int = Field(default=384, ge=4, description="model width D")
+    layers: int = Field(default=6, ge=1, description="encoder layers")
+    heads: Heads = None
+    d_ff: FeedForward = None
+    patch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(8, 16, 32, 64, 128), min_length=1, description="admissible patch sizes, increasing"
+    )
+    max_length: int = Field(default=512, ge=2, description="tokens per row, and the longest segment")
+    parity: bool = Field(
+        default=False,
+        description="the published layout of the heads, in which most outputs do not depend on the input; "
+        "needed for upstream weights",
+    )
+    stu: StuConfig = Field(default=StuConfig(), description="spectral transform units")
 
-    d_model: int = 384
-    layers: int = 6
-    heads: int | None = None
-    d_ff: int | None = None
-    patch_sizes: tuple[int, ...] = (8, 16, 32, 64, 128)
-    max_length: int = 512
-    parity: bool = False
-    stu: StuConfig = field(default_factory=StuConfig)
+    def __post_init__(self) -> None:
+        head_count(self.d_model, self.heads)
+        if any(a >= b for a, b in pairwise(self.patch_sizes)):
+            raise InputError("patch_sizes", f"{list(self.patch_sizes)}", "list the sizes in increasing order")
+        if self.stu.pattern != "attention" and self.stu.filters > self.max_length:
+            raise InputError(
+                "stu.filters", f"{self.stu.filters} exceeds max_length {self.max_length}", "take fewer"
+            )
+        if any(self.feed_forward_of(layer) < 1 for layer in range(self.layers)):
+            raise InputError(
+                "stu.d_ff", "matched leaves no width for the feed-forward layers", "use another mode"
+            )
 
     @property
     def head_count(self) -> int:
-        """Attention heads."""
-        return self.heads or max(self.d_model // 64, 1)
+        """Attention heads H."""
+        return head_count(self.d_model, self.heads)
 
     @property
     def feed_forward(self) -> int:
@@ -90,7 +112,7 @@ class MoiraiConfig:
         return self.d_ff or swiglu_width(self.d_model)
 
     @property
-    def mixing_parameters(self) -> dict[Kind, int]:
+    def mixing_parameters(self) -> dict[Mixing, int]:
         """Parameters of one layer's mixer, by its kind."""
         d, heads, stu = self.d_model, self.head_count, self.stu
         attention = 4 * d * d + 2 * (d // heads) + 2 * heads
@@ -103,81 +125,27 @@ class MoiraiConfig:
         return {"attention": attention, "stu": unit, "parallel": attention + unit + d}
 
     def feed_forward_of(self, layer: int) -> int:
-        """Feed-forward width of ``layer``."""
-        if self.stu.kind(layer, self.layers) == "attention" or self.stu.d_ff is None:
+        """Feed-forward width of ``layer``, counted from 0."""
+        mixing = self.stu.mixing(layer, self.layers)
+        if mixing == "attention" or self.stu.d_ff is None:
             return self.feed_forward
         if self.stu.d_ff == "matched":
-            kind, counts = self.stu.kind(layer, self.layers), self.mixing_parameters
-            return self.feed_forward + round((counts["attention"] - counts[kind]) / (3 * self.d_model))
+            counts = self.mixing_parameters
+            return self.feed_forward + round((counts["attention"] - counts[mixing]) / (3 * self.d_model))
         return self.stu.d_ff
 
-    @classmethod
-    def from_params(cls, model: Mapping[str, Any]) -> "MoiraiConfig":
-        """Read ``params["model"]``; ``kind`` is ``moirai``, ``stu`` a nested mapping.
 
-        Raises:
-            InputError: an unknown key, or a value that makes no model.
-        """
-        given = {key: value for key, value in model.items() if key != "kind"}
-        if model.get("kind", "moirai") not in KINDS:
-            raise InputError("model.kind", f"{model['kind']!r} is not a MOIRAI", "use moirai")
-        stu = given.pop("stu", None) or {}
-        _known(cls, given, "model")
-        _known(StuConfig, stu, "model.stu")
-        if "patch_sizes" in given:
-            given["patch_sizes"] = tuple(given["patch_sizes"])
-        config = cls(**given, stu=StuConfig(**stu))
-        config._check()
-        return config
+@dataclass(frozen=True, config=STRICT)
+class MoiraiData(Drawing):
+    """How training samples are drawn; see :class:`~specseq.series.moirai.MoiraiCrops`."""
 
-    def to_params(self) -> dict[str, Any]:
-        """The inverse of :meth:`from_params`, for a checkpoint."""
-        return {"kind": "moirai", **asdict(self), "patch_sizes": list(self.patch_sizes)}
+    max_variates: int = Field(default=128, ge=1, description="most variates of a sample")
+    min_patches: int = Field(default=2, ge=1, description="fewest patches of a variate")
+    mask_ratio: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = Field(
+        default=(0.15, 0.5), description="bounds of the share of patches to predict"
+    )
 
-    def _check(self) -> None:
-        _choice("model.stu.pattern", self.stu.pattern, get_args(Pattern))
-        _choice("model.stu.mode", self.stu.mode, get_args(Mode))
-        _choice("model.stu.runs", self.stu.runs, get_args(Runs))
-        for name in ("d_model", "layers", "heads", "d_ff", "max_length"):
-            _positive(f"model.{name}", getattr(self, name))
-        for name in ("filters", "inner", "d_ff"):
-            if not (name == "d_ff" and self.stu.d_ff == "matched"):
-                _positive(f"model.stu.{name}", getattr(self.stu, name))
-        if self.d_model % self.head_count:
-            raise InputError(
-                "model.d_model", f"{self.d_model} is not a multiple of {self.head_count} heads", "change one"
-            )
-        if (self.d_model // self.head_count) % 4:
-            raise InputError(
-                "model.heads",
-                "half a head must hold whole rotated pairs",
-                "make the head width a multiple of 4",
-            )
-        sizes = self.patch_sizes
-        if not sizes or any(type(p) is not int or p < 1 for p in sizes) or list(sizes) != sorted(set(sizes)):
-            raise InputError("model.patch_sizes", f"{list(sizes)}", "list positive sizes, increasing")
-        if self.stu.filters > self.max_length:
-            raise InputError(
-                "model.stu.filters", f"{self.stu.filters} exceeds max_length", "take fewer filters"
-            )
-        if any(self.feed_forward_of(layer) < 1 for layer in range(self.layers)):
-            raise InputError(
-                "model.stu.d_ff", "nothing is left of the feed-forward layers", "use another mode"
-            )
-
-
-def _known(owner: Any, given: Mapping[str, Any], where: str) -> None:
-    names = {f.name for f in fields(owner)}
-    for key in given:
-        if key not in names:
-            raise InputError(f"{where}.{key}", "is no setting", f"choose from {', '.join(sorted(names))}")
-
-
-def _choice(where: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(where, f"{value!r} is no choice", f"use one of {', '.join(choices)}")
-
-
-def _positive(where: str, value: object) -> None:
-    if value is not None and (type(value) is not int or value < 1):
-        raise InputError(where, f"{value!r}", "give a positive whole number")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_ratio[0] > self.mask_ratio[1]:
+            raise InputError("mask_ratio", f"{list(self.mask_ratio)} is not increasing", "swap the bounds")

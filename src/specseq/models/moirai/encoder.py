@@ -79,7 +79,7 @@ class MoiraiEncoder(nn.Module):
             Block(
                 config.d_model,
                 config.feed_forward_of(layer),
-                MIXERS[config.stu.kind(layer, config.layers)](config),
+                MIXERS[config.stu.mixing(layer, config.layers)](config),
             )
             for layer in range(config.layers)
         )

@@ -19,6 +19,7 @@ from specseq.models.moirai.pack import Sample, pack
 from specseq.models.protocol import Query
 from specseq.series.frequency import parse_frequency
 from specseq.series.moirai import PATCH_RANGE
+from specseq.settings import read
 from specseq.training.checkpoint import load_weights
 
 Floats = NDArray[np.float32]
@@ -158,7 +159,7 @@ def load(path: str | os.PathLike[str], **options: object) -> MoiraiForecaster:
         InputError: the file is damaged, or its weights do not fit the parameters it names.
     """
     tensors, params = load_weights(path)
-    model = Moirai(MoiraiConfig.from_params(params["model"]))
+    model = Moirai(read(MoiraiConfig, params["model"], "model"))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,7 +1,7 @@
 """A MOIRAI run, baseline or hybrid, as a task for the training loop."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.models.layout import exact, power_of_two
-from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.config import MoiraiConfig, MoiraiData
 from specseq.models.moirai.loss import packed_loss
 from specseq.models.moirai.model import Moirai, parameter_groups
 from specseq.models.moirai.plan import Plan
@@ -18,10 +18,9 @@ from specseq.seeding import stream_seed
 from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
 from specseq.series.stream import PackedStream, moirai_stream
+from specseq.settings import read
 from specseq.training.spec import TrainingSpec
 from specseq.training.task import Task
-
-DATA = ("pool", "max_variates", "min_patches", "mask_ratio", "sampling", "weights")
 
 
 @dataclass(frozen=True)
@@ -87,18 +86,18 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
     Args:
         params: ``model`` (see :class:`~specseq.models.moirai.config.MoiraiConfig`), ``training``,
-            ``seed``, and optionally ``data`` (keys in :data:`DATA`, as
-            :func:`specseq.series.stream.moirai_stream` takes them).
+            ``seed``, and optionally ``data`` (:class:`~specseq.models.moirai.config.MoiraiData`).
         inputs: ``store``, a prepared corpus.
 
     Raises:
         InputError: a parameter or an input is wrong.
     """
-    config = MoiraiConfig.from_params(params.get("model") or {})
+    config = read(MoiraiConfig, params["model"], "model")
     spec, seed = TrainingSpec.of(params), int(params.get("seed", 0))
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
-    packed = packed_stream(config, params.get("data") or {}, inputs["store"], spec.batch, seed)
+    data = read(MoiraiData, params.get("data") or {}, "data")
+    packed = packed_stream(config, data, inputs["store"], spec.batch, seed)
     return Task(
         model_of(config, seed),
         MoiraiStream(packed, config),
@@ -108,22 +107,14 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     )
 
 
-def packed_stream(
-    config: MoiraiConfig, data: Mapping[str, Any], store: Path, rows: int, seed: int
-) -> PackedStream:
+def packed_stream(config: MoiraiConfig, data: MoiraiData, store: Path, rows: int, seed: int) -> PackedStream:
     """The batches that a run with these settings is trained on, ``rows`` rows each.
 
     Raises:
-        InputError: ``data`` holds an unknown key or an impossible value, or ``store`` is no prepared corpus.
+        InputError: no series suits ``data``, or ``store`` is no prepared corpus.
     """
-    for name in data:
-        if name not in DATA:
-            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
-    given = dict(data)
-    if "mask_ratio" in given:
-        given["mask_ratio"] = tuple(given["mask_ratio"])
     return moirai_stream(
-        open_store(store), rows, seed, config.max_length, patch_sizes=config.patch_sizes, **given
+        open_store(store), rows, seed, config.max_length, patch_sizes=config.patch_sizes, **asdict(data)
     )
 
 

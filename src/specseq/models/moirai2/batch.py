@@ -13,14 +13,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.filters import Filter, operators
-from specseq.filters.operators import Missing
+from specseq.filters import Filter, design, operators
 from specseq.models.layout import Layout, exact, power_of_two
-from specseq.models.moirai2.config import BASELINE, Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.config import Moirai2Config, Preconditioning
 from specseq.seeding import generator
 from specseq.series.anomaly import VARIANCE_FLOOR
 from specseq.series.batch import PackedBatch
 from specseq.series.stream import PackedStream
+from specseq.settings import read
+
+_NO_MODE = Preconditioning()
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A mode of preconditioning with its filters designed; by default the baseline.
+
+    Attributes:
+        settings: the mode.
+        filter: filters the series, or is the start of a learnable filter; None for the baseline and hints.
+        hints: one per hint.
+    """
+
+    settings: Preconditioning = _NO_MODE
+    filter: Filter | None = None
+    hints: tuple[Filter, ...] = ()
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "Mode":
+        """Read ``params["preconditioning"]`` and ``params["filter"]``.
+
+        Raises:
+            InputError: a setting is wrong, or has no effect with this filter.
+        """
+        where = "preconditioning"
+        settings = read(Preconditioning, params.get(where) or {}, where)
+        spec = params.get("filter")
+        settings.check_filter(spec)
+        if settings.hint is None:
+            return cls(settings, design(spec) if spec else None)
+        if not settings.hint.filters:
+            return cls(settings, hints=(design(params["filter"]),))
+        specs = enumerate(settings.hint.filters)
+        return cls(
+            settings, hints=tuple(design(one, f"{where}.hint.filters[{number}]") for number, one in specs)
+        )
+
+
+BASELINE = Mode()
 
 
 @dataclass(frozen=True)
@@ -66,11 +106,12 @@ class Prepared:
         """Number of each point's segment."""
         return self.layout.segment_T.repeat_interleave(self.values_TP.shape[1])
 
-    def filtered_KFP(self, filter: Filter, missing: Missing) -> Tensor:
-        """Wanted points to which a filter applies."""
+    def filtered_KFP(self, mode: Mode) -> Tensor:
+        """Wanted points to which the filter of a mode applies."""
+        assert mode.filter is not None
         applies_N = operators.applies(
-            self.values_TP.flatten(), filter.degree, filter.stride,
-            observed=self.observed_TP.flatten(), ids=self.ids_N, missing=missing,
+            self.values_TP.flatten(), mode.filter.degree, mode.filter.stride,
+            observed=self.observed_TP.flatten(), ids=self.ids_N, missing=mode.settings.missing,
         )  # fmt: skip
         return applies_N.view_as(self.values_TP)[self.target_KF] & self.wanted_KFP
 
@@ -99,7 +140,7 @@ class Drawn:
     shown_BL: Tensor
     hint_shown_BL: Tensor
     predicted: int
-    mode: PreconditioningConfig = BASELINE
+    mode: Mode = BASELINE
     noise_BLCP: Tensor | None = None
     whole: "Drawn | None" = None
 
@@ -120,10 +161,10 @@ class Drawn:
     @cached_property
     def filtered_share(self) -> Tensor | None:
         """Of the wanted points, those to which the filter applies; None without a finite inverse."""
-        if self.mode.fir is None or self.mode.filter is None:
+        if self.mode.settings.fir is None:
             return None
         batch = self.prepare()
-        filtered = batch.filtered_KFP(self.mode.filter, self.mode.missing)
+        filtered = batch.filtered_KFP(self.mode)
         return filtered.sum() / batch.wanted_KFP.sum().clamp(min=1)
 
     def to(self, device: torch.device) -> Prepared:
@@ -190,20 +231,18 @@ def location_and_scale(values_TP: Tensor, known_TP: Tensor, segment_T: Tensor) -
 class Moirai2Stream:
     """Packed batches with their random masks and noise, which depend on the batch and not on its parts."""
 
-    def __init__(
-        self, packed: PackedStream, config: Moirai2Config, mode: PreconditioningConfig = BASELINE
-    ) -> None:
+    def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Mode = BASELINE) -> None:
         self.packed, self.config, self.mode = packed, config, mode
 
     def __next__(self) -> Drawn:
-        batch, hint = next(self.packed), self.mode.hint
+        batch, hint = next(self.packed), self.mode.settings.hint
         shape = tuple(batch.sample_id.shape)
         shown = generator(batch.seed, "patch mask").random(shape) >= self.config.masked
         dropout = hint.dropout if hint else 0.0
         hints = generator(batch.seed, "hint dropout").random(shape) >= dropout
         noise = None
         if hint and hint.control == "noise":
-            size = (*shape, len(hint.filters), self.config.patch)
+            size = (*shape, len(self.mode.hints), self.config.patch)
             noise = torch.from_numpy(generator(batch.seed, "hint noise").standard_normal(size, np.float32))
         return Drawn(
             batch, torch.from_numpy(shown), torch.from_numpy(hints), self.config.predicted, self.mode, noise

@@ -66,7 +66,7 @@ class Moirai2Forecaster:
     @property
     def inverse(self) -> tuple[NDArray[np.float64], int] | None:
         """Taps and stride of the finite inverse that was learned with the model; None without one."""
-        taps, fir = self.model.inverse_taps, self.model.mode.fir
+        taps, fir = self.model.inverse_taps, self.model.settings.fir
         if taps is None or fir is None:
             return None
         return taps.detach().cpu().double().numpy(), fir.stride
@@ -133,7 +133,7 @@ class Moirai2Forecaster:
         def feed(paths_NQT: Tensor, first: int) -> Tensor:
             """Predicted points as tokens: z where the head predicts z, else filtered or hinted afresh."""
             levels = paths_NQT.shape[1]
-            if model.raw_head is None and model.mode.hint is None:
+            if model.raw_head is None and model.settings.hint is None:
                 new = paths_NQT[..., first:]
                 return self._tokens(new, torch.ones_like(new, dtype=torch.bool), None)
             past = scaled[:, None].expand(-1, levels, -1)
@@ -175,7 +175,7 @@ class Moirai2Forecaster:
         self, contexts: list[Floats], location: NDArray[np.float64], scale: NDArray[np.float64]
     ) -> FilteredContexts:
         """What reversals need: the filter, and the ends of the contexts before and after it."""
-        filter, mode = self.model.filter, self.model.mode
+        filter, mode = self.model.filter, self.model.settings
         assert filter is not None
         inverse = mode.fir.length * mode.fir.stride if mode.fir else 64 * filter.stride
         longest = max([filter.reach, inverse, *map(len, contexts)])

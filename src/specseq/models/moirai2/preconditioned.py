@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from specseq.filters import Filter, operators
-from specseq.models.moirai2.batch import Prepared
-from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.batch import Mode, Prepared
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.loss import pinball
 from specseq.models.moirai2.model import Moirai2
 from specseq.seeding import generator
@@ -38,21 +38,23 @@ class PreconditionedMoirai2(nn.Module):
     taps: Tensor | None
     inverse_taps: Tensor | None
 
-    def __init__(self, config: Moirai2Config, mode: PreconditioningConfig, seed: int) -> None:
+    def __init__(self, config: Moirai2Config, mode: Mode, seed: int) -> None:
         super().__init__()
-        self.config, self.mode, self.seed = config, mode, seed
-        hints = len(mode.hint.filters) if mode.hint else 0
+        self.config, self.mode, self.settings, self.seed = config, mode, mode.settings, seed
+        hints = len(mode.hints)
         self.backbone = initialised(lambda: Moirai2(config), seed, "moirai2")
         if hints:
             hinted = initialised(lambda: Moirai2(config, hints), seed, "hints")
             self.backbone.hint_hidden, self.backbone.hint_skip = hinted.hint_hidden, hinted.hint_skip
-        self.raw_head = initialised(self.backbone.new_head, seed, "raw head") if mode.dual_head else None
+        dual = mode.settings.dual_head
+        self.raw_head = initialised(self.backbone.new_head, seed, "raw head") if dual else None
         taps = torch.tensor(mode.filter.taps, dtype=torch.float64) if mode.filter else None
-        if taps is not None and mode.learnable:
+        if taps is not None and self.settings.learnable:
             self.taps = nn.Parameter(taps.float())
         else:
             self.register_buffer("taps", taps)
-        inverse = nn.Parameter(torch.zeros(mode.fir.length)) if mode.fir else None
+        fir = mode.settings.fir
+        inverse = nn.Parameter(torch.zeros(fir.length)) if fir else None
         self.register_parameter("inverse_taps", inverse)
 
     @property
@@ -61,7 +63,7 @@ class PreconditionedMoirai2(nn.Module):
         if self.mode.filter is None or self.taps is None:
             return None
         taps = tuple(float(tap) for tap in self.taps.detach())
-        if self.mode.learnable:
+        if self.settings.learnable:
             return Filter("learned", taps, self.mode.filter.stride)
         return Filter(self.mode.filter.family, taps, self.mode.filter.stride, self.mode.filter.lam)
 
@@ -69,7 +71,7 @@ class PreconditionedMoirai2(nn.Module):
         """z of scaled points ``[..., T]``; the points themselves without a filter."""
         if self.taps is None or self.mode.filter is None:
             return values
-        stride, missing = self.mode.filter.stride, self.mode.missing
+        stride, missing = self.mode.filter.stride, self.settings.missing
         return operators.forward(values, self.taps, stride, observed=observed, ids=ids, missing=missing)
 
     def hints(
@@ -90,19 +92,19 @@ class PreconditionedMoirai2(nn.Module):
                 size of the hints there: that of later ones would tell of what is to be predicted.
             noise: standard normal numbers, ``[C, T]``; by default the same for every row and every call.
         """
-        if self.mode.hint is None:
+        if self.settings.hint is None:
             return None
         added = []
-        for number, filter in enumerate(self.mode.hint.filters):
+        for number, filter in enumerate(self.mode.hints):
             taps = torch.tensor(filter.taps, dtype=values.dtype, device=values.device)
             hint = operators.hint(
-                values, taps, filter.stride, observed=observed, ids=ids, missing=self.mode.missing
+                values, taps, filter.stride, observed=observed, ids=ids, missing=self.settings.missing
             )
-            if self.mode.hint.control == "zero":
+            if self.settings.hint.control == "zero":
                 hint = torch.zeros_like(hint)
-            elif self.mode.hint.control == "duplicate":
+            elif self.settings.hint.control == "duplicate":
                 hint = values
-            elif self.mode.hint.control == "noise":
+            elif self.settings.hint.control == "noise":
                 if noise is None:
                     noise = self._noise(values)
                 hint = noise[number] * _size(hint, observed if known is None else known, ids)
@@ -111,14 +113,14 @@ class PreconditionedMoirai2(nn.Module):
 
     def _noise(self, values: Tensor) -> Tensor:
         """Noise for the points of rows, ``[C, T]``; a longer row begins with that of a shorter one."""
-        assert self.mode.hint is not None
-        shape = (values.shape[-1], len(self.mode.hint.filters))
+        assert self.settings.hint is not None
+        shape = (values.shape[-1], len(self.mode.hints))
         drawn = generator(self.seed, "hint noise").standard_normal(shape, np.float32)
         return torch.from_numpy(drawn.T).to(values)
 
     def forward(self, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch and its parts; ``weight`` is the number of points in the quantile loss."""
-        mode, config = self.mode, self.config
+        mode, config = self.settings, self.config
         points = config.patch
         ids_N = batch.ids_N
         raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
@@ -179,7 +181,7 @@ class PreconditionedMoirai2(nn.Module):
         stride, points = self.mode.filter.stride, self.config.patch
         tail_KM = self._tail(batch, batch.values_TP.flatten(), len(self.taps) * stride)
         median_KH = predicted_KFQP[:, :, self.config.median].flatten(1)
-        shift_KH = operators.self_shift(median_KH, tail_KM, self.taps, stride, missing=self.mode.missing)
+        shift_KH = operators.self_shift(median_KH, tail_KM, self.taps, stride, missing=self.settings.missing)
         return predicted_KFQP - shift_KH.unflatten(1, (-1, points))[:, :, None]
 
     def _inverse_error(
@@ -190,14 +192,13 @@ class PreconditionedMoirai2(nn.Module):
         That of a part of a batch is such that the parts' mean, weighted by their wanted points, is the
         whole batch's.
         """
-        fir, filter = self.mode.fir, self.mode.filter
+        fir = self.settings.fir
         assert fir is not None
-        assert filter is not None
         assert self.inverse_taps is not None
         median_KH = predicted_KFQP[:, :, self.config.median].flatten(1)
         tail = self._tail(batch, filtered_N, fir.length * fir.stride)
         inverse = operators.fir_shift(median_KH, tail, self.inverse_taps, fir.stride)
-        filtered_KFP = batch.filtered_KFP(filter, self.mode.missing)
+        filtered_KFP = batch.filtered_KFP(self.mode)
         count = filtered_KFP.sum()
         if batch.filtered_share is not None:
             count = batch.filtered_share * batch.wanted_KFP.sum()
@@ -221,7 +222,7 @@ class PreconditionedMoirai2(nn.Module):
 
     def coefficients(self) -> Iterable[tuple[str, float]]:
         """Learned taps by name, for the record of a run."""
-        if self.mode.learnable and self.taps is not None:
+        if self.settings.learnable and self.taps is not None:
             for number, tap in enumerate(self.taps.detach().tolist(), 1):
                 yield f"tap_{number}", tap
 

@@ -1,21 +1,21 @@
 """A Moirai2 run as a task for the training loop."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from specseq.errors import InputError
-from specseq.models.moirai2.batch import Moirai2Stream, Prepared
-from specseq.models.moirai2.config import Moirai2Config, PreconditioningConfig
+from specseq.models.moirai2.batch import Mode, Moirai2Stream, Prepared
+from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
+from specseq.settings import read
 from specseq.training.checkpoint import diverged, load_weights
 from specseq.training.spec import TrainingSpec
 from specseq.training.task import Task
-
-DATA = ("pool", "min_tokens", "anomaly_threshold", "anomaly_retries", "sampling", "weights")
 
 
 def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
@@ -23,13 +23,13 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
     Args:
         params: ``model``, ``training``, ``seed``, and optionally ``filter``, ``preconditioning`` and ``data``
-            (keys in :data:`DATA`, as :func:`specseq.series.stream.moirai2_stream` takes them).
+            (:class:`~specseq.models.moirai2.config.Moirai2Data`).
         inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
 
     Raises:
         InputError: a parameter or an input is wrong.
     """
-    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    config, mode = read(Moirai2Config, params["model"], "model"), Mode.of(params)
     seed = int(params.get("seed", 0))
     model = model_of(params)
     lost = diverged(inputs["initial"]) if "initial" in inputs else None
@@ -37,17 +37,14 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         _begin_from(model, inputs["initial"])
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
-    data = params.get("data", {})
-    for name in data:
-        if name not in DATA:
-            raise InputError(f"data.{name}", "no such setting", f"known: {', '.join(DATA)}")
+    data = read(Moirai2Data, params.get("data") or {}, "data")
     rows = TrainingSpec.of(params).batch
     packed = moirai2_stream(
-        open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **data
+        open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **asdict(data)
     )
     stream = Moirai2Stream(packed, config, mode)
     after_step = None
-    if mode.learnable:
+    if mode.settings.learnable:
 
         def after_step(network: nn.Module, step: int) -> dict[str, float]:
             return dict(model.coefficients())
@@ -64,7 +61,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
 def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
     """The model of a run with its initial weights."""
-    config, mode = Moirai2Config.of(params), PreconditioningConfig.of(params)
+    config, mode = read(Moirai2Config, params["model"], "model"), Mode.of(params)
     return PreconditionedMoirai2(config, mode, int(params.get("seed", 0)))
 
 

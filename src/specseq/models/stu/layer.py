@@ -8,12 +8,11 @@ branch meets the filter, not the signal, since
 Shapes: N tokens, D model width, I convolved channels (D unless set apart), L filter length, K filters.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from specseq.errors import InputError
 from specseq.models.stu.convolution import Method, segment_convolution
 from specseq.models.stu.hankel import spectral_filters
 from specseq.models.stu.segments import SegmentTables
@@ -59,16 +58,6 @@ class SpectralTransformUnit(nn.Module):
                 than the segment's bucket. Not causal; for reproduction only.
         """
         super().__init__()
-        if mode not in get_args(Mode):
-            raise InputError(
-                "model.stu.mode", f"{mode!r} is no mode", f"choose from {', '.join(get_args(Mode))}"
-            )
-        if mode == "full" and (published or inner):
-            raise InputError(
-                "model.stu.published" if published else "model.stu.inner",
-                "exists for the approximate unit only",
-                "set model.stu.mode to shared or signed",
-            )
         self.width, self.length, self.mode = width, length, mode
         self.method: Method = "circular" if published else "auto"
         self.register_buffer("phi_LK", torch.from_numpy(spectral_filters(length, filters).copy()))

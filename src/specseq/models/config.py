@@ -1,0 +1,66 @@
+"""Settings that models share: widths, how training windows are drawn, how models are measured."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass
+
+Heads = Annotated[int | None, Field(ge=0, description="attention heads; null or 0: one per 64 dimensions")]
+FeedForward = Annotated[
+    int | None,
+    Field(ge=0, description="feed-forward width; null or 0: 8/3 of d_model, rounded up to a multiple of 8"),
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Drawing:
+    """How training windows are drawn from a corpus, whatever the model."""
+
+    pool: int = Field(default=256, ge=1, description="windows that are packed into rows together")
+    sampling: Literal["unweighted", "weighted", "custom"] = Field(
+        default="unweighted",
+        description="unweighted: every series alike; weighted: sub-datasets by their clipped share of "
+        "points; custom: by `weights`",
+    )
+    weights: Mapping[str, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None, description="weight of each sub-dataset, with sampling custom"
+    )
+
+    def __post_init__(self) -> None:
+        if (self.sampling == "custom") != (self.weights is not None):
+            fault = "missing" if self.weights is None else f"unused with sampling {self.sampling}"
+            raise InputError("weights", fault, "give weights with sampling: custom, and only then")
+        if self.weights is not None and not any(self.weights.values()):
+            raise InputError("weights", "no weight is positive", "weigh a sub-dataset that is there")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Measurement:
+    """How trained models are measured side by side, on fixed batches that are the same for all of them."""
+
+    rows: int = Field(default=4, ge=1, description="rows per batch")
+    batches: int = Field(default=8, ge=1, description="batches over which the loss is averaged")
+    repeats: int = Field(default=5, ge=1, description="timed rounds, of which the median is taken")
+
+
+def swiglu_width(dim: int) -> int:
+    """Feed-forward width with the parameter count of a plain ``4 D`` layer, rounded up to a multiple of 8."""
+    return -(-(4 * dim * 2 // 3) // 8) * 8
+
+
+def head_count(d_model: int, heads: int | None) -> int:
+    """Attention heads, by default one per 64 dimensions and at least one.
+
+    Raises:
+        InputError: they do not divide the width, or leave heads whose half does not hold whole rotated pairs.
+    """
+    count = heads or max(1, d_model // 64)
+    where = "heads" if heads else "d_model"
+    if d_model % count:
+        raise InputError(where, f"{count} heads do not divide the width {d_model}", "change one of them")
+    if d_model // count % 4:
+        raise InputError(
+            where, f"{count} heads of width {d_model // count}", "make the head width a multiple of 4"
+        )
+    return count
