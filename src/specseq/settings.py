@@ -5,8 +5,8 @@ JSON schema and the one-line messages follow from them::
 
     @dataclass(frozen=True, config=STRICT)
     class Sizes:
-        width: int = Field(64, ge=1, description="channels C")
-        heads: int = Field(4, ge=1, description="attention heads, a divisor of the width")
+        width: int = Field(default=64, ge=1, description="channels C")
+        heads: int = Field(default=4, ge=1, description="attention heads, a divisor of the width")
 
         def __post_init__(self) -> None:
             if self.width % self.heads:

@@ -52,7 +52,7 @@ def test_table_names_every_gain(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["lyapunov", "--degree", "4"], "design.lam: missing"),
+        (["lyapunov", "--degree", "4"], "design.lam: is missing"),
         (["chebyshev", "--degree", "0"], "design.degree: 0"),
         (["literal", "--taps=a"], "design.taps"),
         (["identity", "--horizon", "-1"], "--horizon: -1"),

@@ -71,7 +71,7 @@ def test_matched_whitens_a_moving_average(theta: float) -> None:
 def test_matched_with_stride_sees_lags_of_its_stride() -> None:
     covariance = np.zeros(9)
     covariance[[0, 4]] = [1.25, 0.5]
-    spec = {"family": "matched", "degree": 1, "autocovariance": covariance, "horizon": 400}
+    spec = {"family": "matched", "degree": 1, "autocovariance": covariance.tolist(), "horizon": 400}
     assert design({**spec, "stride": 4}).taps[0] == pytest.approx(0.5, abs=1e-2)
     assert abs(design(spec).taps[0]) < 1e-2, "no correlation at lag 1, nothing to gain there"
 

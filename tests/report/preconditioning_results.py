@@ -154,7 +154,7 @@ def train_taps(made: Results, seed: int) -> None:
 def design_filters(made: Results) -> None:
     from specseq.stages.design import row
 
-    filters = [design({**spec, "name": name}) for name, spec in FILTERS.items()]
+    filters = [design(spec, name=name) for name, spec in FILTERS.items()]
     frame = pd.DataFrame([row(filter, (1,)) for filter in filters]).astype({"lam": "float64"})
     write_parquet(made.path("filters")[0], frame, Provenance("design", {}))
 

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     """Print the designed filter."""
     options = build_parser().parse_args(arguments)
     given = {key: getattr(options, key) for key in ("family", "degree", "lam", "taps", "stride")}
+    if options.taps is not None:
+        given["taps"] = [_number(tap) for tap in options.taps.split(",")]
     filter = design({key: value for key, value in given.items() if value is not None}, "design")
     horizons = tuple(options.horizon or HORIZONS)
     if min(horizons) < 0:
@@ -52,6 +54,14 @@ def main(arguments: Sequence[str]) -> int:
     else:
         _show(filter, diagnostics)
     return 0
+
+
+def _number(word: str) -> float | str:
+    """The number that a word says; another word stays, for the settings to refuse."""
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def _record(filter: Filter, diagnostics: Diagnostics) -> dict[str, Any]:

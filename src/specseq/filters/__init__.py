@@ -3,7 +3,8 @@
 Design and diagnostics need NumPy and SciPy alone; :mod:`specseq.filters.operators` works on torch tensors.
 """
 
-from specseq.filters.design import FAMILIES, design
+from specseq.filters.config import FAMILIES
+from specseq.filters.design import design
 from specseq.filters.diagnostics import Diagnostics, diagnose, frequency_response
 from specseq.filters.filter import Filter
 from specseq.filters.stability import impulse_response, noise_gain

@@ -84,7 +84,7 @@ def main() -> None:
         if options.residuals and spec.get("family") == "matched" and "autocovariance" not in spec:
             known = autocovariance(options.residuals)
             spec = {"horizon": len(known), **spec, "autocovariance": known}
-        filters.append(design({**spec, "name": name}, f"filters.{name}"))
+        filters.append(design(spec, f"filters.{name}", name))
     frame = pd.DataFrame([row(filter, horizons) for filter in filters])
     write_parquet(options.out, frame.astype({"lam": "float64"}), provenance)
 

@@ -135,7 +135,7 @@ def _check(params: Mapping[str, Any]) -> None:
 
 def _filter(name: str, spec: Mapping[str, Any], designed: Path | None) -> Filter:
     if spec.get("family") != "matched" or "autocovariance" in spec:
-        return design({**spec, "name": name}, f"filters.{name}")
+        return design(spec, f"filters.{name}", name)
     if designed is None:
         raise InputError(
             f"filters.{name}", "a matched filter is designed for a forecaster", "give --designed"

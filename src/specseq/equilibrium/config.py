@@ -1,0 +1,469 @@
+"""Settings of equilibrium training, as a run's parameters hold them: one class per part, one per choice.
+
+Solvers, estimators and penalties are settings alone; :func:`specseq.equilibrium.solvers.solve`,
+:func:`specseq.equilibrium.estimators.estimate` and :func:`specseq.equilibrium.regularisers.penalty` act on them.
+"""
+
+from typing import Annotated, Literal, get_args
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass
+
+Step = Annotated[float, Field(gt=0, description="step size; the first one where steps adapt")]
+Krylov = Annotated[int, Field(ge=1, description="largest Krylov space of a linear solve")]
+LinearTolerance = Annotated[float, Field(gt=0, lt=1, description="relative residual of a linear solve")]
+Evaluations = Annotated[int, Field(ge=1, description="largest number of evaluations of the force")]
+Tolerance = Annotated[float, Field(gt=0, description="force residual ‖F‖/‖z‖ that counts as a root")]
+Samples = Annotated[int, Field(ge=1, description="samples of the batch that are looked at")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class BlockShape:
+    """Sizes and constants of an equilibrium block."""
+
+    width: int = Field(default=64, ge=1, description="channels C")
+    heads: int = Field(default=4, ge=1, description="attention heads H, a divisor of the width")
+    length: int = Field(default=32, ge=1, description="positions T")
+    expansion: int = Field(default=4, ge=1, description="width of the feed-forward part in units of C")
+    damping: float = Field(default=1.0, ge=0, description="c of the leak -c z")
+    residual_gain: float = Field(
+        default=0.1,
+        ge=0,
+        description="scale of the initial output projections; small values start contractive",
+    )
+    normalise_queries: bool = Field(
+        default=True,
+        description="root-mean-square normalisation of queries and keys, which bounds the logits",
+    )
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise InputError("heads", f"{self.heads} does not divide the width {self.width}")
+
+
+# --- solvers
+
+
+@dataclass(frozen=True, config=STRICT)
+class Euler:
+    """z ← z + ε F(z), the relaxation of the studied work. Cycles for ever when ε > ε_crit."""
+
+    step: Step = 0.1
+    name: Literal["euler"] = "euler"
+
+
+@dataclass(frozen=True, config=STRICT)
+class AdaptiveEuler:
+    """Euler whose step shrinks on any overshoot of the force residual and grows otherwise."""
+
+    step: Step = 0.1
+    grow: float = Field(default=1.1, ge=1, description="factor of ε after a step without overshoot")
+    shrink: float = Field(default=0.5, gt=0, lt=1, description="factor of ε after an overshoot")
+    floor: float = Field(default=1e-3, gt=0, description="smallest ε")
+    ceiling: float = Field(default=1.0, gt=0, description="largest ε")
+    patience: int = Field(
+        default=30, ge=0, description="shrinks at the floor before Anderson takes over; 0: never"
+    )
+    name: Literal["adaptive"] = "adaptive"
+
+    def __post_init__(self) -> None:
+        _within(self.step, self.floor, self.ceiling)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Anderson:
+    """Anderson acceleration: mixes the last few steps so that the extrapolated residual is least."""
+
+    step: Step = 0.2
+    memory: int = Field(default=8, ge=1, description="differences kept")
+    damping: float = Field(default=1.0, gt=0, description="share of the mixed residual that is added")
+    restart_ratio: float = Field(
+        default=2.0,
+        gt=1,
+        description="a sample whose residual exceeds its best by this factor starts anew from its best state",
+    )
+    regularisation: float | None = Field(
+        default=None,
+        ge=0,
+        description="added to the normal matrix, in units of its trace; null: 1e-10 in float64, 1e-6 in float32",
+    )
+    name: Literal["anderson"] = "anderson"
+
+
+@dataclass(frozen=True, config=STRICT)
+class RungeKutta4:
+    """The classical fourth-order method with a fixed step, four evaluations per step."""
+
+    step: Step = 0.5
+    name: Literal["rk4"] = "rk4"
+
+
+@dataclass(frozen=True, config=STRICT)
+class HeunEuler:
+    """The embedded pair of Heun and Euler with local error control."""
+
+    step: Step = 0.2
+    error: float = Field(
+        default=0.2, gt=0, description="accepted local error, relative to the length of the step"
+    )
+    floor: float = Field(default=1e-3, gt=0, description="smallest step")
+    ceiling: float = Field(default=2.0, gt=0, description="largest step")
+    name: Literal["heun"] = "heun"
+
+    def __post_init__(self) -> None:
+        _within(self.step, self.floor, self.ceiling)
+
+
+@dataclass(frozen=True, config=STRICT)
+class SemiImplicitEuler:
+    """IMEX Euler: the leak implicit, the learned part explicit."""
+
+    step: Step = 0.1
+    name: Literal["imex"] = "imex"
+
+
+@dataclass(frozen=True, config=STRICT)
+class BackwardEuler:
+    """Pseudo-transient continuation: linearly implicit Euler whose step grows as the force falls."""
+
+    step: Step = 1.0
+    ceiling: float = Field(default=1e6, gt=0, description="largest step")
+    growth: float = Field(default=5.0, ge=1, description="largest growth per step; 1 keeps the step fixed")
+    krylov: Krylov = 40
+    linear_tolerance: LinearTolerance = 0.1
+    name: Literal["backward_euler"] = "backward_euler"
+
+    def __post_init__(self) -> None:
+        _within(self.step, 0, self.ceiling)
+
+
+@dataclass(frozen=True, config=STRICT)
+class NewtonGMRES:
+    """Newton's method with inexact linear solves and a line search for each sample."""
+
+    krylov: Krylov = 40
+    linear_tolerance: LinearTolerance = 0.1
+    growth: float = Field(
+        default=1.5, gt=0, description="growth of the residual that the line search accepts"
+    )
+    shortest: float = Field(
+        default=0.05, gt=0, le=1, description="fraction of the step where the line search ends"
+    )
+    name: Literal["newton"] = "newton"
+
+
+Solver = (
+    Euler
+    | AdaptiveEuler
+    | Anderson
+    | RungeKutta4
+    | HeunEuler
+    | SemiImplicitEuler
+    | BackwardEuler
+    | NewtonGMRES
+)
+NamedSolver = Annotated[Solver, Field(discriminator="name")]
+
+
+def euler_step(solver: Solver) -> float:
+    """The Euler step ε that the stability of a run refers to: its own, or 0.1 where it takes none."""
+    return solver.step if isinstance(solver, Euler | AdaptiveEuler) else 0.1
+
+
+# --- estimators
+
+
+@dataclass(frozen=True, config=STRICT)
+class Nudged:
+    """Settings that all estimators by nudged phases share."""
+
+    radius: float = Field(default=0.02, gt=0, description="radius r of the nudge, per token")
+    corrected: bool = Field(
+        default=True, description="include the term that makes the response obey the transposed Jacobian"
+    )
+    drift_cancelled: bool = Field(default=False, description="subtract the free drift from the nudged force")
+
+
+@dataclass(frozen=True, config=STRICT)
+class OneSided(Nudged):
+    """(z* - z(r)) / r."""
+
+    name: Literal["one_sided"] = "one_sided"
+
+
+@dataclass(frozen=True, config=STRICT)
+class TwoSided(Nudged):
+    """(z(-r) - z(r)) / 2r."""
+
+    name: Literal["two_sided"] = "two_sided"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Holomorphic(Nudged):
+    """The first Fourier coefficient of z(r e^{iφ}) over points of a circle."""
+
+    points: int = Field(default=4, ge=2, description="nudge points N, even; the bias is O(r^N)")
+    name: Literal["holomorphic"] = "holomorphic"
+
+    def __post_init__(self) -> None:
+        if self.points % 2:
+            raise InputError("points", f"{self.points} is odd", "give an even number")
+
+
+@dataclass(frozen=True, config=STRICT)
+class LockIn(Nudged):
+    """A slow sinusoidal nudge along the flow, demodulated."""
+
+    step: Step = 0.1
+    period: int = Field(default=400, ge=2, description="Euler steps per cycle")
+    cycles: int = Field(default=2, ge=1, description="cycles averaged over, after as many to settle")
+    name: Literal["lock_in"] = "lock_in"
+
+    @property
+    def evaluations(self) -> int:
+        """Steps to settle and to average."""
+        return 2 * self.cycles * self.period
+
+
+@dataclass(frozen=True, config=STRICT)
+class Adjoint:
+    """The rest point of the adjoint flow: no nudge and no bias."""
+
+    name: Literal["adjoint"] = "adjoint"
+
+
+Estimator = OneSided | TwoSided | Holomorphic | LockIn | Adjoint
+NamedEstimator = Annotated[Estimator, Field(discriminator="name")]
+
+
+# --- penalties
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Penalty:
+    """The weight of a penalty, fixed or following the force residual."""
+
+    weight: float = Field(ge=0, description="weight in the loss; 0 disables the penalty")
+    target: float | None = Field(
+        default=None, gt=0, description="force residual that the weight aims at; null: the weight is fixed"
+    )
+    rate: float = Field(default=1.05, gt=1, description="factor per step of a weight with a target")
+    floor: float = Field(default=1e-4, ge=0, description="smallest weight with a target")
+    ceiling: float = Field(default=10.0, gt=0, description="largest weight with a target")
+
+    def __post_init__(self) -> None:
+        if self.target is None:
+            bounds = Penalty.__dataclass_fields__
+            for name in ("rate", "floor", "ceiling"):
+                if getattr(self, name) != bounds[name].default.default:
+                    raise InputError(
+                        name, "acts on a weight with a target only", "give target, or leave it out"
+                    )
+        elif self.weight and not self.floor <= self.weight <= self.ceiling:
+            raise InputError("weight", f"{self.weight:g} is not from {self.floor:g} to {self.ceiling:g}")
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class JacobianNorm(Penalty):
+    """Hutchinson's estimate of ‖J_nc‖²_F / n."""
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ResidualNorm(Penalty):
+    """The squared force residual of the state that the free phase left."""
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class LeadingEigenvalue(Penalty):
+    """The mean of max(|λ| - margin, 0)² for the leading eigenvalue λ of I + εJ."""
+
+    step: float | None = Field(
+        default=None, gt=0, description="ε of the Euler map; null: that of the run's solver"
+    )
+    margin: float = Field(default=0.995, ge=0, description="|λ| up to which there is no penalty")
+    form: Literal["left_right", "published"] = Field(
+        default="left_right", description="exact, or by the published two-dimensional subspace iteration"
+    )
+    samples: Samples = 2
+    positions: int | None = Field(
+        default=None, ge=1, description="positions drawn per step among which left_right looks; null: all"
+    )
+    iterations: int = Field(default=10, ge=1, description="subspace iterations of the published form")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form != "published" and self.iterations != 10:
+            raise InputError("iterations", "acts on the published form only", "give form: published")
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class NumericalAbscissa(Penalty):
+    """The mean of max(ω - margin, 0)² for the numerical abscissa ω of J."""
+
+    margin: float = Field(default=1.0, description="ω up to which there is no penalty")
+    samples: Samples = 2
+    size: int = Field(default=20, ge=1, description="Lanczos vectors")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Regularisers:
+    """Penalties on the operator, added to the loss."""
+
+    jacobian: JacobianNorm | None = None
+    residual: ResidualNorm | None = None
+    eigenvalue: LeadingEigenvalue | None = None
+    abscissa: NumericalAbscissa | None = None
+
+    def active(self) -> dict[str, Penalty]:
+        """The penalties whose weight is not 0, by name."""
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: penalty for name, penalty in given.items() if penalty is not None and penalty.weight}
+
+
+# --- a run
+
+
+@dataclass(frozen=True, config=STRICT)
+class Phase:
+    """The budget of a phase."""
+
+    evaluations: Evaluations = 60
+    tolerance: Annotated[float, Field(gt=0, description="force residual at which the phase ends")] = 1e-5
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluation:
+    """What is measured of a block on held-out windows."""
+
+    windows: int = Field(default=32, ge=1, description="windows of both losses")
+    aligned: int = Field(default=8, ge=1, description="windows for the alignment of gradients")
+    samples: int = Field(default=4, ge=1, description="windows that are audited")
+    budget: Evaluations = 1000
+    tolerance: Tolerance = 1e-6
+    unrolled: int = Field(
+        default=60,
+        ge=0,
+        description="Euler steps of the backpropagation to compare with; 0 disables the comparison",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("aligned", "samples"):
+            if getattr(self, name) > self.windows:
+                raise InputError(name, f"{getattr(self, name)} is more than the {self.windows} windows")
+
+
+@dataclass(frozen=True, config=STRICT)
+class AuditEvaluation:
+    """Where the evaluation in a fingerprint differs from that along training; null: it does not."""
+
+    windows: int | None = Field(default=None, ge=1)
+    aligned: int | None = Field(default=None, ge=1)
+    samples: int | None = Field(default=None, ge=1)
+    budget: Evaluations | None = None
+    tolerance: Tolerance | None = None
+    unrolled: int | None = Field(default=None, ge=0)
+
+    def over(self, base: Evaluation) -> Evaluation:
+        """The evaluation with these differences.
+
+        Raises:
+            InputError: the two do not go together.
+        """
+        changes = {name: value for name, value in vars(self).items() if value is not None}
+        return Evaluation(**{**vars(base), **changes})
+
+
+@dataclass(frozen=True, config=STRICT)
+class AuditSettings:
+    """The audit of a checkpoint."""
+
+    samples: int = Field(default=8, ge=1, description="texts to audit")
+    step: float | None = Field(default=None, gt=0, description="Euler step ε; null: that of the run")
+    budget: Evaluations = 2000
+    tolerance: Annotated[Tolerance, Field(le=0.01)] = 1e-6
+    evaluation: AuditEvaluation = AuditEvaluation()
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class EquilibriumSettings:
+    """How a block is trained, measured and audited."""
+
+    model: BlockShape = BlockShape()
+    rule: Literal["ep", "implicit", "bptt"] = Field(
+        default="ep",
+        description="nudged equilibria, the exact adjoint, or backpropagation through Euler's steps",
+    )
+    solver: NamedSolver = Euler()
+    nudged_solver: NamedSolver | None = Field(
+        default=None, description="of the nudged phase; null: that of the free phase"
+    )
+    estimator: NamedEstimator = TwoSided()
+    free: Phase = Phase()
+    nudged: Phase = Phase(tolerance=1e-4)
+    regularisers: Regularisers = Regularisers()
+    gate: float | None = Field(
+        default=None, gt=0, description="force residual above which a sample does not teach"
+    )
+    caps: float | None = Field(
+        default=None, gt=0, description="largest norm of a matrix in units of its initial one"
+    )
+    evaluation: Evaluation = Evaluation()
+    audit: AuditSettings | None = Field(default=None, description="audit at the end of training; null: none")
+
+    def __post_init__(self) -> None:
+        if self.rule == "bptt" and not isinstance(self.solver, Euler):
+            raise InputError("solver.name", "the rule bptt unrolls Euler only", "use euler")
+        if self.rule != "ep":
+            ignored = {
+                "nudged_solver": self.nudged_solver is not None,
+                "estimator": self.estimator != TwoSided(),
+            }
+            ignored["gate"] = self.rule == "bptt" and self.gate is not None
+            for name in (name for name, given in ignored.items() if given):
+                raise InputError(name, f"is not used by the rule {self.rule}", "leave it out")
+        elif isinstance(self.estimator, LockIn):
+            if self.nudged_solver is not None:
+                raise InputError("nudged_solver", "lock_in follows the flow by itself", "leave it out")
+            if self.estimator.evaluations > self.nudged.evaluations:
+                raise InputError(
+                    "estimator.period",
+                    f"{self.estimator.evaluations} steps are more than nudged.evaluations, {self.nudged.evaluations}",
+                    "raise nudged.evaluations, or shorten period or cycles",
+                )
+        if self.caps is not None and self.model.residual_gain == 0:
+            raise InputError(
+                "caps", "no multiple of a norm that begins at 0", "give model.residual_gain above 0"
+            )
+        if self.audit is not None:
+            try:
+                self.audit.evaluation.over(self.evaluation)
+            except InputError as error:
+                raise InputError(f"audit.evaluation.{error.where}", error.fault, error.remedy) from None
+
+
+# --- mechanisms
+
+MechanismTask = Literal[
+    "estimator_bias",
+    "alignment",
+    "solvers",
+    "radius",
+    "abscissa",
+    "euler_growth",
+    "products",
+    "nudged_solver",
+    "penalty",
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class MechanismSettings:
+    """Which mechanisms are measured on blocks whose answers are known."""
+
+    seed: int = Field(default=0, ge=0, description="decides blocks and start vectors")
+    tasks: tuple[MechanismTask, ...] = Field(default=get_args(MechanismTask), min_length=1)
+
+
+def _within(step: float, floor: float, ceiling: float) -> None:
+    if not floor <= step <= ceiling:
+        raise InputError("step", f"{step:g} is not from {floor:g} to {ceiling:g}", "change step or bounds")

@@ -1,0 +1,79 @@
+"""Settings of the text that equilibrium runs train on."""
+
+from typing import Annotated, Literal
+
+from specseq.settings import STRICT, Field, dataclass
+
+
+@dataclass(frozen=True, config=STRICT)
+class Docstrings:
+    """Documentation strings and help topics of the Python that runs this."""
+
+    shortest: int = Field(default=60, ge=0, description="characters that a docstring must exceed")
+    kind: Literal["docstrings"] = "docstrings"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Grammar:
+    """A synthetic language of known entropy."""
+
+    seed: int = Field(default=0, ge=0, description="decides the automaton and the text")
+    characters: int = Field(default=1_000_000, ge=1000, description="length of the text")
+    states: int = Field(default=32, ge=1, description="states of the automaton; more need a longer context")
+    symbols: int = Field(default=27, ge=2, le=53, description="alphabet")
+    concentration: float = Field(
+        default=0.15,
+        gt=0,
+        description="of the Dirichlet law of each state's emissions; small means predictable",
+    )
+    kind: Literal["grammar"] = "grammar"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class LocalText:
+    """A text file, or a folder of ``.txt`` files, in UTF-8."""
+
+    path: str = Field(min_length=1, description="file or folder")
+    kind: Literal["path"] = "path"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class HubText:
+    """A file of a dataset repository on the Hugging Face hub."""
+
+    repo: str = Field(min_length=1, description="owner/name")
+    file: str = Field(min_length=1, description="path inside the repository")
+    revision: str | None = Field(default=None, description="branch, tag or commit; null: the default branch")
+    kind: Literal["hub"] = "hub"
+
+
+Source = Annotated[Docstrings | Grammar | LocalText | HubText, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Characters:
+    """Each character is a symbol."""
+
+    kind: Literal["characters"] = "characters"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class BytePairs:
+    """Byte-pair encoding, trained on the text."""
+
+    size: int = Field(gt=256, le=65536, description="vocabulary; bytes alone take 256")
+    kind: Literal["bpe"] = "bpe"
+
+
+Tokeniser = Annotated[Characters | BytePairs, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class TextSettings:
+    """A text, how it becomes tokens, and how it is split."""
+
+    source: Source = Docstrings()
+    tokeniser: Tokeniser = Characters()
+    valid_share: float = Field(
+        default=0.1, gt=0, lt=1, description="share held out, from the end of the text"
+    )
