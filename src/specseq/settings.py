@@ -105,7 +105,7 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
         case "value_error" if isinstance(inner, InputError):
             return InputError(f"{place}.{inner.where}", inner.fault, inner.remedy)
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return InputError(place, "unknown key", near(path[-1], _keys(kind, path[:-1])))
+            return InputError(place, "unknown key", near(path[-1], _keys(kind, path[:-1], given)))
         case "missing" | "missing_argument":
             name = str(fault["loc"][-1])
             return InputError(f"{place}.{name}" if name not in path else place, "is missing", "add it")
@@ -116,7 +116,7 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
                 place, value = f"{place}.{context['discriminator'].strip(chr(39))}", context["tag"]
             return InputError(place, f"{value!r} is unknown", near(value, choices))
         case "union_tag_not_found":
-            return InputError(place, f"{context['discriminator']} is missing", "add it")
+            return InputError(f"{place}.{context['discriminator'].strip(chr(39))}", "is missing", "add it")
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     names = {
         "an object": "a mapping",
@@ -138,22 +138,26 @@ def _path(location: Iterable[int | str], given: Any) -> list[int | str]:
     return path
 
 
-def _keys(kind: Any, path: Iterable[int | str]) -> list[str]:
-    """The keys that the schema knows at a path."""
+def _keys(kind: Any, path: Iterable[int | str], given: Any) -> list[str]:
+    """The keys that the schema knows at a path through the given values."""
     whole = schema(kind)
     parts: list[Mapping[str, Any]] = [whole]
     for step in [*path, None]:
-        parts = [alternative for part in parts for alternative in _alternatives(part, whole)]
+        parts = [alternative for part in parts for alternative in _alternatives(part, whole, given)]
         if step is not None:
-            parts = [_inside(part, step) for part in parts]
+            parts, given = [_inside(part, step) for part in parts], given[step]
     return list(dict.fromkeys(key for part in parts for key in part.get("properties", {})))
 
 
-def _alternatives(part: Mapping[str, Any], whole: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _alternatives(part: Mapping[str, Any], whole: Mapping[str, Any], value: Any) -> list[Mapping[str, Any]]:
+    """The parts of the schema that may hold at a value; of a union with a discriminator, the one it names."""
     if "$ref" in part:
-        return _alternatives(whole["$defs"][part["$ref"].rpartition("/")[2]], whole)
+        return _alternatives(whole["$defs"][part["$ref"].rpartition("/")[2]], whole, value)
+    if "discriminator" in part and isinstance(value, Mapping):
+        name = value.get(part["discriminator"]["propertyName"])
+        return _alternatives({"$ref": part["discriminator"]["mapping"].get(name, "")}, whole, value)
     several = [*part.get("anyOf", []), *part.get("oneOf", [])]
-    return [found for one in several for found in _alternatives(one, whole)] if several else [part]
+    return [found for one in several for found in _alternatives(one, whole, value)] if several else [part]
 
 
 def _inside(part: Mapping[str, Any], step: int | str) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """Settings of equilibrium training, as a run's parameters hold them: one class per part, one per choice.
 
-Solvers, estimators and penalties are settings alone; :func:`specseq.equilibrium.solvers.solve`,
-:func:`specseq.equilibrium.estimators.estimate` and :func:`specseq.equilibrium.regularisers.penalty` act on them.
+Solvers, estimators and penalties are settings alone: :func:`specseq.equilibrium.solvers.solve`,
+:func:`specseq.equilibrium.estimators.estimate` and :func:`specseq.equilibrium.regularisers.penalty`
+act on them.
 """
 
 from typing import Annotated, Literal, get_args
@@ -85,7 +86,7 @@ class Anderson:
     regularisation: float | None = Field(
         default=None,
         ge=0,
-        description="added to the normal matrix, in units of its trace; null: 1e-10 in float64, 1e-6 in float32",
+        description="added to the normal matrix, in units of its trace; null: 1e-10 (float32: 1e-6)",
     )
     name: Literal["anderson"] = "anderson"
 
@@ -427,7 +428,7 @@ class EquilibriumSettings:
             if self.estimator.evaluations > self.nudged.evaluations:
                 raise InputError(
                     "estimator.period",
-                    f"{self.estimator.evaluations} steps are more than nudged.evaluations, {self.nudged.evaluations}",
+                    f"needs {self.estimator.evaluations} evaluations of {self.nudged.evaluations}",
                     "raise nudged.evaluations, or shorten period or cycles",
                 )
         if self.caps is not None and self.model.residual_gain == 0:
