@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,21 +24,22 @@ _BYSTANDERS = {
 
 
 @functools.cache
-def source_digest(*names: str) -> str:
+def source_digest(*names: str | Path) -> str:
     """A digest of source files and of all that they import from this package, at whatever depth.
 
     Args:
-        names: files or folders in the package, such as ``stages/design.py``. Modules that are imported by a
-            name known only at run time must be named, too. Files are read once a process.
+        names: files or folders in the package, such as ``stages/design.py``, or paths of a study outside it.
+            Modules that are imported by a name known only at run time must be named, too. Files are read once
+            per process.
     """
     digest = hashlib.sha256()
     for file in sources(*names):
-        digest.update(f"{file.relative_to(_PACKAGE).as_posix()}\0".encode())
+        digest.update(f"{file.relative_to(_root(file)).as_posix()}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def sources(*names: str) -> list[Path]:
+def sources(*names: str | Path) -> list[Path]:
     """The files that ``source_digest`` reads."""
     waiting = [file for name in names for file in _files(_PACKAGE / name)]
     found: set[Path] = set()
@@ -63,7 +65,9 @@ def imported(file: Path) -> tuple[Path, ...]:
         for package, members, module in _IMPORT.findall(text)
         for name in ([module] if module else _with_members(package, members))
     }
-    paths = {path for module in modules for path in _files_of(module)}
+    paths = {
+        path for module in modules for root in {_PACKAGE, _root(file)} for path in _files_of(module, root)
+    }
     paths |= {path for path in _data_files(file.parent) if path.name in text}
     return tuple(sorted(path for path in paths if not _is_bystander(path)))
 
@@ -78,18 +82,23 @@ def _with_members(package: str, members: str) -> list[str]:
     return [package, *(f"{package}.{word}" for word in words)]
 
 
-def _files_of(module: str) -> Iterator[Path]:
+def _root(file: Path) -> Path:
+    """The folder ``specseq`` that a file is in; a study of one's own lies in another one."""
+    return next((folder for folder in file.parents if folder.name == "specseq"), file.parent)
+
+
+def _files_of(module: str, root: Path) -> Iterator[Path]:
     """A module's file and the ``__init__`` of every package it is in, which runs when it is imported."""
     parts = module.split(".")[1:]
     for depth in range(len(parts) + 1):
-        place = _PACKAGE.joinpath(*parts[:depth])
+        place = root.joinpath(*parts[:depth])
         for path in (place / "__init__.py", place.with_suffix(".py")):
             if path.is_file():
                 yield path
 
 
 def _is_bystander(path: Path) -> bool:
-    name = path.relative_to(_PACKAGE)
+    name = path.relative_to(_root(path))
     return name.as_posix() in _BYSTANDERS or name.parts[0] in _BYSTANDERS
 
 
@@ -112,6 +121,14 @@ def module_of(name: str, kind: str) -> str:
     return f"specseq.studies.{study}.{kind}.{part or 'summary'}"
 
 
-def module_file(name: str, kind: str) -> str:
-    """The same as a file of the package."""
-    return module_of(name, kind).removeprefix("specseq.").replace(".", "/") + ".py"
+def module_file(module: str) -> Path:
+    """The file of a module, which is not imported.
+
+    Raises:
+        FileNotFoundError: there is no such module.
+    """
+    path = Path(*module.split(".")).with_suffix(".py")
+    for folder in (_PACKAGE.parent, *map(Path, sys.path)):
+        if (folder / path).is_file():
+            return folder / path
+    raise FileNotFoundError(path)

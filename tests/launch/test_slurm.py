@@ -32,7 +32,7 @@ from specseq.launch.launcher import launch
 from specseq.launch.training import Pretraining
 where, settings, training = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-job = Pretraining("toy", "toy/a", params, {}, where / "run", where / "ck", builder="toy_study:build")
+job = Pretraining("toy_study:build", "toy", "toy/a", params, {}, where / "run", where / "ck")
 result = launch(job, name="toy/a", folder=where / "job", digest=job.digest(), cluster="slurm",
                 settings=settings, outputs=job.outputs)
 print("RESULT", result)
@@ -106,7 +106,7 @@ def undisturbed(folder: Path) -> Path:
 
     training = {**TRAINING}
     params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-    whole = Pretraining("toy", "toy/a", params, {}, folder, folder / "ck", builder="toy_study:build")
+    whole = Pretraining("toy_study:build", "toy", "toy/a", params, {}, folder, folder / "ck")
     whole(Requests())
     return folder
 
@@ -236,8 +236,9 @@ def test_two_nodes_leave_and_resume_together(shared: Path, start: Any) -> None:
     subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
     params = {name: value for name, value in TRAINING.items() if name != "slow"}
     whole = Pretraining(
-        "toy", "toy/a", {"study": "toy", "seed": 5, "data": {"slow": TRAINING["slow"]}, "training": params},
-        {}, shared / "whole", shared / "whole" / "ck", builder="toy_study:build",
+        "toy_study:build", "toy", "toy/a",
+        {"study": "toy", "seed": 5, "data": {"slow": TRAINING["slow"]}, "training": params},
+        {}, shared / "whole", shared / "whole" / "ck",
     )  # fmt: skip
     launch(whole, name="toy/a", folder=shared / "job", digest="d", settings={"ntasks_per_node": 2})
     assert "RESULT" in launcher.communicate(timeout=900)[0]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.filters import design, diagnose
-from specseq.sources import module_of
+from specseq.studies import maker
 from specseq.tables import Provenance, long_table, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
@@ -78,7 +77,7 @@ class Results:
         self.runs.append(path)
 
     def table(self, name: str, inputs: dict[str, list[Path]], **params: Any) -> pd.DataFrame:
-        made = import_module(module_of(name, "tables")).make(inputs, {"scale": "toy", **params})
+        made = maker("tables", name)(inputs, {"scale": "toy", **params})
         write_parquet(self.root / f"{name}.parquet", made, Provenance("table", {}))
         return made
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from specseq.sweeps import load_plan, training_params
+from specseq.studies import studies
+from specseq.sweeps import load_plan
 
 PLAN = load_plan(Path(__file__).parents[2])
 
@@ -16,5 +17,5 @@ def test_nothing_is_trained_twice(scale: str, study: str) -> None:
     seen: dict[str, str] = {}
     for run, spec in PLAN.study_runs(scale, study).items():
         if "training" in spec:
-            decisive = json.dumps(training_params(spec), sort_keys=True)
+            decisive = json.dumps(studies()[study].training_params(spec), sort_keys=True)
             assert seen.setdefault(decisive, run) == run

@@ -14,7 +14,7 @@ def evaluation_params(wildcards):
     if "forecaster" in spec:
         made["forecaster"] = {key: value for key, value in spec["forecaster"].items() if key != "run"}
     if "filters" in chosen:
-        made["filters"] = {name: filter_of(name) for name in chosen["filters"]}
+        made["filters"] = {name: PLAN.filter(name) for name in chosen["filters"]}
     return made
 
 
@@ -24,16 +24,10 @@ def residuals_params(wildcards):
     return {key: value for key, value in evaluation_params(wildcards).items() if key in kept}
 
 
-def matched_filters(run):
-    """The filters of a run that are designed for its forecaster's residuals."""
-    names = run.get("evaluation", {}).get("filters", ())
-    return {name: filter_of(name) for name in names if filter_of(name)["family"] == "matched"}
-
-
 def matched_of(wildcards):
     """The table of a run's matched filters; nothing where it has none."""
     folder = f"results/{wildcards.scale}/runs/{wildcards.run}"
-    return [f"{folder}/{wildcards.benchmark}_matched.parquet"] if matched_filters(run_of(wildcards)) else []
+    return [f"{folder}/{wildcards.benchmark}_matched.parquet"] if matched_filters(run_of(wildcards), PLAN) else []
 
 
 def evaluation_data(wildcards):

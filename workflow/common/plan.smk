@@ -14,7 +14,10 @@ from snakemake.exceptions import WorkflowError
 from specseq.errors import InputError
 from specseq.launch.training import training_code
 from specseq.sources import module_file, source_digest
-from specseq.sweeps import Plan, read_yaml, training_params, without_seed
+from specseq.studies import studies
+from specseq.studies.forecasting import matched_filters
+from specseq.studies.interface import Results
+from specseq.sweeps import Plan, read_yaml
 
 ROOT = Path(workflow.basedir)
 
@@ -26,6 +29,7 @@ if not workflow.deployment_settings.deployment_method:
 try:
     PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"))
     PLAN.runs(config["scale"])
+    STUDIES = {name: study for name, study in studies().items() if name in config["studies"]}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -101,12 +105,3 @@ def wanted(mapping, key, place):
 def as_json(value):
     return json.dumps(value, sort_keys=True)
 
-
-def filter_of(name):
-    if name not in config["filters"]:
-        raise InputError(
-            "config.yaml: filters",
-            f"no filter is called '{name}'",
-            f"known: {', '.join(config['filters'])}",
-        )
-    return config["filters"][name]

@@ -1,13 +1,5 @@
 # What training depends on, and where it runs.
 
-# What each study trains on: name of the stage's input -> data set, a folder (with its manifest) or a file.
-TRAINING_DATA = {
-    "preconditioning": {"store": "data/lotsa"},
-    "stu": {"store": "data/lotsa"},
-    "zeta": {"spacings": "data/spacings/manifest.parquet"},
-    "equilibrium": {"text": "data/text"},
-}
-
 
 def training_place():
     """Where training runs: ``local``, ``debug`` or ``slurm``."""
@@ -35,12 +27,23 @@ def check_training_jobs():
             raise WorkflowError(f"config.yaml: {error}") from None
 
 
+def builder(wildcards):
+    """``module:function`` that builds the task of a run."""
+    study = STUDIES[wildcards.run.split("/")[0]]
+    return study.reference(study.build)
+
+
+def training_params(wildcards):
+    """The parameters of a run that decide its training."""
+    return STUDIES[wildcards.run.split("/")[0]].training_params(run_of(wildcards))
+
+
 def training_inputs(wildcards):
     """The files that must stand before a run trains: each data set's manifest, and weights to start from."""
     spec = run_of(wildcards)
     made = {
         name: ready(f"results/{wildcards.scale}/{path}")
-        for name, path in TRAINING_DATA[spec["study"]].items()
+        for name, path in STUDIES[spec["study"]].data.items()
     }
     initial = spec.get("initial", {}).get("run")
     if initial:
@@ -51,9 +54,8 @@ def training_inputs(wildcards):
 
 def stage_inputs(wildcards, input):
     """The same inputs as the stage takes them: ``name=path``, a folder for its manifest where it is one."""
-    folders = {
-        name for name, path in TRAINING_DATA[wildcards.run.split("/")[0]].items() if not Path(path).suffix
-    }
+    data = STUDIES[wildcards.run.split("/")[0]].data
+    folders = {name for name, path in data.items() if not Path(path).suffix}
     return shlex.join(
         f"{name}={os.path.dirname(path) if name in folders else path}" for name, path in input.items()
     )

@@ -53,7 +53,7 @@ rule design_matched:
         "../../envs/specseq.yaml"
     params:
         code=source_digest("stages/design.py"),
-        spec=said(lambda w: as_json({"filters": matched_filters(run_of(w))})),
+        spec=said(lambda w: as_json({"filters": matched_filters(run_of(w), PLAN)})),
     message:
         "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"
     shell:

@@ -1,6 +1,6 @@
 rule figure:
     input:
-        unpack(said(lambda w: FIGURES[w.figure](w.scale))),
+        unpack(said(lambda w: made_from(FIGURES[w.figure], w.scale))),
     output:
         svg=report(
             "results/{scale}/figures/{figure}.svg",
@@ -19,7 +19,7 @@ rule figure:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=lambda w: source_digest("stages/figure.py", module_file(w.figure, "figures")),
+        code=lambda w: module_code("figure", FIGURES[w.figure]),
         inputs=named_inputs,
         spec=lambda w: as_json({"scale": w.scale}),
         out=lambda w, output: output.svg.removesuffix(".svg"),

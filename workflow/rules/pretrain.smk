@@ -12,8 +12,8 @@ rule pretrain:
     resources:
         launcher=launcher,  # where training runs decides no result: as a parameter it would rerun what is done
     params:
-        code=said(lambda w: training_code(run_of(w)["study"], run_of(w))),
-        spec=said(lambda w: as_json(training_params(run_of(w)))),
+        code=said(lambda w: training_code(builder(w))),
+        spec=said(lambda w: as_json(training_params(w))),
         inputs=stage_inputs,
     message:
         "pretrain: {wildcards.run}"

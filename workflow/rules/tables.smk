@@ -1,6 +1,6 @@
 rule table:
     input:
-        unpack(said(lambda w: TABLES[w.table](w.scale))),
+        unpack(said(lambda w: made_from(TABLES[w.table], w.scale))),
     output:
         parquet="results/{scale}/tables/{table}.parquet",
         csv=report(
@@ -18,11 +18,9 @@ rule table:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=lambda w: source_digest("stages/table.py", module_file(w.table, "tables")),
+        code=lambda w: module_code("table", TABLES[w.table]),
         inputs=named_inputs,
-        spec=said(
-            lambda w: as_json({"scale": w.scale, **TABLE_PARAMS.get(w.table, lambda scale: {})(w.scale)})
-        ),
+        spec=said(lambda w: as_json(table_params(w.table, w.scale))),
     message:
         "table: {wildcards.table}"
     shell:

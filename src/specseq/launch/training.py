@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.sources import source_digest
+from specseq.sources import module_file, source_digest
 from specseq.training.interrupt import Requests
 
-BUILDERS = {
-    "preconditioning": "specseq.models.training:build",
-    "stu": "specseq.models.training:build",
-    "equilibrium": "specseq.equilibrium.training:build",
-    "zeta": "specseq.studies.zeta.training:build",
-}
-# What the builder of the forecasting studies imports by the name of the model's kind.
-_OF_KIND = {kind: f"models/{kind}/training.py" for kind in ("moirai2", "moirai")}
 _WHOLE_FILES = 1 << 26
 _FOLDER_FILES = 1 << 20
 
@@ -43,16 +35,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def training_code(study: str, params: Mapping[str, Any]) -> str:
-    """A digest of the source that trains a run: what other code began is not gone on with."""
-    names = ["launch/pretraining.py"]
-    if study in BUILDERS:
-        module = BUILDERS[study].partition(":")[0]
-        names.append(f"{module.removeprefix('specseq.').replace('.', '/')}.py")
-    model = params.get("model")
-    if isinstance(model, Mapping) and model.get("kind") in _OF_KIND:
-        names.append(_OF_KIND[model["kind"]])
-    return source_digest(*names)
+def training_code(build: str) -> str:
+    """A digest of the source that trains a run, its ``module:function`` among it.
+
+    Training that other code began starts anew.
+    """
+    return source_digest("launch/training.py", module_file(build.partition(":")[0]))
 
 
 @dataclass(frozen=True)
@@ -60,30 +48,30 @@ class Pretraining:
     """A run to train.
 
     Attributes:
+        build: ``module:function`` of the study's ``build(params, inputs) -> Task``.
         study: whose run it is.
         run: run id.
         params: the run's resolved parameters.
         inputs: name and path of each input.
         out_dir: where ``weights.safetensors`` and ``pretrain.parquet`` go.
         checkpoint_dir: where checkpoints and TensorBoard scalars go.
-        builder: ``module:function`` of a ``build(params, inputs) -> Task``; the study's own where empty.
     """
 
+    build: str
     study: str
     run: str
     params: Mapping[str, Any]
     inputs: Mapping[str, Path]
     out_dir: Path
     checkpoint_dir: Path
-    builder: str = ""
 
     def digest(self) -> str:
         """Of all that decides the result: parameters, source, and what the inputs hold."""
         inputs = {name: fingerprint(path) for name, path in self.inputs.items()}
         content = {
             "study": self.study,
-            "builder": self.builder,
-            "code": training_code(self.study, self.params),
+            "build": self.build,
+            "code": training_code(self.build),
             "params": dict(self.params),
             "inputs": inputs,
         }
@@ -112,7 +100,7 @@ class Pretraining:
 
         provenance = Provenance("pretrain", self.params, run=self.run, seed=int(self.params.get("seed", 0)))
         digest = self.digest()
-        module, name = (self.builder or BUILDERS[self.study]).split(":")
+        module, name = self.build.split(":")
         build = getattr(importlib.import_module(module), name)
         with joined() as world:
             task = build(dict(self.params), dict(self.inputs))

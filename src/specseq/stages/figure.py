@@ -1,15 +1,13 @@
 """Draw one figure as SVG, PNG and PDF from result files.
 
-``--name NAME`` selects the module of that figure in ``specseq.studies``; its
-``draw(inputs, params)`` gets the named input files and returns the figure. ``params.scale``, where it is
-given, is written above it.
+``--name NAME`` is a figure that a study declares; its ``draw(inputs, params)`` gets the named input files and
+returns the figure. ``params.scale``, where it is given, is written above it.
 """
 
-from importlib import import_module
 from pathlib import Path
 
-from specseq.sources import module_of
 from specseq.stages import arguments
+from specseq.studies import maker
 
 
 def main() -> None:
@@ -22,9 +20,8 @@ def main() -> None:
 
     from specseq.report.style import name_scale, save, styled
 
-    module = import_module(module_of(options.name, "figures"))
     with styled():
-        figure = module.draw(arguments.inputs(options), options.params)
+        figure = maker("figures", options.name)(arguments.inputs(options), options.params)
         if "scale" in options.params:
             name_scale(figure, options.params["scale"])
         save(figure, options.out)

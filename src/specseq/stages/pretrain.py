@@ -12,8 +12,9 @@ from typing import Any
 
 from specseq.errors import InputError
 from specseq.launch.launcher import CLUSTERS, JobFailed, launch
-from specseq.launch.training import BUILDERS, Pretraining
+from specseq.launch.training import Pretraining
 from specseq.stages import arguments
+from specseq.studies import studies
 
 
 def _input(text: str) -> tuple[str, Path]:
@@ -47,11 +48,13 @@ def main() -> None:
     parser.add_argument("--slurm", type=_settings, default={}, help="SLURM settings as a JSON object")
     options = parser.parse_args()
     study = options.run.partition("/")[0]
-    if study not in BUILDERS:
+    if study not in studies():
         raise InputError(
-            "--run", f"{options.run!r} is of no study", f"begin with one of {', '.join(BUILDERS)}"
+            "--run", f"{options.run!r} is of no study", f"begin with one of {', '.join(studies())}"
         )
+    declared = studies()[study]
     pretraining = Pretraining(
+        declared.reference(declared.build),
         study,
         options.run,
         options.params,

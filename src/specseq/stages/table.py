@@ -1,14 +1,13 @@
 """Make one comparison table, Parquet and CSV, from the results of runs.
 
-``--name NAME`` selects the module of that table in ``specseq.studies``; its
-``make(inputs, params)`` gets the named input files and returns the frame.
+``--name NAME`` is a table that a study declares; its ``make(inputs, params)`` gets the named input files and
+returns the frame.
 """
 
-from importlib import import_module
 from pathlib import Path
 
-from specseq.sources import module_of
 from specseq.stages import arguments
+from specseq.studies import maker
 
 
 def main() -> None:
@@ -22,8 +21,7 @@ def main() -> None:
     from specseq.tables import Provenance, write_csv, write_parquet
 
     provenance = Provenance("table", {"name": options.name, **options.params})
-    module = import_module(module_of(options.name, "tables"))
-    frame = module.make(arguments.inputs(options), options.params)
+    frame = maker("tables", options.name)(arguments.inputs(options), options.params)
     write_csv(options.csv, frame)
     write_parquet(options.out, frame, provenance)
 

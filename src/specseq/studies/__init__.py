@@ -9,8 +9,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any, Literal
 
-from specseq.studies.interface import Study
+from specseq.errors import InputError
+from specseq.settings import near
+from specseq.studies.interface import Figure, Study, Table
 
 # Only folders that are no second copy of the package: another checkout on the path adds nothing.
 __path__ += [
@@ -29,3 +32,23 @@ def studies() -> dict[str, Study]:
         if module.ispkg and any((Path(place) / module.name / "study.py").is_file() for place in __path__)
     )
     return {study.name: study for study in declared}
+
+
+def products(kind: Literal["tables", "figures"]) -> dict[str, tuple[Study, Table | Figure]]:
+    """The tables or figures of all studies by name, each with its study."""
+    return {
+        name: (study, made) for study in studies().values() for name, made in getattr(study, kind).items()
+    }
+
+
+def maker(kind: Literal["tables", "figures"], name: str) -> Any:
+    """The function that makes the table, or draws the figure, of this name.
+
+    Raises:
+        InputError: no study declares it.
+    """
+    declared = products(kind)
+    if name not in declared:
+        raise InputError(kind, f"none is called {name!r}", near(name, declared))
+    study, made = declared[name]
+    return study.load(made.make)

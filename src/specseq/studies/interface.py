@@ -103,11 +103,11 @@ class Figure:
     """A figure.
 
     Attributes:
-        draw: ``module:function`` of ``draw(inputs, params) -> Figure``, as :attr:`Table.make`.
+        make: ``module:function`` of ``draw(inputs, params) -> Figure``, as :attr:`Table.make`.
         inputs: the files it is drawn from.
     """
 
-    draw: str
+    make: str
     inputs: Callable[[Results], Inputs]
 
 
@@ -139,12 +139,19 @@ class Study:
     needed: Callable[[Results], Sequence[Sequence[str]]] = lambda results: ()
     checks: str = ""
 
+    def training_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a run that decide its training."""
+        return {key: value for key, value in params.items() if key not in self.after_training}
+
     def load(self, reference: str) -> Any:
         """The function that ``module:function`` names."""
-        module, _, name = reference.partition(":")
-        return getattr(import_module(self.module(module)), name)
+        module, _, name = self.reference(reference).partition(":")
+        return getattr(import_module(module), name)
 
     def module(self, reference: str) -> str:
         """The full name of the module in ``module:function``."""
-        module = reference.partition(":")[0]
-        return f"specseq.studies.{self.name}{module}" if module.startswith(".") else module
+        return self.reference(reference).partition(":")[0]
+
+    def reference(self, reference: str) -> str:
+        """``module:function`` with the module's full name."""
+        return f"specseq.studies.{self.name}{reference}" if reference.startswith(".") else reference

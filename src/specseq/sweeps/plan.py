@@ -12,15 +12,6 @@ from specseq.sweeps.expand import expand_sweep
 from specseq.sweeps.merge import merge, resolve
 from specseq.sweeps.validation import check_config, check_runs
 
-# Sections of a study's runs that only judge them once they are trained, or say what they are compared with.
-# Equilibrium runs evaluate while they train, so there `evaluation` is part of it.
-_AFTERWARDS = {
-    "preconditioning": {"evaluation", "baseline"},
-    "stu": {"evaluation", "baseline", "measurement"},
-    "zeta": {"evaluation"},
-    "equilibrium": {"audit"},
-}
-
 
 class Plan:
     """Runs of a checked config.
@@ -141,11 +132,6 @@ def _check_baselines(runs: Mapping[str, Mapping[str, Any]], scale: str) -> None:
         if "baseline" in spec and spec["baseline"] not in groups:
             fault = f"no run of the scale {scale} is called '{spec['baseline']}'"
             raise InputError(f"config.yaml: run {run}: baseline", fault, "name one without its seed")
-
-
-def training_params(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a run that decide its training."""
-    return {key: value for key, value in spec.items() if key not in _AFTERWARDS[spec["study"]]}
 
 
 def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def test_two_processes_train_a_hybrid_as_one(store: Path, tmp_path: Path) -> Non
     tables = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        job = Pretraining("stu", "stu/a", settings, {"store": store}, folder / "run", folder / "checkpoints")
+        build = "specseq.models.moirai.training:build"
+        out = folder / "run"
+        job = Pretraining(build, "stu", "stu/a", settings, {"store": store}, out, folder / "checkpoints")
         if processes == 1:
             job(Requests())
         else:

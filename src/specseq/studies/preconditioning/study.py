@@ -86,7 +86,7 @@ FIGURES = {
 
 STUDY = Study(
     name="preconditioning",
-    build="specseq.models.training:build",
+    build="specseq.models.moirai2.training:build",
     data={"store": "data/lotsa"},
     results=forecasting_results,
     after_training=frozenset({"evaluation", "baseline"}),

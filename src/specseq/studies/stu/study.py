@@ -34,7 +34,7 @@ FIGURES = {
 
 STUDY = Study(
     name="stu",
-    build="specseq.models.training:build",
+    build="specseq.models.moirai.training:build",
     data={"store": "data/lotsa"},
     results=forecasting_results,
     after_training=frozenset({"evaluation", "baseline", "measurement"}),
