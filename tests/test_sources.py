@@ -31,7 +31,7 @@ def test_all_that_a_stage_loads_is_among_them(stage: str) -> None:
 
 
 def test_what_decides_no_number_is_not_among_them() -> None:
-    found = names("stages/evaluate.py", "forecasters")
+    found = names("stages/evaluate.py", "models")
     assert {"scoring/metrics.py", "filters/lagged.py", "series/frequency.py"} <= found
     assert not {name for name in found if name.startswith(("tables/", "launch/", "spacings/"))}
     assert not {"errors.py", "progress.py", "stages/arguments.py"} & found
