@@ -1,0 +1,131 @@
+"""Settings of forecasters and of evaluations on GIFT-Eval and FEV-Bench; importing them imports no NumPy."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass
+
+Benchmark = Literal["gift_eval", "fev"]
+Term = Literal["short", "medium", "long"]
+Mode = Literal["self", "plug_in", "hybrid", "fir", "oracle"]
+OWN_FILTER_MODES: tuple[Mode, ...] = ("self", "fir", "oracle")
+"""Reversals that apply to the filter a model was trained with."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class ForecasterSettings:
+    """The section ``forecaster`` of a run: who forecasts, and how it is loaded."""
+
+    name: str | None = Field(
+        None,
+        description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or a weights.safetensors",
+    )
+    run: str | None = Field(
+        None, description="A run whose weights forecast; {seed} stands for this run's seed."
+    )
+    context_length: int | None = Field(None, ge=1, description="Longest history given to a model, in steps.")
+    batch_size: int | None = Field(None, ge=1, description="Windows that a model forecasts at once.")
+    device: str | None = Field(None, description="Where a model runs, such as cpu or cuda.")
+
+    def __post_init__(self) -> None:
+        if (self.name is None) == (self.run is None):
+            raise InputError("name", "a forecaster is given either by name or by run", "give one of them")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of loading that are set."""
+        values = {name: getattr(self, name) for name in ("context_length", "batch_size", "device")}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, config=STRICT)
+class EvaluationSettings:
+    """The section ``evaluation`` of a run that forecasts: which configs, which filters, how they are undone."""
+
+    terms: tuple[Term, ...] = Field(
+        get_args(Term), min_length=1, description="GIFT-Eval: terms to evaluate, all where left out."
+    )
+    filters: tuple[str, ...] = Field(
+        (), description="Names in the config's `filters`, applied to the contexts of a frozen forecaster."
+    )
+    reversals: tuple[Mode, ...] = Field(
+        (),
+        description="How filters are undone; of a filter the model was trained with, self, fir and oracle. "
+        "The oracle uses the truth and is a diagnostic.",
+    )
+    other: ForecasterSettings | None = Field(
+        None, description="Forecasts the lags of the reversal hybrid; given by name."
+    )
+    missing: Literal["skip", "zero"] = Field(
+        "zero",
+        description="What a missing tap of `filters` means: no filter there (skip), or the context's mean.",
+    )
+    centre: bool = Field(
+        True, description="Whether `filters` act on deviations from the context's mean."
+    )
+
+    def __post_init__(self) -> None:
+        check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
+
+
+def check_reversals(
+    filters: Any, reversals: tuple[Mode, ...], other: ForecasterSettings | None, missing: str, centre: bool
+) -> None:
+    """Refuse a combination of filters and reversals in which a setting would have no effect.
+
+    Raises:
+        InputError: names the setting.
+    """
+    if ("hybrid" in reversals) != (other is not None):
+        raise InputError("other", "goes with the reversal hybrid", "give both or neither")
+    if other is not None and other.run is not None:
+        raise InputError("other.run", "this forecaster is given by name", "give other.name")
+    if filters:
+        if not reversals:
+            raise InputError("filters", "have no effect without reversals", "add reversals")
+        return
+    if unused := [mode for mode in reversals if mode not in OWN_FILTER_MODES]:
+        raise InputError("reversals", f"{unused[0]} has no effect without filters", "add filters")
+    if missing != "zero" or not centre:
+        name = "centre" if missing == "zero" else "missing"
+        raise InputError(name, "has no effect without filters", "leave it out")
+
+
+@dataclass(frozen=True, config=STRICT)
+class ScoreRequest:
+    """What is scored where: the request of the stage ``evaluate`` and of ``specseq score``."""
+
+    benchmark: Benchmark
+    forecaster: ForecasterSettings
+    data: Path = Field(description="Folder of the benchmark's data.")
+    out: Path = Field(description="Parquet file of the result.")
+    layout: Literal["tidy", "published"] = Field(
+        "tidy",
+        description="tidy: long rows of every filter and reversal; published: a row per config or task in the "
+        "columns of the benchmark's published results.",
+    )
+    tasks: Path | None = Field(None, description="FEV-Bench: a tasks.yaml; that of data, or the 100 tasks.")
+    terms: tuple[Term, ...] | None = Field(None, min_length=1, description="GIFT-Eval: all where left out.")
+    only: tuple[str, ...] = Field((), description="Data sets or tasks to keep; all where empty.")
+    model: str | None = Field(None, description="Name in the result; the forecaster's own where left out.")
+    filters: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Specifications of filters by name.")
+    designed: Path | None = Field(None, description="Table of matched filters, made by the stage design.")
+    reversals: tuple[Mode, ...] = ()
+    other: ForecasterSettings | None = None
+    missing: Literal["skip", "zero"] = "zero"
+    centre: bool = True
+    study: str = ""
+    run: str = ""
+    seed: int = -1
+
+    def __post_init__(self) -> None:
+        check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
+        if self.forecaster.run is not None:
+            raise InputError("forecaster.run", "a request names the weights", "give forecaster.name")
+        if self.benchmark == "fev" and self.terms is not None:
+            raise InputError("terms", "FEV-Bench has no terms", "leave it out")
+        if self.benchmark == "gift_eval" and self.tasks is not None:
+            raise InputError("tasks", "GIFT-Eval has no tasks.yaml", "leave it out")
+        if self.layout == "published" and (self.filters or self.reversals):
+            raise InputError("layout", "published rows hold no filters", "use the layout tidy")
