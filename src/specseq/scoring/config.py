@@ -19,7 +19,7 @@ class ForecasterSettings:
 
     name: str | None = Field(
         None,
-        description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or a weights.safetensors",
+        description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or a weights file.",
     )
     run: str | None = Field(
         None, description="A run whose weights forecast; {seed} stands for this run's seed."
@@ -41,7 +41,7 @@ class ForecasterSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class EvaluationSettings:
-    """The section ``evaluation`` of a run that forecasts: which configs, which filters, how they are undone."""
+    """The section ``evaluation`` of a run that forecasts: configs, filters and their reversals."""
 
     terms: tuple[Term, ...] = Field(
         get_args(Term), min_length=1, description="GIFT-Eval: terms to evaluate, all where left out."
@@ -61,9 +61,7 @@ class EvaluationSettings:
         "zero",
         description="What a missing tap of `filters` means: no filter there (skip), or the context's mean.",
     )
-    centre: bool = Field(
-        True, description="Whether `filters` act on deviations from the context's mean."
-    )
+    centre: bool = Field(True, description="Whether `filters` act on deviations from the context's mean.")
 
     def __post_init__(self) -> None:
         check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
@@ -102,14 +100,16 @@ class ScoreRequest:
     out: Path = Field(description="Parquet file of the result.")
     layout: Literal["tidy", "published"] = Field(
         "tidy",
-        description="tidy: long rows of every filter and reversal; published: a row per config or task in the "
-        "columns of the benchmark's published results.",
+        description="tidy: long rows of every filter and reversal; published: a row per config or task in "
+        "the columns of the benchmark's published results.",
     )
     tasks: Path | None = Field(None, description="FEV-Bench: a tasks.yaml; that of data, or the 100 tasks.")
     terms: tuple[Term, ...] | None = Field(None, min_length=1, description="GIFT-Eval: all where left out.")
     only: tuple[str, ...] = Field((), description="Data sets or tasks to keep; all where empty.")
     model: str | None = Field(None, description="Name in the result; the forecaster's own where left out.")
-    filters: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Specifications of filters by name.")
+    filters: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Specifications of filters by name."
+    )
     designed: Path | None = Field(None, description="Table of matched filters, made by the stage design.")
     reversals: tuple[Mode, ...] = ()
     other: ForecasterSettings | None = None
