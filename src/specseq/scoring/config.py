@@ -1,7 +1,7 @@
 """Settings of forecasters and of evaluations on GIFT-Eval and FEV-Bench; importing them imports no NumPy."""
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
@@ -96,8 +96,8 @@ class ScoreRequest:
 
     benchmark: Benchmark
     forecaster: ForecasterSettings
-    data: Path = Field(description="Folder of the benchmark's data.")
-    out: Path = Field(description="Parquet file of the result.")
+    data: Annotated[Path, Field(description="Folder of the benchmark's data.")]
+    out: Annotated[Path, Field(description="Parquet file of the result.")]
     layout: Literal["tidy", "published"] = Field(
         "tidy",
         description="tidy: long rows of every filter and reversal; published: a row per config or task in "
