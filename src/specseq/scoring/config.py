@@ -18,15 +18,17 @@ class ForecasterSettings:
     """The section ``forecaster`` of a run: who forecasts, and how it is loaded."""
 
     name: str | None = Field(
-        None,
+        default=None,
         description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or a weights file.",
     )
     run: str | None = Field(
-        None, description="A run whose weights forecast; {seed} stands for this run's seed."
+        default=None, description="A run whose weights forecast; {seed} stands for this run's seed."
     )
-    context_length: int | None = Field(None, ge=1, description="Longest history given to a model, in steps.")
-    batch_size: int | None = Field(None, ge=1, description="Windows that a model forecasts at once.")
-    device: str | None = Field(None, description="Where a model runs, such as cpu or cuda.")
+    context_length: int | None = Field(
+        default=None, ge=1, description="Longest history given to a model, in steps."
+    )
+    batch_size: int | None = Field(default=None, ge=1, description="Windows that a model forecasts at once.")
+    device: str | None = Field(default=None, description="Where a model runs, such as cpu or cuda.")
 
     def __post_init__(self) -> None:
         if (self.name is None) == (self.run is None):
@@ -44,24 +46,27 @@ class EvaluationSettings:
     """The section ``evaluation`` of a run that forecasts: configs, filters and their reversals."""
 
     terms: tuple[Term, ...] = Field(
-        get_args(Term), min_length=1, description="GIFT-Eval: terms to evaluate, all where left out."
+        default=get_args(Term), min_length=1, description="GIFT-Eval: terms to evaluate, all where left out."
     )
     filters: tuple[str, ...] = Field(
-        (), description="Names in the config's `filters`, applied to the contexts of a frozen forecaster."
+        default=(),
+        description="Names in the config's `filters`, applied to the contexts of a frozen forecaster.",
     )
     reversals: tuple[Mode, ...] = Field(
-        (),
+        default=(),
         description="How filters are undone; of a filter the model was trained with, self, fir and oracle. "
         "The oracle uses the truth and is a diagnostic.",
     )
     other: ForecasterSettings | None = Field(
-        None, description="Forecasts the lags of the reversal hybrid; given by name."
+        default=None, description="Forecasts the lags of the reversal hybrid; given by name."
     )
     missing: Literal["skip", "zero"] = Field(
-        "zero",
+        default="zero",
         description="What a missing tap of `filters` means: no filter there (skip), or the context's mean.",
     )
-    centre: bool = Field(True, description="Whether `filters` act on deviations from the context's mean.")
+    centre: bool = Field(
+        default=True, description="Whether `filters` act on deviations from the context's mean."
+    )
 
     def __post_init__(self) -> None:
         check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
@@ -99,18 +104,26 @@ class ScoreRequest:
     data: Annotated[Path, Field(description="Folder of the benchmark's data.")]
     out: Annotated[Path, Field(description="Parquet file of the result.")]
     layout: Literal["tidy", "published"] = Field(
-        "tidy",
+        default="tidy",
         description="tidy: long rows of every filter and reversal; published: a row per config or task in "
         "the columns of the benchmark's published results.",
     )
-    tasks: Path | None = Field(None, description="FEV-Bench: a tasks.yaml; that of data, or the 100 tasks.")
-    terms: tuple[Term, ...] | None = Field(None, min_length=1, description="GIFT-Eval: all where left out.")
-    only: tuple[str, ...] = Field((), description="Data sets or tasks to keep; all where empty.")
-    model: str | None = Field(None, description="Name in the result; the forecaster's own where left out.")
+    tasks: Path | None = Field(
+        default=None, description="FEV-Bench: a tasks.yaml; that of data, or the 100 tasks."
+    )
+    terms: tuple[Term, ...] | None = Field(
+        default=None, min_length=1, description="GIFT-Eval: all where left out."
+    )
+    only: tuple[str, ...] = Field(default=(), description="Data sets or tasks to keep; all where empty.")
+    model: str | None = Field(
+        default=None, description="Name in the result; the forecaster's own where left out."
+    )
     filters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Specifications of filters by name."
     )
-    designed: Path | None = Field(None, description="Table of matched filters, made by the stage design.")
+    designed: Path | None = Field(
+        default=None, description="Table of matched filters, made by the stage design."
+    )
     reversals: tuple[Mode, ...] = ()
     other: ForecasterSettings | None = None
     missing: Literal["skip", "zero"] = "zero"
