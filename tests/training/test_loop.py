@@ -288,15 +288,17 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"stepz": 3}, "training.stepz: no such setting"),
-        ({"steps": 0}, "training.steps: 0 is too small"),
+        ({"stepz": 3}, "training.stepz: unknown key; did you mean steps"),
+        ({"steps": 0}, "training.steps: 0 is not greater than or equal to 1"),
         ({"steps": 1.5}, "training.steps: 1.5 is not a whole number"),
         ({"lr": "fast"}, "training.lr: 'fast' is not a number"),
         ({"lr": float("nan")}, "training.lr"),
-        ({"schedule": "linear"}, "training.schedule: 'linear' is unknown; one of cosine"),
+        ({"schedule": "linear"}, "training.schedule: 'linear' is unknown; known: cosine"),
         ({"betas": [0.9, 1.0]}, "training.betas"),
         ({"compile": 1}, "training.compile"),
-        ({"prefetch": -1}, "training.prefetch: -1 is too small"),
+        ({"cycles": 3}, "training.cycles: has no effect with schedule cosine; use cosine_restarts"),
+        ({"schedule": "constant", "warmup": 3}, "training.warmup: has no effect"),
+        ({"prefetch": -1}, "training.prefetch: -1 is not greater than or equal to 0"),
     ],
 )
 def test_wrong_settings_are_named(

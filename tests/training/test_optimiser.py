@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from specseq.settings import read
 from specseq.training.optimiser import AdamW, Optimiser, default_groups
 from specseq.training.schedule import factor
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
 
-def spec(**training: Any) -> TrainingSpec:
-    return TrainingSpec.of({"training": {"steps": 100, "warmup": 10} | training})
+def spec(**training: Any) -> TrainingSettings:
+    return read(TrainingSettings, {"steps": 100, "warmup": 10} | training, "training")
 
 
 def test_cosine_with_warmup() -> None:
@@ -42,7 +43,7 @@ def test_published_schedule_never_decays() -> None:
 
 
 def test_flat_schedules() -> None:
-    assert factor(0, spec(schedule="constant")) == 1.0
+    assert factor(0, spec(schedule="constant", warmup=0)) == 1.0
     assert [factor(step, spec(schedule="warmup")) for step in (0, 5, 10, 99)] == [0, 0.5, 1, 1]
 
 
@@ -78,7 +79,9 @@ def test_optimiser_is_adamw_with_scaled_rates() -> None:
         return module(batch).square().mean(), {}
 
     task = Task(model, iter([]), loss, parameter_groups=groups)  # type: ignore[arg-type]
-    optimiser = Optimiser(task, spec(schedule="constant", lr=0.1, weight_decay=0.2, eps=1e-6, clip=1e-3))
+    optimiser = Optimiser(
+        task, spec(schedule="constant", warmup=0, lr=0.1, weight_decay=0.2, eps=1e-6, clip=1e-3)
+    )
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     loss(model, torch.tensor([[3.0, -1.0]]))[0].backward()
     gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])

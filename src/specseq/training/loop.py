@@ -17,6 +17,7 @@ from torch import nn
 from specseq.errors import Diverged, InputError
 from specseq.progress import Progress
 from specseq.series.prefetch import Prefetched
+from specseq.settings import read
 from specseq.training import randomness
 from specseq.training.batches import Parts
 from specseq.training.checkpoint import Checkpoints
@@ -25,7 +26,7 @@ from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
 from specseq.training.record import Record
 from specseq.training.scalars import Scalars
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
 
@@ -78,14 +79,13 @@ def train(
         InputError: the training section of the parameters is wrong.
         Interrupted: ``requests.leave`` was set; the state is saved.
     """
-    spec = TrainingSpec.of(params)
+    spec = read(TrainingSettings, params.get("training"), "training")
     if task.gradients is not None and spec.micro_batches > 1:
         raise InputError(
             "training.micro_batches", "more than 1 for a rule that sets gradients itself", "use 1"
         )
     world = world or World()
-    # Streams have batches of their own where none is stated.
-    if "batch" in params["training"] and spec.micro_batches * world.size > spec.batch:
+    if spec.micro_batches * world.size > spec.batch:
         raise InputError(
             "training.micro_batches",
             f"{spec.micro_batches} on each of {world.size} processes are more than the batch of {spec.batch}",
@@ -98,7 +98,7 @@ def train(
 @dataclass
 class _Training:
     task: Task
-    spec: TrainingSpec
+    spec: TrainingSettings
     seed: int
     folder: Path
     digest: str

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from specseq.training.schedule import factor
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
 
@@ -107,7 +107,7 @@ class AdamW:
 class Optimiser:
     """AdamW, its learning-rate schedule and the clipping of gradients."""
 
-    def __init__(self, task: Task, spec: TrainingSpec) -> None:
+    def __init__(self, task: Task, spec: TrainingSettings) -> None:
         groups = (task.parameter_groups or default_groups)(task.model)
         self.spec = spec
         self.groups = _with_scales(groups)

@@ -2,10 +2,10 @@
 
 import math
 
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 
 
-def factor(step: int, spec: TrainingSpec) -> float:
+def factor(step: int, spec: TrainingSettings) -> float:
     """Learning rate over its peak for optimiser step ``step`` (0 for the first).
 
     Warm-up is linear, ``step / warmup``, so the very first step of a run with warm-up has rate 0, as in the

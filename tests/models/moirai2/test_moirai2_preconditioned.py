@@ -12,9 +12,10 @@ from specseq.errors import InputError
 from specseq.models.moirai2.batch import Prepared
 from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
+from specseq.settings import read
 from specseq.training.checkpoint import save_weights
 from specseq.training.optimiser import Optimiser
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 from tests.models.moirai2.small import (
     LYAPUNOV,
@@ -53,7 +54,7 @@ def test_filter_of_zeros_is_the_baseline_to_the_bit(mode: dict[str, Any]) -> Non
 
 def trained(model: PreconditionedMoirai2, steps: int = 3) -> dict[str, Tensor]:
     """Backbone weights after a few steps of the study's own optimiser, each on a batch of its own."""
-    spec = TrainingSpec.of({"training": {"steps": steps, "lr": 0.01}})
+    spec = read(TrainingSettings, {"steps": steps, "lr": 0.01}, "training")
     optimiser = Optimiser(Task(model, iter(()), lambda module, batch: module(batch)), spec)
     for step in range(steps):
         model(drawn(pack([[9, 7, 3], [14, 2], [20]], 24, seed=step)).prepare())[0].backward()

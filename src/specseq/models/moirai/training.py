@@ -19,7 +19,7 @@ from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
 from specseq.series.stream import PackedStream, moirai_stream
 from specseq.settings import read
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
 
@@ -93,7 +93,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         InputError: a parameter or an input is wrong.
     """
     config = read(MoiraiConfig, params["model"], "model")
-    spec, seed = TrainingSpec.of(params), int(params.get("seed", 0))
+    spec, seed = read(TrainingSettings, params.get("training"), "training"), int(params.get("seed", 0))
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
     data = read(MoiraiData, params.get("data") or {}, "data")

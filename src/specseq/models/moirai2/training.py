@@ -14,7 +14,7 @@ from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
 from specseq.training.checkpoint import diverged, load_weights
-from specseq.training.spec import TrainingSpec
+from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
 
@@ -38,7 +38,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
     data = read(Moirai2Data, params.get("data") or {}, "data")
-    rows = TrainingSpec.of(params).batch
+    rows = read(TrainingSettings, params.get("training"), "training").batch
     packed = moirai2_stream(
         open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **asdict(data)
     )

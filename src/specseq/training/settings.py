@@ -1,0 +1,57 @@
+"""How a task is trained: the ``training`` section of a run."""
+
+from typing import Annotated, Literal
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass
+
+__all__ = ["TrainingSettings"]
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingSettings:
+    """Length, optimiser, precision and bookkeeping of a training run."""
+
+    steps: int = Field(ge=1, description="optimiser steps")
+    batch: int = Field(16, ge=1, description="rows per batch")
+    lr: float = Field(1e-3, ge=0, description="peak learning rate")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay of matrices")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.98), description="decay rates of AdamW's two moments")
+    eps: float = Field(1e-6, ge=0, description="AdamW's epsilon")
+    warmup: float = Field(
+        0, ge=0, description="steps of linear warm-up from 0; below 1 a fraction of all steps"
+    )
+    schedule: Literal["cosine", "cosine_restarts", "warmup", "constant"] = Field(
+        "cosine",
+        description="after the warm-up: one cosine to 0, several, or the peak to the end (warmup, constant)",
+    )
+    cycles: float = Field(1, ge=0, description="cosines of cosine_restarts")
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 disables clipping")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast where the accelerator has it, else float32"
+    )
+    micro_batches: int = Field(1, ge=1, description="parts that a batch is computed in, to save memory")
+    prefetch: int | None = Field(
+        None,
+        ge=0,
+        description="batches prepared ahead by a thread; null: 2 on an accelerator, else 0",
+    )
+    compile: bool = Field(False, description="compile the model with torch.compile")
+    log_every: int = Field(1, ge=1, description="steps between recorded training metrics")
+    evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
+    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only at the end")
+    checkpoint_minutes: float = Field(10, ge=0, description="minutes between checkpoints; 0 disables them")
+    tensorboard: bool = Field(True, description="write TensorBoard scalars beside the checkpoints")
+
+    def __post_init__(self) -> None:
+        if self.cycles != 1 and self.schedule != "cosine_restarts":
+            raise InputError("cycles", f"has no effect with schedule {self.schedule}", "use cosine_restarts")
+        if self.warmup and self.schedule == "constant":
+            raise InputError("warmup", "has no effect with schedule constant", "use schedule warmup")
+
+    @property
+    def warmup_steps(self) -> int:
+        """Length of the warm-up in steps."""
+        return round(self.warmup * self.steps) if 0 < self.warmup < 1 else int(self.warmup)
