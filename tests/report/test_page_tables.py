@@ -42,7 +42,7 @@ def test_what_every_row_shares_is_told_once(tmp_path: Path) -> None:
 
 
 def test_every_table_of_the_page_is_explained(tmp_path: Path) -> None:
-    for section in load_sections(ROOT / "workflow/report/sections"):
+    for section in load_sections(ROOT / "workflow/studies"):
         for spec in section.tables:
             write_parquet(tmp_path / spec.file, pd.DataFrame(), Provenance("table"))
             meaning = str(study_table(tmp_path, spec)["meaning"])

@@ -8,7 +8,9 @@ from specseq.stages import arguments
 def main() -> None:
     parser = arguments.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
-    parser.add_argument("--sections", type=Path, required=True, help="folder of section files")
+    parser.add_argument(
+        "--sections", type=Path, required=True, help="folder of the studies, each with page.yaml"
+    )
     parser.add_argument("--scale", required=True)
     parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
     options = parser.parse_args()

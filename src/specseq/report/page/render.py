@@ -12,7 +12,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from specseq.report.claims.verdicts import shown
+from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail

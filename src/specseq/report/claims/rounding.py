@@ -1,4 +1,4 @@
-"""Numbers as a note prints them: a value known to half a unit of its last digit."""
+"""Numbers as a note prints them, and the range that their rounding leaves to what is computed from them."""
 
 import json
 import math
@@ -10,12 +10,12 @@ from specseq.errors import InputError
 
 
 @dataclass(frozen=True)
-class Printed:
-    """A number and how far rounding may have moved it.
+class Rounded:
+    """A printed number.
 
     Attributes:
         value: as printed.
-        half: half a unit of the last printed digit; 0 for an exact number.
+        half: half a unit of its last digit, by which rounding may have moved it; 0 for an exact number.
     """
 
     value: float
@@ -32,54 +32,61 @@ class Printed:
         return self.value + self.half
 
 
-def printed(source: Any) -> Printed:
-    """Read a number. Text keeps its digits (``"0.9820"`` is ±.00005); a YAML number is taken as exact.
-
-    A sign, ``%``, ``x``, a leading ``~``, thousands commas and bold asterisks are understood. Text without a
-    decimal point is a count and exact.
-    """
-    if isinstance(source, Printed):
-        return source
-    if isinstance(source, int | float) and not isinstance(source, bool):
-        return Printed(float(source))
-    text = str(source).strip().strip("*~").rstrip("%xKM").replace(",", "").replace("−", "-").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError("claims", f"'{source}' is no number", "quote the printed figure") from None
-    mantissa, _, exponent = text.lower().partition("e")
-    digits = len(mantissa.partition(".")[2])
-    if "." not in mantissa:
-        return Printed(value)
-    return Printed(value, 0.5 * 10.0 ** (int(exponent or 0) - digits))
-
-
-def numbers(source: Any) -> list[Printed]:
-    """A list of numbers: a YAML list, or a list printed as ``[-0.454, 0, -0.306]``."""
-    if isinstance(source, str):
-        inside = source.strip().strip("*").strip("[]")
-        return [printed(part) for part in inside.split(",") if part.strip()]
-    if not isinstance(source, Sequence):
-        raise InputError("claims", f"{json.dumps(source)} is no list", "give [..]")
-    return [printed(part) for part in source]
-
-
 @dataclass(frozen=True)
-class Exact:
-    """An arithmetic result with the range that the rounding of its printed inputs allows."""
+class Range:
+    """A computed number with the range that the rounding of its inputs allows."""
 
     value: float
     low: float
     high: float
 
 
-def exact(value: float) -> Exact:
-    """A result without rounding in its inputs."""
-    return Exact(float(value), float(value), float(value))
+def rounded(source: Any) -> Rounded:
+    """Read a number. Text keeps its digits (``"0.9820"`` is ±.00005); a YAML number is taken as exact.
+
+    A sign, ``%``, ``x``, a leading ``~``, thousands commas and bold asterisks are understood. Text without a
+    decimal point is a count and exact.
+
+    Raises:
+        InputError: the text is not a number.
+    """
+    if isinstance(source, Rounded):
+        return source
+    if isinstance(source, int | float) and not isinstance(source, bool):
+        return Rounded(float(source))
+    text = str(source).strip().strip("*~").rstrip("%xKM").replace(",", "").replace("−", "-").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError("claims", f"'{source}' is not a number", "quote the printed figure") from None
+    mantissa, _, exponent = text.lower().partition("e")
+    digits = len(mantissa.partition(".")[2])
+    if "." not in mantissa:
+        return Rounded(value)
+    return Rounded(value, 0.5 * 10.0 ** (int(exponent or 0) - digits))
 
 
-def corners(function: Callable[..., float], *inputs: Printed) -> Exact:
-    """A function's value and its range over the corners of the inputs' rounding box.
+def rounded_list(source: Any) -> list[Rounded]:
+    """Read a list of numbers: a YAML list, or a list printed as ``[-0.454, 0, -0.306]``.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(source, str):
+        inside = source.strip().strip("*").strip("[]")
+        return [rounded(part) for part in inside.split(",") if part.strip()]
+    if not isinstance(source, Sequence):
+        raise InputError("claims", f"{json.dumps(source)} is not a list", "write [..]")
+    return [rounded(part) for part in source]
+
+
+def point(value: float) -> Range:
+    """A result of exact inputs."""
+    return Range(float(value), float(value), float(value))
+
+
+def over_rounding(function: Callable[..., float], *inputs: Rounded) -> Range:
+    """A function's value, and its range over the corners of the inputs' rounding box.
 
     Exact for functions monotone in each input there, as ratios, differences and products of one sign are.
     """
@@ -91,4 +98,4 @@ def corners(function: Callable[..., float], *inputs: Printed) -> Exact:
         result = function(*box)
         if math.isfinite(result):
             values.append(result)
-    return Exact(values[0], min(values), max(values))
+    return Range(values[0], min(values), max(values))
