@@ -78,7 +78,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         root / "tables" / "t.parquet", pd.DataFrame({"run": ["a"], "value": [0.5]}), Provenance("t")
     )
     target = root / "index.html"
-    target.write_text(render_page(root, load_sections(root / "sections"), "laptop", root))
+    target.write_text(render_page(root, load_sections(root / "sections"), "laptop", root=root))
     return target
 
 

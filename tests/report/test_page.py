@@ -67,7 +67,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def page(results: Path) -> str:
-    return render_page(results / "laptop", load_sections(results / "sections"), "laptop", results)
+    return render_page(results / "laptop", load_sections(results / "sections"), "laptop", root=results)
 
 
 def test_self_contained_and_escaped(results: Path) -> None:

@@ -27,6 +27,9 @@ class Table:
     title: str = Field(description="heading")
     caption: str = Field(description="what it shows, and on what it stands")
     columns: tuple[str, ...] = Field(default=(), description="the columns shown, in order; all if left out")
+    meaning: str = Field(
+        default="", description="what the columns mean, Markdown, of a table that no study's function makes"
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
