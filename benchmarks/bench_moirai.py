@@ -33,8 +33,7 @@ from specseq.models.moirai.convert import to_upstream
 from specseq.models.moirai.loss import packed_loss
 from specseq.models.moirai.model import Moirai, parameter_groups
 from specseq.series.batch import PackedBatch
-from specseq.series.config import EmbeddedSizes
-from specseq.series.embedded import embedded_sets, write_corpus
+from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai_stream

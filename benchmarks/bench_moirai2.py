@@ -31,8 +31,7 @@ from specseq.models.moirai2.loss import pinball
 from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
 from specseq.models.protocol import Query
-from specseq.series.config import EmbeddedSizes
-from specseq.series.embedded import embedded_sets, write_corpus
+from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream

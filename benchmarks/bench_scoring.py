@@ -31,16 +31,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np  # noqa: E402
 
 from specseq.models.seasonal_naive import SeasonalNaive  # noqa: E402
-from specseq.scoring.evaluation import (  # noqa: E402
-    Evaluation,
-    FevEvaluation,
-    GiftEvaluation,
-    fev_evaluations,
-    gift_evaluations,
-    score,
-)
+from specseq.scoring.evaluation import Evaluation  # noqa: E402
+from specseq.scoring.fev import FevEvaluation, fev_evaluations  # noqa: E402
 from specseq.scoring.forecasting import forecast  # noqa: E402
+from specseq.scoring.gift_eval import GiftEvaluation, gift_evaluations  # noqa: E402
 from specseq.scoring.metrics import LEVELS, window_sums  # noqa: E402
+from specseq.scoring.reversal import score  # noqa: E402
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
@@ -61,10 +57,11 @@ def prepared(evaluation: Evaluation, forecaster: SeasonalNaive) -> list[tuple[An
 
 def pooled(evaluation: Evaluation, made: list[tuple[Any, np.ndarray]]) -> dict[str, float]:
     """Score forecasts that stand ready."""
-    metrics = evaluation.metrics()
+    totals = evaluation.totals()
     for batch, quantiles in made:
-        metrics.add(batch, window_sums(batch.windows.targets(), quantiles))
-    return metrics.values()
+        sums = window_sums(batch.windows.targets(), quantiles)
+        totals.add(sums, evaluation.seasonal_errors(batch), batch.pool)
+    return evaluation.metrics(totals)
 
 
 def gluonts_scores(
@@ -118,8 +115,8 @@ def fev_scores(
     task = evaluation.task
     ours: dict[tuple[int, int], list[np.ndarray]] = {}
     for batch, quantiles in made:
-        for window, answer in zip(batch.window, quantiles.astype(np.float64), strict=True):
-            ours.setdefault((int(window), batch.target), []).append(answer)
+        for target, window, answer in zip(*batch.pool, quantiles.astype(np.float64), strict=True):
+            ours.setdefault((int(window), int(target)), []).append(answer)
     predictions = []
     for window in range(task.windows):
         tables = {}

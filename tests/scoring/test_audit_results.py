@@ -9,7 +9,7 @@ import pytest
 
 from specseq import cli
 from specseq.scoring.audit_results import audit
-from specseq.scoring.published import FEV, GIFT_EVAL, read_folder
+from specseq.scoring.submissions import FEV, GIFT_EVAL, read_folder
 from tests.scoring import published_results as made
 
 

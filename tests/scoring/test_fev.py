@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
-from specseq.scoring.evaluation import fev_evaluations, score
-from specseq.scoring.fev import open_task
+from specseq.scoring.fev import fev_evaluations, open_task
 from specseq.scoring.fev_tasks import METRICS, official_tasks, read_tasks
 from specseq.scoring.metrics import LEVELS
+from specseq.scoring.reversal import score
 from specseq.series.hub import UNFINISHED
 from tests.scoring.test_gift_eval import KINDS, Fake, fake_quantiles, wild_series
 

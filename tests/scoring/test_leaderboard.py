@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from specseq import cli
 from specseq.errors import InputError
 from specseq.scoring.leaderboard import fev_leaderboard, gift_eval_leaderboard
-from specseq.scoring.published import FEV, GIFT_EVAL, read_folder, read_submissions, scores
+from specseq.scoring.submissions import FEV, GIFT_EVAL, read_folder, read_submissions, scores
 from tests.scoring import published_results as made
 
 

@@ -14,9 +14,9 @@ from specseq.models.preconditioned import FilteredContexts, Preconditioned, prec
 from specseq.models.protocol import Query
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import reversal
-from specseq.scoring.evaluation import gift_evaluations, score
+from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import Plan, Variant, evaluate
+from specseq.scoring.reversal import Plan, Variant, evaluate, score
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_gift_eval import Fake, items, wild_series
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -13,17 +14,33 @@ from specseq import cli
 from specseq.errors import InputError
 from specseq.filters import Filter
 from specseq.models.preconditioned import Preconditioned
-from specseq.models.protocol import Query
+from specseq.models.protocol import Forecaster, Query
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import score as scoring
-from specseq.scoring.evaluation import fev_evaluations, gift_evaluations
+from specseq.scoring.evaluation import Evaluation
+from specseq.scoring.fev import fev_evaluations
+from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.opening import fingerprint
-from specseq.scoring.score import score_all
+from specseq.scoring.results import Published, ResultFile
+from specseq.scoring.reversal import Plan
+from specseq.scoring.score import fingerprint
 from specseq.series.arrow_writer import write_folder
-from specseq.tables import read_parquet, read_provenance
+from specseq.tables import Provenance, read_parquet, read_provenance
 from tests.scoring.test_fev import write_task
 from tests.scoring.test_gift_eval import Fake, items, wild_series
+
+
+def score_all(
+    benchmark: str,
+    evaluations: Sequence[Evaluation],
+    forecaster: Forecaster,
+    out: Path,
+    parameters: dict[str, int],
+) -> pd.DataFrame:
+    layout = Published(benchmark, forecaster.name, forecaster.context_length)
+    return scoring.score_all(
+        evaluations, Plan(forecaster), ResultFile(out, layout, Provenance("score", parameters))
+    )
 
 
 @pytest.fixture
@@ -178,8 +195,8 @@ def test_a_fingerprint_is_of_weights_and_config(tmp_path: Path, monkeypatch: pyt
 def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "_SAVE_EVERY", 0.0)
     out, seen = tmp_path / "out.parquet", []
-    save = scoring._save
-    monkeypatch.setattr(scoring, "_save", lambda path, rows, _: (seen.append(len(rows)), save(path, rows, _)))
+    save = ResultFile.save
+    monkeypatch.setattr(ResultFile, "save", lambda self: (seen.append(len(self._rows)), save(self)))
     score_all("gift_eval", gift_evaluations(root), SeasonalNaive(), out, {})
     assert seen == [1, 2, 3, 3]
 
@@ -219,7 +236,7 @@ def test_an_interrupted_command_says_so_and_keeps_its_rows(
 ) -> None:
     out = tmp_path / "out.parquet"
     command = ["score", "gift_eval", "--forecaster", "fake", "--data", str(root), "--out", str(out)]
-    monkeypatch.setattr("specseq.commands.score.load_forecaster", lambda *_, **__: Stumbling(freq="W"))
+    monkeypatch.setattr("specseq.scoring.score.load_forecaster", lambda *_, **__: Stumbling(freq="W"))
     assert cli.main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "specseq score: interrupted"
     assert read_parquet(out)["config"].tolist() == ["a/H/short", "b/15T/short"]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from specseq.filters import Filter
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import evaluation as evaluations
-from specseq.scoring.evaluation import fev_evaluations, gift_evaluations
+from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.fev_tasks import official_tasks
+from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.reversal import Plan, Variant, evaluate
 from specseq.scoring.steps import StepErrors, _earlier, earlier_residuals, step_grid
 from specseq.series.arrow_writer import write_folder

@@ -49,7 +49,7 @@ def test_filters_and_reversals_become_long_rows(
         },
     }
     run(params, data / "gift", out)
-    assert "points" in capsys.readouterr().out
+    assert "points" in capsys.readouterr().err
     frame = read_parquet(out)
     keys = ["forecaster", "filter", "reversal", "spectral_radius", "noise_gain"]
     assert list(frame.columns) == [*LONG_COLUMNS[:6], *keys, *LONG_COLUMNS[6:]]
@@ -87,12 +87,22 @@ def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"benchmark": "m4"}, "benchmark: 'm4'; choose of gift_eval, fev"),
-        ({"benchmark": "gift_eval", "speed": 1}, "unknown key speed"),
+        (
+            {"benchmark": "m4", "forecaster": {"name": "naive"}},
+            "params.benchmark: 'm4' is unknown; known: gift_eval, fev",
+        ),
+        (
+            {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "revesals": []},
+            "params.revesals: unknown key; did you mean reversals?",
+        ),
+        (
+            {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "filters": {"i": {}}},
+            "params.filters: have no effect without reversals",
+        ),
         ({"benchmark": "gift_eval"}, "forecaster: give either a name or --weights"),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["undo"]},
-            "unknown mode undo",
+            "reversals.0: 'undo' is unknown; known: self, ",
         ),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["hybrid"]},

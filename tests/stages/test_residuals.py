@@ -70,7 +70,7 @@ def test_a_config_without_errors_has_no_rows(run: Run, data: Path, tmp_path: Pat
 def test_what_is_missing_is_said(run: Run, data: Path, tmp_path: Path) -> None:
     params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
     out = tmp_path / "out.parquet"
-    with pytest.raises(InputError, match=r"matched_d1: a matched filter is designed .*; give --designed"):
+    with pytest.raises(InputError, match=r"matched_d1: a matched filter is designed .*; give the table"):
         run("evaluate", params, "--data", data, "--out", out)
     with pytest.raises(InputError, match="windows: 0; give a whole number from 1"):
         run("residuals", {**FORECASTER, "windows": 0}, "--data", data, "--out", out)

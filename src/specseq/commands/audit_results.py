@@ -7,7 +7,7 @@ from pathlib import Path
 
 from specseq.commands.leaderboard import format_rows
 from specseq.scoring.audit_results import audit
-from specseq.scoring.published import BENCHMARKS, detect, read_folder, result_files
+from specseq.scoring.submissions import BENCHMARKS, detect, read_folder, result_files
 
 
 def build_parser() -> argparse.ArgumentParser:

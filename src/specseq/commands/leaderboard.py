@@ -11,7 +11,7 @@ from typing import Any
 
 from specseq.errors import InputError
 from specseq.scoring import leaderboard as boards
-from specseq.scoring.published import BENCHMARKS, FEV, Submission, read_folder, scores
+from specseq.scoring.submissions import BENCHMARKS, FEV, Submission, read_folder, scores
 
 Row = dict[str, Any]
 _SHOWN = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from specseq.errors import InputError
-from specseq.models.registry import load_forecaster
-from specseq.scoring.evaluation import fev_evaluations, gift_evaluations
+from specseq.scoring.config import ScoreRequest
 from specseq.scoring.fev_tasks import METRICS, official_tasks
 from specseq.scoring.gift_eval import TERMS, reference
-from specseq.scoring.opening import fingerprint
-from specseq.scoring.score import NAME_COLUMN, score_all
+from specseq.scoring.score import score_benchmark
+from specseq.scoring.submissions import BENCHMARKS
+from specseq.settings import read
 from specseq.tables.files import check_target
 
 _SHOWN = {
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: specseq score gift_eval --forecaster seasonal_naive --data data/gift_eval "
         "--out seasonal_naive.parquet",
     )
-    parser.add_argument("benchmark", choices=sorted(NAME_COLUMN))
+    parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
     parser.add_argument(
         "--forecaster",
         required=True,
@@ -43,9 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, .parquet")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these data sets or tasks only")
-    parser.add_argument(
-        "--terms", nargs="+", choices=list(TERMS), default=list(TERMS), help="GIFT-Eval: these terms only"
-    )
+    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: these terms only")
     parser.add_argument(
         "--tasks",
         type=Path,
@@ -63,36 +61,35 @@ def main(arguments: Sequence[str]) -> None:
     """Score, write the result and print it."""
     options = build_parser().parse_args(arguments)
     check_target(options.out, "--out")
-    benchmark = options.benchmark
-    if benchmark == "gift_eval":
-        if options.tasks:
-            raise InputError("--tasks", "GIFT-Eval has no tasks.yaml", "leave it out")
-        evaluations = gift_evaluations(options.data, options.terms, options.only)
-        published = {config.name for config in reference().values()}
-    else:
-        evaluations = fev_evaluations(options.data, options.tasks, options.only)
-        published = set(official_tasks())
-    forecaster = load_forecaster(
-        options.forecaster,
-        benchmark,
-        context_length=options.context_length,
-        batch_size=options.batch_size,
-        device=options.device,
-    )
-    parameters = {
-        "benchmark": benchmark,
-        "forecaster": fingerprint(options.forecaster),
-        "context_length": forecaster.context_length,
-        "model": options.model or forecaster.name,
+    loading = {name: getattr(options, name) for name in ("context_length", "batch_size", "device")}
+    request = {
+        "benchmark": options.benchmark,
+        "forecaster": {"name": options.forecaster, **loading},
+        "data": str(options.data),
+        "out": str(options.out),
+        "layout": "published",
+        "tasks": options.tasks and str(options.tasks),
+        "terms": options.terms,
+        "only": options.only,
+        "model": options.model,
     }
-    frame = score_all(benchmark, evaluations, forecaster, options.out, parameters, options.model)
-    _show(frame, benchmark, published)
+    try:
+        frame = score_benchmark(read(ScoreRequest, request, "-"))
+    except InputError as error:
+        if not error.where.startswith("-."):
+            raise
+        option = error.where.rpartition(".")[2].replace("_", "-")
+        raise InputError(f"--{option}", error.fault, error.remedy) from None
+    _show(frame, options.benchmark)
     print(f"written: {options.out}")
 
 
-def _show(frame: pd.DataFrame, benchmark: str, published: set[str]) -> None:
-    name, columns = NAME_COLUMN[benchmark], _SHOWN[benchmark]
-    kind = "tasks" if benchmark == "fev" else "configs"
+def _show(frame: pd.DataFrame, benchmark: str) -> None:
+    columns = _SHOWN[benchmark]
+    if benchmark == "fev":
+        name, kind, published = "task_name", "tasks", set(official_tasks())
+    else:
+        name, kind, published = "config", "configs", {config.name for config in reference().values()}
     shown = frame[[name, *columns.values()]].rename(columns={column: key for key, column in columns.items()})
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     known = len(published & set(frame[name]))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from specseq.scoring.published import Benchmark, Floats, Submission
+from specseq.scoring.submissions import Benchmark, Floats, Submission
 
 KINDS = ("partial", "copy", "overlap", "other data", "inconsistent", "invalid")
 

@@ -3,13 +3,14 @@
 Unlike GIFT-Eval each metric is a mean over windows of a mean over target columns of a mean over items and
 steps. Source: Shchur et al. 2025, arXiv:2509.26468, and the package ``fev``.
 
-Legend: N items, W windows, B forecasts of one column, Q quantile levels, H horizon.
+Shapes: N items, W evaluation windows, B forecasts of one target column.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,22 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.models.protocol import Query
-from specseq.models.windows import Windows, seasonal_means
-from specseq.scoring.fev_tasks import EPSILON, Task
+from specseq.models.windows import Windows
+from specseq.scoring.evaluation import Batch, file_digest
+from specseq.scoring.fev_tasks import EPSILON, Task, official_tasks, read_tasks
 from specseq.scoring.fev_times import Stamps, check_spacing, infer_frequency, window_cuts
-from specseq.scoring.metrics import LEVELS, MEDIAN, WindowSums
+from specseq.scoring.metrics import (
+    LEVELS,
+    Totals,
+    mase,
+    scaled_quantile_loss,
+    seasonal_error,
+    wape,
+    weighted_quantile_loss,
+)
 from specseq.series.frequency import parse_frequency
+from specseq.series.hub import check_finished
+from specseq.settings import near
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,6 @@ class TaskData:
     def forecasts(self) -> int:
         """Number of forecasts: items kept, summed over windows and target columns."""
         return int((self.cuts >= 0).sum()) * len(self.task.targets)
-
-    @property
-    def points(self) -> int:
-        """Forecast points."""
-        return self.forecasts * self.task.horizon
 
     @cached_property
     def query(self) -> Query:
@@ -152,52 +159,122 @@ def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.floating], NDArray[np.int
     return flat, np.cumsum(lengths) - lengths
 
 
-def seasonal_scales(windows: Windows, season_length: int) -> NDArray[np.float64]:
-    """Seasonal error of each history, ``[B]``: the mean of |y_t - y_{t-m}| over pairs that are known.
-
-    NaN where no pair is known, the history is no longer than a season or the error is zero: such an item
-    has no scaled error.
-    """
-    lags = np.full(len(windows), season_length, dtype=np.int64)
-    scales, _ = seasonal_means(windows, lags, power=1)
-    scales[scales == 0.0] = np.nan
-    return scales
-
-
-class FevMetrics:
-    """Pools the forecasts of a task into its four metrics.
+class FevEvaluation:
+    """A task of FEV-Bench; its data are read when they are first needed.
 
     Args:
-        targets: number of target columns D.
-        windows: number of windows W.
+        root: folder of ``<dataset>/*.parquet``.
+        task: the task.
     """
 
-    def __init__(self, targets: int, windows: int) -> None:
-        shape, levels = (targets, windows), (targets, windows, len(LEVELS))
-        self._observed, self._target, self._scaled_steps = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self._pinball, self._scaled = np.zeros(levels), np.zeros(levels)
+    def __init__(self, root: str | Path, task: Task) -> None:
+        self.root, self.task = root, task
 
-    def add(
-        self, target: int, window: NDArray[np.int64], sums: WindowSums, scales: NDArray[np.float64]
-    ) -> None:
-        """Add forecasts of one target column, with the window and the scale ``[B]`` of each."""
-        scaled = np.isfinite(scales)
-        inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scaled)
-        np.add.at(self._observed[target], window, sums.observed)
-        np.add.at(self._target[target], window, sums.absolute_target)
-        np.add.at(self._scaled_steps[target], window, sums.observed * scaled)
-        np.add.at(self._pinball[target], window, sums.pinball)
-        np.add.at(self._scaled[target], window, sums.pinball * inverse[:, None])
+    @cached_property
+    def data(self) -> TaskData:
+        """The task's data."""
+        return open_task(self.root, self.task)
 
-    def values(self) -> dict[str, float]:
-        """SQL, MASE, WAPE and WQL; NaN where a window and column has nothing that defines one."""
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    @property
+    def points(self) -> int:
+        """Forecasts x horizon; of a published task without reading its data."""
+        forecasts = self.data.forecasts if self.task.forecasts is None else self.task.forecasts
+        return forecasts * self.task.horizon
+
+    @property
+    def query(self) -> Query:
+        """What each window asks."""
+        return self.data.query
+
+    @property
+    def ahead(self) -> int:
+        """0: the benchmark's tasks on one data set begin to test at the same step."""
+        return 0
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All forecasts, target column by target column."""
+        for target, (windows, window, begins) in enumerate(self.data.windows()):
+            whole = Batch(windows, begins, (np.full_like(window, target), window))
+            first = 0
+            for block in windows.blocks(points):
+                yield whole[first : first + len(block)]
+                first += len(block)
+
+    def totals(self) -> Totals:
+        """Totals of a pool for each target column and evaluation window."""
+        return Totals((len(self.task.targets), self.task.windows))
+
+    def metrics(self, totals: Totals) -> dict[str, float]:
+        """SQL, MASE, WAPE and WQL: means over target columns and windows."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = self._scaled / self._scaled_steps[..., None]
-            scale = np.maximum(self._target / self._observed, EPSILON)
-            relative = self._pinball / self._observed[..., None] / scale[..., None]
+            return {
+                "SQL": float(scaled_quantile_loss(totals).mean()),
+                "MASE": float(mase(totals).mean()),
+                "WAPE": float(wape(totals, EPSILON).mean()),
+                "WQL": float(weighted_quantile_loss(totals, EPSILON).mean()),
+            }
+
+    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
+        """Seasonal errors of the contexts, [B]."""
+        return seasonal_error(batch.windows, self.task.season_length)
+
+    def settings(self) -> dict[str, Any]:
+        """All of the task, and its Parquet files."""
+        files = (Path(self.root) / self.task.dataset).glob("*.parquet")
+        return {**asdict(self.task), "files": file_digest(files)}
+
+    def facts(self) -> dict[str, Any]:
+        """What a published row says of the task."""
         return {
-            "SQL": float(scaled.mean()),
-            "MASE": float(scaled[..., MEDIAN].mean()),
-            "WAPE": float(relative[..., MEDIAN].mean()),
-            "WQL": float(relative.mean()),
+            "task_name": self.task.name,
+            "dataset_config": self.task.dataset,
+            "num_variates": len(self.task.targets),
+            "num_windows": self.task.windows,
+            "horizon": self.task.horizon,
+            "seasonality": self.task.season_length,
+            "eval_metric": self.task.eval_metric,
+            "freq": self.data.query.freq,
+            "series": self.data.items,
+            "num_forecasts": self.data.forecasts,
         }
+
+    def close(self) -> None:
+        """Let go of the data; they are read again when needed."""
+        self.__dict__.pop("data", None)
+
+
+def fev_evaluations(
+    root: str | Path, tasks: str | Path | None = None, only: Sequence[str] = ()
+) -> list[FevEvaluation]:
+    """Every task whose data lie below ``root``.
+
+    Args:
+        root: folder of ``<dataset>/*.parquet``.
+        tasks: a ``tasks.yaml``; where None, the one in ``root``, else the 100 tasks of the benchmark.
+        only: names of tasks or data sets to keep; each must have its data.
+
+    Raises:
+        InputError: nothing is found, or the download is unfinished. Faulty data are found when they are read.
+    """
+    check_finished(root)
+    if not Path(root).is_dir():
+        raise InputError(root, "no such folder", "give the folder of <dataset>/*.parquet")
+    beside = Path(root) / "tasks.yaml"
+    known = read_tasks(tasks or beside) if tasks or beside.is_file() else official_tasks()
+    chosen: list[Task] = []
+    for name in only:
+        matching = [task for task in known.values() if name in (task.name, task.dataset)]
+        if not matching:
+            names = dict.fromkeys(name for task in known.values() for name in (task.name, task.dataset))
+            raise InputError(name, "no such task or data set", near(name, names))
+        chosen += matching
+    if not only:
+        chosen = [task for task in known.values() if (Path(root) / task.dataset).is_dir()]
+    if not chosen:
+        raise InputError(root, f"holds data of none of the {len(known)} tasks", "download them first")
+    return [FevEvaluation(root, task) for task in dict.fromkeys(chosen)]

@@ -1,26 +1,34 @@
-"""GIFT-Eval: its data sets, configs and windows.
+"""GIFT-Eval: its data sets, configs, windows and eleven metrics.
 
-Source: Aksu et al. 2024, arXiv:2410.10393, and the package ``gift_eval``.
+Source: Aksu et al. 2024, arXiv:2410.10393, the package ``gift_eval``, and GluonTS, which computes the metrics
+(``evaluate_model(axis=None, mask_invalid_label=True)``). A quantile forecast has no mean of its own; as in
+GluonTS the median stands in, so ``MSE[mean]`` equals ``MSE[0.5]``.
 """
 
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
-from specseq.scoring.metrics import LEVELS
+from specseq.scoring import metrics
+from specseq.scoring.evaluation import Batch, file_digest
+from specseq.scoring.metrics import LEVELS, Totals, seasonal_error
 from specseq.series.arrow import Block, find_folders, open_folder
 from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
+from specseq.series.hub import check_finished
+from specseq.settings import near
 
 TERMS = {"short": 1, "medium": 10, "long": 15}
 # Prediction lengths of the short term. GIFT-Eval has quarterly and yearly data in M4 only; the lengths of
@@ -30,6 +38,19 @@ _HORIZON_M4 = {"H": 48, "D": 14, "W": 13, "M": 18, "Q": 8, "A": 6}
 _LONG_TERM_UNITS = ("S", "T", "H")
 _TEST_SHARE, _MOST_WINDOWS = 0.1, 20
 _PRETTY = {"saugeenday": "saugeen"}
+METRICS: dict[str, Callable[[Totals], Any]] = {
+    "MSE[mean]": metrics.mean_squared_error,
+    "MSE[0.5]": metrics.mean_squared_error,
+    "MAE[0.5]": metrics.mean_absolute_error,
+    "MASE[0.5]": metrics.mase,
+    "MAPE[0.5]": metrics.mape,
+    "sMAPE[0.5]": metrics.smape,
+    "MSIS": metrics.msis,
+    "RMSE[mean]": lambda totals: np.sqrt(metrics.mean_squared_error(totals)),
+    "NRMSE[mean]": metrics.nrmse,
+    "ND[0.5]": metrics.wape,
+    "mean_weighted_sum_quantile_loss": metrics.weighted_quantile_loss,
+}
 
 
 @dataclass(frozen=True)
@@ -262,3 +283,102 @@ def find_datasets(root: str | Path, only: Sequence[str] = ()) -> list[DataSet]:
         )
     folders = [folder for folder in there if not only or any(folder in found for found in chosen.values())]
     return [open_dataset(root, folder) for folder in folders]
+
+
+@dataclass(frozen=True)
+class GiftEvaluation:
+    """A config of GIFT-Eval, ready to be scored.
+
+    Attributes:
+        data: its data set.
+        config: its row of the benchmark.
+        ahead: steps by which another of the terms that are evaluated begins to test earlier than this one.
+    """
+
+    data: DataSet
+    config: Config
+    ahead: int = 0
+
+    @property
+    def name(self) -> str:
+        """``key/freq/term``."""
+        return self.config.name
+
+    @property
+    def points(self) -> int:
+        """Series x variates x windows x horizon."""
+        return self.config.points
+
+    @property
+    def query(self) -> Query:
+        """What each window asks."""
+        return self.config.query
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All windows, series by series."""
+        for windows in self.data.windows(self.config):
+            for block in windows.blocks(points):
+                yield Batch(block, block.starts)
+
+    def totals(self) -> Totals:
+        """Totals of one pool: all windows of the config."""
+        return Totals()
+
+    def metrics(self, totals: Totals) -> dict[str, float]:
+        """The eleven metrics."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {f"eval_metrics/{name}": float(metric(totals)) for name, metric in METRICS.items()}
+
+    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
+        """Seasonal errors of the contexts, [B]; those shorter than a season by one-step differences."""
+        return seasonal_error(batch.windows, self.config.season_length, shorten=True)
+
+    def settings(self) -> dict[str, Any]:
+        """:meth:`facts`, which are known when a folder is open, and the shards."""
+        return {**self.facts(), "files": file_digest({block.shard for block in self.data.blocks})}
+
+    def facts(self) -> dict[str, Any]:
+        """What a published row says of the config."""
+        config = self.config
+        return {
+            "config": config.name,
+            "domain": config.domain,
+            "term": config.term,
+            "freq": config.query.freq,
+            "num_variates": config.variates,
+            "series": config.series,
+            "windows": config.windows,
+            "prediction_length": config.horizon,
+            "seasonality": config.season_length,
+        }
+
+    def close(self) -> None:
+        """Nothing to let go of: the data are mapped."""
+
+
+def gift_evaluations(
+    root: str | Path, terms: Sequence[str] = tuple(TERMS), only: Sequence[str] = ()
+) -> list[GiftEvaluation]:
+    """Every config of the data sets below ``root``, short terms first within a data set.
+
+    Raises:
+        InputError: a term is unknown, nothing is found, the download is unfinished, data differ from the
+            published config, or two folders go by one name.
+    """
+    check_finished(root)
+    for term in terms:
+        if term not in TERMS:
+            raise InputError("terms", f"unknown term {term!r}", near(term, TERMS))
+    evaluations: dict[str, GiftEvaluation] = {}
+    for data in find_datasets(root, only):
+        configs = [data.config(term) for term in TERMS if term in terms and data.offers(term)]
+        tested = max((config.windows * config.horizon for config in configs), default=0)
+        for config in configs:
+            evaluation = GiftEvaluation(data, config, tested - config.windows * config.horizon)
+            if other := evaluations.get(evaluation.name):
+                fault = f"folders {other.data.folder} and {data.folder} both go by {evaluation.name}"
+                raise InputError(root, fault, "rename one of them")
+            evaluations[evaluation.name] = evaluation
+    if not evaluations:
+        raise InputError(root, f"no config of the terms {', '.join(terms)}", "ask for more terms")
+    return list(evaluations.values())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.scoring import aggregate
-from specseq.scoring.published import Benchmark, Scores, Submission, scores
+from specseq.scoring.submissions import Benchmark, Scores, Submission, scores
 
 Row = dict[str, Any]
 GROUPS = ("term", "domain", "frequency", "variates")

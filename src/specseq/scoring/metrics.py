@@ -1,15 +1,18 @@
-"""What both benchmarks compute from quantile forecasts: sums over the steps of each window.
+"""Metrics of quantile forecasts, from sums over the steps of forecast windows.
 
-Every metric of GIFT-Eval and FEV-Bench is a ratio of such sums; the benchmarks differ in how they pool the
-windows (GIFT-Eval over everything at once, FEV-Bench per window and variate, then averaged).
+A metric is a ratio of sums: :func:`window_sums` makes them for each window, :class:`Totals` pools them, and
+the metric divides. GIFT-Eval pools all windows of a config at once; FEV-Bench pools each evaluation window
+and target column and takes the mean of the metric over these pools.
 
-Legend: B windows, Q quantile levels, H horizon.
+Shapes: B windows, Q quantile levels, H horizon steps, P pools (none where everything is one pool).
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+
+from specseq.models.windows import Windows, seasonal_means
 
 Values = NDArray[np.float64]
 
@@ -18,25 +21,49 @@ MEDIAN = LEVELS.index(0.5)
 _INTERVAL = 0.95
 _TAIL_TOLERANCE = 1e-8
 _CHUNK = 1 << 15
+_SCALED = ("scaled_steps", "scaled_error", "scaled_pinball", "scaled_interval")
+
+
+def seasonal_error(windows: Windows, season_length: int, *, shorten: bool = False) -> Values:
+    """Seasonal error of each context, [B]: the mean of |y_t - y_{t-m}| over its pairs of known values.
+
+    NaN where no pair is known or the error is zero: such a window has no scaled error. Source: Hyndman and
+    Koehler 2006, Another look at measures of forecast accuracy, eq. 4.
+
+    Args:
+        windows: B windows.
+        season_length: m, in steps.
+        shorten: let m be 1 for a context shorter than a season, as GIFT-Eval does; it has no scale otherwise.
+    """
+    lags = np.full(len(windows), season_length, dtype=np.int64)
+    if shorten:
+        lags[windows.cuts - windows.starts < season_length] = 1
+    scales, _ = seasonal_means(windows, lags, power=1)
+    scales[scales == 0.0] = np.nan
+    return scales
 
 
 @dataclass(frozen=True)
 class WindowSums:
-    """Sums over the observed steps of each window; every field is float64 ``[B]``, ``pinball`` ``[B, Q]``.
+    """Sums over the observed steps of each window.
+
+    Shapes: ``pinball`` [B, Q], every other field [B]; float64.
 
     Attributes:
         observed: number of steps with a finite target.
         absolute_target: Σ |y|.
         squared_error: Σ (y - median)².
-        pinball: Σ 2 |(y - q) ((q >= y) - level)| of each level; at the median it is Σ |y - median|.
-        percentage_error: Σ |y - median| / |y| over steps with y ≠ 0, and ``percentage_steps`` their number.
-        symmetric_error: Σ 2 |y - median| / (|y| + |median|) where that is defined, and ``symmetric_steps``.
+        absolute_error: Σ |y - median|.
+        pinball: Σ 2 |(y - q) ((q >= y) - level)| of each level; at the median it is the absolute error.
+        percentage_error: Σ |y - median| / |y| over the ``percentage_steps`` with y ≠ 0.
+        symmetric_error: Σ 2 |y - median| / (|y| + |median|) over the ``symmetric_steps`` that define it.
         interval_score: Σ of the interval score at 95 %.
     """
 
     observed: Values
     absolute_target: Values
     squared_error: Values
+    absolute_error: Values
     pinball: Values
     percentage_error: Values
     percentage_steps: Values
@@ -44,18 +71,110 @@ class WindowSums:
     symmetric_steps: Values
     interval_score: Values
 
-    @property
-    def absolute_error(self) -> Values:
-        """Σ |y - median|, ``[B]``."""
-        return self.pinball[:, MEDIAN]
+
+class Totals:
+    """Window sums, pooled; beside them the sums of errors divided by the seasonal error of their window.
+
+    Args:
+        shape: P; empty for one pool.
+    """
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        self.shape = shape
+        names = (*(field.name for field in fields(WindowSums)), *_SCALED)
+        levels = {"pinball": len(LEVELS), "scaled_pinball": len(LEVELS)}
+        self._sums = {name: np.zeros((*shape, levels[name]) if name in levels else shape) for name in names}
+
+    def __getitem__(self, name: str) -> Values:
+        """A sum by name, [*P]; those of pinball losses are [*P, Q]."""
+        return self._sums[name]
+
+    def add(self, sums: WindowSums, scales: Values, pool: tuple[NDArray[np.int64], ...] = ()) -> None:
+        """Add windows.
+
+        Args:
+            sums: of B windows.
+            scales: seasonal error of each, [B]; NaN leaves the window out of scaled metrics.
+            pool: the pool of each window: an index [B] for every axis of P.
+        """
+        scaled = np.isfinite(scales)
+        inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scaled)
+        terms = vars(sums) | {
+            "scaled_steps": sums.observed * scaled,
+            "scaled_error": sums.absolute_error * inverse,
+            "scaled_pinball": sums.pinball * inverse[:, None],
+            "scaled_interval": sums.interval_score * inverse,
+        }
+        for name, values in terms.items():
+            if self.shape:
+                np.add.at(self._sums[name], pool, values)
+            else:
+                self._sums[name] += values.sum(axis=0)
+
+
+def mase(totals: Totals) -> Values:
+    """Mean absolute scaled error of the median (Hyndman and Koehler 2006), [*P]."""
+    return totals["scaled_error"] / totals["scaled_steps"]
+
+
+def msis(totals: Totals) -> Values:
+    """Mean scaled interval score of the 95 % interval (Makridakis et al. 2020, the M4 competition), [*P]."""
+    return totals["scaled_interval"] / totals["scaled_steps"]
+
+
+def scaled_quantile_loss(totals: Totals) -> Values:
+    """Mean quantile loss over all levels, scaled as in MASE (SQL of fev-bench, arXiv:2509.26468), [*P]."""
+    return totals["scaled_pinball"].mean(axis=-1) / totals["scaled_steps"]
+
+
+def weighted_quantile_loss(totals: Totals, floor: float = 0.0) -> Values:
+    """Sum of quantile losses over the sum of |y|, mean over all levels, [*P]; an estimate of CRPS.
+
+    Source: Park et al. 2022, arXiv:2111.06581; ``MeanWeightedSumQuantileLoss`` of GluonTS.
+
+    Args:
+        totals: the sums.
+        floor: smallest mean |y| to divide by (fev's epsilon).
+    """
+    return totals["pinball"].mean(axis=-1) / np.maximum(totals["absolute_target"], floor * totals["observed"])
+
+
+def wape(totals: Totals, floor: float = 0.0) -> Values:
+    """Sum of |y - median| over the sum of |y|, [*P]; GluonTS calls it normalised deviation (ND)."""
+    return totals["absolute_error"] / np.maximum(totals["absolute_target"], floor * totals["observed"])
+
+
+def mean_squared_error(totals: Totals) -> Values:
+    """Mean of (y - median)², [*P]."""
+    return totals["squared_error"] / totals["observed"]
+
+
+def nrmse(totals: Totals) -> Values:
+    """Root mean squared error over the mean of |y|, [*P]."""
+    return np.sqrt(mean_squared_error(totals)) / (totals["absolute_target"] / totals["observed"])
+
+
+def mean_absolute_error(totals: Totals) -> Values:
+    """Mean of |y - median|, [*P]."""
+    return totals["absolute_error"] / totals["observed"]
+
+
+def mape(totals: Totals) -> Values:
+    """Mean of |y - median| / |y| over steps with y ≠ 0, [*P]."""
+    return totals["percentage_error"] / totals["percentage_steps"]
+
+
+def smape(totals: Totals) -> Values:
+    """Mean of 2 |y - median| / (|y| + |median|) over the steps that define it, [*P]."""
+    return totals["symmetric_error"] / totals["symmetric_steps"]
 
 
 def window_sums(targets: Values, quantiles: NDArray[np.floating]) -> WindowSums:
     """Sum the losses of each window.
 
     Args:
-        targets: ``[B, H]``; a step that is not finite is left out.
-        quantiles: ``[B, Q, H]`` at :data:`LEVELS`, finite.
+        targets: [B, H]; steps that are not finite are left out.
+        quantiles: [B, Q, H] at :data:`LEVELS`, finite.
     """
     rows = max(_CHUNK // max(targets.shape[1], 1), 1)
     pieces = [
@@ -85,7 +204,7 @@ def _sums_of_chunk(targets: Values, quantiles: NDArray[np.floating]) -> WindowSu
     error_BH = error_BQH[:, MEDIAN]
     absolute_BH, target_BH = np.abs(error_BH), np.abs(y_BH)
     # The same sum without the cancellation above: the median's loss is used on its own.
-    pinball[:, MEDIAN] = absolute_BH.sum(axis=1)
+    pinball[:, MEDIAN] = absolute_error = absolute_BH.sum(axis=1)
     weight_BH = target_BH + np.abs(q_BQH[:, MEDIAN])
     with_target, with_weight = seen & (y_BH != 0.0), seen & (weight_BH != 0.0)
     percentage = np.divide(absolute_BH, target_BH, out=np.zeros_like(y_BH), where=with_target)
@@ -94,6 +213,7 @@ def _sums_of_chunk(targets: Values, quantiles: NDArray[np.floating]) -> WindowSu
         observed=seen.sum(axis=1).astype(np.float64),
         absolute_target=target_BH.sum(axis=1),
         squared_error=np.square(error_BH).sum(axis=1),
+        absolute_error=absolute_error,
         pinball=pinball,
         percentage_error=percentage.sum(axis=1),
         percentage_steps=with_target.sum(axis=1).astype(np.float64),
@@ -112,7 +232,7 @@ def _interval_score(y_BH: Values, q_BQH: Values) -> Values:
 
 
 def tail_quantiles(q_BQH: Values, outside: float) -> tuple[Values, Values]:
-    """Quantiles ``outside`` and ``1 - outside`` beyond the outermost levels, ``[B, H]`` each.
+    """Quantiles ``outside`` and ``1 - outside`` beyond the outermost levels, [B, H] each.
 
     An exponential tail is laid through the two outermost levels, as GluonTS does
     (``ExponentialTailApproximation``, tolerance 1e-8).

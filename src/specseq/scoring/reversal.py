@@ -1,17 +1,18 @@
-"""Score a forecaster on filtered contexts under every reversal of the filter, with its control.
+"""Score a forecaster on a config or task: plain, on filtered contexts under every reversal, with its control.
 
-The filtered-space forecast is made once a filter; each reversal is applied to it. The oracle reversal uses
-the truth inside the horizon: a diagnostic, which lowers the error of any forecast. So every oracle score
-comes with the score of seasonal naive under the same oracle.
+The forecast of filtered contexts is made once per filter; each reversal is applied to it. A model that was
+trained on filtered series forecasts in the space of its own filter, and is scored the same way. The oracle
+reversal uses the truth inside the horizon: a diagnostic, which lowers the error of any forecast. So every
+oracle score comes with the score of seasonal naive under the same oracle.
 
-Legend: B windows, Q quantile levels, H horizon.
+Shapes: B windows, Q quantile levels, H horizon steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +20,23 @@ from numpy.typing import NDArray
 from specseq.errors import Diverged
 from specseq.filters import Filter
 from specseq.models.levels import at_levels
-from specseq.models.preconditioned import (
-    FilteredContexts,
-    Missing,
-    Mode,
-    precondition,
-)
+from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
 from specseq.models.protocol import Forecaster, Query
-from specseq.scoring.evaluation import Batch, Evaluation, Metrics, batches_for
+from specseq.scoring.config import OWN_FILTER_MODES
+from specseq.scoring.evaluation import Batch, Evaluation, batches_for
 from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts
-from specseq.scoring.metrics import window_sums
+from specseq.scoring.metrics import Totals, window_sums
 from specseq.scoring.steps import StepErrors
 
 Values = NDArray[np.float64]
+Quantiles = NDArray[np.floating]
 
 NONE = "none"
 _CONTEXT_VALUES = 4_000_000
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One way to forecast.
-
-    Attributes:
-        forecaster: its name.
-        filter: name of the filter, or ``none``.
-        reversal: mode of the reversal, or ``none``.
-    """
+class Variant(NamedTuple):
+    """One way to forecast: the forecaster's name, the name of the filter, the mode of the reversal."""
 
     forecaster: str
     filter: str = NONE
@@ -54,13 +45,13 @@ class Variant:
 
 @dataclass
 class Outcome:
-    """What a variant scored.
+    """Result of a variant on a config or task.
 
     Attributes:
         values: metrics by column name; all NaN where the reversal diverged.
         filter: the filter, None for a plain forecast.
         diverged: why it did, or empty.
-        steps: scaled absolute error of each horizon step, ``[H]``; None where it was not asked for.
+        steps: scaled absolute error of each horizon step, [H]; None where it was not asked for.
     """
 
     values: dict[str, float]
@@ -71,7 +62,7 @@ class Outcome:
 
 @dataclass
 class Plan:
-    """What to score on each config.
+    """What to score on each config or task.
 
     Attributes:
         forecaster: who forecasts.
@@ -111,61 +102,25 @@ class FilteredForecaster(Protocol):
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
     ) -> tuple[FilteredContexts | None, NDArray[np.float32]]:
-        """What reverses the forecast (None: it is of raw series), and the forecast ``[B, Q, H]``.
+        """What reverses the forecast (None: it is of raw series), and the forecast [B, Q, H].
 
         Its Q levels are the model's own, whatever the query asks.
         """
 
 
-class _Scores:
-    """Pools every variant's windows; a variant that diverged once is done."""
+def score(
+    evaluation: Evaluation, forecaster: Forecaster, report: Callable[[int], None] = lambda points: None
+) -> dict[str, float]:
+    """The metrics of a plain forecast by their published column names, see :func:`evaluate`.
 
-    def __init__(self, evaluation: Evaluation, by_step: bool) -> None:
-        self.evaluation, self.by_step = evaluation, by_step
-        self.pools: dict[Variant, Metrics] = {}
-        self.steps: dict[Variant, StepErrors] = {}
-        self.filters: dict[Variant, Filter] = {}
-        self.reasons: dict[Variant, str] = {}
-        self._scaled: tuple[Batch | None, Values] = (None, np.zeros(0))
-
-    def add(
-        self,
-        variant: Variant,
-        batch: Batch,
-        truth: Values,
-        make: Callable[[], NDArray[np.floating]],
-        filter: Filter | None = None,
-    ) -> None:
-        pool = self.pools.setdefault(variant, self.evaluation.metrics())
-        if filter is not None:
-            self.filters[variant] = filter
-        if variant in self.reasons:
-            return
-        try:
-            quantiles = make()
-        except Diverged as error:
-            self.reasons[variant] = str(error)
-            return
-        pool.add(batch, window_sums(truth, quantiles))
-        if self.by_step:
-            steps = self.steps.setdefault(variant, StepErrors(truth.shape[1]))
-            steps.add(truth, quantiles, self.scales(batch))
-
-    def outcomes(self) -> dict[Variant, Outcome]:
-        found = {}
-        for variant, pool in self.pools.items():
-            values, reason = pool.values(), self.reasons.get(variant, "")
-            steps = self.steps[variant].values() if variant in self.steps and not reason else None
-            if reason:
-                values = dict.fromkeys(values, float("nan"))
-            found[variant] = Outcome(values, self.filters.get(variant), reason, steps)
-        return found
-
-    def scales(self, batch: Batch) -> Values:
-        """Seasonal errors of a batch, computed once for all its variants."""
-        if self._scaled[0] is not batch:
-            self._scaled = (batch, self.evaluation.scales(batch))
-        return self._scaled[1]
+    Raises:
+        InputError: a forecast is missing, not finite or out of order.
+        Diverged: the forecast left the range of 32-bit floats.
+    """
+    (outcome,) = evaluate(evaluation, Plan(forecaster), report).values()
+    if outcome.diverged:
+        raise Diverged(outcome.diverged)
+    return outcome.values
 
 
 def evaluate(
@@ -181,44 +136,193 @@ def evaluate(
     Raises:
         InputError: a forecast is missing, not finite or out of order.
     """
-    scores = _Scores(evaluation, plan.by_step)
+    pools: dict[Variant, _Pool] = {}
     for batch in _pieces(evaluation, plan):
         piece = _Piece(evaluation, plan, batch)
-        _add_plain(scores, plan, piece)
-        for name, made in plan.filters.items():
-            _add_filter(scores, plan, plan.forecaster, plan.reversals, name, made, piece)
-            _add_control(scores, plan, name, made, piece)
+        for variant, filter, make in piece.variants():
+            pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
+            pool.add(piece, make)
         report(piece.truth.size)
-    return scores.outcomes()
+    return {variant: pool.outcome() for variant, pool in pools.items()}
+
+
+class _Pool:
+    """Pools the windows of one variant; once it diverged, it is done."""
+
+    def __init__(self, evaluation: Evaluation, by_step: bool, filter: Filter | None) -> None:
+        self.evaluation, self.filter, self.diverged = evaluation, filter, ""
+        self.totals: Totals = evaluation.totals()
+        self.steps = StepErrors(evaluation.query.horizon) if by_step else None
+
+    def add(self, piece: "_Piece", make: Callable[[], Quantiles]) -> None:
+        if self.diverged:
+            return
+        try:
+            quantiles = make()
+        except Diverged as error:
+            self.diverged = str(error)
+            return
+        self.totals.add(window_sums(piece.truth, quantiles), piece.scales, piece.batch.pool)
+        if self.steps is not None:
+            self.steps.add(piece.truth, quantiles, piece.scales)
+
+    def outcome(self) -> Outcome:
+        values = self.evaluation.metrics(self.totals)
+        if self.diverged:
+            return Outcome(dict.fromkeys(values, float("nan")), self.filter, self.diverged)
+        return Outcome(values, self.filter, steps=self.steps.values() if self.steps else None)
+
+
+@dataclass
+class _Filtered:
+    """A forecast in the space of a filter.
+
+    Attributes:
+        contexts: the filtered contexts.
+        quantiles: the forecast, [B, Q, H].
+        levels: its Q levels.
+        order: the row of the batch that each row belongs to, [B].
+        inverse: taps and stride of the finite inverse; None for the ideal one.
+    """
+
+    contexts: FilteredContexts
+    quantiles: NDArray[np.float32]
+    levels: tuple[float, ...]
+    order: NDArray[np.int64]
+    inverse: tuple[Values, int] | None = None
 
 
 class _Piece:
-    """A batch, its truth ``[B, H]``, and medians of its unfiltered contexts, made once for all filters."""
+    """A batch with its truth [B, H] and all ways to forecast it; what several of them need is made once."""
 
     def __init__(self, evaluation: Evaluation, plan: Plan, batch: Batch) -> None:
         self.evaluation, self.plan, self.batch = evaluation, plan, batch
         self.truth = batch.windows.targets()
 
     @cached_property
-    def plug_in(self) -> NDArray[np.floating]:
-        """The forecaster's own median, ``[B, H]``."""
-        return self._median(self.plan.forecaster)
+    def scales(self) -> Values:
+        """Seasonal errors, [B]."""
+        return self.evaluation.seasonal_errors(self.batch)
+
+    def variants(self) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+        """Every variant with its filter and what makes its quantiles [B, Q, H]."""
+        plan, who, control = self.plan, self.plan.forecaster, self.plan.control
+        if isinstance(who, FilteredForecaster) and plan.reversals:
+            yield from self._own_filter(who)
+        else:
+            yield Variant(who.name), None, partial(self._plain, who)
+        if control is not None:
+            yield Variant(control.name), None, partial(self._plain, control)
+        for name, filter in plan.filters.items():
+            yield from self._reversals(who, name, filter, plan.reversals)
+            yield from self._control(name, filter)
+
+    def _plain(self, who: Forecaster) -> Quantiles:
+        return forecast(who, self.batch.windows, self.evaluation.query, self.evaluation.name)
+
+    def _control(
+        self, name: str, filter: Filter
+    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+        if self.plan.control is not None and "oracle" in self.plan.reversals:
+            yield from self._reversals(self.plan.control, name, filter, ["oracle"])
+
+    def _reversals(
+        self, who: Forecaster, name: str, filter: Filter, modes: Sequence[Mode]
+    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+        """A frozen forecaster on filtered contexts."""
+        limit = who.context_length
+
+        @cache
+        def forecast_filtered() -> _Filtered:
+            query = self.evaluation.query
+            contexts = precondition(
+                self.batch.windows.contexts(None if limit is None else limit + filter.reach),
+                filter,
+                missing=self.plan.missing,
+                centre=self.plan.centre,
+                keep=limit,
+            )
+            quantiles = forecast_contexts(who, contexts.series, query, self.evaluation.name)
+            quantiles = quantiles.astype(np.float32, copy=False)
+            return _Filtered(contexts, quantiles, query.quantile_levels, np.arange(len(quantiles)))
+
+        for mode in modes:
+            make = partial(self._reverse, who, forecast_filtered, mode)
+            yield Variant(who.name, name, mode), filter, make
+
+    def _own_filter(
+        self, model: FilteredForecaster
+    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+        """A model that was trained on filtered series, plain and under the reversals of its own filter.
+
+        Its plain forecast is its self reversal; the reversals that need another forecast do not apply.
+        """
+        who, query = self.plan.forecaster, self.evaluation.query
+        contexts = self.batch.windows.contexts(who.context_length)
+        order = np.argsort([len(context) for context in contexts], kind="stable")
+        filtered, quantiles = model.forecast_filtered([contexts[row] for row in order], query)
+        if filtered is None:
+            answer = at_levels(quantiles, model.quantile_levels, query.quantile_levels)
+            yield Variant(who.name), None, partial(self._in_order, who, "self", answer, order)
+            return
+        source = _Filtered(filtered, quantiles, model.quantile_levels, order, model.inverse)
+        reverse = partial(self._reverse, who, lambda: source)
+        yield Variant(who.name), None, partial(reverse, "self")
+        name = filtered.filter.name
+        for mode in self.plan.reversals:
+            if mode in OWN_FILTER_MODES:
+                yield Variant(who.name, name, mode), filtered.filter, partial(reverse, mode)
+        yield from self._control(name, filtered.filter)
+
+    def _reverse(self, who: Forecaster, source: Callable[[], _Filtered], mode: Mode) -> Quantiles:
+        """Quantiles of the raw series [B, Q, H], from a forecast in a filter's space."""
+        made, path = source(), self._path(mode)
+        taps, stride = (made.inverse if mode == "fir" else None) or (None, None)
+        quantiles = made.contexts.reverse(
+            made.quantiles,
+            made.levels,
+            mode,
+            path_BH=None if path is None else path[made.order],
+            inverse_taps=taps,
+            inverse_stride=stride,
+        )
+        quantiles = at_levels(quantiles, made.levels, self.evaluation.query.quantile_levels)
+        return self._in_order(who, mode, quantiles, made.order)
+
+    def _in_order(
+        self, who: Forecaster, mode: Mode, answer: Quantiles, order: NDArray[np.int64]
+    ) -> Quantiles:
+        check_quantiles(answer, f"{who.name} under {mode}", self.evaluation.name)
+        quantiles = np.empty_like(answer)
+        quantiles[order] = answer
+        return quantiles
+
+    def _path(self, mode: Mode) -> Quantiles | None:
+        """What the lags inside the horizon are taken from, [B, H]; None for a mode that needs none."""
+        if mode == "oracle":
+            return self.truth
+        if mode == "plug_in":
+            return self._median(self.plan.forecaster)
+        return self._median(self.plan.other or self.plan.forecaster) if mode == "hybrid" else None
 
     @cached_property
-    def hybrid(self) -> NDArray[np.floating]:
-        """The other forecaster's median, ``[B, H]``."""
-        return self._median(self.plan.other or self.plan.forecaster)
+    def _medians(self) -> dict[int, Quantiles]:
+        return {}
 
-    def _median(self, model: Forecaster) -> NDArray[np.floating]:
-        query = replace(self.evaluation.query, quantile_levels=(0.5,))
-        seen = self.batch.windows.contexts(model.context_length)
-        return forecast_contexts(model, seen, query, self.evaluation.name)[:, 0]
+    def _median(self, who: Forecaster) -> Quantiles:
+        """A forecaster's median of the unfiltered contexts, [B, H]."""
+        if id(who) not in self._medians:
+            query = replace(self.evaluation.query, quantile_levels=(0.5,))
+            contexts = self.batch.windows.contexts(who.context_length)
+            answer = forecast_contexts(who, contexts, query, self.evaluation.name)
+            self._medians[id(who)] = answer[:, 0]
+        return self._medians[id(who)]
 
 
 def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
     """Batches whose contexts together stay small: filtering copies them."""
     limit = plan.forecaster.context_length if plan.control is None else plan.control.context_length
-    reach = max((made.reach for made in plan.filters.values()), default=0)
+    reach = max((filter.reach for filter in plan.filters.values()), default=0)
     for batch in batches_for(evaluation, plan.forecaster):
         windows = batch.windows
         lengths = windows.cuts - windows.starts
@@ -227,92 +331,4 @@ def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
         part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.reversals else np.zeros_like(lengths)
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(lengths)]
         for first, last in pairwise(edges):
-            rows = slice(first, last)
-            yield Batch(windows[rows], batch.target, batch.window[rows], batch.begins[rows])
-
-
-def _add_filter(
-    scores: _Scores,
-    plan: Plan,
-    who: Forecaster,
-    modes: Sequence[Mode],
-    name: str,
-    made: Filter,
-    piece: _Piece,
-) -> None:
-    """Forecast the filtered contexts of a batch once, and score it under each reversal."""
-    batch, truth = piece.batch, piece.truth
-    query, where, limit = scores.evaluation.query, scores.evaluation.name, who.context_length
-    contexts = batch.windows.contexts(None if limit is None else limit + made.reach)
-
-    def filtered() -> tuple[FilteredContexts, NDArray[np.float32]]:
-        inputs = precondition(contexts, made, missing=plan.missing, centre=plan.centre, keep=limit)
-        return inputs, forecast_contexts(who, inputs.series, query, where).astype(np.float32, copy=False)
-
-    def reverse(mode: Mode) -> NDArray[np.float32]:
-        inputs, quantiles = once()
-        path: NDArray[np.floating] | None = None
-        if mode == "oracle":
-            path = truth
-        elif mode in ("plug_in", "hybrid"):
-            path = piece.hybrid if mode == "hybrid" else piece.plug_in
-        answer = inputs.reverse(quantiles, query.quantile_levels, mode, path_BH=path)
-        check_quantiles(answer, f"{who.name} under {mode}", where)
-        return answer
-
-    once = cache(filtered)
-    for mode in modes:
-        scores.add(Variant(who.name, name, mode), batch, truth, partial(reverse, mode), made)
-
-
-def _add_control(scores: _Scores, plan: Plan, name: str, made: Filter, piece: _Piece) -> None:
-    if plan.control is not None and "oracle" in plan.reversals:
-        _add_filter(scores, plan, plan.control, ["oracle"], name, made, piece)
-
-
-def _add_plain(scores: _Scores, plan: Plan, piece: _Piece) -> None:
-    batch, truth = piece.batch, piece.truth
-    query, where = scores.evaluation.query, scores.evaluation.name
-    who = plan.forecaster
-    if isinstance(who, FilteredForecaster) and plan.reversals:
-        _add_own_filter(scores, plan, who, piece)
-    else:
-        scores.add(Variant(who.name), batch, truth, partial(forecast, who, batch.windows, query, where))
-    if plan.control is not None:
-        plain = partial(forecast, plan.control, batch.windows, query, where)
-        scores.add(Variant(plan.control.name), batch, truth, plain)
-
-
-def _add_own_filter(scores: _Scores, plan: Plan, model: FilteredForecaster, piece: _Piece) -> None:
-    """Score a model that was trained on filtered series, plain and under the reversals of its own filter.
-
-    Its plain forecast is its self reversal; the reversals that need another forecast do not apply. The finite
-    inverse is the one that was learned with the model, and the ideal one where none was.
-    """
-    batch, truth = piece.batch, piece.truth
-    query, where, name = scores.evaluation.query, scores.evaluation.name, plan.forecaster.name
-    contexts = batch.windows.contexts(plan.forecaster.context_length)
-    order = np.argsort([len(context) for context in contexts], kind="stable")
-    filtered, quantiles = model.forecast_filtered([contexts[place] for place in order], query)
-    place = np.argsort(order)
-
-    def reverse(mode: Mode) -> NDArray[np.float32]:
-        answer = quantiles
-        if filtered is not None:
-            path = truth[order] if mode == "oracle" else None
-            taps, stride = (model.inverse if mode == "fir" else None) or (None, None)
-            answer = filtered.reverse(
-                quantiles, model.quantile_levels, mode, path_BH=path, inverse_taps=taps, inverse_stride=stride
-            )
-        answer = at_levels(answer, model.quantile_levels, query.quantile_levels)
-        check_quantiles(answer, f"{name} under {mode}", where)
-        return answer[place]
-
-    scores.add(Variant(name), batch, truth, partial(reverse, "self"))
-    if filtered is None:
-        return
-    made = filtered.filter
-    for mode in plan.reversals:
-        if mode in ("self", "oracle", "fir"):
-            scores.add(Variant(name, made.name, mode), batch, truth, partial(reverse, mode), made)
-    _add_control(scores, plan, made.name, made, piece)
+            yield batch[first:last]

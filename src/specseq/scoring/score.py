@@ -1,68 +1,110 @@
-"""Score a forecaster on every config or task of a folder into one result file, resuming where it stopped."""
+"""Score a forecaster on every config or task of a folder: for ``specseq score`` and the stage evaluate."""
 
-import json
+import hashlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
 
-from specseq.errors import Diverged, InputError
+from specseq.errors import InputError
+from specseq.filters import Filter, design
+from specseq.models.chronos2 import HUB_ID, find_weights, is_hub_id
 from specseq.models.protocol import Forecaster
+from specseq.models.registry import load_forecaster
 from specseq.progress import Progress
-from specseq.scoring.evaluation import Evaluation, score
-from specseq.tables import Provenance, digest, read_parquet, read_provenance, write_parquet
+from specseq.scoring.config import ForecasterSettings, ScoreRequest, Term
+from specseq.scoring.evaluation import Evaluation
+from specseq.scoring.fev import fev_evaluations
+from specseq.scoring.gift_eval import TERMS, gift_evaluations
+from specseq.scoring.results import Layout, Published, ResultFile, Tidy
+from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
+from specseq.tables import Provenance, read_parquet
 
-NAME_COLUMN = {"gift_eval": "config", "fev": "task_name"}
 _SAVE_EVERY = 10.0
 
 
-def score_all(
-    benchmark: str,
-    evaluations: Sequence[Evaluation],
-    forecaster: Forecaster,
-    out: str | Path,
-    parameters: Mapping[str, Any],
-    model: str | None = None,
-    log: TextIO | None = None,
-) -> pd.DataFrame:
-    """Score every config or task, one row each, and keep the rows in ``out``.
+def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> pd.DataFrame:
+    """Score a forecaster on a benchmark, plain and under the filters and reversals of the request.
 
-    Rows that ``out`` holds already are kept if it was made with the same parameters, of the same tasks and
-    data files. It is written again every ten seconds and when anything stops the run.
+    Weights of a training that diverged are not scored: in the tidy layout they have a row ``diverged``.
 
     Args:
-        benchmark: ``gift_eval`` or ``fev``.
+        request: what to score, and the file to write; rows it holds already are kept, see :func:`score_all`.
+        log: where progress goes; standard error where None.
+
+    Returns:
+        The rows of the configs or tasks that the request asks for, in their order.
+
+    Raises:
+        InputError: data, forecaster or filters are at fault, or the file was made with other parameters or of
+            other data.
+    """
+    evaluations = open_evaluations(
+        request.benchmark, request.data, request.tasks, request.terms, request.only
+    )
+    name = str(request.forecaster.name)
+    parameters: dict[str, Any] = {"benchmark": request.benchmark, "forecaster": fingerprint(name)}
+    stage = "evaluate" if request.layout == "tidy" else "score"
+    provenance = Provenance(stage, parameters, run=request.run or None, seed=request.seed)
+    provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
+    layout: Layout = Tidy(request.benchmark, request.study, request.run, request.seed)
+    reason = _diverged(Path(name)) if name.endswith(".safetensors") else None
+    if reason is not None:
+        if request.layout == "published":
+            raise InputError(name, f"its training diverged: {reason}", "there is nothing to score")
+        results = ResultFile(request.out, layout, provenance)
+        for evaluation in evaluations:
+            results.add(evaluation, {Variant(Path(name).parent.name): Outcome({}, None, reason)})
+        results.save()
+        return results.frame([evaluation.name for evaluation in evaluations])
+    plan = make_plan(request)
+    parameters["context_length"] = plan.forecaster.context_length
+    if request.layout == "published":
+        parameters["model"] = request.model or plan.forecaster.name
+        layout = Published(request.benchmark, parameters["model"], plan.forecaster.context_length)
+    else:
+        parameters |= {
+            "run": request.run,
+            "filters": {name: [made.stride, *made.taps] for name, made in plan.filters.items()},
+            "reversals": list(request.reversals),
+            "other": request.other and fingerprint(str(request.other.name)),
+            "missing": request.missing,
+            "centre": request.centre,
+        }
+    results = ResultFile(request.out, layout, provenance)
+    return score_all(evaluations, plan, results, log)
+
+
+def score_all(
+    evaluations: Sequence[Evaluation], plan: Plan, results: ResultFile, log: TextIO | None = None
+) -> pd.DataFrame:
+    """Score every config or task and keep the rows in a file.
+
+    Rows that the file holds already are kept if they were made of the same tasks and data files. Where its
+    layout resumes, it is written again every ten seconds and when anything stops the run.
+
+    Args:
         evaluations: what to score.
-        forecaster: who forecasts.
-        out: Parquet file; metric columns are named as in the benchmark's published results.
-        parameters: what decides the numbers, kept in the file's provenance.
-        model: name in the result; the forecaster's own where None.
+        plan: who forecasts, under which filters.
+        results: the file.
         log: where progress goes; standard error where None.
 
     Returns:
         The rows of ``evaluations``, in their order.
 
     Raises:
-        InputError: ``out`` was made with other parameters or holds rows of other data or tasks, or a config
-            cannot be scored.
+        InputError: the file holds rows of other data or tasks, or a config cannot be scored.
     """
-    path = Path(out)
-    provenance = Provenance("score", dict(parameters))
-    rows, made_of = _earlier_rows(path, provenance, NAME_COLUMN[benchmark])
     for evaluation in evaluations:
-        settings = json.loads(json.dumps(evaluation.settings()))
-        if evaluation.name in rows:
-            _check_kept(path, evaluation.name, made_of.get(evaluation.name, {}), settings)
-        made_of[evaluation.name] = settings
-    provenance.facts["made_of"] = made_of
-    missing = [evaluation for evaluation in evaluations if evaluation.name not in rows]
+        results.expect(evaluation)
+    missing = [evaluation for evaluation in evaluations if evaluation.name not in results]
     total = sum(evaluation.points for evaluation in evaluations)
     done = total - sum(evaluation.points for evaluation in missing)
     progress = Progress(total, "points", done, out=log or sys.stderr)
-    saved = time.monotonic()
+    saved, rows = time.monotonic(), 0
 
     def report(points: int) -> None:
         nonlocal done
@@ -71,73 +113,103 @@ def score_all(
 
     try:
         for evaluation in missing:
-            values = _values(evaluation, forecaster, report)
-            rows[evaluation.name] = _row(benchmark, evaluation, forecaster, model, values)
+            results.add(evaluation, evaluate(evaluation, plan, report))
             evaluation.close()
-            if time.monotonic() - saved > _SAVE_EVERY:
-                _save(path, rows, provenance)
+            rows += 1
+            if results.layout.resumes and time.monotonic() - saved > _SAVE_EVERY:
+                results.save()
                 saved = time.monotonic()
     finally:
-        if rows and (missing or not path.exists()):
-            _save(path, rows, provenance)
-    return _frame([rows[evaluation.name] for evaluation in evaluations])
+        if rows == len(missing) > 0 or (rows and results.layout.resumes):
+            results.save()
+    return results.frame([evaluation.name for evaluation in evaluations])
 
 
-def _values(
-    evaluation: Evaluation, forecaster: Forecaster, report: Callable[[int], None]
-) -> dict[str, float]:
-    try:
-        return score(evaluation, forecaster, report)
-    except Diverged as error:
-        raise InputError(evaluation.name, f"{forecaster.name} diverged: {error}") from None
-
-
-def _earlier_rows(
-    path: Path, provenance: Provenance, column: str
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The rows of a file by config or task, and the settings that each was made with."""
-    if not path.exists():
-        return {}, {}
-    recorded = read_provenance(path)
-    if recorded.get("parameters_digest") != digest(provenance.parameters):
-        before, now = recorded.get("parameters", {}), provenance.parameters
-        other = [f"{name} {before.get(name)}" for name in now if before.get(name) != now[name]]
-        fault = f"was made with other parameters: {', '.join(other) or 'more of them'}"
-        raise InputError(path, fault, "delete it or give another --out")
-    frame = read_parquet(path)
-    records = frame.to_dict(orient="records")
-    rows = {record[column]: {str(name): value for name, value in record.items()} for record in records}
-    return rows, recorded.get("made_of", {})
-
-
-def _check_kept(path: Path, name: str, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse a kept row that was made of other data or another task than the one to be scored now."""
-    for field, value in now.items():
-        if kept.get(field) != value:
-            fault = f"its row of {name} has {field} {kept.get(field)}, the data and tasks have {value}"
-            if field == "files":
-                fault = f"its row of {name} was made of other data files"
-            raise InputError(path, fault, "delete it or give another --out")
-
-
-def _row(
+def open_evaluations(
     benchmark: str,
-    evaluation: Evaluation,
-    forecaster: Forecaster,
-    model: str | None,
-    values: Mapping[str, float],
-) -> dict[str, Any]:
-    name = {"gift_eval": "model", "fev": "model_name"}[benchmark]
-    row = {name: model or forecaster.name, **evaluation.facts()}
+    data: Path,
+    tasks: Path | None = None,
+    terms: Sequence[Term] | None = None,
+    only: Sequence[str] = (),
+) -> Sequence[Evaluation]:
+    """The configs or tasks of a benchmark whose data lie in a folder.
+
+    Args:
+        benchmark: ``gift_eval`` or ``fev``.
+        data: folder of the benchmark's data.
+        tasks: FEV-Bench: a ``tasks.yaml``; None for that of the folder, else the benchmark's.
+        terms: GIFT-Eval: terms to keep; None for all.
+        only: data sets or tasks to keep; all where empty.
+
+    Raises:
+        InputError: there are none, or the data are not there.
+    """
     if benchmark == "fev":
-        row |= {"test_error": values[row["eval_metric"]], "trained_on_this_dataset": False}
-    return {**row, **values, "context_length": forecaster.context_length, "basis": "raw"}
+        return fev_evaluations(data, tasks, only)
+    return gift_evaluations(data, terms or tuple(TERMS), only)
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
-    return frame.astype({"context_length": "Int64"})
+def open_forecaster(settings: ForecasterSettings, benchmark: str) -> Forecaster:
+    """The forecaster that settings name.
+
+    Raises:
+        InputError: there is none of that name, or it takes no such option.
+    """
+    return load_forecaster(str(settings.name), benchmark, **settings.options)
 
 
-def _save(path: Path, rows: Mapping[str, dict[str, Any]], provenance: Provenance) -> None:
-    write_parquet(path, _frame(list(rows.values())), provenance)
+def make_plan(request: ScoreRequest) -> Plan:
+    """What a request asks to be scored; seasonal naive is the control of the oracle.
+
+    Raises:
+        InputError: there is no such forecaster or filter.
+    """
+    forecaster = open_forecaster(request.forecaster, request.benchmark)
+    control = None
+    if "oracle" in request.reversals and forecaster.name != "seasonal_naive":
+        control = load_forecaster("seasonal_naive", request.benchmark)
+    return Plan(
+        forecaster,
+        {name: _filter(name, spec, request.designed) for name, spec in request.filters.items()},
+        request.reversals,
+        control,
+        open_forecaster(request.other, request.benchmark) if request.other else None,
+        request.missing,
+        request.centre,
+        by_step=bool(request.reversals),
+    )
+
+
+def _filter(name: str, spec: dict[str, Any], designed: Path | None) -> Filter:
+    if spec.get("family") != "matched" or "autocovariance" in spec:
+        return design(spec, f"filters.{name}", name)
+    if designed is None:
+        fault = "a matched filter is designed for a forecaster"
+        raise InputError(f"filters.{name}", fault, "give the table of designed filters")
+    rows = read_parquet(designed)
+    rows = rows[rows["name"] == name]
+    if len(rows) != 1:
+        raise InputError(designed, f"has {len(rows)} filters called '{name}'", "design it there")
+    row = rows.iloc[0]
+    return Filter(row["family"], tuple(row["taps"]), int(row["stride"]), float(row["lam"]), name)
+
+
+def _diverged(weights: Path) -> str | None:
+    """Why the training that left these weights was ended early; None where it was not."""
+    from specseq.training.checkpoint import diverged  # imported here: naive forecasters need no torch
+
+    return diverged(weights)
+
+
+def fingerprint(source: str | Path) -> str:
+    """What identifies a forecaster in a result: its name, or the content of its weights and their config."""
+    named = HUB_ID if str(source) == "chronos2" else source
+    path = find_weights(named) if is_hub_id(named) else Path(named)
+    files = [path] if path.is_file() else sorted({*path.glob("*.safetensors"), *path.glob("config.json")})
+    if not files:
+        return str(source)
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            whole.update(hashlib.file_digest(handle, "sha256").digest())
+    return f"sha256:{whole.hexdigest()[:16]}"

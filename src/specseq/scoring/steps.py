@@ -1,6 +1,6 @@
 """Errors step by step of the horizon, and errors that a baseline makes before the test windows begin.
 
-Legend: B windows, N windows of earlier data, Q quantile levels, H horizon.
+Shapes: B windows, N windows of earlier data, Q quantile levels, H horizon steps.
 """
 
 from collections.abc import Iterator
@@ -37,9 +37,9 @@ class StepErrors:
         """Add windows.
 
         Args:
-            targets: ``[B, H]``; NaN is left out.
-            quantiles: ``[B, Q, H]`` at the benchmarks' levels.
-            scales: seasonal errors ``[B]``; a window without one is left out.
+            targets: [B, H]; NaN is left out.
+            quantiles: [B, Q, H] at the benchmarks' levels.
+            scales: seasonal errors [B]; a window without one is left out.
         """
         errors_BH = scaled_errors(targets, quantiles, scales)
         seen_BH = np.isfinite(errors_BH)
@@ -47,20 +47,20 @@ class StepErrors:
         self._counts += seen_BH.sum(axis=0)
 
     def values(self) -> Values:
-        """Mean scaled absolute error of each step, ``[H]``; NaN where nothing was seen."""
+        """Mean scaled absolute error of each step, [H]; NaN where nothing was seen."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._errors / self._counts
 
 
 def scaled_errors(targets: Values, quantiles: NDArray[np.floating], scales: Values) -> Values:
-    """(y - median) / scale, ``[B, H]``; NaN where the target or the scale is missing."""
+    """(y - median) / scale, [B, H]; NaN where the target or the scale is missing."""
     with np.errstate(over="ignore", invalid="ignore"):
         errors: Values = (targets - quantiles[:, MEDIAN].astype(np.float64)) / scales[:, None]
     return errors
 
 
 def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Values:
-    """Scaled errors of a forecaster on the windows just before the test windows, ``[N, H]``.
+    """Scaled errors of a forecaster on the windows just before the test windows, [N, H].
 
     From each series come up to ``windows`` windows, one horizon apart, the last of which ends where the
     target of the first test window begins: that of any term evaluated on the series, so that no test value of
@@ -73,7 +73,7 @@ def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: i
     found = []
     for batch in _earlier(evaluation, forecaster, windows):
         quantiles = forecast(forecaster, batch.windows, evaluation.query, evaluation.name)
-        found.append(scaled_errors(batch.windows.targets(), quantiles, evaluation.scales(batch)))
+        found.append(scaled_errors(batch.windows.targets(), quantiles, evaluation.seasonal_errors(batch)))
     return np.concatenate(found) if found else np.zeros((0, evaluation.query.horizon))
 
 
@@ -93,6 +93,4 @@ def _earlier(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> It
         starts = np.maximum(begins, cuts - context)
         long = cuts - starts >= given.horizon
         if long.any():
-            rows = np.repeat(batch.window[first], windows)[long] if len(batch.window) else batch.window
-            earlier = Windows(given.values, starts[long], cuts[long], given.horizon)
-            yield Batch(earlier, batch.target, rows, begins[long])
+            yield Batch(Windows(given.values, starts[long], cuts[long], given.horizon), begins[long])

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.filters.theory import residual_autocovariance
 from specseq.progress import Progress
-from specseq.scoring.opening import open_evaluations, open_forecaster
+from specseq.scoring.config import ForecasterSettings
+from specseq.scoring.score import open_evaluations, open_forecaster
 from specseq.scoring.steps import earlier_residuals
+from specseq.settings import read
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
 
@@ -44,8 +46,11 @@ def main() -> None:
     if not isinstance(windows, int) or windows < 1:
         raise InputError("windows", f"{windows!r}", "give a whole number from 1")
     provenance = Provenance("residuals", params, run=params.get("run"), seed=params.get("seed"))
-    evaluations = open_evaluations(params, options.data)
-    forecaster = open_forecaster(params.get("forecaster", {}), options.weights, params["benchmark"])
+    benchmark, spec = params["benchmark"], dict(params.get("forecaster", {}))
+    evaluations = open_evaluations(benchmark, options.data, None, params.get("terms"), params.get("only", ()))
+    if options.weights:
+        spec["name"] = str(options.weights)
+    forecaster = open_forecaster(read(ForecasterSettings, spec, "forecaster"), benchmark)
     progress = Progress(len(evaluations), "configs")
     rows: list[dict[str, Any]] = []
     for done, evaluation in enumerate(evaluations, 1):

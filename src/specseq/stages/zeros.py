@@ -5,11 +5,13 @@ Parameters: ``index`` or ``height``, and ``count`` or ``to``, as in ``specseq ze
 
 from pathlib import Path
 
-from specseq.settings import read
+from specseq.errors import InputError
 from specseq.stages import arguments
 from specseq.tables import Provenance
 from specseq.zeros.catalogue import write_zeros
-from specseq.zeros.config import ZeroRange
+from specseq.zeros.selection import Request
+
+KEYS = {"index", "height", "count", "to"}
 
 
 def main() -> None:
@@ -17,9 +19,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
+    if unknown := set(options.params) - KEYS:
+        raise InputError("zeros", f"unknown parameters {sorted(unknown)}", f"known are {sorted(KEYS)}")
     write_zeros(
         options.out,
-        read(ZeroRange, options.params, "data.zeros"),
+        Request(**options.params),
         Provenance("zeros", options.params),
         options.workers,
         quiet=False,

@@ -1,0 +1,94 @@
+"""Numbers as a note prints them: a value known to half a unit of its last digit."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from specseq.errors import InputError
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number and how far rounding may have moved it.
+
+    Attributes:
+        value: as printed.
+        half: half a unit of the last printed digit; 0 for an exact number.
+    """
+
+    value: float
+    half: float = 0.0
+
+    @property
+    def low(self) -> float:
+        """The least value that prints so."""
+        return self.value - self.half
+
+    @property
+    def high(self) -> float:
+        """The largest value that prints so."""
+        return self.value + self.half
+
+
+def printed(source: Any) -> Printed:
+    """Read a number. Text keeps its digits (``"0.9820"`` is ±.00005); a YAML number is taken as exact.
+
+    A sign, ``%``, ``x``, a leading ``~``, thousands commas and bold asterisks are understood. Text without a
+    decimal point is a count and exact.
+    """
+    if isinstance(source, Printed):
+        return source
+    if isinstance(source, int | float) and not isinstance(source, bool):
+        return Printed(float(source))
+    text = str(source).strip().strip("*~").rstrip("%xKM").replace(",", "").replace("−", "-").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError("claims", f"'{source}' is no number", "quote the printed figure") from None
+    mantissa, _, exponent = text.lower().partition("e")
+    digits = len(mantissa.partition(".")[2])
+    if "." not in mantissa:
+        return Printed(value)
+    return Printed(value, 0.5 * 10.0 ** (int(exponent or 0) - digits))
+
+
+def numbers(source: Any) -> list[Printed]:
+    """A list of numbers: a YAML list, or a list printed as ``[-0.454, 0, -0.306]``."""
+    if isinstance(source, str):
+        inside = source.strip().strip("*").strip("[]")
+        return [printed(part) for part in inside.split(",") if part.strip()]
+    if not isinstance(source, Sequence):
+        raise InputError("claims", f"{json.dumps(source)} is no list", "give [..]")
+    return [printed(part) for part in source]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """An arithmetic result with the range that the rounding of its printed inputs allows."""
+
+    value: float
+    low: float
+    high: float
+
+
+def exact(value: float) -> Exact:
+    """A result without rounding in its inputs."""
+    return Exact(float(value), float(value), float(value))
+
+
+def corners(function: Callable[..., float], *inputs: Printed) -> Exact:
+    """A function's value and its range over the corners of the inputs' rounding box.
+
+    Exact for functions monotone in each input there, as ratios, differences and products of one sign are.
+    """
+    values = [function(*(number.value for number in inputs))]
+    boxes: list[tuple[float, ...]] = [()]
+    for number in inputs:
+        boxes = [(*box, end) for box in boxes for end in {number.low, number.high}]
+    for box in boxes:
+        result = function(*box)
+        if math.isfinite(result):
+            values.append(result)
+    return Exact(values[0], min(values), max(values))
