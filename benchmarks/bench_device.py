@@ -26,9 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from specseq.models.moirai import pretraining as moirai
+from specseq.models.moirai import training as moirai
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
-from specseq.models.moirai2.batch import Drawn, Moirai2Stream
+from specseq.models.moirai.model import Moirai
+from specseq.models.moirai2.batch import Moirai2Stream, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.batch import PackedBatch
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
@@ -41,7 +42,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Loss = Callable[[], Tensor]
 
 
-def draw(rows: int) -> tuple[PackedBatch, Drawn]:
+def draw(rows: int) -> tuple[PackedBatch, RawBatch]:
     """A batch of MOIRAI and one of Moirai2 from the embedded corpus."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -55,11 +56,11 @@ def draw(rows: int) -> tuple[PackedBatch, Drawn]:
 
 def moirai_loss(batch: PackedBatch, stu: StuConfig, device: torch.device) -> tuple[nn.Module, Loss]:
     config = MoiraiConfig(stu=stu)
-    model, prepared = moirai.model_of(config, 0).to(device), moirai.Drawn(batch, config).to(device)
+    model, prepared = Moirai(config).to(device), moirai.RawBatch(batch, config).to(device)
     return model, lambda: moirai.loss(model, prepared)[0]
 
 
-def moirai2_loss(batch: Drawn, device: torch.device) -> tuple[nn.Module, Loss]:
+def moirai2_loss(batch: RawBatch, device: torch.device) -> tuple[nn.Module, Loss]:
     model, prepared = bench_moirai2.model().to(device), batch.to(device)
     return model, lambda: model(prepared)[0]
 

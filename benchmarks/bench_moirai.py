@@ -29,9 +29,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
-from specseq.models.moirai.convert import to_upstream
-from specseq.models.moirai.loss import packed_loss
-from specseq.models.moirai.model import Moirai, parameter_groups
+from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
+from specseq.models.upstream import moirai_to_upstream
 from specseq.series.batch import PackedBatch
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
@@ -117,7 +116,7 @@ def peer_loss(
     components = [StudentTOutput(), NormalFixedScaleOutput(), NegativeBinomialOutput(), LogNormalOutput()]
     module = MoiraiModule(MixtureOutput(components), 384, 6, config.patch_sizes, TOKENS, 0.0, 0.0)
     torch.manual_seed(0)
-    module.load_state_dict(to_upstream(Moirai(config)))
+    module.load_state_dict(moirai_to_upstream(Moirai(config)))
     module.to(device)
     names = ("target", "sample_id", "variate_id", "prediction_mask")
     common = {name: getattr(batch, name) for name in names} | {"observed_mask": batch.observed}

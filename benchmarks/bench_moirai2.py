@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.models.moirai2.batch import Drawn, Moirai2Stream, context_tokens
+from specseq.models.moirai2.batch import Moirai2Stream, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
-from specseq.models.moirai2.convert import to_upstream
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
-from specseq.models.moirai2.loss import pinball
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.model import PreconditionedMoirai2, pinball
 from specseq.models.moirai2.training import model_of
 from specseq.models.protocol import Query
+from specseq.models.upstream import moirai2_to_upstream
+from specseq.series.anomaly import context_tokens
 from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
@@ -51,7 +51,7 @@ HORIZONS = (48, 192, 720)
 Step = Callable[[], float]
 
 
-def draw_batch(masked: float = 0.5) -> Drawn:
+def draw_batch(masked: float = 0.5) -> RawBatch:
     """Rows as training sees them: univariate crops of the embedded corpus, packed."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -81,7 +81,7 @@ def optimise(module: torch.nn.Module, loss_of: Callable[[], Tensor], fused: bool
     return step
 
 
-def our_step(batch: Drawn, params: Mapping[str, Any]) -> Step:
+def our_step(batch: RawBatch, params: Mapping[str, Any]) -> Step:
     made = model(**params)
     return optimise(made, lambda: made(batch.to(torch.device("cpu")))[0], fused=True)
 
@@ -93,21 +93,20 @@ def upstream(folder: Path) -> Any:
 
     sizes = {"d_model": 384, "d_ff": 1024, "num_layers": 6, "patch_size": 16, "max_seq_len": TOKENS}
     module = Moirai2Module(**sizes, attn_dropout_p=0.0, dropout_p=0.0, num_predict_token=4)
-    module.load_state_dict(to_upstream(model().backbone))
+    module.load_state_dict(moirai2_to_upstream(model().backbone))
     return module
 
 
 def peer_loss(
-    batch: Drawn, folder: Path, device: torch.device | str = "cpu"
+    batch: RawBatch, folder: Path, device: torch.device | str = "cpu"
 ) -> tuple[torch.nn.Module, Callable[[], Tensor]]:
     """Upstream's module, and the same loss over its predictions at every token."""
     module, packed = upstream(folder).to(device), batch.packed.to(device)
     prepared = batch.to(torch.device(device))
     slots = prepared.layout.tokens
-    later_T = (
-        prepared.time_T
-        >= context_tokens(torch.bincount(prepared.layout.segment_T))[prepared.layout.segment_T]
-    )
+    segment_T = prepared.layout.segment_T.cpu()
+    context_S = torch.from_numpy(context_tokens(torch.bincount(segment_T).numpy()))
+    later_T = prepared.time_T >= context_S[segment_T].to(prepared.time_T)
     later_BL = prepared.layout.unflatten(later_T)
 
     def loss_of() -> Tensor:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from specseq.models.levels import at_levels
+from specseq.models.protocol import at_levels
 
 OWN = (0.01, 0.05, 0.25, 0.5, 0.6, 0.7, 0.8, 0.95, 0.99)
 WANTED = (0.005, 0.1, 0.3, 0.5, 0.65, 0.995)

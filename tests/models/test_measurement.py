@@ -7,13 +7,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from specseq.models.measurement.captured import inputs_of, mixers, spectral_units
-from specseq.models.measurement.costs import gains, mean_losses, time_interleaved
-from specseq.models.measurement.leaks import alone_error, causality_errors, cut, packing_error
+from specseq.models.measurement import (
+    alone_error,
+    causality_errors,
+    cut,
+    gains,
+    inputs_of,
+    mean_losses,
+    mixers,
+    packing_error,
+    spectral_units,
+    time_interleaved,
+)
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
-from specseq.models.moirai.loss import packed_loss
-from specseq.models.moirai.model import Moirai
-from specseq.models.moirai.pack import Sample, pack
+from specseq.models.moirai.model import Moirai, packed_loss
 from specseq.series.batch import PackedBatch
 
 PATTERNS = ("attention", "alternating", "stu_only", "parallel")

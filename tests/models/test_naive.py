@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from specseq.models.naive import naive
 from specseq.models.protocol import Query
-from specseq.models.seasonal_naive import SeasonalNaive, calendar_season
+from specseq.models.seasonal_naive import SeasonalNaive, calendar_season, naive
 from specseq.models.windows import Windows, range_sums
 
 LEVELS = (0.1, 0.5, 0.8)

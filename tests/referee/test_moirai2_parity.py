@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from specseq.models.moirai2.batch import BASELINE, Drawn, context_tokens
+from specseq.models.moirai2.batch import BASELINE, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
-from specseq.models.moirai2.convert import from_upstream, to_upstream
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.protocol import Query
+from specseq.models.upstream import moirai2_from_upstream, moirai2_to_upstream
+from specseq.series.anomaly import context_tokens
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
@@ -30,7 +31,7 @@ CONFIG = Moirai2Config(d_model=128, layers=3)
 
 
 @pytest.fixture
-def batch(tmp_path: Path) -> Drawn:
+def batch(tmp_path: Path) -> RawBatch:
     """Rows of random walks of many lengths, nothing missing and nothing hidden."""
     draw = np.random.default_rng(0)
     start = np.datetime64("2020-01-01T00:00:00")
@@ -40,15 +41,16 @@ def batch(tmp_path: Path) -> Drawn:
     prepare_store(tmp_path / "corpus", tmp_path / "store", min_length=16)
     packed = next(moirai2_stream(open_store(tmp_path / "store"), 3, tokens=64, anomaly_threshold=None))
     everything = torch.ones_like(packed.sample_id, dtype=torch.bool)
-    return Drawn(packed, everything, everything, CONFIG.predicted)
+    return RawBatch(packed, everything, everything, CONFIG.predicted)
 
 
-def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: Drawn) -> None:
+def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: RawBatch) -> None:
     model = PreconditionedMoirai2(CONFIG, BASELINE, seed=0).eval()
     packed, prepared = batch.packed, batch.prepare()
     layout = prepared.layout
     contexts = np.random.default_rng(1).standard_normal((4, 160)).cumsum(1).astype(np.float32)
-    beyond_T = prepared.time_T >= context_tokens(torch.bincount(layout.segment_T))[layout.segment_T]
+    context_S = torch.from_numpy(context_tokens(torch.bincount(layout.segment_T).numpy()))
+    beyond_T = prepared.time_T >= context_S[layout.segment_T]
     given = {
         **{
             f"batch.{name}": getattr(packed, name)
@@ -57,7 +59,7 @@ def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: Drawn) -
         "batch.observed_mask": packed.observed,
         # Upstream's scaler leaves out what is to be predicted: here all but the first part of each sample.
         "batch.prediction_mask": layout.unflatten(beyond_T),
-        **{f"weights.{name}": value for name, value in to_upstream(model.backbone).items()},
+        **{f"weights.{name}": value for name, value in moirai2_to_upstream(model.backbone).items()},
         "contexts": torch.from_numpy(contexts),
     }
     save_file({name: value.contiguous() for name, value in given.items()}, tmp_path / "in")
@@ -89,6 +91,6 @@ def test_predictions_and_forecasts_are_upstreams(tmp_path: Path, batch: Drawn) -
 
 def test_weights_survive_the_way_there_and_back() -> None:
     model = PreconditionedMoirai2(CONFIG, BASELINE, seed=0).backbone
-    again = from_upstream(to_upstream(model), CONFIG)
+    again = moirai2_from_upstream(moirai2_to_upstream(model), CONFIG)
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)

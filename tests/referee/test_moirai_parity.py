@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig
-from specseq.models.moirai.convert import from_upstream, to_upstream
-from specseq.models.moirai.loss import packed_loss
-from specseq.models.moirai.model import Moirai
-from specseq.models.moirai.pack import Sample, pack
+from specseq.models.moirai.model import Moirai, packed_loss
+from specseq.models.upstream import moirai_from_upstream, moirai_to_upstream
 from specseq.series.batch import PackedBatch
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "referee"
@@ -59,7 +58,7 @@ def both(
     config, dtype = CASES[request.param]
     torch.manual_seed(0)
     batch = draw_batch(64)
-    weights = to_upstream(Moirai(config).to(dtype))
+    weights = moirai_to_upstream(Moirai(config).to(dtype))
     fields = ("target", "sample_id", "time_id", "variate_id", "prediction_mask", "patch_size")
     given = {f"batch.{field}": getattr(batch, field) for field in fields}
     given["batch.observed_mask"] = batch.observed
@@ -69,13 +68,13 @@ def both(
     script = Path(__file__).with_name("uni2ts_answers.py")
     subprocess.run([PYTHON, script, folder / "in.safetensors", folder / "out.safetensors"], check=True)
 
-    model = from_upstream(weights, config).to(dtype)
+    model = moirai_from_upstream(weights, config).to(dtype)
     packed_loss(model(batch), batch)[0].backward()
     return model, batch, load_file(folder / "out.safetensors")
 
 
 def at_points(answer_BLP: torch.Tensor, model: Moirai, batch: PackedBatch) -> torch.Tensor:
-    plan = model.plan(batch)
+    plan = model.tables(batch)
     return plan.points(plan.layout.flatten(answer_BLP.expand(*answer_BLP.shape[:2], 128)))
 
 
@@ -114,7 +113,7 @@ def test_gradients(both: tuple) -> None:
     gradients = Moirai(model.config).to(answers["loss"].dtype)
     gradients.load_state_dict({name: p.grad for name, p in model.named_parameters()}, strict=True)
     bound = 1e-5 if answers["loss"].dtype == torch.float64 else 1e-3
-    for name, ours in to_upstream(gradients).items():
+    for name, ours in moirai_to_upstream(gradients).items():
         theirs = answers[f"gradient.{name}"]
         error = (ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-6)
         assert error < bound, f"{name}: {error:.1e}"

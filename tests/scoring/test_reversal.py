@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from specseq.filters import Filter
-from specseq.models.levels import at_levels
 from specseq.models.preconditioned import FilteredContexts, Preconditioned, precondition
-from specseq.models.protocol import Query
+from specseq.models.protocol import Query, at_levels
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import reversal
 from specseq.scoring.gift_eval import gift_evaluations

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from specseq.errors import InputError
-from specseq.models.measurement import costs
-from specseq.models.moirai.config import MoiraiConfig
+from specseq.models import measurement
 from specseq.models.moirai.training import model_of
 from specseq.seeding import stream_seed
 from specseq.series.arrow_writer import Item, write_folder
@@ -20,7 +19,6 @@ from specseq.series.batch import PackedBatch
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai_stream
-from specseq.settings import read
 from specseq.stages import measure
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
@@ -53,7 +51,7 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
         params = {"seed": int(point[-1]), "model": model, **({} if data is None else {"data": data})}
         path = tmp_path / "runs" / "stu" / "layout" / point / "weights.safetensors"
         path.parent.mkdir(parents=True)
-        network = model_of(read(MoiraiConfig, model, "model"), params["seed"])
+        network = model_of(params)
         save_weights(path, network, params, diverged=diverged)
         return path
 
@@ -111,9 +109,9 @@ def test_the_batches_are_drawn_as_the_runs_were_trained(
     run: Callable[..., Path], weights: Callable[..., Path], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[PackedBatch] = []
-    losses = costs.mean_losses
+    losses = measurement.mean_losses
     monkeypatch.setattr(
-        costs, "mean_losses", lambda model, batches: given.extend(batches) or losses(model, batches)
+        measurement, "mean_losses", lambda model, batches: given.extend(batches) or losses(model, batches)
     )
     data = {"mask_ratio": [0.5, 0.5], "min_patches": 4, "pool": 8}
     run(weights("a_seed0", {}, patch_sizes=[8, 32], data=data))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specseq.series.anomaly import VARIANCE_FLOOR
 from specseq.series.batch import Segments
 
 
@@ -146,6 +147,35 @@ class Layout:
             part.to(device, non_blocking=non_blocking) for part in (self.tokens, self.segment_T)
         )
         return Layout(tokens, self.rows, self.length, buckets, segment_T)
+
+
+def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each run over its seen points (Woo et al. 2024, PackedStdScaler).
+
+    The variance has divisor n - 1 and gains 1e-5 before the root; a divisor of zero becomes one. Sums are
+    per run in float64: linear in the tokens, where masks of pairs would be quadratic.
+
+    Args:
+        values_TP: values; what is not seen may be anything.
+        seen_TP: True where a value counts.
+        run_T: run of each token, 0..R-1.
+        runs: R.
+
+    Returns:
+        Location and scale, float64 ``[R]`` each; 0 and √1e-5 for a run of which nothing is seen.
+    """
+
+    def total(value_T: Tensor) -> Tensor:
+        sums_R = torch.zeros(runs, dtype=torch.float64, device=values_TP.device)
+        return sums_R.index_add_(0, run_T, value_T.double())
+
+    values_TP = torch.where(seen_TP, values_TP.double(), 0.0)
+    count_R = total(seen_TP.sum(1))
+    location_R = total(values_TP.sum(1)) / count_R.clamp_min(1)
+    deviation_TP = torch.where(seen_TP, values_TP - location_R[run_T, None], 0.0)
+    divisor_R = (count_R - 1).clamp_min(1)
+    variance_R = total(torch.linalg.vecdot(deviation_TP, deviation_TP)) / divisor_R
+    return location_R, (variance_R + VARIANCE_FLOOR).sqrt()
 
 
 def _ranges(lengths: Tensor) -> Tensor:

@@ -45,3 +45,27 @@ class Forecaster(Protocol):
         Returns:
             ``[B, Q, H]``; non-decreasing along Q, finite.
         """
+
+
+def at_levels(
+    quantiles_BQH: NDArray[np.float32], have: Sequence[float], want: Sequence[float]
+) -> NDArray[np.float32]:
+    """Quantiles at the levels ``want``: linear between those at ``have``, the outermost one beyond them.
+
+    Args:
+        quantiles_BQH: non-decreasing along Q.
+        have, want: increasing.
+
+    Returns:
+        ``[B, len(want), H]``, non-decreasing along the levels.
+    """
+    if tuple(have) == tuple(want):
+        return quantiles_BQH
+    place = np.interp(want, have, np.arange(len(have)))
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, len(have) - 1)
+    share = (place - low).astype(np.float32)[:, None]
+    between = quantiles_BQH[:, low] * (1 - share) + quantiles_BQH[:, high] * share
+    # Where quantiles are equal, rounding would make them cross.
+    ordered: NDArray[np.float32] = np.maximum.accumulate(between, axis=1)
+    return ordered

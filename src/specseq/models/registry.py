@@ -1,22 +1,14 @@
 """Forecasters by name: the two naive ones, Chronos-2, and models trained here from their weights file."""
 
-import importlib
 import json
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.models.naive import naive
 from specseq.models.protocol import Forecaster
-from specseq.models.seasonal_naive import SeasonalNaive
+from specseq.models.seasonal_naive import SeasonalNaive, naive
 
-# params["model"]["kind"] of a weights file -> where it is loaded: load(path, **options) -> Forecaster.
-KINDS = {
-    "moirai2": "specseq.models.moirai2.forecaster:load",
-    "moirai": "specseq.models.moirai.forecaster:load",
-}
 _OPTIONS = {"context_length", "batch_size", "device"}
 
 
@@ -56,7 +48,9 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
     if weights.suffix == ".safetensors":
         params = read_params(weights)
         if params is not None:
-            return _loader(weights, params)(weights, **given)
+            from specseq.models.kinds import load_trained
+
+            return load_trained(weights, **given)
         if weights.is_file():
             raise InputError(weights, "was not written by a run of this package", "give Chronos-2's folder")
     from specseq.models.chronos2 import HUB_ID, Chronos2
@@ -89,14 +83,3 @@ def read_params(weights: Path) -> dict[str, Any] | None:
         return None
     except (struct.error, ValueError, AttributeError) as error:
         raise InputError(weights, f"not a readable safetensors file ({error})", "remake it") from None
-
-
-def _loader(weights: Path, params: dict[str, Any]) -> Callable[..., Forecaster]:
-    model = params.get("model")
-    kind = model.get("kind") if isinstance(model, dict) else None
-    if kind not in KINDS:
-        raise InputError(
-            weights, f"model kind {kind!r} forecasts no series", f"those that do: {sorted(KINDS)}"
-        )
-    module, function = KINDS[kind].split(":")
-    return getattr(importlib.import_module(module), function)

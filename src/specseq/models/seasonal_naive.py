@@ -112,3 +112,10 @@ def _partial(windows: Windows, rows: NDArray[np.bool_], season: int, horizon: in
     starts, cuts = windows.starts[rows, None], windows.cuts[rows, None]
     source = starts + np.arange(horizon) % season
     return np.where(source < cuts, windows.values[np.minimum(source, cuts - 1)], 0.0)
+
+
+def naive(benchmark: str = "gift_eval") -> SeasonalNaive:
+    """The published Naive of a benchmark, ``gift_eval`` or ``fev``: Seasonal Naive with a season of one."""
+    if benchmark == "fev":
+        return SeasonalNaive.fev(season_length=1, name="naive")
+    return SeasonalNaive(season_length=1, name="naive")

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from specseq.errors import Diverged
 from specseq.filters import Filter
-from specseq.models.levels import at_levels
 from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
-from specseq.models.protocol import Forecaster, Query
+from specseq.models.protocol import Forecaster, Query, at_levels
 from specseq.scoring.config import OWN_FILTER_MODES
 from specseq.scoring.evaluation import Batch, Evaluation, batches_for
 from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 VARIANCE_FLOOR = 1e-5
 
 
-def context_tokens(tokens: int) -> int:
-    """How many tokens make the first 30 %: rounded down, at least 1."""
-    return max(1, 3 * tokens // 10)
+def context_tokens(tokens_S: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens make the first 30 % of each crop: rounded down, at least 1."""
+    return np.maximum(3 * tokens_S // 10, 1)
 
 
 def largest_z_scores(

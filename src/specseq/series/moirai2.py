@@ -103,7 +103,7 @@ class Moirai2Crops:
         length = store.length[crops.series]
         missing = np.minimum(crops.start, 0)
         begin = store.offset[crops.series] + crops.variate * length + crops.start - missing
-        context = np.array([context_tokens(tokens) for tokens in crops.tokens.tolist()]) * patch
+        context = context_tokens(crops.tokens) * patch
         # Points that lie before the series are no points of the context.
         middle = begin + np.maximum(context + missing, 0)
         end = begin + crops.tokens * patch + missing

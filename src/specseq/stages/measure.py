@@ -85,7 +85,7 @@ def _measure(
     runs: Mapping[str, Path], batches: "list[PackedBatch]", repeats: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of the runs of one seed."""
-    from specseq.models.measurement.costs import mean_losses, time_interleaved
+    from specseq.models.measurement import mean_losses, time_interleaved
     from specseq.training.checkpoint import diverged
 
     models: dict[str, Moirai] = {}
@@ -113,9 +113,12 @@ def _measure(
 
 
 def _load(weights: Path) -> "Moirai":
-    from specseq.models.moirai.forecaster import load
+    from specseq.models.kinds import load_model
+    from specseq.models.moirai.model import Moirai
 
-    return load(weights, device="cpu").model
+    model = load_model(weights)
+    assert isinstance(model, Moirai)
+    return model.eval()
 
 
 def _batches(
@@ -146,7 +149,7 @@ def _batches(
 
 
 def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
-    from specseq.models.measurement.leaks import alone_error, causality_errors, packing_error
+    from specseq.models.measurement import alone_error, causality_errors, packing_error
 
     return {
         "packing_error": packing_error(model, batch),
@@ -156,8 +159,7 @@ def _leaks(model: "Moirai", batch: "PackedBatch") -> dict[str, float]:
 
 
 def _responses(model: "Moirai") -> Iterator[dict[str, Any]]:
-    from specseq.models.measurement.captured import spectral_units
-    from specseq.models.measurement.costs import gains
+    from specseq.models.measurement import gains, spectral_units
 
     for number, unit in enumerate(spectral_units(model)):
         if unit.mode == "full":

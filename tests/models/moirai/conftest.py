@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.model import Moirai
-from specseq.models.moirai.pack import Sample, pack
 from specseq.series.batch import PackedBatch
 
 TINY = MoiraiConfig(d_model=16, layers=3, heads=2, patch_sizes=(8, 16, 32), max_length=40)

@@ -8,31 +8,33 @@ import torch
 
 from specseq.errors import InputError
 from specseq.models.moirai.config import MoiraiConfig
-from specseq.models.moirai.convert import from_upstream, to_upstream
 from specseq.models.moirai.model import Moirai
+from specseq.models.upstream import moirai_from_upstream, moirai_to_upstream
 
 Build = Callable[..., Moirai]
 
 
 def back(theirs: dict[str, torch.Tensor], model: Moirai) -> Moirai:
-    return from_upstream(theirs, model.config).double()
+    return moirai_from_upstream(theirs, model.config).double()
 
 
 def test_there_and_back_is_the_same_model(build: Build, batch) -> None:
     model = build(parity=True)
-    theirs = to_upstream(model)
+    theirs = moirai_to_upstream(model)
     again = back(theirs, model)
     assert replace(again.config, stu=model.config.stu) == replace(
         model.config, d_ff=model.config.feed_forward
     )
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
     assert torch.equal(model(batch).raw_12Q, again(batch).raw_12Q)
-    assert {k: v.shape for k, v in to_upstream(again).items()} == {k: v.shape for k, v in theirs.items()}
+    assert {k: v.shape for k, v in moirai_to_upstream(again).items()} == {
+        k: v.shape for k, v in theirs.items()
+    }
 
 
 def test_upstream_shapes_of_the_small_model() -> None:
     with torch.device("meta"):
-        theirs = to_upstream(Moirai(MoiraiConfig(parity=True)))
+        theirs = moirai_to_upstream(Moirai(MoiraiConfig(parity=True)))
     assert sum(value.numel() for value in theirs.values()) == 13_827_528
     assert theirs["encoder.layers.5.ffn.fc_gate.weight"].shape == (1024, 384)
     assert theirs["encoder.layers.0.self_attn.var_attn_bias.emb.weight"].shape == (2, 6)
@@ -42,13 +44,13 @@ def test_upstream_shapes_of_the_small_model() -> None:
 
 def test_checkpoint_prefix_is_taken_off(build: Build) -> None:
     model = build(parity=True)
-    prefixed = {f"module.{name}": value for name, value in to_upstream(model).items()}
+    prefixed = {f"module.{name}": value for name, value in moirai_to_upstream(model).items()}
     assert torch.equal(back(prefixed, model).heads.weight, model.heads.weight)
 
 
 def test_missing_superfluous_and_misshapen_weights_are_named(build: Build) -> None:
     model = build(parity=True)
-    theirs = to_upstream(model)
+    theirs = moirai_to_upstream(model)
     with pytest.raises(InputError, match=r"encoder\.layers\.1\.norm1\.weight is missing"):
         back({k: v for k, v in theirs.items() if k != "encoder.layers.1.norm1.weight"}, model)
     with pytest.raises(InputError, match="hold quantiles"):
@@ -59,6 +61,6 @@ def test_missing_superfluous_and_misshapen_weights_are_named(build: Build) -> No
 
 def test_what_upstream_cannot_express_is_refused(build: Build) -> None:
     with pytest.raises(InputError, match=r"model\.stu\.pattern"):
-        to_upstream(build({"pattern": "alternating"}, parity=True))
+        moirai_to_upstream(build({"pattern": "alternating"}, parity=True))
     with pytest.raises(InputError, match=r"model\.parity"):
-        to_upstream(build())
+        moirai_to_upstream(build())

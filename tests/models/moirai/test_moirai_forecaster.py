@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.forecaster import MoiraiForecaster
 from specseq.models.moirai.model import Moirai
-from specseq.models.moirai.pack import Sample, pack
 from specseq.models.moirai.training import model_of
 from specseq.models.protocol import Query
+from specseq.settings import plain
 
 LEVELS = (0.1, 0.5, 0.9)
 TINY = MoiraiConfig(
@@ -24,7 +25,7 @@ TINY = MoiraiConfig(
     max_length=24,
     stu=StuConfig("alternating", filters=4),
 )
-FORECASTER = MoiraiForecaster(model_of(TINY, 0))
+FORECASTER = MoiraiForecaster(model_of({"model": plain(TINY), "seed": 0}))
 wild = st.floats(-(2.0**99), 2.0**99, width=32) | st.sampled_from([0.0, np.nan, np.inf])
 
 

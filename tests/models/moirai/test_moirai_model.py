@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
-from specseq.models.moirai.loss import packed_loss
-from specseq.models.moirai.model import Moirai, parameter_groups
-from specseq.models.moirai.pack import Sample, pack
+from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
 from specseq.series.batch import PackedBatch
 
 Build = Callable[..., Moirai]
@@ -61,12 +60,12 @@ def test_parameter_arithmetic_equals_the_modules(stu: dict, build: Build) -> Non
 def moments(model: Moirai, batch: PackedBatch) -> torch.Tensor:
     """``[T, 12 * P]``: raw parameters by token of the stream, in the order of the batch's slots."""
     prediction = model(batch)
-    plan, at = prediction.plan, 0
+    tables, at = prediction.tables, 0
     out = torch.full((batch.sample_id.numel(), 12, 32), torch.nan, dtype=prediction.raw_12Q.dtype)
-    for group in plan.predicted:
+    for group in tables.predicted:
         points = len(group.tokens) * group.size
         part = prediction.raw_12Q[:, at : at + points].view(12, -1, group.size)
-        out[plan.layout.tokens[group.tokens], :, : group.size] = part.transpose(0, 1)
+        out[tables.layout.tokens[group.tokens], :, : group.size] = part.transpose(0, 1)
         at += points
     return out.view(*batch.sample_id.shape, 12, 32)
 
@@ -141,12 +140,12 @@ def test_loss_is_the_mean_over_variates_of_their_mean_nll(build: Build, batch: P
     with torch.no_grad():
         prediction = build()(batch)
     loss, metrics = packed_loss(prediction, batch)
-    plan = prediction.plan
-    values = plan.points(plan.layout.flatten(batch.target)).double()
-    observed = plan.points(plan.layout.flatten(batch.observed))
+    tables = prediction.tables
+    values = tables.points(tables.layout.flatten(batch.target)).double()
+    observed = tables.points(tables.layout.flatten(batch.observed))
     standard = (values - prediction.location_Q) / prediction.scale_Q
     nll = prediction.scale_Q.log() - prediction.mixture.log_prob(standard)
-    runs = plan.per_point(plan.run_T)
+    runs = tables.per_point(tables.run_T)
     means = [nll[observed & (runs == g)].mean() if (observed & (runs == g)).any() else 0.0 for g in range(11)]
     assert metrics["groups"] == 11
     assert loss.item() == pytest.approx(sum(float(m) for m in means) / 11)

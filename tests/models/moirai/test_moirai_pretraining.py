@@ -11,7 +11,7 @@ import torch
 from specseq.errors import InputError
 from specseq.launch.launcher import launch
 from specseq.launch.training import Pretraining
-from specseq.models.moirai.forecaster import load
+from specseq.models.kinds import load_trained
 from specseq.models.moirai.training import build, loss
 from specseq.models.protocol import Query
 from specseq.series.arrow_writer import Item, write_folder
@@ -182,7 +182,7 @@ def test_a_saved_hybrid_forecasts_as_before(store: Path, tmp_path: Path) -> None
         for buffer in task.model.buffers():
             buffer *= 2  # filters are data of the checkpoint, not recomputed
     save_weights(tmp_path / "run" / "weights.safetensors", task.model, settings)
-    forecaster = load(tmp_path / "run" / "weights.safetensors")
+    forecaster = load_trained(tmp_path / "run" / "weights.safetensors")
     assert forecaster.name == "run"
     for name, value in task.model.state_dict().items():
         assert torch.equal(forecaster.model.state_dict()[name], value), name
@@ -209,9 +209,9 @@ def test_weights_of_another_shape_or_not_finite_are_refused(store: Path, tmp_pat
     path = tmp_path / "weights.safetensors"
     save_weights(path, model, {**settings, "model": {**settings["model"], "d_model": 32}})
     with pytest.raises(InputError, match="do not fit"):
-        load(path)
+        load_trained(path)
     with torch.no_grad():
         model.input.weight[0, 0, 0] = torch.nan
     save_weights(path, model, settings)
     with pytest.raises(InputError, match="not finite"):
-        load(path)
+        load_trained(path)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from specseq.models.moirai2.batch import Drawn, Prepared
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.batch import ModelBatch, RawBatch
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
 from specseq.series.batch import PackedBatch, Segments
 
@@ -75,14 +75,14 @@ def pack(rows: list[list[int]], length: int, seed: int = 0, patch: int = 4) -> P
     )  # fmt: skip
 
 
-def drawn(batch: PackedBatch, hidden: float = 0.3) -> Drawn:
+def drawn(batch: PackedBatch, hidden: float = 0.3) -> RawBatch:
     draw = np.random.default_rng(5)
     shape = tuple(batch.sample_id.shape)
     shown, hints = (torch.from_numpy(draw.random(shape) >= share) for share in (hidden, 0.1))
-    return Drawn(batch, shown, hints, predicted=4)
+    return RawBatch(batch, shown, hints, predicted=4)
 
 
-def prepared(rows: list[list[int]] | None = None, length: int = 24, hidden: float = 0.3) -> Prepared:
+def prepared(rows: list[list[int]] | None = None, length: int = 24, hidden: float = 0.3) -> ModelBatch:
     return drawn(pack(rows or [[9, 7, 3], [14, 2], [20]], length), hidden).prepare()
 
 

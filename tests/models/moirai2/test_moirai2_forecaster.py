@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specseq.errors import InputError
-from specseq.models.moirai2.forecaster import Moirai2Forecaster, load
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.kinds import load_trained
+from specseq.models.moirai2.forecaster import Moirai2Forecaster
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
 from specseq.models.protocol import Query
 from specseq.training.checkpoint import save_weights
@@ -47,7 +48,7 @@ def reference(model: PreconditionedMoirai2, context: np.ndarray, horizon: int) -
     known = raw[observed].double()
     loc, scale = known.mean(), (known.var() + 1e-5).sqrt()
     scaled = torch.where(observed, (raw.double() - loc) / scale, 0.0).float()
-    raw_paths = model.raw_head is not None or model.mode.hint is not None
+    raw_paths = model.raw_head is not None or model.settings.hint is not None
 
     def predict(path: Tensor) -> Tensor:
         there = torch.cat((observed, torch.ones(len(path), dtype=torch.bool)))
@@ -186,7 +187,7 @@ def test_forecaster_from_its_weights_file(tmp_path: Path) -> None:
         model.taps.add_(0.05)
     path = tmp_path / "some_run" / "weights.safetensors"
     save_weights(path, model, given)
-    forecaster = load(path, batch_size=2)
+    forecaster = load_trained(path, batch_size=2)
     assert forecaster.name == "some_run"
     query, contexts = Query(9, LEVELS), series()
     assert np.array_equal(
@@ -194,9 +195,9 @@ def test_forecaster_from_its_weights_file(tmp_path: Path) -> None:
     )
     save_weights(path, model_of(params()), given)
     with pytest.raises(InputError, match="do not fit"):
-        load(path)
+        load_trained(path)
     with torch.no_grad():
         model.taps.fill_(float("nan"))
     save_weights(path, model, given)
     with pytest.raises(InputError, match="diverged"):
-        load(path)
+        load_trained(path)

@@ -7,13 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specseq.models.layout import power_of_two
-from specseq.models.moirai2.batch import Prepared, context_tokens, location_and_scale
+from specseq.models.layout import location_scale, power_of_two
+from specseq.models.moirai2.batch import ModelBatch
 from specseq.models.moirai2.config import Moirai2Config
-from specseq.models.moirai2.loss import pinball
-from specseq.models.moirai2.model import Moirai2
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
-from specseq.series.anomaly import context_tokens as context_tokens_of
+from specseq.models.moirai2.model import Moirai2, PreconditionedMoirai2, pinball
 from tests.models.moirai2.small import LEVELS, built, drawn, pack, prepared
 
 
@@ -26,7 +23,7 @@ def test_published_size() -> None:
 # What it may see
 
 
-def hidden_states(model: PreconditionedMoirai2, batch: Prepared) -> Tensor:
+def hidden_states(model: PreconditionedMoirai2, batch: ModelBatch) -> Tensor:
     shown = batch.observed_TP & batch.shown_T[:, None]
     inputs = torch.where(shown, batch.values_TP, 0.0)
     tokens = model.backbone.tokens(inputs, shown)
@@ -80,19 +77,14 @@ def test_hidden_patches_have_no_effect() -> None:
 # Scaling and targets
 
 
-def test_context_is_the_first_third_or_so_as_the_anomaly_rule_has_it() -> None:
-    sizes = torch.arange(1, 600)
-    assert context_tokens(sizes).tolist() == [context_tokens_of(size) for size in sizes.tolist()]
-
-
 @settings(max_examples=40, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 99))
-def test_location_and_scale(sizes: list[int], seed: int) -> None:
+def test_location_scale(sizes: list[int], seed: int) -> None:
     draw = np.random.default_rng(seed)
     segment = np.repeat(np.arange(len(sizes)), sizes)
     values = 1e6 + draw.standard_normal((len(segment), 3)).astype(np.float32)
     known = draw.random(values.shape) < 0.6
-    loc, scale = location_and_scale(*map(torch.from_numpy, (values, known, segment)))
+    loc, scale = location_scale(*map(torch.from_numpy, (values, known, segment)), len(sizes))
     for number in range(len(sizes)):
         points = values[segment == number][known[segment == number]].astype(np.float64)
         assert loc[number] == pytest.approx(points.mean() if len(points) else 0, rel=1e-12)

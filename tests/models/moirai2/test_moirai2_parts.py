@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from specseq.models.moirai2.batch import Drawn, Mode, Moirai2Stream, Prepared
+from specseq.models.moirai2.batch import Mode, ModelBatch, Moirai2Stream, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.protocol import Query
 from specseq.series.stream import PackedStream
 from specseq.settings import read
@@ -24,7 +24,7 @@ ALL_MODES = [*MODES, {"dual_head": True}, {"learnable": True, "dual_head": True}
 ROWS = [[9, 7, 3], [14, 2], [20], [5, 4], [3, 3, 3, 3]]
 
 
-def batch_of(seed: int = 7, **more: Any) -> Drawn:
+def batch_of(seed: int = 7, **more: Any) -> RawBatch:
     """A batch as a run with these parameters draws it."""
     packed = pack(ROWS, 24)
     object.__setattr__(packed, "seed", seed)
@@ -34,7 +34,7 @@ def batch_of(seed: int = 7, **more: Any) -> Drawn:
 
 
 def gradients(
-    model: PreconditionedMoirai2, parts: list[Prepared]
+    model: PreconditionedMoirai2, parts: list[ModelBatch]
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Those of the mean over all parts, and the means of the metrics, as the training loop takes them."""
     model.zero_grad()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from specseq.errors import InputError
-from specseq.models.moirai2.batch import Prepared
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.batch import ModelBatch
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
 from specseq.settings import read
 from specseq.training.checkpoint import save_weights
@@ -30,7 +30,7 @@ from tests.models.moirai2.small import (
 )
 
 
-def step_of(model: PreconditionedMoirai2, batch: Prepared) -> tuple[float, dict[str, Tensor]]:
+def step_of(model: PreconditionedMoirai2, batch: ModelBatch) -> tuple[float, dict[str, Tensor]]:
     loss, _ = model(batch)
     loss.backward()
     grads = {
@@ -96,7 +96,7 @@ def test_loss_is_taken_in_filtered_space() -> None:
     ids = batch.layout.segment_T.repeat_interleave(4)
     filtered = model.filtered(batch.values_TP.flatten(), batch.observed_TP.flatten(), ids).view(-1, 4)
     plain = built()
-    same = Prepared(**{**vars(batch), "values_TP": filtered})
+    same = ModelBatch(**{**vars(batch), "values_TP": filtered})
     assert float(model(batch)[0]) == float(plain(same)[0])
 
 
@@ -137,7 +137,7 @@ def test_gradients_of_taps_are_those_of_finite_differences(mode: dict[str, Any])
     if model.inverse_taps is not None:
         model.inverse_taps.data += 0.1
     batch = prepared()
-    batch = Prepared(**{**vars(batch), "values_TP": batch.values_TP.double()})
+    batch = ModelBatch(**{**vars(batch), "values_TP": batch.values_TP.double()})
     model(batch)[0].backward()
     for number in range(2):
         ends = []
@@ -156,7 +156,7 @@ def test_gradients_of_all_weights_are_those_of_finite_differences(mode: dict[str
     spec = {"family": "literal", "taps": [0.3, -0.4], "stride": 3}
     model = built(filter=spec, preconditioning=mode).double()
     batch = prepared()
-    batch = Prepared(**{**vars(batch), "values_TP": batch.values_TP.double()})
+    batch = ModelBatch(**{**vars(batch), "values_TP": batch.values_TP.double()})
     draw = torch.Generator().manual_seed(0)
     moved = [p for p in model.parameters() if p.requires_grad]
     towards = [torch.randn(p.shape, generator=draw, dtype=p.dtype) for p in moved]
@@ -210,7 +210,7 @@ def test_hints_and_their_controls() -> None:
 def test_hidden_hints_have_no_effect() -> None:
     model = built(filter=LYAPUNOV, preconditioning={"hint": {"dropout": 0.5}})
     batch = prepared()
-    none = Prepared(**{**vars(batch), "hint_shown_T": torch.zeros_like(batch.hint_shown_T)})
+    none = ModelBatch(**{**vars(batch), "hint_shown_T": torch.zeros_like(batch.hint_shown_T)})
     assert float(model(none)[0]) == float(built()(batch)[0])
     assert float(model(batch)[0]) != float(built()(batch)[0])
 

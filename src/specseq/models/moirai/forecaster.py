@@ -3,9 +3,7 @@
 Legend: B contexts, H horizon, V quantile levels, p patch size, n predicted tokens.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,14 +11,11 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.models.layout import exact, power_of_two
-from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.model import Moirai
-from specseq.models.moirai.pack import Sample, pack
 from specseq.models.protocol import Query
 from specseq.series.frequency import parse_frequency
 from specseq.series.moirai import PATCH_RANGE
-from specseq.settings import read
-from specseq.training.checkpoint import load_weights
 
 Floats = NDArray[np.float32]
 CONTEXT_LENGTH = 4000
@@ -133,10 +128,10 @@ class MoiraiForecaster:
         samples = [self._sample(context[-room:], patch, tokens) for context in contexts]
         length = max(sample.tokens for sample in samples)
         batch = pack([[sample] for sample in samples], length, max(self.model.config.patch_sizes))
-        plan = self.model.plan(batch, exact if self.device.type == "cpu" else power_of_two)
-        prediction = self.model(batch.to(self.device), plan.to(self.device))
+        tables = self.model.tables(batch, exact if self.device.type == "cpu" else power_of_two)
+        prediction = self.model(batch.to(self.device), tables.to(self.device))
         quantiles_VQ = prediction.quantile(levels).numpy()
-        order = torch.argsort(plan.layout.tokens[plan.predicted_K]).numpy()
+        order = torch.argsort(tables.layout.tokens[tables.predicted_K]).numpy()
         by_token = quantiles_VQ.reshape(len(levels), len(order), patch)[:, order]
         return by_token.reshape(len(levels), len(contexts), tokens * patch).swapaxes(0, 1)
 
@@ -146,26 +141,3 @@ class MoiraiForecaster:
         values = np.full((1, points + tokens * patch), np.nan, np.float32)
         values[0, points - len(context) : points] = np.where(np.isfinite(context), context, np.nan)
         return Sample(values, patch, tokens)
-
-
-def load(path: str | os.PathLike[str], **options: object) -> MoiraiForecaster:
-    """The forecaster of a ``weights.safetensors`` that a run wrote.
-
-    Args:
-        path: the file; the model is built from the parameters in it.
-        **options: as :class:`MoiraiForecaster` takes them.
-
-    Raises:
-        InputError: the file is damaged, or its weights do not fit the parameters it names.
-    """
-    tensors, params = load_weights(path)
-    model = Moirai(read(MoiraiConfig, params["model"], "model"))
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(
-            path, f"its weights do not fit its parameters ({error})", "train the run again"
-        ) from None
-    if any(not tensor.isfinite().all() for tensor in tensors.values()):
-        raise InputError(path, "its weights are not finite", "the run diverged; see its pretrain.parquet")
-    return MoiraiForecaster(model, name=Path(path).parent.name or "moirai", **options)  # type: ignore[arg-type]

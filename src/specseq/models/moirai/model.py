@@ -1,25 +1,178 @@
 """MOIRAI: a masked encoder over packed patches with a mixture head (Woo et al. 2024, arXiv:2402.02592).
 
-Legend: B rows, L tokens a row, P points a token slot, T tokens of the stream, D model width, K predicted
-tokens, Q predicted points, G variate runs.
+A token meets the projections of its own patch size only, and only predicted tokens meet the heads; computing
+all sizes for all tokens and masking, as is usual, throws most of that work away.
+
+Shapes: B rows, L tokens per row, P points per token slot, T tokens of the stream, D model width, Z patch
+sizes, p one of them, k tokens of one size, K predicted tokens, Q predicted points, R variate runs, V quantile
+levels.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from specseq.models.layers import TokenContext
-from specseq.models.layout import exact
-from specseq.models.mixture import Mixture
+from specseq.models.layers import Attention, Block, RMSNorm, TokenContext
+from specseq.models.layout import exact, location_scale
+from specseq.models.mixture import COMPONENTS, PARAMETERS, Mixture
+from specseq.models.moirai.batch import BatchTables, SizeGroup
 from specseq.models.moirai.config import MoiraiConfig
-from specseq.models.moirai.encoder import MixingContext, MoiraiEncoder
-from specseq.models.moirai.plan import Plan
-from specseq.models.moirai.projections import MultiSizeHeads, MultiSizeInput
-from specseq.models.moirai.scaler import location_scale
+from specseq.models.stu.layer import SpectralTransformUnit
+from specseq.models.stu.segments import SegmentTables
 from specseq.series.batch import PackedBatch
+
+
+class MultiSizeInput(nn.Module):
+    """``weight[z, :, :p] @ points[:p] + bias[z]`` for a token of the z-th patch size p."""
+
+    def __init__(self, patch_sizes: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.patch_sizes = tuple(patch_sizes)
+        self.weight = nn.Parameter(torch.zeros(len(self.patch_sizes), width, max(self.patch_sizes)))
+        self.bias = nn.Parameter(torch.zeros(len(self.patch_sizes), width))
+        for number, size in enumerate(self.patch_sizes):
+            nn.init.kaiming_uniform_(self.weight.data[number, :, :size], a=math.sqrt(5))
+            nn.init.uniform_(self.bias.data[number], -(size**-0.5), size**-0.5)
+
+    def forward(self, x_TP: Tensor, groups: Sequence[SizeGroup]) -> list[Tensor]:
+        """``[k, D]`` for each group of tokens."""
+        return [
+            F.linear(x_TP[g.tokens, : g.size], self.weight[g.number, :, : g.size], self.bias[g.number])
+            for g in groups
+        ]
+
+
+class MultiSizeHeads(nn.Module):
+    """The raw parameters of the mixture at every point of a predicted token.
+
+    The weights of parameter c and point j of a patch are row ``[z, c, j]``, j below p.
+
+    The published layout is kept behind ``parity``: it masks the first ``4 p`` of the four logits' flattened
+    rows and then reads them as four rows of P, so that only the first ``4 p / P`` logits depend on the input
+    (one at p <= 32, two at 64); the others are biases.
+    """
+
+    def __init__(self, width: int, patch_sizes: Sequence[int], parity: bool = False) -> None:
+        super().__init__()
+        self.patch_sizes, self.parity = tuple(patch_sizes), parity
+        shape = (len(self.patch_sizes), len(PARAMETERS), max(self.patch_sizes))
+        self.weight = nn.Parameter(torch.zeros(*shape, width))
+        self.bias = nn.Parameter(torch.zeros(*shape))
+        for number in range(len(self.patch_sizes)):
+            used_CP = self._used(number)
+            bound = width**-0.5
+            self.weight.data[number] = used_CP[..., None] * nn.init.uniform_(
+                torch.empty(*shape[1:], width), -bound, bound
+            )
+            self.bias.data[number] = used_CP * nn.init.uniform_(torch.empty(*shape[1:]), -bound, bound)
+
+    def _used(self, number: int) -> Tensor:
+        """``bool [12, P]``: rows of the ``number``-th size that depend on the input."""
+        size, largest = self.patch_sizes[number], max(self.patch_sizes)
+        used_CP = (torch.arange(largest) < size).repeat(len(PARAMETERS), 1)
+        if self.parity:
+            flat = torch.arange(COMPONENTS * largest) < COMPONENTS * size
+            used_CP[:COMPONENTS] = flat.view(COMPONENTS, largest)
+        return used_CP
+
+    def forward(self, x_KD: Tensor, groups: Sequence[SizeGroup]) -> Tensor:
+        """``[12, Q]``: tokens in the order of the groups laid end to end, each with its p points."""
+        parts = []
+        for group, x_kD in zip(groups, x_KD.split([len(g.tokens) for g in groups]), strict=True):
+            weight_CpD = self.weight[group.number, :, : group.size]
+            if self.parity:
+                used_Cp1 = self._used(group.number)[:, : group.size, None]
+                weight_CpD = weight_CpD * used_Cp1.to(x_kD.device)
+            bias_Cp = self.bias[group.number, :, : group.size]
+            raw_kCp = F.linear(x_kD, weight_CpD.flatten(0, 1), bias_Cp.flatten()).unflatten(1, bias_Cp.shape)
+            parts.append(raw_kCp.transpose(0, 1).flatten(1))
+        return torch.cat(parts, dim=1) if parts else x_KD.new_zeros(len(PARAMETERS), 0)
+
+
+@dataclass(frozen=True)
+class MixingContext:
+    """What the mixers of one forward pass share.
+
+    Attributes:
+        attention: rotary angles and masks within samples.
+        convolved: runs that spectral units may not cross.
+    """
+
+    attention: TokenContext
+    convolved: SegmentTables
+
+
+class AttentionMixer(nn.Module):
+    """Attention within samples."""
+
+    def __init__(self, config: MoiraiConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config.d_model, config.head_count)
+
+    def forward(self, x_TD: Tensor, context: MixingContext) -> Tensor:
+        return self.attention(x_TD, context.attention)
+
+
+class SpectralMixer(nn.Module):
+    """A spectral transform unit over the runs of a sample or a variate."""
+
+    def __init__(self, config: MoiraiConfig) -> None:
+        super().__init__()
+        stu = config.stu
+        self.unit = SpectralTransformUnit(
+            config.d_model, config.max_length, stu.filters, stu.mode, stu.inner, stu.published
+        )
+
+    def forward(self, x_TD: Tensor, context: MixingContext) -> Tensor:
+        return self.unit(x_TD, context.convolved)
+
+
+class ParallelMixer(nn.Module):
+    """``g * attention + (1 - g) * unit`` with a gate g in (0, 1) for each channel, one half at first."""
+
+    def __init__(self, config: MoiraiConfig) -> None:
+        super().__init__()
+        self.attention = AttentionMixer(config)
+        self.spectral = SpectralMixer(config)
+        self.gate = nn.Parameter(torch.zeros(config.d_model))
+
+    def forward(self, x_TD: Tensor, context: MixingContext) -> Tensor:
+        mixed_TD = self.spectral(x_TD, context)
+        return mixed_TD + self.gate.sigmoid() * (self.attention(x_TD, context) - mixed_TD)
+
+
+MIXERS = {"attention": AttentionMixer, "stu": SpectralMixer, "parallel": ParallelMixer}
+
+
+class MoiraiEncoder(nn.Module):
+    """Pre-norm blocks and a final norm."""
+
+    def __init__(self, config: MoiraiConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(
+                config.d_model,
+                config.feed_forward_of(layer),
+                MIXERS[config.stu.mixing(layer, config.layers)](config),
+            )
+            for layer in range(config.layers)
+        )
+        self.norm = RMSNorm(config.d_model)
+
+    def forward(self, x_TD: Tensor, context: MixingContext, wanted_K: Tensor) -> Tensor:
+        """``[K, D]``: after the last mixing nothing crosses tokens, so the others are dropped there."""
+        for block in self.blocks[:-1]:
+            x_TD = block(x_TD, context)
+        last = cast(Block, self.blocks[-1])
+        x_TD = x_TD + last.mixer(last.mixer_norm(x_TD), context)
+        x_KD = x_TD.index_select(0, wanted_K)
+        x_KD = x_KD + last.feed_forward(last.feed_forward_norm(x_KD))
+        return self.norm(x_KD)
 
 
 @dataclass(frozen=True)
@@ -29,13 +182,13 @@ class Prediction:
     Attributes:
         raw_12Q: unconstrained mixture parameters of the standardised values, float32 or wider.
         location_Q, scale_Q: how the values were standardised.
-        plan: which token each point belongs to.
+        tables: which token each point belongs to.
     """
 
     raw_12Q: Tensor
     location_Q: Tensor
     scale_Q: Tensor
-    plan: Plan
+    tables: BatchTables
 
     @property
     def mixture(self) -> Mixture:
@@ -59,26 +212,27 @@ class Moirai(nn.Module):
         self.encoder = MoiraiEncoder(config)
         self.heads = MultiSizeHeads(config.d_model, config.patch_sizes, config.parity)
 
-    def plan(self, batch: PackedBatch, width: Callable[[int], int] = exact) -> Plan:
-        """The index tables of a batch that lies on the CPU; ``width`` as :meth:`Plan.of` takes it."""
-        return Plan.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
+    def tables(self, batch: PackedBatch, width: Callable[[int], int] = exact) -> BatchTables:
+        """The index tables of a batch that lies on the CPU; ``width`` as :meth:`BatchTables.of` takes it."""
+        return BatchTables.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
 
-    def forward(self, batch: PackedBatch, plan: Plan | None = None) -> Prediction:
+    def forward(self, batch: PackedBatch, tables: BatchTables | None = None) -> Prediction:
         """Predict the tokens marked in ``prediction_mask`` (and not kept from the loss).
 
         Args:
             batch: packed rows.
-            plan: of that batch, on the same device; made here where none is given.
+            tables: of that batch, on the same device; made here where none is given.
         """
-        plan = plan or self.plan(batch)
-        layout = plan.layout
+        tables = tables or self.tables(batch)
+        layout = tables.layout
         x_TP, observed_TP = layout.flatten(batch.target), layout.flatten(batch.observed)
         x_TP = x_TP.to(self.input.weight.dtype)
-        seen_TP = observed_TP & ~plan.masked_T[:, None]
-        location_T, scale_T = location_scale(x_TP, seen_TP, plan.run_T, plan.runs)
+        seen_TP = observed_TP & ~tables.masked_T[:, None]
+        of_runs = location_scale(x_TP, seen_TP, tables.run_T, tables.runs)
+        location_T, scale_T = (part_R[tables.run_T].to(x_TP.dtype) for part_R in of_runs)
         standard_TP = (x_TP - location_T[:, None]) / scale_T[:, None]
 
-        embedded = self.input(standard_TP, plan.context)
+        embedded = self.input(standard_TP, tables.context)
         entries = torch.cat([*(part.to(x_TP.dtype) for part in embedded), self.mask_embedding])
         context = MixingContext(
             TokenContext.of(
@@ -88,12 +242,38 @@ class Moirai(nn.Module):
                 pairs=self.config.d_model // self.config.head_count // 4,
                 causal=False,
             ),
-            plan.convolved,
+            tables.convolved,
         )
-        x_KD = self.encoder(entries.index_select(0, plan.entry_T), context, plan.predicted_K)
-        raw_12Q = self.heads(x_KD, plan.predicted)
+        x_KD = self.encoder(entries.index_select(0, tables.entry_T), context, tables.predicted_K)
+        raw_12Q = self.heads(x_KD, tables.predicted)
         wide = torch.promote_types(raw_12Q.dtype, torch.float32)
-        return Prediction(raw_12Q.to(wide), plan.per_point(location_T), plan.per_point(scale_T), plan)
+        return Prediction(raw_12Q.to(wide), tables.per_point(location_T), tables.per_point(scale_T), tables)
+
+
+def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dict[str, float]]:
+    """Mean over variate runs of the mean NLL over their observed predicted points (Woo et al. 2024, eq. 2).
+
+    A run whose predicted points are all missing counts with zero, as published.
+
+    Returns:
+        The loss on the scale of the data, which carries each series' log scale and may be negative; and the
+        metrics ``standardised_nll`` (without that term, comparable between corpora) and ``groups``, the
+        number of runs it is the mean of.
+    """
+    tables = prediction.tables
+    values_Q = tables.points(tables.layout.flatten(batch.target)).to(prediction.raw_12Q.dtype)
+    observed_Q = tables.points(tables.layout.flatten(batch.observed))
+    run_Q = tables.per_point(tables.run_T)
+    standard_Q = (values_Q - prediction.location_Q) / prediction.scale_Q
+    log_prob_Q = prediction.mixture.log_prob(standard_Q)
+
+    count_G = torch.bincount(run_Q[observed_Q], minlength=tables.runs)
+    groups = int(torch.bincount(run_Q, minlength=tables.runs).count_nonzero())
+    weight_Q = observed_Q / (count_G.clamp_min(1) * max(groups, 1))[run_Q]
+    weight_Q = weight_Q.to(log_prob_Q.dtype)
+    standardised = -(weight_Q * log_prob_Q).sum()
+    loss = standardised + (weight_Q * prediction.scale_Q.log()).sum()
+    return loss, {"standardised_nll": float(standardised.detach()), "groups": float(groups)}
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

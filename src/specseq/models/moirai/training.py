@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.models.layout import exact, power_of_two
+from specseq.models.moirai.batch import BatchTables
 from specseq.models.moirai.config import MoiraiConfig, MoiraiData
-from specseq.models.moirai.loss import packed_loss
-from specseq.models.moirai.model import Moirai, parameter_groups
-from specseq.models.moirai.plan import Plan
+from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
 from specseq.seeding import stream_seed
 from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
@@ -24,15 +23,15 @@ from specseq.training.task import Task
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ModelBatch:
     """A batch with its index tables, on the device where the model is."""
 
     batch: PackedBatch
-    plan: Plan
+    tables: BatchTables
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RawBatch:
     """A packed batch whose tables are still to be made.
 
     Attributes:
@@ -43,16 +42,16 @@ class Drawn:
     packed: PackedBatch
     config: MoiraiConfig
 
-    def shard(self, number: int, count: int) -> "Drawn":
+    def shard(self, number: int, count: int) -> "RawBatch":
         """The rows of one of ``count`` parts."""
-        return Drawn(self.packed.shard(number, count), self.config)
+        return RawBatch(self.packed.shard(number, count), self.config)
 
-    def to(self, device: torch.device) -> Prepared:
+    def to(self, device: torch.device) -> ModelBatch:
         """Make the tables on the CPU and move everything."""
         width: Callable[[int], int] = exact if device.type == "cpu" else power_of_two
         by_variate = self.config.stu.runs == "variate"
-        plan = Plan.of(self.packed, self.config.patch_sizes, by_variate, width)
-        return Prepared(self.packed.to(device), plan.to(device))
+        tables = BatchTables.of(self.packed, self.config.patch_sizes, by_variate, width)
+        return ModelBatch(self.packed.to(device), tables.to(device))
 
 
 class _Rows(Protocol):
@@ -69,8 +68,8 @@ class MoiraiStream:
     def __init__(self, packed: _Rows, config: MoiraiConfig) -> None:
         self.packed, self.config = packed, config
 
-    def __next__(self) -> Drawn:
-        return Drawn(next(self.packed), self.config)
+    def __next__(self) -> RawBatch:
+        return RawBatch(next(self.packed), self.config)
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the packed stream."""
@@ -99,7 +98,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     data = read(MoiraiData, params.get("data") or {}, "data")
     packed = packed_stream(config, data, inputs["store"], spec.batch, seed)
     return Task(
-        model_of(config, seed),
+        model_of(params),
         MoiraiStream(packed, config),
         loss,
         parameter_groups=lambda model: parameter_groups(model, spec.weight_decay),
@@ -118,14 +117,15 @@ def packed_stream(config: MoiraiConfig, data: MoiraiData, store: Path, rows: int
     )
 
 
-def model_of(config: MoiraiConfig, seed: int) -> Moirai:
-    """The model with the initial weights that belong to a seed."""
+def model_of(params: Mapping[str, Any]) -> Moirai:
+    """The model of a run with its initial weights."""
+    config = read(MoiraiConfig, params["model"], "model")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "initial weights"))
+        torch.manual_seed(stream_seed(int(params.get("seed", 0)), "initial weights"))
         return Moirai(config)
 
 
-def loss(model: nn.Module, prepared: Prepared) -> tuple[Tensor, dict[str, float]]:
+def loss(model: nn.Module, prepared: ModelBatch) -> tuple[Tensor, dict[str, float]]:
     """The packed loss; its metric ``weight`` lets the loop combine parts of a batch as their whole."""
-    value, metrics = packed_loss(model(prepared.batch, prepared.plan), prepared.batch)
+    value, metrics = packed_loss(model(prepared.batch, prepared.tables), prepared.batch)
     return value, {"standardised_nll": metrics["standardised_nll"], "weight": metrics["groups"]}

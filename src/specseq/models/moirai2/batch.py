@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from specseq.filters import Filter, design, operators
-from specseq.models.layout import Layout, exact, power_of_two
+from specseq.models.layout import Layout, exact, location_scale, power_of_two
 from specseq.models.moirai2.config import Moirai2Config, Preconditioning
 from specseq.seeding import generator
-from specseq.series.anomaly import VARIANCE_FLOOR
+from specseq.series.anomaly import context_tokens
 from specseq.series.batch import PackedBatch
 from specseq.series.stream import PackedStream
 from specseq.settings import read
@@ -64,7 +64,7 @@ BASELINE = Mode()
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ModelBatch:
     """A batch as the model takes it.
 
     Attributes:
@@ -115,15 +115,15 @@ class Prepared:
         )  # fmt: skip
         return applies_N.view_as(self.values_TP)[self.target_KF] & self.wanted_KFP
 
-    def to(self, device: torch.device | str) -> "Prepared":
+    def to(self, device: torch.device | str) -> "ModelBatch":
         """The same on a device."""
         parts = (getattr(self, f.name) for f in fields(self))
         moved: list[Any] = [None if part is None else part.to(device) for part in parts]
-        return Prepared(*moved)
+        return ModelBatch(*moved)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RawBatch:
     """A packed batch, or a part of one, with its random masks, still to be laid out.
 
     Attributes:
@@ -142,13 +142,13 @@ class Drawn:
     predicted: int
     mode: Mode = BASELINE
     noise_BLCP: Tensor | None = None
-    whole: "Drawn | None" = None
+    whole: "RawBatch | None" = None
 
-    def shard(self, number: int, count: int) -> "Drawn":
+    def shard(self, number: int, count: int) -> "RawBatch":
         """The rows of one of ``count`` parts; what was drawn for them is the whole batch's."""
         first, last = (len(self.packed) * edge // count for edge in (number, number + 1))
         noise = None if self.noise_BLCP is None else self.noise_BLCP[first:last]
-        return Drawn(
+        return RawBatch(
             self.packed.shard(number, count),
             self.shown_BL[first:last],
             self.hint_shown_BL[first:last],
@@ -167,11 +167,11 @@ class Drawn:
         filtered = batch.filtered_KFP(self.mode)
         return filtered.sum() / batch.wanted_KFP.sum().clamp(min=1)
 
-    def to(self, device: torch.device) -> Prepared:
+    def to(self, device: torch.device) -> ModelBatch:
         """Lay the batch out on the CPU and move it."""
         return self.prepare(exact if device.type == "cpu" else power_of_two).to(device)
 
-    def prepare(self, width: Any = exact) -> Prepared:
+    def prepare(self, width: Any = exact) -> ModelBatch:
         """Lay out and scale; ``width`` as in :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
         packed = self.packed
         rows, length = packed.sample_id.shape
@@ -179,9 +179,9 @@ class Drawn:
         segment_T, time_T = layout.segment_T, layout.flatten(packed.time_id)
         target_TP, observed_TP = layout.flatten(packed.target), layout.flatten(packed.observed)
         tokens_S = torch.bincount(segment_T)
-        context_T = context_tokens(tokens_S)[segment_T]
+        context_T = torch.from_numpy(context_tokens(tokens_S.numpy()))[segment_T]
         known_TP = observed_TP & (time_T < context_T)[:, None]
-        loc_S, scale_S = location_and_scale(target_TP, known_TP, segment_T)
+        loc_S, scale_S = location_scale(target_TP, known_TP, segment_T, len(tokens_S))
         scaled_TP = (target_TP.double() - loc_S[segment_T, None]) / scale_S[segment_T, None]
         ahead_F = torch.arange(1, self.predicted + 1)
         time_TF = time_T[:, None] + ahead_F
@@ -189,7 +189,7 @@ class Drawn:
         wanted_TF &= layout.flatten(packed.loss_mask)[:, None]
         query_K = torch.nonzero(wanted_TF.any(1)).flatten()
         noise = self.noise_BLCP
-        return Prepared(
+        return ModelBatch(
             layout,
             torch.where(observed_TP, scaled_TP, 0.0).float(),
             observed_TP,
@@ -205,36 +205,13 @@ class Drawn:
         )
 
 
-def context_tokens(tokens_S: Tensor) -> Tensor:
-    """How many tokens make the first 30 %, from which a series is scaled: rounded down, at least 1."""
-    return (3 * tokens_S // 10).clamp(min=1)
-
-
-def location_and_scale(values_TP: Tensor, known_TP: Tensor, segment_T: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and √(variance + 1e-5) of the known points of each segment, ``float64 [S]``.
-
-    The variance is the unbiased one; a denominator of zero becomes 1, as upstream.
-    """
-    segments = int(segment_T[-1]) + 1 if len(segment_T) else 0
-
-    def total(per_token: Tensor) -> Tensor:
-        return torch.zeros(segments, dtype=torch.float64).index_add_(0, segment_T, per_token)
-
-    values_TP = torch.where(known_TP, values_TP.double(), 0.0)
-    count_S = total(known_TP.sum(1).double())
-    loc_S = total(values_TP.sum(1)) / count_S.clamp(min=1)
-    centred_TP = torch.where(known_TP, values_TP - loc_S[segment_T, None], 0.0)
-    free_S = torch.where(count_S == 1, 1.0, (count_S - 1).abs())
-    return loc_S, (total(centred_TP.square().sum(1)) / free_S + VARIANCE_FLOOR).sqrt()
-
-
 class Moirai2Stream:
     """Packed batches with their random masks and noise, which depend on the batch and not on its parts."""
 
     def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Mode = BASELINE) -> None:
         self.packed, self.config, self.mode = packed, config, mode
 
-    def __next__(self) -> Drawn:
+    def __next__(self) -> RawBatch:
         batch, hint = next(self.packed), self.mode.settings.hint
         shape = tuple(batch.sample_id.shape)
         shown = generator(batch.seed, "patch mask").random(shape) >= self.config.masked
@@ -244,7 +221,7 @@ class Moirai2Stream:
         if hint and hint.control == "noise":
             size = (*shape, len(self.mode.hints), self.config.patch)
             noise = torch.from_numpy(generator(batch.seed, "hint noise").standard_normal(size, np.float32))
-        return Drawn(
+        return RawBatch(
             batch, torch.from_numpy(shown), torch.from_numpy(hints), self.config.predicted, self.mode, noise
         )
 

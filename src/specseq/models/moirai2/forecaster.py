@@ -3,25 +3,19 @@
 Legend: B contexts, N of the same number of tokens, W tokens, P points a token, Q quantile levels, H horizon.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.errors import InputError
 from specseq.filters import operators
-from specseq.models.levels import at_levels
-from specseq.models.moirai2.batch import location_and_scale
+from specseq.models.layout import location_scale
 from specseq.models.moirai2.decoding import decode
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
-from specseq.models.moirai2.training import model_of
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.preconditioned import FilteredContexts
-from specseq.models.protocol import Query
-from specseq.training.checkpoint import load_weights
+from specseq.models.protocol import Query, at_levels
 
 Floats = NDArray[np.float32]
 CONTEXT_LENGTH = 4000
@@ -125,7 +119,7 @@ class Moirai2Forecaster:
         raw = torch.from_numpy(values)
         observed = torch.isfinite(raw)
         rows = torch.arange(len(contexts))
-        loc, scale = location_and_scale(raw.nan_to_num(0.0, 0.0, 0.0), observed, rows)
+        loc, scale = location_scale(raw, observed, rows, len(rows))
         scaled = torch.where(observed, (raw.double() - loc[:, None]) / scale[:, None], 0.0).float()
         scaled, observed = scaled.to(self.device), observed.to(self.device)
         embedded = self._embed(scaled, observed, points, 0)
@@ -195,33 +189,6 @@ class Moirai2Forecaster:
             # In training the filter applied wherever a point had its lags, however short the context.
             filtered_B=np.ones(len(contexts), np.bool_),
         )
-
-
-def load(path: str | os.PathLike[str], **options: object) -> Moirai2Forecaster:
-    """The forecaster of a ``weights.safetensors`` that a run wrote.
-
-    Args:
-        path: the file; model and mode of preconditioning are built from the parameters in it.
-        **options: as :class:`Moirai2Forecaster` takes them.
-
-    Raises:
-        InputError: the file is damaged, or its weights do not fit the parameters it names.
-    """
-    tensors, params = load_weights(path)
-    model = model_of(params)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(
-            path, f"its weights do not fit its parameters ({error})", "train the run again"
-        ) from None
-    if any(not tensor.isfinite().all() for tensor in tensors.values()):
-        raise InputError(path, "its weights are not finite", "the run diverged; see its pretrain.parquet")
-    return Moirai2Forecaster(model, name=_name(Path(path)), **options)  # type: ignore[arg-type]
-
-
-def _name(path: Path) -> str:
-    return path.parent.name or "moirai2"
 
 
 def _last(context: Floats, length: int | None) -> Floats:

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from specseq.errors import InputError
-from specseq.models.moirai2.batch import Mode, Moirai2Stream, Prepared
+from specseq.models.moirai2.batch import Mode, ModelBatch, Moirai2Stream
 from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
-from specseq.models.moirai2.preconditioned import PreconditionedMoirai2
+from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
@@ -65,7 +65,7 @@ def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
     return PreconditionedMoirai2(config, mode, int(params.get("seed", 0)))
 
 
-def _loss(model: nn.Module, batch: Prepared) -> tuple[Tensor, dict[str, float]]:
+def _loss(model: nn.Module, batch: ModelBatch) -> tuple[Tensor, dict[str, float]]:
     loss: tuple[Tensor, dict[str, float]] = model(batch)
     return loss
 

@@ -1,19 +1,22 @@
-"""Index tables of one batch, made once on the CPU, that spare the model all work on tokens it does not need.
+"""Batches of MOIRAI: index tables that spare the model work on tokens it does not need, and packing by hand.
 
-Legend: B rows, L tokens a row, P points a token slot, T tokens of the stream, G variate runs (one variate of
-one sample), K predicted tokens, Q predicted points; X anything.
+Shapes: B rows, L tokens per row, P points per token slot, T tokens of the stream, R variate runs (one variate
+of one sample), K predicted tokens, Q predicted points, V variates of a sample, n tokens of a variate, p its
+patch size; X anything.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from specseq.models.layout import Layout, exact
 from specseq.models.stu.segments import SegmentTables, tables_on
-from specseq.series.batch import PackedBatch
+from specseq.series.batch import PackedBatch, from_numpy
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SizeGroup:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchTables:
     """What the model needs to know of a batch beside its values.
 
     Attributes:
@@ -63,7 +66,7 @@ class Plan:
         patch_sizes: Sequence[int],
         by_variate: bool = False,
         width: Callable[[int], int] = exact,
-    ) -> "Plan":
+    ) -> "BatchTables":
         """
         Args:
             batch: packed rows, on the CPU.
@@ -118,7 +121,7 @@ class Plan:
         parts = [x_T[group.tokens].repeat_interleave(group.size) for group in self.predicted]
         return torch.cat(parts or [x_T[:0]])
 
-    def to(self, device: torch.device | str) -> "Plan":
+    def to(self, device: torch.device | str) -> "BatchTables":
         """The same tables on a device."""
         changes = {f.name: _moved(getattr(self, f.name), device) for f in fields(self)}
         return replace(self, **changes)
@@ -137,3 +140,63 @@ def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, tuple):
         return tuple(SizeGroup(group.number, group.size, group.tokens.to(device)) for group in value)
     return value.to(device) if hasattr(value, "to") else value
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series and what of it is to be predicted.
+
+    Attributes:
+        values: ``float32 [V, n * p]``, NaN where missing or unknown.
+        patch: p.
+        predicted: number of tokens at the end of each variate that the model must predict.
+    """
+
+    values: NDArray[np.float32]
+    patch: int
+    predicted: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one variate, n."""
+        return self.values.shape[1] // self.patch
+
+
+def pack(rows: Sequence[Sequence[Sample]], length: int, slot: int) -> PackedBatch:
+    """Place the samples of each row one after another, variate by variate.
+
+    Args:
+        rows: samples of each row.
+        length: tokens a row; what the samples leave is padding.
+        slot: points a token can hold, P.
+    """
+    shape = (len(rows), length)
+    names = ("sample_id", "time_id", "variate_id", "patch_size")
+    ids = {name: np.zeros(shape, np.int64) for name in names}
+    masks = {name: np.zeros(shape, np.bool_) for name in ("prediction_mask", "loss_mask")}
+    target, observed = np.zeros((*shape, slot), np.float32), np.zeros((*shape, slot), np.bool_)
+    samples, variates = [], []
+    for row, members in enumerate(rows):
+        at = 0
+        for number, sample in enumerate(members, 1):
+            n, p, width = sample.tokens, sample.patch, len(sample.values) * sample.tokens
+            if at + width > length:
+                raise ValueError(f"row {row} holds {length} tokens; its samples need more")
+            span = (row, slice(at, at + width))
+            time = np.tile(np.arange(n), len(sample.values))
+            ids["sample_id"][span], ids["patch_size"][span] = number, p
+            ids["time_id"][span], masks["loss_mask"][span] = time, True
+            ids["variate_id"][span] = np.repeat(np.arange(len(sample.values)), n)
+            masks["prediction_mask"][span] = time >= n - sample.predicted
+            points = sample.values.reshape(width, p)
+            known = ~np.isnan(points)
+            target[row, at : at + width, :p] = np.where(known, points, 0)
+            observed[row, at : at + width, :p] = known
+            samples.append((row, at, width))
+            variates += [(row, at + v * n, n) for v in range(len(sample.values))]
+            at += width
+    tables = {
+        "samples": np.array(samples, np.int64).reshape(-1, 3),
+        "variates": np.array(variates, np.int64).reshape(-1, 3),
+    }
+    return from_numpy({"target": target, "observed": observed, **ids, **masks, **tables, "seed": 0})

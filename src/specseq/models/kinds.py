@@ -1,0 +1,97 @@
+"""The models that are trained here, by their kind: settings, model, forecaster.
+
+Modules are named, not imported, so that asking for one kind loads no other.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from specseq.errors import InputError
+from specseq.models.protocol import Forecaster
+from specseq.settings import near
+from specseq.training.checkpoint import load_weights
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the parts of a kind of model lie, each as ``module:name`` within :mod:`specseq.models`.
+
+    Attributes:
+        config: settings class of ``params["model"]``.
+        model: ``model_of(params) -> nn.Module``, with the initial weights of the run's seed.
+        forecaster: class of forecasters, made of a trained model and options.
+    """
+
+    config: str
+    model: str
+    forecaster: str
+
+
+KINDS = {
+    "moirai": Kind(
+        config="moirai.config:MoiraiConfig",
+        model="moirai.training:model_of",
+        forecaster="moirai.forecaster:MoiraiForecaster",
+    ),
+    "moirai2": Kind(
+        config="moirai2.config:Moirai2Config",
+        model="moirai2.training:model_of",
+        forecaster="moirai2.forecaster:Moirai2Forecaster",
+    ),
+}
+
+
+def load_model(path: str | os.PathLike[str]) -> nn.Module:
+    """The trained model in a ``weights.safetensors`` of a run, on the CPU.
+
+    Raises:
+        InputError: the file is damaged or of no model of these kinds, its weights do not fit the parameters
+            in it, or they are not finite.
+    """
+    return _load(path)[0]
+
+
+def load_trained(path: str | os.PathLike[str], **options: Any) -> Forecaster:
+    """The forecaster of a ``weights.safetensors`` that a run wrote; ``options`` as its class takes them.
+
+    Raises:
+        InputError: as :func:`load_model`.
+    """
+    model, kind = _load(path)
+    name = Path(path).parent.name
+    forecaster: Forecaster = _part(kind.forecaster)(model, **({"name": name} if name else {}), **options)
+    return forecaster
+
+
+def _load(path: str | os.PathLike[str]) -> tuple[nn.Module, Kind]:
+    tensors, params = load_weights(path)
+    kind = _kind_of(params, path)
+    model: nn.Module = _part(kind.model)(params)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            path, f"its weights do not fit its parameters ({error})", "train the run again"
+        ) from None
+    if any(not tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(path, "its weights are not finite", "the run diverged; see its pretrain.parquet")
+    return model, kind
+
+
+def _kind_of(params: Mapping[str, Any], where: object) -> Kind:
+    model = params.get("model")
+    name = model.get("kind") if isinstance(model, Mapping) else None
+    if name not in KINDS:
+        raise InputError(where, f"model kind {name!r} is unknown", near(name, KINDS))
+    return KINDS[name]
+
+
+def _part(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(f"specseq.models.{module}"), name)
