@@ -32,7 +32,8 @@ from specseq.models.moirai.model import Moirai
 from specseq.models.moirai2.batch import Moirai2Stream, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.batch import PackedBatch
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream, moirai_stream

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
 from specseq.series.moirai import MoiraiCrops
 from specseq.series.prepare import prepare_store
 from specseq.series.store import Store, open_store

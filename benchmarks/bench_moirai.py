@@ -32,7 +32,8 @@ from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
 from specseq.models.upstream import moirai_to_upstream
 from specseq.series.batch import PackedBatch
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai_stream

@@ -31,7 +31,8 @@ from specseq.models.moirai2.training import model_of
 from specseq.models.protocol import Query
 from specseq.models.upstream import moirai2_to_upstream
 from specseq.series.anomaly import context_tokens
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream

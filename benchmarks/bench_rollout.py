@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
+from specseq.spacings.config import SpacingModelConfig
 from specseq.spacings.model import SpacingModel
-from specseq.spacings.model_config import ModelConfig
 from specseq.spacings.rollout import rollout, rollout_without_cache
 
 CASES = {
-    "published size": ModelConfig(length=512),
-    "memory, causal": ModelConfig(length=512, slots=8),
-    "width 64": ModelConfig(length=512, width=64, blocks=3, heads=4),
-    "arithmetic": ModelConfig(
+    "published size": SpacingModelConfig(length=512),
+    "memory, causal": SpacingModelConfig(length=512, slots=8),
+    "width 64": SpacingModelConfig(length=512, width=64, blocks=3, heads=4),
+    "arithmetic": SpacingModelConfig(
         length=512, width=128, blocks=1, heads=4, windows=(256, 64), highest=(0.35, 0.85), lines=30, taps=64
     ),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import flint
 
 from specseq.zeros.blocks import find, plan
-from specseq.zeros.phase import smooth_count
+from specseq.zeros.counts import smooth_count
 
 HEIGHTS = (1e5, 1e6, 1e7, 1e8, 1e9, 1e10)
 FLINT_BELOW = 1e9

@@ -1,7 +1,6 @@
 """The examples of the documentation work as printed."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import yaml
 
 from specseq.report.claims import ledger, load
+from specseq.studies.preconditioning import checks
 from specseq.sweeps import Plan
 from specseq.sweeps.merge import merge
 
@@ -38,12 +38,10 @@ def test_config_examples_fit_the_schema() -> None:
 
 def test_claim_example_is_judged(tmp_path: Path) -> None:
     [example] = [block for block in blocks("yaml") if "claims:" in block]
-    folder = tmp_path / "claims"
-    folder.mkdir()
-    shutil.copytree(ROOT / "workflow" / "schemas", tmp_path / "schemas")
-    (folder / "example.yaml").write_text('note: "000"\ntitle: Example\nsource: example\n' + example)
-    [entry] = ledger(load(folder), tmp_path, "laptop")
-    assert entry.judgement.verdict == "reproduced"
+    path = tmp_path / "claims.yaml"
+    path.write_text('note: "000"\ntitle: Example\nsource: example\n' + example)
+    [entry] = ledger(load([path], [checks]), tmp_path, "laptop")
+    assert entry.verdict == "reproduced"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from specseq import cli
 from specseq.tables import Provenance, write_parquet
 
-CLAIMS = str(Path(__file__).parents[2] / "workflow" / "claims")
+CLAIMS = str(Path(__file__).parents[2] / "workflow" / "studies")
 
 
 def call(*arguments: str, results: Path) -> int:
@@ -56,7 +56,7 @@ def test_show_gives_statement_numbers_rule_and_command(
     assert call("show", "000.s7.replication.fir.beats_baseline", results=tmp_path) == 0
     shown = capsys.readouterr().out
     for part in (
-        "0.95 [0.92, 0.98], wanted < 1",
+        "0.95 [0.92, 0.98], to be < 1",
         "reproduced",
         "rule table",
         "snakemake results/laptop/tables",

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from specseq.report.claims import Claim, ledger
-from specseq.report.claims.quantities import check_quantity
-from specseq.report.claims.schema import read_relation
+from specseq.report.claims import Claim, arithmetic, ledger
+from specseq.report.claims.language import Note, Statement
+from specseq.report.claims.loading import checks_of
+from specseq.settings import read
 from specseq.tables import Provenance, write_parquet
 
 TASKS, SEEDS = 40, (0, 1, 2)
@@ -30,12 +31,10 @@ def query(run: str, file: str = "tables/a.parquet", **more: object) -> dict:
 
 
 def claim(name: str, quantity: dict, relation: dict, **more: object) -> Claim:
-    check_quantity(quantity, name)
-    return Claim(
-        id=f"000.{name}", note="000", place="here", statement="It is so.", published="1",
-        quantity=quantity, relation=read_relation(relation, name), **more,
-    )  # fmt: skip
+    spec = {"id": name, "place": "here", "statement": "It is so.", "published": "1", **more}
+    statement = read(Statement, {**spec, "quantity": quantity, "relation": relation}, name)
+    return Claim.of(statement, Note("000", "A note"), checks_of([arithmetic]), "planted")
 
 
 def verdicts(folder: Path, *claims: Claim, scale: str = "laptop") -> dict[str, str]:
-    return {e.claim.id.split(".")[1]: e.judgement.verdict for e in ledger(claims, folder, scale)}
+    return {e.claim.id.split(".")[1]: e.verdict for e in ledger(claims, folder, scale)}

@@ -48,8 +48,8 @@ tables: [{file: tables/t.parquet, title: A table, caption: raw geometric mean}]
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
-    (root / "sections").mkdir()
-    (root / "sections" / "1.yaml").write_text(SECTION)
+    (root / "sections/preconditioning").mkdir(parents=True)
+    (root / "sections/preconditioning/page.yaml").write_text(SECTION)
     with styled():
         figure, axes = plt.subplots()
         axes.plot([1, 3, 2])
@@ -78,7 +78,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         root / "tables" / "t.parquet", pd.DataFrame({"run": ["a"], "value": [0.5]}), Provenance("t")
     )
     target = root / "index.html"
-    target.write_text(render_page(root, load_sections(root / "sections"), "laptop", root))
+    target.write_text(render_page(root, load_sections(root / "sections"), "laptop", root=root))
     return target
 
 

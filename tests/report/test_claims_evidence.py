@@ -8,27 +8,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.claims import Claim, ledger, load
-from specseq.report.claims.verdicts import Judgement
+from specseq.report.claims import Claim, Entry, ledger
+from specseq.studies.claims import load_claims
 from specseq.studies.equilibrium.tables import summary as equilibrium
 from specseq.tables import Provenance, write_parquet
 
-CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"
+CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 SEEDS = (0, 1, 2)
 Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def claims() -> dict[str, Claim]:
-    return {claim.id: claim for claim in load(CLAIMS)}
+    return {claim.id: claim for claim in load_claims(CLAIMS)}
 
 
 def plant(folder: Path, name: str, rows: Iterable[Row]) -> None:
     write_parquet(folder / f"tables/{name}.parquet", pd.DataFrame(list(rows)), Provenance("table"))
 
 
-def judged(claims: dict[str, Claim], folder: Path, *names: str, scale: str = "paper") -> list[Judgement]:
-    return [entry.judgement for entry in ledger([claims[name] for name in names], folder, scale)]
+def judged(claims: dict[str, Claim], folder: Path, *names: str, scale: str = "paper") -> list[Entry]:
+    return [entry for entry in ledger([claims[name] for name in names], folder, scale)]
 
 
 def test_memory_is_judged_where_it_was_taken_away(claims: dict[str, Claim], tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_sizes_are_those_counted(claims: dict[str, Claim], tmp_path: Path) -> No
 
 def test_the_questions_of_section_six_are_about_runs_of_25_thousand_steps(claims: dict[str, Claim]) -> None:
     def group(name: str) -> str:
-        return str(claims[name].quantity["query"]["where"]["group"]).removeprefix("preconditioning/")
+        return str(claims[name].quantity.query.where["group"]).removeprefix("preconditioning/")
 
     assert group("000.s6.stride16_beats_baseline") == "reproduction/stride16_degree4_25k"
     assert group("000.s6.stride16_d1_beats_baseline") == "reproduction/stride16_degree1_25k"
@@ -204,7 +204,7 @@ def test_only_runs_that_are_nowhere_are_called_undeclared(claims: dict[str, Clai
     absent, unmeasured, other = judged(claims, tmp_path, *names)
     assert {absent.verdict, unmeasured.verdict, other.verdict} == {"not run"}
     assert "declares no such run" in absent.explanation
-    assert absent.scale == ""
+    assert absent.command == ""
     for found in (unmeasured, other):
         assert "declares no such run" not in found.explanation
 
@@ -213,4 +213,4 @@ def test_published_figures_stand_beside_evidence_of_their_own(claims: dict[str, 
     """A figure of Chronos-2 is not decided by seasonal naive, nor that of one filter by another."""
     for name, claim in claims.items():
         if name.endswith((".oracle_gains", ".self_loses", ".worse_than_baseline")):
-            assert claim.published == "", name
+            assert claim.spec.published == "", name

@@ -5,22 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from specseq.report.claims import VERDICTS, Claim, Entry, ledger, load
-from specseq.report.claims.quantities import files
+from specseq.report.claims import VERDICTS, Claim, Entry, files, ledger
+from specseq.report.claims.language import queries_of
+from specseq.studies.claims import load_claims
 from specseq.sweeps import Plan
 
-CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"
+CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 AGAINST = ("inconsistent", "contradicted")
 
 
 @pytest.fixture(scope="module")
 def claims() -> list[Claim]:
-    return load(CLAIMS)
+    return load_claims(CLAIMS)
 
 
 @pytest.fixture(scope="module")
@@ -38,46 +38,40 @@ def test_several_hundred_claims_over_five_notes(claims: list[Claim]) -> None:
 
 def test_every_claim_gets_a_verdict_and_no_result_is_needed_for_arithmetic(entries: dict[str, Entry]) -> None:
     for entry in entries.values():
-        verdict = entry.judgement.verdict
+        verdict = entry.verdict
         assert verdict in VERDICTS
-        if "arithmetic" in entry.claim.quantity:
+        if entry.claim.compute:
             assert verdict in ("reproduced", *AGAINST), entry.claim.id
-            assert math.isfinite(entry.judgement.measured)
+            assert math.isfinite(entry.measured)
         else:
             assert verdict in ("not run", "not decidable at this scale"), entry.claim.id
 
 
 def test_every_finding_against_a_note_is_explained(entries: dict[str, Entry]) -> None:
     for entry in entries.values():
-        if entry.judgement.verdict in AGAINST:
-            text = entry.judgement.explanation
+        if entry.verdict in AGAINST:
+            text = entry.explanation
             assert len(text.split()) >= 25, f"{entry.claim.id}: {text}"
             assert "{" not in text
 
 
 def test_statements_are_sentences(claims: list[Claim]) -> None:
     for claim in claims:
-        assert claim.statement.endswith("."), claim.id
-        assert len(claim.statement.split()) >= 4, claim.id
+        assert claim.spec.statement.endswith("."), claim.id
+        assert len(claim.spec.statement.split()) >= 4, claim.id
 
 
 def test_scales_are_those_of_the_config(claims: list[Claim]) -> None:
     """A misspelt scale would leave its claim undecidable for ever."""
     known = set(yaml.safe_load((CLAIMS.parents[1] / "config.yaml").read_text(encoding="utf-8"))["scales"])
-    assert {scale for claim in claims for scale in claim.scales} <= known
+    assert {scale for claim in claims for scale in claim.spec.scales} <= known
 
 
-def _groups(quantity: Any) -> Iterator[str]:
-    """The run groups that a quantity's queries name."""
-    if isinstance(quantity, dict):
-        for name, value in quantity.items():
-            if name == "group":
-                yield from value if isinstance(value, list) else [value]
-            else:
-                yield from _groups(value)
-    elif isinstance(quantity, list):
-        for part in quantity:
-            yield from _groups(part)
+def _groups(claim: Claim) -> Iterator[str]:
+    """The run groups that a claim's queries name."""
+    for query in queries_of(claim.quantity):
+        groups = query.where.get("group", ())
+        yield from groups if isinstance(groups, tuple) else [str(groups)]
 
 
 def test_every_run_that_a_claim_asks_for_is_declared(claims: list[Claim]) -> None:
@@ -91,9 +85,9 @@ def test_every_run_that_a_claim_asks_for_is_declared(claims: list[Claim]) -> Non
         for scale in config["scales"]
     }
     for claim in claims:
-        if "not run" not in claim.explain:
-            known = set().union(*(made[scale] for scale in claim.scales or made))
-            assert set(_groups(claim.quantity)) <= known, claim.id
+        if "not run" not in claim.spec.explain:
+            known = set().union(*(made[scale] for scale in claim.spec.scales or made))
+            assert set(_groups(claim)) <= known, claim.id
 
 
 def test_queries_read_tables_of_the_scale(claims: list[Claim]) -> None:
@@ -130,7 +124,7 @@ MEASURED = {
 
 @pytest.mark.parametrize(("claim", "value"), MEASURED.items())
 def test_numbers_behind_the_findings(entries: dict[str, Entry], claim: str, value: float) -> None:
-    assert entries[claim].judgement.measured == pytest.approx(value, rel=1e-4, abs=1e-9)
+    assert entries[claim].measured == pytest.approx(value, rel=1e-4, abs=1e-9)
 
 
 EXPECTED = {
@@ -158,14 +152,14 @@ EXPECTED = {
 
 
 def test_verdicts_by_arithmetic(entries: dict[str, Entry]) -> None:
-    assert {name: entries[name].judgement.verdict for name in EXPECTED} == EXPECTED
+    assert {name: entries[name].verdict for name in EXPECTED} == EXPECTED
 
 
 def test_degree_three_rows_fail_and_degree_four_rows_hold(entries: dict[str, Entry]) -> None:
     for check in ("taps", "gain_over_identity", "sup_norm"):
         for lam in range(1, 6):
-            assert entries[f"000.s1.lyapunov.lyap_d3_l{lam}.{check}"].judgement.verdict == "inconsistent"
-            assert entries[f"000.s1.lyapunov.lyap_d4_l{lam}.{check}"].judgement.verdict == "reproduced"
+            assert entries[f"000.s1.lyapunov.lyap_d3_l{lam}.{check}"].verdict == "inconsistent"
+            assert entries[f"000.s1.lyapunov.lyap_d4_l{lam}.{check}"].verdict == "reproduced"
 
 
 def test_every_printed_percentage_of_section_one_is_against_one_base(entries: dict[str, Entry]) -> None:
@@ -173,11 +167,11 @@ def test_every_printed_percentage_of_section_one_is_against_one_base(entries: di
         entry for name, entry in entries.items() if name.startswith("000.s1.") and name.endswith("_percent")
     ]
     assert len(percentages) == 26
-    assert {entry.judgement.verdict for entry in percentages} == {"reproduced"}
+    assert {entry.verdict for entry in percentages} == {"reproduced"}
 
 
 def test_retractions_are_marked(claims: list[Claim]) -> None:
     by_id = {claim.id: claim for claim in claims}
-    assert by_id["004.s5.omega.warm.bound"].status == "retracted"
-    assert by_id["001.shared.blow_up_is_discrete"].status == "superseded"
-    assert by_id["000.s1.baseline"].status == "live"
+    assert by_id["004.s5.omega.warm.bound"].spec.status == "retracted"
+    assert by_id["001.shared.blow_up_is_discrete"].spec.status == "superseded"
+    assert by_id["000.s1.baseline"].spec.status == "live"

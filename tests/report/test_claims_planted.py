@@ -9,74 +9,61 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.claims import Claim, ledger, load
-from specseq.report.claims.quantities import files
+from specseq.report.claims import Claim, files, ledger
+from specseq.report.claims.language import Bounds, Query, Trend, queries_of
+from specseq.studies.claims import load_claims
 from specseq.tables import Provenance, write_parquet
 
-CLAIMS = Path(__file__).parents[2] / "workflow" / "claims"
+CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 
 
-def queries(quantity: Any, x: str | None = None) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """The queries of a quantity, with the column of the trend around them."""
-    if isinstance(quantity, dict):
-        if "query" in quantity:
-            yield quantity["query"], x
-        else:
-            inner = quantity.get("trend", {}).get("x", x)
-            for part in quantity.values():
-                yield from queries(part, inner)
-    elif isinstance(quantity, list):
-        for part in quantity:
-            yield from queries(part, x)
-
-
-def plain(wanted: Any) -> list[Any]:
-    if isinstance(wanted, Mapping):
-        return [wanted.get("min", wanted.get("max"))]
-    values = wanted if isinstance(wanted, list) else [wanted]
+def plain(condition: Any) -> list[Any]:
+    """The values that fit a condition of a query."""
+    if isinstance(condition, Bounds):
+        return [condition.max if condition.min is None else condition.min]
+    values = condition if isinstance(condition, tuple) else (condition,)
     return [
         float(v) if isinstance(v, str) and v.lstrip("-").replace(".", "").isdigit() else v for v in values
     ]
 
 
-def rows_for(query: Mapping[str, Any], x: str | None) -> Iterator[dict[str, Any]]:
+def rows_for(query: Query, x: str | None) -> Iterator[dict[str, Any]]:
     """Rows that the query selects: three seeds, three values of a trend's column."""
-    where = {name: plain(wanted) for name, wanted in query.get("where", {}).items()}
-    ready = "interval" in query
+    where = {name: plain(condition) for name, condition in query.where.items()}
     rng = np.random.default_rng(len(str(query)))
     for level in (1.0, 2.0, 4.0) if x else (None,):
-        for seed in (0,) if ready else (0, 1, 2):
+        for seed in (0,) if query.interval else (0, 1, 2):
             row = {name: values[0] for name, values in where.items()}
             if x in where and level is not None:
                 continue
-            row |= {"task": row.get("task", "t"), "seed": seed} if not ready else {}
+            row |= {"task": row.get("task", "t"), "seed": seed} if not query.interval else {}
             if x:
                 row[x] = level
-            row[query.get("value", "value")] = float(rng.lognormal(0, 0.2))
-            middle = row[query.get("value", "value")]
-            if ready and isinstance(query["interval"], Mapping):
-                ((name, ends),) = query["interval"].items()
+            row[query.value] = middle = float(rng.lognormal(0, 0.2))
+            if isinstance(query.interval, Mapping):
+                ((name, ends),) = query.interval.items()
                 for end, factor in zip(ends, (0.9, 1.1), strict=True):
-                    yield {**row, name: end, query.get("value", "value"): middle * factor}
-            elif ready:
-                low, high = query["interval"]
-                row |= {low: middle * 0.9, high: middle * 1.1, **query.get("enough", {})}
+                    yield {**row, name: end, query.value: middle * factor}
+            elif query.interval:
+                low, high = query.interval
+                row |= {low: middle * 0.9, high: middle * 1.1, **query.enough}
             yield row
 
 
 @pytest.fixture(scope="module")
 def claims() -> list[Claim]:
-    return load(CLAIMS)
+    return load_claims(CLAIMS)
 
 
 def plant(claims: list[Claim], folder: Path) -> set[str]:
     """Result files with rows for every query."""
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for claim in claims:
-        for query, x in queries(claim.quantity):
+        x = claim.quantity.trend.x if isinstance(claim.quantity, Trend) else None
+        for query in queries_of(claim.quantity):
             for row in rows_for(query, x):
-                keys = {k: v for k, v in row.items() if k not in (query.get("value", "value"), "low", "high")}
-                rows.setdefault(query["file"], {}).setdefault(str(sorted(keys.items(), key=str)), row)
+                keys = {k: v for k, v in row.items() if k not in (query.value, "low", "high")}
+                rows.setdefault(query.file, {}).setdefault(str(sorted(keys.items(), key=str)), row)
     for file, found in rows.items():
         frame = pd.DataFrame(list(found.values()))
         for name in frame.select_dtypes(object).columns:  # a column of text may hold numbers too
@@ -93,9 +80,9 @@ def test_planted_results_decide_and_deleting_one_file_undoes_its_claims_alone(
 
     def judge(some: list[Claim]) -> dict[str, tuple[str, float]]:
         entries = ledger(some, tmp_path, "paper")
-        return {e.claim.id: (e.judgement.verdict, round(e.judgement.measured, 12)) for e in entries}
+        return {e.claim.id: (e.verdict, round(e.measured, 12)) for e in entries}
 
-    measured = [claim for claim in claims if "arithmetic" not in claim.quantity]
+    measured = [claim for claim in claims if not claim.compute]
     whole = judge(measured)
     reached = [name for name, (verdict, _) in whole.items() if verdict != "not run"]
     assert len(reached) >= 0.8 * len(whole)

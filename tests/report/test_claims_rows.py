@@ -9,7 +9,6 @@ import pytest
 
 from specseq.errors import InputError
 from specseq.report.claims import ledger
-from specseq.report.claims.quantities import check_quantity
 from specseq.tables import Provenance, write_parquet
 from tests.report.planted_claims import claim, verdicts
 
@@ -63,7 +62,7 @@ def test_an_interval_that_stands_in_rows_of_its_own(tmp_path: Path) -> None:
     made = [claim(run, of(run), {"above": 0.26}) for run in ("wide", "narrow", "bare")]
     assert verdicts(tmp_path, *made) == {"wide": "undecided", "narrow": "contradicted", "bare": "not run"}
     with pytest.raises(InputError, match="intervals in columns"):
-        check_quantity({"trend": {"of": of("wide"), "x": "step"}}, "trend")
+        claim("trend", {"trend": {"of": of("wide"), "x": "step"}}, {"above": 0})
 
 
 def test_two_rows_are_compared_as_independent(tmp_path: Path) -> None:
@@ -76,7 +75,7 @@ def test_two_rows_are_compared_as_independent(tmp_path: Path) -> None:
     )
     made = [claim(g, {"ratio": [row_query("a"), row_query(g)]}, {"below": 1}) for g in "bcd"]
     assert verdicts(tmp_path, *made) == {"b": "reproduced", "c": "undecided", "d": "undecided"}
-    found = ledger(made, tmp_path, "laptop")[0].judgement
+    found = ledger(made, tmp_path, "laptop")[0]
     assert found.measured == pytest.approx(0.8)
     half = np.hypot(np.log(0.84 / 0.8), np.log(1 / 0.95))
     assert found.high == pytest.approx(0.8 * np.exp(half))
@@ -106,7 +105,7 @@ def test_a_trend_over_rows_is_not_that_of_those_that_are_left(tmp_path: Path) ->
         of = {"file": f"tables/{name}.parquet", "value": "ratio", "interval": ["low", "high"]}
         made.append(claim(name, {"trend": {"of": {"query": of}, "x": "gain"}}, {"above": 0.5}))
     assert verdicts(tmp_path, *made) == {"unplaced": "reproduced", "lost": "undecided"}
-    assert "1 of 7 rows" in ledger(made, tmp_path, "laptop")[1].judgement.explanation
+    assert "1 of 7 rows" in ledger(made, tmp_path, "laptop")[1].explanation
 
 
 def test_trend_over_rows_with_intervals(tmp_path: Path) -> None:
@@ -128,6 +127,6 @@ def test_trend_over_rows_with_intervals(tmp_path: Path) -> None:
         }
         made.append(claim(name, {"trend": {"of": {"query": rows_}, "x": "gain"}}, {"above": 0.5}))
     assert verdicts(tmp_path, *made) == {"narrow": "reproduced", "wide": "undecided", "alone": "undecided"}
-    judged = [entry.judgement for entry in ledger(made, tmp_path, "laptop")]
+    judged = [entry for entry in ledger(made, tmp_path, "laptop")]
     assert judged[0].measured == pytest.approx(1.0)
     assert all(found.low <= found.measured <= found.high for found in judged[:2])

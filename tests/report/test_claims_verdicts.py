@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.report.claims import COLUMNS, ledger, ledger_frame
-from specseq.report.claims.measured import Measured
-from specseq.report.claims.verdicts import _rule
+from specseq.report.claims.intervals import Measured
+from specseq.report.claims.ledger import verdict_of
 from specseq.tables import Provenance, write_parquet
 from tests.report.planted_claims import SEEDS, claim, plant, query, verdicts
 
@@ -36,13 +36,13 @@ def test_planted_ratios(results: Path) -> None:
 def test_measured_values_and_intervals(results: Path) -> None:
     made = claim("percent", {"percent": [query("better"), query("base")]}, {"about": -10, "within": 2})
     (entry,) = ledger([made], results, "laptop")
-    found = entry.judgement
+    found = entry
     assert found.verdict == "reproduced"
     assert found.low < found.measured < found.high
     assert found.measured == pytest.approx(-10, abs=0.5)
     assert "tables/a.parquet [run=better, metric=MASE] 120 rows" in found.evidence
     (again,) = ledger([made], results, "laptop")
-    assert (again.judgement.low, again.judgement.high) == (found.low, found.high)
+    assert (again.low, again.high) == (found.low, found.high)
 
 
 def test_pairing_beats_the_spread_of_tasks(results: Path) -> None:
@@ -61,9 +61,9 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
     plant(tmp_path / "tables/a.parquet", {"base": 1.0, "better": 0.5}, seeds=(0,))
     made = claim("one", {"ratio": [query("better"), query("base")]}, {"below": 1})
     (entry,) = ledger([made], tmp_path, "laptop")
-    assert entry.judgement.verdict == "undecided"
-    assert entry.judgement.measured == pytest.approx(0.5, rel=0.02)
-    assert "one seed" in entry.judgement.explanation
+    assert entry.verdict == "undecided"
+    assert entry.measured == pytest.approx(0.5, rel=0.02)
+    assert "one seed" in entry.explanation
 
 
 def test_nothing_drawn_needs_no_seeds_and_serves_every_seed(results: Path) -> None:
@@ -94,8 +94,8 @@ def test_diverged_runs_are_undecided_and_said(results: Path) -> None:
     write_parquet(results / "tables/nan.parquet", frame, Provenance("table"))
     made = claim("nan", query("nan", "tables/nan.parquet"), {"below": 1})
     (entry,) = ledger([made], results, "laptop")
-    assert entry.judgement.verdict == "undecided"
-    assert "undefined" in entry.judgement.explanation
+    assert entry.verdict == "undecided"
+    assert "undefined" in entry.explanation
 
 
 def along_training(path: Path, ends: dict[str, dict[int, list[float]]], early: tuple[str, ...] = ()) -> None:
@@ -131,7 +131,7 @@ def test_seeds_that_were_lost_leave_a_claim_undecided(tmp_path: Path) -> None:
     small, names = {"below": 0.01}, ("well", "stopped", "blown", "lost")
     made = [claim(name, at(name), small) for name in names]
     assert verdicts(tmp_path, *made) == dict.fromkeys(names[1:], "undecided") | {"well": "reproduced"}
-    found = {entry.claim.id: entry.judgement for entry in ledger(made, tmp_path, "laptop")}
+    found = {entry.claim.id: entry for entry in ledger(made, tmp_path, "laptop")}
     assert "ended early: group/stopped_seed2" in found["000.stopped"].explanation
     assert "no finite value with seed 2" in found["000.lost"].explanation
     assert math.isnan(found["000.stopped"].low)
@@ -155,7 +155,7 @@ def test_a_trend_stands_on_the_steps_that_a_run_took(tmp_path: Path) -> None:
 
     made = [claim(name, trend(name), {"below": 0}) for name in ("falls", "short")]
     assert verdicts(tmp_path, *made) == {"falls": "reproduced", "short": "not run"}
-    assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(-1)
+    assert ledger(made, tmp_path, "laptop")[0].measured == pytest.approx(-1)
 
 
 def test_partners_are_required_and_the_loss_is_said(results: Path) -> None:
@@ -169,7 +169,7 @@ def test_partners_are_required_and_the_loss_is_said(results: Path) -> None:
     write_parquet(results / "tables/few.parquet", frame, Provenance("table"))
     made = claim("few", {"ratio": [query("few", "tables/few.parquet"), query("base")]}, {"below": 1})
     (entry,) = ledger([made], results, "laptop")
-    assert "90 replicates without a partner" in entry.judgement.explanation
+    assert "90 replicates without a partner" in entry.explanation
     other = claim(
         "none",
         {"ratio": [query("few", "tables/few.parquet"), query("base", where={"run": "base", "task": "t39"})]},
@@ -262,7 +262,7 @@ def test_exact_comparisons_and_figures_that_are_infinite(tmp_path: Path) -> None
         "cheaper": "reproduced", "dearer": "contradicted", "never": "reproduced", "arrives": "contradicted",
         "unknown": "undecided",
     }  # fmt: skip
-    assert ledger(made, tmp_path, "laptop")[0].judgement.measured == pytest.approx(0.8)
+    assert ledger(made, tmp_path, "laptop")[0].measured == pytest.approx(0.8)
 
 
 def test_a_claim_names_the_scale_that_can_decide_it(results: Path) -> None:
@@ -270,10 +270,10 @@ def test_a_claim_names_the_scale_that_can_decide_it(results: Path) -> None:
     big = claim("big", query("better"), {"below": 1}, scales=["paper"])
     declared = {"laptop": {"better", "base"}, "paper": {"better", "absent"}}
     found, needs_paper = ledger([asked, big], results, "laptop", declared)
-    assert found.judgement.explanation.endswith("no such run at this scale, but at scale paper")
+    assert found.explanation.endswith("no such run at this scale, but at scale paper")
     assert found.command == needs_paper.command == "snakemake results/paper/tables/a.parquet"
     (late,) = ledger([asked], results, "laptop", {"laptop": {"absent"}})
-    assert late.judgement.explanation.endswith("no result of it is there yet")
+    assert late.explanation.endswith("no result of it is there yet")
     assert late.command == "snakemake results/laptop/tables/a.parquet"
     (never,) = ledger([asked], results, "laptop", {"laptop": set()})
     assert never.command == ""
@@ -283,10 +283,8 @@ def test_what_a_claim_needs_is_said_where_it_was_not_run(results: Path) -> None:
     needs = {"not run": "It needs a model whose rollouts are part of its loss."}
     made = claim("absent", query("absent"), {"below": 1}, explain=needs)
     (entry,) = ledger([made], results, "laptop")
-    assert entry.judgement.verdict == "not run"
-    assert entry.judgement.explanation.endswith(
-        "at this scale. It needs a model whose rollouts are part of its loss."
-    )
+    assert entry.verdict == "not run"
+    assert entry.explanation.endswith("at this scale. It needs a model whose rollouts are part of its loss.")
 
 
 def test_arithmetic_says_inconsistent_or_contradicted(tmp_path: Path) -> None:
@@ -306,7 +304,7 @@ def test_arithmetic_says_inconsistent_or_contradicted(tmp_path: Path) -> None:
         "slip": "inconsistent",
         "theorem": "contradicted",
     }
-    assert ledger(made, tmp_path, "x")[1].judgement.explanation == "Two and two are 4, not 1."
+    assert ledger(made, tmp_path, "x")[1].explanation == "Two and two are 4, not 1."
 
 
 def test_rounding_of_the_inputs_counts_for_the_note(tmp_path: Path) -> None:
@@ -356,14 +354,14 @@ def test_a_broken_file_is_as_good_as_none(results: Path) -> None:
         "b", {"ratio": [query("better", "tables/b.parquet"), query("base", "tables/b.parquet")]}, {"below": 1}
     )
     assert verdicts(results, broken, whole) == {"a": "not run", "b": "reproduced"}
-    assert "cannot be read" in ledger([broken], results, "laptop")[0].judgement.explanation
+    assert "cannot be read" in ledger([broken], results, "laptop")[0].explanation
 
 
 def test_a_column_that_is_not_there_is_named(results: Path) -> None:
     made = claim("column", query("better", value="crps"), {"below": 1})
     (entry,) = ledger([made], results, "laptop")
-    assert entry.judgement.verdict == "not run"
-    assert "has no column 'crps'" in entry.judgement.explanation
+    assert entry.verdict == "not run"
+    assert "has no column 'crps'" in entry.explanation
 
 
 RELATIONS = [
@@ -379,13 +377,13 @@ def test_every_point_of_the_interval_is_asked(relation: dict, one: float, other:
     low, high = sorted((one, other))
     made = claim("x", query("base"), relation)
     points = np.concatenate([np.linspace(low, high, 999), [low, high]])
-    for end in (made.relation.low, made.relation.high):
+    for end in (made.region.low, made.region.high):
         points = np.append(points, end) if low <= end <= high else points
-    inside = [made.relation.contains(point) for point in points]
+    inside = [made.region.contains(point) for point in points]
     wanted = "reproduced" if all(inside) else "undecided" if any(inside) else "contradicted"
     found = Measured((low + high) / 2, low, high, False, 9, "")
-    touching = min(abs(low - made.relation.high), abs(high - made.relation.low)) < 1e-6 or high - low < 1e-6
-    assert touching or _rule(made, found)[0] == wanted
+    touching = min(abs(low - made.region.high), abs(high - made.region.low)) < 1e-6 or high - low < 1e-6
+    assert touching or verdict_of(made, found)[0] == wanted
 
 
 def test_ledger_frame_is_complete(results: Path) -> None:

@@ -19,11 +19,11 @@ from docutils.core import publish_string
 from PIL import Image
 
 from specseq.errors import InputError
-from specseq.report.claims import load
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.page.sections import load_section
 from specseq.report.style import save, styled
+from specseq.studies.claims import load_claims
 from specseq.sweeps import read_yaml
 from specseq.tables import Provenance, write_parquet
 
@@ -42,8 +42,8 @@ tables: [{file: tables/t.parquet, title: Table, caption: basis raw, columns: [ru
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    (tmp_path / "sections").mkdir()
-    (tmp_path / "sections" / "1.yaml").write_text(SECTION)
+    (tmp_path / "sections/preconditioning").mkdir(parents=True)
+    (tmp_path / "sections/preconditioning/page.yaml").write_text(SECTION)
     claims = pd.DataFrame(
         {
             "id": ["c1", "c2"],
@@ -67,7 +67,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def page(results: Path) -> str:
-    return render_page(results / "laptop", load_sections(results / "sections"), "laptop", results)
+    return render_page(results / "laptop", load_sections(results / "sections"), "laptop", root=results)
 
 
 def test_self_contained_and_escaped(results: Path) -> None:
@@ -121,8 +121,8 @@ def test_tables_and_findings_are_shown(results: Path) -> None:
 
 def test_the_sections_name_claims_of_their_own_notes() -> None:
     """Every pattern fits a claim, and no figure speaks of another study's note."""
-    ids = [claim.id for claim in load(ROOT / "workflow" / "claims")]
-    for section in load_sections(ROOT / "workflow" / "report" / "sections"):
+    ids = [claim.id for claim in load_claims(ROOT / "workflow" / "studies")]
+    for section in load_sections(ROOT / "workflow" / "studies"):
         assert section.headline in [figure.file for figure in section.figures]
         for figure in section.figures:
             for pattern in figure.claims:
@@ -136,7 +136,7 @@ def test_snakemakes_report_carries_the_same_captions() -> None:
     names: dict[str, Any] = {"ROOT": ROOT, "read_yaml": read_yaml, "re": re, "config": {}}
     exec((ROOT / "workflow" / "common" / "captions.smk").read_text(encoding="utf-8"), names)
     captions = names["config"]["captions"]
-    sections = list(load_sections(ROOT / "workflow" / "report" / "sections"))
+    sections = load_sections(ROOT / "workflow" / "studies")
     assert set(captions) == {shown.file for section in sections for shown in section.figures + section.tables}
     template = jinja2.Template((ROOT / "workflow" / "report" / "figure.rst").read_text(encoding="utf-8"))
     for section in sections:
@@ -193,5 +193,5 @@ def test_few_coloured_marks_among_much_text_keep_their_colours(tmp_path: Path) -
 def test_a_broken_section_is_named(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(broken)
-    with pytest.raises(InputError, match=r"broken\.yaml: section: .*(setup|colour)"):
+    with pytest.raises(InputError, match=r"broken\.yaml\.(setup|colour): unknown key"):
         load_section(path)

@@ -8,6 +8,7 @@ import pytest
 
 from specseq.report.page.sections import Table, load_sections
 from specseq.report.page.tables import cell, study_table
+from specseq.stages.report_page import explanations
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def test_no_seed_is_shown_as_none() -> None:
 
 def shown(folder: Path, **columns: list[object]) -> dict[str, object]:
     write_parquet(folder / "tables/t.parquet", pd.DataFrame(columns), Provenance("table"))
-    return study_table(folder, Table("tables/t.parquet", "T", "caption"))
+    return study_table(folder, Table("tables/t.parquet", "T", "caption"), {})
 
 
 def test_what_every_row_shares_is_told_once(tmp_path: Path) -> None:
@@ -42,9 +43,11 @@ def test_what_every_row_shares_is_told_once(tmp_path: Path) -> None:
 
 
 def test_every_table_of_the_page_is_explained(tmp_path: Path) -> None:
-    for section in load_sections(ROOT / "workflow/report/sections"):
+    explained = explanations()
+    for section in load_sections(ROOT / "workflow/studies"):
         for spec in section.tables:
             write_parquet(tmp_path / spec.file, pd.DataFrame(), Provenance("table"))
-            meaning = str(study_table(tmp_path, spec)["meaning"])
+            meaning = str(study_table(tmp_path, spec, explained)["meaning"])
             assert len(meaning) > 100, spec.file
             assert ":func:" not in meaning
+            assert "Args" not in meaning

@@ -11,8 +11,8 @@ from scipy import stats
 from specseq.errors import InputError
 from specseq.filters import Filter, design, diagnose, predicted_oracle_error
 from specseq.seeding import generator
-from specseq.studies.preconditioning.tables.best import left_out_choice
-from specseq.studies.preconditioning.tables.ranks import spearman
+from specseq.studies.preconditioning.tables.laws import spearman
+from specseq.studies.preconditioning.tables.scores import left_out_choice
 from tests.report.preconditioning_results import (
     BASELINES,
     COST,

@@ -1,6 +1,5 @@
 """Figures of the preconditioning study show and count what was planted."""
 
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,8 +7,8 @@ import pandas as pd
 import pytest
 
 from specseq.report.style import save, styled
-from specseq.studies.preconditioning.figures import gap as preconditioning_gap
-from specseq.studies.preconditioning.figures import steps as preconditioning_steps
+from specseq.studies import maker
+from specseq.studies.preconditioning.figures import filters as figures
 from specseq.tables import Provenance, write_parquet
 from tests.report.preconditioning_results import HORIZON, Results, planted
 
@@ -23,7 +22,7 @@ def test_the_gap_figure_counts_what_it_draws(results: Results) -> None:
     """Neither the filter whose reversal is unstable nor a seed that one of the forecasters does not have."""
     inputs = {"summary": results.path("preconditioning"), "filters": results.path("filters")}
     with styled():
-        figure = preconditioning_gap.draw(inputs, {})
+        figure = figures.gap(inputs, {})
     assert [text.get_text() for text in figure.texts if text.get_text().startswith("n =")] == [
         "n = 3 filters, 6 configs, 1–3 seeds"
     ]
@@ -39,9 +38,9 @@ def test_self_reversal_is_seen_above_what_it_equals(results: Results, tmp_path: 
     write_parquet(tmp_path / "steps.parquet", late, Provenance("table", {}))
     inputs = {"steps": [tmp_path / "steps.parquet"], "filters": results.path("filters")}
     with styled():
-        figure = preconditioning_steps.draw(inputs, {})
+        figure = figures.steps(inputs, {})
     lines = {str(line.get_label()): line for line in figure.axes[0].lines}
-    reversals = [name for name in lines if name in preconditioning_steps.MODES]
+    reversals = [name for name in lines if name in figures.MODES]
     assert reversals[-1] == "self"
     assert lines["self"].get_linewidth() < lines["fir"].get_linewidth()
     assert "n = 1–6 configs" in [text.get_text() for text in figure.texts]
@@ -60,7 +59,7 @@ def test_figures_are_drawn(results: Results, tmp_path: Path, name: str) -> None:
         "training": {"runs": results.training},
     }[name]
     with styled():
-        figure = import_module(f"specseq.studies.preconditioning.figures.{name}").draw(inputs, {})
+        figure = maker("figures", f"preconditioning_{name}")(inputs, {})
         assert all(axes.has_data() for axes in figure.axes if axes.get_visible())
         save(figure, tmp_path / name)
     assert (tmp_path / f"{name}.svg").stat().st_size > 5000

@@ -11,12 +11,7 @@ import pandas as pd
 import pytest
 
 from specseq.report.style import styled
-from specseq.studies.stu.figures import filters as stu_filters
-from specseq.studies.stu.figures import ratios as stu_ratios
-from specseq.studies.stu.figures import speed as stu_speed
-from specseq.studies.stu.figures import training as stu_training
-from specseq.studies.stu.tables import models as stu_models
-from specseq.studies.stu.tables import summary as stu
+from specseq.studies.stu import figures, tables
 from specseq.tables import Provenance, write_parquet
 
 BASELINES = {f"stu/as_printed/{name}": "stu/as_printed/attention" for name in ("attention", "signed")}
@@ -77,7 +72,7 @@ def long(tmp_path: Path) -> dict[str, list[Path]]:
 
 
 def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, list[Path]]) -> None:
-    table = stu.make(long, PARAMS).set_index(["group", "term"])
+    table = tables.summary(long, PARAMS).set_index(["group", "term"])
     row = table.loc["stu/layout/signed", "all"]
     assert row["ratio"] == pytest.approx(RATIO)
     assert (row["low"], row["high"]) == (pytest.approx(RATIO), pytest.approx(RATIO))
@@ -102,7 +97,7 @@ def test_a_diverged_run_and_a_missing_baseline_are_said(tmp_path: Path) -> None:
         for row in _rows(SEEDS)
         if row["group"] != "stu/as_printed/attention"
     ]
-    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    table = tables.summary(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
     assert table.loc[("stu/layout/signed", "all"), "verdict"] == "diverged"
     assert table.loc[("stu/as_printed/signed", "all"), "verdict"] == "no baseline"
 
@@ -110,18 +105,18 @@ def test_a_diverged_run_and_a_missing_baseline_are_said(tmp_path: Path) -> None:
 def test_configs_that_are_left_do_not_stand_for_those_that_diverged(tmp_path: Path) -> None:
     lost = {"group": "stu/layout/signed", "task": "a/D/short", "metric": "MASE", "seed": 1}
     rows = [{**row, "value": np.nan} if lost.items() <= row.items() else row for row in _rows(SEEDS)]
-    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    table = tables.summary(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
     assert table.loc[("stu/layout/signed", "all"), "verdict"] == "diverged"
     assert np.isnan(table.loc[("stu/layout/signed", "all"), "ratio"])
     # A config that attention cannot score says nothing of the hybrid.
     lost["group"] = "stu/layout/attention"
     rows = [{**row, "value": np.nan} if lost.items() <= row.items() else row for row in _rows(SEEDS)]
-    table = stu.make(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
+    table = tables.summary(_written(tmp_path, rows), PARAMS).set_index(["group", "term"])
     assert table.loc[("stu/layout/signed", "all"), "ratio"] == pytest.approx(RATIO)
 
 
 def test_models_are_measured_against_attention_seed_by_seed(long: dict[str, list[Path]]) -> None:
-    row = stu_models.make(long, PARAMS).set_index("group").loc["stu/layout/signed"]
+    row = tables.models(long, PARAMS).set_index("group").loc["stu/layout/signed"]
     assert row["nll_difference"] == pytest.approx(DIFFERENCE)
     assert (row["nll_low"], row["nll_high"]) == (pytest.approx(DIFFERENCE), pytest.approx(DIFFERENCE))
     assert (row["step_ratio"], row["mixing_ratio"]) == (pytest.approx(0.5), pytest.approx(0.25))
@@ -136,7 +131,7 @@ def test_one_seed_has_no_interval_and_a_diverged_run_counts(tmp_path: Path) -> N
         for row in _rows((0,))
         if row["group"] != "stu/layout/signed" or row["metric"] in ("diverged", "MASE", "CRPS")
     ]
-    table = stu_models.make(_written(tmp_path, rows), PARAMS).set_index("group")
+    table = tables.models(_written(tmp_path, rows), PARAMS).set_index("group")
     assert np.isnan(table.loc["stu/as_printed/signed", "nll_low"])
     lost = table.loc["stu/layout/signed"]
     assert lost["diverged"] == 1
@@ -147,22 +142,22 @@ def test_one_seed_has_no_interval_and_a_diverged_run_counts(tmp_path: Path) -> N
 
 def test_figures_show_every_model(long: dict[str, list[Path]], tmp_path: Path) -> None:
     summary = tmp_path / "summary.parquet"
-    write_parquet(summary, stu.make(long, PARAMS), Provenance("test"))
+    write_parquet(summary, tables.summary(long, PARAMS), Provenance("test"))
     with styled():
-        ratios = stu_ratios.draw({"summary": [summary]}, {}).axes[0]
+        ratios = figures.ratios({"summary": [summary]}, {}).axes[0]
         assert [text.get_text() for text in ratios.get_yticklabels()] == [
             "alternating, signed filters",
             "alternating, signed filters, schedule as printed",
         ]
         assert [text.get_text() for text in ratios.get_legend().get_texts()] == ["all", "short", "long"]
-        training = stu_training.draw(long, {}).axes
+        training = figures.training(long, {}).axes
         assert [len(panel.get_lines()) for panel in training] == [2, 2]
-        step, mixing = stu_speed.draw(long, {}).axes
+        step, mixing = figures.speed(long, {}).axes
         assert [text.get_text() for text in step.texts] == ["1.00×", "0.50×"]
         assert [text.get_text() for text in mixing.texts] == ["1.00×", "0.25×"]
         # No line goes through a number.
         assert all(text.get_bbox_patch() for text in step.texts + mixing.texts)
-        responses = stu_filters.draw(long, {}).axes[2]
+        responses = figures.filters(long, {}).axes[2]
         assert len(responses.get_lines()) == 2
         np.testing.assert_allclose(responses.get_lines()[1].get_ydata(), 1 + np.arange(65) / 64)
         plt.close("all")

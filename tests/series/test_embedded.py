@@ -6,8 +6,10 @@ import pytest
 from specseq.errors import InputError
 from specseq.scoring.gift_eval import TERMS, find_datasets
 from specseq.series.arrow import find_folders, open_folder
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus, write_evaluation
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus, write_evaluation
 from specseq.series.synthetic import compose, kernel_bank, sample, synthetic_series
+from specseq.settings import read
 
 # 60 S are as long as 1 T, but have the horizon of seconds.
 SIZES = EmbeddedSizes(("60S", "H", "D", "W", "M"), series=5, steps=320, evaluated=2)
@@ -102,5 +104,5 @@ def test_kernels_are_symmetric_and_have_the_periods_of_the_frequency(frequency: 
 )
 def test_bad_sizes_name_the_key(values: dict[str, object], place: str) -> None:
     with pytest.raises(InputError) as caught:
-        EmbeddedSizes.from_mapping(values)
+        read(EmbeddedSizes, values, "embedded")
     assert str(caught.value).startswith(place)

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from specseq.errors import InputError
-from specseq.spacings.evaluation import EvaluationSpec, evaluate_model
+from specseq.settings import read
+from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
+from specseq.spacings.evaluation import evaluate_model
 from specseq.spacings.sets import load_spacing_set
 from specseq.stages import arguments
 from specseq.studies.zeta.training import WindowStream, build, rebuild
@@ -147,8 +149,8 @@ def test_limited_data_come_from_the_end_of_the_band(manifest: Path, name: str) -
 @pytest.mark.parametrize(
     ("section", "value", "said"),
     [
-        ("loss", {"entropy": 1}, "unknown keys"),
-        ("data", {"set": "imaginary"}, "no set imaginary"),
+        ("loss", {"entropy": 1}, "did you mean entropy_weight"),
+        ("data", {"set": "imaginary"}, "data.set.*imaginary"),
         ("data", {"limit": 3}, "data.limit"),
         ("model", {"length": 20_000}, "hold no window"),
     ],
@@ -166,7 +168,7 @@ def evaluated(manifest: Path, **model: Any) -> dict[tuple[str, int, int], float]
     for parameter in trained.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     test = load_spacing_set(manifest, "real", "test")
-    rows = evaluate_model(trained, test, EvaluationSpec.from_params(params["evaluation"]), seed=0)
+    rows = evaluate_model(trained, test, read(SpacingEvaluation, params["evaluation"], "evaluation"), seed=0)
     return {(row["metric"], row.get("step", -1), row.get("context", -1)): row["value"] for row in rows}
 
 
@@ -200,10 +202,14 @@ def test_evaluation_rows(manifest: Path) -> None:
 
 
 def test_rollouts_longer_than_the_model_are_refused() -> None:
-    with pytest.raises(InputError, match="unknown keys"):
-        EvaluationSpec.from_params({"horizon": 3})
-    with pytest.raises(InputError, match="positive numbers"):
-        EvaluationSpec(horizons=())
+    with pytest.raises(InputError, match="rollout_contexts: 128 is longer than the model's window of 16"):
+        SpacingEvaluation(contexts=(10,)).check(SpacingModelConfig(length=16))
+    with pytest.raises(InputError, match="did you mean horizons"):
+        read(SpacingEvaluation, {"horizon": 3}, "evaluation")
+    with pytest.raises(InputError, match=r"evaluation\.horizons"):
+        read(SpacingEvaluation, {"horizons": []}, "evaluation")
+    with pytest.raises(InputError, match=r"evaluation\.contexts.*increasing order"):
+        read(SpacingEvaluation, {"contexts": [10, 5]}, "evaluation")
 
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *given: str) -> None:
@@ -280,5 +286,5 @@ def test_stages_refuse_unknown_parameters(
         run_stage(monkeypatch, name, *inputs, "--out", str(tmp_path / "x"), "--params", '{"cuont": 3}')
     assert ended.value.code == 2
     error = capsys.readouterr().err
-    assert "unknown parameters ['cuont']" in error
+    assert "cuont: unknown key" in error
     assert len(error.strip().splitlines()) == 1

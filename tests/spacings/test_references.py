@@ -7,11 +7,12 @@ import pytest
 
 from specseq.errors import InputError
 from specseq.spacings.bootstrap import block_bootstrap
-from specseq.spacings.evaluation import FORM_FACTOR_TAU, EvaluationSpec, sequence_statistics
+from specseq.spacings.config import SPLITS
+from specseq.spacings.evaluation import FORM_FACTOR_TAU, SpacingEvaluation, sequence_statistics
 from specseq.spacings.gue import gue_segment
 from specseq.spacings.predictors import fit_autoregressions, lag_products, wigner_nll
 from specseq.spacings.references import evaluate_references, spread
-from specseq.spacings.sets import SPLITS, SpacingSet, load_spacing_set
+from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.spacings.statistics import (
     autocorrelation,
     form_factor,
@@ -133,7 +134,7 @@ def test_spread_is_that_of_all_splits_together(manifest: Path) -> None:
 
 
 def test_reference_rows(manifest: Path) -> None:
-    spec = EvaluationSpec(windows=100, rollout_contexts=(32,), horizons=(1, 10, 50), draws=50)
+    spec = SpacingEvaluation(windows=100, rollout_contexts=(32,), horizons=(1, 10, 50), draws=50)
     rows = {}
     for name in ("real", "shuffled"):
         train, test = (load_spacing_set(manifest, name, split) for split in ("train", "test"))

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from specseq.errors import InputError
+from specseq.settings import read
+from specseq.spacings.config import SpacingSplits
 from specseq.spacings.gue import gue_segment, poisson_segment, segment_length, wigner_density
-from specseq.spacings.preparation import Plan, write_spacing_sets
+from specseq.spacings.preparation import write_spacing_sets
 from specseq.spacings.sets import load_spacing_set
 from specseq.tables import Provenance, read_parquet
 from specseq.zeros.catalogue import read_zeros
@@ -53,7 +55,7 @@ def test_batches_of_the_table_make_no_difference(
     from specseq.spacings import preparation as spacing_preparation
 
     monkeypatch.setattr(spacing_preparation, "read_zeros", lambda path: read_zeros(path, batch=777))
-    plan = Plan(shares=(0.5, 0.1, 0.4), gap=500, controls=100, matrix_size=50, seed=3)
+    plan = SpacingSplits(shares=(0.5, 0.1, 0.4), gap=500, controls=100, matrix_size=50, seed=3)
     write_spacing_sets(zeros_table, tmp_path, plan, Provenance("spacings"))
     for split in ("train", "test"):
         one = load_spacing_set(manifest, "real", split)
@@ -119,7 +121,7 @@ def test_an_incomplete_table_of_zeros_is_refused(zeros_table: Path, tmp_path: Pa
     path = tmp_path / "broken.parquet"
     pq.write_table(broken, path)
     with pytest.raises(InputError, match=r"broken.parquet: .*mean of S"):
-        write_spacing_sets(path, tmp_path / "sets", Plan(gap=500), Provenance("spacings"))
+        write_spacing_sets(path, tmp_path / "sets", SpacingSplits(gap=500), Provenance("spacings"))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +129,9 @@ def test_an_incomplete_table_of_zeros_is_refused(zeros_table: Path, tmp_path: Pa
 )
 def test_bad_plans_are_refused(faulty: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        Plan(**faulty)  # type: ignore[arg-type]
+        read(SpacingSplits, faulty, "spacings")
 
 
 def test_too_few_zeros_are_refused() -> None:
     with pytest.raises(InputError, match="use more zeros"):
-        Plan().cut(8300)
+        SpacingSplits().cut(8300)

@@ -21,7 +21,7 @@ def run(tmp_path: Path, claims: Path, *more: str) -> subprocess.CompletedProcess
 
 
 def test_ledger_without_results_is_complete(tmp_path: Path) -> None:
-    done = run(tmp_path, ROOT / "workflow" / "claims")
+    done = run(tmp_path, ROOT / "workflow" / "studies")
     assert done.returncode == 0, done.stderr
     frame = pd.read_parquet(tmp_path / "claims.parquet")
     assert tuple(frame.columns) == COLUMNS
@@ -41,7 +41,7 @@ def test_declared_runs_say_where_a_claim_can_be_decided(tmp_path: Path) -> None:
     rows |= {"run": "stu/layout/attention_seed0", "benchmark": "pretrain", "task": "train", "step": 1}
     table = tmp_path / "results" / "tables" / "stu_long.parquet"
     write_parquet(table, pd.DataFrame(rows), Provenance("table"))
-    done = run(tmp_path, ROOT / "workflow" / "claims", "--declared", str(declared))
+    done = run(tmp_path, ROOT / "workflow" / "studies", "--declared", str(declared))
     assert done.returncode == 0, done.stderr
     found = pd.read_parquet(tmp_path / "claims.parquet").set_index("id").loc["002.comparison.sandwich.loss"]
     assert "at scale paper" in found["explanation"]

@@ -66,7 +66,7 @@ def test_a_baseline_of_its_own_has_the_runs_length() -> None:
 
 
 def test_every_run_that_the_claims_name_is_declared() -> None:
-    text = (ROOT / "workflow/claims/000_preconditioning.yaml").read_text()
+    text = (ROOT / "workflow/studies/preconditioning/claims.yaml").read_text()
     named = set(re.findall(r"group: \"?(preconditioning/[\w./]+)[,}\"\s]", text))
     assert len(named) > 5
     assert named <= groups("paper")
@@ -74,7 +74,7 @@ def test_every_run_that_the_claims_name_is_declared() -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_trend_over_noise_gain_is_of_models_trained_from_scratch(scale: str) -> None:
-    claims = read_yaml(ROOT / "workflow/claims/000_preconditioning.yaml")["claims"]
+    claims = read_yaml(ROOT / "workflow/studies/preconditioning/claims.yaml")["claims"]
     (claim,) = (claim for claim in claims if claim["id"] == "s4.near_identity")
     named = claim["quantity"]["trend"]["of"]["where"]["baseline"]
     for run, spec in runs(scale).items():

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from specseq.spacings.evaluation import EvaluationSpec
+from specseq.settings import read
+from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
 from specseq.spacings.model import SpacingModel
-from specseq.spacings.model_config import ModelConfig
 from specseq.spacings.scores import causality_violation
 from specseq.sweeps import load_plan
 
@@ -21,15 +21,15 @@ def runs(scale: str) -> dict[str, dict[str, Any]]:
     return PLAN.study_runs(scale, "zeta")
 
 
-def models(scale: str) -> list[ModelConfig]:
+def models(scale: str) -> list[SpacingModelConfig]:
     """The different models of a scale."""
     texts = {json.dumps(run["model"], sort_keys=True) for run in runs(scale).values()}
-    return [ModelConfig.from_params(json.loads(text)) for text in sorted(texts)]
+    return [read(SpacingModelConfig, json.loads(text), "model") for text in sorted(texts)]
 
 
 def parameters(run: dict[str, Any]) -> int:
     with torch.device("meta"):
-        model = SpacingModel(ModelConfig.from_params({**run["model"], "spread_means": False}))
+        model = SpacingModel(read(SpacingModelConfig, {**run["model"], "spread_means": False}, "model"))
     return sum(p.numel() for p in model.parameters())
 
 
@@ -48,9 +48,10 @@ def test_models_at_paper_scale_have_the_published_size(run: str, expected: int) 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_run_can_be_evaluated(scale: str) -> None:
     for name, run in runs(scale).items():
-        config, spec = ModelConfig.from_params(run["model"]), EvaluationSpec.from_params(run["evaluation"])
-        assert max(spec.rollout_contexts) <= config.length, name
-        assert min(spec.contexts) < config.length, name
+        config = read(SpacingModelConfig, run["model"], name)
+        read(SpacingEvaluation, run["evaluation"], name).check(config)
+        read(SpacingLoss, run["loss"], name)
+        read(SpacingData, run["data"], name)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop"])
@@ -61,8 +62,8 @@ def test_every_model_that_claims_to_be_causal_is(scale: str) -> None:
         model = SpacingModel(config).eval()
         s = torch.rand(2, config.length, generator=draw) + 0.5
         violation = causality_violation(model, s, torch.tensor([7e7, 8e7]))
-        assert (violation == 0) == model.causal, config
-        leaking += not model.causal
+        assert (violation == 0) == config.causal, config
+        leaking += not config.causal
     assert leaking >= 2  # memory and Flash under the published mask
 
 

@@ -13,10 +13,11 @@ from specseq.tables import Provenance, read_provenance
 from specseq.zeros import blocks, riemann_siegel
 from specseq.zeros.catalogue import compute, read_zeros, write_converted, write_zeros
 from specseq.zeros.completeness import verify
+from specseq.zeros.config import ZeroRange
 from specseq.zeros.euler_maclaurin import z_low
 from specseq.zeros.isolation import isolate
 from specseq.zeros.platt import read_platt
-from specseq.zeros.selection import Request, Zeros
+from specseq.zeros.selection import Zeros
 from specseq.zeros.unfolding import spacings
 
 # Ordinates from published tables (Odlyzko; LMFDB).
@@ -40,12 +41,12 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="module")
 def first_thousands() -> Zeros:
-    return compute(Request(index=1, count=20_000))
+    return compute(ZeroRange(index=1, count=20_000))
 
 
 @pytest.mark.parametrize(("index", "gamma"), PUBLISHED.items())
 def test_published_ordinates(index: int, gamma: float) -> None:
-    found = compute(Request(index=index, count=2))
+    found = compute(ZeroRange(index=index, count=2))
     assert found.n.tolist() == [index, index + 1]
     assert abs(found.gamma[0] - gamma) <= 2e-12 + 2 * np.spacing(gamma)
 
@@ -56,7 +57,7 @@ def test_equal_to_certified_zeros() -> None:
     try:
         draws = np.random.default_rng(5).integers(1, 10**9, 2).tolist()
         for index in [*range(1, 4), 648, 649, 650, 651, 2000, 2700, 5200, 123_456, *draws, 10**9]:
-            zero = compute(Request(index=index, count=1))
+            zero = compute(ZeroRange(index=index, count=1))
             certified = flint.acb.zeta_zeros(index, 1)[0].imag
             error = float((certified - flint.arb(zero.t0[0])).mid()) - zero.delta[0]
             assert abs(error) < 1e-11, index
@@ -71,8 +72,8 @@ def test_first_thousands_are_contiguous_and_complete(first_thousands: Zeros) -> 
     assert found["largest_share_of_bound"] < 1
 
 
-@pytest.mark.parametrize("request_", [Request(height=5000, to=12_000), Request(height=1e7, count=4000)])
-def test_every_zero_is_one_of_the_direct_sum(request_: Request) -> None:
+@pytest.mark.parametrize("request_", [ZeroRange(height=5000, to=12_000), ZeroRange(height=1e7, count=4000)])
+def test_every_zero_is_one_of_the_direct_sum(request_: ZeroRange) -> None:
     """No zero of thousands is off by more than rounding: a Newton step from it goes nowhere."""
     zeros = compute(request_)
     for t0 in np.unique(zeros.t0):
@@ -82,7 +83,7 @@ def test_every_zero_is_one_of_the_direct_sum(request_: Request) -> None:
 
 
 def test_near_the_highest_height() -> None:
-    found = compute(Request(height=1e10, count=3000))
+    found = compute(ZeroRange(height=1e10, count=3000))
     assert found.gamma[0] >= 1e10
     verify(found.n, found.t0, found.delta)
     # Independent direct sums vanish at the zeros; |Z'| is of order ten here.
@@ -170,7 +171,7 @@ def test_zeros_lost_at_a_seam_break_the_count() -> None:
 
 
 def test_standard_deviation_of_spacings() -> None:
-    high = compute(Request(height=7.5e7, count=60_001))
+    high = compute(ZeroRange(height=7.5e7, count=60_001))
     s = spacings(high)
     assert s.mean() == pytest.approx(1, abs=1e-4)
     assert s.std() == pytest.approx(0.41428, abs=0.003)
@@ -179,7 +180,7 @@ def test_standard_deviation_of_spacings() -> None:
 
 
 def test_spacings_do_not_see_the_reference_height() -> None:
-    zeros = compute(Request(height=7.5e7, count=5000))
+    zeros = compute(ZeroRange(height=7.5e7, count=5000))
     shifted = Zeros(zeros.n, zeros.t0 - 64.0, zeros.delta + 64.0)
     assert np.abs(spacings(zeros) - spacings(shifted)).max() < 1e-12
 
@@ -190,7 +191,7 @@ def test_table_is_resumed_and_the_same_for_any_number_of_processes(
     from specseq.zeros import pieces
 
     monkeypatch.setattr(pieces, "BLOCKS_A_CHUNK", 3)
-    request = Request(height=2e6, count=20_000)
+    request = ZeroRange(height=2e6, count=20_000)
     plain = compute(request)
     calls = 0
 
@@ -246,13 +247,13 @@ def test_the_lowest_zeros_are_counted_against_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Turing's bound says nothing of them, and a table of them alone has no next block to join."""
-    record = write_zeros(tmp_path / "low.parquet", Request(index=1, count=100), Provenance("zeros"))
+    record = write_zeros(tmp_path / "low.parquet", ZeroRange(index=1, count=100), Provenance("zeros"))
     assert (record["complete"], record["blocks"]) == (True, 1)
     assert record["method"] == "649 zeros in the block below t = 1000, as is known"
-    record = write_zeros(tmp_path / "both.parquet", Request(index=600, count=100), Provenance("zeros"))
+    record = write_zeros(tmp_path / "both.parquet", ZeroRange(index=600, count=100), Provenance("zeros"))
     assert "649 zeros" in str(record["method"])
     assert "Turing's bound" in str(record["method"])
-    record = write_zeros(tmp_path / "high.parquet", Request(index=700, count=100), Provenance("zeros"))
+    record = write_zeros(tmp_path / "high.parquet", ZeroRange(index=700, count=100), Provenance("zeros"))
     assert str(record["method"]).startswith("mean of S(t)")
 
     def one_pair_lost(samples: np.ndarray) -> tuple[np.ndarray, int]:
@@ -261,16 +262,16 @@ def test_the_lowest_zeros_are_counted_against_what_is_known(
 
     monkeypatch.setattr(blocks, "isolate", one_pair_lost)
     with pytest.raises(Diverged, match="647 zeros found below t = 1000, where there are 649"):
-        compute(Request(index=1, count=100))
+        compute(ZeroRange(index=1, count=100))
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--index", "0", "--count", "5"], "first zero has index 1"),
-        (["--index", "1", "--count", "0"], "at least 1"),
+        (["--index", "0", "--count", "5"], "zeros.index: 0 is not"),
+        (["--index", "1", "--count", "0"], "zeros.count: 0 is not"),
         (["--height", "1e12", "--count", "5"], "stay below"),
-        (["--height", "nan", "--count", "5"], "no height"),
+        (["--height", "nan", "--count", "5"], "not a finite number"),
         (["--height", "20", "--to", "10"], "not above"),
         (["--index", "1", "--to", "50"], "goes with a first height"),
         (["--index", "5"], "count or an upper height"),
@@ -332,13 +333,13 @@ def test_faulty_platt_files_name_their_block(first_thousands: Zeros, tmp_path: P
 @pytest.mark.data
 def test_equal_to_odlyzko() -> None:
     published = np.loadtxt(data_folder() / "odlyzko_zeros1.txt")
-    found = compute(Request(index=1, count=len(published)))
+    found = compute(ZeroRange(index=1, count=len(published)))
     assert np.abs(found.gamma - published).max() <= 3.1e-9
 
 
 @pytest.mark.data
 def test_equal_to_platt() -> None:
     published = Zeros.join(list(read_platt(data_folder() / "zeros_14.dat")))
-    found = compute(Request(index=1, count=4520))
+    found = compute(ZeroRange(index=1, count=4520))
     assert np.array_equal(published.n, found.n)
     assert np.abs(published.gamma - found.gamma).max() < 2e-12

@@ -4,7 +4,7 @@
 def section_captions():
     """``figures/<name>`` or ``tables/<name>.parquet`` -> title and caption, as reStructuredText."""
     found = {}
-    for path in sorted((ROOT / "workflow/report/sections").glob("*.yaml")):
+    for path in sorted((ROOT / "workflow/studies").glob("*/page.yaml")):
         section = read_yaml(path)
         for shown in section["figures"] + section["tables"]:
             plain = {name: re.sub(r"([\\*`|_])", r"\\\1", shown[name]) for name in ("title", "caption")}

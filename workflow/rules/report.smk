@@ -1,8 +1,7 @@
 rule claims:
     input:
         results=lambda w: evidence(w.scale),
-        ledger=sorted(str(path) for path in Path("workflow/claims").glob("*.yaml")),
-        schema="workflow/schemas/claims.schema.yaml",
+        ledger=sorted(str(path) for path in Path("workflow/studies").glob("*/claims*.yaml")),
     output:
         parquet="results/{scale}/claims.parquet",
         csv=report(
@@ -18,12 +17,12 @@ rule claims:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=source_digest("stages/claims.py"),
+        code=source_digest("stages/claims.py", *(f"studies/{study}/checks.py" for study in config["studies"])),
         declared=said(lambda w: declared_runs(w.scale)),
     message:
         "claims: verdicts of the ledger"
     shell:
-        "python -m specseq.stages.claims --claims workflow/claims --results results/{wildcards.scale}"
+        "python -m specseq.stages.claims --claims workflow/studies --results results/{wildcards.scale}"
         " --scale {wildcards.scale} --declared {params.declared} --out {output.parquet} --csv {output.csv} > {log} 2>&1"
 
 
@@ -32,7 +31,7 @@ rule report_page:
         claims="results/{scale}/claims.parquet",
         results=lambda w: evidence(w.scale),
         figures=lambda w: shown_figures(w.scale),
-        sections=sorted(str(path) for path in Path("workflow/report/sections").glob("*.yaml")),
+        sections=sorted(str(path) for path in Path("workflow/studies").glob("*/page.yaml")),
     output:
         "results/{scale}/report/index.html",
     log:
@@ -46,5 +45,5 @@ rule report_page:
     message:
         "report: {output}"
     shell:
-        "python -m specseq.stages.report_page --results results/{wildcards.scale} --sections workflow/report/sections"
+        "python -m specseq.stages.report_page --results results/{wildcards.scale} --sections workflow/studies"
         " --scale {wildcards.scale} --out {output} > {log} 2>&1"

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.errors import InputError
-from specseq.report.claims import STATUSES, VERDICTS, Claim, Entry, ledger, load
-from specseq.report.claims.quantities import files
-from specseq.report.claims.verdicts import plain
+from specseq.report.claims import STATUSES, VERDICTS, Claim, Entry, files, ledger
+from specseq.report.claims.ledger import in_words
+from specseq.studies.claims import load_claims
 from specseq.sweeps import load_plan
 
 
@@ -30,7 +30,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--note", help="only this note, e.g. 000")
     parser.add_argument("--verdict", choices=VERDICTS, help="only this verdict")
     parser.add_argument("--status", choices=STATUSES, help="only this status")
-    parser.add_argument("--claims", type=Path, default=Path("workflow/claims"), help="folder of the claims")
+    parser.add_argument(
+        "--claims",
+        type=Path,
+        default=Path("workflow/studies"),
+        help="folder of the studies, with their claims",
+    )
     parser.add_argument("--results", type=Path, help="the scale's results (default results/<scale>)")
     return parser
 
@@ -38,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """List or show."""
     options = build_parser().parse_intermixed_args(arguments)
-    claims = load(options.claims)
+    claims = load_claims(options.claims)
     here = Path("config.yaml").is_file() and Path("workflow/schemas/config.schema.yaml").is_file()
     declared = load_plan().declared() if here else {}
     if declared and options.scale not in declared:
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     kept = [
         entry
         for entry in entries
-        if options.verdict in (None, entry.judgement.verdict) and options.status in (None, entry.claim.status)
+        if options.verdict in (None, entry.verdict) and options.status in (None, entry.claim.spec.status)
     ]
     _print(kept, options.scale)
 
@@ -68,42 +73,42 @@ def main(arguments: Sequence[str]) -> None:
 def _print(entries: Sequence[Entry], scale: str) -> None:
     width = max(60, shutil.get_terminal_size((120, 24)).columns)
     first = max((len(entry.claim.id) for entry in entries), default=0)
-    second = max((len(entry.judgement.verdict) for entry in entries), default=0)
+    second = max((len(entry.verdict) for entry in entries), default=0)
     for entry in entries:
-        line = f"{entry.claim.id:<{first}}  {entry.judgement.verdict:<{second}}  {entry.claim.statement}"
+        line = f"{entry.claim.id:<{first}}  {entry.verdict:<{second}}  {entry.claim.spec.statement}"
         print(line if len(line) <= width else line[: width - 1] + "…")
-    counts = Counter(entry.judgement.verdict for entry in entries)
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-    print(f"{len(entries)} claims at scale {scale}" + (f": {said}" if said else ""))
+    counts = Counter(entry.verdict for entry in entries)
+    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    print(f"{len(entries)} claims at scale {scale}" + (f": {listed}" if listed else ""))
 
 
-def _find(claims: Sequence[Claim], wanted: str | None) -> Claim:
-    if not wanted:
-        raise InputError("specseq claims show", "no id given", "give one that 'specseq claims' lists")
-    same = [claim for claim in claims if wanted in (claim.id, claim.id.partition(".")[2])]
-    near = same or [claim for claim in claims if wanted in claim.id]
+def _find(claims: Sequence[Claim], given: str | None) -> Claim:
+    if not given:
+        raise InputError("specseq claims show", "no id is given", "give one that 'specseq claims' lists")
+    same = [claim for claim in claims if given in (claim.id, claim.id.partition(".")[2])]
+    near = same or [claim for claim in claims if given in claim.id]
     if len(near) != 1:
         fault = "no claim has this id" if not near else f"{len(near)} claims match"
         listed = ", ".join(claim.id for claim in near[:4]) or "see 'specseq claims'"
-        raise InputError(wanted, fault, listed)
+        raise InputError(given, fault, listed)
     return near[0]
 
 
 def describe(entry: Entry, results: Path) -> str:
     """Everything about one claim: statement, numbers, rule, files with what made them, and the command."""
-    claim, found = entry.claim, entry.judgement
+    claim, spec = entry.claim, entry.claim.spec
     lines = [
         ("claim", claim.id),
-        ("note", f"{claim.note}, {claim.place} ({claim.source})"),
-        ("status", claim.status),
-        ("statement", claim.statement),
-        ("published", claim.published or "no figure"),
-        ("measured", plain(found.measured, found.low, found.high, claim.relation.text)),
-        ("verdict", found.verdict),
-        ("why", found.explanation),
-        ("evidence", found.evidence),
+        ("note", f"{claim.note}, {spec.place} ({claim.source})"),
+        ("status", spec.status),
+        ("statement", spec.statement),
+        ("published", str(spec.published) or "no figure"),
+        ("measured", in_words(entry.measured, entry.low, entry.high, claim.region.text)),
+        ("verdict", entry.verdict),
+        ("why", entry.explanation),
+        ("evidence", entry.evidence),
     ]
-    lines += [("made by", _maker(results, file)) for file in dict.fromkeys(files(claim.quantity))]
+    lines += [("made by", _maker(results, file)) for file in files(claim.quantity)]
     lines.append(("command", entry.command))
     wrapped = []
     for label, text in lines:

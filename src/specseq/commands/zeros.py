@@ -52,10 +52,11 @@ def main(arguments: Sequence[str]) -> int:
     if options.workers < 1:
         parser.error("--workers must be at least 1")
 
+    from specseq.settings import read
     from specseq.tables import Provenance
     from specseq.tables.files import check_target
     from specseq.zeros.catalogue import write_converted, write_zeros
-    from specseq.zeros.selection import Request
+    from specseq.zeros.config import ZeroRange
 
     check_target(options.out, "--out")
     parameters = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         provenance = Provenance("zeros", {"platt": options.platt.name})
         record = write_converted(options.out, read_platt(options.platt), provenance)
     else:
-        request = Request(**parameters)
+        request = read(ZeroRange, parameters, "zeros")
         provenance = Provenance("zeros", parameters)
         try:
             record = write_zeros(options.out, request, provenance, options.workers, options.quiet)

@@ -7,7 +7,7 @@ has thus never seen a test point.
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,58 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.errors import InputError
 from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.config import EmbeddedSizes
 from specseq.series.disk import full_disk
-from specseq.series.frequency import parse_frequency, stated_frequency
-from specseq.series.synthetic import MOST_STEPS, synthetic_series
+from specseq.series.frequency import stated_frequency
+from specseq.series.synthetic import synthetic_series
 
 # Short-term horizon of GIFT-Eval by frequency unit; quarterly and yearly as in M4.
 _HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8, "A": 6}
 _TERMS = (1, 10, 15)
-
-
-@dataclass(frozen=True)
-class EmbeddedSizes:
-    """How much synthetic data to make.
-
-    Attributes:
-        frequencies: frequencies of the synthetic sets.
-        series: series of each.
-        steps: steps of each series.
-        evaluated: how many of them stand in the evaluation set.
-    """
-
-    frequencies: tuple[str, ...] = ("15T", "H", "D", "W", "M")
-    series: int = 64
-    steps: int = 768
-    evaluated: int = 8
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "EmbeddedSizes":
-        """Sizes from configuration.
-
-        Raises:
-            InputError: an unknown key or an impossible value.
-        """
-        known = set(cls.__dataclass_fields__)
-        for key in values:
-            if key not in known:
-                raise InputError(f"embedded.{key}", "unknown key", f"known: {', '.join(sorted(known))}")
-        made = cls(**{**values, "frequencies": tuple(values.get("frequencies", cls.frequencies))})
-        for alias in made.frequencies:
-            parse_frequency(alias, "embedded.frequencies")
-        for name, least, most in (
-            ("series", 1, 10**6),
-            ("evaluated", 1, made.series),
-            ("steps", 64, MOST_STEPS),
-        ):
-            value = getattr(made, name)
-            if not (isinstance(value, int) and least <= value <= most):
-                raise InputError(
-                    f"embedded.{name}", f"is {value!r}", f"give a whole number in {least}..{most}"
-                )
-        return made
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from scipy.linalg import toeplitz
 
 from specseq import seeding
+from specseq.series.config import MOST_STEPS
 from specseq.series.frequency import parse_frequency
 
 Kernel = NDArray[np.float64]
 
 _MOST_KERNELS = 5
-# A kernel matrix costs T² memory and T³/3 operations.
-MOST_STEPS = 2048
 # Frequency unit -> periods in units, longest last; those shorter than 2 steps of a frequency are no periods.
 _PERIODS = {
     "S": (60, 300, 3600),

@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from specseq.spacings.config import AttentionMask
 
-def attention_mask(slots: int, length: int, kind: str) -> Tensor:
+
+def attention_mask(slots: int, length: int, kind: AttentionMask) -> Tensor:
     """(P, P) boolean mask, True where a row may look at a column.
 
     Sequence rows see all memory and the sequence up to themselves. Memory rows see memory alone under
     ``causal``. Under ``published`` they see the whole window, and since sequence rows read memory, the
     future reaches every token from the second layer on.
     """
-    if kind not in ("causal", "published"):
-        raise ValueError(f"attention_mask is causal or published, not {kind}")
     mask = torch.ones(slots + length, slots + length, dtype=torch.bool)
     mask[slots:, slots:] = torch.tril(mask[slots:, slots:])
     if kind == "causal":

@@ -23,8 +23,7 @@ step ahead, teacher-forced
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
 from specseq.spacings import scores
 from specseq.spacings.bootstrap import block_bootstrap
+from specseq.spacings.config import SpacingEvaluation
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
 from specseq.spacings.sets import SpacingSet
@@ -49,45 +48,9 @@ NUMBER_VARIANCE_LENGTHS = (1, 2, 5, 10, 20, 50)
 FORM_FACTOR_TAU = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
-@dataclass(frozen=True)
-class EvaluationSpec:
-    """Sizes of an evaluation.
-
-    Attributes:
-        windows: non-overlapping test windows; fewer are used where the band holds fewer.
-        contexts: contexts at which single predictions are scored and from which rollouts start.
-        rollout_contexts: those of them that rollouts start from.
-        horizons: steps h at which the accumulated error is reported; rollouts go to the last.
-        draws: bootstrap resamples.
-        kernel_windows: windows over which the kernel is averaged.
-    """
-
-    windows: int = 1000
-    contexts: tuple[int, ...] = (10, 32, 64, 128, 255)
-    rollout_contexts: tuple[int, ...] = (10, 128)
-    horizons: tuple[int, ...] = (1, 10, 25, 50, 100, 200)
-    draws: int = 1000
-    kernel_windows: int = 200
-
-    def __post_init__(self) -> None:
-        for name in ("contexts", "rollout_contexts", "horizons"):
-            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
-            if not getattr(self, name) or getattr(self, name)[0] < 1:
-                raise InputError(f"evaluation.{name}", "positive numbers are wanted", "see EvaluationSpec")
-        if min(self.windows, self.draws, self.kernel_windows) < 1:
-            raise InputError("evaluation", "windows, draws and kernel_windows must be positive")
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> "EvaluationSpec":
-        known = {field.name for field in fields(cls)}
-        if unknown := set(params) - known:
-            raise InputError(
-                "evaluation", f"unknown keys {sorted(unknown)}", f"known are {', '.join(sorted(known))}"
-            )
-        return cls(**params)
-
-
-def with_interval(metric: str, values: Array, spec: EvaluationSpec, seed: int, **keys: Any) -> Iterator[Row]:
+def with_interval(
+    metric: str, values: Array, spec: SpacingEvaluation, seed: int, **keys: Any
+) -> Iterator[Row]:
     """A metric that is a mean over windows, and its interval.
 
     Args:
@@ -101,7 +64,7 @@ def with_interval(metric: str, values: Array, spec: EvaluationSpec, seed: int, *
     yield {**keys, "metric": f"{metric}_high", "value": high}
 
 
-def evaluate_model(model: SpacingModel, test: SpacingSet, spec: EvaluationSpec, seed: int) -> list[Row]:
+def evaluate_model(model: SpacingModel, test: SpacingSet, spec: SpacingEvaluation, seed: int) -> list[Row]:
     """All metrics of a trained model on a test set.
 
     Args:
@@ -113,26 +76,22 @@ def evaluate_model(model: SpacingModel, test: SpacingSet, spec: EvaluationSpec, 
     Raises:
         InputError: the model is too short for a context, or the band for one window.
     """
+    spec.check(model.config)
     length, horizon = model.config.length, spec.horizons[-1]
-    usable = [context for context in spec.contexts if context <= length]
-    if max(spec.rollout_contexts) > length:
-        raise InputError(
-            "evaluation.rollout_contexts", f"longer than the model's window of {length}", "shorten them"
-        )
     span = max(length + 1, spec.rollout_contexts[-1] + horizon)
     starts = test.starts(span, spec.windows)
     s = torch.from_numpy(test.windows(starts, span))
     height = torch.from_numpy(test.height(starts).astype(np.float32))
-    rows = list(_one_step(model, s, height, usable, spec, seed))
+    rows = list(_one_step(model, s, height, spec, seed))
     for context in spec.rollout_contexts:
         rows += _rollouts(model, s, height, context, spec, seed)
-    rows += _probes(model, s, height, usable, spec, seed)
+    rows += _probes(model, s, height, spec, seed)
     rows.append({"metric": "windows", "value": len(starts)})
     return rows
 
 
 def _one_step(
-    model: SpacingModel, s: Tensor, height: Tensor, contexts: Sequence[int], spec: EvaluationSpec, seed: int
+    model: SpacingModel, s: Tensor, height: Tensor, spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
     length = model.config.length
     found = scores.teacher_forced(model, s[:, :length], height)
@@ -151,7 +110,7 @@ def _one_step(
     yield {"metric": "pit_std", "value": float(found.pit.std())}
     for step, share in enumerate(np.histogram(found.pit, np.linspace(0, 1, 11))[0] / found.pit.size):
         yield {"metric": "pit_share", "step": step, "value": float(share)}
-    for context in contexts:
+    for context in spec.contexts:
         if context < length:
             yield from with_interval("nll_at", found.nll[:, context - 1], spec, seed, context=context)
             yield from with_interval(
@@ -163,7 +122,7 @@ def _one_step(
 
 
 def _rollouts(
-    model: SpacingModel, s: Tensor, height: Tensor, context: int, spec: EvaluationSpec, seed: int
+    model: SpacingModel, s: Tensor, height: Tensor, context: int, spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
     horizon = spec.horizons[-1]
     truth = s[:, context : context + horizon]
@@ -198,9 +157,9 @@ def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:
 
 
 def _probes(
-    model: SpacingModel, s: Tensor, height: Tensor, contexts: Sequence[int], spec: EvaluationSpec, seed: int
+    model: SpacingModel, s: Tensor, height: Tensor, spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
-    length, context = model.config.length, contexts[-1]
+    length, context = model.config.length, spec.contexts[-1]
     few = slice(0, min(64, len(s)))
     violation = scores.causality_violation(model, s[few, :length], height[few])
     yield {"metric": "causality_violation", "value": violation}

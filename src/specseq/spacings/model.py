@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.spacings.attention import Block, LayerCache, attention_mask, initialise, rotary_phases
+from specseq.spacings.config import SpacingModelConfig
 from specseq.spacings.mixture import Mixture
-from specseq.spacings.model_config import ModelConfig
 from specseq.spacings.spectrum import Spectrum
 
 
@@ -34,7 +34,7 @@ class SpacingModel(nn.Module):
     s_0..s_l. Under ``attention_mask: published`` with memory it looks at all of the window instead.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: SpacingModelConfig) -> None:
         super().__init__()
         self.config = c = config
         self.embed = nn.Linear(1, c.width)
@@ -61,11 +61,6 @@ class SpacingModel(nn.Module):
 
     mask: Tensor
     rotary: Tensor
-
-    @property
-    def causal(self) -> bool:
-        """Whether no prediction can see what it predicts."""
-        return self.config.attention_mask == "causal" or not self.config.slots
 
     def forward(
         self, s_BL: Tensor, height_B: Tensor | None = None, keep_slots: Tensor | None = None
@@ -149,7 +144,7 @@ class SpacingModel(nn.Module):
         Raises:
             ValueError: the mask lets memory see the future, so nothing of a window outlasts its growth.
         """
-        if not self.causal:
+        if not self.config.causal:
             raise ValueError("under the published mask memory changes with every spacing: no cache is valid")
         c, (B, L) = self.config, s_BL.shape
         cache = Cache(

@@ -4,7 +4,6 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
+from specseq.spacings.config import SpacingSplits
 from specseq.spacings.gue import gue_segment, poisson_segment, segment_length
-from specseq.spacings.sets import HEIGHT_EVERY, SPLITS
+from specseq.spacings.sets import HEIGHT_EVERY
 from specseq.tables import Provenance, write_parquet
 from specseq.tables.files import atomic_path
 from specseq.zeros.catalogue import read_zeros
@@ -25,89 +25,49 @@ from specseq.zeros.unfolding import spacings
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the sets are cut.
-
-    Attributes:
-        shares: shares of the spacings that train, selection and test get; they sum to at most one.
-        gap: spacings left out between two splits.
-        controls: at most this many spacings in a split of the GUE and Poisson sets.
-        matrix_size: size of the GUE matrices.
-        seed: of shuffling and controls.
-    """
-
-    shares: tuple[float, float, float] = (0.9, 0.05, 0.05)
-    gap: int = 4096
-    controls: int = 1_000_000
-    matrix_size: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shares", tuple(self.shares))
-        if len(self.shares) != 3 or min(self.shares) <= 0 or sum(self.shares) > 1 + 1e-9:
-            raise InputError("shares", f"{self.shares}", "three positive shares that sum to at most one")
-        if self.gap < 1 or self.controls < 1 or self.matrix_size < 20:
-            raise InputError("spacings", "gap, controls or matrix_size is too small", "see the schema")
-
-    def cut(self, count: int) -> dict[str, tuple[int, int]]:
-        """First and last-but-one position of each split among ``count`` spacings."""
-        free = count - 2 * self.gap
-        cuts, start = {}, 0
-        for split, share in zip(SPLITS, self.shares, strict=True):
-            size = int(share * free)
-            if size < 64:
-                raise InputError(
-                    "spacings",
-                    f"{count} spacings leave {size} for {split}",
-                    "use more zeros or a smaller gap",
-                )
-            cuts[split] = (start, start + size)
-            start += size + self.gap
-        return cuts
-
-
 def write_spacing_sets(
-    zeros: os.PathLike[str], folder: Path, plan: Plan, provenance: Provenance
+    zeros: os.PathLike[str], folder: Path, splits: SpacingSplits, provenance: Provenance
 ) -> pd.DataFrame:
     """Write all sets and their manifest; memory stays at one split of float32, whatever the table's size.
 
     Args:
         zeros: a table of zeros; completeness is checked as it is read.
         folder: where the sets go.
-        plan: how they are cut.
+        splits: how they are cut.
         provenance: goes into the manifest's footer.
 
     Raises:
         InputError: the table can't be read, is incomplete or too short.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cuts = plan.cut(_rows(zeros) - 1)
+    cuts = splits.cut(_rows(zeros) - 1)
     rows = []
     for split, (first, height, made) in _real(zeros, folder, cuts).items():
         rows.append(_row(folder, "real", split, made, len(made), first, height))
-        rng = generator(plan.seed, "shuffled", split)
+        rng = generator(splits.seed, "shuffled", split)
         shuffled = rng.permutation(np.asarray(made))
         _save(folder / f"shuffled_{split}.npy", shuffled)
         rows.append(_row(folder, "shuffled", split, shuffled, len(made), -1, height))
         for name in ("gue", "poisson"):
-            drawn = _control(name, min(plan.controls, len(made)), plan, generator(plan.seed, name, split))
+            drawn = _control(
+                name, min(splits.controls, len(made)), splits, generator(splits.seed, name, split)
+            )
             _save(folder / f"{name}_{split}.npy", drawn)
             kept = height[: math.ceil(len(drawn) / HEIGHT_EVERY) + 1]
             kept = np.pad(
                 kept, (0, max(0, math.ceil(len(drawn) / HEIGHT_EVERY) + 1 - len(kept))), mode="edge"
             )
-            rows.append(_row(folder, name, split, drawn, segment_length(plan.matrix_size), -1, kept))
+            rows.append(_row(folder, name, split, drawn, segment_length(splits.matrix_size), -1, kept))
     manifest = pd.DataFrame(rows)
     write_parquet(folder / "manifest.parquet", manifest, provenance)
     return manifest
 
 
-def _control(name: str, count: int, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:
+def _control(name: str, count: int, splits: SpacingSplits, rng: np.random.Generator) -> NDArray[np.float32]:
     """Whole segments of a control set, at least ``count`` spacings."""
-    segment = segment_length(plan.matrix_size)
+    segment = segment_length(splits.matrix_size)
     pieces = [
-        gue_segment(plan.matrix_size, rng) if name == "gue" else poisson_segment(segment, rng)
+        gue_segment(splits.matrix_size, rng) if name == "gue" else poisson_segment(segment, rng)
         for _ in range(math.ceil(count / segment))
     ]
     return np.concatenate(pieces).astype(np.float32)

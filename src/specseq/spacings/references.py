@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
-from specseq.spacings.evaluation import EvaluationSpec, Row, sequence_statistics, with_interval
+from specseq.spacings.config import SpacingEvaluation
+from specseq.spacings.evaluation import Row, sequence_statistics, with_interval
 from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
 from specseq.spacings.sets import SpacingSet
 from specseq.spacings.statistics import PUBLISHED_BAND, form_factor, jitter, peak_at_one
@@ -35,7 +36,7 @@ _JITTER = (1 / 64, 1 / 16, 1 / 4)
 
 
 def evaluate_references(
-    train: SpacingSet, test: SpacingSet, orders: Sequence[int], spec: EvaluationSpec, seed: int
+    train: SpacingSet, test: SpacingSet, orders: Sequence[int], spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
     """Rows (with ``run``) of constant, Wigner and autoregressions, and of the test data.
 
@@ -85,7 +86,7 @@ def spread(manifest: os.PathLike[str], name: str) -> Row:
     return {"run": "zeta/references/data", "metric": "data_std", "value": math.sqrt(variance)}
 
 
-def _one_step(fitted: Autoregression, test: SpacingSet, spec: EvaluationSpec, seed: int) -> Iterator[Row]:
+def _one_step(fitted: Autoregression, test: SpacingSet, spec: SpacingEvaluation, seed: int) -> Iterator[Row]:
     """NLL and MAE over consecutive pieces of the band, each preceded by the order's own context."""
     length = fitted.order + _CHUNK
     room = (test.segment - fitted.order) // _CHUNK

@@ -30,7 +30,7 @@ def rollout(
             horizon: H.
             generator: draw each step from the mixture, draws below 0 becoming 0; None takes its mean.
     """
-    if not model.causal:
+    if not model.config.causal:
         return rollout_without_cache(model, context_BC, height_B, horizon, generator)
     context = context_BC.shape[1]
     history = [context_BC]

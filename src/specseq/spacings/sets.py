@@ -24,17 +24,18 @@ something.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
+from specseq.spacings.config import SpacingSetName
 from specseq.tables import read_rows
 
 Array = NDArray[np.float64]
 
-SETS = ("real", "shuffled", "gue", "poisson")
-SPLITS = ("train", "selection", "test")
+SETS = get_args(SpacingSetName)
 HEIGHT_EVERY = 256
 
 
@@ -95,7 +96,7 @@ def load_spacing_set(manifest: os.PathLike[str], name: str, split: str) -> Spaci
     Args:
         manifest: ``manifest.parquet``.
         name: one of :data:`SETS`.
-        split: one of :data:`SPLITS`.
+        split: one of ``train``, ``selection``, ``test``.
 
     Raises:
         InputError: the manifest has no such row, or a file does not fit it.

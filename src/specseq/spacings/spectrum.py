@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from specseq.spacings.config import frequency_grid
+
 
 def prime_powers(limit: int) -> list[int]:
     """Prime powers up to a limit, ascending."""
@@ -34,15 +36,6 @@ def prime_powers(limit: int) -> list[int]:
             found.append(power)
             power *= p
     return sorted(found)
-
-
-LOWEST = 1 / 32
-"""Least τ of the grids: the lowest line, of the prime 2, lies above it up to heights of 10^10."""
-
-
-def grid_of(window: int, highest: float) -> list[float]:
-    """Frequencies k/W from :data:`LOWEST` to the highest."""
-    return [k / window for k in range(math.ceil(LOWEST * window), math.floor(highest * window) + 1)]
 
 
 class Spectrum(nn.Module):
@@ -74,7 +67,7 @@ class Spectrum(nn.Module):
         lag = torch.arange(length + 1, dtype=torch.float32)
         counts = []
         for number, (w, top) in enumerate(zip(self.windows, highest, strict=True)):
-            grid = torch.tensor(grid_of(w, top), dtype=torch.float32)
+            grid = torch.tensor(frequency_grid(w, top), dtype=torch.float32)
             self.register_buffer(f"grid_{number}", grid, persistent=False)
             taper = torch.cos(0.5 * math.pi * lag / w) * (lag < w) / math.sqrt(w / 2)
             self.register_buffer(f"taper_{number}", taper, persistent=False)

@@ -8,7 +8,7 @@ from specseq.stages import arguments
 def main() -> None:
     parser = arguments.parser(__doc__)
     parser.add_argument(
-        "--claims", type=Path, required=True, help="folder of the notes' claims, one YAML a note"
+        "--claims", type=Path, required=True, help="folder of the studies, each with claims*.yaml"
     )
     parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
     parser.add_argument("--scale", required=True, help="name of the scale")
@@ -17,7 +17,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
     options = parser.parse_args()
 
-    from specseq.report.claims import ledger, ledger_frame, load
+    from specseq.report.claims import ledger, ledger_frame
+    from specseq.studies.claims import load_claims
     from specseq.tables import Provenance, write_csv, write_parquet
 
     provenance = Provenance("claims", {"scale": options.scale, **options.params})
@@ -26,7 +27,7 @@ def main() -> None:
     for line in lines:
         scale, _, run = line.partition(" ")
         declared.setdefault(scale, set()).add(run)
-    entries = ledger(load(options.claims), options.results, options.scale, declared)
+    entries = ledger(load_claims(options.claims), options.results, options.scale, declared)
     frame = ledger_frame(entries, options.scale)
     counts = frame["verdict"].value_counts().to_dict()
     provenance.facts["verdicts"] = {str(verdict): int(count) for verdict, count in counts.items()}

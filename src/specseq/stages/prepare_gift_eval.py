@@ -6,8 +6,10 @@
 
 from pathlib import Path
 
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_evaluation
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_evaluation
 from specseq.series.evaluation import evaluation_manifest
+from specseq.settings import read
 from specseq.stages import arguments
 
 EMBEDDED = "embedded"
@@ -25,7 +27,7 @@ def main() -> None:
     source = Path(options.source)
     if options.source == EMBEDDED:
         source = options.out / "sets"
-        sizes = EmbeddedSizes.from_mapping(options.params.get("embedded", {}))
+        sizes = read(EmbeddedSizes, options.params.get("embedded", {}), "data.embedded")
         write_evaluation(source, embedded_sets(options.params.get("seed", 0), sizes))
     manifest = evaluation_manifest(source, options.out / "manifest.json")
     print(f"{len(manifest['datasets'])} evaluation sets")

@@ -1,14 +1,16 @@
 """Prepare the training corpus, embedded or in LOTSA's layout: a manifest and a memory-mapped store.
 
-``--params`` keys: ``seed`` and ``embedded`` (sizes, see ``specseq.series.embedded.EmbeddedSizes``) for the
+``--params`` keys: ``seed`` and ``embedded`` (sizes, see ``specseq.series.config.EmbeddedSizes``) for the
 embedded data; ``min_length`` and ``exclude`` (names, patterns, or ``overlap``) for any.
 """
 
 from pathlib import Path
 
-from specseq.series.embedded import EmbeddedSizes, embedded_sets, write_corpus
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
 from specseq.series.prepare import prepare_store
 from specseq.series.store import MANIFEST
+from specseq.settings import read
 from specseq.stages import arguments
 
 EMBEDDED = "embedded"
@@ -29,7 +31,7 @@ def main() -> None:
     source = Path(options.source)
     if options.source == EMBEDDED:
         source = options.out / "corpus"
-        sizes = EmbeddedSizes.from_mapping(params.get("embedded", {}))
+        sizes = read(EmbeddedSizes, params.get("embedded", {}), "data.embedded")
         # The corpus is about to change under a store that may have been finished before.
         (options.out / MANIFEST).unlink(missing_ok=True)
         write_corpus(source, embedded_sets(params.get("seed", 0), sizes))

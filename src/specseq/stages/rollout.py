@@ -1,6 +1,6 @@
 """Stage ``rollout``: score a trained spacing model on the test band and roll it out.
 
-Parameters: the run's. ``evaluation`` holds the sizes (specseq.spacings.evaluation.EvaluationSpec),
+Parameters: the run's. ``evaluation`` holds the sizes (specseq.spacings.config.SpacingEvaluation),
 ``data.set`` names the set that the run was trained on and is tested on. Writes the long shape with the key
 column ``context``; a run that diverged leaves the single metric ``diverged``, with the reason in the file's
 provenance. Beside the evaluation's metrics there are ``training_spacings``, the different spacings to train
@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from specseq.spacings.evaluation import EvaluationSpec, Row, evaluate_model
-from specseq.spacings.model_config import ModelConfig
+from specseq.settings import read
+from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
+from specseq.spacings.evaluation import Row, evaluate_model
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.stages import arguments
 from specseq.studies.zeta.training import rebuild
@@ -25,10 +26,10 @@ from specseq.training.checkpoint import diverged, load_weights
 def training_size(params: dict[str, Any], train: SpacingSet) -> list[Row]:
     """How much a run had to learn from, as rows."""
     training, limit = params["training"], params.get("data", {}).get("limit")
-    read = training["steps"] * training["batch"] * ModelConfig.from_params(params["model"]).length
+    length = read(SpacingModelConfig, params["model"], "model").length
     return [
         {"metric": "training_spacings", "value": min(limit or len(train), len(train))},
-        {"metric": "spacings_read", "value": read},
+        {"metric": "spacings_read", "value": training["steps"] * training["batch"] * length},
     ]
 
 
@@ -48,7 +49,8 @@ def main() -> None:
     reason = diverged(options.weights)
     if reason is None:
         model = rebuild(trained, tensors)
-        rows = evaluate_model(model, test, EvaluationSpec.from_params(params.get("evaluation", {})), seed)
+        sizes = read(SpacingEvaluation, params.get("evaluation", {}), "evaluation")
+        rows = evaluate_model(model, test, sizes, seed)
         rows += training_size(trained, load_spacing_set(options.spacings, name, "train"))
     else:
         provenance.facts["diverged"] = reason

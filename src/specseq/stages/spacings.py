@@ -1,14 +1,14 @@
 """Stage ``spacings``: sets of spacings from a table of zeros, under one manifest.
 
 Parameters: ``shares``, ``gap``, ``controls``, ``matrix_size`` and ``seed`` (see
-specseq.spacings.preparation.Plan).
+specseq.spacings.config.SpacingSplits).
 """
 
-from dataclasses import fields
 from pathlib import Path
 
-from specseq.errors import InputError
-from specseq.spacings.preparation import Plan, write_spacing_sets
+from specseq.settings import read
+from specseq.spacings.config import SpacingSplits
+from specseq.spacings.preparation import write_spacing_sets
 from specseq.stages import arguments
 from specseq.tables import Provenance
 
@@ -20,12 +20,9 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder to write the sets and their manifest to"
     )
     options = parser.parse_args()
-    known = {field.name for field in fields(Plan)}
-    if unknown := set(options.params) - known:
-        raise InputError("spacings", f"unknown parameters {sorted(unknown)}", f"known are {sorted(known)}")
-    plan = Plan(**options.params)
+    splits = read(SpacingSplits, options.params, "data.spacings")
     write_spacing_sets(
-        options.zeros, options.out, plan, Provenance("spacings", options.params, seed=plan.seed)
+        options.zeros, options.out, splits, Provenance("spacings", options.params, seed=splits.seed)
     )
 
 

@@ -5,13 +5,11 @@ Parameters: ``index`` or ``height``, and ``count`` or ``to``, as in ``specseq ze
 
 from pathlib import Path
 
-from specseq.errors import InputError
+from specseq.settings import read
 from specseq.stages import arguments
 from specseq.tables import Provenance
 from specseq.zeros.catalogue import write_zeros
-from specseq.zeros.selection import Request
-
-KEYS = {"index", "height", "count", "to"}
+from specseq.zeros.config import ZeroRange
 
 
 def main() -> None:
@@ -19,11 +17,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
-    if unknown := set(options.params) - KEYS:
-        raise InputError("zeros", f"unknown parameters {sorted(unknown)}", f"known are {sorted(KEYS)}")
     write_zeros(
         options.out,
-        Request(**options.params),
+        read(ZeroRange, options.params, "data.zeros"),
         Provenance("zeros", options.params),
         options.workers,
         quiet=False,

@@ -125,7 +125,8 @@ class Study:
         tables: comparison tables by name; each name begins with the study's.
         figures: figures by name.
         needed: groups of results; with ``partial`` the study is left out while one group is empty.
-        checks: module with the arithmetic checks of its claims.
+        checks: module whose public functions its claims may name; empty for none. One that begins with a dot
+            lies in the study's package.
     """
 
     name: str

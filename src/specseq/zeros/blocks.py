@@ -13,17 +13,14 @@ from numpy.typing import NDArray
 
 from specseq.errors import Diverged
 from specseq.zeros import euler_maclaurin, riemann_siegel
-from specseq.zeros.completeness import Count, turing_count
+from specseq.zeros.completeness import turing_count
+from specseq.zeros.counts import TWO_PI
 from specseq.zeros.isolation import MARGIN, isolate
-from specseq.zeros.phase import TWO_PI
 
 Array = NDArray[np.float64]
 
 POINTS = 16384
 OVERSAMPLING = 8
-HIGHEST = 1.1e10
-"""Heights are trusted to here; above, double offsets and phases lose the last digits."""
-
 ZEROS_BELOW_LOWEST = 649
 """N(1000) by Odlyzko's tables of zeros, for the first block: so low, the mean of S says nothing."""
 
@@ -148,6 +145,3 @@ def contiguous(before: Block | None, after: Block) -> None:
             f"zeros are missing near t = {after.t0}: index {before.first + len(before.delta)} is due, "
             f"Turing's method says {after.first}"
         )
-
-
-__all__ = ["HIGHEST", "Block", "Count", "Stretch", "contiguous", "find", "plan"]

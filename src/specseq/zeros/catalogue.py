@@ -22,9 +22,10 @@ from specseq.tables import Provenance
 from specseq.tables.files import atomic_path
 from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
 from specseq.zeros.completeness import verify
-from specseq.zeros.phase import smooth_count
+from specseq.zeros.config import ZeroRange
+from specseq.zeros.counts import smooth_count
 from specseq.zeros.pieces import computed, open_parts
-from specseq.zeros.selection import Request, Zeros
+from specseq.zeros.selection import Zeros, part_of, stretches
 
 SCHEMA = pa.schema(
     [("n", pa.int64()), ("gamma", pa.float64()), ("t0", pa.float64()), ("delta", pa.float64())]
@@ -69,13 +70,13 @@ class Completeness:
         }
 
 
-def compute(request: Request) -> Zeros:
+def compute(request: ZeroRange) -> Zeros:
     """The zeros asked for, in memory and in this process."""
     completeness, pieces, taken = Completeness(), [], 0
-    for stretch in request.stretches():
+    for stretch in stretches(request):
         block = find(stretch)
         completeness.add(block)
-        piece = request.wanted(Zeros.of(block), taken)
+        piece = part_of(request, Zeros.of(block), taken)
         taken += len(piece)
         pieces.append(piece)
     return Zeros.join(pieces)
@@ -83,7 +84,7 @@ def compute(request: Request) -> Zeros:
 
 def write_zeros(
     target: str | os.PathLike[str],
-    request: Request,
+    request: ZeroRange,
     provenance: Provenance,
     workers: int = 1,
     quiet: bool = True,
@@ -113,10 +114,10 @@ def write_zeros(
     total = request.count or max(1, round(smooth_count(request.top) - smooth_count(max(request.start, 10.0))))
     progress = Progress(total, "zeros")
     with atomic_path(target) as path, _writer(path) as writer:
-        for blocks in computed(parts, request.stretches(), workers):
+        for blocks in computed(parts, stretches(request), workers):
             for block in blocks:
                 completeness.add(block)
-            rows = request.wanted(Zeros.join([Zeros.of(block) for block in blocks]), taken)
+            rows = part_of(request, Zeros.join([Zeros.of(block) for block in blocks]), taken)
             if len(rows):
                 first = int(rows.n[0]) if first is None else first
                 taken += len(rows)

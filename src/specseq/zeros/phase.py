@@ -14,9 +14,10 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.zeros.counts import TWO_PI, stirling_tail
+
 Array = NDArray[np.float64]
 
-TWO_PI = 2.0 * math.pi
 _TWO_PI_LOW = 2.4492935982947064e-16  # 2π minus its nearest double
 _SPLITTER = 134217729.0  # 2^27 + 1
 
@@ -62,20 +63,12 @@ def log_phase(t: Array | float, high: Array, low: Array) -> Array:
     return ((product - whole) + (error + t * low - whole_error)) - turns * _TWO_PI_LOW
 
 
-def _stirling_tail(t: Array | float) -> Array | float:
-    """The terms of the expansion of θ that fall with t; good to 1e-16 from t = 200 on."""
-    return 1 / (48 * t) + 7 / (5760 * t**3) + 31 / (80640 * t**5)
-
-
 def theta_turns(t: float) -> tuple[int, float]:
     """θ(t) as whole turns and a rest in [0, 2π)."""
     with mpmath.workprec(140):
         exact = mpmath.mpf(t)
         theta = (
-            exact / 2 * mpmath.log(exact / (2 * mpmath.pi))
-            - exact / 2
-            - mpmath.pi / 8
-            + _stirling_tail(exact)
+            exact / 2 * mpmath.log(exact / (2 * mpmath.pi)) - exact / 2 - mpmath.pi / 8 + stirling_tail(exact)
         )
         turns = int(mpmath.floor(theta / (2 * mpmath.pi)))
         return turns, float(theta - turns * 2 * mpmath.pi)
@@ -85,20 +78,4 @@ def theta_difference(t0: float, delta: Array) -> Array:
     """θ(t0 + delta) - θ(t0), from the difference itself and not from two large numbers."""
     t = t0 + delta
     main = 0.5 * (t * np.log1p(delta / t0) + delta * (math.log(t0 / TWO_PI) - 1))
-    return main + (_stirling_tail(t) - _stirling_tail(t0))
-
-
-def smooth_count(t: float) -> float:
-    """θ(t)/π + 1: the number of zeros up to t but for S(t), to double precision."""
-    return (0.5 * t * (math.log(t / TWO_PI) - 1) - math.pi / 8 + float(_stirling_tail(t))) / math.pi + 1
-
-
-def height_of_index(n: float) -> float:
-    """The height where ``smooth_count`` is n (n ≥ 1); the n-th zero lies within a few spacings of it."""
-    t = max(20.0, TWO_PI * n / max(math.log(n / 8), 1.0))
-    for _ in range(60):
-        step = (smooth_count(t) - n) / (0.5 * math.log(t / TWO_PI) / math.pi)
-        t = max(t - step, 10.0)
-        if abs(step) < 1e-12 * t:
-            break
-    return t
+    return main + (stirling_tail(t) - stirling_tail(t0))

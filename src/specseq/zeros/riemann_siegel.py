@@ -14,8 +14,9 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.zeros.counts import TWO_PI
 from specseq.zeros.nufft import nufft1
-from specseq.zeros.phase import TWO_PI, log_phase, log_table, theta_difference, theta_turns
+from specseq.zeros.phase import log_phase, log_table, theta_difference, theta_turns
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.zeros.phase import TWO_PI
+from specseq.zeros.counts import TWO_PI
 from specseq.zeros.selection import Zeros
 
 Array = NDArray[np.float64]

@@ -10,16 +10,16 @@ Shapes: T tasks (all replicate columns but the seed), S seeds.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from specseq.report.claims.measured import BACK, Back, Measured
-from specseq.report.claims.queries import REPLICATES, Folder, Missing, diverged, rows_of, select
-from specseq.report.claims.ready_rows import ready, trend_of_rows, two_rows
+from specseq.report.claims.intervals import BACK, Back, Measured, precomputed, trend_of_rows, two_rows
+from specseq.report.claims.language import Arithmetic, Difference, Percent, Query, Ratio, Select, Trend
+from specseq.report.claims.loading import Claim
+from specseq.report.claims.queries import Folder, Missing, diverged, replicates, rows_of, select
 from specseq.scoring.comparison import crosswise_interval
 from specseq.seeding import generator
 
@@ -40,7 +40,7 @@ def _square(values: pd.Series) -> tuple[Floats, bool]:
     return values.unstack("seed").dropna().to_numpy(), drawn
 
 
-def _lost(folder: Folder, values: pd.Series, *queries: Mapping[str, Any]) -> str:
+def _lost(folder: Folder, values: pd.Series, *queries: Query) -> str:
     """Why the seeds that have values are not all: in words, or empty."""
     ended = sorted({run for query in queries for run in diverged(folder, query)})
     if ended:
@@ -102,17 +102,47 @@ def _log(values: pd.Series) -> pd.Series:
     return np.log(values.where(values > 0))
 
 
-def single(folder: Folder, query: Mapping[str, Any], name: str) -> Measured:
+def measure(claim: Claim, folder: Folder) -> Measured:
+    """Evaluate a claim's quantity; the claim's id is its bootstrap stream.
+
+    Raises:
+        Missing: a file or rows of it are not there.
+    """
+    match claim.quantity:
+        case Select(query=query):
+            return single(folder, query, claim.id)
+        case Ratio(ratio=(Select(query=a), Select(query=b))):
+            return paired(folder, a, b, "ratio", claim.id)
+        case Percent(percent=(Select(query=a), Select(query=b))):
+            return paired(folder, a, b, "percent", claim.id)
+        case Difference(difference=(Select(query=a), Select(query=b))):
+            return paired(folder, a, b, "difference", claim.id)
+        case Trend(trend=along) if isinstance(along.of, Select):
+            return trend(folder, along.of.query, along.x, claim.id)
+        case Arithmetic(arithmetic=name, of=arguments) if claim.compute:
+            result = claim.compute()
+            shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
+            evidence = f"arithmetic: {name}({shown})"
+            return Measured(result.value, result.low, result.high, True, 1, evidence)
+    raise AssertionError(f"{claim.id}: a quantity that was not resolved")
+
+
+def _short(value: object) -> str:
+    text = str(value).replace("'", "")
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def single(folder: Folder, query: Query, name: str) -> Measured:
     """Mean (or geometric mean) of one query with its interval."""
-    if "interval" in query:
-        return ready(folder, query)
+    if query.interval:
+        return precomputed(folder, query)
     values, evidence = select(folder, query)
-    geometric = query.get("reduce") == "gmean"
+    geometric = query.reduce == "gmean"
     moved = _log(values) if geometric else values
     finite = moved[np.isfinite(moved)]
     back: Back = math.exp if geometric else float
     lost = _lost(folder, moved, query)
-    if query.get("exact") and not lost:
+    if query.exact and not lost:
         return _exact(moved, evidence, back)
     cells, drawn = _square(finite)
     lost = lost or _lost_tasks(moved)
@@ -135,20 +165,20 @@ def _join(a: pd.Series, b: pd.Series) -> pd.DataFrame:
     return joined.set_index(keys) if keys else joined
 
 
-def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str, name: str) -> Measured:
+def paired(folder: Folder, a: Query, b: Query, kind: str, name: str) -> Measured:
     """Ratio, percentage or difference of two queries, paired by replicate.
 
     ``ratio`` and ``percent`` are of geometric means, ``difference`` is of means. Two exact sides make an
     exact comparison.
     """
-    if "interval" in a and "interval" in b:
-        return two_rows(ready(folder, a), ready(folder, b), kind)
+    if a.interval and b.interval:
+        return two_rows(precomputed(folder, a), precomputed(folder, b), kind)
     left, first = select(folder, a)
     right, second = select(folder, b)
     joined = _join(left, right)
     evidence = f"{first} against {second}"
     if joined.empty:
-        raise Missing(b["file"], "shares no task and seed with the other side")
+        raise Missing(b.file, "shares no task and seed with the other side")
     moved = joined if kind == "difference" else joined.apply(_log)
     cells = moved["a"] - moved["b"]
     back = BACK[kind]
@@ -156,30 +186,30 @@ def paired(folder: Folder, a: Mapping[str, Any], b: Mapping[str, Any], kind: str
     left_out = max(len(left), len(right)) - len(finite)
     square, drawn = _square(finite)
     lost = _lost(folder, cells, a, b)
-    if a.get("exact") and b.get("exact") and not lost:
+    if a.exact and b.exact and not lost:
         return _exact(cells, evidence, back)
     return _estimate(square, drawn, name, evidence, back, max(0, left_out), lost or _lost_tasks(cells))
 
 
-def trend(folder: Folder, query: Mapping[str, Any], x: str, name: str) -> Measured:
+def trend(folder: Folder, query: Query, x: str, name: str) -> Measured:
     """Spearman's rank correlation of the value with column ``x``, averaged over replicates.
 
     A run that was ended early has the trend of the steps that it took.
     """
-    if "interval" in query:
+    if query.interval:
         return trend_of_rows(folder, query, x, name)
     rows, _ = rows_of(folder, query, x)
-    over = [n for n in query.get("over", REPLICATES) if n in rows.columns and n != x]
-    values, evidence = select(folder, {**query, "over": [*over, x]})
+    over = [column for column in replicates(query, rows) if column != x]
+    values, evidence = select(folder, replace(query, over=(*over, x)))
     table = values.unstack(x) if over else values.to_frame().T
     table = table.loc[:, np.isfinite(table.columns.to_numpy(float))].sort_index(axis=1)
     levels = table.columns.to_numpy(float)
     found = pd.Series([_rank_correlation(levels, row) for row in table.to_numpy(float)], table.index)
     if not np.isfinite(found).any():
-        raise Missing(query["file"], f"has fewer than three finite values over '{x}'")
+        raise Missing(query.file, f"has fewer than three finite values over '{x}'")
     evidence = f"{evidence}, rank correlation with {x}"
-    lost = _lost(folder, found, {**query, "pick": "first"})
-    if query.get("exact") and not lost:
+    lost = _lost(folder, found, replace(query, pick="first"))
+    if query.exact and not lost:
         return _exact(found, evidence)
     square, drawn = _square(found[np.isfinite(found)])
     return _estimate(square, drawn, name, evidence, lost=lost or _lost_tasks(found))

@@ -1,39 +1,90 @@
-"""From ``workflow/claims/*.yaml`` to claims: validation, shared queries, and whole tables as templates."""
+"""From the notes' YAML files to claims: validation, whole tables through templates, checks by name."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 
 from specseq.errors import InputError
-from specseq.report.claims.quantities import check_quantity
-from specseq.report.claims.schema import Claim, read_relation
+from specseq.report.claims import arithmetic
+from specseq.report.claims.language import Arithmetic, Note, Quantity, Region, Statement, resolved
+from specseq.report.claims.rounding import Range
+from specseq.settings import near, read
+
+Check = Callable[..., Range]
 
 # Filled in when the verdict is known, so a table's template leaves them alone.
-LATER = frozenset({"measured", "low", "high", "published", "n"})
+_LATER = frozenset({"measured", "low", "high", "published", "n"})
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-def load(folder: str | Path, schema: str | Path | None = None) -> list[Claim]:
-    """Read every note's claims.
+@dataclass(frozen=True)
+class Claim:
+    """One figure or statement of a note, ready to be judged.
+
+    Attributes:
+        note: number of the note; first part of ``id``.
+        spec: what the YAML says of it.
+        quantity: what decides it, shared queries put in.
+        region: where the quantity must lie.
+        compute: the result of an arithmetic quantity; None of others.
+        source: the YAML file.
+    """
+
+    id: str
+    note: str
+    spec: Statement
+    quantity: Quantity
+    region: Region
+    compute: Callable[[], Range] | None
+    source: str
+
+    @classmethod
+    def of(cls, spec: Statement, note: Note, checks: Mapping[str, Check], source: str) -> "Claim":
+        """A claim of a note.
+
+        Args:
+            spec: what the YAML says of it.
+            note: its note, whose queries it may use.
+            checks: functions that an arithmetic quantity may name.
+            source: the YAML file.
+
+        Raises:
+            InputError: a shared query or a check is unknown, or arguments do not fit the check.
+        """
+        try:
+            quantity = resolved(spec.quantity, note.queries)
+            compute = _bound(quantity, checks) if isinstance(quantity, Arithmetic) else None
+        except InputError as error:
+            where = f"{source}: {note.note}.{spec.id}.quantity.{error.where}"
+            raise InputError(where, error.fault, error.remedy) from None
+        return cls(f"{note.note}.{spec.id}", note.note, spec, quantity, spec.relation.region, compute, source)
+
+
+def load(files: Iterable[Path], checks: Iterable[ModuleType] = ()) -> list[Claim]:
+    """Read the notes' claims, in the order of the notes.
 
     Args:
-        folder: folder of YAML files, one a note.
-        schema: JSON schema as YAML; by default ``../schemas/claims.schema.yaml`` from the folder.
+        files: YAML files, one for each note.
+        checks: modules whose public functions the claims may name beside the general ones.
 
     Raises:
         InputError: a file is missing or malformed, a key unknown, an id taken, a quantity not understood.
     """
-    folder = Path(folder)
-    files = sorted(folder.glob("*.yaml"))
-    if not files:
-        raise InputError(folder, "holds no claims", "give the folder of the notes' YAML files")
-    rules = _read(Path(schema) if schema else folder.parent / "schemas" / "claims.schema.yaml")
-    claims = [claim for path in files for claim in _note(path, _read(path), rules)]
+    named = checks_of([arithmetic, *checks])
+    notes = sorted(((path, *_read(path)) for path in files), key=lambda found: found[1].note)
+    if not notes:
+        raise InputError(
+            "claims", "there are no claim files", "run where workflow/studies is, or give --claims"
+        )
+    claims = [claim for path, note, content in notes for claim in _claims(path, note, content, named)]
     taken: dict[str, str] = {}
     for claim in claims:
         if claim.id in taken:
@@ -42,40 +93,48 @@ def load(folder: str | Path, schema: str | Path | None = None) -> list[Claim]:
     return claims
 
 
+def checks_of(modules: Iterable[ModuleType]) -> dict[str, Check]:
+    """The public functions that the modules define, by name."""
+    return {
+        name: function
+        for module in modules
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and name[0] != "_"
+    }
+
+
 @cache
-def _parsed(path: Path, stamp: int) -> Any:
+def _parsed(path: Path, stamp: int) -> tuple[Note, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    return read(Note, content, str(path)), content
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> tuple[Note, Any]:
     try:
         return _parsed(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
-        raise InputError(path, "no such file", "give the folder of the notes' YAML files") from None
+        raise InputError(path, "no such file", "give the notes' YAML files") from None
     except yaml.YAMLError as error:
         raise InputError(path, f"not YAML ({error})", "correct the line named") from None
 
 
-def _note(path: Path, content: Any, rules: Mapping[str, Any]) -> Iterator[Claim]:
-    _validate(path, content, rules)
-    shared = content.get("queries", {})
-    prefix = content["note"]
-    for spec in content.get("claims", []):
-        yield _claim(spec, prefix, path, shared)
-    for table in content.get("tables", []):
-        for spec in _expand(table, path):
-            yield _claim(spec, prefix, path, shared)
+def _claims(path: Path, note: Note, content: Any, checks: Mapping[str, Check]) -> Iterator[Claim]:
+    expanded = (spec for table in content.get("tables", []) for spec in _expand(table, path))
+    statements = [*note.claims, *(read(Statement, spec, f"{path}: {spec['id']}") for spec in expanded)]
+    for spec in statements:
+        yield Claim.of(spec, note, checks, str(path))
 
 
-def _validate(path: Path, content: Any, rules: Mapping[str, Any]) -> None:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(rules).iter_errors(content))
-    if error:
-        place = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise InputError(path, f"{place}: {error.message}", "see workflow/claims/README.md")
+def _bound(quantity: Arithmetic, checks: Mapping[str, Check]) -> Callable[[], Range]:
+    name = quantity.arithmetic
+    if name not in checks:
+        raise InputError("arithmetic", f"unknown check '{name}'", near(name, checks))
+    try:
+        inspect.signature(checks[name]).bind(**quantity.of)
+    except TypeError as error:
+        raise InputError("of", f"{name}: {error}", f"it takes {inspect.signature(checks[name])}") from None
+    return partial(checks[name], **quantity.of)
 
 
 def _rows(table: Mapping[str, Any], path: Path) -> Iterator[dict[str, str]]:
@@ -94,19 +153,19 @@ def _expand(table: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     """Every row of a table (and every value of ``each``) through every template."""
     for row in _rows(table, path):
         for template in table["claims"]:
-            wanted = {
+            chosen = {
                 name: [str(v) for v in _listed(values)] for name, values in template.get("only", {}).items()
             }
-            if any(row.get(name) not in values for name, values in wanted.items()):
+            if any(row.get(name) not in values for name, values in chosen.items()):
                 continue
             each = template.get("each", {})
             for combination in product(*each.values()):
                 fields = {**row, **dict(zip(each, combination, strict=True))}
                 body = {key: value for key, value in template.items() if key not in ("only", "each")}
-                made = _fill(body, fields, f"{path}: table '{table['id']}'")
-                made["id"] = f"{table['id']}.{made['id']}"
-                made["place"] = f"{table['place']}, {made['place']}"
-                yield made
+                filled = _fill(body, fields, f"{path}: table '{table['id']}'")
+                filled["id"] = f"{table['id']}.{filled['id']}"
+                filled["place"] = f"{table['place']}, {filled['place']}"
+                yield filled
 
 
 def _listed(value: Any) -> list[Any]:
@@ -129,44 +188,8 @@ def _fill(value: Any, fields: Mapping[str, Any], where: str) -> Any:
         name = match[1]
         if name in fields:
             return str(fields[name])
-        if name in LATER:
+        if name in _LATER:
             return match[0]
-        raise InputError(where, f"no column '{name}'", f"known: {', '.join(fields)}")
+        raise InputError(where, f"no column '{name}'", near(name, fields))
 
     return _FIELD.sub(cell, value)
-
-
-def _resolve(quantity: Any, shared: Mapping[str, Any], where: str) -> Any:
-    """Replace ``{use: name, where: {...}}`` by the shared query of that name, conditions merged in."""
-    if isinstance(quantity, list):
-        return [_resolve(part, shared, where) for part in quantity]
-    if not isinstance(quantity, dict):
-        return quantity
-    if "use" not in quantity:
-        return {key: _resolve(value, shared, where) for key, value in quantity.items()}
-    name = quantity["use"]
-    if name not in shared:
-        raise InputError(where, f"no shared query '{name}'", f"known: {', '.join(shared)}")
-    extra = {key: value for key, value in quantity.items() if key != "use"}
-    base = shared[name]
-    return {"query": {**base, **extra, "where": {**base.get("where", {}), **extra.get("where", {})}}}
-
-
-def _claim(spec: Mapping[str, Any], note: str, path: Path, shared: Mapping[str, Any]) -> Claim:
-    where = f"{path}: {note}.{spec['id']}"
-    quantity = _resolve(spec["quantity"], shared, where)
-    check_quantity(quantity, where)
-    return Claim(
-        id=f"{note}.{spec['id']}",
-        note=note,
-        place=spec["place"],
-        statement=" ".join(spec["statement"].split()),
-        published=str(spec.get("published", "")),
-        quantity=quantity,
-        relation=read_relation(spec["relation"], where),
-        scales=tuple(spec.get("scales", ())),
-        status=spec.get("status", "live"),
-        fails=spec.get("fails", "inconsistent"),
-        explain={verdict: " ".join(text.split()) for verdict, text in spec.get("explain", {}).items()},
-        source=path.name,
-    )

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -12,7 +13,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from specseq.report.claims.verdicts import shown
+from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
@@ -81,13 +82,20 @@ def _counts(claims: pd.DataFrame) -> list[tuple[str, int]]:
     return [(name, int((claims["verdict"] == name).sum())) for name in VERDICT_COLOURS]
 
 
-def render_page(results: Path, sections: Iterable[Section], scale: str, root: Path = Path()) -> str:
+def render_page(
+    results: Path,
+    sections: Iterable[Section],
+    scale: str,
+    explained: Mapping[str, str] = MappingProxyType({}),
+    root: Path = Path(),
+) -> str:
     """The report of one scale as HTML.
 
     Args:
         results: the results folder of the scale; figures and tables that are missing are named as not made.
         sections: what to show of each study.
         scale: name of the scale.
+        explained: file of a table -> docstring that explains its columns.
         root: folder that shown paths are relative to.
 
     Returns:
@@ -117,7 +125,7 @@ def render_page(results: Path, sections: Iterable[Section], scale: str, root: Pa
                     }
                     for figure in section.figures
                 ],
-                "tables": [study_table(results, spec) for spec in section.tables],
+                "tables": [study_table(results, spec, explained) for spec in section.tables],
             }
         )
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

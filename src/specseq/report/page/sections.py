@@ -1,64 +1,49 @@
-"""What the page says of each study: written in YAML, one file a study, filled from results."""
+"""What the page says of each study: ``workflow/studies/<study>/page.yaml``, filled from results."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass, read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Figure:
-    """A figure of the page: ``file`` without suffix, below the results folder of the scale."""
+    """A figure of the page."""
 
-    file: str
-    title: str
-    caption: str
-    claims: tuple[str, ...] = ()
+    file: str = Field(description="path without suffix below the results folder of the scale")
+    title: str = Field(description="heading")
+    caption: str = Field(description="what it shows, and on what it stands")
+    claims: tuple[str, ...] = Field(
+        default=(), description="patterns of the ids of the claims that it bears on"
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Table:
-    """A table of the page: a Parquet ``file`` below the results folder of the scale."""
+    """A table of the page."""
 
-    file: str
-    title: str
-    caption: str
-    columns: tuple[str, ...] = ()
+    file: str = Field(description="Parquet file below the results folder of the scale")
+    title: str = Field(description="heading")
+    caption: str = Field(description="what it shows, and on what it stands")
+    columns: tuple[str, ...] = Field(default=(), description="the columns shown, in order; all if left out")
+    meaning: str = Field(
+        default="", description="what the columns mean, Markdown, of a table that no study's function makes"
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Section:
-    """One study on the page.
+    """One study on the page."""
 
-    Attributes:
-        study: its name in config.yaml.
-        title: heading.
-        question: what the study asks, Markdown.
-        set_up: what was run, Markdown.
-        notes: names of the seed notes whose claims belong here.
-        headline: file of the figure that the overview shows.
-    """
-
-    study: str
-    title: str
-    question: str
-    set_up: str
-    notes: tuple[str, ...]
-    headline: str
-    figures: tuple[Figure, ...] = field(default_factory=tuple)
-    tables: tuple[Table, ...] = field(default_factory=tuple)
-
-
-def _entry(kind: type, entry: dict[str, Any], path: Path) -> Any:
-    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    try:
-        return kind(**lists)
-    except TypeError as error:
-        raise InputError(path, f"{kind.__name__.lower()}: {error}", "see an existing section") from None
+    study: str = Field(description="its name in the config")
+    title: str = Field(description="heading")
+    question: str = Field(description="what the study asks, Markdown")
+    set_up: str = Field(description="what was run, Markdown")
+    notes: tuple[str, ...] = Field(description="numbers of the notes whose claims belong here")
+    headline: str = Field(description="file of the figure that the overview shows")
+    figures: tuple[Figure, ...] = Field(default=(), description="figures, in order")
+    tables: tuple[Table, ...] = Field(default=(), description="tables, in order")
 
 
 def load_section(path: Path) -> Section:
@@ -67,15 +52,9 @@ def load_section(path: Path) -> Section:
     Raises:
         InputError: a key is missing or unknown.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise InputError(path, "is not a mapping")
-    figures = tuple(_entry(Figure, entry, path) for entry in content.pop("figures", []))
-    tables = tuple(_entry(Table, entry, path) for entry in content.pop("tables", []))
-    return _entry(Section, {**content, "figures": figures, "tables": tables}, path)
+    return read(Section, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
 
 
-def load_sections(folder: Path) -> Iterator[Section]:
-    """All sections of a folder, in order of file name."""
-    for path in sorted(folder.glob("*.yaml")):
-        yield load_section(path)
+def load_sections(folder: Path) -> list[Section]:
+    """The sections ``<study>/page.yaml`` of a folder of studies, in the order of their notes."""
+    return sorted(map(load_section, folder.glob("*/page.yaml")), key=lambda section: section.notes)

@@ -1,8 +1,7 @@
 """Tables of results as the page shows them: cells as text, constant columns told once, columns explained."""
 
-import ast
-import importlib.util
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from specseq.sources import module_of
 from specseq.tables import read_parquet
-
-# Where tables that no module of a study makes are explained.
-_OTHER_MAKERS = {"filters.parquet": "specseq.stages.design"}
 
 
 def cell(value: Any, name: str = "") -> str:
@@ -44,12 +39,13 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def study_table(results: Path, spec: Any) -> dict[str, Any]:
+def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[str, Any]:
     """A table of a section: ``content`` (None where it is not made), what is ``constant``, ``meaning``.
 
     Args:
         results: results folder of the scale.
         spec: the section's :class:`~specseq.report.page.sections.Table`.
+        explained: file of a table -> docstring that explains its columns.
     """
     path = results / spec.file
     if not path.is_file():
@@ -64,7 +60,7 @@ def study_table(results: Path, spec: Any) -> dict[str, Any]:
         "spec": spec,
         "content": table(frame.drop(columns=constant)),
         "constant": told,
-        "meaning": _meaning(spec.file),
+        "meaning": _meaning(spec.meaning or explained.get(spec.file, "")),
     }
 
 
@@ -76,15 +72,7 @@ def _constant(frame: pd.DataFrame) -> list[str]:
     return [name for name, said in texts.items() if name != "verdict" and len(said) == 1 and said != {""}]
 
 
-def _meaning(file: str) -> Markup:
-    """What the module that makes a table says of it and its columns, as HTML."""
-    name = _OTHER_MAKERS.get(file, module_of(Path(file).stem, "tables"))
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or spec.origin is None:
-        return Markup()
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+def _meaning(text: str) -> Markup:
+    """A docstring's explanation of columns as HTML."""
     plain = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
     return Markup(MarkdownIt("commonmark", {"html": False}).render(plain))

@@ -59,5 +59,6 @@ STUDY = Study(
     after_training=frozenset({"audit"}),
     tables=TABLES,
     figures=FIGURES,
+    checks=".checks",
     needed=lambda results: [results.of_runs("pretrain.parquet"), results.of_runs("audit.parquet")],
 )

@@ -27,20 +27,20 @@ def _theory(results: Results) -> Inputs:
 
 TABLES = {
     "preconditioning": Table(
-        ".tables.summary:make",
+        ".tables.scores:summary",
         lambda results: {**_scores(results), "corpus": results.file("data/lotsa/manifest.json")},
         Results.baselines,
     ),
-    "preconditioning_taps": Table(".tables.taps:make", _metrics),
-    "preconditioning_steps": Table(".tables.steps:make", _scores, Results.baselines),
-    "preconditioning_theory": Table(".tables.theory:make", _theory),
-    "preconditioning_theory_steps": Table(".tables.theory_steps:make", _theory),
-    "preconditioning_best": Table(".tables.best:make", _scores, Results.baselines),
+    "preconditioning_taps": Table(".tables.note:taps", _metrics),
+    "preconditioning_steps": Table(".tables.scores:steps", _scores, Results.baselines),
+    "preconditioning_theory": Table(".tables.laws:theory", _theory),
+    "preconditioning_theory_steps": Table(".tables.laws:theory_steps", _theory),
+    "preconditioning_best": Table(".tables.scores:best", _scores, Results.baselines),
     "preconditioning_ranks": Table(
-        ".tables.ranks:make", lambda results: {"theory": results.table("preconditioning_theory")}
+        ".tables.laws:ranks", lambda results: {"theory": results.table("preconditioning_theory")}
     ),
     "preconditioning_reversal": Table(
-        ".tables.reversal:make",
+        ".tables.note:reversal",
         lambda results: {
             "summary": results.table("preconditioning"),
             "filters": _filters(results),
@@ -48,39 +48,39 @@ TABLES = {
         },
     ),
     "preconditioning_training": Table(
-        ".tables.training:make",
+        ".tables.note:training",
         lambda results: {
             "summary": results.table("preconditioning"),
             "taps": results.table("preconditioning_taps"),
         },
     ),
     "preconditioning_norms": Table(
-        ".tables.norms:make",
+        ".tables.note:norms",
         lambda results: {"filters": _filters(results), "taps": results.table("preconditioning_taps")},
     ),
 }
 
 FIGURES = {
     "preconditioning_filters": Figure(
-        ".figures.filters:draw", lambda results: {"filters": _filters(results)}
+        ".figures.filters:filters", lambda results: {"filters": _filters(results)}
     ),
-    "preconditioning_training": Figure(".figures.training:draw", _metrics),
+    "preconditioning_training": Figure(".figures.runs:training", _metrics),
     "preconditioning_gap": Figure(
-        ".figures.gap:draw",
+        ".figures.filters:gap",
         lambda results: {"summary": results.table("preconditioning"), "filters": _filters(results)},
     ),
     "preconditioning_forest": Figure(
-        ".figures.forest:draw", lambda results: {"summary": results.table("preconditioning")}
+        ".figures.runs:forest", lambda results: {"summary": results.table("preconditioning")}
     ),
     "preconditioning_theory": Figure(
-        ".figures.theory:draw", lambda results: {"theory": results.table("preconditioning_theory")}
+        ".figures.filters:theory", lambda results: {"theory": results.table("preconditioning_theory")}
     ),
     "preconditioning_steps": Figure(
-        ".figures.steps:draw",
+        ".figures.filters:steps",
         lambda results: {"steps": results.table("preconditioning_steps"), "filters": _filters(results)},
     ),
     "preconditioning_coefficients": Figure(
-        ".figures.coefficients:draw", lambda results: {**_metrics(results), "filters": _filters(results)}
+        ".figures.runs:coefficients", lambda results: {**_metrics(results), "filters": _filters(results)}
     ),
 }
 
@@ -92,5 +92,6 @@ STUDY = Study(
     after_training=frozenset({"evaluation", "baseline"}),
     tables=TABLES,
     figures=FIGURES,
+    checks=".checks",
     needed=lambda results: [results.of_runs("pretrain.parquet"), results.evaluations()],
 )

@@ -10,7 +10,7 @@ def _long(results: Results) -> Inputs:
 
 TABLES = {
     "stu_long": Table(
-        ".tables.long:make",
+        "specseq.report.tidy:make",
         lambda results: {
             "training": results.of_runs("pretrain.parquet"),
             "evaluation": results.evaluations(),
@@ -18,18 +18,18 @@ TABLES = {
         },
     ),
     "stu": Table(
-        ".tables.summary:make",
+        ".tables:summary",
         lambda results: {**_long(results), "corpus": results.file("data/lotsa/manifest.json")},
         Results.baselines,
     ),
-    "stu_models": Table(".tables.models:make", _long, Results.baselines),
+    "stu_models": Table(".tables:models", _long, Results.baselines),
 }
 
 FIGURES = {
-    "stu_training": Figure(".figures.training:draw", _long),
-    "stu_speed": Figure(".figures.speed:draw", _long),
-    "stu_filters": Figure(".figures.filters:draw", _long),
-    "stu_ratios": Figure(".figures.ratios:draw", lambda results: {"summary": results.table("stu")}),
+    "stu_training": Figure(".figures:training", _long),
+    "stu_speed": Figure(".figures:speed", _long),
+    "stu_filters": Figure(".figures:filters", _long),
+    "stu_ratios": Figure(".figures:ratios", lambda results: {"summary": results.table("stu")}),
 }
 
 STUDY = Study(
@@ -40,5 +40,6 @@ STUDY = Study(
     after_training=frozenset({"evaluation", "baseline", "measurement"}),
     tables=TABLES,
     figures=FIGURES,
+    checks=".checks",
     needed=lambda results: [results.of_runs("weights.safetensors"), results.evaluations()],
 )

@@ -39,5 +39,6 @@ STUDY = Study(
     after_training=frozenset({"evaluation"}),
     tables=TABLES,
     figures=FIGURES,
+    checks=".checks",
     needed=lambda results: [results.of_runs("pretrain.parquet"), results.of_runs("rollout.parquet")],
 )

@@ -1,7 +1,7 @@
 """The zeta study's task for the training loop: a spacing model, windows of spacings, the mixture's
 likelihood.
 
-Run parameters read here: ``seed``; ``model`` (see ModelConfig); ``loss.entropy_weight``,
+Run parameters read here: ``seed``; ``model`` (see SpacingModelConfig); ``loss.entropy_weight``,
 ``loss.diversity_weight``, ``loss.memory_lr_scale``; ``data.set`` (real, shuffled, gue or poisson),
 ``data.limit`` (use only so many training spacings, nearest to the test band); ``training.batch``;
 ``data.selection`` (windows of the selection band scored during training). Input: ``spacings``, the
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
+from specseq.settings import read
+from specseq.spacings.config import SpacingData, SpacingLoss, SpacingModelConfig
 from specseq.spacings.mixture import Mixture
 from specseq.spacings.model import SpacingModel, cap_norms, memory_similarity
-from specseq.spacings.model_config import ModelConfig
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.training.task import Task
 
@@ -93,35 +94,29 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     Raises:
         InputError: a parameter is unknown or doesn't fit the spacing sets.
     """
-    config = ModelConfig.from_params(params["model"])
-    loss_params = {
-        "entropy_weight": 0.0,
-        "diversity_weight": 0.0,
-        "memory_lr_scale": 1.0,
-        **params.get("loss", {}),
-    }
-    if unknown := set(loss_params) - {"entropy_weight", "diversity_weight", "memory_lr_scale"}:
-        raise InputError("loss", f"unknown keys {sorted(unknown)}", "see specseq.studies.zeta.training")
-    data = params.get("data", {})
-    name, seed = data.get("set", "real"), int(params["seed"])
+    config = read(SpacingModelConfig, params["model"], "model")
+    terms = read(SpacingLoss, params.get("loss", {}), "loss")
+    data = read(SpacingData, params.get("data", {}), "data")
+    if not config.slots and (terms.diversity_weight or terms.memory_lr_scale != 1):
+        raise InputError("loss", "diversity_weight and memory_lr_scale need memory", "give model.slots")
+    name, seed = data.set, int(params["seed"])
     train = load_spacing_set(inputs["spacings"], name, "train")
     selection = load_spacing_set(inputs["spacings"], name, "selection")
-    stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.get("limit"))
+    stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.limit)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
         model = SpacingModel(config)
-    windows = int(data.get("selection", 256))
-    held_out = as_batch(selection, selection.starts(config.length, windows), config.length)
+    held_out = as_batch(selection, selection.starts(config.length, data.selection), config.length)
 
     def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         mixture, truth = predictions(model, batch)
         nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
-        total = nll - loss_params["entropy_weight"] * entropy
+        total = nll - terms.entropy_weight * entropy
         metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
         metrics["weight"] = float(truth.numel())
-        if config.slots and loss_params["diversity_weight"]:
+        if terms.diversity_weight:
             similarity = memory_similarity(model.get_parameter("memory"))
-            total = total + loss_params["diversity_weight"] * similarity
+            total = total + terms.diversity_weight * similarity
             metrics["memory_similarity"] = float(similarity.detach())
         return total, metrics
 
@@ -150,7 +145,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
             yield {
                 "params": [model.get_parameter("memory")],
                 "weight_decay": 0.0,
-                "lr_scale": loss_params["memory_lr_scale"],
+                "lr_scale": terms.memory_lr_scale,
             }
 
     return Task(
@@ -165,6 +160,6 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
 def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SpacingModel:
     """A trained model from what its weights file holds, ready to predict."""
-    model = SpacingModel(ModelConfig.from_params(params["model"]))
+    model = SpacingModel(read(SpacingModelConfig, params["model"], "model"))
     model.load_state_dict(dict(tensors))
     return model.eval()

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from specseq.spacings.attention import attention_mask
+from specseq.spacings.config import AttentionMask
 
 SLOTS, LENGTH = 8, 24
 
@@ -19,7 +20,7 @@ def draw(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         params: none.
     """
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True)
-    titles = {
+    titles: dict[AttentionMask, str] = {
         "published": "published: memory rows read the future",
         "causal": "causal: memory rows read memory",
     }

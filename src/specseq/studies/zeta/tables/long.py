@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from specseq.report import tidy as long_results
-from specseq.spacings.model_config import ModelConfig
+from specseq.settings import read
+from specseq.spacings.config import SpacingModelConfig
 from specseq.tables import read_provenance
 
 
@@ -23,7 +24,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     long = long_results.make(inputs, params)
     records = [read_provenance(path) for paths in inputs.values() for path in paths]
     lengths = {
-        record["run"]: ModelConfig.from_params(record["parameters"]["model"]).length
+        record["run"]: read(SpacingModelConfig, record["parameters"]["model"], "model").length
         for record in records
         if "model" in record["parameters"]
     }

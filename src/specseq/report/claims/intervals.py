@@ -1,0 +1,152 @@
+"""Measured quantities, and those of tables whose rows carry an interval: one row, two compared, a trend.
+
+The rows' intervals are taken as independent and, on the logarithmic scale, as normal. What they share (tasks,
+a common baseline) would make a comparison narrower, so the verdicts err towards *undecided*.
+
+Shapes: R draws, N rows.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from specseq.report.claims.language import Ends, Query
+from specseq.report.claims.queries import Folder, Missing, rows_of
+from specseq.seeding import generator
+
+_DRAWS = 2000
+_ALPHA = 0.05
+_NORMAL_QUANTILE = 1.959963984540054  # of 1 - α/2
+
+Floats = NDArray[np.float64]
+Back = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured quantity.
+
+    Attributes:
+        value: the estimate; NaN where it was measured and is undefined.
+        low, high: its interval; NaN where there is none.
+        exact: whether the interval is a range of rounding and no statistic.
+        n: replicates behind it.
+        evidence: what decided it: files and rows, or the formula.
+        note: why there is no interval, or what was left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    exact: bool
+    n: int
+    evidence: str
+    note: str = ""
+
+
+def percent(log_ratio: float) -> float:
+    """A log ratio as a percentage of change."""
+    return 100 * math.expm1(log_ratio)
+
+
+# From the scale on which two quantities are compared (logarithms for ratios) back to that of the claim.
+BACK: dict[str, Back] = {"difference": float, "ratio": math.exp, "percent": percent}
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else math.nan
+
+
+def precomputed(folder: Folder, query: Query) -> Measured:
+    """The value of a query's one row with the interval that the table holds.
+
+    Raises:
+        Missing: no such row, or more than one.
+    """
+    if isinstance(query.interval, Mapping):
+        return _interval_in_rows(folder, query, query.interval)
+    low, high = query.interval or ("", "")
+    row, evidence = _one_row(folder, query, query.value, low, high, *query.enough)
+    value = float(row[query.value])
+    for name, least in query.enough.items():
+        if row[name] < least:
+            note = f"{name} is {row[name]:.3g}, an interval needs {least:g}"
+            return Measured(value, math.nan, math.nan, False, 1, evidence, note)
+    return Measured(value, float(row[low]), float(row[high]), False, 1, evidence)
+
+
+def _one_row(folder: Folder, query: Query, *columns: str) -> tuple["pd.Series[Any]", str]:
+    rows, evidence = rows_of(folder, query, *columns)
+    if len(rows) > 1:
+        raise Missing(query.file, f"has {len(rows)} rows where one is expected ({evidence})")
+    return rows.iloc[0], evidence
+
+
+def _interval_in_rows(folder: Folder, query: Query, interval: Mapping[str, Ends]) -> Measured:
+    """``interval: {metric: [nll_low, nll_high]}``: the ends are rows of their own, under other metrics."""
+    ((name, ends),) = interval.items()
+    row, evidence = _one_row(folder, query, query.value)
+    low, high = (
+        _one_row(folder, replace(query, where={**query.where, name: end}), query.value)[0] for end in ends
+    )
+    column = query.value
+    return Measured(float(row[column]), float(low[column]), float(high[column]), False, 1, evidence)
+
+
+def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
+    """Compare two rows with intervals of their own, taken as independent: wider than a paired interval."""
+    forward: Back = float if kind == "difference" else _log
+    back = BACK[kind]
+    evidence = f"{a.evidence} against {b.evidence}"
+    ends = [a.low, a.high, b.low, b.high]
+    middle = forward(a.value) - forward(b.value)
+    if not all(math.isfinite(end) for end in ends):
+        note = a.note or b.note or "no interval on one side"
+        return Measured(back(middle), math.nan, math.nan, False, 2, evidence, note)
+    down = math.hypot(forward(a.value) - forward(a.low), forward(b.high) - forward(b.value))
+    up = math.hypot(forward(a.high) - forward(a.value), forward(b.value) - forward(b.low))
+    return Measured(back(middle), back(middle - down), back(middle + up), False, 2, evidence)
+
+
+def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:
+    """Rank correlation over rows with intervals; its own interval by drawing every row from its own."""
+    from scipy.stats import rankdata
+
+    column, ends, enough = query.value, tuple(query.interval or ()), query.enough
+    rows, evidence = rows_of(folder, query, x, column, *ends, *enough)
+    evidence = f"{evidence}, rank correlation with {x}"
+    columns = [x, column, *ends]
+    rows = rows[np.isfinite(rows[x].to_numpy(float))]
+    known = np.isfinite(rows[columns].to_numpy(float)).all(axis=1) & (rows[[column, *ends]] > 0).all(axis=1)
+    lost, rows = int((~known).sum()), rows[known]
+    if rows[x].nunique() < 3:
+        raise Missing(query.file, f"has fewer than three finite values over '{x}'")
+    levels, values, low, high = (rows[c].to_numpy(float) for c in columns)
+    spread = np.log(high / low) / (2 * _NORMAL_QUANTILE)
+    draws = np.log(values) + generator(0, "claims", name).normal(size=(_DRAWS, len(values))) * spread
+    at = rankdata(levels)
+    at = (at - at.mean()) / at.std()
+
+    def correlation(table_RN: Floats) -> Floats:
+        ranks = rankdata(table_RN, axis=1)
+        centred = ranks - ranks.mean(axis=1, keepdims=True)
+        return (centred * at).mean(axis=1) / np.maximum(centred.std(axis=1), 1e-12)
+
+    value = float(correlation(np.log(values)[None])[0])
+    for needed, least in enough.items():
+        if (rows[needed] < least).any():
+            note = f"{needed} is below {least:g} for some rows"
+            return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
+    if lost:
+        note = f"{lost} of {lost + len(rows)} rows without a finite value and interval"
+        return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
+    low_end, high_end = np.quantile(correlation(draws), [_ALPHA / 2, 1 - _ALPHA / 2])
+    # The draws add noise to rows that hold theirs already, which pulls correlations towards zero; stretched
+    # to the estimate, the interval errs towards undecided.
+    bounds = min(float(low_end), value), max(float(high_end), value)
+    return Measured(value, *bounds, False, len(rows), evidence)

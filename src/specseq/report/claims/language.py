@@ -1,0 +1,370 @@
+"""The language of ``workflow/studies/<study>/claims*.yaml``: claims, queries, relations, as typed settings.
+
+Data only: nothing in it is ever run as code. docs/claims.md explains it with examples.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass, replace
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Discriminator, Tag
+
+from specseq.errors import InputError
+from specseq.report.claims.rounding import rounded
+from specseq.settings import STRICT, Field, dataclass, near
+
+Verdict = Literal[
+    "reproduced", "contradicted", "undecided", "not decidable at this scale", "not run", "inconsistent"
+]
+Status = Literal["live", "superseded", "retracted"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+STATUSES: tuple[Status, ...] = get_args(Status)
+Scalar = bool | int | float | str
+Number = int | float | str
+Ends = tuple[str, str]
+Text = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+ID = r"^[a-z0-9_{}.-]+$"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bounds:
+    """A condition on a numeric column; both ends are included."""
+
+    min: float | None = Field(default=None, description="least value")
+    max: float | None = Field(default=None, description="largest value")
+
+
+Condition = Scalar | tuple[Scalar, ...] | Bounds
+
+
+@dataclass(frozen=True, config=STRICT)
+class Query:
+    """Rows of a result file; how they become an estimate, see :mod:`specseq.report.claims.estimates`."""
+
+    file: str = Field(description="path under the scale's result folder")
+    where: Mapping[str, Condition] = Field(
+        default_factory=dict, description="column -> value, list of values, or {min, max}"
+    )
+    value: str = Field(default="value", description="the column measured")
+    over: tuple[str, ...] | None = Field(
+        default=None,
+        description="columns that tell replicates apart; if left out, those of task, dataset, config, seed "
+        "that exist",
+    )
+    pick: Literal["mean", "first", "last", "min", "max"] = Field(
+        default="mean",
+        description="of several rows of one replicate; first and last by step, whether finite or not",
+    )
+    reduce: Literal["mean", "gmean"] = Field(
+        default="mean", description="mean or geometric mean over replicates"
+    )
+    exact: bool = Field(default=False, description="the figure has no sampling error: a count, a closed form")
+    interval: Ends | Mapping[str, Ends] | None = Field(
+        default=None,
+        description="two columns that hold the interval; or a column and the two of its values whose rows do",
+    )
+    enough: Mapping[str, float] = Field(
+        default_factory=dict, description="column -> least value for the row's interval to decide anything"
+    )
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError(
+                "file", f"'{self.file}' leaves the results", "give a path under the scale's folder"
+            )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Select:
+    """A query as a quantity."""
+
+    query: Query
+
+    def resolved(self, queries: Mapping[str, Query]) -> "Select":
+        """The quantity itself: it refers to no shared query."""
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Use:
+    """A query from the file's ``queries``; what is given here replaces its parts, conditions are merged."""
+
+    use: str
+    where: Mapping[str, Condition] = Field(default_factory=dict)
+    value: str | None = None
+    over: tuple[str, ...] | None = None
+    pick: Literal["mean", "first", "last", "min", "max"] | None = None
+    exact: bool | None = None
+    interval: Ends | None = None
+
+    def resolved(self, queries: Mapping[str, Query]) -> Select:
+        """The shared query with these changes.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        if self.use not in queries:
+            raise InputError("use", f"no shared query '{self.use}'", near(self.use, queries))
+        base = queries[self.use]
+        named = {name: getattr(self, name) for name in ("value", "over", "pick", "exact", "interval")}
+        changes = {name: value for name, value in named.items() if value is not None}
+        return Select(replace(base, where={**base.where, **self.where}, **changes))
+
+
+def _kind(given: Any) -> str | None:
+    """Which alternative a quantity is: the one whose first field it has."""
+    names = given if isinstance(given, Mapping) else vars(given) if is_dataclass(given) else ()
+    return next((name for name in names if name in KINDS), None)
+
+
+KINDS = ("arithmetic", "query", "use", "ratio", "percent", "difference", "trend")
+Side = Annotated[
+    Annotated[Select, Tag("query")] | Annotated[Use, Tag("use")],
+    Discriminator(_kind, "side", "Input should be a query or the use of one"),
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Arithmetic:
+    """A check of printed figures, from :mod:`specseq.report.claims.arithmetic` or a study's ``checks``."""
+
+    arithmetic: str = Field(description="name of the check")
+    of: Mapping[str, Any] = Field(
+        default_factory=dict, description="its arguments; quoted figures keep their digits"
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ratio:
+    """The ratio of two queries' geometric means, paired by replicate."""
+
+    ratio: tuple[Side, Side]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Percent:
+    """The same as a change in per cent."""
+
+    percent: tuple[Side, Side]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Difference:
+    """The difference of two queries' means, paired by replicate."""
+
+    difference: tuple[Side, Side]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Along:
+    """A query and the column along which it is followed."""
+
+    of: Side
+    x: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trend:
+    """Spearman's rank correlation of a query's value with a column."""
+
+    trend: Along
+
+
+Quantity = Annotated[
+    Annotated[Arithmetic, Tag("arithmetic")]
+    | Annotated[Select, Tag("query")]
+    | Annotated[Use, Tag("use")]
+    | Annotated[Ratio, Tag("ratio")]
+    | Annotated[Percent, Tag("percent")]
+    | Annotated[Difference, Tag("difference")]
+    | Annotated[Trend, Tag("trend")],
+    Discriminator(_kind, "quantity", f"Input should be a quantity: {', '.join(KINDS)}"),
+]
+
+
+def resolved(quantity: Quantity, queries: Mapping[str, Query]) -> Quantity:
+    """A quantity without references to shared queries.
+
+    Raises:
+        InputError: a shared query is unknown, or a trend's interval stands in rows.
+    """
+    match quantity:
+        case Ratio(ratio=(a, b)):
+            return Ratio((a.resolved(queries), b.resolved(queries)))
+        case Percent(percent=(a, b)):
+            return Percent((a.resolved(queries), b.resolved(queries)))
+        case Difference(difference=(a, b)):
+            return Difference((a.resolved(queries), b.resolved(queries)))
+        case Trend(trend=along):
+            of = along.of.resolved(queries)
+            if isinstance(of.query.interval, Mapping):
+                raise InputError("trend", "its interval stands in rows", "a trend needs intervals in columns")
+            return Trend(Along(of, along.x))
+        case Use() | Select():
+            return quantity.resolved(queries)
+    return quantity
+
+
+def queries_of(quantity: Quantity) -> Iterator[Query]:
+    """The queries of a resolved quantity."""
+    match quantity:
+        case Select(query=query):
+            yield query
+        case Ratio(ratio=sides) | Percent(percent=sides) | Difference(difference=sides):
+            for side in sides:
+                yield from queries_of(side)
+        case Trend(trend=along):
+            yield from queries_of(along.of)
+
+
+def files(quantity: Quantity) -> list[str]:
+    """The result files that a resolved quantity reads, relative to the scale's folder, each once."""
+    return list(dict.fromkeys(query.file for query in queries_of(quantity)))
+
+
+_SLACK = 1e-9  # of a half-unit: keeps ties of decimal rounding on the note's side
+
+
+@dataclass(frozen=True, config=STRICT)
+class Relation:
+    """Where the quantity must lie for the statement to hold; exactly one, ``about`` with one width."""
+
+    below: Number | None = Field(default=None, description="strictly below")
+    at_most: Number | None = Field(default=None, description="below, or equal")
+    above: Number | None = Field(default=None, description="strictly above")
+    at_least: Number | None = Field(default=None, description="above, or equal")
+    between: tuple[Number, Number] | None = Field(default=None, description="from the first to the second")
+    about: Number | None = Field(default=None, description="near this value, by one of the two widths")
+    within: Number | None = Field(default=None, description="width of about, absolute")
+    within_percent: Number | None = Field(default=None, description="width of about, per cent of the value")
+    rounds_to: str | None = Field(
+        default=None, description="the figure as printed, quoted: equal to its last digit"
+    )
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        widths = [width for width in ("within", "within_percent") if getattr(self, width) is not None]
+        if len(kinds) != 1 or len(widths) != (kinds == ["about"]):
+            given = ", ".join(kinds + widths) or "nothing"
+            raise InputError(
+                "relation", f"{given} is given", f"give one of {', '.join(_KINDS)}; about with one width"
+            )
+
+    @property
+    def region(self) -> "Region":
+        """The accepted region."""
+        match self:
+            case Relation(between=(a, b)):
+                low, high = rounded(a).value, rounded(b).value
+                return Region(low, high, False, f"between {low:g} and {high:g}")
+            case Relation(rounds_to=str(text)):
+                number = rounded(text)
+                x, half = number.value, (number.half or 0.5) + _SLACK * max(1.0, abs(number.value))
+                return Region(x - half, x + half, False, f"= {text} as printed")
+            case Relation(about=about) if about is not None:
+                x, width = rounded(about).value, rounded(self.within or 0).value
+                text = f"{about} ± {width:g}" if width else f"= {about}"
+                if self.within_percent is not None:
+                    percent = rounded(self.within_percent).value
+                    width, text = abs(x) * percent / 100, f"{about} ± {percent:g} %"
+                return Region(x - width, x + width, False, text)
+        for kind, (sign, strict) in _SIDES.items():
+            if (bound := getattr(self, kind)) is not None:
+                x = rounded(bound).value
+                low, high = (-math.inf, x) if sign in "<≤" else (x, math.inf)
+                return Region(low, high, strict, f"{sign} {x:g}")
+        raise AssertionError("a relation has one kind")
+
+
+_SIDES = {"below": ("<", True), "at_most": ("≤", False), "above": (">", True), "at_least": ("≥", False)}
+_KINDS = (*_SIDES, "between", "about", "rounds_to")
+
+
+@dataclass(frozen=True)
+class Region:
+    """The values of a quantity for which a statement holds.
+
+    Attributes:
+        low, high: its ends; infinite where open, and infinity is then inside.
+        strict: whether the finite ends are outside it.
+        text: how it reads in the ledger.
+    """
+
+    low: float
+    high: float
+    strict: bool
+    text: str
+
+    def contains(self, value: float) -> bool:
+        """Whether a value lies in the region."""
+        return self.meets(value, value)
+
+    def meets(self, low: float, high: float) -> bool:
+        """Whether some value of [low, high] lies in the region."""
+        if self.strict:
+            above, below = high > self.low or self.low == -math.inf, low < self.high or self.high == math.inf
+            return above and below
+        return high >= self.low and low <= self.high
+
+
+@dataclass(frozen=True, config=STRICT)
+class Statement:
+    """One figure or statement of a note, as the YAML gives it."""
+
+    id: str = Field(pattern=ID, description="lower case, unique within the note")
+    place: str = Field(description="where it stands in the note")
+    statement: Text = Field(description="a sentence that can be true or false")
+    quantity: Quantity = Field(description="what decides it")
+    relation: Relation = Field(description="where the quantity must lie for the statement to hold")
+    published: str | int | float = Field(default="", description="the figure as printed")
+    scales: tuple[str, ...] = Field(
+        default=(), description="scales whose sizes can decide it; all if left out"
+    )
+    status: Status = Field(
+        default="live", description="superseded or retracted by the note's own author, or live"
+    )
+    fails: Literal["inconsistent", "contradicted"] = Field(
+        default="inconsistent", description="verdict when arithmetic goes against it"
+    )
+    explain: Mapping[Verdict, Text] = Field(
+        default_factory=dict,
+        description="verdict -> paragraph; {measured}, {low}, {high}, {published} and {n} are filled in",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Template(Statement):
+    """A statement for each row of a table; {column} stands for the row's cell."""
+
+    only: Mapping[str, Scalar | tuple[Scalar, ...]] = Field(
+        default_factory=dict, description="column -> value or values: the rows it is for"
+    )
+    each: Mapping[str, tuple[Scalar, ...]] = Field(
+        default_factory=dict, description="name -> values: a claim for each of them"
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Table:
+    """A whole table of a note; every row goes through every template."""
+
+    id: str = Field(pattern=ID, description="first part of its claims' ids")
+    place: str = Field(description="where the table stands")
+    columns: tuple[str, ...] = Field(description="names of the columns, for use as {name} in the templates")
+    rows: str = Field(description="one row per line, cells separated by |, figures as printed")
+    claims: tuple[Template, ...] = Field(description="templates")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Note:
+    """The claims of one note."""
+
+    note: str = Field(pattern="^[0-9]{3}$", description="its number, the first part of every claim's id")
+    title: str = Field(description="what it is called")
+    source: str = Field(default="", description="where it stands")
+    queries: Mapping[str, Query] = Field(default_factory=dict, description="queries that several claims use")
+    claims: tuple[Statement, ...] = Field(default=(), description="single claims")
+    tables: tuple[Table, ...] = Field(default=(), description="whole tables")

@@ -1,0 +1,29 @@
+"""Settings of corpora and evaluation sets. Nothing here imports torch."""
+
+from typing import Annotated
+
+from specseq.errors import InputError
+from specseq.series.frequency import parse_frequency
+from specseq.settings import STRICT, Field, dataclass
+
+MOST_STEPS = 2048
+"""Longest synthetic series in time steps T: a kernel matrix costs T² memory and T³/3 operations."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class EmbeddedSizes:
+    """Size of the synthetic part of the embedded data."""
+
+    frequencies: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        ("15T", "H", "D", "W", "M"), min_length=1, description="frequencies of the synthetic sets"
+    )
+    series: int = Field(64, ge=1, le=10**6, description="series per frequency")
+    steps: int = Field(768, ge=64, le=MOST_STEPS, description="time steps per series")
+    evaluated: int = Field(8, ge=1, description="series per frequency in the evaluation set")
+
+    def __post_init__(self) -> None:
+        for alias in self.frequencies:
+            parse_frequency(alias, "frequencies")
+        if self.evaluated > self.series:
+            fault = f"{self.evaluated} of {self.series} series per frequency"
+            raise InputError("evaluated", fault, "lower it, or raise series")

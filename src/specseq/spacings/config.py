@@ -1,0 +1,193 @@
+"""Settings of the spacing study: models, losses, data sets, evaluations. Nothing here imports torch."""
+
+import math
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass, read
+
+SpacingSetName = Literal["real", "shuffled", "gue", "poisson"]
+AttentionMask = Literal["causal", "published"]
+Positive = Annotated[int, Field(ge=1)]
+
+SPLITS = ("train", "selection", "test")
+LOWEST_FREQUENCY = 1 / 32
+"""Least τ of the frequency grids: the lowest line, of the prime 2, lies above it up to heights of 10^10."""
+
+
+def frequency_grid(window: int, highest: float) -> list[float]:
+    """Frequencies k/window from :data:`LOWEST_FREQUENCY` to the highest."""
+    first, last = math.ceil(LOWEST_FREQUENCY * window), math.floor(highest * window)
+    return [k / window for k in range(first, last + 1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingModelConfig:
+    """Factors of a spacing model; the note's three models and the spectral one are points among them."""
+
+    length: int = Field(256, ge=2, description="longest window in spacings")
+    width: int = Field(256, ge=2, description="model width")
+    blocks: int = Field(6, ge=0, description="transformer blocks")
+    heads: int = Field(8, ge=1, description="attention heads; each has an even width")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate")
+    components: int = Field(8, ge=1, description="normal components of the mixture")
+    scale_min: float = Field(1e-4, gt=0, description="least standard deviation of a component")
+    scale_max: float = Field(5.0, gt=0, description="largest standard deviation of a component")
+    residuals: bool = Field(False, description="the model works on s - 1 instead of s")
+    positions: Literal["learned", "rotary"] = Field(
+        "learned", description="learned: of every token; rotary: of sequence tokens only"
+    )
+    slots: int = Field(0, ge=0, description="learnable memory tokens at the head of the sequence")
+    slot_norm: float = Field(2.0, gt=0, description="cap of the slots' norms after each step")
+    slot_dropout: float = Field(0.1, ge=0, lt=1, description="probability that a slot is zeroed in training")
+    attention_mask: AttentionMask = Field(
+        "causal", description="under the published mask memory sees the future"
+    )
+    spread_means: bool = Field(True, description="start the components' means apart instead of at one point")
+    windows: tuple[Positive, ...] = Field((), description="taper lengths W of the spectral features")
+    lines: int = Field(
+        0, ge=0, description="prime powers up to this give lines ln p^k / ln(T/2π) among the features"
+    )
+    highest: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="largest frequency of the grid k/W of each taper"
+    )
+    taps: int = Field(0, ge=0, description="past spacings that enter each token linearly")
+    hidden: tuple[Positive, ...] = Field((), description="widths of hidden layers before the head")
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            fault = f"{self.heads} heads do not divide the width {self.width} into even parts"
+            raise InputError("heads", fault, f"2·heads must divide {self.width}")
+        if self.scale_min >= self.scale_max:
+            raise InputError(
+                "scale_min", f"{self.scale_min} is not below scale_max {self.scale_max}", "lower it"
+            )
+        if len(self.highest) != len(self.windows):
+            fault = f"{len(self.highest)} values for {len(self.windows)} windows"
+            raise InputError("highest", fault, "give one per window")
+        for window, top in zip(self.windows, self.highest, strict=True):
+            if not frequency_grid(window, top):
+                raise InputError(
+                    "windows", f"{window} has no frequency k/{window} up to {top}", "lengthen it"
+                )
+        if self.lines and not self.windows:
+            raise InputError("lines", "has no effect without windows", "give windows and highest, or 0 lines")
+        if self.attention_mask == "published" and not self.slots:
+            raise InputError("attention_mask", "published is causal without memory", "give slots")
+
+    @property
+    def causal(self) -> bool:
+        """Whether no prediction can see what it predicts."""
+        return self.attention_mask == "causal"
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingLoss:
+    """Terms of the training loss beside the negative log-likelihood."""
+
+    entropy_weight: float = Field(
+        0.0, ge=0, description="of the bonus for the entropy of the mixture weights"
+    )
+    diversity_weight: float = Field(0.0, ge=0, description="of the penalty on the similarity of memory slots")
+    memory_lr_scale: float = Field(1.0, ge=0, description="learning rate of the memory slots, relative")
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingData:
+    """Spacings that a run is trained and scored on."""
+
+    set: SpacingSetName = Field("real", description="real, or a control")
+    limit: int | None = Field(
+        None, ge=1, description="use only so many training spacings, those nearest to the test band"
+    )
+    selection: int = Field(256, ge=1, description="windows of the selection band scored during training")
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingEvaluation:
+    """Sizes of an evaluation on the test band."""
+
+    windows: int = Field(
+        1000, ge=1, description="non-overlapping test windows; fewer where the band is short"
+    )
+    contexts: tuple[Positive, ...] = Field(
+        (10, 32, 64, 128, 255), min_length=1, description="contexts of single predictions, increasing"
+    )
+    rollout_contexts: tuple[Positive, ...] = Field(
+        (10, 128), min_length=1, description="contexts that rollouts start from, increasing"
+    )
+    horizons: tuple[Positive, ...] = Field(
+        (1, 10, 25, 50, 100, 200), min_length=1, description="steps of the accumulated error, increasing"
+    )
+    draws: int = Field(1000, ge=1, description="bootstrap resamples")
+    kernel_windows: int = Field(200, ge=1, description="windows that the kernel is averaged over")
+
+    def __post_init__(self) -> None:
+        for name in ("contexts", "rollout_contexts", "horizons"):
+            values = getattr(self, name)
+            if any(a >= b for a, b in pairwise(values)):
+                raise InputError(name, f"{list(values)} do not increase", "list them in increasing order")
+
+    def check(self, model: SpacingModelConfig) -> None:
+        """Refuse contexts that a model's window does not hold.
+
+        Raises:
+            InputError: a context is longer than the window.
+        """
+        for name in ("contexts", "rollout_contexts"):
+            longest = getattr(self, name)[-1]
+            if longest > model.length:
+                fault = f"{longest} is longer than the model's window of {model.length} spacings"
+                raise InputError(f"evaluation.{name}", fault, "shorten it, or raise model.length")
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingReferences:
+    """Predictors without training that every table carries."""
+
+    orders: tuple[Positive, ...] = Field(
+        (1, 3, 32, 64, 127, 255), min_length=1, description="orders p of the autoregressions AR(p)"
+    )
+    sets: tuple[SpacingSetName, ...] = Field(
+        ("real", "shuffled", "gue", "poisson"), min_length=1, description="sets they are scored on"
+    )
+    seed: int = Field(0, ge=0, description="of sampled rollouts and resampling")
+    evaluation: SpacingEvaluation = Field(
+        default_factory=lambda: read(SpacingEvaluation, {}, "evaluation"),
+        description="sizes of the evaluation",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class SpacingSplits:
+    """How the spacings of a table of zeros are cut into splits, and the size of the controls."""
+
+    shares: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ] = Field((0.9, 0.05, 0.05), description="of train, selection and test; at most one in sum")
+    gap: int = Field(4096, ge=1, description="spacings left out between two splits")
+    controls: int = Field(1_000_000, ge=1, description="most spacings in a split of the GUE and Poisson sets")
+    matrix_size: int = Field(2000, ge=20, description="size of the GUE matrices")
+    seed: int = Field(0, ge=0, description="of shuffling and controls")
+
+    def __post_init__(self) -> None:
+        if sum(self.shares) > 1 + 1e-9:
+            raise InputError("shares", f"{list(self.shares)} sum to more than one", "lower them")
+
+    def cut(self, count: int) -> dict[str, tuple[int, int]]:
+        """First and last-but-one position of each split among ``count`` spacings.
+
+        Raises:
+            InputError: a split gets fewer than 64 spacings.
+        """
+        free = count - 2 * self.gap
+        cuts, start = {}, 0
+        for split, share in zip(SPLITS, self.shares, strict=True):
+            size = int(share * free)
+            if size < 64:
+                fault = f"{count} spacings leave {max(size, 0)} for {split}, 64 are the least"
+                raise InputError("spacings", fault, "use more zeros or a smaller gap")
+            cuts[split] = (start, start + size)
+            start += size + self.gap
+        return cuts

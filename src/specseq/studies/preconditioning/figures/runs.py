@@ -1,0 +1,147 @@
+"""The trained configurations: how they learned, what taps they learned, how they compare."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from specseq.report.style import counted, line, plain_log, sample_sizes, spread
+from specseq.report.tidy import group_of
+from specseq.tables import read_parquet
+
+PANELS_PER_LINE = 4
+LARGEST = 2.0
+COLOURS = {"better": "C2", "worse": "C1", "undecided": "0.35"}
+
+
+def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
+    """One line per run group: the smoothed loss, mean over seeds, with the range of the seeds.
+
+    Losses of runs in a filtered space are in units of their own; the figure shows convergence, not rank.
+
+    Args:
+        inputs: ``runs``, the training metrics of each run.
+        params: none.
+    """
+    rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
+    rows = rows[rows["metric"] == "loss"]
+    rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
+    seeds = rows["seed"].nunique()
+    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    for number, (group, own) in enumerate(rows.groupby("group", sort=False)):
+        curves = own.pivot_table(index="step", columns="seed", values="value")
+        smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
+        colour, dashes = line(number)
+        axes.plot(smooth.index, smooth.mean(axis=1), dashes, color=colour, label=str(group))
+        low, high = smooth.min(axis=1), smooth.max(axis=1)
+        axes.fill_between(smooth.index, low, high, color=colour, alpha=0.15, lw=0)
+    axes.set(xlabel="optimiser steps", ylabel="quantile loss (scaled units)")
+    axes.set_title(f"training loss, exponentially smoothed; mean and range of {counted(seeds, 'seeds')}")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
+    return figure
+
+
+def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
+    """One panel per group of runs with learned taps; lines are means over seeds, bands their range.
+
+    Args:
+        inputs: ``runs``, the training metrics of each run; ``filters``, the design stage's table, for
+            the taps of Lyapunov d = 4, λ = 5 beside the learned ones.
+        params: none.
+    """
+    rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
+    rows = rows[rows["metric"].str.fullmatch(r"tap_\d+")]
+    rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
+    groups = list(rows["group"].unique())
+    lines = max(-(-len(groups) // PANELS_PER_LINE), 1)
+    width = min(max(len(groups), 1), PANELS_PER_LINE)
+    figure, panels = plt.subplots(
+        lines, width, figsize=(2.7 * max(width, 2), 2.9 * lines), squeeze=False, sharey=True
+    )
+    filters = read_parquet(inputs["filters"][0]).set_index("name")["taps"]
+    designed = list(filters.get("lyapunov_d4_l5", []))
+    for axes, group in zip(panels.flat, groups, strict=False):
+        own = rows[rows["group"] == group]
+        for name, of_tap in own.groupby("metric"):
+            number = int(str(name).removeprefix("tap_"))
+            curves = of_tap.pivot(index="step", columns="seed", values="value")
+            colour = f"C{(number - 1) % 8}"
+            axes.plot(curves.index, curves.mean(axis=1), color=colour, label=f"c$_{{{number}}}$")
+            axes.fill_between(
+                curves.index, curves.min(axis=1), curves.max(axis=1), color=colour, alpha=0.2, lw=0
+            )
+            if number <= len(designed):
+                axes.plot(curves.index[-1] * 1.03, designed[number - 1], "<", color=colour, ms=6)
+        axes.axhline(0, color="0.4", lw=0.8)
+        axes.set(title=group, xlabel="optimiser steps")
+        axes.title.set_fontsize(8.5)
+    for axes in list(panels.flat)[len(groups) :]:
+        axes.set_visible(False)
+    panels[0][0].set(ylabel="tap")
+    longest = max(panels.flat, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    figure.legend(*longest.get_legend_handles_labels(), loc="outside lower center", ncols=8)
+    sample_sizes(figure, seeds=rows["seed"].nunique())
+    figure.suptitle("learned taps; triangles: Lyapunov d = 4, λ = 5", fontsize=10)
+    return figure
+
+
+def forest(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
+    """Two panels of paired ratios of MASE with 95 % intervals: trained runs; self reversal of frozen ones.
+
+    Args:
+        inputs: ``summary``, the study's comparison table.
+        params: none.
+    """
+    table = read_parquet(inputs["summary"][0])
+    trained = table[(table["forecaster"] == "trained") & (table["reversal"] == "none")]
+    trained = trained[trained["group"] != trained["baseline"]]
+    frozen = table[table["group"].str.startswith("preconditioning/frozen") & (table["reversal"] == "self")]
+    labels = frozen["filter"] + " (" + frozen["forecaster"] + ")"
+    drawn = max(int(np.isfinite(part["ratio"]).sum()) for part in (trained, frozen))
+    height = 1.6 + 0.19 * drawn
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, height))
+    _forest_panel(left, trained, trained["group"].str.removeprefix("preconditioning/"))
+    _forest_panel(right, frozen, labels)
+    left.set_title("trained with the filter, against the trained baseline")
+    right.set_title("filter around a frozen forecaster, self reversal")
+    if len(table):
+        shown = pd.concat([trained, frozen])
+        shown = shown[shown["ratio"] <= LARGEST]
+        sample_sizes(figure, configs=spread(shown["paired_configs"]), seeds=spread(shown["seeds"]))
+    return figure
+
+
+def _forest_panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> None:
+    benchmarks = rows["benchmark"].nunique() > 1
+    beyond = int((rows["ratio"] > LARGEST).sum())  # unstable filters, up to 1e6
+    diverged = int((rows["verdict"] == "diverged").sum())
+    rows = rows[rows["ratio"] <= LARGEST]
+    rows = rows.assign(label=labels + (", " + rows["benchmark"] if benchmarks else "")).sort_values("ratio")
+    place = np.arange(len(rows))
+    for verdict, colour in COLOURS.items():
+        own = (rows["verdict"] == verdict).to_numpy()
+        part = rows[own]
+        axes.errorbar(
+            part["ratio"],
+            place[own],
+            xerr=np.array([part["ratio"] - part["low"], part["high"] - part["ratio"]]),
+            fmt="o",
+            ms=4,
+            lw=1.1,
+            color=colour,
+            label=verdict,
+        )
+    axes.axvline(1, color="0.4", lw=1)
+    axes.set_yticks(place, rows["label"], fontsize=7)
+    low, high = (rows["low"].min(), rows["high"].max()) if len(rows) else (0.9, 1.1)
+    axes.set(xscale="log", xlim=(low * 0.97, min(high, 2 * LARGEST) * 1.03), ylim=(-1, max(len(rows), 1)))
+    counts = [f"{beyond} above {LARGEST:g}"] * (beyond > 0) + [f"{diverged} diverged"] * (diverged > 0)
+    left_out = f"; left out: {', '.join(counts)}" if counts else ""
+    axes.set_xlabel(f"ratio of MASE (below 1 is better){left_out}")
+    plain_log(axes.xaxis)
+    if len(rows):
+        axes.legend(loc="lower right")

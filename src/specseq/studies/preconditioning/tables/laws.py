@@ -1,0 +1,304 @@
+"""What the algebra predicts of a filter around a frozen forecaster, beside what was measured."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from specseq.filters import Filter, impulse_response, predicted_oracle_error, predicted_self_error
+from specseq.report.pairing import scorable
+from specseq.seeding import generator
+from specseq.studies.preconditioning.tables.runs import (
+    CONTROL,
+    FROZEN,
+    SIZES,
+    Values,
+    autocovariances,
+    files,
+    geometric,
+    horizons,
+    known_filters,
+    read_runs,
+    records,
+    step_errors,
+    unfiltered,
+    wide,
+)
+from specseq.tables import read_parquet
+
+KEYS = ["benchmark", "group", "forecaster"]
+MEASURED = ["self_ratio", "oracle_ratio", "control_ratio", "self_over_oracle"]
+PREDICTED = ["predicted_white", "predicted_residual", "predicted_oracle"]
+FILTER_KEYS = ["benchmark", "group", "forecaster", "filter"]
+STEP_PREDICTED = ["predicted_white", "predicted_residual", "worst_case"]
+QUANTITIES = ("self_ratio", "self_over_oracle")
+PREDICTORS = (
+    *("absolute_gain", "noise_gain", "tap_sum", "tap_norm", "tap_max"),
+    *("predicted_white", "predicted_residual"),
+)
+RESAMPLES = 2000
+RANK_COLUMNS = [
+    *("benchmark", "group", "forecaster", "quantity", "size", "filters", "number", "tasks"),
+    *("spearman", "low", "high", "files", "scale"),
+]
+
+
+def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """What the algebra predicts of a filter around a frozen forecaster, beside what was measured.
+
+    One row per (group, forecaster, filter, task), and one with the task ``all``: geometric means over tasks.
+    Seeds are pooled. Measured, as ratios of MASE:
+
+    - ``self_ratio``, ``oracle_ratio``: that reversal against the same forecaster without a filter;
+    - ``control_ratio``: seasonal naive under the same oracle against seasonal naive;
+    - ``self_over_oracle``: what undoing the filter with forecasts instead of the truth costs.
+
+    The oracle leaves the error E of the filtered-space forecast, self reversal e = E/A. Predicted, as means
+    over the steps t < H of the horizon of standard deviations:
+
+    - ``predicted_white`` of self_over_oracle, if E is white: the mean of √v(t), v(t) = Σ_{k ≤ t} h_k²;
+    - ``predicted_residual`` of self_over_oracle, if E has the autocovariance that the forecaster's errors
+      have without a filter (measured before the test windows). Matched filters minimise it and hope that E is
+      no larger than those errors, so that it is their self_ratio;
+    - ``predicted_oracle`` of oracle_ratio, if the forecaster commutes with the filter, as linear ones do: E
+      is then the filtered error, whatever was learned, and self_ratio is 1.
+
+    The last two are NaN where there are no residuals.
+
+    Configs on which the forecaster without a filter has no error above zero are left out (``left_out`` counts
+    them). Filters whose self reversal diverged on any of the others have ``diverged`` true, and NaN for what
+    was measured of it.
+
+    Args:
+        inputs: ``runs``, long evaluation results; ``filters``, the design stage's table; ``matched``, the
+            same of filters designed for a run's residuals; ``residuals``, from which they were.
+        params: ``scale``.
+    """
+    rows = read_runs(inputs["runs"])
+    rows = rows[rows["group"].str.startswith(FROZEN)]
+    steps = horizons(rows)
+    errors = autocovariances(inputs.get("residuals", []))
+    filters = known_filters(inputs["filters"], inputs.get("matched", []))
+    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
+    made = []
+    for keys, own in _measured(wide(rows)).groupby([*KEYS, "filter"]):
+        named = dict(zip([*KEYS, "filter"], map(str, keys), strict=True))
+        filter, sizes = filters.get((named["group"], named["filter"])) or filters["", named["filter"]]
+        single: list[dict[str, Any]] = []
+        for row in records(own):
+            autocovariance = errors.get((named["benchmark"], named["group"], row["task"]))
+            horizon = steps[named["benchmark"], row["task"]]
+            single.append(row | _predicted(filter, horizon, autocovariance))
+        pooled = {name: geometric([row[name] for row in single]) for name in [*MEASURED, *PREDICTED]}
+        together = {**named, "task": "all", **pooled, "diverged": own["diverged"].any()}
+        together["left_out"] = own["left_out"].iloc[0]
+        shared = {**sizes, "files": sources[named["benchmark"], named["group"]]}
+        made += [{**row, **shared} for row in [together, *single]]
+    columns = [*KEYS, "filter", "task", *SIZES, *MEASURED, *PREDICTED, "files", "diverged", "left_out"]
+    return pd.DataFrame(made, columns=columns).astype({"diverged": bool}).assign(scale=params["scale"])
+
+
+def _measured(table: pd.DataFrame) -> pd.DataFrame:
+    """Ratios by filter and task, seeds pooled; of forecasters that were scored under the self reversal."""
+    if table.empty:
+        return pd.DataFrame(columns=[*KEYS, "filter", "task", *MEASURED, "diverged", "left_out"])
+    cell = [*KEYS, "task", "seed"]
+    plain = unfiltered(table)[[*cell, "MASE"]].rename(columns={"MASE": "none"})
+    reversed_ = table[table["reversal"].isin(["self", "oracle"])]
+    both = reversed_.pivot(index=[*cell, "filter"], columns="reversal", values="MASE")
+    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=cell)
+    naive = both[both["forecaster"] == CONTROL]
+    same = ["benchmark", "group", "filter", "task", "seed"]
+    control = naive[same].assign(control=naive["oracle"] / naive["none"])
+    both = both.merge(control, on=same, how="left")
+    # Where there is only the oracle, it is the control of another forecaster.
+    scored = reversed_.loc[reversed_["reversal"] == "self", [*cell, "filter", "diverged"]]
+    both = both.merge(scored, on=[*cell, "filter"])
+    usable = scorable(both["none"]).groupby([both[name] for name in [*KEYS, "task"]]).transform("all")
+    unusable_tasks = both.assign(task=both["task"].where(~usable))
+    both["left_out"] = unusable_tasks.groupby(KEYS)["task"].transform("nunique")
+    both = both[usable]
+    logs = pd.DataFrame(
+        {
+            "self_ratio": np.log(both["self"] / both["none"]),
+            "oracle_ratio": np.log(both["oracle"] / both["none"]),
+            "control_ratio": np.log(both["control"]),
+            "self_over_oracle": np.log(both["self"] / both["oracle"]),
+        }
+    )
+    keys = [*KEYS, "filter", "task"]
+    # A seed that diverged makes the mean NaN.
+    mean = pd.concat([both[keys], logs.fillna(np.inf)], axis=1).groupby(keys)[MEASURED].mean()
+    found = mean.apply(np.exp).replace(np.inf, np.nan)
+    return found.join(both.groupby(keys)[["diverged", "left_out"]].max()).reset_index()
+
+
+def _predicted(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[str, float]:
+    white = float(np.sqrt(predicted_self_error(filter, np.ones(1), horizon)).mean())
+    found = {"predicted_white": white, "predicted_residual": np.nan, "predicted_oracle": np.nan}
+    if autocovariance is not None:
+        self_error = predicted_self_error(filter, autocovariance, horizon)
+        oracle_error = predicted_oracle_error(filter, autocovariance, horizon)
+        found["predicted_residual"] = float(np.sqrt(self_error).mean())
+        found["predicted_oracle"] = float(np.sqrt(oracle_error).mean())
+    return found
+
+
+def theory_steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Predicted and measured cost of undoing a filter at each step of the horizon, config by config.
+
+    One row per (group, forecaster, filter, task, step), and one with the task ``all``: geometric means over
+    the tasks that reach the step. Seeds are pooled. Measured are ratios of the scaled absolute error of the
+    median at that step: ``self_ratio`` and ``oracle_ratio`` against the same forecaster without a filter,
+    ``control_ratio`` of seasonal naive under the same oracle, and ``self_over_oracle``. They are NaN where a
+    reversal diverged, in ``all`` if it did so on any of the tasks. Predicted of self_over_oracle at step t:
+
+    - ``predicted_white``: √v(t - 1), v(H) = Σ_{k ≤ H} h_k², if the error that the oracle leaves is white;
+    - ``predicted_residual``: the same if it has the autocovariance of the forecaster's errors without a
+      filter;
+    - ``worst_case``: Σ_{k < t} |h_k|, which the largest error so far cannot be multiplied beyond.
+
+    Args:
+        inputs: as the table ``preconditioning_theory`` takes them.
+        params: ``scale``.
+    """
+    rows = read_runs(inputs["runs"])
+    rows = rows[rows["group"].str.startswith(FROZEN)]
+    filters = known_filters(inputs["filters"], inputs.get("matched", []))
+    errors = autocovariances(inputs.get("residuals", []))
+    lengths = horizons(rows)
+    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
+    made = []
+    for keys, own in _measured_by_step(rows).groupby([*FILTER_KEYS, "task"]):
+        benchmark, group, _, name, task = map(str, keys)
+        filter, _ = filters.get((group, name)) or filters["", name]
+        law = step_laws(filter, lengths[benchmark, task], errors.get((benchmark, group, task)))
+        places = own["step"].to_numpy() - 1
+        made.append(own.assign(**{column: law[column][places] for column in STEP_PREDICTED}))
+    columns = [*FILTER_KEYS, "task", "step", *MEASURED, *STEP_PREDICTED]
+    single = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns)
+    both = pd.concat([_pooled_steps(single), single], ignore_index=True)[columns]
+    both = both.replace({name: {np.inf: np.nan} for name in MEASURED})
+    both["files"] = [sources[key] for key in zip(both["benchmark"], both["group"], strict=True)]
+    return both.sort_values([*FILTER_KEYS, "task", "step"], ignore_index=True).assign(scale=params["scale"])
+
+
+def step_laws(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[str, Values]:
+    """Each prediction at the steps 1 … H, ``[H]``; ``predicted_residual`` is NaN without residuals."""
+    strided = np.zeros(horizon)
+    strided[:: filter.stride] = impulse_response(filter.array, -(-horizon // filter.stride))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = {"predicted_white": np.sqrt(np.cumsum(strided**2)), "worst_case": np.abs(strided).cumsum()}
+    found["predicted_residual"] = np.full(horizon, np.nan)
+    if autocovariance is not None:
+        found["predicted_residual"] = np.sqrt(predicted_self_error(filter, autocovariance, horizon))
+    return found
+
+
+def _measured_by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Ratios by filter, task and step, seeds pooled; of forecasters scored under the self reversal."""
+    rows = step_errors(rows)
+    cell = ["benchmark", "group", "seed", "task", "step"]
+    plain = unfiltered(rows)[[*cell, "forecaster", "value"]].rename(columns={"value": "none"})
+    plain = plain[np.isfinite(plain["none"])]
+    chosen = rows[rows["reversal"].isin(["self", "oracle"])]
+    both = chosen.pivot(index=[*cell, "forecaster", "filter"], columns="reversal", values="value")
+    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=[*cell, "forecaster"])
+    naive = both[both["forecaster"] == CONTROL]
+    control = naive[[*cell, "filter"]].assign(control=naive["oracle"] / naive["none"])
+    both = both.merge(control, on=[*cell, "filter"], how="left")
+    both = both.merge(both.loc[both["self"].notna(), FILTER_KEYS].drop_duplicates(), on=FILTER_KEYS)
+    lost = np.isinf(both["self"]) | np.isinf(both["oracle"])
+    ratios = {
+        "self_ratio": both["self"] / both["none"],
+        "oracle_ratio": both["oracle"] / both["none"],
+        "control_ratio": both["control"],
+        "self_over_oracle": (both["self"] / both["oracle"]).mask(lost, np.inf),
+    }
+    logs = both[[*FILTER_KEYS, "task", "step"]].assign(
+        **{name: np.log(value) for name, value in ratios.items()}
+    )
+    mean = logs.groupby([*FILTER_KEYS, "task", "step"])[MEASURED].mean()
+    return mean.apply(np.exp).reset_index()
+
+
+def _pooled_steps(single: pd.DataFrame) -> pd.DataFrame:
+    names = [*MEASURED, *STEP_PREDICTED]
+    logs = single[[*FILTER_KEYS, "step"]].assign(
+        **{name: np.log(single[name].astype(float)) for name in names}
+    )
+    mean = logs.groupby([*FILTER_KEYS, "step"])[names].mean()
+    return mean.apply(np.exp).reset_index().assign(task="all")
+
+
+def ranks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """What orders the cost of self reversal: Spearman's correlation over filters, with a bootstrap interval.
+
+    One row per (group, forecaster, measured quantity, size, set of filters). Measured are ``self_ratio`` and
+    ``self_over_oracle``, the gap, as in the table ``preconditioning_theory``; sizes are those of the filter
+    and the two predictions. A reversal that diverged is the costliest of all. The set ``stable`` leaves out
+    filters whose reversal is unstable. Intervals resample tasks, of which they want two; the filters stay.
+    Where the filters cost all the same, because all diverged, nothing orders them and the correlation is NaN.
+
+    Args:
+        inputs: ``theory``, the table ``preconditioning_theory``.
+        params: ``scale``.
+    """
+    table = read_parquet(inputs["theory"][0])
+    made = []
+    for keys, own in table.groupby(["benchmark", "group", "forecaster"]):
+        named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
+        for name, rows in (("all", own), ("stable", own[own["spectral_radius"] < 1])):
+            shared = {**named, "filters": name, "files": own["files"].iloc[0]}
+            made += [shared | found for found in _correlations(rows)]
+    return pd.DataFrame(made, columns=RANK_COLUMNS[:-1]).assign(scale=params["scale"])
+
+
+def _correlations(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    pooled = rows[rows["task"] == "all"].set_index("filter")
+    single = rows[rows["task"] != "all"]
+    if len(pooled) < 3:
+        return []
+    made = []
+    for quantity in QUANTITIES:
+        logs_FT = _log_costs(single, quantity).loc[pooled.index].to_numpy()
+        tasks = logs_FT.shape[1]
+        if not tasks:
+            continue
+        shares = generator(0, "ranks", tasks).multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
+        measured_F = logs_FT.mean(axis=1)
+        # An infinite cost stays infinite in every resample that holds it; elsewhere it must not spread.
+        infinite_FT = np.isinf(logs_FT)
+        resampled_RF = shares @ np.where(infinite_FT, 0, logs_FT).T
+        resampled_RF[shares @ infinite_FT.T > 0] = np.inf
+        for size in PREDICTORS:
+            sizes_F = pooled[size].to_numpy(float)
+            if np.isnan(sizes_F).any():
+                continue
+            value, low, high = float(spearman(measured_F[None], sizes_F)[0]), np.nan, np.nan
+            if tasks > 1 and np.isfinite(value):
+                low, high = np.nanquantile(spearman(resampled_RF, sizes_F), [0.025, 0.975])
+            made.append(
+                {"quantity": quantity, "size": size, "number": len(pooled), "tasks": tasks}
+                | {"spearman": value, "low": float(low), "high": float(high)}
+            )
+    return made
+
+
+def _log_costs(single: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Logarithms by filter and task, infinite where the reversal diverged; of tasks measured for all."""
+    logs = single.assign(cost=np.log(single[quantity].mask(single["diverged"], np.inf)))
+    return logs.pivot(index="filter", columns="task", values="cost").dropna(axis=1)
+
+
+def spearman(values_RF: Values, against_F: Values) -> Values:
+    """Rank correlation of each row with one vector, ties at their mean rank; NaN where one is constant."""
+    from scipy.stats import rankdata
+
+    ranks_RF, other_F = rankdata(values_RF, axis=1), rankdata(against_F)
+    ranks_RF = ranks_RF - ranks_RF.mean(axis=1, keepdims=True)
+    other_F = other_F - other_F.mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        norms = np.sqrt((ranks_RF**2).sum(axis=1) * (other_F**2).sum())
+        return np.asarray(ranks_RF @ other_F / norms)

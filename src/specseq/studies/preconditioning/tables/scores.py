@@ -1,0 +1,280 @@
+"""Does a filter make forecasts better: every run, filter and reversal beside its baseline."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from specseq.errors import InputError
+from specseq.report.leakage import leaked_configs
+from specseq.report.pairing import paired, scorable
+from specseq.scoring.comparison import paired_ratio, student_interval
+from specseq.studies.preconditioning.tables.runs import (
+    BASELINE,
+    FROZEN,
+    GROUP,
+    Values,
+    controls,
+    files,
+    geometric,
+    matrix,
+    ratio,
+    read_runs,
+    step_errors,
+    unfiltered,
+    wide,
+)
+
+REVERSALS = ("self", "plug_in", "hybrid", "fir")
+BEST_COLUMNS = [
+    *("benchmark", "group", "forecaster", "reversal", "set", "filters", "diverged", "filter"),
+    *("ratio", "low", "high", "chosen", "chosen_ratio", "chosen_low", "chosen_high", "verdict"),
+    *("configs", "left_out", "seeds", "files", "scale"),
+]
+NUMBERS = ("error", "ratio", "low", "high")
+
+
+def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Every run, filter and reversal of the preconditioning study beside its baseline.
+
+    One row per (run group, forecaster, filter, reversal), seeds pooled. ``mase_raw`` and ``crps_raw`` are
+    plain geometric means over configs and seeds; ``mase_low`` and ``mase_high`` are Student's 95 % interval
+    of ``mase_raw`` over seeds, the configs being what they are (NaN for one seed); ``mase_normalised``
+    divides each config by seasonal naive first. The ratio compares MASE with the plain forecast of the
+    baseline (``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` is the
+    standard deviation over seeds of its logarithm. It stands on the ``paired_configs``, those with an error
+    above zero on both sides. A variant that was lost on a config has no ratio and the verdict ``diverged``,
+    whatever it is on the others. A trained run's baseline is a run of as many steps, those of the run that it
+    began from among them; a frozen forecaster's is itself without a filter. ``leaked`` counts configs whose
+    data set the training corpus of a run holds too. Oracle rows use future data and are no forecasts; beside
+    each stands seasonal naive under the same oracle, as a row and, in ``control``, as its ratio. Rows of a
+    trained model under ``fir`` use the finite inverse that was learned with it, if one was. ``files``: see
+    :mod:`specseq.studies.preconditioning.tables.runs`.
+
+    Args:
+        inputs: ``runs``, long evaluation results; ``corpus``, manifest of the training corpus.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
+    """
+    (corpus,) = inputs["corpus"]
+    table = wide(read_runs(inputs["runs"]))
+    naive = _seasonal_naive(table)
+    plain = unfiltered(table)
+    made = []
+    for keys, rows in table.groupby(GROUP, sort=True):
+        named = dict(zip(GROUP, map(str, keys), strict=True))
+        against, baseline = _baseline_of(named, plain, params.get("baselines", {}))
+        made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
+        made[-1] |= {"leaked": _leaked(named, rows, corpus), "files": files(rows)}
+    summary = pd.DataFrame(made)
+    return summary.assign(control=controls(summary, ["benchmark"], "ratio"), scale=params["scale"])
+
+
+def _seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
+    plain = unfiltered(table)
+    plain = plain[plain["forecaster"] == "seasonal_naive"]
+    if plain.empty:
+        raise InputError(
+            "preconditioning table", "no plain seasonal naive among the runs", "add it to a sweep"
+        )
+    return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])
+
+
+def _baseline_of(
+    named: dict[str, str], plain: pd.DataFrame, baselines: dict[str, str]
+) -> tuple[str, pd.DataFrame]:
+    """What a row is compared with, and its name: the trained baseline, or the forecaster without a filter."""
+    group = named["group"]
+    if named["forecaster"] == "trained":
+        group = baselines.get(group, BASELINE)
+    own = plain["forecaster"] == named["forecaster"]
+    return group, plain[own & (plain["group"] == group) & (plain["benchmark"] == named["benchmark"])]
+
+
+def _leaked(named: dict[str, str], rows: pd.DataFrame, corpus: Path) -> float:
+    """NaN for a forecaster that was trained elsewhere, on who knows what."""
+    if named["forecaster"] in ("trained", "moirai2"):
+        return leaked_configs(named["benchmark"], rows["task"], corpus)
+    return 0.0 if named["forecaster"] in ("seasonal_naive", "naive") else float("nan")
+
+
+@np.errstate(divide="ignore", invalid="ignore")  # an error of zero is one, if none that can be compared
+def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
+    reference = naive.loc[rows.iloc[0]["benchmark"]]
+    relative = rows["MASE"].to_numpy() / reference.loc[rows["task"], "MASE"].to_numpy()
+    crps = "CRPS" if rows["benchmark"].iloc[0] == "gift_eval" else "WQL"
+    low, high = _seed_interval(rows)
+    return {
+        "configs": rows["task"].nunique(),
+        "seeds": rows["seed"].nunique(),
+        "spectral_radius": _median(rows["spectral_radius"]),
+        "noise_gain": _median(rows["noise_gain"]),
+        "mase_raw": geometric(rows["MASE"]),
+        "mase_low": low,
+        "mase_high": high,
+        "mase_normalised": geometric(relative),
+        "crps_raw": geometric(rows[crps]),
+    }
+
+
+def _median(values: "pd.Series[float]") -> float:
+    """Of those that are known: a run without a filter has none, and neither has a seed that was lost."""
+    known = values.dropna().to_numpy(float)
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _seed_interval(rows: pd.DataFrame) -> tuple[float, float]:
+    """Student's 95 % interval of the geometric mean over the seeds' own."""
+    logs = np.log([geometric(own) for _, own in rows.groupby("seed")["MASE"]])
+    low, high = student_interval(logs)
+    return float(np.exp(low)), float(np.exp(high))
+
+
+def best(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Does any filter beat the baseline once it is undone? One row per set of candidates and reversal.
+
+    ``set`` is ``all`` or ``matched`` filters around a frozen forecaster, or ``trained``, the configurations
+    that were trained with a filter of their own. Candidates that are the identity or that diverged are left
+    out (``diverged`` counts those), and configs without an error above zero of the baseline and of every
+    candidate (``left_out``). All ratios are of MASE to no filter, or to the trained run's baseline.
+
+    ``filter`` is the best in hindsight with its ``ratio`` and 95 % interval ``low``, ``high``. As the least
+    of many it looks better than it is, so ``chosen_ratio`` with ``chosen_low`` and ``chosen_high`` is what an
+    honest choice brings: for each config the filter that is best on all the others (``chosen``, and on how
+    many). ``verdict`` is *better* if that interval lies below 1, *worse* if even the best in hindsight lies
+    above 1, and *undecided* otherwise.
+
+    Args:
+        inputs: ``runs``, long evaluation results.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
+    """
+    table = wide(read_runs(inputs["runs"]))
+    made = [row for row in [*_around_frozen(table), *_of_trained(table, params.get("baselines", {}))] if row]
+    return pd.DataFrame(made, columns=BEST_COLUMNS[:-1]).assign(scale=params["scale"])
+
+
+def _around_frozen(table: pd.DataFrame) -> Iterator[dict[str, Any] | None]:
+    frozen = table[table["group"].str.startswith(FROZEN)]
+    for keys, own in frozen.groupby(["benchmark", "group", "forecaster"]):
+        named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
+        plain = matrix(unfiltered(own))
+        for reversal in REVERSALS:
+            rows = own[own["reversal"] == reversal]
+            candidates = {str(name): (part, plain) for name, part in rows.groupby("filter")}
+            matched = {name: pair for name, pair in candidates.items() if name.startswith("matched")}
+            for kind, chosen in (("all", candidates), ("matched", matched)):
+                yield _best_row({**named, "reversal": reversal, "set": kind, "files": files(own)}, chosen)
+
+
+def _of_trained(table: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, Any] | None]:
+    trained = table[table["forecaster"] == "trained"]
+    for benchmark, own in trained.groupby("benchmark"):
+        plain = {str(group): matrix(rows) for group, rows in unfiltered(own).groupby("group")}
+        candidates = {}
+        for group, rows in own[own["reversal"] == "self"].groupby("group"):
+            against = baselines.get(str(group), BASELINE)
+            if against in plain:
+                candidates[str(group)] = (rows, plain[against])
+        named = {"benchmark": benchmark, "group": "preconditioning", "forecaster": "trained"}
+        sources = f"runs/preconditioning/*/*/{benchmark}.parquet"
+        yield _best_row({**named, "reversal": "self", "set": "trained", "files": sources}, candidates)
+
+
+def _best_row(
+    named: dict[str, Any], candidates: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+) -> dict[str, Any] | None:
+    """The row of a set of candidates, each its scores and those of its baseline; None of an empty set."""
+    logs, diverged, all_tasks = {}, 0, set[Any]()
+    for name, (rows, plain) in candidates.items():
+        if (rows["noise_gain"] == 1).all():
+            continue
+        ours, theirs = paired(matrix(rows), plain)
+        all_tasks.update(rows["task"])
+        if not np.isfinite(ours.to_numpy()).all():
+            diverged += 1
+            continue
+        above_zero = scorable(ours).all(axis=1)
+        if above_zero.any():
+            logs[name] = (ours / theirs)[above_zero].apply(np.log)
+    if not logs:
+        return None
+    tasks, seeds = next(iter(logs.values())).axes
+    for found in logs.values():
+        tasks, seeds = tasks.intersection(found.index), seeds.intersection(found.columns)
+    if not len(tasks) or not len(seeds):
+        return None
+    logs_FTS = np.stack([found.loc[tasks, seeds].to_numpy() for found in logs.values()])
+    names = list(logs)
+    best = int(logs_FTS.mean(axis=(1, 2)).argmin())
+    hindsight = paired_ratio(logs_FTS[best])
+    chosen, honest = "", (np.nan, np.nan, np.nan)
+    if len(tasks) > 1:
+        chosen_T = left_out_choice(logs_FTS)
+        counted = pd.Series([names[place] for place in chosen_T]).value_counts()
+        chosen = ", ".join(f"{name} ({count})" for name, count in counted.items())
+        honest = paired_ratio(logs_FTS[chosen_T, np.arange(len(tasks))])
+    return {
+        **named,
+        "filters": len(logs),
+        "diverged": diverged,
+        "filter": names[best],
+        **dict(zip(("ratio", "low", "high"), hindsight, strict=True)),
+        "chosen": chosen,
+        **dict(zip(("chosen_ratio", "chosen_low", "chosen_high"), honest, strict=True)),
+        "verdict": "better" if honest[2] < 1 else "worse" if hindsight[1] > 1 else "undecided",
+        "configs": len(tasks),
+        "left_out": len(all_tasks) - len(tasks),
+        "seeds": len(seeds),
+    }
+
+
+def left_out_choice(logs_FTS: Values) -> Any:
+    """Of each task, the candidate with the least mean over all other tasks and all seeds, ``[T]`` indices."""
+    means_FT = logs_FTS.mean(axis=2)
+    return (means_FT.sum(axis=1, keepdims=True) - means_FT).argmin(axis=0)
+
+
+def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Error by horizon step: each filter and reversal against the same forecaster without a filter.
+
+    One row per (group, forecaster, filter, reversal, horizon step), seeds and configs pooled. ``error`` is
+    the geometric mean over configs of the scaled absolute error of the median, ``ratio`` that of its ratio to
+    the plain forecast of the same model at the same step, or for a trained model to the baseline's; ``low``
+    and ``high`` are Student's 95 % interval over configs. Configs end at their horizons, so later steps stand
+    on fewer of them (``configs``). A step that was lost on a config, because the reversal diverged there, has
+    no numbers. Beside an oracle's ratio stands in ``control`` that of seasonal naive under the same oracle.
+
+    Args:
+        inputs: ``runs``, long evaluation results.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
+    """
+    rows = read_runs(inputs["runs"])
+    rows = step_errors(rows)
+    against = rows["group"].map(params.get("baselines", {})).fillna(BASELINE)
+    rows["against"] = against.where(rows["forecaster"] == "trained", rows["group"])
+    cell = ["benchmark", "seed", "task", "step", "forecaster"]
+    plain = rows.loc[(rows["reversal"] == "none") & np.isfinite(rows["value"]), [*cell, "group", "value"]]
+    plain = plain.rename(columns={"group": "against", "value": "plain"})
+    rows = rows.merge(plain, on=[*cell, "against"])
+    rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
+    # Seeds first, so that what is left to vary is the config.
+    by_task = rows.groupby([*GROUP, "step", "task"], as_index=False)[["log_ratio", "log_error"]].mean()
+    grouped = by_task.groupby([*GROUP, "step"])
+    made = grouped["log_ratio"].agg(["mean", "std", "size"])
+    reach = stdtrit(made["size"] - 1, 0.975) * made["std"] / np.sqrt(made["size"])
+    table = pd.DataFrame(
+        {
+            "configs": made["size"],
+            "error": np.exp(grouped["log_error"].mean()),
+            "ratio": np.exp(made["mean"]),
+            "low": np.exp(made["mean"] - reach),
+            "high": np.exp(made["mean"] + reach),
+        }
+    )
+    table = table.reset_index().replace({name: {np.inf: np.nan} for name in NUMBERS})
+    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
+    table["control"] = controls(table, ["benchmark", "step"], "ratio")
+    table["files"] = [sources[key] for key in zip(table["benchmark"], table["group"], strict=True)]
+    return table.assign(scale=params["scale"])

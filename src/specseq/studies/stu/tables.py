@@ -1,0 +1,168 @@
+"""Tables of the STU study: forecasts beside attention, and what the models cost, lose and leak."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from specseq.report.leakage import leaked_configs
+from specseq.report.pairing import paired, scorable, unpaired
+from specseq.scoring.comparison import compare, student_interval
+from specseq.tables import read_parquet
+
+CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
+COMPARED = ("ratio", "low", "high", "wins", "losses", "wilcoxon_p", "verdict")
+COSTS = ("step_seconds", "mixing_seconds")
+MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
+LEAKS = ("packing_error", "alone_error", "causality_error", "causality_error_circular")
+ATTENTION = "stu/layout/attention"
+
+
+def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Forecasts of the STU study's models beside attention's: one row per (group, benchmark, term), seeds
+    pooled.
+
+    ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that
+    of ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
+    ``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
+    them; where a config was lost in some seed, the verdict is ``diverged``. The term ``all`` pools the terms.
+    ``leaked`` counts configs whose data set the training corpus holds too; ``parameter_ratio`` says whether
+    the models are matched.
+
+    Args:
+        inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
+            ``stu/layout/attention``.
+    """
+    long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
+    rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
+    several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
+    rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
+    parameters = long[long["metric"] == "parameters"]
+    made = [
+        {**row, **_sizes(parameters, row["group"], row["baseline"])}
+        for row in _rows(rows, params.get("baselines", {}), corpus)
+    ]
+    return pd.DataFrame(made).assign(scale=params["scale"])
+
+
+def _rows(rows: pd.DataFrame, baselines: dict[str, str], corpus: Path) -> Iterator[dict[str, Any]]:
+    for benchmark, own in rows.groupby("benchmark", sort=False):
+        terms = list(own["term"].unique())
+        for term in ["all", *terms] if len(terms) > 1 else terms:
+            chosen = own if term == "all" else own[own["term"] == term]
+            mase = chosen[chosen["metric"] == "MASE"]
+            crps = chosen[chosen["metric"] == CRPS[str(benchmark)]]
+            for group in mase["group"].unique():
+                against = _baseline_of(group, baselines)
+                compared = _compared(_matrix(mase, group), _matrix(mase, against))
+                tasks = mase.loc[mase["group"] == group, "task"]
+                yield {
+                    "group": group,
+                    "baseline": against,
+                    "benchmark": benchmark,
+                    "term": term,
+                    "configs": tasks.nunique(),
+                    "leaked": leaked_configs(str(benchmark), tasks, corpus),
+                    "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
+                    "mase": _geometric(mase, group),
+                    "crps": _geometric(crps, group),
+                    **({**compared, "verdict": "baseline"} if group == against else compared),
+                }
+
+
+def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
+    """A metric by task and seed."""
+    return rows[rows["group"] == group].pivot(index="task", columns="seed", values="value")
+
+
+def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
+    a, b = (errors.to_numpy() for errors in paired(ours, theirs))
+    found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": a.shape[1]}
+    if not a.size:
+        return {**found, "verdict": unpaired(ours, theirs)}
+    if not np.isfinite(a).all():
+        # The tasks that are left are those that went well.
+        return {**found, "verdict": "diverged"}
+    if not scorable(a).all(axis=1).any():
+        return {**found, "verdict": "undecided"}
+    comparison = compare(a, b)
+    return {**found, **{name: getattr(comparison, name) for name in COMPARED}}
+
+
+def _geometric(rows: pd.DataFrame, group: str) -> float:
+    values = rows.loc[rows["group"] == group, "value"].to_numpy(float)
+    return float(np.exp(np.log(values).mean())) if len(values) else float("nan")
+
+
+def _sizes(parameters: pd.DataFrame, group: str, baseline: str) -> dict[str, float]:
+    own, other = _mean_of(parameters, group), _mean_of(parameters, baseline)
+    return {"parameters": own, "parameter_ratio": own / other}
+
+
+def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """What the STU study's models cost, lose and leak: one row per group, seeds pooled.
+
+    All of it is measured on the same batches (stage ``measure``). Columns:
+
+    - ``parameters`` and ``parameter_ratio`` to ``baseline``, which was trained alike with attention alone;
+    - ``nll``: the standardised negative log-likelihood after training; ``nll_difference`` from the
+      baseline's, the mean over paired seeds, with Student's 95 % interval ``nll_low`` to ``nll_high`` (NaN
+      for one seed);
+    - ``step_ratio``, ``mixing_ratio``: CPU seconds of a training step, and of its token mixing, over the
+      baseline's, mean over paired seeds; ``steps_per_second``;
+    - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: the largest of
+      all seeds;
+    - ``diverged``: runs that were ended early.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
+            ``stu/layout/attention``.
+    """
+    long = read_parquet(inputs["long"][0])
+    whole = long[(long["benchmark"] == "measurement") & (long["step"] == -1)]
+    wide = whole.pivot(index=["group", "seed"], columns="metric", values="value")
+    wide = wide.reindex(columns=[*MEASURED, *LEAKS, "diverged"])
+    groups = list(dict.fromkeys(whole["group"]))
+    rows = [_model_row(wide, group, _baseline_of(group, params.get("baselines", {}))) for group in groups]
+    return pd.DataFrame(rows).assign(scale=params["scale"])
+
+
+def _model_row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
+    own, other = (
+        wide[wide.index.get_level_values("group") == name].droplevel("group") for name in (group, baseline)
+    )
+    seeds = own.index.intersection(other.index)
+    ours, theirs = own.loc[seeds], other.loc[seeds]
+    difference = (ours["standardised_nll"] - theirs["standardised_nll"]).dropna()
+    low, high = student_interval(difference.to_numpy())
+    ratios = {name: float((ours[name] / theirs[name]).mean()) for name in ("parameters", *COSTS)}
+    return {
+        "group": group,
+        "baseline": baseline,
+        "seeds": len(own),
+        "parameters": own["parameters"].mean(),
+        "parameter_ratio": ratios["parameters"],
+        "nll": own["standardised_nll"].mean(),
+        "nll_difference": difference.mean(),
+        "nll_low": low,
+        "nll_high": high,
+        "step_ratio": ratios["step_seconds"],
+        "mixing_ratio": ratios["mixing_seconds"],
+        "steps_per_second": own["steps_per_second"].mean(),
+        **{name: float(own[name].max()) for name in LEAKS},
+        "diverged": int(own["diverged"].sum()),
+    }
+
+
+def _baseline_of(group: str, baselines: dict[str, str]) -> str:
+    """The group that was trained alike with attention alone."""
+    return baselines.get(group, ATTENTION)
+
+
+def _mean_of(rows: pd.DataFrame, group: str) -> float:
+    """Mean of a group's values; NaN where it has none."""
+    return float(rows.loc[rows["group"] == group, "value"].mean())

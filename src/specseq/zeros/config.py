@@ -1,0 +1,54 @@
+"""Settings of tables of zeros. Nothing here is slow to import."""
+
+import math
+
+from specseq.errors import InputError
+from specseq.settings import STRICT, Field, dataclass
+from specseq.zeros.counts import height_of_index, smooth_count
+
+HIGHEST = 1.1e10
+"""Heights are trusted to here; above, double offsets and phases lose the last digits."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class ZeroRange:
+    """Which zeros: ``count`` of them from an index or a height on, or all between two heights."""
+
+    index: int | None = Field(None, ge=1, description="index of the first zero")
+    height: float | None = Field(
+        None, ge=0, description="the first zero is the lowest one at or above this height"
+    )
+    count: int | None = Field(None, ge=1, description="number of zeros")
+    to: float | None = Field(None, description="zeros below this height; goes with height")
+
+    def __post_init__(self) -> None:
+        if (self.index is None) == (self.height is None):
+            raise InputError("index", "give a first index or a first height, one of them")
+        if (self.count is None) == (self.to is None):
+            raise InputError("count", "give a count or an upper height (to), one of them")
+        if self.to is not None and self.height is None:
+            raise InputError(
+                "to", "an upper height goes with a first height", "give height in place of index"
+            )
+        if self.to is not None and self.height is not None and self.to <= self.height:
+            raise InputError("to", f"{self.to} is not above the height {self.height}", "give a lower height")
+        if self.top > HIGHEST:
+            fault = f"the last zero is near t = {self.top:.4g}"
+            raise InputError("count" if self.to is None else "to", fault, f"stay below {HIGHEST:.4g}")
+
+    @property
+    def start(self) -> float:
+        """A height surely below the first zero asked for; |S(t)| < 4 in the range."""
+        if self.height is not None:
+            return self.height
+        assert self.index is not None
+        return 0.0 if self.index < 660 else math.floor(height_of_index(self.index - 8))
+
+    @property
+    def top(self) -> float:
+        """A height surely above the last zero asked for."""
+        if self.to is not None:
+            return self.to
+        assert self.count is not None
+        first = self.index if self.index is not None else smooth_count(max(self.height or 0.0, 10.0)) + 8
+        return height_of_index(max(first + self.count + 8, 20.0))
