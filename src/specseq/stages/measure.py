@@ -11,7 +11,7 @@ The result has the long shape, benchmark ``measurement``, with the key column ``
 - ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
   and of its token mixing alone;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
-  :mod:`specseq.models.measurement.leaks`;
+  :mod:`specseq.models.measurement`;
 - ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
   the spectral ones), at ``step`` 64ths of half a cycle a token.
 """

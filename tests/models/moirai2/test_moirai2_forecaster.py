@@ -190,9 +190,9 @@ def test_forecaster_from_its_weights_file(tmp_path: Path) -> None:
     forecaster = load_trained(path, batch_size=2)
     assert forecaster.name == "some_run"
     query, contexts = Query(9, LEVELS), series()
-    assert np.array_equal(
-        forecaster.forecast(contexts, query), Moirai2Forecaster(model).forecast(contexts, query)
-    )
+    # Batches of another size may take other float32 kernels, which round differently.
+    expected = Moirai2Forecaster(model).forecast(contexts, query)
+    np.testing.assert_allclose(forecaster.forecast(contexts, query), expected, rtol=1e-4, atol=1e-4)
     save_weights(path, model_of(params()), given)
     with pytest.raises(InputError, match="do not fit"):
         load_trained(path)
