@@ -7,7 +7,7 @@ import pytest
 
 from specseq.errors import InputError
 from specseq.report.tidy import group_of, make
-from specseq.studies.zeta.tables.long import make as make_zeta
+from specseq.studies.zeta import tables as zeta
 from specseq.tables import Provenance, long_table, write_parquet
 
 
@@ -47,6 +47,6 @@ def test_results_of_the_zeta_study_know_the_window_of_their_model(tmp_path: Path
         table = long_table([{**row, "run": run} for row in rows])
         params = {} if model is None else {"model": model}
         write_parquet(tmp_path / f"{number}.parquet", table, Provenance("rollout", params, run=run))
-    made = make_zeta({"rollouts": [tmp_path / f"{number}.parquet" for number in range(3)]}, {})
+    made = zeta.long({"rollouts": [tmp_path / f"{number}.parquet" for number in range(3)]}, {})
     assert made["length"].tolist() == [4, 256, pd.NA]
     assert made["group"].tolist() == ["zeta/leak/a", "zeta/models/b", "zeta/references"]

@@ -8,15 +8,8 @@ import pandas as pd
 import pytest
 
 from specseq.report.style import styled
-from specseq.studies.zeta.figures import context as zeta_context
-from specseq.studies.zeta.figures import leak as zeta_leak
-from specseq.studies.zeta.figures import masks as zeta_masks
-from specseq.studies.zeta.figures import rollout as zeta_rollout
-from specseq.studies.zeta.figures import size as zeta_size
-from specseq.studies.zeta.figures import statistics as zeta_statistics
-from specseq.studies.zeta.figures.shared import model_label, model_labels, references
-from specseq.studies.zeta.tables import size as size_table
-from specseq.studies.zeta.tables import summary as zeta
+from specseq.studies.zeta import figures, tables
+from specseq.studies.zeta.figures import model_label, model_labels, references
 from specseq.tables import Provenance, write_parquet
 
 PARAMS = {"scale": "smoke"}
@@ -26,6 +19,7 @@ NLL = {
     "beyond/spectral": -1.1,
     "size/limit100": -0.4,
 }
+RESULTS = [figures.context, figures.leak, figures.rollout, figures.size, figures.statistics]
 LEAK = 0.9
 LENGTHS = {"models": 128, "beyond": 192, "size": 192}
 SIZES = {"beyond/spectral": 1000, "size/limit100": 100}
@@ -90,7 +84,7 @@ def _write(folder: Path, seeds: tuple[int, ...]) -> dict[str, list[Path]]:
     long, size = folder / "long.parquet", folder / "size.parquet"
     frame = pd.DataFrame(rows).astype({"length": "Int64"})
     write_parquet(long, frame, Provenance("test"))
-    write_parquet(size, size_table.make({"long": [long]}, PARAMS), Provenance("test"))
+    write_parquet(size, tables.size({"long": [long]}, PARAMS), Provenance("test"))
     return {"long": [long], "sizes": [size]}
 
 
@@ -100,7 +94,7 @@ def results(tmp_path: Path) -> dict[str, list[Path]]:
 
 
 def test_seeds_are_pooled_and_students_interval_is_of_them(results: dict[str, list[Path]]) -> None:
-    table = zeta.make(results, PARAMS).set_index(["group", "set"])
+    table = tables.summary(results, PARAMS).set_index(["group", "set"])
     row = table.loc[("zeta/models/baseline", "real")]
     assert (row["seeds"], row["windows"]) == (3, 40)
     assert row["nll"] == pytest.approx(0.4)
@@ -118,13 +112,13 @@ def test_seeds_are_pooled_and_students_interval_is_of_them(results: dict[str, li
 
 
 def test_one_seed_has_the_bootstrap_interval(tmp_path: Path) -> None:
-    table = zeta.make(_write(tmp_path, (0,)), PARAMS).set_index(["group", "set"])
+    table = tables.summary(_write(tmp_path, (0,)), PARAMS).set_index(["group", "set"])
     row = table.loc[("zeta/models/baseline", "real")]
     assert (row["nll_low"], row["nll_high"]) == (pytest.approx(0.28), pytest.approx(0.32))
 
 
 def test_the_leak_is_what_the_future_was_worth(results: dict[str, list[Path]]) -> None:
-    table = zeta.make(results, PARAMS).set_index(["group", "set"])
+    table = tables.summary(results, PARAMS).set_index(["group", "set"])
     assert table.loc[("zeta/models/memory_published", "real"), "leak"] == pytest.approx(LEAK)
     assert table.loc[("zeta/models/memory_published", "real"), "causality_violation"] == pytest.approx(0.2)
     assert table.loc[("zeta/models/baseline", "real"), "leak"] == 0
@@ -140,14 +134,14 @@ def _without(results: dict[str, list[Path]], folder: Path, diverged: set[str]) -
     folder.mkdir()
     path, size = folder / "long.parquet", folder / "size.parquet"
     write_parquet(path, pd.concat([long[~lost], rows]), Provenance("test"))
-    write_parquet(size, size_table.make({"long": [path]}, PARAMS), Provenance("test"))
+    write_parquet(size, tables.size({"long": [path]}, PARAMS), Provenance("test"))
     return {"long": [path], "sizes": [size]}
 
 
 def test_diverged_seeds_are_counted_apart(results: dict[str, list[Path]], tmp_path: Path) -> None:
     every = {f"zeta/size/limit100_seed{seed}" for seed in (0, 1, 2)}
     planted = _without(results, tmp_path / "lost", {"zeta/models/baseline_seed1", *every})
-    table = zeta.make(planted, PARAMS).set_index(["group", "set"])
+    table = tables.summary(planted, PARAMS).set_index(["group", "set"])
     counts = table[["seeds", "diverged"]]
     assert counts.loc[("zeta/models/baseline", "real")].tolist() == [2, 1]
     assert counts.loc[("zeta/size/limit100", "real")].tolist() == [0, 3]
@@ -159,18 +153,18 @@ def test_diverged_seeds_are_counted_apart(results: dict[str, list[Path]], tmp_pa
     assert sizes.loc["zeta/beyond/spectral", ["seeds", "training_spacings"]].tolist() == [3, 1000]
     assert sizes.loc["zeta/size/limit100", ["seeds", "diverged"]].tolist() == [0, 3]
     assert pd.isna(sizes.loc["zeta/size/limit100", "training_spacings"])
-    for figure in (zeta_context, zeta_leak, zeta_rollout, zeta_size, zeta_statistics):
+    for figure in RESULTS:
         with styled():
-            plt.close(figure.draw(planted, PARAMS))
+            plt.close(figure(planted, PARAMS))
 
 
 def test_size_table_is_in_order_of_size(results: dict[str, list[Path]], tmp_path: Path) -> None:
-    table = size_table.make(results, PARAMS)
+    table = tables.size(results, PARAMS)
     assert table["training_spacings"].tolist() == [100, 1000]
     assert table["spacings_read"].tolist() == [5000, 5000]
     row = table.iloc[1]
     assert (row["nll_long"], row["nll_long_low"], row["nll_long_high"]) == pytest.approx((-1.0, -1.1, -0.9))
-    single = size_table.make(_write(tmp_path / "one", (0,)), PARAMS).iloc[1]
+    single = tables.size(_write(tmp_path / "one", (0,)), PARAMS).iloc[1]
     assert (single["nll_long_low"], single["nll_long_high"]) == pytest.approx((-1.12, -1.08))
     assert (single["err_100_low"], single["err_100"]) == pytest.approx((0.18 + 10 / 128, 0.2 + 10 / 128))
 
@@ -179,16 +173,17 @@ def test_size_table_of_no_such_runs_is_empty(results: dict[str, list[Path]], tmp
     long = pd.read_parquet(results["long"][0])
     path = tmp_path / "other.parquet"
     write_parquet(path, long[long["run"].str.startswith("zeta/models")], Provenance("test"))
-    assert size_table.make({"long": [path]}, PARAMS).empty
+    assert tables.size({"long": [path]}, PARAMS).empty
 
 
 @pytest.mark.parametrize(
-    "figure", [zeta_context, zeta_leak, zeta_masks, zeta_rollout, zeta_size, zeta_statistics]
+    "figure",
+    [figures.context, figures.leak, figures.masks, figures.rollout, figures.size, figures.statistics],
 )
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_figures_are_drawn_and_named(figure: Any, seeds: tuple[int, ...], tmp_path: Path) -> None:
     with styled():
-        drawn = figure.draw(_write(tmp_path, seeds), PARAMS)
+        drawn = figure(_write(tmp_path, seeds), PARAMS)
         drawn.savefig(tmp_path / "figure.svg")
     for axes in drawn.axes:
         assert axes.get_xlabel(), figure
@@ -198,7 +193,7 @@ def test_figures_are_drawn_and_named(figure: Any, seeds: tuple[int, ...], tmp_pa
 
 def test_size_figure_shows_every_size_and_the_references(results: dict[str, list[Path]]) -> None:
     with styled():
-        drawn = zeta_size.draw(results, PARAMS)
+        drawn = figures.size(results, PARAMS)
     first, _, along = drawn.axes
     sizes, values = first.containers[0].lines[0].get_data()
     assert list(sizes) == [100, 1000]
@@ -214,9 +209,9 @@ def test_size_figure_tells_one_seed_from_several(results: dict[str, list[Path]],
     long = long[(long["group"] != "zeta/size/limit100") | (long["seed"] == 0)]
     path, size = tmp_path / "fewer.parquet", tmp_path / "sizes.parquet"
     write_parquet(path, long, Provenance("test"))
-    write_parquet(size, size_table.make({"long": [path]}, PARAMS), Provenance("test"))
+    write_parquet(size, tables.size({"long": [path]}, PARAMS), Provenance("test"))
     with styled():
-        drawn = zeta_size.draw({"long": [path], "sizes": [size]}, PARAMS)
+        drawn = figures.size({"long": [path], "sizes": [size]}, PARAMS)
     several, single = drawn.axes[0].containers
     assert [list(part.lines[0].get_xdata()) for part in (several, single)] == [[1000], [100]]
     assert single.lines[0].get_markerfacecolor() == "white"
@@ -235,7 +230,7 @@ def test_the_leak_figure_names_windows_where_they_differ(
     path = tmp_path / "with_small.parquet"
     write_parquet(path, pd.concat([small.assign(value=windows), long]), Provenance("test"))
     with styled():
-        drawn = zeta_leak.draw({"long": [path]}, PARAMS)
+        drawn = figures.leak({"long": [path]}, PARAMS)
     assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == [
         "small memory (published mask), window 4",
         "baseline, window 128",
@@ -261,7 +256,7 @@ def test_statistics_figure_shows_the_models_compared_and_their_data_once(
     path = tmp_path / "with_small.parquet"
     write_parquet(path, pd.concat([small, long]), Provenance("test"))
     with styled():
-        drawn = zeta_statistics.draw({"long": [path]}, PARAMS)
+        drawn = figures.statistics({"long": [path]}, PARAMS)
     form, variance, calibration = drawn.axes
     assert [len(axes.lines) for axes in drawn.axes] == [3 + 2, 3 + 1, 3 + 1]
     assert max(line.get_ydata().max() for axes in (form, variance) for line in axes.lines) < 1

@@ -15,9 +15,10 @@ from specseq.errors import InputError
 from specseq.settings import read
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.evaluation import evaluate_model
+from specseq.spacings.model import rebuild
 from specseq.spacings.sets import load_spacing_set
 from specseq.stages import arguments
-from specseq.studies.zeta.training import WindowStream, build, rebuild
+from specseq.studies.zeta.training import WindowStream, build
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.loop import train

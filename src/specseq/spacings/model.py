@@ -3,12 +3,15 @@
 Shapes: B batch, M memory slots, L sequence, P = M + L, D width, K components, Z = L + 1 zeros.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from specseq.settings import read
 from specseq.spacings.attention import Block, LayerCache, attention_mask, initialise, rotary_phases
 from specseq.spacings.config import SpacingModelConfig
 from specseq.spacings.mixture import Mixture
@@ -190,6 +193,18 @@ class SpacingModel(nn.Module):
             x_B1D = block(x_B1D, None, self._phases(L, L + 1), 0, layer)
         cache.length = L + 1
         return self._mixture(x_B1D[:, 0])
+
+
+def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SpacingModel:
+    """The trained model in a weights file, in evaluation mode.
+
+    Args:
+        params: parameters of the run that trained it.
+        tensors: its weights by name.
+    """
+    model = SpacingModel(read(SpacingModelConfig, params["model"], "model"))
+    model.load_state_dict(dict(tensors))
+    return model.eval()
 
 
 def memory_similarity(memory_MD: Tensor) -> Tensor:

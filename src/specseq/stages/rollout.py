@@ -16,9 +16,9 @@ import torch
 from specseq.settings import read
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.evaluation import Row, evaluate_model
+from specseq.spacings.model import rebuild
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.stages import arguments
-from specseq.studies.zeta.training import rebuild
 from specseq.tables import Provenance, long_table, write_parquet
 from specseq.training.checkpoint import diverged, load_weights
 

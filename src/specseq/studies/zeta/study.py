@@ -8,10 +8,10 @@ def _long(results: Results) -> Inputs:
 
 
 TABLES = {
-    "zeta": Table(".tables.summary:make", _long),
-    "zeta_size": Table(".tables.size:make", _long),
+    "zeta": Table(".tables:summary", _long),
+    "zeta_size": Table(".tables:size", _long),
     "zeta_long": Table(
-        ".tables.long:make",
+        ".tables:long",
         lambda results: {
             "training": results.of_runs("pretrain.parquet"),
             "rollouts": results.of_runs("rollout.parquet"),
@@ -21,14 +21,14 @@ TABLES = {
 }
 
 FIGURES = {
-    "zeta_leak": Figure(".figures.leak:draw", _long),
-    "zeta_context": Figure(".figures.context:draw", _long),
-    "zeta_rollout": Figure(".figures.rollout:draw", _long),
-    "zeta_statistics": Figure(".figures.statistics:draw", _long),
+    "zeta_leak": Figure(".figures:leak", _long),
+    "zeta_context": Figure(".figures:context", _long),
+    "zeta_rollout": Figure(".figures:rollout", _long),
+    "zeta_statistics": Figure(".figures:statistics", _long),
     "zeta_size": Figure(
-        ".figures.size:draw", lambda results: {**_long(results), "sizes": results.table("zeta_size")}
+        ".figures:size", lambda results: {**_long(results), "sizes": results.table("zeta_size")}
     ),
-    "zeta_masks": Figure(".figures.masks:draw", lambda results: {}),
+    "zeta_masks": Figure(".figures:masks", lambda results: {}),
 }
 
 STUDY = Study(

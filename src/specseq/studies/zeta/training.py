@@ -1,11 +1,7 @@
-"""The zeta study's task for the training loop: a spacing model, windows of spacings, the mixture's
-likelihood.
+"""What the zeta study trains: a spacing model on windows of spacings, by the likelihood of its mixture.
 
-Run parameters read here: ``seed``; ``model`` (see SpacingModelConfig); ``loss.entropy_weight``,
-``loss.diversity_weight``, ``loss.memory_lr_scale``; ``data.set`` (real, shuffled, gue or poisson),
-``data.limit`` (use only so many training spacings, nearest to the test band); ``training.batch``;
-``data.selection`` (windows of the selection band scored during training). Input: ``spacings``, the
-manifest of the sets.
+Run parameters read here: ``seed``, ``model``, ``loss`` and ``data`` (classes of
+:mod:`specseq.spacings.config`), and ``training.batch``. Input: ``spacings``, the manifest of the sets.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,10 +34,10 @@ class WindowStream:
         """
         Args:
             spacings: the set.
-            length: spacings a window.
-            batch: windows a batch.
+            length: spacings per window.
+            batch: windows per batch.
             seed: of the draws.
-            limit: use only the last so many spacings (whole segments where the set has several).
+            limit: use only this many of the last spacings (whole segments where the set has several).
         """
         if spacings.segment < length:
             raise InputError(
@@ -123,14 +119,14 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     @torch.no_grad()
     def evaluate(model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        found: list[Tensor] = []
+        scores: list[Tensor] = []
         for rows in torch.arange(len(held_out["spacings"])).split(64):
             mixture, truth = predictions(
                 model, {key: part[rows].to(device) for key, part in held_out.items()}
             )
             error = (mixture.expectation() - truth).abs()
-            found.append(torch.stack([-mixture.log_prob(truth), error, mixture.weight_entropy()], -1).cpu())
-        nll, mae, entropy = torch.cat(found).double().mean((0, 1)).tolist()
+            scores.append(torch.stack([-mixture.log_prob(truth), error, mixture.weight_entropy()], -1).cpu())
+        nll, mae, entropy = torch.cat(scores).double().mean((0, 1)).tolist()
         return {"nll": nll, "mae": mae, "weight_entropy": entropy}
 
     def after_step(model: nn.Module, step: int) -> dict[str, float]:
@@ -156,10 +152,3 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         parameter_groups=groups,
         after_step=after_step if config.slots else None,
     )
-
-
-def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SpacingModel:
-    """A trained model from what its weights file holds, ready to predict."""
-    model = SpacingModel(read(SpacingModelConfig, params["model"], "model"))
-    model.load_state_dict(dict(tensors))
-    return model.eval()

@@ -1,0 +1,158 @@
+"""Tables of the zeta study: all results, models beside reference predictors, and the worth of data."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from specseq.report import tidy
+from specseq.scoring.comparison import student_interval
+from specseq.settings import read
+from specseq.spacings.config import SpacingModelConfig
+from specseq.tables import read_parquet, read_provenance
+
+SPECTRAL = ("zeta/size/", "zeta/beyond/spectral")
+MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
+STEPS = (10, 100)
+
+
+def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """All results of the zeta study as they are (:mod:`specseq.report.tidy`).
+
+    Besides its columns there is ``length``: spacings per window of the run's model, missing for runs without
+    a model.
+
+    Args:
+        inputs: lists of long results under any names; their provenance holds the models.
+        params: not needed.
+    """
+    results = tidy.make(inputs, params)
+    records = [read_provenance(path) for paths in inputs.values() for path in paths]
+    lengths = {
+        record["run"]: read(SpacingModelConfig, record["parameters"]["model"], "model").length
+        for record in records
+        if "model" in record["parameters"]
+    }
+    return results.assign(length=results["run"].map(lengths).astype("Int64"))
+
+
+def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Every model of the zeta study beside the reference predictors.
+
+    One row per run group and test set, seeds pooled: ``seeds`` counts those that were scored, ``diverged``
+    those whose training was ended early, of which nothing is scored. ``length`` is the model's window in
+    spacings, ``windows`` the number of test windows per seed. ``nll``, ``mae``, ``crps`` one step ahead over
+    all positions of a window, ``nll_long`` with at least half of it known, ``err_10`` and ``err_100`` of mean
+    rollouts from ``context``, the longest there is, each the mean over seeds; models of different ``length``
+    do not compare in them. ``nll_low`` and ``nll_high`` bound the NLL: Student's interval over seeds where
+    there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL without the future less
+    NLL with it at the longest context. ``causality_violation`` is the largest change of an output by a later
+    input, in float64; where it is zero, so is the leak: what the two float32 scores then differ by is
+    rounding.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    results = read_parquet(inputs["long"][0])
+    scored = results[(results["benchmark"] == "rollout") & (results["group"] != "zeta/references/data")]
+    rows = [
+        {"group": group, "set": str(task).split("/")[0], **_summary(runs), "scale": params["scale"]}
+        for (group, task), runs in scored.groupby(["group", "task"], sort=False)
+    ]
+    # Whole numbers that may be missing: a reference has no window, a run that diverged is not rolled out.
+    return pd.DataFrame(rows).astype(dict.fromkeys(("length", "windows", "context"), "Int64"))
+
+
+def _summary(runs: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = {**_seeds(runs), "length": runs["length"].max(), "windows": _mean(runs, "windows")}
+    row |= {metric: _mean(runs, metric) for metric in MEANS}
+    row["nll_low"], row["nll_high"] = _interval(runs)
+    errors = runs[runs["metric"] == "err_mean"]
+    row["context"] = errors["context"].max()
+    errors = errors[errors["context"] == row["context"]]
+    row |= {f"err_{step}": float(errors.loc[errors["step"] == step, "value"].mean()) for step in STEPS}
+    violation = float(runs.loc[runs["metric"] == "causality_violation", "value"].max())
+    return {**row, "leak": 0.0 if violation == 0 else _leak(runs), "causality_violation": violation}
+
+
+def _seeds(runs: pd.DataFrame) -> dict[str, int]:
+    """Numbers of seeds that were scored and that diverged."""
+    # A constant predictor has an error, but no likelihood.
+    counted = {"seeds": ["nll", "mae"], "diverged": ["diverged"]}
+    return {
+        name: runs.loc[runs["metric"].isin(metrics), "seed"].nunique() for name, metrics in counted.items()
+    }
+
+
+def _mean(runs: pd.DataFrame, metric: str) -> float:
+    return float(runs.loc[runs["metric"] == metric, "value"].mean())
+
+
+def _interval(runs: pd.DataFrame) -> tuple[float, float]:
+    values = runs.loc[runs["metric"] == "nll"].groupby("seed")["value"].mean().to_numpy()
+    if len(values) < 2:
+        return _mean(runs, "nll_low"), _mean(runs, "nll_high")
+    return student_interval(values)
+
+
+def _leak(runs: pd.DataFrame) -> float:
+    seeing, truncated = (
+        runs[runs["metric"] == name].groupby("context")["value"].mean()
+        for name in ("nll_at", "nll_truncated")
+    )
+    shared = seeing.index.intersection(truncated.index)
+    return float(truncated[shared[-1]] - seeing[shared[-1]]) if len(shared) else float("nan")
+
+
+def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """What more training data are worth to the spectral model.
+
+    One row per run group of the sweep ``size`` and of the spectral runs of ``beyond``, seeds pooled:
+
+    - ``seeds`` that were scored, and those that ``diverged``, of which nothing is;
+    - ``training_spacings``: different spacings to train on; ``spacings_read``: spacings read in training;
+    - ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a
+      window known, ``err_10`` and ``err_100`` of mean rollouts from the longest context: means over seeds;
+    - ``<metric>_low`` and ``<metric>_high``: the least and the greatest of the seeds, or the block-bootstrap
+      interval of a single one.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    results = read_parquet(inputs["long"][0])
+    scored = results[(results["benchmark"] == "rollout") & results["run"].str.startswith(SPECTRAL)]
+    rows = [
+        {"group": group, "set": str(task).split("/")[0], **_worth(runs), "scale": params["scale"]}
+        for (group, task), runs in scored.groupby(["group", "task"], sort=False)
+    ]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    # Whole numbers that may be missing: a group may have no run that was scored.
+    whole = table.astype(dict.fromkeys(("training_spacings", "spacings_read"), "Int64"))
+    return whole.sort_values(["set", "training_spacings"], ignore_index=True)
+
+
+def _worth(runs: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = _seeds(runs)
+    for count in ("training_spacings", "spacings_read"):
+        row[count] = runs.loc[runs["metric"] == count, "value"].max()
+    errors = runs[runs["metric"].str.startswith("err_mean")]
+    errors = errors[errors["context"] == errors["context"].max()]
+    for step in STEPS:
+        at = errors[errors["step"] == step]
+        row |= _band(at.assign(metric=at["metric"].str.replace("err_mean", f"err_{step}")), f"err_{step}")
+    for metric in ("nll", "nll_long", "mae", "mae_long"):
+        row |= _band(runs, metric)
+    return row
+
+
+def _band(runs: pd.DataFrame, metric: str) -> dict[str, float]:
+    values, low, high = (
+        runs.loc[runs["metric"] == name, "value"] for name in (metric, f"{metric}_low", f"{metric}_high")
+    )
+    if len(values) > 1:
+        low, high = values, values
+    return {metric: values.mean(), f"{metric}_low": low.min(), f"{metric}_high": high.max()}
