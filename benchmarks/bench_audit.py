@@ -21,8 +21,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from threadpoolctl import threadpool_limits
 
 from specseq.equilibrium.audit import find_root
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
-from specseq.equilibrium.own_blocks import own_blocks
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.spectra.audit import CausalSpectrum, causal_spectrum
 from specseq.spectra.modes import critical_step, spectral_radius
 from specseq.spectra.operators import Jacobian, dense_jacobian
@@ -38,15 +39,15 @@ def seconds(call: Callable[[], object]) -> float:
 
 def case(width: int, length: int) -> tuple[EquilibriumBlock, torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
-    shape = BlockShape(vocabulary=96, width=width, heads=width // 16, length=length, residual_gain=1.0)
-    block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+    shape = BlockShape(width=width, heads=width // 16, length=length, residual_gain=1.0)
+    block = EquilibriumBlock(shape, 96, draw, torch.float64).requires_grad_(False)
     x = block.embed(torch.randint(0, 96, (1, length), generator=draw))
     root, _, _ = find_root(block, x, 200, 1e-9)
     return block, x, root
 
 
 def exact(block: EquilibriumBlock, x: torch.Tensor, root: torch.Tensor) -> CausalSpectrum:
-    spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
+    spectrum = causal_spectrum(lambda z: block.force(z, x), diagonal_blocks(block, root), root)
     critical_step(spectrum.mu_BTC)
     spectral_radius(spectrum.mu_BTC, 0.1)
     return spectrum

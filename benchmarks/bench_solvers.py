@@ -18,10 +18,11 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.config import SOLVERS
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.own_blocks import own_blocks
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
-from specseq.equilibrium.solvers import SOLVERS, make_solver
+from specseq.equilibrium.solvers import solve
 from specseq.spectra.exact import block_eigenvalues
 
 BUDGET, TOLERANCE = 3000, 1e-8
@@ -54,12 +55,11 @@ def measure(block: EquilibriumBlock, x: Tensor, name: str) -> dict[str, object]:
     if name == "plain anderson (peer)":
         state = plain_anderson(field, x)
     else:
-        constants = {"step": 0.1} if name == "euler" else {}
-        state = make_solver({"name": name, **constants}).solve(field, x, BUDGET, TOLERANCE).state
+        state = solve(SOLVERS[name](), field, x, BUDGET, TOLERANCE).state
     spent = time.process_time() - began
     residual = (block.force(state, x).flatten(1).norm(dim=1) / state.flatten(1).norm(dim=1)).max().item()
     converged = residual < TOLERANCE
-    alpha = block_eigenvalues(own_blocks(block, state)).real.max().item() if converged else math.nan
+    alpha = block_eigenvalues(diagonal_blocks(block, state)).real.max().item() if converged else math.nan
     return {
         "solver": name,
         "evaluations": field.evaluations,

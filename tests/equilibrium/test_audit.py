@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from specseq.equilibrium.audit import Audit, audit_block, find_root, worst_rows
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.errors import InputError
 from specseq.spectra.audit import CausalSpectrum, audit_table
@@ -113,7 +114,7 @@ def test_weights_that_are_not_finite_are_named() -> None:
 
 def test_roots_are_found_where_the_flow_takes_them() -> None:
     draw = torch.Generator().manual_seed(0)
-    block = EquilibriumBlock(BlockShape(9, 16, 4, 6), draw, torch.float64).requires_grad_(False)
+    block = EquilibriumBlock(BlockShape(16, 4, 6), 9, draw, torch.float64).requires_grad_(False)
     x = block.embed(torch.randint(0, 9, (2, 6), generator=draw))
     state, residual, spent = find_root(block, x, 400, 1e-10)
     assert (residual < 1e-10).all()

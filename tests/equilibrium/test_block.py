@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape
 from specseq.errors import InputError
+from specseq.settings import read
 
 
 def make(**sizes) -> tuple[EquilibriumBlock, torch.Tensor, torch.Tensor, torch.Tensor]:
-    shape = BlockShape(
-        **{"vocabulary": 7, "width": 8, "heads": 2, "length": 4, "residual_gain": 1.0, **sizes}
-    )
+    shape = BlockShape(**{"width": 8, "heads": 2, "length": 4, "residual_gain": 1.0, **sizes})
     draw = torch.Generator().manual_seed(0)
-    block = EquilibriumBlock(shape, draw, torch.float64)
+    block = EquilibriumBlock(shape, 7, draw, torch.float64)
     tokens, targets = (torch.randint(0, 7, (2, shape.length), generator=draw) for _ in range(2))
     return (
         block,
@@ -64,10 +64,10 @@ def test_complex_states_continue_the_real_force_holomorphically() -> None:
         torch.testing.assert_close(step, slope, rtol=1e-6, atol=1e-8)
 
 
-def test_the_own_force_is_the_force_where_context_and_state_agree() -> None:
+def test_the_local_force_is_the_force_where_context_and_state_agree() -> None:
     block, tokens, _, z = make()
     x = block.embed(tokens)
-    torch.testing.assert_close(block.own_force(z, z, x), block.force(z, x))
+    torch.testing.assert_close(block.local_force(z, z, x), block.force(z, x))
 
 
 def test_no_position_sees_a_later_one() -> None:
@@ -92,6 +92,6 @@ def test_constants_outside_the_learned_part() -> None:
 )
 def test_impossible_sizes_are_refused(sizes: dict, place: str) -> None:
     with pytest.raises(InputError, match=place):
-        BlockShape(**{"vocabulary": 7, **sizes})
-    with pytest.raises(InputError, match="unknown key"):
-        BlockShape.read({"vocabulary": 7, "widht": 8})
+        read(BlockShape, sizes, "model")
+    with pytest.raises(InputError, match=r"model.widht: unknown key; did you mean width"):
+        read(BlockShape, {"widht": 8}, "model")

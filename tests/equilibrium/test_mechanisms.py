@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from specseq.equilibrium.config import MechanismSettings
 from specseq.equilibrium.mechanisms import (
     abscissa,
     alignment,
@@ -74,7 +75,7 @@ def test_without_its_drift_the_two_sided_estimate_is_as_good_as_the_adjoint() ->
 def test_the_stage_refuses_unknown_settings(tmp_path, monkeypatch) -> None:
     for params, place in (
         ('{"sead": 1}', r"params\.sead"),
-        ('{"tasks": ["radii"]}', "no task is called 'radii'"),
+        ('{"tasks": ["radii"]}', "'radii' is unknown; did you mean radius"),
     ):
         words = ["stage", "--out", str(tmp_path / "m.parquet"), "--params", params]
         monkeypatch.setattr(sys, "argv", words)
@@ -83,4 +84,7 @@ def test_the_stage_refuses_unknown_settings(tmp_path, monkeypatch) -> None:
 
 
 def test_the_tasks_named_are_measured_and_no_others() -> None:
-    assert {row["task"] for row in measure(0, ["products", "abscissa"])} == {"products", "abscissa"}
+    assert {row["task"] for row in measure(MechanismSettings(tasks=("products", "abscissa")))} == {
+        "products",
+        "abscissa",
+    }

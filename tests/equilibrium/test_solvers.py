@@ -6,23 +6,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
-from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.own_blocks import own_blocks
-from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
-from specseq.equilibrium.solvers import (
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import (
     SOLVERS,
     AdaptiveEuler,
     Anderson,
     BackwardEuler,
+    BlockShape,
     Euler,
+    NamedSolver,
     NewtonGMRES,
     RungeKutta4,
     Solver,
-    make_solver,
 )
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.gmres import gmres
 from specseq.errors import InputError
+from specseq.settings import read
 from specseq.spectra.audit import causal_spectrum
 from specseq.spectra.modes import critical_step
 from specseq.spectra.operators import Map
@@ -68,7 +71,7 @@ class Linear:
 def test_evaluations_to_a_residual_of_1e_8(solver: Solver, case: str, most: int) -> None:
     block, x = known(case)
     field = FreePhase(block, x)
-    solution = solver.solve(field, x, 3000)
+    solution = solve(solver, field, x, 3000)
     assert bool(solution.converged_B.all())
     assert solution.evaluations == field.evaluations <= most
     force = block.force(solution.state, x)
@@ -80,10 +83,10 @@ def test_evaluations_to_a_residual_of_1e_8(solver: Solver, case: str, most: int)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_finds_the_root_of_a_contractive_block(name: str) -> None:
     draw = torch.Generator().manual_seed(0)
-    block = EquilibriumBlock(BlockShape(9, 16, 4, 6, residual_gain=0.3), draw, torch.float64)
+    block = EquilibriumBlock(BlockShape(16, 4, 6, residual_gain=0.3), 9, draw, torch.float64)
     x = block.requires_grad_(False).embed(torch.randint(0, 9, (3, 6), generator=draw))
-    solution = make_solver({"name": name}).solve(FreePhase(block, x), x, 2000, 1e-9)
-    reference = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-13)
+    solution = solve(SOLVERS[name](), FreePhase(block, x), x, 2000, 1e-9)
+    reference = solve(NewtonGMRES(), FreePhase(block, x), x, 2000, 1e-13)
     assert bool(solution.converged_B.all())
     assert (solution.evaluations_B <= solution.evaluations).all()
     torch.testing.assert_close(solution.state, reference.state, rtol=0, atol=1e-7)
@@ -91,8 +94,8 @@ def test_every_solver_finds_the_root_of_a_contractive_block(name: str) -> None:
 
 def test_euler_growth_changes_sign_at_the_critical_step() -> None:
     block, x = known("rotating", 1)
-    root = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-13).state
-    spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
+    root = solve(NewtonGMRES(), FreePhase(block, x), x, 2000, 1e-13).state
+    spectrum = causal_spectrum(lambda z: block.force(z, x), diagonal_blocks(block, root), root)
     limit = critical_step(spectrum.mu_BN)[0].item()
     assert limit == pytest.approx(0.073, abs=1e-3)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -108,25 +111,25 @@ def test_euler_growth_changes_sign_at_the_critical_step() -> None:
 def test_solvers_that_are_no_flow_converge_to_an_unstable_root() -> None:
     block, x = known("unstable", 1)
     for solver in (Anderson(), NewtonGMRES(), BackwardEuler(), RungeKutta4()):
-        solution = solver.solve(FreePhase(block, x), x, 3000, 1e-9)
+        solution = solve(solver, FreePhase(block, x), x, 3000, 1e-9)
         root = solution.state
-        spectrum = causal_spectrum(lambda z: block.force(z, x), own_blocks(block, root), root)
+        spectrum = causal_spectrum(lambda z: block.force(z, x), diagonal_blocks(block, root), root)
         assert bool(solution.converged_B.all())
         assert spectrum.leading_BT.real.max().item() == pytest.approx(0.093, abs=1e-3)
 
 
 def test_euler_cycles_where_its_step_is_too_long() -> None:
     block, x = known("rotating", 1)
-    assert not Euler(0.1).solve(FreePhase(block, x), x, 1500).converged_B.any()
+    assert not solve(Euler(0.1), FreePhase(block, x), x, 1500).converged_B.any()
 
 
 def test_the_adaptive_step_hands_off_where_no_step_is_stable() -> None:
     block, x = known("unstable")
-    solution = AdaptiveEuler().solve(FreePhase(block, x), x, 2000)
+    solution = solve(AdaptiveEuler(), FreePhase(block, x), x, 2000)
     assert solution.facts["handed_off"]
     assert bool(solution.converged_B.all())
     assert (solution.evaluations_B <= solution.evaluations).all()
-    alone = AdaptiveEuler(patience=0).solve(FreePhase(block, x), x, 300)
+    alone = solve(AdaptiveEuler(patience=0), FreePhase(block, x), x, 300)
     assert not alone.facts["handed_off"]
     assert not alone.converged_B.any()
 
@@ -134,7 +137,7 @@ def test_the_adaptive_step_hands_off_where_no_step_is_stable() -> None:
 def test_the_adaptive_step_hands_off_only_what_budget_is_left() -> None:
     """A budget that ends at the very evaluation that would hand off leaves the best state so far."""
     block, x = known("unstable")
-    solutions = [AdaptiveEuler().solve(FreePhase(block, x), x, budget) for budget in range(40, 80)]
+    solutions = [solve(AdaptiveEuler(), FreePhase(block, x), x, budget) for budget in range(40, 80)]
     handed_off = [solution.facts["handed_off"] for solution in solutions]
     assert set(handed_off) == {False, True}
     assert handed_off == sorted(handed_off)
@@ -144,7 +147,7 @@ def test_the_adaptive_step_hands_off_only_what_budget_is_left() -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_budget_that_ends_early_is_said_and_kept(name: str) -> None:
     block, x = known("unstable")
-    solution = make_solver({"name": name}).solve(FreePhase(block, x), x, 12)
+    solution = solve(SOLVERS[name](), FreePhase(block, x), x, 12)
     assert not solution.converged_B.any()
     assert solution.evaluations <= 12 + 45
     assert torch.isfinite(solution.residual_B).all()
@@ -153,7 +156,7 @@ def test_a_budget_that_ends_early_is_said_and_kept(name: str) -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_field_that_is_not_finite_never_converges(name: str) -> None:
     field = Linear(-torch.eye(3, dtype=torch.float64), torch.full((2, 3), torch.nan, dtype=torch.float64))
-    solution = make_solver({"name": name}).solve(field, torch.ones(2, 3, dtype=torch.float64), 50)
+    solution = solve(SOLVERS[name](), field, torch.ones(2, 3, dtype=torch.float64), 50)
     assert not solution.converged_B.any()
     assert torch.isinf(solution.residual_B).all()
 
@@ -163,7 +166,7 @@ def test_complex_states_are_solved_as_they_are(name: str) -> None:
     matrix = torch.tensor([[-1 + 0.5j, 0.2], [0.1j, -0.7 - 0.3j]], dtype=torch.complex128)
     offset = torch.tensor([[1.0 + 1j, -2j], [0.5, 3 + 0j]], dtype=torch.complex128)
     start = torch.ones(2, 2, dtype=torch.complex128)
-    solution = make_solver({"name": name}).solve(Linear(matrix, offset), start, 3000, 1e-10)
+    solution = solve(SOLVERS[name](), Linear(matrix, offset), start, 3000, 1e-10)
     exact = torch.linalg.solve(matrix, -offset.T).T
     torch.testing.assert_close(solution.state, exact, rtol=0, atol=1e-8)
 
@@ -173,7 +176,7 @@ def test_complex_states_are_solved_as_they_are(name: str) -> None:
 )
 def test_unknown_solvers_and_constants_are_refused(params: dict, place: str) -> None:
     with pytest.raises(InputError, match=place):
-        make_solver(params)
+        read(NamedSolver, params, "solver")
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from specseq.equilibrium.text.config import BytePairs, Characters, Grammar, HubText, LocalText, TextSettings
 from specseq.equilibrium.text.docstrings import docstring_corpus
 from specseq.equilibrium.text.grammar import Automaton
 from specseq.equilibrium.text.sources import read_text
 from specseq.equilibrium.text.store import Corpus, prepare_text
 from specseq.equilibrium.text.tokenise import context_entropies, decode, tokenise
 from specseq.errors import InputError
+from specseq.settings import read
 
 
 def test_the_embedded_text_is_long_plain_and_shuffled() -> None:
@@ -58,33 +60,33 @@ def test_characters_are_reversible(text: str) -> None:
         encoded = text.encode("utf-32-le").decode("utf-32-le")
     except UnicodeEncodeError:
         return
-    tokens, tokeniser = tokenise(encoded, {"kind": "characters"})
+    tokens, tokeniser = tokenise(encoded, Characters())
     assert decode(tokens, tokeniser) == text
     assert tokeniser["vocabulary"] == len(set(text))
 
 
 def test_byte_pairs_are_reversible_and_shorter() -> None:
     text = "the cat sat on the mat\nand the dög sat on the cat\n" * 100
-    tokens, tokeniser = tokenise(text, {"kind": "bpe", "size": 300})
+    tokens, tokeniser = tokenise(text, BytePairs(size=300))
     assert decode(tokens, tokeniser) == text
     assert 257 < tokeniser["vocabulary"] <= 300
     assert len(tokens) < len(text) / 2
-    assert np.array_equal(tokens, tokenise(text, {"kind": "bpe", "size": 300})[0])
+    assert np.array_equal(tokens, tokenise(text, BytePairs(size=300))[0])
 
 
 def test_a_long_text_is_encoded_a_few_megabytes_at_a_time(monkeypatch) -> None:
     text = "".join(f"line {number} of a text\n" for number in range(3000))
-    whole, tokeniser = tokenise(text, {"kind": "bpe", "size": 300})
+    whole, tokeniser = tokenise(text, BytePairs(size=300))
     monkeypatch.setattr("specseq.equilibrium.text.tokenise._BATCH", 2)
     monkeypatch.setattr("specseq.equilibrium.text.tokenise._PIECE", 1 << 10)
-    parts, _ = tokenise(text, {"kind": "bpe", "size": 300})
+    parts, _ = tokenise(text, BytePairs(size=300))
     assert np.array_equal(parts, whole)
     assert decode(parts, tokeniser) == text
 
 
 def test_a_corpus_is_prepared_opened_and_checked(tmp_path) -> None:
     source = {"kind": "grammar", "characters": 5000, "states": 3, "symbols": 5}
-    manifest = prepare_text(tmp_path, {"source": source, "valid_share": 0.2})
+    manifest = prepare_text(tmp_path, read(TextSettings, {"source": source, "valid_share": 0.2}, "text"))
     assert manifest["entropy_nats"] < math.log(5)
     for place in (tmp_path, tmp_path / "manifest.json", tmp_path / "tokens.npy"):
         corpus = Corpus.open(place)
@@ -109,13 +111,13 @@ def test_a_corpus_is_prepared_opened_and_checked(tmp_path) -> None:
 def test_local_files_and_folders_are_read(tmp_path) -> None:
     (tmp_path / "b.txt").write_text("second " * 100)
     (tmp_path / "a.txt").write_text("first " * 200)
-    text, facts = read_text({"kind": "path", "path": str(tmp_path)})
+    text, facts = read_text(LocalText(path=str(tmp_path)))
     assert text.startswith("first")
     assert facts["files"] == 2
-    assert read_text({"kind": "path", "path": str(tmp_path / "a.txt")})[0] == "first " * 200
+    assert read_text(LocalText(path=str(tmp_path / "a.txt")))[0] == "first " * 200
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00" * 900)
     with pytest.raises(InputError, match="not UTF-8"):
-        read_text({"kind": "path", "path": str(tmp_path / "a.txt")})
+        read_text(LocalText(path=str(tmp_path / "a.txt")))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_local_files_and_folders_are_read(tmp_path) -> None:
         ({"source": {"kind": "docstring"}}, "text.source.kind"),
         ({"source": {"kind": "grammar", "statse": 3}}, "statse"),
         ({"source": {"kind": "grammar", "symbols": 99}}, "text.source.symbols"),
-        ({"source": {"kind": "grammar", "characters": 10}}, "too few"),
+        ({"source": {"kind": "grammar", "characters": 10}}, "text.source.characters: 10"),
         ({"source": {"kind": "path", "path": "nowhere.txt"}}, "nowhere.txt"),
         ({"sources": {}}, "text.sources"),
         ({"valid_share": 1.5}, "text.valid_share"),
@@ -140,7 +142,7 @@ def test_local_files_and_folders_are_read(tmp_path) -> None:
 )
 def test_bad_input_is_named(tmp_path, params: dict, place: str) -> None:
     with pytest.raises(InputError, match=place):
-        prepare_text(tmp_path, params)
+        prepare_text(tmp_path, read(TextSettings, params, "text"))
     assert not (tmp_path / "manifest.json").exists()
 
 
@@ -152,7 +154,7 @@ def test_a_hub_that_does_not_answer_is_named(monkeypatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(InputError, match=r"who/what/a.txt: cannot be downloaded \(no route\); fetch it"):
-        read_text({"kind": "hub", "repo": "who/what", "file": "a.txt"})
+        read_text(HubText(repo="who/what", file="a.txt"))
 
 
 def test_a_file_of_the_hub_is_read_at_its_revision(monkeypatch, tmp_path) -> None:
@@ -167,7 +169,7 @@ def test_a_file_of_the_hub_is_read_at_its_revision(monkeypatch, tmp_path) -> Non
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
     source = {"kind": "hub", "repo": "who/what", "file": "stories.txt", "revision": "abc123"}
-    text, facts = read_text(source)
+    text, facts = read_text(read(HubText, source, "source"))
     assert text.startswith("Once upon")
     assert facts["source"] == source
     assert asked == {
@@ -181,7 +183,7 @@ def test_a_file_of_the_hub_is_read_at_its_revision(monkeypatch, tmp_path) -> Non
 def test_the_manifest_is_plain_json(tmp_path) -> None:
     prepare_text(
         tmp_path,
-        {"source": {"kind": "grammar", "characters": 2000}, "tokeniser": {"kind": "bpe", "size": 300}},
+        TextSettings(source=Grammar(characters=2000), tokeniser=BytePairs(size=300)),
     )
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["tokeniser"]["kind"] == "bpe"

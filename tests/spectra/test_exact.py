@@ -6,26 +6,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
-from specseq.equilibrium.own_blocks import own_blocks
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.errors import InputError
 from specseq.spectra.audit import causal_spectrum
 from specseq.spectra.exact import (
     block_eigenvalues,
+    diagonal_jacobian_blocks,
     eigenvalue_condition,
     leading_vectors,
-    own_position_blocks,
 )
 from specseq.spectra.operators import Jacobian, dense_jacobian
 
 
 def case(width: int = 16, length: int = 8, gain: float = 1.5, samples: int = 2, seed: int = 0):
-    shape = BlockShape(vocabulary=11, width=width, heads=4, length=length, residual_gain=gain)
+    shape = BlockShape(width=width, heads=4, length=length, residual_gain=gain)
     draw = torch.Generator().manual_seed(seed)
-    block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+    block = EquilibriumBlock(shape, 11, draw, torch.float64).requires_grad_(False)
     x = block.embed(torch.randint(0, 11, (samples, length), generator=draw))
     z = x + 0.3 * torch.randn(x.shape, generator=draw, dtype=torch.float64)
-    return (lambda s: block.force(s, x)), (lambda s: block.own_force(s, z, x)), z, block, x
+    return (lambda s: block.force(s, x)), (lambda s: block.local_force(s, z, x)), z, block, x
 
 
 def nearest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -37,7 +38,7 @@ def nearest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(("width", "length"), [(16, 8), (32, 16), (8, 1)])
 def test_spectrum_equals_dense_eigenvalues(width: int, length: int, gain: float) -> None:
     force, own, z, _, _ = case(width, length, gain)
-    own_BTCC = own_position_blocks(own, z)
+    own_BTCC = diagonal_jacobian_blocks(own, z)
     spectrum = causal_spectrum(force, own_BTCC, z)
     for sample, dense in enumerate(dense_jacobian(force, z)):
         blocks = dense.view(length, width, length, width)
@@ -59,7 +60,7 @@ def test_spectrum_equals_that_of_sixty_digit_arithmetic() -> None:
     with mpmath.workdps(60):
         exact, _ = mpmath.eig(mpmath.matrix(dense_jacobian(force, z)[0].tolist()))
     mu = torch.tensor([complex(value) for value in exact], dtype=torch.complex128)
-    found = causal_spectrum(force, own_position_blocks(own, z), z).mu_BN[0]
+    found = causal_spectrum(force, diagonal_jacobian_blocks(own, z), z).mu_BN[0]
     assert nearest(mu, found).max() < 1e-12
     assert nearest(found, mu).max() < 1e-12
 
@@ -75,7 +76,7 @@ def mode_conditions(right: torch.Tensor) -> torch.Tensor:
 def test_abscissa_equals_dense_for_any_block(seed: int, gain: float, length: int) -> None:
     force, own, z, _, _ = case(8, length, gain, 1, seed)
     dense = torch.linalg.eigvals(dense_jacobian(force, z)[0]).real.max()
-    assert causal_spectrum(force, own_position_blocks(own, z), z).leading_BT.real.max() == pytest.approx(
+    assert causal_spectrum(force, diagonal_jacobian_blocks(own, z), z).leading_BT.real.max() == pytest.approx(
         dense.item(), abs=1e-9
     )
 
@@ -91,7 +92,7 @@ def test_products_are_those_of_the_dense_jacobian() -> None:
 
 def test_leading_vectors_and_condition_equal_those_of_the_full_decomposition() -> None:
     _, own, z, _, _ = case()
-    blocks = own_position_blocks(own, z)
+    blocks = diagonal_jacobian_blocks(own, z)
     mu, right = torch.linalg.eig(blocks)
     inverse = torch.linalg.inv(right)
     index = mu.real.argmax(-1)
@@ -111,14 +112,14 @@ def test_a_look_ahead_operator_is_refused() -> None:
     force, own, z, _, _ = case()
     with pytest.raises(InputError, match="not causal"):
         causal_spectrum(
-            lambda s: force(s) + 1e-3 * s.roll(-1, dims=1), own_position_blocks(own, z), z, probes=8
+            lambda s: force(s) + 1e-3 * s.roll(-1, dims=1), diagonal_jacobian_blocks(own, z), z, probes=8
         )
 
 
 def test_blocks_of_another_force_are_refused() -> None:
     force, own, z, _, _ = case()
     with pytest.raises(InputError, match="disagree with its Jacobian"):
-        causal_spectrum(force, own_position_blocks(lambda s: own(s) + 1e-3 * s, z), z)
+        causal_spectrum(force, diagonal_jacobian_blocks(lambda s: own(s) + 1e-3 * s, z), z)
 
 
 def test_a_block_that_is_not_finite_has_no_eigenvalues() -> None:
@@ -131,11 +132,11 @@ def test_a_block_that_is_not_finite_has_no_eigenvalues() -> None:
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_the_closed_form_equals_reverse_passes(normalise: bool) -> None:
-    shape = BlockShape(11, 12, 3, 7, damping=0.3, residual_gain=2.0, normalise_queries=normalise)
+    shape = BlockShape(12, 3, 7, damping=0.3, residual_gain=2.0, normalise_queries=normalise)
     draw = torch.Generator().manual_seed(3)
-    block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+    block = EquilibriumBlock(shape, 11, draw, torch.float64).requires_grad_(False)
     x, z = (torch.randn(2, 7, 12, generator=draw, dtype=torch.float64) for _ in range(2))
-    reverse = own_position_blocks(lambda s: block.own_force(s, z, x), z)
-    torch.testing.assert_close(own_blocks(block, z), reverse, rtol=1e-12, atol=1e-12)
+    reverse = diagonal_jacobian_blocks(lambda s: block.local_force(s, z, x), z)
+    torch.testing.assert_close(diagonal_blocks(block, z), reverse, rtol=1e-12, atol=1e-12)
     some = torch.tensor([5, 0, 6])
-    torch.testing.assert_close(own_blocks(block, z, some), reverse[:, some], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(diagonal_blocks(block, z, some), reverse[:, some], rtol=1e-12, atol=1e-12)

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape, NewtonGMRES
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
-from specseq.equilibrium.solvers import NewtonGMRES
+from specseq.equilibrium.solvers import solve
 from specseq.spectra.diagnostics import (
     difference_product,
     power_abscissa,
@@ -30,7 +31,7 @@ def operator():
     """The Jacobian at two roots, by products and dense."""
     block = rotating_block(*CASES["unstable"], width=16, length=6)
     x = block.embed(rotating_tokens(2, 6))
-    root = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-12).state
+    root = solve(NewtonGMRES(), FreePhase(block, x), x, 2000, 1e-12).state
     dense = dense_jacobian(lambda z: block.force(z, x), root)
     return Jacobian(lambda z: block.force(z, x), root), dense, root, block, x
 
@@ -137,9 +138,9 @@ def alpha(block: EquilibriumBlock, x: torch.Tensor, scheme: str) -> float:
 def test_exact_products_beat_differences_in_single_precision() -> None:
     errors: dict[str, float] = {"exact": 0.0, "central": 0.0, "one_sided": 0.0}
     for seed in range(4):
-        shape = BlockShape(vocabulary=9, width=8, heads=2, length=2, residual_gain=2.0)
+        shape = BlockShape(width=8, heads=2, length=2, residual_gain=2.0)
         draw = torch.Generator().manual_seed(seed)
-        block = EquilibriumBlock(shape, draw, torch.float64).requires_grad_(False)
+        block = EquilibriumBlock(shape, 9, draw, torch.float64).requires_grad_(False)
         x = block.embed(torch.randint(0, 9, (1, 2), generator=draw))
         true = (
             torch.linalg.eigvals(dense_jacobian(lambda z, b=block, x=x: b.force(z, x), x)).real.max().item()

@@ -9,7 +9,7 @@ from specseq.equilibrium.audit import audit_block, worst_rows
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.errors import InputError
 from specseq.spectra.audit import causal_spectrum
-from specseq.spectra.exact import own_position_blocks
+from specseq.spectra.exact import diagonal_jacobian_blocks
 from specseq.spectra.krylov_audit import krylov_audit
 from specseq.spectra.modes import critical_step, leading_mode, spectral_radius
 from specseq.spectra.operators import dense_jacobian
@@ -55,7 +55,7 @@ def test_such_an_operator_is_refused_by_the_exact_audit() -> None:
         return force(z.flatten(1)).view_as(z)
 
     with pytest.raises(InputError, match=r"not causal.*krylov_audit"):
-        causal_spectrum(reshaped, own_position_blocks(reshaped, as_positions), as_positions)
+        causal_spectrum(reshaped, diagonal_jacobian_blocks(reshaped, as_positions), as_positions)
     assert len(krylov_audit(reshaped, as_positions, 0.5)) == 2
 
 

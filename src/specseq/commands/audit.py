@@ -74,19 +74,21 @@ def main(arguments: Sequence[str]) -> int:
 
     from specseq.equilibrium.audit import audit_block, worst_rows
     from specseq.equilibrium.checkpoint import audit_texts, load_block
+    from specseq.equilibrium.config import AuditEvaluation, euler_step
     from specseq.equilibrium.fingerprint import fingerprint
-    from specseq.equilibrium.solvers import euler_step, make_solver
     from specseq.tables import Provenance
 
     words = {name: getattr(options, name) for name in ("samples", "step", "budget", "tolerance")}
     provenance = Provenance("audit", words, facts={"checkpoint": str(options.checkpoint)})
-    block, params = load_block(options.checkpoint)
-    step = options.step or euler_step(make_solver(params.get("solver", {"name": "euler"})))
+    block, run = load_block(options.checkpoint)
+    step = options.step or euler_step(run.solver)
     tokens = audit_texts(block, options.samples, options.text)
     audit = audit_block(block, tokens, step, options.budget, options.tolerance)
     metrics: dict[str, float] = {}
     if options.text or options.out:
-        metrics = fingerprint(block, params, options.text, audit, tokens, step, {"unrolled": _UNROLLED})
+        metrics = fingerprint(
+            block, run, options.text, audit, tokens, step, AuditEvaluation(unrolled=_UNROLLED)
+        )
     rows = [
         {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
         for row in worst_rows(audit.table).to_dict("records")

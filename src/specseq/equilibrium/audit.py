@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import Anderson, Euler, NewtonGMRES
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.own_blocks import own_blocks
-from specseq.equilibrium.solvers import Anderson, Euler, NewtonGMRES
+from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import per_sample, residuals
 from specseq.errors import InputError
 from specseq.spectra.audit import CausalSpectrum, audit_table, causal_spectrum, force_residual
@@ -95,13 +96,13 @@ def find_root(
         State, force residual of each sample, evaluations spent.
     """
     field = FreePhase(block, x_BTC)
-    relaxed = Euler(0.05).solve(field, x_BTC, max(1, min(100, budget // 4)), tolerance)
+    relaxed = solve(Euler(0.05), field, x_BTC, max(1, min(100, budget // 4)), tolerance)
     state, residual_B = relaxed.state, relaxed.residual_B
     state = torch.where(per_sample(torch.isfinite(residuals(state, state)), state), state, x_BTC)
     for solver, share in ((Anderson(), 0.5), (NewtonGMRES(), 1.0)):
         rest = int(share * (budget - field.evaluations))
         if rest > 0:
-            solution = solver.solve(field, state, rest, tolerance)
+            solution = solve(solver, field, state, rest, tolerance)
             state, residual_B = solution.state, solution.residual_B
             if bool(solution.converged_B.all()):
                 break
@@ -149,7 +150,7 @@ def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> Causa
     a_sample = root_BTC[0].numel() * block.shape.expansion * block.shape.width
     parts = []
     for x, root in zip(*(t.split(max(1, _LARGEST // a_sample)) for t in (x_BTC, root_BTC)), strict=True):
-        parts.append(causal_spectrum(partial(_force, block, x), own_blocks(block, root), root))
+        parts.append(causal_spectrum(partial(_force, block, x), diagonal_blocks(block, root), root))
     return CausalSpectrum(
         torch.cat([part.mu_BTC for part in parts]), torch.cat([part.kappa_BT for part in parts])
     )

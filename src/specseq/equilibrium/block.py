@@ -10,76 +10,33 @@ B sample, T position, C channel, H head, D channel of a head, E expanded channel
 """
 
 import math
-from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from specseq.errors import InputError
-
-
-@dataclass(frozen=True)
-class BlockShape:
-    """Sizes and constants of a block.
-
-    Attributes:
-        vocabulary: symbols V.
-        width: channels C.
-        heads: attention heads H, a divisor of C.
-        length: positions T.
-        expansion: E = expansion · C.
-        damping: the leak c.
-        residual_gain: scale of the initial output projections; small values start contractive.
-        normalise_queries: root-mean-square normalisation of queries and keys, which bounds the logits.
-    """
-
-    vocabulary: int
-    width: int = 64
-    heads: int = 4
-    length: int = 32
-    expansion: int = 4
-    damping: float = 1.0
-    residual_gain: float = 0.1
-    normalise_queries: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "heads", "length", "expansion"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"model.{name}", f"{value!r} is not a positive whole number")
-        if self.width % self.heads:
-            raise InputError("model.heads", f"{self.heads} does not divide width {self.width}")
-
-    @classmethod
-    def read(cls, params: dict[str, Any]) -> "BlockShape":
-        """From a run's ``model`` mapping; unknown keys are refused."""
-        unknown = set(params) - set(cls.__dataclass_fields__)
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise InputError("model", f"unknown key {sorted(unknown)[0]!r}", f"known are {known}")
-        return cls(**params)
-
-    def record(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+from specseq.equilibrium.config import BlockShape
 
 
 class EquilibriumBlock(nn.Module):
     """Embedding, force and read-out. Parameters are matrices applied from the right, ``x @ W``."""
 
     def __init__(
-        self, shape: BlockShape, generator: torch.Generator, dtype: torch.dtype = torch.float32
+        self,
+        shape: BlockShape,
+        vocabulary: int,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """
         Args:
             shape: sizes and constants.
+            vocabulary: symbols V.
             generator: draws the initial weights, in float64 whatever ``dtype`` is.
             dtype: of the parameters.
         """
         super().__init__()
-        self.shape = shape
+        self.shape, self.vocabulary = shape, vocabulary
 
         def matrix(rows: int, columns: int, scale: float) -> nn.Parameter:
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
@@ -93,9 +50,9 @@ class EquilibriumBlock(nn.Module):
         self.output = matrix(width, width, gain * unit)
         self.expand = matrix(width, expanded, unit)
         self.contract = matrix(expanded, width, gain / math.sqrt(expanded))
-        self.token = matrix(shape.vocabulary, width, 1.0)
+        self.token = matrix(vocabulary, width, 1.0)
         self.position = matrix(shape.length, width, 0.3)
-        self.readout = matrix(width, shape.vocabulary, unit)
+        self.readout = matrix(width, vocabulary, unit)
 
     @property
     def leak(self) -> float:
@@ -124,7 +81,7 @@ class EquilibriumBlock(nn.Module):
 
     forward = force
 
-    def own_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
+    def local_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
         """F(z) with every position's past frozen at ``context``: output [b, t] depends on z[b, t] alone."""
         n_BTC = layer_norm(z_BTC)
         q, k, v = self._attended(n_BTC)

@@ -2,23 +2,24 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.text.store import Corpus
 from specseq.errors import InputError
+from specseq.settings import read
 from specseq.training.checkpoint import load_weights
 
 
-def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, dict[str, Any]]:
+def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, EquilibriumRun]:
     """Rebuild a block.
 
     Returns:
-        The block, and the parameters of its run.
+        The block, and the settings of its run.
 
     Raises:
         InputError: no weights of an equilibrium block, weights of another shape than their parameters say,
@@ -27,8 +28,8 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, dict[str
     tensors, params = load_weights(path)
     if params.get("study", "equilibrium") != "equilibrium" or "token" not in tensors:
         raise InputError(path, "holds no equilibrium block", "give weights of a run of that study")
-    shape = BlockShape.read({**params.get("model", {}), "vocabulary": int(tensors["token"].shape[0])})
-    block = EquilibriumBlock(shape, torch.Generator().manual_seed(0))
+    run = read(EquilibriumRun, params, str(path))
+    block = EquilibriumBlock(run.model, len(tensors["token"]), torch.Generator().manual_seed(0))
     expected = {name: tuple(weight.shape) for name, weight in block.named_parameters()}
     for name, size in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
@@ -44,7 +45,7 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, dict[str
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(path, f"{name} holds values that are not finite", "audit an earlier checkpoint")
     block.load_state_dict(tensors)
-    return block.requires_grad_(False), params
+    return block.requires_grad_(False), run
 
 
 def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: int = 0) -> Tensor:
@@ -59,7 +60,7 @@ def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: 
     Raises:
         InputError: the corpus has another vocabulary than the block.
     """
-    length, vocabulary = block.shape.length, block.shape.vocabulary
+    length, vocabulary = block.shape.length, block.vocabulary
     if samples < 1:
         raise InputError("samples", f"{samples} is not a positive number")
     if text is None:

@@ -7,8 +7,9 @@ import torch
 
 from specseq.equilibrium.audit import Audit
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import Euler
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.solvers import Euler
+from specseq.equilibrium.solvers import solve
 from specseq.spectra.audit import force_residual
 from specseq.spectra.diagnostics import power_abscissa, subspace_radius
 from specseq.spectra.modes import spectral_radius
@@ -39,7 +40,7 @@ def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: torch.Tensor, step
     power = power_abscissa(jacobian.matvec, jacobian.rmatvec, pair[..., 0], 50, block.leak)
     settled = audit.table.groupby("sample")["residual"].max() < 1e-6
     unstable = audit.table.groupby("sample")["alpha"].max() >= 0
-    before = Euler(step).solve(FreePhase(block, x), x, 10, 1e-15).state
+    before = solve(Euler(step), FreePhase(block, x), x, 10, 1e-15).state
     after = before + step * block.force(before, x).detach()
     moved = force_residual(after - before, before, (1, 2))
     force = force_residual(block.force(before, x).detach(), before, (1, 2))

@@ -8,7 +8,8 @@ act on them.
 from typing import Annotated, Literal, get_args
 
 from specseq.errors import InputError
-from specseq.settings import STRICT, Field, dataclass
+from specseq.settings import STRICT, Field, dataclass, plain, read
+from specseq.training.settings import TrainingSettings
 
 Step = Annotated[float, Field(gt=0, description="step size; the first one where steps adapt")]
 Krylov = Annotated[int, Field(ge=1, description="largest Krylov space of a linear solve")]
@@ -163,6 +164,7 @@ Solver = (
     | BackwardEuler
     | NewtonGMRES
 )
+SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in get_args(Solver)}
 NamedSolver = Annotated[Solver, Field(discriminator="name")]
 
 
@@ -227,13 +229,14 @@ class LockIn(Nudged):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Adjoint:
+class AdjointEstimator:
     """The rest point of the adjoint flow: no nudge and no bias."""
 
     name: Literal["adjoint"] = "adjoint"
 
 
-Estimator = OneSided | TwoSided | Holomorphic | LockIn | Adjoint
+Estimator = OneSided | TwoSided | Holomorphic | LockIn | AdjointEstimator
+ESTIMATORS: dict[str, type[Estimator]] = {estimator.name: estimator for estimator in get_args(Estimator)}
 NamedEstimator = Annotated[Estimator, Field(discriminator="name")]
 
 
@@ -371,7 +374,7 @@ class AuditEvaluation:
             InputError: the two do not go together.
         """
         changes = {name: value for name, value in vars(self).items() if value is not None}
-        return Evaluation(**{**vars(base), **changes})
+        return read(Evaluation, {**plain(base), **changes}, "audit.evaluation")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -386,9 +389,12 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class EquilibriumSettings:
-    """How a block is trained, measured and audited."""
+class EquilibriumRun:
+    """The parameters of a run."""
 
+    study: Literal["equilibrium"] = "equilibrium"
+    seed: int = Field(default=0, ge=0, description="decides every random draw of the run")
+    training: TrainingSettings
     model: BlockShape = BlockShape()
     rule: Literal["ep", "implicit", "bptt"] = Field(
         default="ep",
@@ -436,10 +442,7 @@ class EquilibriumSettings:
                 "caps", "no multiple of a norm that begins at 0", "give model.residual_gain above 0"
             )
         if self.audit is not None:
-            try:
-                self.audit.evaluation.over(self.evaluation)
-            except InputError as error:
-                raise InputError(f"audit.evaluation.{error.where}", error.fault, error.remedy) from None
+            self.audit.evaluation.over(self.evaluation)
 
 
 # --- mechanisms

@@ -1,13 +1,13 @@
 """What keeps training in bounds besides penalties: weight caps, the gate and the adaptive weight."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import Penalty
 
 
 class NormCaps:
@@ -47,30 +47,25 @@ class NormCaps:
         self.first = dict(state["first"])
 
 
-@dataclass
 class AdaptiveWeight:
-    """A penalty's weight that grows while the free phase settles badly and shrinks while it settles well.
+    """A penalty's weight; with a target it grows while the free phase settles badly and shrinks while well.
 
     Attributes:
-        weight: now in force.
-        target: force residual aimed at; infinite keeps the weight fixed.
-        rate: factor a step.
-        floor, ceiling: bounds of the weight.
+        weight: the weight in force.
+        settings: target, rate and bounds.
     """
 
-    weight: float
-    target: float = float("inf")
-    rate: float = 1.05
-    floor: float = 1e-4
-    ceiling: float = 10.0
+    def __init__(self, settings: Penalty) -> None:
+        self.weight, self.settings = settings.weight, settings
 
     def update(self, residual: float) -> None:
         """Move after a step whose free phase left this force residual."""
-        if self.target == float("inf"):
+        bounds = self.settings
+        if bounds.target is None:
             return
         # A residual that is not a number is as bad as can be.
-        factor = self.rate if not residual <= self.target else 1 / self.rate
-        self.weight = min(max(self.weight * factor, self.floor), self.ceiling)
+        factor = bounds.rate if not residual <= bounds.target else 1 / bounds.rate
+        self.weight = min(max(self.weight * factor, bounds.floor), bounds.ceiling)
 
     def state_dict(self) -> dict[str, Any]:
         """The weight."""
@@ -81,15 +76,11 @@ class AdaptiveWeight:
         self.weight = float(state["weight"])
 
 
-@dataclass
 class RandomDirections:
     """The generator of random directions, kept by the checkpoint."""
 
-    seed: int
-    generator: torch.Generator = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state."""
@@ -100,6 +91,6 @@ class RandomDirections:
         self.generator.set_state(state["generator"])
 
 
-def gate(residual_B: Tensor, largest: float) -> Tensor:
-    """Which samples of a batch may teach: those whose free phase settled to the given force residual."""
-    return residual_B <= largest
+def gate(residual_B: Tensor, largest: float | None) -> Tensor:
+    """Which samples of a batch may teach: those whose force residual is at most ``largest``; None is all."""
+    return torch.ones_like(residual_B, dtype=torch.bool) if largest is None else residual_B <= largest

@@ -17,18 +17,27 @@ B sample, T position, C channel, N nudge point.
 """
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import (
+    AdjointEstimator,
+    Estimator,
+    Holomorphic,
+    LockIn,
+    Nudged,
+    OneSided,
+    Solver,
+    TwoSided,
+)
 from specseq.equilibrium.fields import AdjointFlow
 from specseq.equilibrium.nudging import NudgedPhase
-from specseq.equilibrium.solvers import Solution, Solver
+from specseq.equilibrium.solvers import solve
+from specseq.equilibrium.solvers.gmres import gmres
 from specseq.errors import InputError
 from specseq.spectra.operators import Jacobian
 
@@ -65,180 +74,140 @@ class Adjoint:
     evaluations: int
 
 
-class Estimator(ABC):
-    """Estimates the adjoint with the solver of the free phase: any other would answer another question."""
+@singledispatch
+def estimate(
+    estimator: Estimator, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    """Estimate the adjoint at a free equilibrium.
 
-    @abstractmethod
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        """Spend at most ``budget`` evaluations of the stacked phases; ``tolerance`` is the adjoint's."""
-
-
-@dataclass(frozen=True)
-class _Nudged(Estimator):
-    """What the estimators by nudged equilibria share.
-
-    Attributes:
-        radius: r; nudges act per token.
-        corrected: whether the nudged phase has its non-conservative term.
-        drift_cancelled: whether the free drift is taken out of the nudged force.
+    Args:
+        estimator: which method, with its constants.
+        problem: the free equilibrium and the targets.
+        solver: that of the free phase: any other would answer another question.
+        budget: evaluations of the stacked nudged phases.
+        tolerance: of the adjoint, as a force residual.
     """
-
-    radius: float = 0.02
-    corrected: bool = True
-    drift_cancelled: bool = False
-
-    def _phases(
-        self, problem: Problem, betas_N: Tensor, solver: Solver, budget: int, tolerance: float
-    ) -> tuple[Tensor, Adjoint]:
-        field = NudgedPhase(
-            problem.block,
-            problem.x_BTC,
-            problem.root_BTC,
-            problem.targets_BT,
-            betas_N,
-            self.corrected,
-            self.drift_cancelled,
-        )
-        # The adjoint is a difference of states over r: the states must be as much sharper.
-        solution: Solution = solver.solve(field, field.start, budget, tolerance * self.radius)
-        points = betas_N.shape[0]
-        residual_B = solution.residual_B.view(points, -1).amax(0)
-        z_NBTC = solution.state.unflatten(0, (points, -1))
-        return z_NBTC, Adjoint(problem.root_BTC, residual_B, field.evaluations)
+    raise TypeError(f"{estimator!r} is no estimator")
 
 
-@dataclass(frozen=True)
-class OneSided(_Nudged):
-    """(z* - z(r)) / r."""
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        betas = problem.root_BTC.new_tensor([self.radius])
-        z, done = self._phases(problem, betas, solver, budget, tolerance)
-        return Adjoint((problem.root_BTC - z[0]) / self.radius, done.residual_B, done.evaluations)
-
-
-@dataclass(frozen=True)
-class TwoSided(_Nudged):
-    """(z(-r) - z(r)) / 2r."""
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        betas = problem.root_BTC.new_tensor([self.radius, -self.radius])
-        z, done = self._phases(problem, betas, solver, budget, tolerance)
-        return Adjoint((z[1] - z[0]) / (2 * self.radius), done.residual_B, done.evaluations)
+def _phases(
+    estimator: Nudged, problem: Problem, betas_N: Tensor, solver: Solver, budget: int, tolerance: float
+) -> tuple[Tensor, Adjoint]:
+    """States of the nudged phases, and their residuals and evaluations."""
+    field = _field(estimator, problem, betas_N)
+    # The adjoint is a difference of states over r: the states must be as much sharper.
+    solution = solve(solver, field, field.start, budget, tolerance * estimator.radius)
+    points = betas_N.shape[0]
+    residual_B = solution.residual_B.view(points, -1).amax(0)
+    z_NBTC = solution.state.unflatten(0, (points, -1))
+    return z_NBTC, Adjoint(problem.root_BTC, residual_B, field.evaluations)
 
 
-@dataclass(frozen=True)
-class Holomorphic(_Nudged):
-    """The first Fourier coefficient of z(r e^{iφ}) over N points of a circle.
-
-    z(β̄) is the conjugate of z(β), so with phases π(2k+1)/N half of the points are enough.
-
-    Attributes:
-        points: N, even; the bias is O(r^N).
-    """
-
-    points: int = 4
-
-    def __post_init__(self) -> None:
-        if self.points < 2 or self.points % 2:
-            raise InputError("estimator.points", f"{self.points} is not an even number of points")
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        root = problem.root_BTC
-        phases = torch.arange(self.points // 2, device=root.device, dtype=root.dtype)
-        phases = math.pi * (2 * phases + 1) / self.points
-        turns = torch.polar(torch.ones_like(phases), phases)
-        z, done = self._phases(problem, self.radius * turns, solver, budget, tolerance)
-        weighted = (z * turns.conj().view(-1, 1, 1, 1)).real.sum(0)
-        return Adjoint(-2 * weighted / (self.points * self.radius), done.residual_B, done.evaluations)
+def _field(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase:
+    return NudgedPhase(
+        problem.block,
+        problem.x_BTC,
+        problem.root_BTC,
+        problem.targets_BT,
+        betas_N,
+        estimator.corrected,
+        estimator.drift_cancelled,
+    )
 
 
-@dataclass(frozen=True)
-class LockIn(_Nudged):
+@estimate.register
+def _one_sided(
+    estimator: OneSided, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    betas = problem.root_BTC.new_tensor([estimator.radius])
+    z, done = _phases(estimator, problem, betas, solver, budget, tolerance)
+    return Adjoint((problem.root_BTC - z[0]) / estimator.radius, done.residual_B, done.evaluations)
+
+
+@estimate.register
+def _two_sided(
+    estimator: TwoSided, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    betas = problem.root_BTC.new_tensor([estimator.radius, -estimator.radius])
+    z, done = _phases(estimator, problem, betas, solver, budget, tolerance)
+    return Adjoint((z[1] - z[0]) / (2 * estimator.radius), done.residual_B, done.evaluations)
+
+
+@estimate.register
+def _holomorphic(
+    estimator: Holomorphic, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    """z(β̄) is the conjugate of z(β), so with phases π(2k+1)/N half of the points are enough."""
+    root = problem.root_BTC
+    phases = torch.arange(estimator.points // 2, device=root.device, dtype=root.dtype)
+    phases = math.pi * (2 * phases + 1) / estimator.points
+    turns = torch.polar(torch.ones_like(phases), phases)
+    z, done = _phases(estimator, problem, estimator.radius * turns, solver, budget, tolerance)
+    weighted = (z * turns.conj().view(-1, 1, 1, 1)).real.sum(0)
+    a_BTC = -2 * weighted / (estimator.points * estimator.radius)
+    return Adjoint(a_BTC, done.residual_B, done.evaluations)
+
+
+@estimate.register
+def _lock_in(estimator: LockIn, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
     """Nudge with β(t) = r cos Ωt along the flow and demodulate, as a physical device would.
 
     Follows the flow by Euler steps of its own, so it needs a stable flow and a step below ε_crit, and its
     bias has a part of order Ω² beside that in r. The residual it reports is that of the free state, since
     the nudged state never rests.
-
-    Attributes:
-        step: ε.
-        period: steps in a cycle; Ω = 2π / (ε · period).
-        cycles: cycles averaged over, after as many to settle.
     """
-
-    step: float = 0.1
-    period: int = 400
-    cycles: int = 2
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        root, settle = problem.root_BTC, self.cycles * self.period
-        if 2 * settle > budget:
-            raise InputError(
-                "estimator.period",
-                f"{2 * settle} steps to settle and average are more than the {budget} evaluations at hand",
-                "raise nudged.evaluations, or shorten period or cycles",
-            )
-        field = NudgedPhase(
-            problem.block,
-            problem.x_BTC,
-            root,
-            problem.targets_BT,
-            root.new_ones(1),
-            self.corrected,
-            self.drift_cancelled,
-        )
-        z, total = root, torch.zeros_like(root)
-        for tick in range(2 * settle):
-            carrier = math.cos(2 * math.pi * tick / self.period)
-            if tick >= settle:
-                total += carrier * (z - root)
-            field.betas_K = torch.full_like(field.betas_K, self.radius * carrier)
-            z = z + self.step * field(z)
-        a_BTC = -2 * total / (self.radius * settle)
-        at_rest = problem.block.force(root, problem.x_BTC).detach().flatten(1).norm(dim=1)
-        finite = torch.isfinite(a_BTC).flatten(1).all(1)
-        residual_B = torch.where(finite, at_rest / root.flatten(1).norm(dim=1), torch.inf)
-        return Adjoint(a_BTC, residual_B, field.evaluations)
-
-
-@dataclass(frozen=True)
-class AdjointEstimator(Estimator):
-    """The rest point of a' = Jᵀ a + ∂cost/∂z: no nudge, no bias, no forward evaluation."""
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
-        jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
-        source = block.cost_gradient(root, problem.targets_BT).detach()
-        field = AdjointFlow(jacobian, source, block.leak)
-        solution = solver.solve(field, source / block.leak, budget, tolerance)
-        return Adjoint(solution.state, solution.residual_B, field.evaluations)
-
-
-ESTIMATORS: dict[str, type[Estimator]] = {
-    "one_sided": OneSided,
-    "two_sided": TwoSided,
-    "holomorphic": Holomorphic,
-    "lock_in": LockIn,
-    "adjoint": AdjointEstimator,
-}
-
-
-def make_estimator(params: Mapping[str, Any]) -> Estimator:
-    """An estimator from ``{"name": ..., <its constants>}``.
-
-    Raises:
-        InputError: an unknown name or constant.
-    """
-    constants = dict(params)
-    name = constants.pop("name", None)
-    if name not in ESTIMATORS:
+    if estimator.evaluations > budget:
         raise InputError(
-            "estimator.name", f"unknown estimator {name!r}", f"known are {', '.join(ESTIMATORS)}"
+            "estimator.period",
+            f"needs {estimator.evaluations} evaluations of {budget}",
+            "raise nudged.evaluations, or shorten period or cycles",
         )
-    known = {entry.name for entry in fields(ESTIMATORS[name])}  # type: ignore[arg-type]
-    for constant in constants:
-        if constant not in known:
-            found = ", ".join(sorted(known)) or "none"
-            raise InputError(f"estimator.{constant}", f"{name} has no such constant", f"it has {found}")
-    return ESTIMATORS[name](**constants)
+    root, settle = problem.root_BTC, estimator.cycles * estimator.period
+    field = _field(estimator, problem, root.new_ones(1))
+    z, total = root, torch.zeros_like(root)
+    for tick in range(2 * settle):
+        carrier = math.cos(2 * math.pi * tick / estimator.period)
+        if tick >= settle:
+            total += carrier * (z - root)
+        field.betas_K = torch.full_like(field.betas_K, estimator.radius * carrier)
+        z = z + estimator.step * field(z)
+    a_BTC = -2 * total / (estimator.radius * settle)
+    at_rest = problem.block.force(root, problem.x_BTC).detach().flatten(1).norm(dim=1)
+    finite = torch.isfinite(a_BTC).flatten(1).all(1)
+    residual_B = torch.where(finite, at_rest / root.flatten(1).norm(dim=1), torch.inf)
+    return Adjoint(a_BTC, residual_B, field.evaluations)
+
+
+@estimate.register
+def _adjoint_flow(
+    estimator: AdjointEstimator, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    """The rest point of a' = Jᵀ a + ∂cost/∂z: no nudge, no bias, no forward evaluation."""
+    block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
+    jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
+    source = block.cost_gradient(root, problem.targets_BT).detach()
+    field = AdjointFlow(jacobian, source, block.leak)
+    solution = solve(solver, field, source / block.leak, budget, tolerance)
+    return Adjoint(solution.state, solution.residual_B, field.evaluations)
+
+
+def implicit_adjoint(problem: Problem, tolerance: float, krylov: int = 60) -> Adjoint:
+    """The exact adjoint by GMRES on Jᵀ a = -∂cost/∂z.
+
+    Args:
+        problem: the free equilibrium and the targets.
+        tolerance: relative residual at which to stop.
+        krylov: largest Krylov space.
+    """
+    block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
+    jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
+    source = block.cost_gradient(root, problem.targets_BT).detach()
+    products = 0
+
+    def minus_transposed(v: Tensor) -> Tensor:
+        nonlocal products
+        products += 1
+        return -jacobian.rmatvec(v)
+
+    a_BTC, residual_B = gmres(minus_transposed, source, krylov, tolerance)
+    return Adjoint(a_BTC, residual_B, products)

@@ -7,7 +7,6 @@ force residuals, alignment of the gradient with the exact and the unrolled one, 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,39 +15,39 @@ from torch import Tensor
 from specseq.equilibrium.audit import Audit
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.comparison import compare
-from specseq.equilibrium.evaluation import Evaluation
+from specseq.equilibrium.config import AuditEvaluation, EquilibriumRun
+from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.text.store import Corpus
+from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
-from specseq.equilibrium.training import held_out
 from specseq.tables import Provenance, long_table, write_parquet
 
 
 def fingerprint(
     block: EquilibriumBlock,
-    run_params: Mapping[str, Any],
+    run: EquilibriumRun,
     text: Path | None,
     audit: Audit,
     tokens_BT: Tensor,
     step: float,
-    evaluation: Mapping[str, Any] | None = None,
+    evaluation: AuditEvaluation,
 ) -> dict[str, float]:
     """Everything that is measured of a checkpoint, by name.
 
     Args:
         block: as loaded; its weights are made to carry gradients.
-        run_params: of its run, for solver, estimator and budgets.
+        run: settings of its run.
         text: folder of its prepared text; without it there are no losses and no alignment of gradients.
         audit: of the block on ``tokens_BT``.
         tokens_BT: the texts audited.
         step: ε.
-        evaluation: settings that take the place of the run's own.
+        evaluation: where it differs from the run's own.
     """
     metrics: dict[str, float] = {}
     if text is not None:
-        trainer = Trainer.read(run_params, int(run_params.get("seed", 0)))
-        measured = Evaluation.read({**run_params.get("evaluation", {}), **(evaluation or {})}, trainer)
-        valid = held_out(Corpus.open(text).valid, measured.windows, block.shape.length)
-        metrics = measured(block.requires_grad_(True), valid)
+        settings = evaluation.over(run.evaluation)
+        valid = held_out(Corpus.open(text).valid, settings.windows, block.shape.length)
+        metrics = evaluate(settings, Trainer(run, run.seed), block.requires_grad_(True), valid)
     return metrics | audit.summary() | {"step": step} | compare(audit, block, tokens_BT, step)
 
 

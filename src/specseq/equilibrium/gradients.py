@@ -1,18 +1,12 @@
-"""From an adjoint to the gradient of the weights, and the two exact references.
+"""From an adjoint to the gradient of the weights, and backpropagation through a relaxation.
 
 B sample, T position, C channel.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.estimators import Adjoint, Estimator, Problem
-from specseq.equilibrium.solvers import Solver
-from specseq.equilibrium.solvers.gmres import gmres
-from specseq.spectra.operators import Jacobian
 
 
 def surrogate(
@@ -25,31 +19,6 @@ def surrogate(
     root_BTC = root_BTC.detach()
     force_BTC = block.force(root_BTC, block.embed(tokens_BT))
     return ((a_BTC.detach() * force_BTC).sum() + block.cost(root_BTC, targets_BT)) / targets_BT.numel()
-
-
-@dataclass(frozen=True)
-class Implicit(Estimator):
-    """The exact adjoint by GMRES on Jᵀ a = -∂cost/∂z; whatever solver the free phase has.
-
-    Attributes:
-        krylov: largest Krylov space.
-    """
-
-    krylov: int = 60
-
-    def estimate(self, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
-        block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
-        jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
-        source = block.cost_gradient(root, problem.targets_BT).detach()
-        products = 0
-
-        def minus_transposed(v: Tensor) -> Tensor:
-            nonlocal products
-            products += 1
-            return -jacobian.rmatvec(v)
-
-        a_BTC, residual_B = gmres(minus_transposed, source, min(self.krylov, budget), tolerance)
-        return Adjoint(a_BTC, residual_B, products)
 
 
 def bptt_loss(

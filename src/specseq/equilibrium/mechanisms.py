@@ -24,29 +24,36 @@ penalty          published                                     subspace iteratio
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
-from specseq.equilibrium.estimators import (
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import (
+    SOLVERS,
     AdjointEstimator,
+    Anderson,
+    BlockShape,
     Estimator,
+    Euler,
     Holomorphic,
+    LeadingEigenvalue,
+    MechanismSettings,
+    MechanismTask,
+    NewtonGMRES,
     OneSided,
-    Problem,
     TwoSided,
 )
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.gradients import Implicit, cosine, operator_gradient, surrogate
-from specseq.equilibrium.own_blocks import own_blocks
-from specseq.equilibrium.regularisers import Equilibrium, LeadingEigenvalue
+from specseq.equilibrium.gradients import cosine, operator_gradient, surrogate
+from specseq.equilibrium.regularisers import Equilibrium, leading_radius
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
-from specseq.equilibrium.solvers import SOLVERS, Anderson, Euler, NewtonGMRES, make_solver
+from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import residuals
-from specseq.errors import InputError
 from specseq.seeding import stream_seed
 from specseq.spectra.diagnostics import difference_product, power_abscissa, power_radius, subspace_radius
 from specseq.spectra.exact import block_eigenvalues
@@ -61,46 +68,26 @@ def _row(task: str, method: str, at: float, metric: str, value: float) -> Row:
     return {"task": task, "method": method, "at": float(at), "metric": metric, "value": float(value)}
 
 
-TASKS: dict[str, Callable[[int], Iterator[Row]]] = {
-    "estimator_bias": lambda seed: estimator_bias(seed),
-    "alignment": lambda seed: alignment(seed),
-    "solvers": lambda seed: (row for case in CASES for row in solvers(case)),
-    "radius": lambda seed: (row for case in CASES for row in diagnostics(case, seed)),
-    "abscissa": lambda seed: abscissa(seed),
-    "euler_growth": lambda seed: euler_growth(seed),
-    "products": lambda seed: products(seed),
-    "nudged_solver": lambda seed: nudged_solver(),
-    "penalty": lambda seed: (row for case in CASES for row in penalty(case, seed)),
-}
-
-
-def measure(seed: int = 0, tasks: Sequence[str] = tuple(TASKS)) -> Iterator[Row]:
-    """The measurements named; all of them take half a minute on one core.
-
-    Raises:
-        InputError: an unknown task.
-    """
-    for task in tasks:
-        if task not in TASKS:
-            raise InputError("tasks", f"no task is called {task!r}", f"known: {', '.join(TASKS)}")
-    for task in tasks:
-        yield from TASKS[task](seed)
+def measure(settings: MechanismSettings) -> Iterator[Row]:
+    """The measurements named; all of them take half a minute on one core."""
+    for task in settings.tasks:
+        yield from _MEASUREMENTS[task](settings.seed)
 
 
 def _problem(seed: int, samples: int = 2) -> tuple[Problem, Tensor]:
     """A contractive block of 16 channels and 8 positions at its root, and its tokens."""
     draw = torch.Generator().manual_seed(stream_seed(seed, "mechanisms"))
-    block = EquilibriumBlock(BlockShape(40, 16, 4, 8, residual_gain=0.5), draw, torch.float64)
+    block = EquilibriumBlock(BlockShape(16, 4, 8, residual_gain=0.5), 40, draw, torch.float64)
     tokens, targets = (torch.randint(0, 40, (samples, 8), generator=draw) for _ in range(2))
     x = block.embed(tokens).detach()
-    root = NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-13).state
+    root = solve(NewtonGMRES(), FreePhase(block, x), x, 2000, 1e-13).state
     return Problem(block, x, root, targets), tokens
 
 
 def estimator_bias(seed: int) -> Iterator[Row]:
     """Relative error of the adjoint against the nudge radius, all phases converged."""
     problem, _ = _problem(seed)
-    exact = Implicit(200).estimate(problem, Anderson(), 200, 1e-13).a_BTC
+    exact = implicit_adjoint(problem, 1e-13, 200).a_BTC
     for radius in (0.0025, 0.005, 0.01, 0.02, 0.05, 0.1):
         estimators: dict[str, Estimator] = {
             "one_sided": OneSided(radius),
@@ -109,7 +96,7 @@ def estimator_bias(seed: int) -> Iterator[Row]:
             "holomorphic_8": Holomorphic(radius, points=8),
         }
         for name, estimator in estimators.items():
-            found = estimator.estimate(problem, Anderson(), 300, 1e-12).a_BTC
+            found = estimate(estimator, problem, Anderson(), 300, 1e-12).a_BTC
             error = (found - exact).norm() / exact.norm()
             yield _row("estimator_bias", name, radius, "adjoint_error", error.item())
 
@@ -122,9 +109,9 @@ def alignment(seed: int) -> Iterator[Row]:
     def gradient(state: Tensor, a: Tensor) -> Tensor:
         return operator_gradient(block, surrogate(block, state, tokens, problem.targets_BT, a))
 
-    exact = gradient(root, Implicit(200).estimate(problem, Anderson(), 200, 1e-13).a_BTC)
+    exact = gradient(root, implicit_adjoint(problem, 1e-13, 200).a_BTC)
     for steps in (5, 10, 20, 40, 80, 160):
-        state = Euler(0.1).solve(FreePhase(block, x), x, steps + 1, 1e-15).state
+        state = solve(Euler(0.1), FreePhase(block, x), x, steps + 1, 1e-15).state
         settled = residuals(block.force(state, x).detach(), state).mean().item()
         here = Problem(block, x, state, problem.targets_BT)
         estimators: dict[str, Estimator] = {
@@ -134,7 +121,7 @@ def alignment(seed: int) -> Iterator[Row]:
             "adjoint": AdjointEstimator(),
         }
         for name, estimator in estimators.items():
-            a = estimator.estimate(here, Euler(0.1), 160, 1e-12).a_BTC
+            a = estimate(estimator, here, Euler(0.1), 160, 1e-12).a_BTC
             yield _row("alignment", name, settled, "cos_exact", cosine(gradient(state, a), exact))
 
 
@@ -142,8 +129,8 @@ def solvers(case: str) -> Iterator[Row]:
     """Force residual against evaluations, and the abscissa of what each solver converged on."""
     block = rotating_block(*CASES[case])
     x = block.embed(rotating_tokens())
-    for name in SOLVERS:
-        solution = make_solver({"name": name}).solve(FreePhase(block, x), x, 1000)
+    for name, kind in SOLVERS.items():
+        solution = solve(kind(), FreePhase(block, x), x, 1000)
         every = max(1, len(solution.trace) // 60)
         for spent, g_B in solution.trace[::every]:
             yield _row(f"solver_trace/{case}", name, spent, "force_residual", g_B.max().item())
@@ -151,7 +138,7 @@ def solvers(case: str) -> Iterator[Row]:
         yield _row(f"solver_root/{case}", name, solution.evaluations, "converged", converged)
         needed = solution.evaluations if converged else math.nan
         yield _row(f"solver_root/{case}", name, solution.evaluations, "evaluations", needed)
-        mu = block_eigenvalues(own_blocks(block, solution.state))
+        mu = block_eigenvalues(diagonal_blocks(block, solution.state))
         alpha = mu.real.max().item() if converged else math.nan
         yield _row(f"solver_root/{case}", name, solution.evaluations, "alpha", alpha)
 
@@ -159,13 +146,13 @@ def solvers(case: str) -> Iterator[Row]:
 def _root(gains: tuple[float, float, float], samples: int = 1) -> tuple[EquilibriumBlock, Tensor, Tensor]:
     block = rotating_block(*gains)
     x = block.embed(rotating_tokens(samples))
-    return block, x, NewtonGMRES().solve(FreePhase(block, x), x, 2000, 1e-13).state
+    return block, x, solve(NewtonGMRES(), FreePhase(block, x), x, 2000, 1e-13).state
 
 
 def euler_growth(seed: int) -> Iterator[Row]:
     """Growth a step of a small disturbance of a root under Euler with ε around ε_crit."""
     block, x, root = _root(CASES["rotating"])
-    limit = critical_step(block_eigenvalues(own_blocks(block, root)).flatten(1))[0].item()
+    limit = critical_step(block_eigenvalues(diagonal_blocks(block, root)).flatten(1))[0].item()
     draw = torch.Generator().manual_seed(stream_seed(seed, "disturbance"))
     noise = 1e-6 * torch.randn(root.shape, generator=draw, dtype=torch.float64)
     for factor in (0.9, 0.95, 0.98, 1.02, 1.05, 1.1):
@@ -181,7 +168,7 @@ def diagnostics(case: str, seed: int) -> Iterator[Row]:
     """ρ(0.1) by exact means and by those in use."""
     block, x, root = _root(CASES[case])
     jacobian = Jacobian(lambda z: block.force(z, x), root)
-    mu = block_eigenvalues(own_blocks(block, root)).flatten(1)
+    mu = block_eigenvalues(diagonal_blocks(block, root)).flatten(1)
     radius = f"radius/{case}"
     yield _row(radius, "exact", root.shape[-1], "rho", spectral_radius(mu, 0.1).item())
     draw = torch.Generator().manual_seed(stream_seed(seed, "start"))
@@ -241,9 +228,9 @@ def nudged_solver() -> Iterator[Row]:
     """The adjoint at an unstable root, by nudged phases of the solver that found it and of Euler."""
     block, x, root = _root(CASES["unstable"], 2)
     problem = Problem(block, x, root, rotating_tokens().roll(-1, 1))
-    exact = Implicit(300).estimate(problem, Anderson(), 300, 1e-12).a_BTC.flatten()
+    exact = implicit_adjoint(problem, 1e-12, 300).a_BTC.flatten()
     for name, solver in (("newton", NewtonGMRES()), ("euler", Euler(0.1))):
-        found = TwoSided(1e-3).estimate(problem, solver, 300, 1e-8)
+        found = estimate(TwoSided(1e-3), problem, solver, 300, 1e-8)
         value = cosine(found.a_BTC.flatten(), exact)
         yield _row("nudged_solver", name, found.evaluations, "cos_exact", value)
 
@@ -253,11 +240,24 @@ def penalty(case: str, seed: int) -> Iterator[Row]:
     block, x, root = _root(CASES[case])
     block.requires_grad_(True)
 
-    def gradient(form: LeadingEigenvalue) -> Tensor:
+    def gradient(settings: LeadingEigenvalue) -> Tensor:
         draw = torch.Generator().manual_seed(stream_seed(seed, "penalty"))
-        return operator_gradient(block, form.radius(Equilibrium(block, x, root, draw)).sum())
+        return operator_gradient(block, leading_radius(settings, Equilibrium(block, x, root, draw)).sum())
 
-    exact = gradient(LeadingEigenvalue())
+    exact = gradient(LeadingEigenvalue(weight=1))
     for iterations in (10, 50):
-        found = gradient(LeadingEigenvalue(form="published", iterations=iterations))
+        found = gradient(LeadingEigenvalue(weight=1, form="published", iterations=iterations))
         yield _row(f"penalty/{case}", "published", iterations, "cos_exact", cosine(found, exact))
+
+
+_MEASUREMENTS: dict[MechanismTask, Callable[[int], Iterator[Row]]] = {
+    "estimator_bias": estimator_bias,
+    "alignment": alignment,
+    "solvers": lambda seed: (row for case in CASES for row in solvers(case)),
+    "radius": lambda seed: (row for case in CASES for row in diagnostics(case, seed)),
+    "abscissa": abscissa,
+    "euler_growth": euler_growth,
+    "products": products,
+    "nudged_solver": lambda seed: nudged_solver(),
+    "penalty": lambda seed: (row for case in CASES for row in penalty(case, seed)),
+}

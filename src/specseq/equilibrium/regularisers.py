@@ -3,16 +3,21 @@
 B sample, T position, C channel, P the subset of samples that is looked at.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.own_blocks import own_blocks
-from specseq.errors import InputError
+from specseq.equilibrium.config import (
+    JacobianNorm,
+    LeadingEigenvalue,
+    NumericalAbscissa,
+    Penalty,
+    ResidualNorm,
+)
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.spectra.exact import block_eigenvalues, leading_vectors
 from specseq.spectra.krylov import Arnoldi
 from specseq.spectra.subspace import ritz_radius, subspace_iteration
@@ -27,179 +32,148 @@ class Equilibrium:
         x_BTC: input, a function of the weights.
         root_BTC: free state, a constant.
         generator: for random directions.
+        step: ε of the run's Euler map.
     """
 
     block: EquilibriumBlock
     x_BTC: Tensor
     root_BTC: Tensor
     generator: torch.Generator
+    step: float = 0.1
 
 
-class Regulariser(ABC):
-    """A differentiable penalty; its weight is the trainer's business."""
+@singledispatch
+def penalty(settings: Penalty, at: Equilibrium) -> Tensor:
+    """A non-negative scalar whose gradient in the weights is that of the penalty at a fixed state.
 
-    @abstractmethod
-    def penalty(self, at: Equilibrium) -> Tensor:
-        """A non-negative scalar whose gradient in the weights is that of the penalty at a fixed state."""
+    Its weight in the loss is the trainer's business.
+    """
+    raise TypeError(f"{settings!r} is no penalty")
 
 
-@dataclass(frozen=True)
-class JacobianNorm(Regulariser):
-    """Hutchinson's ‖J_ncᵀ e‖² / ‖e‖² with e standard normal: in the mean ‖J_nc‖²_F / n a sample.
+@penalty.register
+def _jacobian(settings: JacobianNorm, at: Equilibrium) -> Tensor:
+    """Hutchinson's ‖J_ncᵀ e‖² / ‖e‖² with e standard normal: in the mean ‖J_nc‖²_F / n per sample.
 
     Shrinks rotation and non-normality together with everything else that the block has learnt.
     """
-
-    def penalty(self, at: Equilibrium) -> Tensor:
-        e_BTC = torch.randn(at.root_BTC.shape, generator=at.generator, dtype=torch.float32).to(at.root_BTC)
-        z_BTC = at.root_BTC.detach().clone().requires_grad_(True)
-        learned = at.block.nonconservative(z_BTC)
-        (pulled,) = torch.autograd.grad(learned, z_BTC, e_BTC, create_graph=True)
-        return pulled.square().sum() / e_BTC.square().sum()
+    e_BTC = torch.randn(at.root_BTC.shape, generator=at.generator, dtype=torch.float32).to(at.root_BTC)
+    z_BTC = at.root_BTC.detach().clone().requires_grad_(True)
+    learned = at.block.nonconservative(z_BTC)
+    (pulled,) = torch.autograd.grad(learned, z_BTC, e_BTC, create_graph=True)
+    return pulled.square().sum() / e_BTC.square().sum()
 
 
-@dataclass(frozen=True)
-class ResidualNorm(Regulariser):
+@penalty.register
+def _residual(settings: ResidualNorm, at: Equilibrium) -> Tensor:
     """The squared force residual ‖F‖²/‖z‖² of the state that the free phase left, averaged over samples."""
-
-    def penalty(self, at: Equilibrium) -> Tensor:
-        force_BTC = at.block.force(at.root_BTC.detach(), at.x_BTC)
-        return (force_BTC.square().sum((1, 2)) / at.root_BTC.square().sum((1, 2))).mean()
+    force_BTC = at.block.force(at.root_BTC.detach(), at.x_BTC)
+    return (force_BTC.square().sum((1, 2)) / at.root_BTC.square().sum((1, 2))).mean()
 
 
-@dataclass(frozen=True)
-class LeadingEigenvalue(Regulariser):
-    """One-sided control of the Euler map: the mean of max(|λ| - margin, 0)² for the leading λ of I + εJ.
-
-    ``left_right`` takes λ from the exact block spectrum and differentiates it with both eigenvectors,
-    d|λ| = Re[(λ̄/|λ|) ε uᵀ dD v / (uᵀv)] (Magnus 1985), exact while λ is simple. ``published`` differentiates
-    the Ritz value of a two-dimensional right subspace from a few subspace iterations; for a non-normal J it
-    neither finds λ nor has its gradient, and is kept to show that.
-
-    Attributes:
-        step: ε of the map.
-        margin: |λ| that is let pass.
-        form: ``left_right`` or ``published``.
-        samples: samples of the batch that are looked at.
-        positions: of each sample, drawn anew every time, among which ``left_right`` looks for the leading
-            eigenvalue; None looks at all. At the published size a position takes a tenth of a second.
-        iterations: subspace iterations of the published form.
-    """
-
-    step: float = 0.1
-    margin: float = 0.995
-    form: Literal["left_right", "published"] = "left_right"
-    samples: int = 2
-    positions: int | None = None
-    iterations: int = 10
-
-    def __post_init__(self) -> None:
-        if self.form not in ("left_right", "published"):
-            raise InputError(
-                "regularisers.eigenvalue.form", f"{self.form!r} is unknown", "left_right or published"
-            )
-        if self.positions is not None and self.positions < 1:
-            raise InputError(
-                "regularisers.eigenvalue.positions", f"{self.positions} is not a positive number"
-            )
-
-    def penalty(self, at: Equilibrium) -> Tensor:
-        return (self.radius(at) - self.margin).clamp_min(0).square().mean()
-
-    def radius(self, at: Equilibrium) -> Tensor:
-        """|λ| of each sample looked at, differentiable in the weights."""
-        z_PTC, x_PTC = at.root_BTC[: self.samples].detach(), at.x_BTC[: self.samples]
-        if self.form == "published":
-            return self._right_subspace(at, z_PTC, x_PTC)
-        return self._left_right(at, z_PTC, x_PTC)
-
-    def _left_right(self, at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor) -> Tensor:
-        length = z_PTC.shape[1]
-        looked = torch.arange(length)
-        if self.positions is not None:
-            looked = torch.randperm(length, generator=at.generator)[: self.positions]
-        # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
-        blocks_PTCC = own_blocks(at.block, z_PTC, looked.to(z_PTC.device)).double().cpu()
-        lam_PTC = 1 + self.step * block_eigenvalues(blocks_PTCC)
-        # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
-        radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)
-        row = torch.arange(len(index_P))
-        place_P = index_P // z_PTC.shape[-1]
-        lam_P = lam_PTC.flatten(1)[row, index_P]
-        left, right = leading_vectors(blocks_PTCC[row, place_P], (lam_P - 1) / self.step)
-        overlap_P = (left * right).sum(-1)
-        weight_P = self.step * lam_P.conj() / radius_P.clamp_min(1e-300) / overlap_P
-        w_PC = (weight_P.unsqueeze(-1) * left).to(z_PTC.device)
-        right, radius_P, row = right.to(z_PTC.device), radius_P.to(z_PTC.device), row.to(z_PTC.device)
-        position_P = looked[place_P].to(z_PTC.device)
-        # Re(wᵀ D v) with D a function of the weights, by two differentiable vector-Jacobian products.
-        z_live = z_PTC.clone().requires_grad_(True)
-        own = at.block.own_force(z_live, z_PTC, x_PTC)
-        rate_P = torch.zeros_like(radius_P)
-        for part_PC, vector_PC in ((w_PC.real, right.real), (-w_PC.imag, right.imag)):
-            cotangent = torch.zeros_like(own)
-            cotangent[row, position_P] = part_PC.to(own.dtype)
-            (pulled,) = torch.autograd.grad(own, z_live, cotangent, create_graph=True)
-            rate_P = rate_P + (pulled[row, position_P].double() * vector_PC).sum(-1)
-        return (radius_P + rate_P - rate_P.detach()).to(z_PTC.dtype)
-
-    def _right_subspace(self, at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor) -> Tensor:
-        start = torch.randn(*z_PTC.shape, 2, generator=at.generator, dtype=torch.float32).to(z_PTC)
-        z_live = z_PTC.clone().requires_grad_(True)
-        with torch.enable_grad():
-            force = at.block.force(z_live, x_PTC)
-            slot = torch.zeros_like(force, requires_grad=True)
-            (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
-
-        def product(v: Tensor, create_graph: bool = False) -> Tensor:
-            (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True, create_graph=create_graph)
-            return image
-
-        basis = subspace_iteration(product, start, self.step, self.iterations)
-        images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
-        return ritz_radius(basis, basis + self.step * torch.stack(images, -1))
+@penalty.register
+def _eigenvalue(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
+    """One-sided control of the Euler map: the mean of max(|λ| - margin, 0)² for the leading λ of I + εJ."""
+    return (leading_radius(settings, at) - settings.margin).clamp_min(0).square().mean()
 
 
-@dataclass(frozen=True)
-class NumericalAbscissa(Regulariser):
+@penalty.register
+def _abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
     """One-sided control of ω(J), the largest eigenvalue of (J + Jᵀ)/2: the mean of max(ω - margin, 0)².
 
     ω bounds how fast anything can grow at first, and says nothing of stability: it is positive for stable and
     unstable trained blocks alike. Kept because the study it belongs to began with it and took it back.
-
-    Attributes:
-        margin: ω that is let pass.
-        samples: samples of the batch that are looked at.
-        size: Lanczos vectors; dω = vᵀ dJ v is as exact as the vector v is converged.
     """
+    return (differentiable_abscissa(settings, at) - settings.margin).clamp_min(0).square().mean()
 
-    margin: float = 1.0
-    samples: int = 2
-    size: int = 20
 
-    def penalty(self, at: Equilibrium) -> Tensor:
-        return (self.abscissa(at) - self.margin).clamp_min(0).square().mean()
+def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
+    """|λ| of each sample looked at, differentiable in the weights.
 
-    def abscissa(self, at: Equilibrium) -> Tensor:
-        """ω of each sample looked at, differentiable in the weights."""
-        z_PTC, x_PTC = at.root_BTC[: self.samples].detach(), at.x_BTC[: self.samples]
-        z_live = z_PTC.clone().requires_grad_(True)
-        with torch.enable_grad():
-            force = at.block.force(z_live, x_PTC)
-            slot = torch.zeros_like(force, requires_grad=True)
-            (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+    The form ``left_right`` takes λ from the exact block spectrum and differentiates it with both
+    eigenvectors, d|λ| = Re[(λ̄/|λ|) ε uᵀ dD v / (uᵀv)] (Magnus 1985), exact while λ is simple; at the
+    published size a position takes a tenth of a second. ``published`` differentiates the Ritz value of a
+    two-dimensional right subspace from a few subspace iterations; for a non-normal J it neither finds λ nor
+    has its gradient, and is kept to show that.
+    """
+    z_PTC, x_PTC = at.root_BTC[: settings.samples].detach(), at.x_BTC[: settings.samples]
+    step = at.step if settings.step is None else settings.step
+    form = _right_subspace if settings.form == "published" else _left_right
+    return form(settings, at, step, z_PTC, x_PTC)
 
-        def symmetric(v: Tensor) -> Tensor:
-            (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True)
-            (pulled,) = torch.autograd.grad(force, z_live, v, retain_graph=True)
-            return (image + pulled) / 2
 
-        start = torch.randn(z_PTC.shape, generator=at.generator, dtype=torch.float32).to(z_PTC)
-        space = Arnoldi(symmetric, start)
-        space.grow(self.size)
-        values, _, coefficients = space.ritz()
-        lead = values.real.nan_to_num(-torch.inf).argmax(1)
-        v = space.vector(coefficients[torch.arange(len(lead)), :, lead]).real
-        v_PTC = (v / v.norm(dim=1, keepdim=True)).view_as(z_PTC)
-        (pulled,) = torch.autograd.grad(force, z_live, v_PTC, create_graph=True)
-        return (pulled * v_PTC).flatten(1).sum(1)
+def _left_right(
+    settings: LeadingEigenvalue, at: Equilibrium, step: float, z_PTC: Tensor, x_PTC: Tensor
+) -> Tensor:
+    length = z_PTC.shape[1]
+    looked = torch.arange(length)
+    if settings.positions is not None:
+        looked = torch.randperm(length, generator=at.generator)[: settings.positions]
+    # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
+    blocks_PTCC = diagonal_blocks(at.block, z_PTC, looked.to(z_PTC.device)).double().cpu()
+    lam_PTC = 1 + step * block_eigenvalues(blocks_PTCC)
+    # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
+    radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)
+    row = torch.arange(len(index_P))
+    place_P = index_P // z_PTC.shape[-1]
+    lam_P = lam_PTC.flatten(1)[row, index_P]
+    left, right = leading_vectors(blocks_PTCC[row, place_P], (lam_P - 1) / step)
+    overlap_P = (left * right).sum(-1)
+    weight_P = step * lam_P.conj() / radius_P.clamp_min(1e-300) / overlap_P
+    w_PC = (weight_P.unsqueeze(-1) * left).to(z_PTC.device)
+    right, radius_P, row = right.to(z_PTC.device), radius_P.to(z_PTC.device), row.to(z_PTC.device)
+    position_P = looked[place_P].to(z_PTC.device)
+    # Re(wᵀ D v) with D a function of the weights, by two differentiable vector-Jacobian products.
+    z_live = z_PTC.clone().requires_grad_(True)
+    local = at.block.local_force(z_live, z_PTC, x_PTC)
+    rate_P = torch.zeros_like(radius_P)
+    for part_PC, vector_PC in ((w_PC.real, right.real), (-w_PC.imag, right.imag)):
+        cotangent = torch.zeros_like(local)
+        cotangent[row, position_P] = part_PC.to(local.dtype)
+        (pulled,) = torch.autograd.grad(local, z_live, cotangent, create_graph=True)
+        rate_P = rate_P + (pulled[row, position_P].double() * vector_PC).sum(-1)
+    return (radius_P + rate_P - rate_P.detach()).to(z_PTC.dtype)
+
+
+def _right_subspace(
+    settings: LeadingEigenvalue, at: Equilibrium, step: float, z_PTC: Tensor, x_PTC: Tensor
+) -> Tensor:
+    start = torch.randn(*z_PTC.shape, 2, generator=at.generator, dtype=torch.float32).to(z_PTC)
+    z_live = z_PTC.clone().requires_grad_(True)
+    with torch.enable_grad():
+        force = at.block.force(z_live, x_PTC)
+        slot = torch.zeros_like(force, requires_grad=True)
+        (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+
+    def product(v: Tensor, create_graph: bool = False) -> Tensor:
+        (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True, create_graph=create_graph)
+        return image
+
+    basis = subspace_iteration(product, start, step, settings.iterations)
+    images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
+    return ritz_radius(basis, basis + step * torch.stack(images, -1))
+
+
+def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
+    """ω of each sample looked at, differentiable in the weights."""
+    z_PTC, x_PTC = at.root_BTC[: settings.samples].detach(), at.x_BTC[: settings.samples]
+    z_live = z_PTC.clone().requires_grad_(True)
+    with torch.enable_grad():
+        force = at.block.force(z_live, x_PTC)
+        slot = torch.zeros_like(force, requires_grad=True)
+        (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+
+    def symmetric(v: Tensor) -> Tensor:
+        (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True)
+        (pulled,) = torch.autograd.grad(force, z_live, v, retain_graph=True)
+        return (image + pulled) / 2
+
+    start = torch.randn(z_PTC.shape, generator=at.generator, dtype=torch.float32).to(z_PTC)
+    space = Arnoldi(symmetric, start)
+    space.grow(settings.size)
+    values, _, coefficients = space.ritz()
+    lead = values.real.nan_to_num(-torch.inf).argmax(1)
+    v = space.vector(coefficients[torch.arange(len(lead)), :, lead]).real
+    v_PTC = (v / v.norm(dim=1, keepdim=True)).view_as(z_PTC)
+    (pulled,) = torch.autograd.grad(force, z_live, v_PTC, create_graph=True)
+    return (pulled * v_PTC).flatten(1).sum(1)

@@ -6,7 +6,8 @@ leading modes of J are near g s - (1 + c) ± i g w before attention and normalis
 
 import torch
 
-from specseq.equilibrium.block import BlockShape, EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import BlockShape
 
 CASES: dict[str, tuple[float, float, float]] = {"rotating": (1.0, 0.5, 0.8), "unstable": (1.0, 0.6, 1.0)}
 
@@ -32,8 +33,8 @@ def rotating_block(
         width: channels.
         length: positions.
     """
-    shape = BlockShape(vocabulary=40, width=width, heads=4, length=length, residual_gain=feed_forward)
-    block = EquilibriumBlock(shape, torch.Generator().manual_seed(0), torch.float64)
+    shape = BlockShape(width=width, heads=4, length=length, residual_gain=feed_forward)
+    block = EquilibriumBlock(shape, 40, torch.Generator().manual_seed(0), torch.float64)
     half = shape.width // 2
     omega = torch.zeros(half, half, dtype=torch.float64)
     for i in range(0, half, 2):

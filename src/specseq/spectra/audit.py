@@ -26,7 +26,7 @@ class CausalSpectrum:
     """The whole spectrum of a causal operator, by sample and position.
 
     Attributes:
-        mu_BTC: eigenvalues of the own-position Jacobian blocks, which are those of the operator.
+        mu_BTC: eigenvalues of the diagonal Jacobian blocks, which are those of the operator.
         kappa_BT: condition number of each block's rightmost eigenvalue; the operator's is no smaller.
     """
 
@@ -51,8 +51,8 @@ def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int 
 
     Args:
         force: the force F(z) whose Jacobian is meant, samples not interacting.
-        blocks_BTCC: its own-position Jacobian blocks at ``z_BTC``, by
-            :func:`specseq.spectra.exact.own_position_blocks` or in closed form; they are checked.
+        blocks_BTCC: its diagonal Jacobian blocks at ``z_BTC``, by
+            :func:`specseq.spectra.exact.diagonal_jacobian_blocks` or in closed form; they are checked.
         z_BTC: the state.
         probes: tangents a sample that test causality and the blocks.
 

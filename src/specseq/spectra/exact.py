@@ -1,4 +1,4 @@
-"""The exact spectrum of a causal operator from its own-position blocks.
+"""The exact spectrum of a causal operator from its diagonal blocks.
 
 When position t of a force depends on positions ≤ t only, the Jacobian is block lower-triangular over
 positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All of
@@ -15,7 +15,7 @@ from specseq.errors import InputError
 from specseq.spectra.operators import Jacobian, Map
 
 
-def own_position_blocks(own: Map, z_BTC: Tensor) -> Tensor:
+def diagonal_jacobian_blocks(own: Map, z_BTC: Tensor) -> Tensor:
     """Own-position Jacobian blocks at every sample and position.
 
     Args:
@@ -113,7 +113,7 @@ def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4
     says. The positions probed are spread over the sequence, another set for every sample.
 
     Raises:
-        InputError: the operator looks ahead, or the blocks are not its own-position blocks.
+        InputError: the operator looks ahead, or the blocks are not its diagonal blocks.
     """
     samples, length, _ = z_BTC.shape
     jacobian = Jacobian(force, z_BTC)
@@ -139,6 +139,6 @@ def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4
         if not (image[row, at] - expected).abs().max() <= tolerance * scale:
             raise InputError(
                 "operator",
-                "the own-position blocks disagree with its Jacobian",
+                "the diagonal blocks disagree with its Jacobian",
                 "give the blocks of the same force at the same state",
             )

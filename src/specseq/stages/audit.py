@@ -10,13 +10,11 @@ from pathlib import Path
 
 from specseq.equilibrium.audit import audit_block
 from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.config import AuditSettings, euler_step
 from specseq.equilibrium.fingerprint import AuditFiles, fingerprint
-from specseq.equilibrium.solvers import euler_step, make_solver
-from specseq.errors import InputError
+from specseq.settings import read
 from specseq.stages import arguments
 from specseq.tables import Provenance
-
-_KNOWN = {"samples", "step", "budget", "tolerance", "evaluation"}
 
 
 def main() -> None:
@@ -30,18 +28,14 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True, type=Path, help="table of summaries")
     options = parser.parse_args()
     params = options.params
-    if unknown := sorted(set(params) - _KNOWN):
-        raise InputError(f"params.{unknown[0]}", "no such setting", f"known: {', '.join(sorted(_KNOWN))}")
+    settings = read(AuditSettings, params, "params")
     provenance = Provenance("audit", params, run=options.run)
-    block, run_params = load_block(options.checkpoint)
-    own_step = euler_step(make_solver(run_params.get("solver", {"name": "euler"})))
-    step = own_step if params.get("step") is None else float(params["step"])
-    tokens = audit_texts(block, int(params.get("samples", 8)), options.text)
-    audit = audit_block(
-        block, tokens, step, int(params.get("budget", 2000)), float(params.get("tolerance", 1e-6))
-    )
-    metrics = fingerprint(block, run_params, options.text, audit, tokens, step, params.get("evaluation", {}))
-    provenance.seed = int(run_params.get("seed", 0))
+    block, run = load_block(options.checkpoint)
+    step = settings.step or euler_step(run.solver)
+    tokens = audit_texts(block, settings.samples, options.text)
+    audit = audit_block(block, tokens, step, settings.budget, settings.tolerance)
+    metrics = fingerprint(block, run, options.text, audit, tokens, step, settings.evaluation)
+    provenance.seed = run.seed
     provenance.facts |= {"step": step, "evaluations": audit.evaluations}
     files = AuditFiles(options.out, options.spectrum, options.fingerprint)
     files.write(audit, metrics, options.run, provenance)

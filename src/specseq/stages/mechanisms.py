@@ -7,8 +7,9 @@ is said in :mod:`specseq.equilibrium.mechanisms`. Parameters:
 
 from pathlib import Path
 
-from specseq.equilibrium.mechanisms import TASKS, measure
-from specseq.errors import InputError
+from specseq.equilibrium.config import MechanismSettings
+from specseq.equilibrium.mechanisms import measure
+from specseq.settings import read
 from specseq.stages import arguments
 from specseq.tables import Provenance, long_table, write_parquet
 
@@ -18,12 +19,11 @@ def main() -> None:
     parser = arguments.parser(__doc__ or "")
     parser.add_argument("--out", required=True, type=Path, help="table of measurements")
     options = parser.parse_args()
-    if unknown := sorted(set(options.params) - {"seed", "tasks"}):
-        raise InputError(f"params.{unknown[0]}", "no such setting", "known: seed, tasks")
-    seed = int(options.params.get("seed", 0))
+    settings = read(MechanismSettings, options.params, "params")
+    seed = settings.seed
     provenance = Provenance("mechanisms", options.params, seed=seed)
     keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": seed, "benchmark": "mechanisms"}
-    rows = [{**keys, **row} for row in measure(seed, options.params.get("tasks", tuple(TASKS)))]
+    rows = [{**keys, **row} for row in measure(settings)]
     write_parquet(options.out, long_table(rows, ("method", "at")), provenance)
 
 

@@ -6,7 +6,9 @@ Parameters: ``{"source": {"kind": "docstrings" | "grammar" | "path" | "hub", ...
 
 from pathlib import Path
 
+from specseq.equilibrium.text.config import TextSettings
 from specseq.equilibrium.text.store import prepare_text
+from specseq.settings import read
 from specseq.stages import arguments
 
 
@@ -15,7 +17,7 @@ def main() -> None:
     parser = arguments.parser(__doc__ or "")
     parser.add_argument("--out", required=True, type=Path, help="folder for tokens.npy and manifest.json")
     options = parser.parse_args()
-    manifest = prepare_text(options.out, options.params)
+    manifest = prepare_text(options.out, read(TextSettings, options.params, "text"))
     print(
         f"{options.out}: {manifest['tokens']} tokens of {manifest['tokeniser']['vocabulary']} symbols, "
         f"text sha256 {manifest['text_sha256'][:16]}"

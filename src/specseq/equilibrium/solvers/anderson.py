@@ -3,49 +3,33 @@
 B sample, M row of the memory, N entry of a flattened state.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from specseq.equilibrium.config import Anderson
 from specseq.equilibrium.fields import Field
-from specseq.equilibrium.solvers.interface import Monitor, Solution, Solver, flatten, restore
+from specseq.equilibrium.solvers.interface import Monitor, Solution, flatten, restore, solve
 
 
-@dataclass(frozen=True)
-class Anderson(Solver):
+@solve.register
+def _anderson(
+    solver: Anderson, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
+) -> Solution:
     """Mixes the last few steps of z + ε F(z) so that the extrapolated residual is least.
 
     Fast, and indifferent to the stability of what it finds: it converges to roots that the flow leaves. Where
     no root exists it wanders; the best state of each sample is returned.
-
-    Attributes:
-        step: ε of the fixed-point map.
-        memory: differences kept.
-        damping: share of the mixed residual that is added.
-        restart_ratio: a sample whose residual exceeds its best by this factor forgets, and starts anew from
-            its best state. Ratios near one forget too often to get anywhere.
-        regularisation: added to the normal matrix in units of its trace; by default 1e-10 in double and 1e-6
-            in single precision.
     """
-
-    step: float = 0.2
-    memory: int = 8
-    damping: float = 1.0
-    restart_ratio: float = 2.0
-    regularisation: float | None = None
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
-        history = _History(self, start)
-        restarts = 0
-        while monitor.going:
-            best_B = monitor.best_B
-            f, g_B = monitor.evaluate(z)
-            fallen = ~(g_B <= self.restart_ratio * best_B)
-            z = history.advance(z, f, fallen, monitor.best_state, monitor.best_force)
-            restarts += int(fallen.sum())
-        return monitor.solution(restarts=restarts)
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    history = _History(solver, start)
+    restarts = 0
+    while monitor.going:
+        best_B = monitor.best_B
+        f, g_B = monitor.evaluate(z)
+        fallen = ~(g_B <= solver.restart_ratio * best_B)
+        z = history.advance(z, f, fallen, monitor.best_state, monitor.best_force)
+        restarts += int(fallen.sum())
+    return monitor.solution(restarts=restarts)
 
 
 class _History:

@@ -1,159 +1,118 @@
 """Solvers that follow the flow z' = F(z): they rest only where the flow, as they discretise it, is stable."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from specseq.equilibrium.config import (
+    AdaptiveEuler,
+    Anderson,
+    Euler,
+    HeunEuler,
+    RungeKutta4,
+    SemiImplicitEuler,
+)
 from specseq.equilibrium.fields import Field
-from specseq.equilibrium.solvers.anderson import Anderson
-from specseq.equilibrium.solvers.interface import Monitor, Solution, Solver, per_sample, residuals
+from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample, residuals, solve
 
 
-@dataclass(frozen=True)
-class Euler(Solver):
+@solve.register
+def _euler(solver: Euler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
     """z ← z + ε F(z), the relaxation of the studied work. Cycles for ever when ε > ε_crit.
 
     Returns the last state, not the best: that is what a fixed number of relaxation steps leaves.
-
-    Attributes:
-        step: ε.
     """
-
-    step: float = 0.1
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
-        while monitor.going:
-            f, _ = monitor.evaluate(z)
-            z = z + self.step * f
-        return monitor.solution(last=True)
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    while monitor.going:
+        f, _ = monitor.evaluate(z)
+        z = z + solver.step * f
+    return monitor.solution(last=True)
 
 
-@dataclass(frozen=True)
-class AdaptiveEuler(Solver):
+@solve.register
+def _adaptive(
+    solver: AdaptiveEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
+) -> Solution:
     """Euler whose step shrinks on any overshoot of the force residual and grows otherwise.
 
     Removes the Euler wall if the floor is below ε_crit, slowly: where a rotating mode limits the step, the
     residual overshoots early and long before it diverges. When some sample has shrunk ``patience`` times at
     the floor, Anderson takes over from the best states with the budget that is left.
-
-    Attributes:
-        step: first ε of each sample.
-        grow, shrink: factors of ε.
-        floor, ceiling: bounds of ε.
-        patience: shrinks at the floor before the hand-off; 0 never hands off.
     """
-
-    step: float = 0.1
-    grow: float = 1.1
-    shrink: float = 0.5
-    floor: float = 1e-3
-    ceiling: float = 1.0
-    patience: int = 30
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    f, g_B = monitor.evaluate(z)
+    step_B = torch.full_like(g_B, solver.step)
+    stuck_B = torch.zeros_like(g_B, dtype=torch.long)
+    while monitor.going:
+        z = z + per_sample(step_B, z) * f
+        before_B = g_B
         f, g_B = monitor.evaluate(z)
-        step_B = torch.full_like(g_B, self.step)
-        stuck_B = torch.zeros_like(g_B, dtype=torch.long)
-        while monitor.going:
-            z = z + per_sample(step_B, z) * f
-            before_B = g_B
-            f, g_B = monitor.evaluate(z)
-            overshoot = g_B > before_B
-            stuck_B = stuck_B + (overshoot & (step_B <= self.floor))
-            factor_B = torch.where(overshoot, self.shrink, self.grow)
-            step_B = (step_B * factor_B).clamp(self.floor, self.ceiling)
-            stuck = self.patience > 0 and bool((stuck_B >= self.patience).any())
-            if stuck and monitor.spent < budget:
-                return self._hand_off(monitor, force, budget, tolerance)
-        return monitor.solution(handed_off=False, step=step_B.tolist())
-
-    def _hand_off(self, monitor: Monitor, force: Field, budget: int, tolerance: float) -> Solution:
-        spent = monitor.spent
-        rest = Anderson().solve(force, monitor.best_state, budget - spent, tolerance)
-        trace = monitor.trace + [(spent + count, g_B) for count, g_B in rest.trace]
-        early = monitor.converged_B.cpu()
-        evaluations_B = torch.where(early, monitor.evaluations_B, spent + rest.evaluations_B)
-        facts = {**rest.facts, "handed_off": True}
-        return Solution(
-            rest.state, rest.residual_B, rest.converged_B, monitor.spent, evaluations_B, trace, facts
-        )
+        overshoot = g_B > before_B
+        stuck_B = stuck_B + (overshoot & (step_B <= solver.floor))
+        factor_B = torch.where(overshoot, solver.shrink, solver.grow)
+        step_B = (step_B * factor_B).clamp(solver.floor, solver.ceiling)
+        stuck = solver.patience > 0 and bool((stuck_B >= solver.patience).any())
+        if stuck and monitor.spent < budget:
+            return _hand_off(monitor, force, budget, tolerance)
+    return monitor.solution(handed_off=False, step=step_B.tolist())
 
 
-@dataclass(frozen=True)
-class RungeKutta4(Solver):
+def _hand_off(monitor: Monitor, force: Field, budget: int, tolerance: float) -> Solution:
+    spent = monitor.spent
+    rest = solve(Anderson(), force, monitor.best_state, budget - spent, tolerance)
+    trace = monitor.trace + [(spent + count, g_B) for count, g_B in rest.trace]
+    early = monitor.converged_B.cpu()
+    evaluations_B = torch.where(early, monitor.evaluations_B, spent + rest.evaluations_B)
+    facts = {**rest.facts, "handed_off": True}
+    return Solution(rest.state, rest.residual_B, rest.converged_B, monitor.spent, evaluations_B, trace, facts)
+
+
+@solve.register
+def _rk4(solver: RungeKutta4, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
     """The classical fourth-order method with a fixed step.
 
     Its stability region reaches over the imaginary axis, so it may rest at a slightly unstable root.
-
-    Attributes:
-        step: h; four evaluations a step.
     """
-
-    step: float = 0.5
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z, h = Monitor(force, start, budget, tolerance), start, self.step
-        while monitor.going:
-            k1, _ = monitor.evaluate(z)
-            if not monitor.going:
-                break
-            k2 = force(z + h / 2 * k1)
-            k3 = force(z + h / 2 * k2)
-            k4 = force(z + h * k3)
-            z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return monitor.solution()
+    monitor, z, h = Monitor(force, start, budget, tolerance), start, solver.step
+    while monitor.going:
+        k1, _ = monitor.evaluate(z)
+        if not monitor.going:
+            break
+        k2 = force(z + h / 2 * k1)
+        k3 = force(z + h / 2 * k2)
+        k4 = force(z + h * k3)
+        z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return monitor.solution()
 
 
-@dataclass(frozen=True)
-class HeunEuler(Solver):
-    """The embedded pair of Heun and Euler with local error control; no monotone residual is assumed.
-
-    Attributes:
-        step: first h of each sample.
-        error: accepted local error, relative to the length of the step.
-        floor, ceiling: bounds of h.
-    """
-
-    step: float = 0.2
-    error: float = 0.2
-    floor: float = 1e-3
-    ceiling: float = 2.0
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
-        f, g_B = monitor.evaluate(z)
-        h_B = torch.full_like(g_B, self.step)
-        while monitor.going:
-            trial = force(z + per_sample(h_B, z) * f)
-            error_B = residuals(trial - f, f) / 2
-            accept = (error_B <= self.error) | (h_B <= self.floor)
-            moved = z + per_sample(h_B / 2, z) * (f + trial)
-            factor_B = (0.9 * self.error / error_B.clamp_min(1e-12)).clamp(0.3, 1.5)
-            h_B = (h_B * factor_B).clamp(self.floor, self.ceiling)
-            if bool(accept.any()):
-                z = torch.where(per_sample(accept, z), moved, z)
-                f, _ = monitor.evaluate(z)
-        return monitor.solution(step=h_B.tolist())
+@solve.register
+def _heun(solver: HeunEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
+    """The embedded pair of Heun and Euler with local error control; no monotone residual is assumed."""
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    f, g_B = monitor.evaluate(z)
+    h_B = torch.full_like(g_B, solver.step)
+    while monitor.going:
+        trial = force(z + per_sample(h_B, z) * f)
+        error_B = residuals(trial - f, f) / 2
+        accept = (error_B <= solver.error) | (h_B <= solver.floor)
+        moved = z + per_sample(h_B / 2, z) * (f + trial)
+        factor_B = (0.9 * solver.error / error_B.clamp_min(1e-12)).clamp(0.3, 1.5)
+        h_B = (h_B * factor_B).clamp(solver.floor, solver.ceiling)
+        if bool(accept.any()):
+            z = torch.where(per_sample(accept, z), moved, z)
+            f, _ = monitor.evaluate(z)
+    return monitor.solution(step=h_B.tolist())
 
 
-@dataclass(frozen=True)
-class SemiImplicitEuler(Solver):
+@solve.register
+def _imex(
+    solver: SemiImplicitEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
+) -> Solution:
     """IMEX Euler: the leak implicit, the learned part explicit, z ← (z + h (F(z) + l z)) / (1 + h l).
 
     Bounded at any step, but no cure for a rotation that the learned part brings.
-
-    Attributes:
-        step: h.
     """
-
-    step: float = 0.1
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
-        while monitor.going:
-            f, _ = monitor.evaluate(z)
-            z = z + self.step / (1 + self.step * force.leak) * f
-        return monitor.solution(last=True)
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    while monitor.going:
+        f, _ = monitor.evaluate(z)
+        z = z + solver.step / (1 + solver.step * force.leak) * f
+    return monitor.solution(last=True)

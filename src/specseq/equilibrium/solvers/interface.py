@@ -3,13 +3,14 @@
 B sample, N entry of a flattened state.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import singledispatch
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from specseq.equilibrium.config import Solver
 from specseq.equilibrium.fields import Field
 
 
@@ -36,22 +37,24 @@ class Solution:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class Solver(ABC):
-    """Finds z with F(z) = 0. Concrete solvers are small frozen dataclasses of their constants."""
+@singledispatch
+def solve(solver: Solver, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
+    """Find z with F(z) = 0.
 
-    @abstractmethod
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        """Solve from ``start``.
+    Args:
+        solver: which method, with its constants.
+        force: the field; its counter goes up by what is spent.
+        start: initial state, real or complex.
+        budget: evaluations not to exceed by more than one inner step.
+        tolerance: force residual ‖F‖/‖z‖ at which a sample is done.
 
-        Args:
-            force: the field; its counter goes up by what is spent.
-            start: ``[B, ...]``, real or complex.
-            budget: evaluations not to exceed by more than one inner step.
-            tolerance: force residual at which a sample is done.
+    Returns:
+        A solution, also where the budget ended before convergence: then ``converged_B`` says so.
 
-        Returns:
-            A solution, also where the budget ended before convergence: then ``converged_B`` says so.
-        """
+    Shapes:
+        start: ``[B, ...]``, samples first.
+    """
+    raise TypeError(f"{solver!r} is no solver")
 
 
 def flatten(state: Tensor) -> Tensor:

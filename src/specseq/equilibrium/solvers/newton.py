@@ -1,13 +1,12 @@
 """Newton's method and backward Euler, both with GMRES on exact Jacobian products."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from specseq.equilibrium.config import BackwardEuler, NewtonGMRES
 from specseq.equilibrium.fields import Field
 from specseq.equilibrium.solvers.gmres import gmres
-from specseq.equilibrium.solvers.interface import Monitor, Solution, Solver, per_sample
+from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample, solve
 from specseq.spectra.operators import Map
 
 
@@ -27,79 +26,55 @@ def _solve_shifted(product: Map, f: Tensor, inverse_step_B: Tensor, size: int, t
     return gmres(lambda v: per_sample(inverse_step_B, v) * v - product(v), f, size, tolerance_B)[0]
 
 
-@dataclass(frozen=True)
-class NewtonGMRES(Solver):
+@solve.register
+def _newton(
+    solver: NewtonGMRES, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
+) -> Solution:
     """Newton's method with inexact linear solves and a line search of each sample.
 
     Few evaluations from a start in reach of the root; no notion of stability. Costs more than Anderson where
     the spectrum is wide, since GMRES then needs many products.
-
-    Attributes:
-        krylov: largest Krylov space of a linear solve.
-        linear_tolerance: relative residual of a linear solve; it is not made better than the root needs.
-        growth: growth of the force residual that the line search lets pass.
-        shortest: fraction of the step at which the line search gives up and goes on.
     """
-
-    krylov: int = 40
-    linear_tolerance: float = 0.1
-    growth: float = 1.5
-    shortest: float = 0.05
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
-        f, g_B = monitor.evaluate(z)
-        while monitor.going:
-            active = ~monitor.converged_B & torch.isfinite(g_B)
-            enough_B = (0.5 * tolerance / g_B).clamp(self.linear_tolerance, 0.5)
-            enough_B = torch.where(active, enough_B, torch.inf)
-            d = _solve_shifted(force.linearise(z), f, torch.zeros_like(g_B), self.krylov, enough_B)
-            t_B = active.to(g_B)
-            while True:
-                trial = z + per_sample(t_B, z) * d
-                trial_f, trial_B = monitor.evaluate(trial)
-                halve = active & (trial_B > self.growth * g_B) & (t_B >= self.shortest)
-                if not bool(halve.any()) or monitor.spent >= budget:
-                    break
-                t_B = torch.where(halve, t_B / 2, t_B)
-            z, f, g_B = trial, trial_f, trial_B
-        return monitor.solution()
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    f, g_B = monitor.evaluate(z)
+    while monitor.going:
+        active = ~monitor.converged_B & torch.isfinite(g_B)
+        enough_B = (0.5 * tolerance / g_B).clamp(solver.linear_tolerance, 0.5)
+        enough_B = torch.where(active, enough_B, torch.inf)
+        d = _solve_shifted(force.linearise(z), f, torch.zeros_like(g_B), solver.krylov, enough_B)
+        t_B = active.to(g_B)
+        while True:
+            trial = z + per_sample(t_B, z) * d
+            trial_f, trial_B = monitor.evaluate(trial)
+            halve = active & (trial_B > solver.growth * g_B) & (t_B >= solver.shortest)
+            if not bool(halve.any()) or monitor.spent >= budget:
+                break
+            t_B = torch.where(halve, t_B / 2, t_B)
+        z, f, g_B = trial, trial_f, trial_B
+    return monitor.solution()
 
 
-@dataclass(frozen=True)
-class BackwardEuler(Solver):
+@solve.register
+def _backward_euler(
+    solver: BackwardEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
+) -> Solution:
     """Pseudo-transient continuation: linearly implicit Euler, (I/h - J) d = F, whose step h grows as F falls.
 
     A-stable, so no rotation limits the step; as h grows it turns into Newton's method and, like it, converges
     to unstable roots (Kelley & Keyes 1998).
-
-    Attributes:
-        step: first h of each sample.
-        ceiling: largest h.
-        growth: largest growth of h in a step; 1 keeps h fixed, then the flow's stability decides.
-        krylov: largest Krylov space of a linear solve.
-        linear_tolerance: relative residual of a linear solve.
     """
-
-    step: float = 1.0
-    ceiling: float = 1e6
-    growth: float = 5.0
-    krylov: int = 40
-    linear_tolerance: float = 0.1
-
-    def solve(self, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-        monitor, z = Monitor(force, start, budget, tolerance), start
+    monitor, z = Monitor(force, start, budget, tolerance), start
+    f, g_B = monitor.evaluate(z)
+    h_B = torch.full_like(g_B, solver.step)
+    while monitor.going:
+        active = ~monitor.converged_B & torch.isfinite(g_B)
+        enough_B = (0.5 * tolerance / g_B).clamp(solver.linear_tolerance, 0.5)
+        enough_B = torch.where(active, enough_B, torch.inf)
+        d = _solve_shifted(force.linearise(z), f, 1 / h_B, solver.krylov, enough_B)
+        z = z + per_sample(active.to(g_B), z) * d
+        before_B = g_B
         f, g_B = monitor.evaluate(z)
-        h_B = torch.full_like(g_B, self.step)
-        while monitor.going:
-            active = ~monitor.converged_B & torch.isfinite(g_B)
-            enough_B = (0.5 * tolerance / g_B).clamp(self.linear_tolerance, 0.5)
-            enough_B = torch.where(active, enough_B, torch.inf)
-            d = _solve_shifted(force.linearise(z), f, 1 / h_B, self.krylov, enough_B)
-            z = z + per_sample(active.to(g_B), z) * d
-            before_B = g_B
-            f, g_B = monitor.evaluate(z)
-            # Switched evolution relaxation (Mulder & van Leer 1985), bounded both ways.
-            ratio_B = (before_B / g_B).nan_to_num(0.5).clamp(0.5, 5.0)
-            h_B = (h_B * ratio_B.clamp_max(self.growth)).clamp_max(self.ceiling)
-        return monitor.solution(step=h_B.tolist())
+        # Switched evolution relaxation (Mulder & van Leer 1985), bounded both ways.
+        ratio_B = (before_B / g_B).nan_to_num(0.5).clamp(0.5, 5.0)
+        h_B = (h_B * ratio_B.clamp_max(solver.growth)).clamp_max(solver.ceiling)
+    return monitor.solution(step=h_B.tolist())

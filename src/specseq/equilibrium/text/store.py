@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from specseq.equilibrium.text.config import TextSettings
 from specseq.equilibrium.text.sources import read_text
 from specseq.equilibrium.text.tokenise import Tokens, context_entropies, tokenise
 from specseq.errors import InputError
@@ -19,22 +19,19 @@ from specseq.tables.files import atomic_path, write_text
 _COUNTED = 20_000_000  # tokens that context entropies are counted on; more would sort for gigabytes
 
 
-def prepare_text(folder: str | os.PathLike[str], params: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict[str, Any]:
     """Make a corpus in ``folder``; returns its manifest.
 
     Args:
         folder: where ``tokens.npy`` and ``manifest.json`` go; the manifest is written last.
-        params: ``{"source": ..., "tokeniser": ..., "valid_share": 0.1}``; see ``read_text``, ``tokenise``.
+        settings: source, tokeniser and split.
+
+    Raises:
+        InputError: the text cannot be had, or not be tokenised so.
     """
-    unknown = set(params) - {"source", "tokeniser", "valid_share"}
-    if unknown:
-        raise InputError(f"text.{sorted(unknown)[0]}", "no such setting")
-    share = float(params.get("valid_share", 0.1))
-    if not 0 < share < 1:
-        raise InputError("text.valid_share", f"{share} is not between 0 and 1")
-    text, facts = read_text(params.get("source", {"kind": "docstrings"}))
-    tokens, tokeniser = tokenise(text, params.get("tokeniser", {"kind": "characters"}))
-    train = int(len(tokens) * (1 - share))
+    text, facts = read_text(settings.source)
+    tokens, tokeniser = tokenise(text, settings.tokeniser)
+    train = int(len(tokens) * (1 - settings.valid_share))
     manifest = {
         **facts,
         "characters": len(text),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.equilibrium.text.config import BytePairs, Characters
 from specseq.errors import InputError
 
 Tokens = NDArray[np.uint16]
@@ -15,30 +16,20 @@ _PIECE = 1 << 16
 _BATCH = 64
 
 
-def tokenise(text: str, tokeniser: Mapping[str, Any]) -> tuple[Tokens, dict[str, Any]]:
+def tokenise(text: str, tokeniser: Characters | BytePairs) -> tuple[Tokens, dict[str, Any]]:
     """Tokens of a text and the tokeniser that made them.
 
     Args:
         text: to train the tokeniser on and to encode.
-        tokeniser: ``{"kind": "characters"}`` or ``{"kind": "bpe", "size": V}``.
+        tokeniser: the kind of symbols.
 
     Returns:
         The tokens, and ``{"kind", "vocabulary", "alphabet" | "model"}`` as plain values.
 
     Raises:
-        InputError: an unknown kind or key, or a vocabulary that does not fit.
+        InputError: more different characters than tokens can tell apart.
     """
-    options = dict(tokeniser)
-    kind = options.pop("kind", None)
-    if kind == "characters" and not options:
-        return _characters(text)
-    if kind == "bpe" and set(options) == {"size"}:
-        return _byte_pairs(text, int(options["size"]))
-    raise InputError(
-        "text.tokeniser",
-        f"{dict(tokeniser)!r} is unknown",
-        "use {kind: characters} or {kind: bpe, size: 4096}",
-    )
+    return _byte_pairs(text, tokeniser.size) if isinstance(tokeniser, BytePairs) else _characters(text)
 
 
 def _characters(text: str) -> tuple[Tokens, dict[str, Any]]:
@@ -53,8 +44,6 @@ def _characters(text: str) -> tuple[Tokens, dict[str, Any]]:
 def _byte_pairs(text: str, size: int) -> tuple[Tokens, dict[str, Any]]:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    if not 256 < size <= 65536:
-        raise InputError("text.tokeniser.size", f"{size} is not in 257..65536", "bytes alone take 256")
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = decoders.ByteLevel()

@@ -53,7 +53,7 @@ FIGURES = {
 
 STUDY = Study(
     name="equilibrium",
-    build="specseq.equilibrium.training:build",
+    build="specseq.studies.equilibrium.training:build",
     data={"text": "data/text"},
     results=_results,
     after_training=frozenset({"audit"}),

@@ -1,4 +1,4 @@
-"""The block's own-position Jacobian blocks in closed form: a few matrix products instead of C reverse passes.
+"""The diagonal Jacobian blocks of an equilibrium block in closed form, by a few matrix products.
 
     D_t = [Attention'_t + FeedForward'_t] LN'_t - (1 + c) I
 
@@ -21,7 +21,7 @@ _BLOCKS = 8
 
 
 @torch.no_grad()
-def own_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | None = None) -> Tensor:
+def diagonal_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | None = None) -> Tensor:
     """``D[b, t, i, j] = ∂F[b, t, i] / ∂z[b, t, j]`` at a real state, for any input x.
 
     Args:

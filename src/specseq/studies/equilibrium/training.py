@@ -1,0 +1,47 @@
+"""The training task of the equilibrium study."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import EquilibriumRun
+from specseq.equilibrium.controllers import NormCaps
+from specseq.equilibrium.evaluation import evaluate
+from specseq.equilibrium.text.store import Corpus
+from specseq.equilibrium.text.windows import Windows, held_out
+from specseq.equilibrium.trainer import AfterStep, Trainer
+from specseq.errors import InputError
+from specseq.seeding import stream_seed
+from specseq.settings import read
+from specseq.training.task import Task
+
+
+def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
+    """The task of a run.
+
+    Args:
+        params: the run's parameters, see :class:`specseq.equilibrium.config.EquilibriumRun`.
+        inputs: ``text``, folder or manifest of a prepared corpus.
+
+    Raises:
+        InputError: wrong parameters, no text, or one that is too short.
+    """
+    run = read(EquilibriumRun, params, "run")
+    if "text" not in inputs:
+        raise InputError("inputs.text", "missing", "give the folder of a prepared text")
+    corpus = Corpus.open(inputs["text"])
+    weights = torch.Generator().manual_seed(stream_seed(run.seed, "weights"))
+    block = EquilibriumBlock(run.model, corpus.vocabulary, weights)
+    trainer = Trainer(run, stream_seed(run.seed, "directions"))
+    caps = NormCaps(block, run.caps) if run.caps is not None else None
+    valid = held_out(corpus.valid, run.evaluation.windows, run.model.length)
+    return Task(
+        model=block,
+        batches=Windows(corpus.train, run.model.length, run.training.batch, run.seed),
+        **({"loss": trainer.loss} if trainer.backpropagates else {"gradients": trainer.gradients}),
+        evaluate=lambda model: evaluate(run.evaluation, trainer, model, valid),  # type: ignore[arg-type]
+        after_step=AfterStep(caps),
+        state=trainer.state() | ({} if caps is None else {"caps": caps}),
+    )
