@@ -1,4 +1,4 @@
-"""Launching on this machine: once, resumed, found again, cancelled; whatever is killed when."""
+"""Training in this process: once, resumed, one at a time; whatever is killed when."""
 
 import json
 import os
@@ -8,17 +8,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from specseq.environment import clean_environment, leaked
 from specseq.errors import InputError
-from specseq.launch import processes, slurm
-from specseq.launch.carried import tolerate_failing_requeue
-from specseq.launch.launcher import JobFailed, launch
+from specseq.launch import slurm
+from specseq.launch import training as training_module
+from specseq.launch.files import is_locked
+from specseq.launch.launcher import launch
+from specseq.launch.training import TrainingRun
 from specseq.tables import read_parquet, read_provenance
+from specseq.training.interrupt import Requests
+from specseq.training.parallel import World
+from tests.launch.worlds import in_processes
 
 HERE = Path(__file__).parent
 LAUNCH = """
@@ -27,17 +34,21 @@ from pathlib import Path
 from specseq.launch.launcher import launch
 from toy_jobs import Count
 given = json.loads(sys.argv[1])
-count = Count(Path(given["runs"]), given["seconds"])
-result = launch(count, name="toy", folder=Path(given["folder"]), digest=given.get("digest", "d"))
-assert "torch" not in sys.modules and "pandas" not in sys.modules, "a launcher must be light"
-print("RESULT", result)
+count = Count(given.get("digest", "d"), runs=Path(given["runs"]), seconds=given["seconds"])
+print("RESULT", launch(count, name="toy", folder=Path(given["folder"])))
+"""
+TRAIN = """
+import sys
+from pathlib import Path
+from tests.launch.test_launcher import train_at
+train_at(Path(sys.argv[1]), sys.argv[2], slow=0.05, checkpoint_every=4)
 """
 
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and its children import the toy modules."""
-    folders = [str(HERE), str(HERE.parent / "training")]
+    folders = [str(HERE), str(HERE.parent / "training"), str(HERE.parents[1])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for folder in folders:
@@ -76,7 +87,7 @@ def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
 
 
 def ran(tmp_path: Path) -> list[int]:
-    """Process numbers of the jobs that ran."""
+    """Process numbers of the work that was done."""
     try:
         return [int(line) for line in (tmp_path / "runs").read_text().split()]
     except FileNotFoundError:
@@ -86,20 +97,38 @@ def ran(tmp_path: Path) -> list[int]:
 def count(tmp_path: Path, **more: Any) -> Any:
     from toy_jobs import Count
 
-    return Count(tmp_path / "runs", **more)
+    return Count(runs=tmp_path / "runs", **more)
 
 
-def submissions(tmp_path: Path) -> int:
-    return len(list((tmp_path / "job").glob("*/*_submitted.pkl")))
+def outcome(tmp_path: Path) -> dict[str, Any]:
+    return json.loads((tmp_path / "job" / "outcome.json").read_text())
 
 
-@pytest.mark.parametrize("cluster", ["local", "debug"])
-def test_result_comes_back(tmp_path: Path, cluster: str) -> None:
-    given = {"name": "toy", "folder": tmp_path / "job", "digest": "d", "cluster": cluster}
+def test_work_is_done_in_this_process(tmp_path: Path) -> None:
+    given = {"name": "toy", "folder": tmp_path / "job"}
+    handler = signal.getsignal(signal.SIGINT)
     assert launch(count(tmp_path), **given) == {"value": 42}
-    assert (ran(tmp_path) == [os.getpid()]) == (cluster == "debug")
     assert launch(count(tmp_path), **given) == {"value": 42}
-    assert len(ran(tmp_path)) == 2, "a launcher that is started anew runs its job anew"
+    assert ran(tmp_path) == [os.getpid()] * 2, "a launcher that is started anew does it anew"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_visible_accelerators_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toy_jobs import Surroundings
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6")
+    launch(Surroundings(folder=tmp_path), name="toy", folder=tmp_path / "job")
+    around = json.loads((tmp_path / "0.json").read_text())
+    assert around["devices"] == "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
+
+
+def test_variables_of_other_launchers_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toy_jobs import Surroundings
+
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "SLURM_NTASKS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    launch(Surroundings(folder=tmp_path), name="toy", folder=tmp_path / "job")
+    assert json.loads((tmp_path / "0.json").read_text())["size"] == 1
 
 
 @pytest.mark.parametrize(
@@ -108,218 +137,150 @@ def test_result_comes_back(tmp_path: Path, cluster: str) -> None:
 def test_awkward_folders_are_only_folders(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / name / "job"
-    assert launch(count(tmp_path), name=name, folder=folder, digest="d") == {"value": 42}
+    assert launch(count(tmp_path), name=name, folder=folder) == {"value": 42}
     assert not list(tmp_path.rglob("hacked"))
 
 
 def test_failures_are_told_apart(tmp_path: Path) -> None:
-    given = {"name": "toy", "folder": tmp_path / "job", "digest": "d"}
+    given = {"name": "toy", "folder": tmp_path / "job"}
     with pytest.raises(InputError, match=r"training.lr: 'fast' is not a number"):
         launch(count(tmp_path, ending="input"), **given)
-    with pytest.raises(JobFailed, match=r"toy: RuntimeError: something broke; its log: .*err"):
+    assert outcome(tmp_path)["input_error"]
+    with pytest.raises(RuntimeError, match="something broke"):
         launch(count(tmp_path, ending="error"), **given)
-    with pytest.raises(JobFailed, match="ended without a result"):
-        launch(count(tmp_path, ending="crash"), **given)
-    assert json.loads((tmp_path / "job" / "outcome.json").read_text())["state"] == "failed"
+    assert outcome(tmp_path)["error"] == "RuntimeError: something broke"
 
 
-def test_killed_launcher_is_followed_by_one_that_finds_its_job(tmp_path: Path, start: Any) -> None:
-    first = start(3)
-    until(lambda: ran(tmp_path))
-    first.kill()
-    second = start(3)
-    said = second.communicate(timeout=300)[0]
-    assert "attached to job" in said
-    assert "RESULT {'value': 42}" in said
-    assert len(ran(tmp_path)) == submissions(tmp_path) == 1
-
-
-def test_job_of_other_parameters_is_ended(tmp_path: Path, start: Any) -> None:
-    first = start(60)
-    until(lambda: ran(tmp_path))
-    first.kill()
-    (job,) = ran(tmp_path)
-    said = start(0, digest="other").communicate(timeout=300)[0]
-    assert "attached" not in said
-    assert "cancelling job" in said
-    assert processes.started(job) is None
-    assert "RESULT" in said
-    assert len(ran(tmp_path)) == 2
-
-
-def test_two_launchers_run_it_once(tmp_path: Path, start: Any) -> None:
+def test_two_launchers_do_it_once(tmp_path: Path, start: Any) -> None:
     said = [launcher.communicate(timeout=300)[0] for launcher in (start(1.5), start(1.5))]
     assert all("RESULT {'value': 42}" in text for text in said)
     assert sum("another launcher is at work" in text for text in said) == 1
-    assert len(ran(tmp_path)) == submissions(tmp_path) == 1
+    assert len(ran(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_launcher_takes_its_job_along(tmp_path: Path, start: Any, signum: signal.Signals) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_ask_to_leave(tmp_path: Path, start: Any, signum: signal.Signals) -> None:
     launcher = start(60)
-    (job,) = until(lambda: ran(tmp_path))
-    launcher.send_signal(signum)
-    assert launcher.wait(timeout=300) == 128 + signum
-    until(lambda: processes.started(job) is None)
-
-
-def test_job_outlives_nobody_but_its_launcher(tmp_path: Path, start: Any) -> None:
-    """A second job of the run, however it came about, waits for the first."""
-    first = start(2)
     until(lambda: ran(tmp_path))
-    first.kill()
-    (job,) = ran(tmp_path)
-    (tmp_path / "job" / "ticket.json").unlink()
-    second = start(0)
-    until(lambda: ran(tmp_path)[1:])
-    assert (tmp_path / "waited").read_text().startswith(f"{job}\n")
-    assert "RESULT" in second.communicate(timeout=300)[0]
+    assert is_locked(tmp_path / "job" / "job.lock")
+    time.sleep(0.2)
+    launcher.send_signal(signum)
+    assert launcher.communicate(timeout=300)[0] == "left as asked; the next start goes on from there\n"
+    assert launcher.returncode == 128 + signum
+    assert outcome(tmp_path)["state"] == "interrupted"
+    assert not is_locked(tmp_path / "job" / "job.lock")
 
 
-def pretraining(tmp_path: Path, where: str, **params: Any) -> Any:
-    from specseq.launch.training import Pretraining
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+    import fcntl
 
-    data = {name: params.pop(name) for name in ("slow", "dropout") if name in params}
+    def refuse(*given: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert launch(count(tmp_path), name="toy", folder=tmp_path / "job") == {"value": 42}
+    assert "no file locks here, so do not start this run twice" in capsys.readouterr().out
+
+
+def training_run(tmp_path: Path, where: str, **params: Any) -> TrainingRun:
+    data = {name: params.pop(name) for name in ("slow", "dropout", "bad_step") if name in params}
     given = {"study": "toy", "seed": 5, "data": data}
     training = {"steps": 30, "batch": 4, "evaluate_every": 7, "tensorboard": False} | params
     out = tmp_path / where
-    return Pretraining(
-        "toy_study:build",
-        "toy",
-        "toy/a",
-        {**given, "training": training},
-        {},
-        out / "run",
-        out / "ck",
-    )
+    params = {**given, "training": training}
+    return TrainingRun("toy_study:build", "toy", "toy/a", params, {}, out / "run", out / "ck")
 
 
 def metrics(tmp_path: Path, where: str) -> pd.DataFrame:
     return read_parquet(tmp_path / where / "run" / "pretrain.parquet")
 
 
-def carry(tmp_path: Path, where: str, **params: Any) -> dict[str, Any]:
-    job = pretraining(tmp_path, where, **params)
-    return launch(
-        job, name="toy/a", folder=tmp_path / where / "job", digest=job.digest(), outputs=job.outputs
-    )
+def train_at(tmp_path: Path, where: str, anew: bool = False, **params: Any) -> dict[str, Any]:
+    folder = tmp_path / where / "job"
+    return launch(training_run(tmp_path, where, **params), name="toy/a", folder=folder, anew=anew)
 
 
-CARRY = """
-import sys
-from pathlib import Path
-import test_launcher
-test_launcher.carry(Path(sys.argv[1]), sys.argv[2], slow=0.05, checkpoint_every=4)
-"""
-
-
-@pytest.mark.parametrize("victim", ["job", "requeue"])
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_interrupted_training_ends_as_if_nothing_had_happened(
-    tmp_path: Path, victim: str, children: list[subprocess.Popen[str]]
+    tmp_path: Path, signum: signal.Signals, children: list[subprocess.Popen[str]]
 ) -> None:
-    command = [sys.executable, "-c", CARRY, str(tmp_path), "cut"]
-    children.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    command = [sys.executable, "-c", TRAIN, str(tmp_path), "cut"]
+    children.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     until(lambda: list((tmp_path / "cut" / "ck").glob("checkpoint_*_000000008.safetensors")))
-    ticket = json.loads((tmp_path / "cut" / "job" / "ticket.json").read_text())
-    (task,) = processes._descendants(int(ticket["job_id"]))
-    if victim == "job":
-        os.kill(task, signal.SIGKILL)
-        assert children[-1].wait(timeout=300) != 0
-        carry(tmp_path, "cut", slow=0.05, checkpoint_every=4)
-    else:
-        os.kill(task, signal.SIGUSR2)
-        assert children[-1].wait(timeout=300) == 0
-        log = next((tmp_path / "cut" / "job").glob("*/*_log.out")).read_text()
-        assert "left at step" in log
-        assert "resumed at step" in log
-    whole = pretraining(tmp_path, "whole", slow=0.05, checkpoint_every=4)
-    from specseq.training.interrupt import Requests
-
-    whole(Requests())
+    time.sleep(0.1)
+    children[-1].send_signal(signum)
+    said = children[-1].communicate(timeout=300)[0]
+    assert children[-1].returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
+    assert ("left at step" in said) == (signum != signal.SIGKILL)
+    train_at(tmp_path, "cut", slow=0.05, checkpoint_every=4)
+    whole = training_run(tmp_path, "whole", slow=0.05, checkpoint_every=4)
+    whole(whole.digest(), Requests(), World())
     pd.testing.assert_frame_equal(metrics(tmp_path, "cut"), metrics(tmp_path, "whole"), check_exact=True)
     weights = [(tmp_path / where / "run" / "weights.safetensors").read_bytes() for where in ("cut", "whole")]
     assert weights[0] == weights[1]
-    facts = read_provenance(tmp_path / "cut" / "run" / "pretrain.parquet")
-    assert facts["resumed_from"] >= 8
-    # Outputs that went missing come back from the last checkpoint alone.
-    if victim == "job":
-        shutil.rmtree(tmp_path / "cut" / "run")
-        carry(tmp_path, "cut", slow=0.05, checkpoint_every=4)
-        assert read_provenance(tmp_path / "cut" / "run" / "pretrain.parquet")["resumed_from"] == 30
+    assert read_provenance(tmp_path / "cut" / "run" / "pretrain.parquet")["resumed_from"] >= 8
 
 
-def test_two_processes_of_one_job_train_as_one(tmp_path: Path) -> None:
+def test_missing_outputs_come_back_from_the_last_checkpoint(tmp_path: Path) -> None:
+    def resumed_from() -> int:
+        return read_provenance(tmp_path / "a" / "run" / "pretrain.parquet")["resumed_from"]
+
+    train_at(tmp_path, "a")
+    assert resumed_from() == 0
+    shutil.rmtree(tmp_path / "a" / "run")
+    train_at(tmp_path, "a")
+    assert resumed_from() == 30
+    train_at(tmp_path, "a", anew=True)
+    assert resumed_from() == 0, "asked to train anew, it does not take the last checkpoint"
+
+
+def test_two_processes_of_one_run_train_as_one(tmp_path: Path) -> None:
     tables = []
-    for number in (1, 2):
-        job, folder = (
-            pretraining(tmp_path, str(number), steps=5, batch=7, dropout=0.0),
-            tmp_path / str(number),
-        )
-        settings = {"ntasks_per_node": number}
-        launch(job, name="toy/a", folder=folder / "job", digest=job.digest(), settings=settings)
-        tables.append(metrics(tmp_path, str(number)))
-        assert len(list((folder / "job").glob("*/*_log.out"))) == number
+    for size in (1, 2):
+        run = training_run(tmp_path, str(size), steps=5, batch=7, dropout=0.0)
+        in_processes(run, tmp_path / str(size) / "job", size)
+        tables.append(metrics(tmp_path, str(size)))
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=1e-4, atol=1e-7)
 
 
 def test_digest_is_of_parameters_source_and_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from specseq.launch import training as module
-
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "values").write_text("1 2 3")
-    job = replace(pretraining(tmp_path, "a"), inputs={"store": tmp_path / "store"})
-    digests = {job.digest(), replace(job, params={**job.params, "seed": 6}).digest()}
+    run = replace(training_run(tmp_path, "a"), inputs={"store": tmp_path / "store"})
+    digests = {run.digest(), replace(run, params={**run.params, "seed": 6}).digest()}
     (tmp_path / "store" / "values").write_text("1 2 4")
-    digests.add(job.digest())
+    digests.add(run.digest())
     assert len(digests) == 3
     (tmp_path / "store" / "values").write_text("1 2 3")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "training_code", lambda build: f"edited {build}")
-        digests.add(job.digest())
+        patch.setattr(training_module, "training_code", lambda build: f"edited {build}")
+        digests.add(run.digest())
     assert len(digests) == 4
-    assert replace(job, out_dir=tmp_path / "elsewhere").digest() in digests
+    assert replace(run, out_dir=tmp_path / "elsewhere").digest() in digests
     with pytest.raises(InputError, match="no such input"):
-        replace(job, inputs={"store": tmp_path / "nothing"}).digest()
+        replace(run, inputs={"store": tmp_path / "nothing"}).digest()
+
+
+def test_what_has_changed_since_it_was_planned_is_refused(tmp_path: Path) -> None:
+    run = training_run(tmp_path, "a")
+    with pytest.raises(InputError, match="toy/a: code or inputs have changed since the run was planned"):
+        run("another digest", Requests(), World())
+    assert not (tmp_path / "a").exists()
 
 
 def test_diverged_run_is_written_and_marked(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from safetensors import safe_open
 
-    from specseq.training.interrupt import Requests
-
-    job = pretraining(tmp_path, "bad")
-    job = replace(job, params={**job.params, "data": {"bad_step": 5}})
-    assert job(Requests())["diverged"] == "the loss is nan at step 5"
+    assert train_at(tmp_path, "bad", bad_step=5)["diverged"] == "the loss is nan at step 5"
     table = metrics(tmp_path, "bad")
     assert table[table.metric == "diverged"][["step", "value"]].values.tolist() == [[4, 1.0]]
-    assert read_provenance(job.outputs[1])["diverged"] == "the loss is nan at step 5"
-    with safe_open(job.outputs[0], framework="np") as handle:
+    weights, parquet = training_run(tmp_path, "bad").outputs
+    assert read_provenance(parquet)["diverged"] == "the loss is nan at step 5"
+    with safe_open(weights, framework="np") as handle:
         assert handle.metadata()["diverged"] == "the loss is nan at step 5"
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"partitoin": "gpu"}, "slurm.partitoin: no such setting"),
-        ({"partition": "gpu\n#SBATCH --uid=0"}, "slurm.partition"),
-        ({"partition": "$(reboot)"}, "slurm.partition"),
-        ({"additional_parameters": {"x": "`reboot`"}}, "slurm.additional_parameters.x"),
-        ({"additional_parameters": {"x y\n": 1}}, "not a plain word"),
-        ({"setup": "module load"}, "not a list"),
-    ],
-)
-def test_slurm_settings_cannot_leave_their_line(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        slurm.settings(given)
-
-
-def test_good_slurm_settings_pass() -> None:
-    given = {"partition": "gpu", "time": 60, "mem": "16GB", "additional_parameters": {"gres": "gpu:a100:1"}}
-    assert slurm.settings(given) == given
 
 
 @pytest.mark.parametrize("run", ["stu/a b/$(x)", "zeta/x;y\n", "\u202e", ""])
@@ -329,44 +290,26 @@ def test_job_names_are_plain(run: str) -> None:
     assert all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in name)
 
 
-def test_folders_that_slurm_would_rewrite_are_refused() -> None:
+def test_folders_that_slurm_would_rewrite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     for folder in ("a%j", "a\nb"):
         with pytest.raises(InputError, match="line break"):
-            slurm.check_folder(Path(folder))
+            slurm.check(Path(folder))
 
 
-def test_refused_requeue_is_left_to_slurm(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from submitit.slurm.slurm import SlurmJobEnvironment
-
-    calls = []
-
-    def refused(self: SlurmJobEnvironment, countdown: int) -> None:
-        calls.append(countdown)
-        raise subprocess.CalledProcessError(1, "scontrol")
-
-    monkeypatch.setattr(SlurmJobEnvironment, "_requeue", refused)
-    tolerate_failing_requeue()
-    tolerate_failing_requeue()
-    SlurmJobEnvironment()._requeue(5)
-    assert calls == [5]
-    assert capsys.readouterr().out.count("requeue left to SLURM") == 1
-
-
-def test_submission_forgets_the_surrounding_job_but_not_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_forget_options_but_not_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", "/etc/here")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("RANK", "3")
-    with slurm.clean_environment():
+    leaks = {"SLURM_JOB_ID": "7", "RANK": "3", "SBATCH_PARTITION": "x", "SQUEUE_STATES": "PENDING"}
+    for name, value in leaks.items():
+        monkeypatch.setenv(name, value)
+    assert set(leaked(os.environ)) == set(leaks) - {"SLURM_JOB_ID"}
+    with clean_environment():
         assert os.environ["SLURM_CONF"] == "/etc/here"
-        assert not {"SLURM_JOB_ID", "RANK"} & set(os.environ)
-    assert os.environ["SLURM_JOB_ID"] == "7"
+        assert not set(leaks) & set(os.environ)
+    assert {name: os.environ[name] for name in leaks} == leaks
 
 
 def test_missing_cluster_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="no sbatch"):
-        launch(count(tmp_path), name="toy", folder=tmp_path, digest="d", cluster="slurm")
-    with pytest.raises(InputError, match="one of local"):
-        launch(count(tmp_path), name="toy", folder=tmp_path, digest="d", cluster="cloud")
+        launch(count(tmp_path), name="toy", folder=tmp_path, cluster="slurm")

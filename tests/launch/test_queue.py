@@ -13,7 +13,7 @@ import pytest
 from specseq.launch import launcher
 from specseq.launch.files import is_locked, locked, read_json
 from specseq.launch.launcher import JobFailed, launch
-from specseq.launch.status import RunState, _started, run_states
+from specseq.launch.status import RunState, run_states
 
 HERE = Path(__file__).parent
 FULL = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
@@ -35,7 +35,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     for name, seconds in {"ASK_S": 0.1, "LATE_S": 0.4, "RETRY_S": 0.05, "RARELY_S": 0.1}.items():
         monkeypatch.setattr(launcher, name, seconds)
 
-    def begin(*refusals: str, ends: bool = True, lives: bool = False) -> Path:
+    def begin(*refusals: str, ends: bool = True, lives: bool = False, state: str = "") -> Path:
         called, left = folder / "called", folder / "refusals"
         left.write_text("".join(f"{line}\n" for line in refusals))
         finish = f"printf '%s' '{OUTCOME}' > '{tmp_path}/job/outcome.json'" if ends else ":"
@@ -44,6 +44,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
             f'if [ -n "$line" ]; then echo "$line" >&2; exit 1; fi\n{finish}\necho Submitted batch job 7'
         )
         programs = {"sbatch": take, "squeue": "echo RUNNING" if lives else ":", "scancel": ":", "srun": ":"}
+        programs |= {"scontrol": f"echo JobId=7 JobState={state} Reason=None" if state else ":", "sacct": ":"}
         for name, script in programs.items():
             (folder / name).write_text(f"#!/bin/sh\necho {name} \"$@\" >> '{called}'\n{script}\n")
             (folder / name).chmod(0o755)
@@ -52,11 +53,11 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return begin
 
 
-def carry(job: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def submit(job: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
     monkeypatch.syspath_prepend(str(HERE))
     from toy_jobs import Count
 
-    return launch(Count(job.parent / "runs"), name="toy", folder=job, digest="d", cluster="slurm")
+    return launch(Count(runs=job.parent / "runs"), name="toy", folder=job, cluster="slurm", **more)
 
 
 def left_by_an_earlier_launcher(job: Path, **ticket: str) -> None:
@@ -66,7 +67,9 @@ def left_by_an_earlier_launcher(job: Path, **ticket: str) -> None:
 
 def states(job: Path) -> list[RunState]:
     """The state of the run whose folder of jobs this is."""
-    return [_started("toy", job, read_json(job / "ticket.json") or {}, {})]
+    (job.parent / "jobs").mkdir()
+    (job.parent / "jobs" / "toy").symlink_to(job)
+    return run_states(["toy"], job.parent)
 
 
 def calls(called: Path, name: str) -> list[str]:
@@ -78,7 +81,7 @@ def test_full_or_silent_queue_is_asked_again(
     job: Path, queue: Any, refusal: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called = queue(refusal, refusal)
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
     assert len(calls(called, "sbatch")) == 3
     said = capsys.readouterr().out
     assert said.count("not taken yet, asking again: sbatch: error") == 1
@@ -92,7 +95,7 @@ def test_silence_is_not_borne_for_ever(job: Path, queue: Any, monkeypatch: pytes
     monkeypatch.setattr(launcher, "SILENCE_S", 0.3)
     queue(*[SILENT] * 50)
     with pytest.raises(JobFailed, match=r"not taken: .*timed out"):
-        carry(job, monkeypatch)
+        submit(job, monkeypatch)
 
 
 def test_wrong_settings_are_not_asked_for_again(
@@ -100,7 +103,7 @@ def test_wrong_settings_are_not_asked_for_again(
 ) -> None:
     called = queue("sbatch: error: invalid partition specified: nowhere")
     with pytest.raises(JobFailed, match=r"not taken: .*nowhere"):
-        carry(job, monkeypatch)
+        submit(job, monkeypatch)
     (state,) = states(job)
     assert (state.state, "nowhere" in state.detail) == ("failed", True)
     assert len(calls(called, "sbatch")) == 1
@@ -113,7 +116,7 @@ def test_signal_ends_a_launcher_that_waits_to_submit(
     monkeypatch.setattr(launcher, "RETRY_S", 30.0)
     threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with pytest.raises(SystemExit) as raised:
-        carry(job, monkeypatch)
+        submit(job, monkeypatch)
     assert raised.value.code == 128 + signal.SIGTERM
 
 
@@ -121,7 +124,7 @@ def test_result_that_shows_late_is_waited_for(job: Path, queue: Any, monkeypatch
     monkeypatch.setattr(launcher, "LATE_S", 5.0)
     queue(ends=False)
     threading.Timer(1.5, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
 
 
 def test_job_that_ends_without_a_word_is_given_up(
@@ -129,10 +132,46 @@ def test_job_that_ends_without_a_word_is_given_up(
 ) -> None:
     called = queue(ends=False)
     with pytest.raises(JobFailed, match="ended without a result"):
-        carry(job, monkeypatch)
+        submit(job, monkeypatch)
     (state,) = states(job)
-    assert (state.state, state.detail) == ("failed", "the job ended without a result")
+    assert (state.state, state.detail) == (
+        "failed",
+        "the job ended without a result, and SLURM does not say why",
+    )
     assert len(calls(called, "squeue")) >= 2
+
+
+def test_job_that_ran_out_of_memory_is_said_so(
+    job: Path, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = queue(ends=False, state="OUT_OF_MEMORY")
+    with pytest.raises(JobFailed, match="ended without a result, SLURM says OUT_OF_MEMORY"):
+        submit(job, monkeypatch)
+    assert len(calls(called, "sbatch")) == 1
+
+
+@pytest.mark.parametrize("state", ["TIMEOUT", "NODE_FAIL"])
+def test_run_whose_job_came_to_its_end_is_submitted_again_while_that_helps(
+    job: Path, queue: Any, state: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = queue(ends=False, state=state)
+    with pytest.raises(JobFailed, match=f"SLURM says {state}"):
+        submit(job, monkeypatch)
+    assert len(calls(called, "sbatch")) == 3, "without a new checkpoint it is given up after three jobs"
+    assert capsys.readouterr().out.count("submitting the run again") == 2
+
+
+def test_run_that_slurm_did_not_requeue_is_submitted_again(
+    job: Path, queue: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = queue(ends=False)
+    left = json.dumps({"state": "interrupted", "digest": "d", "finished": 1.0, "error": "left at step 7"})
+    monkeypatch.setattr(launcher, "LATE_S", 1.0)
+    for seconds, word in ((0.2, left), (2.5, OUTCOME)):
+        threading.Timer(seconds, lambda word=word: (job / "outcome.json").write_text(word)).start()
+    assert submit(job, monkeypatch) == {"value": 42}
+    assert len(calls(called, "sbatch")) == 2
+    assert "job 7: left at step 7; submitting the run again" in capsys.readouterr().out
 
 
 def test_job_in_the_queue_is_asked_for_ever_more_seldom(
@@ -141,7 +180,7 @@ def test_job_in_the_queue_is_asked_for_ever_more_seldom(
     called = queue(ends=False, lives=True)
     threading.Timer(3, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
     monkeypatch.setattr(launcher, "ASK_S", 0.25)
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
     # Every quarter of a second would have been a dozen times.
     assert 2 <= len(calls(called, "squeue")) <= 6
 
@@ -154,7 +193,7 @@ def test_job_of_other_parameters_is_cancelled_and_does_not_answer(
     old = OUTCOME.replace('"d"', '"old"').replace("42", "41")
     threading.Timer(0.5, lambda: (job / "outcome.json").write_text(old)).start()
     threading.Timer(2, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
     (cancelled,) = calls(called, "scancel")
     assert cancelled.endswith("--name toy.old.1")
     assert len(calls(called, "sbatch")) == 1
@@ -166,8 +205,17 @@ def test_no_other_job_is_cancelled_whatever_a_ticket_says(
 ) -> None:
     called = queue()
     left_by_an_earlier_launcher(job, job_name=name, digest="old")
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
     assert calls(called, "scancel") == []
+
+
+def test_beginning_anew_ends_a_job_that_would_go_on(
+    job: Path, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = queue(lives=True)
+    left_by_an_earlier_launcher(job, job_id="5", job_name="toy.d.1", digest="d")
+    assert submit(job, monkeypatch, anew=True) == {"value": 42}
+    assert [line.split()[-1] for line in calls(called, "scancel")] == ["toy.d.1"]
 
 
 def test_silent_queue_is_asked_again_for_a_job_whose_id_is_not_known(
@@ -178,7 +226,7 @@ def test_silent_queue_is_asked_again_for_a_job_whose_id_is_not_known(
     answers = iter([None, None, "7"])
     monkeypatch.setattr(launcher.slurm, "find", lambda name: next(answers))
     threading.Timer(1, lambda: (job / "outcome.json").write_text(OUTCOME)).start()
-    assert carry(job, monkeypatch) == {"value": 42}
+    assert submit(job, monkeypatch) == {"value": 42}
     assert calls(called, "sbatch") == []
 
 

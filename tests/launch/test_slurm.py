@@ -18,7 +18,9 @@ import pytest
 
 from specseq.launch import slurm
 from specseq.launch.files import read_json
+from specseq.launch.settings import SlurmSettings
 from specseq.tables import read_parquet, read_provenance
+from tests.launch.worlds import in_processes
 from tests.slurm.faults import needs_cluster, until
 
 HERE = Path(__file__).parent
@@ -29,12 +31,15 @@ LAUNCH = """
 import json, sys
 from pathlib import Path
 from specseq.launch.launcher import launch
-from specseq.launch.training import Pretraining
+from specseq.launch.settings import SlurmSettings
+from specseq.launch.training import TrainingRun
+from specseq.settings import read
 where, settings, training = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-job = Pretraining("toy_study:build", "toy", "toy/a", params, {}, where / "run", where / "ck")
-result = launch(job, name="toy/a", folder=where / "job", digest=job.digest(), cluster="slurm",
-                settings=settings, outputs=job.outputs)
+job = TrainingRun("toy_study:build", "toy", "toy/a", params, {}, where / "run", where / "ck")
+settings = read(SlurmSettings, settings, "slurm")
+result = launch(job, name="toy/a", folder=where / "job", cluster="slurm", settings=settings)
+assert "torch" not in sys.modules and "pandas" not in sys.modules, "a launcher must be light"
 print("RESULT", result)
 """
 TRAINING = {
@@ -45,7 +50,7 @@ TRAINING = {
     "checkpoint_every": 10,
     "slow": 0.1,
 }
-SETTINGS = {"partition": "gpu", "mem": "800MB", "time": 30, "signal_delay_s": 30, "stderr_to_stdout": True}
+SETTINGS = {"partition": "gpu", "mem": "800MB", "time": 30, "signal_delay_s": 30}
 
 
 @pytest.fixture
@@ -101,13 +106,14 @@ def log(shared: Path) -> str:
 
 def undisturbed(folder: Path) -> Path:
     """The same run, trained in this process."""
-    from specseq.launch.training import Pretraining
+    from specseq.launch.training import TrainingRun
     from specseq.training.interrupt import Requests
+    from specseq.training.parallel import World
 
     training = {**TRAINING}
     params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-    whole = Pretraining("toy_study:build", "toy", "toy/a", params, {}, folder, folder / "ck")
-    whole(Requests())
+    whole = TrainingRun("toy_study:build", "toy", "toy/a", params, {}, folder, folder / "ck")
+    whole(whole.digest(), Requests(), World())
     return folder
 
 
@@ -201,8 +207,8 @@ def test_refused_submission_says_why(shared: Path) -> None:
 
     with pytest.raises(JobFailed, match=r"not taken: .*artition"):
         launch(
-            Count(shared / "runs"), name="toy", folder=shared / "job", digest="d", cluster="slurm",
-            settings={"partition": "nowhere"},
+            Count(runs=shared / "runs"), name="toy", folder=shared / "job", cluster="slurm",
+            settings=SlurmSettings(partition="nowhere"),
         )  # fmt: skip
 
 
@@ -211,36 +217,35 @@ def test_processes_on_several_nodes_find_each_other(shared: Path) -> None:
 
     from specseq.launch.launcher import launch
 
-    settings = {"partition": "gpu", "nodes": 2, "ntasks_per_node": 2, "gpus_per_node": 2, "mem": "300MB"}
-    given = {"name": "toy", "folder": shared / "job", "digest": "d", "cluster": "slurm"}
-    launch(Surroundings(shared), **given, settings={**settings, "time": 5})
+    settings = SlurmSettings(
+        partition="gpu", nodes=2, ntasks_per_node=2, gpus_per_node=2, mem="300MB", time=5
+    )
+    work = Surroundings(folder=shared)
+    launch(work, name="toy", folder=shared / "job", cluster="slurm", settings=settings)
     # The first process speaks for the job; the others may still be at work when it is heard.
     found = [until(lambda rank=rank: read_json(shared / f"{rank}.json"), 60) for rank in range(4)]
-    assert [around["LOCAL_RANK"] for around in found] == ["0", "1", "0", "1"]
+    assert [around["local_rank"] for around in found] == [0, 1, 0, 1]
     # The accelerators are those that SLURM gave to the job, whichever process asks.
-    fixed = {
-        (around["WORLD_SIZE"], around["MASTER_ADDR"], around["CUDA_VISIBLE_DEVICES"]) for around in found
-    }
-    assert fixed == {("4", "g1", "0,1")}
-    assert len({around["MASTER_PORT"] for around in found}) == 1
+    assert {(around["size"], around["devices"]) for around in found} == {(4, "0,1")}
+    (address,) = {around["address"] for around in found}
+    assert address.startswith("g1:")
 
 
 def test_two_nodes_leave_and_resume_together(shared: Path, start: Any) -> None:
     """Left in the middle, they end where two processes end that nothing disturbs."""
-    from specseq.launch.launcher import launch
-    from specseq.launch.training import Pretraining
+    from specseq.launch.training import TrainingRun
 
     launcher = start(partition="cpu", nodes=2, ntasks_per_node=1)
     job = job_of(shared)
     checkpoint_after(shared, 10)
     subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
     params = {name: value for name, value in TRAINING.items() if name != "slow"}
-    whole = Pretraining(
+    whole = TrainingRun(
         "toy_study:build", "toy", "toy/a",
         {"study": "toy", "seed": 5, "data": {"slow": TRAINING["slow"]}, "training": params},
         {}, shared / "whole", shared / "whole" / "ck",
     )  # fmt: skip
-    launch(whole, name="toy/a", folder=shared / "job", digest="d", settings={"ntasks_per_node": 2})
+    in_processes(whole, shared / "job", 2)
     assert "RESULT" in launcher.communicate(timeout=900)[0]
     assert log(shared).count("left at step") == 2
     assert "resumed at step" in log(shared)

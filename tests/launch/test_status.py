@@ -16,8 +16,7 @@ import yaml
 
 from specseq.commands import status as command
 from specseq.errors import InputError
-from specseq.launch import processes
-from specseq.launch.files import write_json
+from specseq.launch.files import locked, write_json
 from specseq.launch.status import RunState, run_states
 
 ROOT = Path(__file__).parents[2]
@@ -117,19 +116,35 @@ def test_a_broken_ticket_is_no_ticket(tmp_path: Path, broken: str) -> None:
     assert state(tmp_path).state == "waiting"
 
 
-def test_local_process_is_told_from_a_later_one_of_its_number(tmp_path: Path) -> None:
-    pid = os.getpid()
-    started(tmp_path, job_id=str(pid), cluster="local", started=processes.started(pid))
-    assert state(tmp_path).state == "running"
-    started(tmp_path, job_id=str(pid), cluster="local", started="1")
-    assert state(tmp_path).state == "interrupted"
+def test_local_run_is_running_while_its_lock_is_held(tmp_path: Path) -> None:
+    results = tmp_path / "results" / "smoke"
+    folder = started(results, cluster="local")
+    assert state(results).state == "interrupted"
+    log = tmp_path / "logs" / "smoke" / "pretrain" / f"{RUN}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"{int(time.time())} step 40/100 eta 1:01:00 loss 0.7\n")
+    with locked(folder / "job.lock", lambda: None):
+        assert state(results).state == "running"
+        assert state(results).detail.startswith("step 40/100, 1:0")
+        assert state(results).log == log
+
+
+def test_failed_run_is_not_done_though_it_once_was(tmp_path: Path) -> None:
+    folder = started(tmp_path, cluster="local")
+    metrics = tmp_path / "runs" / RUN / "pretrain.parquet"
+    metrics.parent.mkdir(parents=True)
+    metrics.touch()
+    write_json(folder / "outcome.json", {"state": "failed", "error": "broken", "finished": time.time() + 1})
+    assert state(tmp_path) == RunState(RUN, "failed", "broken")
+    write_json(folder / "outcome.json", {"state": "done", "result": {"diverged": "the loss is nan"}})
+    assert state(tmp_path) == RunState(RUN, "done", "diverged: the loss is nan")
 
 
 @pytest.mark.parametrize("job", ["$(touch hacked)", "-1", "٣", "9" * 5000, "../..", None, [1], {}])
 @pytest.mark.parametrize("cluster", ["local", "slurm", "../", None])
 def test_whatever_a_ticket_holds_is_only_read(tmp_path: Path, squeue: Any, job: Any, cluster: Any) -> None:
     squeue("7|RUNNING|None")
-    started(tmp_path, job_id=job, cluster=cluster, started="1")
+    started(tmp_path, job_id=job, cluster=cluster)
     assert state(tmp_path).state == "interrupted"
     assert not list(tmp_path.rglob("hacked"))
 

@@ -1,4 +1,4 @@
-"""Functions light enough to be launched many times; each says in a file that it ran."""
+"""Work light enough to be done many times; each process says in a file that it ran."""
 
 import os
 import time
@@ -10,19 +10,38 @@ from typing import Any
 from specseq.errors import InputError
 from specseq.launch.files import write_json
 from specseq.training.interrupt import Interrupted, Requests
+from specseq.training.parallel import World
 
 
 @dataclass(frozen=True)
-class Count:
+class Toy:
+    """Work that leaves no file and has nothing to go on from."""
+
+    plan: str = "d"
+    outputs: tuple[Path, ...] = ()
+
+    def digest(self) -> str:
+        return self.plan
+
+    def progress(self) -> int:
+        return -1
+
+    def forget(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Count(Toy):
     """Writes its process number to ``runs``, waits, writes it to ``waited``, then ends as ``ending`` says."""
 
-    runs: Path
+    runs: Path = Path("runs")
     seconds: float = 0.0
     ending: str = "result"
 
-    def __call__(self, requests: Requests) -> Mapping[str, Any]:
+    def __call__(self, digest: str, requests: Requests, world: World) -> Mapping[str, Any]:
         with self.runs.open("a") as handle:
             handle.write(f"{os.getpid()}\n")
+        requests.heeded = True
         for _ in range(round(self.seconds / 0.02)):
             time.sleep(0.02)
             if requests.leave:
@@ -33,19 +52,17 @@ class Count:
             raise InputError("training.lr", "'fast' is not a number")
         if self.ending == "error":
             raise RuntimeError("something broke")
-        if self.ending == "crash":
-            os._exit(3)
         return {"value": 42}
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Toy):
     """Writes to ``folder`` what each process of a job finds around it."""
 
-    folder: Path
+    folder: Path = Path()
 
-    def __call__(self, requests: Requests) -> Mapping[str, Any]:
-        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "CUDA_VISIBLE_DEVICES")
-        found = {name: os.environ.get(name) for name in names}
-        write_json(self.folder / f"{found['RANK']}.json", found)
+    def __call__(self, digest: str, requests: Requests, world: World) -> Mapping[str, Any]:
+        around = {"size": world.size, "local_rank": world.local_rank, "address": world.address}
+        around["devices"] = os.environ.get("CUDA_VISIBLE_DEVICES")
+        write_json(self.folder / f"{world.rank}.json", around)
         return {"value": 42}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.launch import processes
 from specseq.models.protocol import Query
 from specseq.models.registry import load_forecaster
 from specseq.series.arrow_writer import Item, write_folder
@@ -83,9 +83,8 @@ def test_killed_and_started_again_ends_the_same(
             assert stage.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        ticket = json.loads((tmp_path / "cut" / "job" / "ticket.json").read_text())
-        processes.stop(int(ticket["job_id"]), patience=0)
-        assert stage.wait(timeout=60) == 1
+        stage.kill()
+        assert stage.wait(timeout=60) == -signal.SIGKILL
     finally:
         stage.kill()
     for where in ("cut", "whole"):
@@ -116,15 +115,15 @@ def test_killed_and_started_again_ends_the_same(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"kind": "moirai3"}}, "model.kind: 'moirai3' is no model to train; one of"),
-        ({"data": {"pond": 3}}, "data.pond: no such setting"),
+        ({"model": {"kind": "moirai3"}}, "model.kind: 'moirai3'"),
+        ({"data": {"pond": 3}}, "data.pond: unknown key"),
     ],
     ids=json.dumps,
 )
 def test_bad_parameters_end_in_one_line(
     tmp_path: Path, store: Path, change: dict[str, Any], message: str
 ) -> None:
-    arguments = [*command(tmp_path, store, "bad", PARAMS | change), "--cluster", "debug"]
+    arguments = [*command(tmp_path, store, "bad", PARAMS | change), "--cluster", "local"]
     done = subprocess.run(
         arguments, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -148,7 +147,7 @@ def test_run_of_no_study_is_named(tmp_path: Path) -> None:
     arguments = [*command(tmp_path, tmp_path, "bad", PARAMS), "--run", "nothing/test/a"]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2
-    known = "preconditioning, stu, equilibrium, zeta"
+    known = "equilibrium, preconditioning, stu, zeta"
     assert done.stderr == f"error: --run: 'nothing/test/a' is of no study; begin with one of {known}\n"
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from specseq.errors import Diverged, InputError
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import Outcome, train
 from specseq.training.parallel import World, joined
+from tests.launch.worlds import free_address
 
 
 def params(**training: Any) -> dict[str, Any]:
@@ -313,28 +313,23 @@ import json, sys
 from pathlib import Path
 import toy_study
 from specseq.training.loop import train
-from specseq.training.parallel import joined
-given = json.loads(sys.argv[1])
-with joined() as world:
+from specseq.training.parallel import World, joined
+given, world = json.loads(sys.argv[1]), World(1, 2, 1, sys.argv[3])
+with joined(world):
     train(toy_study.build(given, {}), given, Path(sys.argv[2]), "d", world=world)
 """
 
 
 def in_two_processes(toy: ModuleType, given: dict[str, Any], folder: Path) -> Outcome:
     """Train with a second process beside this one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    address = free_address()
     paths = os.pathsep.join([str(Path(toy.__file__ or "").parent), os.environ.get("PYTHONPATH", "")])
-    around = {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    command = [sys.executable, "-c", WORKER, json.dumps(given), str(folder)]
-    other = subprocess.Popen(command, env=os.environ | around | {"RANK": "1", "LOCAL_RANK": "1"})
+    command = [sys.executable, "-c", WORKER, json.dumps(given), str(folder), address]
+    other = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths})
+    world = World(0, 2, 0, address)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (around | {"RANK": "0", "LOCAL_RANK": "0"}).items():
-                patch.setenv(name, value)
-            with joined() as world:
-                outcome = train(toy.build(given, {}), given, folder, "d", world=world)
+        with joined(world):
+            outcome = train(toy.build(given, {}), given, folder, "d", world=world)
         assert other.wait(timeout=60) == 0
     finally:
         other.kill()

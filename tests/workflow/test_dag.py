@@ -156,4 +156,4 @@ class TestFinished:
         assert "pretrain" not in planned
 
     def test_where_training_runs_changes_no_result(self, finished: Workspace) -> None:
-        assert finished.planned("results/smoke/report/index.html", config=["launcher=debug"]) == {}
+        assert finished.planned("results/smoke/report/index.html", config=["launcher=local"]) == {}

@@ -2,7 +2,7 @@
 
 
 def training_place():
-    """Where training runs: ``local``, ``debug`` or ``slurm``."""
+    """Where training runs: ``local`` or ``slurm``."""
     if config["launcher"] != "auto":
         return config["launcher"]
     # A plan that is only looked at (`--detailed-summary`) has no executor.
@@ -19,10 +19,11 @@ def launcher(wildcards):
 def check_training_jobs():
     """Settings with which no job could be submitted are better known before the data are prepared."""
     if training_place() == "slurm":
-        from specseq.launch import slurm
+        from specseq.launch.settings import SlurmSettings
+        from specseq.settings import read
 
         try:
-            slurm.settings(config["slurm"])
+            read(SlurmSettings, config["slurm"], "slurm")
         except InputError as error:
             raise WorkflowError(f"config.yaml: {error}") from None
 

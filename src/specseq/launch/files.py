@@ -1,5 +1,6 @@
-"""Small JSON files and locks in a job's folder."""
+"""Small JSON files and locks in a run's folder."""
 
+import errno
 import fcntl
 import json
 import os
@@ -34,9 +35,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterator[bool]:
     """Hold an exclusive lock; the system frees it when the process ends, however it ends.
 
+    On a file system without locks the block runs all the same, and a line says so.
+
     Args:
         path: the lock's file, which stays.
-        waiting: called each time the lock was found held by another process; may raise to give up.
+        waiting: called each time another process holds the lock; may raise to give up.
         poll: seconds between attempts.
 
     Yields:
@@ -53,6 +56,11 @@ def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterat
                 contended = True
                 waiting()
                 time.sleep(poll)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
+                    raise
+                print(f"{path.parent}: no file locks here, so do not start this run twice", flush=True)
+                break
         yield contended
 
 

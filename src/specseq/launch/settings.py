@@ -40,45 +40,51 @@ Shell = Annotated[tuple[str, ...], Field(description="shell commands")]
 class SlurmSettings:
     """What a training job asks of SLURM; what is not set is left to the cluster."""
 
-    partition: Word | None = Field(None, description="partition, or several separated by commas")
-    account: Word | None = Field(None, description="account to charge")
-    qos: Word | None = Field(None, description="quality of service")
+    partition: Word | None = Field(default=None, description="partition, or several separated by commas")
+    account: Word | None = Field(default=None, description="account to charge")
+    qos: Word | None = Field(default=None, description="quality of service")
     time: int | str = Field(
-        720,
+        default=720,
         description="time limit of one job: minutes, 'hours:minutes:seconds' or 'days-hours'; "
         "a run that is not done by then goes on in a new job",
     )
-    signal_delay_s: Count = Field(120, description="seconds between the signal to checkpoint and the end")
-    nodes: Count | None = Field(None, description="nodes")
+    signal_delay_s: Count = Field(
+        default=120, description="seconds between the signal to checkpoint and the end"
+    )
+    nodes: Count | None = Field(default=None, description="nodes")
     ntasks_per_node: Count | None = Field(
-        None, description="processes per node, each with a part of the batch"
+        default=None, description="processes per node, each with a part of the batch"
     )
-    cpus_per_task: Count | None = Field(None, description="CPU cores per process")
+    cpus_per_task: Count | None = Field(default=None, description="CPU cores per process")
     gpus_per_node: Annotated[int, Field(ge=0)] | Word | None = Field(
-        None, description="GPUs per node: a number, or type:number"
+        default=None, description="GPUs per node: a number, or type:number"
     )
-    gpus_per_task: Annotated[int, Field(ge=0)] | Word | None = Field(None, description="GPUs per process")
-    cpus_per_gpu: Count | None = Field(None, description="CPU cores per GPU of gpus_per_task")
-    gres: Word | None = Field(None, description="generic resources, such as gpu:a100:1")
-    mem: Size | None = Field(None, description="memory per node, such as 16GB; a number is in MB")
-    mem_per_cpu: Size | None = Field(None, description="memory per core")
-    mem_per_gpu: Size | None = Field(None, description="memory per GPU")
-    constraint: Word | None = Field(None, description="features that the nodes must have")
-    nodelist: Word | None = Field(None, description="nodes to use")
-    exclude: Word | None = Field(None, description="nodes not to use")
+    gpus_per_task: Annotated[int, Field(ge=0)] | Word | None = Field(
+        default=None, description="GPUs per process"
+    )
+    cpus_per_gpu: Count | None = Field(default=None, description="CPU cores per GPU of gpus_per_task")
+    gres: Word | None = Field(default=None, description="generic resources, such as gpu:a100:1")
+    mem: Size | None = Field(default=None, description="memory per node, such as 16GB; a number is in MB")
+    mem_per_cpu: Size | None = Field(default=None, description="memory per core")
+    mem_per_gpu: Size | None = Field(default=None, description="memory per GPU")
+    constraint: Word | None = Field(default=None, description="features that the nodes must have")
+    nodelist: Word | None = Field(default=None, description="nodes to use")
+    exclude: Word | None = Field(default=None, description="nodes not to use")
     exclusive: bool | Literal["user", "mcs"] | None = Field(
-        None, description="share the nodes with no other job"
+        default=None, description="share the nodes with no other job"
     )
-    dependency: Word | None = Field(None, description="jobs to wait for")
-    comment: Word | None = Field(None, description="comment of the job")
-    wckey: Word | None = Field(None, description="workload characterisation key")
-    mail_type: Word | None = Field(None, description="events to send mail about")
-    mail_user: Word | None = Field(None, description="where to send mail")
-    setup: Shell | None = Field(None, description="shell commands before the job, such as module load")
-    teardown: Shell | None = Field(None, description="shell commands after the job")
-    srun_args: tuple[Word, ...] | None = Field(None, description="further options of srun")
+    dependency: Word | None = Field(default=None, description="jobs to wait for")
+    comment: Word | None = Field(default=None, description="comment of the job")
+    wckey: Word | None = Field(default=None, description="workload characterisation key")
+    mail_type: Word | None = Field(default=None, description="events to send mail about")
+    mail_user: Word | None = Field(default=None, description="where to send mail")
+    setup: Shell | None = Field(
+        default=None, description="shell commands before the job, such as module load"
+    )
+    teardown: Shell | None = Field(default=None, description="shell commands after the job")
+    srun_args: tuple[Word, ...] | None = Field(default=None, description="further options of srun")
     additional_parameters: dict[Word, Word | int | float | bool | None] | None = Field(
-        None, description="further options of sbatch by their long names"
+        default=None, description="further options of sbatch by their long names"
     )
 
     def __post_init__(self) -> None:

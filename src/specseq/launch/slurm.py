@@ -1,60 +1,31 @@
-"""The SLURM side: settings that are safe to put into a batch script, and whether a job still lives."""
+"""SLURM's commands: whether a job lives, why it ended, queueing it again and cancelling it."""
 
 import contextlib
 import getpass
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from submitit.helpers import clean_env
-from submitit.slurm.slurm import SlurmExecutor
-
+from specseq.environment import without_leaks
 from specseq.errors import InputError
 
-_PLAIN = re.compile(r"[\w.,:=@+*/()\[\]% -]*")
+# States in which SLURM ended a job for reasons that are not the job's; the run may go on in a new one.
+_NOT_ITS_FAULT = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 
 
-def settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """SLURM settings as submitit takes them.
-
-    Args:
-        given: submitit's own names without a prefix (``partition``, ``gpus_per_node``, ``mem``, ``time`` in
-            minutes, ``signal_delay_s``, ``additional_parameters`` ...); values are words, numbers, booleans
-            or, for ``additional_parameters``, a mapping and, for ``setup``, a list of shell commands.
+def check(folder: Path) -> None:
+    """Refuse what no job can be submitted with.
 
     Raises:
-        InputError: a name is unknown, or a value could break out of its line in the batch script.
+        InputError: this machine has no ``sbatch``, or SLURM would rewrite the folder's name: it replaces
+            ``%`` in the paths of logs, and a line break would end the line it stands in.
     """
-    known = SlurmExecutor._valid_parameters()
-    for name, value in given.items():
-        where = f"slurm.{name}"
-        if name not in known:
-            raise InputError(where, "no such setting", f"known: {', '.join(sorted(known))}")
-        if name == "setup":
-            if not (isinstance(value, list) and all(isinstance(line, str) for line in value)):
-                raise InputError(where, f"{value!r} is not a list of shell commands")
-        elif isinstance(value, Mapping):
-            for key, part in value.items():
-                _check(f"{where}.{key}", key)
-                _check(f"{where}.{key}", part)
-        else:
-            _check(where, value)
-    return dict(given)
-
-
-def _check(where: str, value: Any) -> None:
-    if isinstance(value, bool | int | float) or value is None:
-        return
-    if not isinstance(value, str) or not _PLAIN.fullmatch(value):
-        raise InputError(where, f"{value!r} is not a plain word or number")
-
-
-def check_folder(folder: Path) -> None:
-    """SLURM replaces ``%`` in the paths of logs, and a line break would end the line it stands in."""
+    if shutil.which("sbatch") is None:
+        raise InputError(
+            "launcher", "there is no sbatch on this machine", "use local, or log in to a cluster"
+        )
     if re.search(r"[%\n\r]", str(folder)):
         raise InputError(folder, "holds '%' or a line break", "choose another folder for jobs")
 
@@ -71,7 +42,7 @@ def is_job_name(name: object) -> bool:
 
 def alive(job_id: str) -> bool | None:
     """Whether the queue holds the job, waiting or running; None where the queue does not answer."""
-    done = _squeue("--jobs", job_id, "--format", "%T")
+    done = _run("squeue", "--noheader", "--jobs", job_id, "--format", "%T")
     if done is None:
         return None
     if done.returncode != 0:
@@ -81,10 +52,45 @@ def alive(job_id: str) -> bool | None:
 
 def find(name: str) -> str | None:
     """The id of a waiting or running job of this name and user, or ""; None for a silent queue."""
-    done = _squeue("--me", "--name", name, "--format", "%A")
+    done = _run("squeue", "--noheader", "--me", "--name", name, "--format", "%A")
     if done is None or done.returncode != 0:
         return None
     return next(iter(done.stdout.split()), "")
+
+
+def queue() -> dict[str, tuple[str, str]] | None:
+    """This user's jobs, ``{id: (state, reason)}``, in one call; None without a queue."""
+    done = _run("squeue", "--noheader", "--me", "--format", "%A|%T|%r", seconds=20)
+    if done is None or done.returncode != 0:
+        return None
+    rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2)
+    return {job: (state, reason) for job, state, reason in rows}
+
+
+def ending(job_id: str) -> str:
+    """The state in which a job ended, in SLURM's words, such as ``OUT_OF_MEMORY``; "" where it does not say.
+
+    The controller forgets jobs after some minutes; the accounting, where there is one, does not.
+    """
+    done = _run("scontrol", "show", "job", "--oneliner", job_id)
+    if done is not None and (found := re.search(r"\bJobState=(\w+)", done.stdout)):
+        return found[1]
+    done = _run("sacct", "--noheader", "--allocations", "--parsable2", "--format", "State", "--jobs", job_id)
+    states = done.stdout.split() if done is not None else []
+    return states[0] if states else ""
+
+
+def may_go_on(state: str) -> bool:
+    """Whether a run whose job ended in this state may go on in another job."""
+    return state in _NOT_ITS_FAULT
+
+
+def requeue(job_id: str) -> str:
+    """Have a running job queued again; returns why SLURM refuses, or ""."""
+    done = _run("scontrol", "requeue", job_id)
+    if done is None:
+        return "scontrol does not answer"
+    return "" if done.returncode == 0 else " ".join(done.stderr.split()) or "scontrol gives no reason"
 
 
 def full(reason: str) -> bool:
@@ -99,24 +105,11 @@ def silent(reason: str) -> bool:
 
 def cancel(name: str) -> None:
     """Cancel this user's jobs of this name; one that is nowhere, or a silent queue, is no error."""
+    _run("scancel", "--user", getpass.getuser(), "--name", name)
+
+
+def _run(*command: str, seconds: float = 60) -> subprocess.CompletedProcess[str] | None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        command = ["scancel", "--user", getpass.getuser(), "--name", name]
-        subprocess.run(command, capture_output=True, timeout=60)
-
-
-def _squeue(*arguments: str) -> subprocess.CompletedProcess[str] | None:
-    try:
-        return subprocess.run(
-            ["squeue", "--noheader", *arguments], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-
-
-@contextmanager
-def clean_environment() -> Iterator[None]:
-    """Submit as if from no job: without the variables of a surrounding job, but to the same cluster."""
-    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    with clean_env():
-        os.environ.update(kept)
-        yield
+        environment = without_leaks(os.environ)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)
+    return None

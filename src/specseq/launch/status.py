@@ -2,15 +2,15 @@
 
 import os
 import re
-import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from specseq.launch import processes
-from specseq.launch.carried import OUTCOME
+from specseq.launch import slurm
 from specseq.launch.files import is_locked, read_json
+from specseq.launch.job import JOB_LOCK, OUTCOME
 from specseq.launch.launcher import LOCK, TICKET
 from specseq.progress import clock
 
@@ -37,67 +37,45 @@ class RunState:
     log: Path | None = None
 
 
-def queue() -> dict[str, tuple[str, str]] | None:
-    """This user's jobs, ``{id: (state, reason)}``, in one call; None without a queue."""
-    try:
-        done = subprocess.run(
-            ["squeue", "--me", "--noheader", "--format", "%A|%T|%r"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2)
-    return {job: (state, reason) for job, state, reason in rows}
-
-
 def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
     """The states of runs whose outputs and job folders lie below a scale's results folder.
 
     Args:
         runs: ids of trained runs.
-        results: ``results/<scale>``.
+        results: ``results/<scale>``; the logs of local runs lie in ``logs/<scale>`` beside ``results``.
     """
-    jobs: Mapping[str, tuple[str, str]] | None = None
-    asked = False
-    states = []
-    for run in runs:
-        if (results / "runs" / run / "pretrain.parquet").exists():
-            states.append(RunState(run, "done"))
-            continue
-        folder = results / "jobs" / run
-        ticket = read_json(folder / TICKET)
-        if ticket is None:
-            states.append(RunState(run, "waiting"))
-            continue
-        if ticket.get("cluster") == "slurm" and not asked:
-            jobs, asked = queue(), True
-        states.append(_started(run, folder, ticket, jobs))
-    return states
+    logs = results.parent.parent / "logs" / results.name / "pretrain"
+    queue = cache(slurm.queue)
+    return [_state(run, results, logs / f"{run}.log", queue) for run in runs]
 
 
-def _started(
-    run: str, folder: Path, ticket: Mapping[str, object], jobs: Mapping[str, tuple[str, str]] | None
+def _state(
+    run: str, results: Path, local_log: Path, queue: Callable[[], Mapping[str, tuple[str, str]] | None]
 ) -> RunState:
-    outcome = read_json(folder / OUTCOME)
-    job = str(ticket.get("job_id"))
-    log = _log(folder / job)
-    if outcome is not None and outcome.get("state") == "failed":
+    folder, metrics = results / "jobs" / run, results / "runs" / run / "pretrain.parquet"
+    ticket, outcome = read_json(folder / TICKET), read_json(folder / OUTCOME) or {}
+    made = metrics.stat().st_mtime if metrics.exists() else None
+    failed = outcome.get("state") == "failed" and float(outcome.get("finished", 0)) >= (made or 0)
+    if made is not None and not failed:
+        diverged = (outcome.get("result") or {}).get("diverged")
+        return RunState(run, "done", f"diverged: {diverged}" if diverged else "")
+    if ticket is None:
+        return RunState(run, "waiting")
+    by_slurm, job = ticket.get("cluster") == "slurm", str(ticket.get("job_id"))
+    log = _log(folder / job) if by_slurm else local_log if local_log.exists() else None
+    if failed:
         return RunState(run, "failed", str(outcome.get("error")), log)
-    if ticket.get("cluster") == "slurm":
+    if by_slurm:
         if "job_id" not in ticket and is_locked(folder / LOCK):
             return RunState(run, "queued", "its launcher is about to submit it")
-        if jobs is None:
+        if (jobs := queue()) is None:
             return RunState(run, "queued", f"job {job}; squeue does not answer", log)
         state, reason = jobs.get(job, ("", ""))
         if state in ("RUNNING", "COMPLETING"):
             return RunState(run, "running", _progress(log), log)
         if state:
             return RunState(run, "queued", f"job {job}: {state.lower()}, {reason}", log)
-    elif processes.lives(job, ticket.get("started")):
+    elif is_locked(folder / JOB_LOCK):
         return RunState(run, "running", _progress(log), log)
     return RunState(run, "interrupted", "the next start goes on from its checkpoint", log)
 

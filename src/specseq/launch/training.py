@@ -1,22 +1,26 @@
-"""Pretraining as a function that can be carried anywhere: build a task, train it, write the results."""
+"""A training run as work that can be done here or in a job: build a task, train it, write the results."""
 
 import hashlib
 import importlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specseq.errors import InputError
 from specseq.sources import module_file, source_digest
 from specseq.training.interrupt import Requests
 
+if TYPE_CHECKING:
+    from specseq.training.parallel import World
+
 _WHOLE_FILES = 1 << 26
 _FOLDER_FILES = 1 << 20
 
 
-def fingerprint(path: Path) -> str:
+def input_digest(path: Path) -> str:
     """A digest of what an input holds: files up to 64 MiB and small files of folders, sizes beyond.
 
     Raises:
@@ -44,12 +48,12 @@ def training_code(build: str) -> str:
 
 
 @dataclass(frozen=True)
-class Pretraining:
-    """A run to train.
+class TrainingRun:
+    """A run to train; see :class:`specseq.launch.job.Work`.
 
     Attributes:
         build: ``module:function`` of the study's ``build(params, inputs) -> Task``.
-        study: whose run it is.
+        study: the study whose run it is.
         run: run id.
         params: the run's resolved parameters.
         inputs: name and path of each input.
@@ -65,9 +69,14 @@ class Pretraining:
     out_dir: Path
     checkpoint_dir: Path
 
+    @property
+    def outputs(self) -> tuple[Path, Path]:
+        """The weights and the table of metrics."""
+        return self.out_dir / "weights.safetensors", self.out_dir / "pretrain.parquet"
+
     def digest(self) -> str:
-        """Of all that decides the result: parameters, source, and what the inputs hold."""
-        inputs = {name: fingerprint(path) for name, path in self.inputs.items()}
+        """A digest of parameters, source, and what the inputs hold."""
+        inputs = {name: input_digest(path) for name, path in self.inputs.items()}
         content = {
             "study": self.study,
             "build": self.build,
@@ -78,19 +87,24 @@ class Pretraining:
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @property
-    def outputs(self) -> tuple[Path, Path]:
-        """The weights and the table of metrics."""
-        return self.out_dir / "weights.safetensors", self.out_dir / "pretrain.parquet"
+    def progress(self) -> int:
+        """The step of the newest checkpoint, of whatever digest; -1 without one."""
+        steps = (path.stem.rpartition("_")[2] for path in self.checkpoint_dir.glob("checkpoint_*"))
+        return max((int(step) for step in steps if step.isdigit()), default=-1)
 
-    def __call__(self, requests: Requests) -> dict[str, Any]:
+    def forget(self) -> None:
+        """Delete checkpoints and TensorBoard scalars."""
+        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+
+    def __call__(self, digest: str, requests: Requests, world: "World") -> dict[str, Any]:
         """Train to the end, or to where the run diverged, and write the outputs.
 
         Returns:
             Steps taken, final loss, and why it diverged if it did.
 
         Raises:
-            InputError: parameters or inputs are wrong.
+            InputError: parameters or inputs are wrong, or code or inputs have changed since the run was
+                planned.
             Interrupted: the run saved its state and left as requested.
         """
         from specseq.tables import Provenance, long_table, write_parquet
@@ -99,10 +113,14 @@ class Pretraining:
         from specseq.training.parallel import joined
 
         provenance = Provenance("pretrain", self.params, run=self.run, seed=int(self.params.get("seed", 0)))
-        digest = self.digest()
         module, name = self.build.split(":")
         build = getattr(importlib.import_module(module), name)
-        with joined() as world:
+        # Looked at after the imports, so that it is this code that was loaded.
+        source_digest.cache_clear()
+        if self.digest() != digest:
+            fault = "code or inputs have changed since the run was planned"
+            raise InputError(self.run, fault, "run snakemake again")
+        with joined(world):
             task = build(dict(self.params), dict(self.inputs))
             outcome = train(task, self.params, self.checkpoint_dir, digest, world=world, requests=requests)
             if not world.leads:

@@ -1,7 +1,7 @@
 """Train one run: launch it locally or on SLURM, wait, leave ``weights.safetensors`` and ``pretrain.parquet``.
 
-The launcher itself is light; model and data are loaded where the work is done. Started again after a kill, it
-goes on from the newest checkpoint, or waits for the job if that still runs.
+The launcher of a SLURM job is light: model and data are loaded where the work is done. Started again after a
+kill, it goes on from the newest checkpoint, or waits for the job if that still runs.
 """
 
 import json
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.launch.launcher import CLUSTERS, JobFailed, launch
-from specseq.launch.training import Pretraining
+from specseq.launch.launcher import JobFailed, launch
+from specseq.launch.settings import SlurmSettings
+from specseq.launch.training import TrainingRun
+from specseq.settings import read
 from specseq.stages import arguments
 from specseq.studies import studies
 
@@ -44,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out-dir", required=True, type=Path, help="where the results go")
     parser.add_argument("--checkpoint-dir", required=True, type=Path, help="where checkpoints go")
     parser.add_argument("--folder", required=True, type=Path, help="where ticket and logs of the job go")
-    parser.add_argument("--cluster", default="local", choices=CLUSTERS, help="where to train")
+    parser.add_argument("--cluster", default="local", choices=("local", "slurm"), help="where to train")
     parser.add_argument("--slurm", type=_settings, default={}, help="SLURM settings as a JSON object")
     options = parser.parse_args()
     study = options.run.partition("/")[0]
@@ -53,7 +55,7 @@ def main() -> None:
             "--run", f"{options.run!r} is of no study", f"begin with one of {', '.join(studies())}"
         )
     declared = studies()[study]
-    pretraining = Pretraining(
+    training = TrainingRun(
         declared.reference(declared.build),
         study,
         options.run,
@@ -64,13 +66,11 @@ def main() -> None:
     )
     try:
         result = launch(
-            pretraining,
+            training,
             name=options.run,
             folder=options.folder,
-            digest=pretraining.digest(),
             cluster=options.cluster,
-            settings=options.slurm,
-            outputs=pretraining.outputs,
+            settings=read(SlurmSettings, options.slurm, "slurm"),
         )
     except JobFailed as error:
         print(f"error: {error}", file=sys.stderr)

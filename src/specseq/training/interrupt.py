@@ -1,4 +1,4 @@
-"""Requests from outside a running loop: save now, or save and leave."""
+"""Requests to a running loop from outside: save now, or save and leave."""
 
 
 class Interrupted(Exception):
@@ -6,13 +6,15 @@ class Interrupted(Exception):
 
 
 class Requests:
-    """Set by a signal handler, heeded by the loop at the end of its step.
+    """Set by signal handlers, heeded by the loop at the end of its step.
 
     Attributes:
         save: write a checkpoint and go on.
         leave: write a checkpoint and raise :class:`Interrupted`.
+        heeded: whether a loop is looking at the requests; before and after there is no state to save.
     """
 
     def __init__(self) -> None:
         self.save = False
         self.leave = False
+        self.heeded = False

@@ -92,7 +92,9 @@ def train(
             "use fewer",
         )
     device = device or world.device
-    return _Training(task, spec, int(params.get("seed", 0)), folder, digest, world, device, requests).run()
+    return _Training(
+        task, spec, int(params.get("seed", 0)), folder, digest, world, device, requests or Requests()
+    ).run()
 
 
 @dataclass
@@ -104,13 +106,12 @@ class _Training:
     digest: str
     world: World
     device: torch.device
-    requests: Requests | None
+    requests: Requests
     record: Record = field(default_factory=Record)
     step: int = 0
     diverged: str | None = None
 
     def __post_init__(self) -> None:
-        self.requests = self.requests or Requests()
         randomness.seed_all(self.seed, "training")
         self.model = self.task.model.to(self.device).train()
         self.compiled: nn.Module = self.model
@@ -149,6 +150,7 @@ class _Training:
         with Scalars(
             self.folder / "tensorboard", self.step, self.spec.tensorboard and self.world.leads
         ) as log:
+            self.requests.heeded = True
             while self.step < self.spec.steps and self.diverged is None:
                 metrics = self._advance()
                 if self.diverged is not None:
@@ -161,6 +163,7 @@ class _Training:
                 if self.world.leads:
                     progress.update(self.step, loss=metrics["loss"])
                 self._heed_requests()
+            self.requests.heeded = False
             if self.diverged is not None and self.world.leads:
                 print(f"diverged: {self.diverged}", flush=True)
         if self.step > resumed_from or self.diverged is not None:
@@ -254,7 +257,6 @@ class _Training:
         return every > 0 and self.step % every == 0
 
     def _heed_requests(self) -> None:
-        assert self.requests is not None
         leave = self.world.any(self.requests.leave)
         overdue = 0 < self.spec.checkpoint_minutes * 60 <= time.monotonic() - self.saved_at
         asked = leave or self.world.any(self.requests.save or overdue)

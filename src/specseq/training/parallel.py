@@ -1,6 +1,5 @@
 """Data-parallel training over ``torch.distributed``: every process computes its share of each batch."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ class World:
         rank: number of this one.
         size: number of them.
         local_rank: number of this one on its machine.
+        address: where the first process listens for the others, ``host:port``.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    address: str = ""
 
     @property
     def leads(self) -> bool:
@@ -74,18 +75,21 @@ class World:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """The world that the environment describes (``RANK``, ``WORLD_SIZE`` ...), or this process alone."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World()
+def joined(world: World) -> Iterator[None]:
+    """Within the block the processes of a world can talk to each other."""
+    if world.size == 1:
+        yield
         return
-    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     on_accelerator = world.device.type == "cuda"
     if on_accelerator:
         torch.cuda.set_device(world.device)
-    torch.distributed.init_process_group("nccl" if on_accelerator else "gloo")
+    torch.distributed.init_process_group(
+        "nccl" if on_accelerator else "gloo",
+        init_method=f"tcp://{world.address}",
+        rank=world.rank,
+        world_size=world.size,
+    )
     try:
-        yield world
+        yield
     finally:
         torch.distributed.destroy_process_group()

@@ -15,35 +15,41 @@ class TrainingSettings:
     """Length, optimiser, precision and bookkeeping of a training run."""
 
     steps: int = Field(ge=1, description="optimiser steps")
-    batch: int = Field(16, ge=1, description="rows per batch")
-    lr: float = Field(1e-3, ge=0, description="peak learning rate")
-    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay of matrices")
-    betas: tuple[Decay, Decay] = Field((0.9, 0.98), description="decay rates of AdamW's two moments")
-    eps: float = Field(1e-6, ge=0, description="AdamW's epsilon")
+    batch: int = Field(default=16, ge=1, description="rows per batch")
+    lr: float = Field(default=1e-3, ge=0, description="peak learning rate")
+    weight_decay: float = Field(default=0.1, ge=0, description="decoupled weight decay of matrices")
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.98), description="decay rates of AdamW's two moments")
+    eps: float = Field(default=1e-6, ge=0, description="AdamW's epsilon")
     warmup: float = Field(
-        0, ge=0, description="steps of linear warm-up from 0; below 1 a fraction of all steps"
+        default=0, ge=0, description="steps of linear warm-up from 0; below 1 a fraction of all steps"
     )
     schedule: Literal["cosine", "cosine_restarts", "warmup", "constant"] = Field(
-        "cosine",
+        default="cosine",
         description="after the warm-up: one cosine to 0, several, or the peak to the end (warmup, constant)",
     )
-    cycles: float = Field(1, ge=0, description="cosines of cosine_restarts")
-    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 disables clipping")
+    cycles: float = Field(default=1, ge=0, description="cosines of cosine_restarts")
+    clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0 disables clipping")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast where the accelerator has it, else float32"
+        default="auto", description="auto: bfloat16 autocast where the accelerator has it, else float32"
     )
-    micro_batches: int = Field(1, ge=1, description="parts that a batch is computed in, to save memory")
+    micro_batches: int = Field(
+        default=1, ge=1, description="parts that a batch is computed in, to save memory"
+    )
     prefetch: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="batches prepared ahead by a thread; null: 2 on an accelerator, else 0",
     )
-    compile: bool = Field(False, description="compile the model with torch.compile")
-    log_every: int = Field(1, ge=1, description="steps between recorded training metrics")
-    evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
-    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only at the end")
-    checkpoint_minutes: float = Field(10, ge=0, description="minutes between checkpoints; 0 disables them")
-    tensorboard: bool = Field(True, description="write TensorBoard scalars beside the checkpoints")
+    compile: bool = Field(default=False, description="compile the model with torch.compile")
+    log_every: int = Field(default=1, ge=1, description="steps between recorded training metrics")
+    evaluate_every: int = Field(default=0, ge=0, description="steps between evaluations; 0: only at the end")
+    checkpoint_every: int = Field(
+        default=0, ge=0, description="steps between checkpoints; 0: only at the end"
+    )
+    checkpoint_minutes: float = Field(
+        default=10, ge=0, description="minutes between checkpoints; 0 disables them"
+    )
+    tensorboard: bool = Field(default=True, description="write TensorBoard scalars beside the checkpoints")
 
     def __post_init__(self) -> None:
         if self.cycles != 1 and self.schedule != "cosine_restarts":

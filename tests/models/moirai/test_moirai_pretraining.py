@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from specseq.errors import InputError
-from specseq.launch.launcher import launch
-from specseq.launch.training import Pretraining
+from specseq.launch.training import TrainingRun
 from specseq.models.kinds import load_trained
 from specseq.models.moirai.training import build, loss
 from specseq.models.protocol import Query
@@ -20,6 +19,7 @@ from specseq.tables import read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loop import train
+from tests.launch.worlds import in_processes
 
 MODEL = {
     "kind": "moirai",
@@ -152,18 +152,8 @@ def test_two_processes_train_a_hybrid_as_one(store: Path, tmp_path: Path) -> Non
         folder = tmp_path / str(processes)
         build = "specseq.models.moirai.training:build"
         out = folder / "run"
-        job = Pretraining(build, "stu", "stu/a", settings, {"store": store}, out, folder / "checkpoints")
-        if processes == 1:
-            job(Requests())
-        else:
-            launch(
-                job,
-                name="stu/a",
-                folder=folder / "job",
-                digest=job.digest(),
-                settings={"ntasks_per_node": processes},
-            )
-            assert len(list((folder / "job").glob("*/*_log.out"))) == processes
+        job = TrainingRun(build, "stu", "stu/a", settings, {"store": store}, out, folder / "checkpoints")
+        in_processes(job, folder / "job", processes)
         tables.append(read_parquet(job.outputs[1]))
         facts = read_provenance(job.outputs[1])
         assert (facts["series"], facts["series_too_short"]) == (25, 1)

@@ -1,0 +1,185 @@
+"""A run's work, wherever it is done: one process at a time, heeding signals, leaving word of how it ended."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from specseq.errors import InputError
+from specseq.launch import slurm
+from specseq.launch.files import locked, write_json
+from specseq.training.interrupt import Interrupted, Requests
+
+if TYPE_CHECKING:
+    from specseq.training.parallel import World
+
+OUTCOME, JOB_LOCK = "outcome.json", "job.lock"
+
+
+class Work(Protocol):
+    """What a run does. It travels to where it is done, so it is importable and can be pickled."""
+
+    @property
+    def outputs(self) -> Sequence[Path]:
+        """The files that it leaves."""
+
+    def digest(self) -> str:
+        """A digest of everything that decides the result, as it is now."""
+
+    def progress(self) -> int:
+        """How far earlier attempts have come; it grows with every checkpoint."""
+
+    def forget(self) -> None:
+        """Delete what earlier attempts have left to go on from."""
+
+    def __call__(self, digest: str, requests: Requests, world: "World") -> Mapping[str, Any]:
+        """Do it, from the newest checkpoint on.
+
+        Args:
+            digest: what :meth:`digest` was when this was planned; another one now is refused.
+            requests: to be heeded.
+            world: the processes that do it together.
+
+        Returns:
+            Plain values; only those of the first process count.
+
+        Raises:
+            InputError: the input is wrong, or has changed since this was planned.
+            Interrupted: it saved its state and left, as requested.
+        """
+
+
+def perform(work: Work, folder: Path, digest: str, requests: Requests, world: "World") -> None:
+    """Do the work and write what came of it to ``outcome.json`` in the run's folder.
+
+    Another process of the same run that is at work, here or elsewhere, is waited for.
+    """
+
+    def report(state: str, **content: Any) -> None:
+        if world.leads:
+            record = {"state": state, "digest": digest, "finished": time.time(), **content}
+            write_json(folder / OUTCOME, record)
+
+    def waiting() -> None:
+        if requests.leave:
+            raise Interrupted("left while another process of this run was still at work")
+
+    with locked(folder / JOB_LOCK, waiting) if world.leads else nullcontext():
+        if world.leads:
+            (folder / OUTCOME).unlink(missing_ok=True)
+        try:
+            report("done", result=dict(work(digest, requests, world)))
+        except Interrupted as interrupted:
+            report("interrupted", error=str(interrupted))
+            raise
+        except InputError as error:
+            report("failed", error=str(error), input_error=True)
+            raise
+        except Exception as error:
+            report("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+            raise
+
+
+def perform_here(work: Work, folder: Path, digest: str) -> None:
+    """Do the work in this process.
+
+    On SIGINT, SIGTERM and SIGHUP it saves a checkpoint and the process exits; a second signal does not wait
+    for the step to end.
+    """
+    from specseq.training.parallel import World
+
+    requests = Requests()
+    with _leaving_on_signals(requests) as received:
+        try:
+            perform(work, folder, digest, requests, World())
+        except Interrupted as interrupted:
+            print(f"{interrupted}; the next start goes on from there", flush=True)
+            sys.exit(128 + received[0])
+
+
+@contextmanager
+def _leaving_on_signals(requests: Requests) -> Iterator[list[int]]:
+    received: list[int] = []
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        if requests.leave or not requests.heeded:
+            sys.exit(128 + signum)
+        requests.leave = True
+
+    # What the caller had ignored, as nohup does, stays so.
+    signums = [
+        signum
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(signum) is not signal.SIG_IGN
+    ]
+    before = {signum: signal.signal(signum, on_signal) for signum in signums}
+    try:
+        yield received
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """The work as submitit carries it to SLURM; each process of the job calls it.
+
+    Attributes:
+        work: what is to be done.
+        folder: the run's folder, on a file system that launcher and job share.
+        digest: of the work when it was submitted.
+    """
+
+    work: Work
+    folder: Path
+    digest: str
+
+    def __call__(self) -> None:
+        """Do the work; where SLURM asked it to leave, have the job queued again."""
+        requests, world = Requests(), _world()
+        _heed_slurm(requests)
+        try:
+            perform(self.work, self.folder, self.digest, requests, world)
+        except Interrupted as interrupted:
+            print(interrupted, flush=True)
+            # The other processes end by themselves; srun waits for the first.
+            if world.leads and (refusal := slurm.requeue(os.environ["SLURM_JOB_ID"])):
+                # SLURM queues a preempted job by itself. Otherwise the launcher submits the run again.
+                print(f"not requeued: {refusal}", flush=True)
+
+
+def _world() -> "World":
+    """The processes of this job, as SLURM counts them."""
+    import submitit
+
+    from specseq.training.parallel import World
+
+    job = submitit.JobEnvironment()
+    # All processes must agree on a port that other jobs of the node are unlikely to use.
+    port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 40000
+    return World(job.global_rank, job.num_tasks, job.local_rank, f"{job.hostnames[0]}:{port}")
+
+
+def _heed_slurm(requests: Requests) -> None:
+    """Let SLURM's signals set requests, instead of submitit's handlers, which act in the middle of a step.
+
+    SIGUSR2 comes before the time limit and asks to leave. SIGTERM comes some seconds before the end, on
+    preemption and cancellation, and asks for a checkpoint: SLURM decides whether the job is queued again.
+    """
+
+    def on_usr2(signum: int, frame: FrameType | None) -> None:
+        requests.leave = True
+
+    def on_termination(signum: int, frame: FrameType | None) -> None:
+        requests.save = True
+
+    signal.signal(signal.SIGUSR2, on_usr2)
+    signal.signal(signal.SIGTERM, on_termination)
