@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "specseq"
 FLOORS: list[set[str]] = [
-    {"errors", "seeding", "progress", "sources"},
+    {"errors", "seeding", "progress", "sources", "environment"},
     {"settings"},
     {"tables", "sweeps"},
     {"filters", "series", "spectra"},
