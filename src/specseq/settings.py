@@ -78,10 +78,14 @@ def schema(kind: Any) -> dict[str, Any]:
 
 
 def near(word: object, known: Iterable[object]) -> str:
-    """The remedy for a word that is not known: the nearest known ones first, else all of them."""
+    """The remedy for a word that is not known: the nearest known ones, else the first dozen of all."""
     names = [str(name) for name in known]
-    close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+    spellings = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(str(word).casefold(), spellings, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(spellings[name] for name in close)}?"
+    rest = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"known: {', '.join(names[:12]) or 'none'}{rest}"
 
 
 @cache

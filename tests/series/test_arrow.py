@@ -1,9 +1,11 @@
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -214,8 +216,9 @@ def test_find_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
     make_folder("a/H", [np.ones(3)])
     make_folder(".unfinished", [np.ones(3)])
     root = tmp_path / "corpus"
-    assert list(find_folders(root)) == ["b"]
     assert list(find_folders(root, depth=2)) == ["a/H", "b"]
+    with pytest.raises(InputError, match="1 data sets lie deeper than 1 of its folders, such as a/H"):
+        find_folders(root)
     (root / "a" / "H" / "state.json").unlink()
     with pytest.raises(InputError, match="a/H: holds shards but no state"):
         find_folders(root, depth=2)
@@ -223,3 +226,82 @@ def test_find_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
         find_folders(root / "c")
     with pytest.raises(InputError, match="holds no data set"):
         find_folders(root / "b")
+
+
+def test_splits_are_no_data_sets(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder("a/train", [np.ones(3)])
+    make_folder("a/test", [np.ones(3)])
+    (tmp_path / "corpus" / "a" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(InputError, match="a: is a DatasetDict of test, train; move a split up"):
+        find_folders(tmp_path / "corpus", depth=2)
+
+
+def test_shards_that_the_state_does_not_name(make_folder: MakeFolder) -> None:
+    folder = make_folder("x", [np.ones(3)])
+    (folder / "data-00001-of-00002.arrow").write_bytes(b"")
+    with pytest.raises(InputError, match="does not name 1 of its shards, such as data-00001-of-00002"):
+        open_folder(folder)
+    (folder / "data-00001-of-00002.arrow").unlink()
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(
+        json.dumps({**state, "_indices_data_files": [{"filename": "i.arrow"}]})
+    )
+    with pytest.raises(InputError, match="its rows are chosen by indices"):
+        open_folder(folder)
+
+
+def _rewritten(folder: Path, table: pa.Table, form: str) -> None:
+    """The folder's one shard in another format."""
+    (shard,) = folder.glob("*.arrow")
+    if form == "parquet":
+        pq.write_table(table, shard)
+        return
+    legacy = pa.ipc.IpcWriteOptions(use_legacy_format=form == "legacy")
+    new = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
+    with pa.OSFile(str(shard), "wb") as sink, new(sink, table.schema, options=legacy) as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("file", "is in the Arrow file format; wanted is an Arrow stream; write it anew"),
+        ("legacy", "is a legacy stream, as before Arrow 0.15"),
+        ("parquet", "is a Parquet file; wanted"),
+    ],
+)
+def test_another_format_is_named(make_folder: MakeFolder, form: str, message: str) -> None:
+    folder = make_folder("x", [np.ones(40)])
+    (shard,) = folder.glob("*.arrow")
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        _rewritten(folder, reader.read_all(), form)
+    with pytest.raises(InputError, match=message):
+        list(open_folder(folder).blocks())
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_any_damage_of_a_shard_is_named(make_folder: MakeFolder, data: st.DataObject) -> None:
+    """Bytes changed, cut or replaced: the shard is read or refused."""
+    folder = make_folder("x", [np.arange(40.0), np.ones(7)])
+    (shard,) = folder.glob("*.arrow")
+    content = bytearray(shard.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    whole = data.draw(st.sampled_from([bytes(content), bytes(content[:-9]), data.draw(st.binary())]))
+    shard.write_bytes(whole)
+    with contextlib.suppress(InputError):
+        for block in open_folder(folder).blocks():
+            assert len(block.freq) == len(block)
+
+
+def test_values_beyond_float32_are_said(make_folder: MakeFolder) -> None:
+    folder = make_folder("x", [np.ones(3)])
+    (shard,) = folder.glob("*.arrow")
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        table = reader.read_all()
+    target = pa.array([[1.0, 1e300, -1e39, np.inf]], pa.list_(pa.float64()))
+    place = table.schema.get_field_index("target")
+    _rewritten(folder, table.set_column(place, "target", target), "stream")
+    with pytest.raises(InputError, match="2 values lie beyond the range of float32"):
+        list(open_folder(folder).blocks())

@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -247,19 +246,34 @@ def open_dataset(root: str | Path, folder: str) -> DataSet:
     if not blocks:
         raise InputError(folder, "holds no series", "download the data set again")
     ids = [item for block in blocks for item in block.item_id]
+    if unnamed := sum(item is None for item in ids):
+        raise InputError(folder, f"{unnamed} of {len(ids)} items without item_id", "give each an id")
     if len(set(ids)) < len(ids):
         raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
-    frequencies = Counter(freq for block in blocks for freq in block.freq)
-    if len(frequencies) > 1:
-        found = ", ".join(f"{count} items at {freq}" for freq, count in frequencies.most_common())
-        raise InputError(folder, f"mixed frequencies: {found}", "split it into one folder a frequency")
+    freq = _one_frequency(folder, Counter(freq for block in blocks for freq in block.freq))
     lengths = np.concatenate([block.length for block in blocks])
     if (lengths < 0).any():
         raise InputError(folder, f"{int((lengths < 0).sum())} items have variates of different lengths")
     variates = np.unique(np.concatenate([block.variates for block in blocks]))
     if len(variates) > 1 or variates[0] < 1:
         raise InputError(folder, f"items have between {variates[0]} and {variates[-1]} variates")
-    return DataSet(folder, blocks, next(iter(frequencies)), int(variates[0]), int(lengths.min()))
+    return DataSet(folder, blocks, freq, int(variates[0]), int(lengths.min()))
+
+
+def _one_frequency(folder: str, spellings: Counter[str]) -> str:
+    """The commonest spelling of the frequency that all items have."""
+    if unstated := spellings.get("", 0):
+        raise InputError(folder, f"{unstated} of {spellings.total()} items without freq", "state each item's")
+    stated = {spelling: stated_frequency(spelling, folder) for spelling in spellings}
+    # Season and horizon go by the unit that is stated, so that 60 S and 1 T are scored differently.
+    kinds = {
+        (parse_frequency(spelling), frequency.season_length, _HORIZON[frequency.unit])
+        for spelling, frequency in stated.items()
+    }
+    if len(kinds) > 1:
+        shown = ", ".join(f"{count} items at {spelling}" for spelling, count in spellings.most_common(4))
+        raise InputError(folder, f"mixed frequencies: {shown}", "split it into one folder per frequency")
+    return spellings.most_common(1)[0][0]
 
 
 def find_datasets(root: str | Path, only: Sequence[str] = ()) -> list[DataSet]:
@@ -274,13 +288,9 @@ def find_datasets(root: str | Path, only: Sequence[str] = ()) -> list[DataSet]:
     """
     there = list(find_folders(root, depth=2))
     chosen = {wanted: [f for f in there if f == wanted or f.startswith(f"{wanted}/")] for wanted in only}
-    if unknown := [wanted for wanted, folders in chosen.items() if not folders]:
-        near = get_close_matches(unknown[0], there, n=3, cutoff=0.4) or there[:3]
-        raise InputError(
-            root,
-            f"holds no data set named {', '.join(unknown)}",
-            f"there are {len(there)}, e.g. {', '.join(near)}",
-        )
+    if unknown := [name for name, folders in chosen.items() if not folders]:
+        fault = f"holds no data set named {', '.join(unknown)}"
+        raise InputError(root, fault, near(unknown[0], there))
     folders = [folder for folder in there if not only or any(folder in found for found in chosen.values())]
     return [open_dataset(root, folder) for folder in folders]
 

@@ -5,10 +5,11 @@ LOTSA and GIFT-Eval share the layout: one folder a data set, with Arrow IPC stre
 ``list<list<float32>>`` for several variates of equal length; the outer list may be of fixed size). Reading
 with pyarrow does not depend on how a version of ``datasets`` names its feature types.
 
-Legend: V variates, T time steps.
+Shapes: V variates, T time steps.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 
 COLUMNS = ("item_id", "start", "freq", "target")
+_LOOKED_BEYOND, _LONGEST_LEGACY_SCHEMA = 2, 1 << 20
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -31,8 +33,9 @@ class Block:
 
     Attributes:
         shard: the shard's path.
-        item_id, freq: strings, one a row; the frequency is empty where it is missing.
-        start: ``datetime64[s]``, one a row; fractions of a second are cut off.
+        item_id: one per row; None where it is missing.
+        freq: one per row; empty where it is missing.
+        start: ``datetime64[s]``, one per row; fractions of a second are cut off.
         values: ``float32``, the values of all rows one after another; NaN where a value is missing.
         offset: ``int64``, where each row begins in ``values``.
         length: ``int64``, T of each row; -1 where the variates of a row differ in length.
@@ -43,7 +46,7 @@ class Block:
     """
 
     shard: Path
-    item_id: list[str]
+    item_id: list[str | None]
     freq: list[str]
     start: NDArray[np.datetime64]
     values: NDArray[np.float32]
@@ -57,7 +60,7 @@ class Block:
         return len(self.offset)
 
     def target(self, row: int) -> NDArray[np.float32]:
-        """The values of a row, ``[V, T]``."""
+        """The values of a row, [V, T]."""
         size = self.length[row] * self.variates[row]
         flat = self.values[self.offset[row] : self.offset[row] + size]
         return flat.reshape(self.variates[row], self.length[row])
@@ -81,7 +84,8 @@ class SeriesFolder:
         """The record batches of all shards in order.
 
         Raises:
-            InputError: a shard is truncated, is no Arrow stream or has columns of the wrong type.
+            InputError: a shard is truncated, is no Arrow stream, has columns of the wrong type, or values
+            beyond the range of float32.
         """
         for shard in self.shards:
             yield from _read_shard(shard)
@@ -115,7 +119,7 @@ class SeriesFolder:
         return blocks[number], row - int(edges[number])
 
     def target(self, row: int) -> NDArray[np.float32]:
-        """The values of a row, ``float32 [V, T]``, a view of the mapped file where possible."""
+        """The values of a row, float32 [V, T], a view of the mapped file where possible."""
         block, place = self[row]
         if block.length[place] < 0:
             raise InputError(
@@ -135,13 +139,19 @@ def open_folder(folder: str | Path) -> SeriesFolder:
         raise InputError(folder, "no such data set folder", "give the folder that holds state.json")
     state = _read_json(folder / "state.json")
     files = state.get("_data_files") if isinstance(state, dict) else None
-    names = [f.get("filename") for f in files if isinstance(f, dict)] if isinstance(files, list) else []
-    if not names or not all(isinstance(name, str) for name in names):
+    listed = [f.get("filename") for f in files if isinstance(f, dict)] if isinstance(files, list) else []
+    if not listed or not all(isinstance(name, str) for name in listed):
         raise InputError(folder / "state.json", "field _data_files names no shards", "download it again")
-    shards = tuple(folder / str(name) for name in names)
+    shards = tuple(folder / str(name) for name in listed)
     for shard in shards:
         if not shard.is_file():
             raise InputError(shard, "this shard is missing", "download the data set again")
+    if isinstance(state, dict) and state.get("_indices_data_files"):
+        raise InputError(folder, "its rows are chosen by indices", "save it after flatten_indices()")
+    names = {shard.name for shard in shards}
+    if left_out := sorted(path.name for path in folder.glob("data-*.arrow") if path.name not in names):
+        fault = f"state.json does not name {len(left_out)} of its shards, such as {left_out[0]}"
+        raise InputError(folder, fault, "download the data set again, or remove them")
     info = _read_json(folder / "dataset_info.json")
     return SeriesFolder(folder, shards, info if isinstance(info, dict) else {})
 
@@ -149,28 +159,37 @@ def open_folder(folder: str | Path) -> SeriesFolder:
 def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     """The data set folders below ``root`` by their relative path (``etth1`` or ``ett1/H``), sorted.
 
+    Names that begin with a dot are half-written folders and download caches.
+
+    Args:
+        root: the folder.
+        depth: most folders on the way to a data set, its own among them.
+
     Raises:
-        InputError: there is no such folder, nothing in it is a data set, or one lacks its ``state.json``.
+        InputError: there is no such folder, nothing in it is a data set, one lacks its ``state.json``, lies
+            deeper or is a split of a DatasetDict.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(root, "no such folder", "give a folder of save_to_disk data sets")
-    paths = _folders_with("state.json", root, depth)
-    if stray := sorted(_folders_with("*.arrow", root, depth) - paths):
-        raise InputError(root / stray[0], "holds shards but no state.json", "download it again, or remove it")
+    paths: list[Path] = []
+    for folder, inner, files in os.walk(root, followlinks=True):
+        place = Path(folder).relative_to(root)
+        level = len(place.parts)
+        inner[:] = [] if level == depth + _LOOKED_BEYOND else [name for name in inner if name[0] != "."]
+        if "dataset_dict.json" in files:
+            splits = ", ".join(sorted(inner))
+            raise InputError(folder, f"is a DatasetDict of {splits}", "move a split up, as a data set")
+        if level and "state.json" in files:
+            paths.append(place)
+        elif 0 < level <= depth and any(name.endswith(".arrow") for name in files):
+            raise InputError(folder, "holds shards but no state.json", "download it again, or remove it")
+    if deep := sorted(path.as_posix() for path in paths if len(path.parts) > depth):
+        fault = f"{len(deep)} data sets lie deeper than {depth} of its folders, such as {deep[0]}"
+        raise InputError(root, fault, "move them up")
     if not paths:
         raise InputError(root, "holds no data set (no state.json below it)", "give a folder of data sets")
     return {path.as_posix(): root / path for path in sorted(paths)}
-
-
-def _folders_with(file: str, root: Path, depth: int) -> set[Path]:
-    """Folders below ``root``, relative to it, that hold such a file.
-
-    Names that begin with a dot are half-written folders and download caches.
-    """
-    patterns = ["/".join(["*"] * level + [file]) for level in range(1, depth + 1)]
-    found = {path.parent.relative_to(root) for pattern in patterns for path in root.glob(pattern)}
-    return {path for path in found if not any(part.startswith(".") for part in path.parts)}
 
 
 def _read_json(path: Path) -> object:
@@ -188,6 +207,7 @@ def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Bu
     if shard.stat().st_size < len(_END_OF_STREAM):
         raise InputError(shard, "truncated shard", "delete it and download it again")
     whole = pa.memory_map(str(shard)).read_buffer()
+    _check_format(shard, whole.slice(0, len(_END_OF_STREAM)).to_pybytes())
     # A stream cut between two messages still parses, as a shorter one; only its end marker tells.
     if whole.slice(whole.size - len(_END_OF_STREAM)).to_pybytes() != _END_OF_STREAM:
         raise InputError(shard, "truncated shard", "delete it and download it again")
@@ -197,6 +217,26 @@ def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Bu
             yield reader, whole
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(shard, f"truncated or damaged shard ({error})", "download it again") from None
+
+
+def _check_format(shard: Path, start: bytes) -> None:
+    """Refuse another format than an Arrow stream by its first bytes."""
+    if start[:4] == b"\xff\xff\xff\xff":
+        return
+    known = {
+        b"ARROW1": "in the Arrow file format",
+        b"PAR1": "a Parquet file",
+        b"version": "a Git LFS pointer",
+    }
+    form = next((text for magic, text in known.items() if start.startswith(magic)), "")
+    if not form:
+        # Before Arrow 0.15 a message began with its length.
+        legacy = int.from_bytes(start[:4], "little") < _LONGEST_LEGACY_SCHEMA
+        form = (
+            "a legacy stream, as before Arrow 0.15" if legacy else f"no Arrow data (it begins with {start!r})"
+        )
+    remedy = "fetch it with git lfs pull" if "LFS" in form else "write it anew with datasets.save_to_disk"
+    raise InputError(shard, f"is {form}; wanted is an Arrow stream", remedy)
 
 
 def _read_shard(shard: Path) -> Iterator[Block]:
@@ -276,10 +316,19 @@ def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
         batch.column("item_id").to_pylist(),
         [alias or "" for alias in batch.column("freq").to_pylist()],
         batch.column("start").cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False),
-        flat.astype(np.float32, copy=False),
+        _as_float32(shard, flat),
         offset,
         length,
         variates,
         multivariate,
         position,
     )
+
+
+def _as_float32(shard: Path, flat: NDArray[np.floating]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        values = flat.astype(np.float32, copy=False)
+    if values is not flat and (beyond := int((np.isinf(values) & np.isfinite(flat)).sum())):
+        fault = f"{beyond} values lie beyond the range of float32, 3.4e38"
+        raise InputError(shard, fault, "rescale the series")
+    return values
