@@ -1,43 +1,31 @@
-"""Nested parameters: merging, dotted paths and references to values of the scale."""
+"""Nested parameters: merging and dotted paths."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from specseq.errors import InputError
-
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested mappings; later layers win, lists and scalars are replaced whole."""
+    """Merge nested mappings; later layers win.
+
+    Lists and scalars are replaced whole. ``null`` takes out what the layers before it set, so that the default
+    holds; where they set nothing it is a value.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             old = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(old, Mapping)
-            merged[key] = merge(old, value) if both else deepcopy(value)  # type: ignore[arg-type]
+            if value is None and key in merged:
+                del merged[key]
+            elif isinstance(value, Mapping) and isinstance(old, Mapping):
+                merged[key] = merge(old, value)
+            else:
+                merged[key] = deepcopy(value)
     return merged
 
 
-def nest(dotted: str, value: Any) -> dict[str, Any]:
-    """``nest("filter.degree", 4)`` is ``{"filter": {"degree": 4}}``."""
-    for key in reversed(dotted.split(".")):
+def nest(path: Sequence[str], value: Any) -> Any:
+    """``nest(("filter", "degree"), 4)`` is ``{"filter": {"degree": 4}}``."""
+    for key in reversed(path):
         value = {key: value}
-    return value
-
-
-def resolve(value: Any, values: Mapping[str, Any], where: str) -> Any:
-    """Replace every string ``$name`` by ``values[name]``, at any depth.
-
-    Raises:
-        InputError: the scale has no such value.
-    """
-    if isinstance(value, str) and value.startswith("$"):
-        if value[1:] not in values:
-            known = ", ".join(sorted(values)) or "none"
-            raise InputError(where, f"the scale has no value '{value[1:]}'", f"it has: {known}")
-        return deepcopy(values[value[1:]])
-    if isinstance(value, Mapping):
-        return {key: resolve(item, values, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [resolve(item, values, where) for item in value]
     return value

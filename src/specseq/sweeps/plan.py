@@ -1,15 +1,15 @@
 """The plan: every run of every study at a scale, with its resolved parameters."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from specseq.errors import InputError
-from specseq.sweeps.expand import expand_sweep
-from specseq.sweeps.merge import merge, resolve
+from specseq.settings import near
+from specseq.sweeps.expand import Part, expand_study, parameters
+from specseq.sweeps.layers import Layer, lay, read_yaml, scale_layers, setters, study_layers
+from specseq.sweeps.merge import merge
 from specseq.sweeps.validation import check_config, check_runs
 
 
@@ -21,32 +21,62 @@ class Plan:
         scales: names of the scales.
     """
 
-    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], schema: Mapping[str, Any], root: Path | None = None
+    ) -> None:
         """
         Args:
             config: content of ``config.yaml`` with overrides merged in.
             schema: content of ``workflow/schemas/config.schema.yaml``.
+            root: folder of the workflow, whose ``workflow/studies`` and ``workflow/scales`` are read, or nothing.
 
         Raises:
             InputError: a key, type or value is wrong, named with its place.
         """
-        check_config(config, schema)
         self.config, self._schema = config, schema
-        self.scales = tuple(config["scales"])
-        self._data: dict[str, dict[str, Any]] = {}
+        self._studies = study_layers(root) if root else []
+        self._scale_files = scale_layers(root) if root else {}
+        own = config.get("scales") or {}
+        self.scales = tuple(dict.fromkeys([*self._scale_files, *own]))
+        check_config(config, schema)
+        self.scale_layers(config["scale"])
+        self._whole: dict[str, dict[str, Any]] = {}
+        self._parts: dict[str, dict[str, Sequence[Part]]] = {}
         self._runs: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def scale(self, name: str) -> Mapping[str, Any]:
-        """The settings of one scale."""
-        if name not in self.scales:
-            raise InputError("config.yaml: scale", f"no scale is called '{name}'", f"known: {self.scales}")
-        return self.config["scales"][name]
+    def scale_layers(self, scale: str) -> list[Layer]:
+        """All that decides the plan at a scale, the strongest last.
+
+        Raises:
+            InputError: no scale is called so.
+        """
+        own = self.config.get("scales") or {}
+        if scale not in self.scales:
+            raise InputError("config.yaml: scale", f"'{scale}' is not among the scales", near(scale, self.scales))
+        file = [self._scale_files[scale]] if scale in self._scale_files else []
+        mine = [Layer("config.yaml", own[scale] or {}, False, f"scales.{scale}.")] if scale in own else []
+        return [*self._studies, *file, Layer("config.yaml", self.config), *mine]
+
+    def whole(self, scale: str) -> dict[str, Any]:
+        """``studies``, ``data`` and ``filters`` at a scale, all files laid over each other."""
+        if scale not in self._whole:
+            self._whole[scale] = lay(self.scale_layers(scale))
+        return self._whole[scale]
 
     def data(self, scale: str) -> dict[str, Any]:
         """Data sources and sizes of a scale."""
-        if scale not in self._data:
-            self._data[scale] = merge(self.config["data"], self.scale(scale).get("data", {}))
-        return self._data[scale]
+        data: dict[str, Any] = self.whole(scale)["data"]
+        return data
+
+    def studies(self, scale: str) -> dict[str, Any]:
+        """The studies at a scale with their sweeps."""
+        studies: dict[str, Any] = self.whole(scale)["studies"]
+        return studies
+
+    def filters(self) -> dict[str, Any]:
+        """Filters by name, the same at all scales."""
+        filters: dict[str, Any] = self.whole(self.config["scale"])["filters"]
+        return filters
 
     def runs(self, scale: str) -> dict[str, dict[str, Any]]:
         """All runs of a scale: ``{"study/sweep/point": parameters}``."""
@@ -73,51 +103,44 @@ class Plan:
         if run not in runs:
             import difflib
 
-            near = difflib.get_close_matches(run, runs, n=3, cutoff=0.3) or list(runs)[:3]
-            raise InputError(f"results/{scale}", f"no run is called '{run}'", f"nearest: {', '.join(near)}")
+            close = difflib.get_close_matches(run, runs, n=3, cutoff=0.3) or list(runs)[:3]
+            raise InputError(f"results/{scale}", f"no run is called '{run}'", f"nearest: {', '.join(close)}")
         return runs[run]
 
+    def origin(self, scale: str, run: str, key: tuple[str, ...]) -> tuple[str, str]:
+        """The file that sets a parameter of a run, and the place in it."""
+        self.run(scale, run)
+        for part in reversed(self._parts[scale][run]):
+            if (path := part.find(key)) is not None:
+                *_, file = setters(self.scale_layers(scale), path)
+                return file, ".".join(path[2:])
+        return "", ""
+
     def filter(self, name: str) -> Mapping[str, Any]:
-        """The filter of this name in ``filters``.
+        """The filter of this name.
 
         Raises:
             InputError: there is none.
         """
-        filters: Mapping[str, Any] = self.config["filters"]
+        filters = self.filters()
         if name not in filters:
-            raise InputError(
-                "config.yaml: filters", f"no filter is called '{name}'", f"known: {', '.join(filters)}"
-            )
-        return filters[name]
+            raise InputError("filters", f"no filter is called '{name}'", near(name, filters))
+        filter_: Mapping[str, Any] = filters[name]
+        return filter_
 
     def _expand(self, scale: str) -> dict[str, dict[str, Any]]:
-        preset = self.scale(scale)
-        values = preset.get("values", {})
-        runs: dict[str, dict[str, Any]] = {}
-        sets: list[tuple[str, dict[str, Any]]] = []
-        for study, spec in self.config["studies"].items():
-            layers = merge(spec.get("base", {}), preset.get("studies", {}).get(study, {}))
-            base = resolve(layers, values, f"config.yaml: studies.{study}.base")
-            for sweep, points in spec.get("sweeps", {}).items():
-                if scale not in points.get("scales", self.scales):
-                    continue
-                points = self._points_at(scale, points)
-                for label, setting in expand_sweep(sweep, points, values):
-                    run = f"{study}/{label}"
-                    if run in runs:
-                        raise InputError("config.yaml", f"two runs are called '{run}'", "name them apart")
-                    runs[run] = _with_seed({"study": study, **merge(base, setting)})
-                    sets.append((run, runs[run]))
-        check_runs(sets, self._schema)
+        self._parts[scale] = {
+            run: parts
+            for study, spec in self.studies(scale).items()
+            for run, parts in expand_study(study, spec)
+        }
+        runs = {
+            run: _with_seed({"study": run.partition("/")[0], **parameters(parts)})
+            for run, parts in self._parts[scale].items()
+        }
+        check_runs(runs.items(), self._schema)
         _check_baselines(runs, scale)
         return runs
-
-    def _points_at(self, scale: str, sweep: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A sweep without the named points that leave this scale out."""
-        if "runs" not in sweep:
-            return sweep
-        kept = [point for point in sweep["runs"] if scale in point.get("scales", self.scales)]
-        return {**sweep, "runs": kept}
 
 
 def without_seed(run: str) -> str:
@@ -150,13 +173,4 @@ def load_plan(root: Path = Path(), overrides: Mapping[str, Any] | None = None) -
     for path in (config_file, schema_file):
         if not path.is_file():
             raise InputError(path, "not found", "run this from the root of the workflow")
-    try:
-        config = read_yaml(config_file)
-    except yaml.YAMLError as error:
-        raise InputError(config_file, f"not readable YAML ({error})") from None
-    return Plan(merge(config, overrides or {}), read_yaml(schema_file))
-
-
-def read_yaml(path: Path) -> Any:
-    """Plain YAML, by libyaml where it is there: that is some ten times faster, and configs can be long."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return Plan(merge(read_yaml(config_file), overrides or {}), read_yaml(schema_file), root)

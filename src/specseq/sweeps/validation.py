@@ -1,7 +1,7 @@
 """Checks of the config against its schema, with messages of one line."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
@@ -42,21 +42,6 @@ def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         InputError: names the key at fault, what is wrong and, for a typing error, the nearest known key.
     """
     _check(Draft202012Validator(schema), config, "config.yaml")
-    for place, scale in _named_scales(config):
-        if scale not in config["scales"]:
-            known = ", ".join(config["scales"])
-            raise InputError(f"config.yaml: {place}", f"'{scale}' is not among the scales", f"known: {known}")
-
-
-def _named_scales(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every place that names a scale, and the scale."""
-    yield "scale", config["scale"]
-    for study, declared in config["studies"].items():
-        for name, sweep in declared.get("sweeps", {}).items():
-            place = f"studies.{study}.sweeps.{name}"
-            yield from ((f"{place}.scales", scale) for scale in sweep.get("scales", ()))
-            for point in sweep.get("runs", ()):
-                yield from ((f"{place}.runs.{point['name']}", scale) for scale in point.get("scales", ()))
 
 
 def check_runs(runs: Iterable[tuple[str, Mapping[str, Any]]], schema: Mapping[str, Any]) -> None:
