@@ -47,14 +47,15 @@ def cpu_seconds(command: list[str], folder: Path) -> float:
 
 def workflow(folder: Path, runs: int) -> None:
     """The workflow with one sweep of so many training runs, each of which is evaluated."""
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    own = shutil.ignore_patterns("sweeps.yaml", "scales")
+    shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=own)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(ROOT / "Snakefile", folder)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     base = {"model": {"kind": "moirai2"}, "training": {"steps": 10}, "evaluation": {"terms": ["short"]}}
     sweep = {"base": base, "over": {"seed": list(range(runs))}}
     config["scale"] = "smoke"
-    config["scales"]["smoke"].pop("studies", None)
+    config["scales"] = {"smoke": {}}
     config["studies"] = {"preconditioning": {"sweeps": {"bench": sweep}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 

@@ -9,7 +9,7 @@ import yaml
 
 from specseq.report.claims import ledger, load
 from specseq.studies.preconditioning import checks
-from specseq.sweeps import Plan
+from specseq.sweeps import load_plan
 from specseq.sweeps.merge import merge
 
 ROOT = Path(__file__).parents[1]
@@ -28,11 +28,9 @@ def test_python_examples_run_one_after_the_other() -> None:
 
 
 def test_config_examples_fit_the_schema() -> None:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
     examples = [yaml.safe_load(block) for block in blocks("yaml")]
-    extended = merge(config, *(example for example in examples if "claims" not in example))
-    runs = Plan(extended, schema).runs("smoke")
+    extended = merge(*(example for example in examples if "claims" not in example))
+    runs = load_plan(ROOT, extended).runs("smoke")
     assert "preconditioning/my_strides/stride4_degree1_seed0" in runs
 
 

@@ -158,7 +158,8 @@ def workflow(folder: Path, runs: int) -> None:
         "base": {"model": {"kind": "moirai2"}, "training": {"steps": 3}},
         "over": {"seed": list(range(runs))},
     }
-    config["studies"] = {"preconditioning": {"sweeps": {"toy": toy}}}
+    config["scales"] = {"smoke": {}}
+    config["studies"] = {"preconditioning": {"base": {"seed": 0}, "sweeps": {"toy": toy}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 

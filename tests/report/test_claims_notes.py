@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from specseq.report.claims import VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.language import queries_of
 from specseq.studies.claims import load_claims
-from specseq.sweeps import Plan
+from specseq.sweeps import load_plan
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 AGAINST = ("inconsistent", "contradicted")
@@ -63,8 +62,8 @@ def test_statements_are_sentences(claims: list[Claim]) -> None:
 
 def test_scales_are_those_of_the_config(claims: list[Claim]) -> None:
     """A misspelt scale would leave its claim undecidable for ever."""
-    known = set(yaml.safe_load((CLAIMS.parents[1] / "config.yaml").read_text(encoding="utf-8"))["scales"])
-    assert {scale for claim in claims for scale in claim.spec.scales} <= known
+    known = load_plan(CLAIMS.parents[1]).scales
+    assert {scale for claim in claims for scale in claim.spec.scales} <= set(known)
 
 
 def _groups(claim: Claim) -> Iterator[str]:
@@ -77,12 +76,10 @@ def _groups(claim: Claim) -> Iterator[str]:
 def test_every_run_that_a_claim_asks_for_is_declared(claims: list[Claim]) -> None:
     """At a scale where it decides, or else the claim says what is needed that nobody has made."""
     root = CLAIMS.parents[1]
-    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
-    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    plan = Plan(config, schema)
+    plan = load_plan(root)
     made = {
         scale: {re.sub(r"_?seed\d+$", "", run).rstrip("/") for run in plan.runs(scale)}
-        for scale in config["scales"]
+        for scale in plan.scales
     }
     for claim in claims:
         if "not run" not in claim.spec.explain:

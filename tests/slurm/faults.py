@@ -49,28 +49,24 @@ needs_cluster = [
 ]
 
 
-def shrink(config: dict[str, Any]) -> None:
-    """Leave of the config one sweep of toy runs; they train on SLURM as any other run does."""
+def shrink(workspace: Workspace, **sweeps: Any) -> None:
+    """Leave one sweep of toy runs, or those given; they train on SLURM as any other run does."""
     model = {"kind": "moirai2", "d_model": 16, "layers": 1, "heads": 2, "d_ff": 32, "tokens": 32}
     training = {"batch": 2, "warmup": 0.1, "checkpoint_every": 20, "tensorboard": False}
-    points = [
-        {"name": name, "training": {**training, "steps": steps, "lr": 1e30 if name == "nan" else 1e-3}}
+    points = {
+        name: {"training": {**training, "steps": steps, "lr": 1e30 if name == "nan" else 1e-3}}
         for name, steps in RUNS.items()
-    ]
+    }
     small = {"frequencies": ["H", "M"], "series": 12, "steps": 256, "evaluated": 2}
-    config.update(
-        scale="smoke",
-        launcher="auto",
-        slurm={"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 1, "mem": "1GB", "time": 30},
-        scales={"smoke": {"data": {"embedded": small}}},
-        studies={
-            "preconditioning": {
-                "base": {"seed": 0, "model": model, "evaluation": {"terms": ["short"]}},
-                "sweeps": {"toy": {"runs": points}},
-            }
-        },
+    base = {"seed": 0, "model": model, "evaluation": {"terms": ["short"]}}
+    slurm = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 1, "mem": "1GB", "time": 30}
+    workspace.declare(
+        {"preconditioning": {"base": base, "sweeps": sweeps or {"toy": {"runs": points}}}},
+        data={"embedded": small},
     )
-    config["slurm"]["signal_delay_s"] = 20
+    workspace.edit(
+        lambda config: config.update(scale="smoke", launcher="auto", slurm={**slurm, "signal_delay_s": 20})
+    )
 
 
 def until(condition: Callable[[], Any], seconds: float = 900) -> Any:
@@ -190,7 +186,7 @@ class Disturbed:
 def disturbed(folder: Path, peace: Path) -> Disturbed:
     """A copy of the workflow with the data already prepared."""
     workspace = copy_workflow(folder)
-    workspace.edit(shrink)
+    shrink(workspace)
     shutil.copytree(peace / "results/smoke/data", folder / "results/smoke/data", copy_function=shutil.copy2)
     shutil.copytree(peace / ".snakemake", folder / ".snakemake", ignore=shutil.ignore_patterns("locks"))
     return Disturbed(workspace, peace)
@@ -199,7 +195,7 @@ def disturbed(folder: Path, peace: Path) -> Disturbed:
 def left_in_peace(folder: Path) -> Path:
     """Prepare the data and train every run undisturbed, without SLURM."""
     workspace = copy_workflow(folder)
-    workspace.edit(shrink)
+    shrink(workspace)
     targets = [f"results/smoke/runs/{SWEEP}/{run}/pretrain.parquet" for run in RUNS]
     workspace.snakemake("--", *targets)
     return workspace.folder

@@ -12,7 +12,8 @@ RUN = "preconditioning/frozen/tiny_chronos2"
 @pytest.mark.slow
 def test_chronos2_goes_through_filters_and_reversals(workspace: Workspace) -> None:
     weights = tiny_chronos2(workspace.folder / "tiny")
-    frozen = f"scales={{smoke: {{values: {{frozen: {{tiny_chronos2: {{name: {weights}}}}}}}}}}}"
+    over = f"{{over: {{forecaster: {{tiny_chronos2: {{name: {weights}}}}}}}}}"
+    frozen = f"studies={{preconditioning: {{sweeps: {{frozen: {over}}}}}}}"
     target = f"results/smoke/runs/{RUN}/gift_eval.parquet"
     jobs = workspace.planned(target, config=[frozen])
     assert jobs == {"prepare_gift_eval": 1, "residuals": 1, "design_matched": 1, "evaluate": 1}

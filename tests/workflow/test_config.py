@@ -11,7 +11,7 @@ from specseq.sweeps import load_plan
 PLAN = load_plan(Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("study", sorted(PLAN.config["studies"]))
+@pytest.mark.parametrize("study", sorted(PLAN.study_names))
 @pytest.mark.parametrize("scale", sorted(PLAN.scales))
 def test_nothing_is_trained_twice(scale: str, study: str) -> None:
     seen: dict[str, str] = {}

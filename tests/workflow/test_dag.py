@@ -30,7 +30,7 @@ def test_scales_do_not_mix(workspace: Workspace) -> None:
 def set_key(*path: str, value: Any) -> Any:
     def change(config: dict[str, Any]) -> None:
         for key in path[:-1]:
-            config = config[key]
+            config = config.setdefault(key, {})
         config[path[-1]] = value
 
     return change
@@ -43,7 +43,7 @@ def set_key(*path: str, value: Any) -> Any:
         (set_key("scale", value="tiny"), "'tiny' is not among the scales"),
         (
             set_key("scales", "smoke", "studies", value={"preconditionig": {}}),
-            "scales.smoke.studies: unknown key 'preconditionig'; did you mean 'preconditioning'",
+            "scales.smoke.studies.preconditionig: changes what is not there; did you mean preconditioning",
         ),
         (set_key("launcher", value="slrum"), "'slrum' is not one of"),
         (set_key("data", "min_length", value="long"), "data.min_length: 'long' is not of type 'integer'"),
@@ -83,7 +83,10 @@ def test_with_partial_a_study_without_runs_withholds_nothing(workspace: Workspac
             f"results/smoke/runs/{RUN}/audit.parquet",
             f"config.yaml: run {RUN}: has no section 'audit'",
         ),
-        ("results/bare/equilibrium_mechanisms.parquet", "scales.bare.values: has no section 'ep_mechanisms'"),
+        (
+            "results/bare/equilibrium_mechanisms.parquet",
+            "studies.equilibrium: has no section 'mechanisms'",
+        ),
         ("downloads/lotsa/download.json", "config.yaml: downloads: has no section 'lotsa'"),
     ],
 )
@@ -92,7 +95,7 @@ def test_results_that_the_config_does_not_declare_are_one_clear_line(
 ) -> None:
     def change(config: dict[str, Any]) -> None:
         config.pop("downloads")
-        config["scales"]["bare"] = {}
+        config["scales"] = {"bare": {"studies": {"equilibrium": {"mechanisms": None}}}}
 
     workspace.edit(change)
     output = workspace.snakemake("--dry-run", target, check=False)
@@ -101,7 +104,7 @@ def test_results_that_the_config_does_not_declare_are_one_clear_line(
 
 
 def test_a_thousand_runs_are_planned(workspace: Workspace) -> None:
-    workspace.edit(set_key("scales", "smoke", "values", "seeds", value=list(range(150))))
+    workspace.edit(set_key("studies", "preconditioning", "over", "seed", value=list(range(150))))
     assert workspace.planned("results/smoke/report/index.html")["pretrain"] > 1000
 
 
@@ -119,10 +122,9 @@ class TestFinished:
 
     def test_editing_one_value_of_one_run_reruns_what_depends_on_it(self, finished: Workspace) -> None:
         original = (finished.folder / "config.yaml").read_text()
-        path = ("studies", "preconditioning", "sweeps", "chebyshev", "base", "training")
-        training = {**finished.config["scales"]["smoke"]["values"]["moirai2_training"], "lr": 0.5}
+        path = ("studies", "preconditioning", "sweeps", "chebyshev", "base", "training", "lr")
         try:
-            finished.edit(set_key(*path, value=training))
+            finished.edit(set_key(*path, value=0.5))
             planned = finished.planned("results/smoke/report/index.html")
         finally:
             (finished.folder / "config.yaml").write_text(original)

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,16 +35,9 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 
 
 def test_a_table_of_thousands_of_runs(workspace: Workspace) -> None:
-    def change(config: dict[str, Any]) -> None:
-        base = {"model": {"kind": "moirai2"}, "training": {"steps": 1}}
-        sweep = {"base": base, "over": {"seed": list(range(RUNS))}}
-        config["studies"] = {
-            "preconditioning": {"base": {}, "sweeps": {"a_sweep_with_a_rather_long_name": sweep}}
-        }
-        for scale in config["scales"].values():
-            scale.pop("studies", None)
-
-    workspace.edit(change)
+    base = {"model": {"kind": "moirai2"}, "training": {"steps": 1}}
+    sweep = {"base": base, "over": {"seed": list(range(RUNS))}}
+    workspace.declare({"preconditioning": {"sweeps": {"a_sweep_with_a_rather_long_name": sweep}}})
     runs = [f"preconditioning/a_sweep_with_a_rather_long_name/seed{seed}" for seed in range(RUNS)]
     files = [f"results/smoke/runs/{run}/pretrain.parquet" for run in runs]
     assert sum(map(len, files)) > 2**17, "more than an argument can hold"

@@ -54,7 +54,7 @@ def test_runs_that_are_referred_to_exist(scale: str) -> None:
                 assert declared[other]["model"] == spec.get("model", declared[other]["model"])
         assert spec.get("baseline", "preconditioning/baseline") in groups(scale)
         for name in spec.get("evaluation", {}).get("filters", ()):
-            assert name in PLAN.config["filters"]
+            assert name in PLAN.filters
 
 
 def test_a_baseline_of_its_own_has_the_runs_length() -> None:

@@ -41,14 +41,10 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return copy_workflow(tmp_path_factory.mktemp("refusing") / "workflow")
 
 
-def sweep(**points: Any) -> Any:
-    """Leave of the config one sweep of an untrained forecaster."""
+def sweep(**points: Any) -> dict[str, Any]:
+    """One sweep of an untrained forecaster."""
     base = {"seed": 0, "forecaster": {"name": "naive"}, "evaluation": {"terms": ["short"]}}
-
-    def change(config: dict[str, Any]) -> None:
-        config["studies"] = {"preconditioning": {"sweeps": {"toy": {"base": base, **points}}}}
-
-    return change
+    return {"preconditioning": {"sweeps": {"toy": {"base": base, **points}}}}
 
 
 def test_names_of_runs(refusing: Workspace) -> None:
@@ -57,7 +53,7 @@ def test_names_of_runs(refusing: Workspace) -> None:
     from specseq.sweeps import load_plan
 
     for name in HOSTILE:
-        refusing.edit(sweep(runs=[{"name": name}]))
+        refusing.declare(sweep(runs={name: {}}))
         with pytest.raises(InputError, match="cannot be a path") as raised:
             load_plan(refusing.folder).runs("smoke")
         assert "\n" not in str(raised.value)
@@ -65,22 +61,22 @@ def test_names_of_runs(refusing: Workspace) -> None:
 
 @pytest.mark.parametrize("name", ["$(touch hacked)", "x\ntouch hacked"])
 def test_names_of_runs_in_the_workflow(refusing: Workspace, name: str) -> None:
-    refusing.edit(sweep(runs=[{"name": name}]))
+    refusing.declare(sweep(runs={name: {}}))
     output = refusing.snakemake("--dry-run", "--config", "scale=smoke", check=False)
-    assert "cannot be a path" in one_line(output, "config.yaml: sweep toy")
+    assert "cannot be a path" in one_line(output, "studies.preconditioning.sweeps.toy: the run id")
     nothing_was_executed(refusing)
 
 
 def test_swept_words(refusing: Workspace) -> None:
-    refusing.edit(sweep(over={"evaluation.terms": {"$(touch hacked)": ["short"]}}))
+    refusing.declare(sweep(over={"evaluation.terms": {"$(touch hacked)": ["short"]}}))
     output = refusing.snakemake("--dry-run", "--config", "scale=smoke", check=False)
-    assert "cannot be a path" in one_line(output, "config.yaml: sweep toy")
+    assert "cannot be a path" in one_line(output, "studies.preconditioning.sweeps.toy: the run id")
     nothing_was_executed(refusing)
 
 
 def test_targets(refusing: Workspace) -> None:
     target = "results/smoke/runs/preconditioning/toy/$(touch hacked)/gift_eval.parquet"
-    refusing.edit(sweep(runs=[{"name": "a"}]))
+    refusing.declare(sweep(runs={"a": {}}))
     output = refusing.snakemake("--", target, check=False)
     assert "no run is called 'preconditioning/toy/$(touch hacked)'" in output
     assert "Traceback (most" not in output

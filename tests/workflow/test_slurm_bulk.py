@@ -6,7 +6,6 @@ are few, for the time that each takes.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -63,15 +62,9 @@ def test_smoke_scale_from_end_to_end(tmp_path: Path, finished: Workspace) -> Non
 @pytest.fixture
 def many(tmp_path: Path) -> Workspace:
     """A sweep of forecasters that need no training."""
-
-    def change(config: dict[str, Any]) -> None:
-        faults.shrink(config)
-        base = {"forecaster": {"name": "seasonal_naive"}, "evaluation": {"terms": ["short"]}}
-        sweep = {"base": base, "over": {"seed": list(range(MANY))}}
-        config["studies"] = {"preconditioning": {"sweeps": {"many": sweep}}}
-
+    base = {"model": None, "forecaster": {"name": "seasonal_naive"}}
     workspace = copy_workflow(tmp_path)
-    workspace.edit(change)
+    faults.shrink(workspace, many={"base": base, "over": {"seed": list(range(MANY))}})
     return workspace
 
 

@@ -32,6 +32,15 @@ class Workspace:
         change(config)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
+    def declare(self, studies: dict[str, Any], data: dict[str, Any] | None = None) -> None:
+        """Make these the only studies, the same at every scale.
+
+        Args:
+            studies: their ``base`` and ``sweeps``.
+            data: what the smoke scale says of data; as it is where missing.
+        """
+        only_studies(self.folder, studies, data)
+
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run snakemake here; returns everything it printed."""
         done = subprocess.run(
@@ -52,6 +61,20 @@ class Workspace:
         table = re.search(r"^job +count\n[- ]+\n(.*?)^total", output, re.S | re.M)
         rows = (line.split() for line in table[1].splitlines()) if table else []
         return {rule: int(count) for rule, count in rows}
+
+
+def only_studies(folder: Path, studies: dict[str, Any], data: dict[str, Any] | None = None) -> None:
+    """Leave of a workflow's studies those given: see ``Workspace.declare``."""
+    for path in (folder / "workflow/studies").glob("*/sweeps.yaml"):
+        path.unlink()
+    for path in (folder / "workflow/scales").glob("*.yaml"):
+        scale = yaml.safe_load(path.read_text())
+        scale.pop("studies", None)
+        if data is not None and path.stem == "smoke":
+            scale["data"] = data
+        path.write_text(yaml.safe_dump(scale))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "studies": studies}, sort_keys=False))
 
 
 def copy_workflow(folder: Path) -> Workspace:

@@ -27,9 +27,9 @@ if not workflow.deployment_settings.deployment_method:
     shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
 try:
-    PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"))
+    PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"), ROOT)
     PLAN.runs(config["scale"])
-    STUDIES = {name: study for name, study in studies().items() if name in config["studies"]}
+    STUDIES = {name: study for name, study in studies().items() if name in PLAN.study_names}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -67,7 +67,7 @@ onstart:
 
 wildcard_constraints:
     scale="|".join(PLAN.scales),
-    study="|".join(config["studies"]),
+    study="|".join(PLAN.study_names),
     run="[^/]+/[^/]+/[^/]+",
     benchmark="gift_eval|fev",
     ext="svg|png|pdf",

@@ -20,7 +20,8 @@ def existing(declared, scale):
     return [
         name
         for name, (study, _) in declared.items()
-        if not config["partial"] or all(study.needed(results_of(study, scale)))
+        if study.name in PLAN.studies(scale)
+        and (not config["partial"] or all(study.needed(results_of(study, scale))))
     ]
 
 

@@ -49,7 +49,7 @@ rule mechanisms:
         code=source_digest("stages/mechanisms.py"),
         spec=said(
             lambda w: as_json(
-                wanted(PLAN.scale(w.scale).get("values", {}), "ep_mechanisms", f"scales.{w.scale}.values")
+                wanted(PLAN.studies(w.scale).get("equilibrium", {}), "mechanisms", "studies.equilibrium")
             )
         ),
     message:

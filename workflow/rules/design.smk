@@ -10,7 +10,7 @@ rule design:
         spec=lambda w: as_json(
             {
                 "filters": {
-                    name: spec for name, spec in config["filters"].items() if spec["family"] != "matched"
+                    name: spec for name, spec in PLAN.filters.items() if spec["family"] != "matched"
                 }
             }
         ),

@@ -17,7 +17,7 @@ rule claims:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=source_digest("stages/claims.py", *(f"studies/{study}/checks.py" for study in config["studies"])),
+        code=source_digest("stages/claims.py", *(f"studies/{study}/checks.py" for study in PLAN.study_names)),
         declared=said(lambda w: declared_runs(w.scale)),
     message:
         "claims: verdicts of the ledger"

@@ -49,8 +49,8 @@ def main(given: Sequence[str]) -> int:
     options = _arguments(given)
     plan = load_plan(options.root)
     scale = options.scale or plan.config["scale"]
-    if options.study not in (None, *plan.config["studies"]):
-        known = ", ".join(plan.config["studies"])
+    if options.study not in (None, *plan.study_names):
+        known = ", ".join(plan.study_names)
         raise InputError("--study", f"no study is called '{options.study}'", f"known: {known}")
     runs = [
         run

@@ -71,7 +71,10 @@ def expand_study(study: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, lis
     top = ("studies", study)
     for name, sweep in spec["sweeps"].items():
         place = (*top, "sweeps", name)
-        base = [Part((*top, "base"), (), spec.get("base", {})), Part((*place, "base"), (), sweep.get("base", {}))]
+        base = [
+            Part((*top, "base"), (), spec.get("base", {})),
+            Part((*place, "base"), (), sweep.get("base", {})),
+        ]
         own = sweep.get("over", {})
         inherited = {key: choices for key, choices in spec["over"].items() if key not in own}
         axes = [
@@ -87,7 +90,9 @@ def expand_study(study: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, lis
                 label = "_".join([str(point)] * bool(point) + [text for text, _ in chosen]) or "run"
                 if not _PART.fullmatch(label) or not _PART.fullmatch(str(name)):
                     fault = f"the run id '{name}/{label}' cannot be a path"
-                    raise InputError(".".join(place), fault, "use letters, digits, '.', '-', '_' in names and labels")
+                    raise InputError(
+                        ".".join(place), fault, "use letters, digits, '.', '-', '_' in names and labels"
+                    )
                 if label in seen:
                     raise InputError(".".join(place), f"two runs are called '{label}'", "name them apart")
                 seen.add(label)

@@ -7,8 +7,8 @@
     config.yaml                             studies, filters and data of one's own, and what changes in them;
                                             its section `scales` holds overlays like the files'
 
-Each is laid over the ones before it. ``null`` leaves out what it names: a sweep, a point, a label of a grid, a
-parameter that a layer before set. A list in place of a mapping of names keeps these alone; its entries are
+Each is laid over the ones before it. ``null`` leaves out what it names: a sweep, a point, a label of a
+grid, a parameter that a layer before set. A list in place of a mapping of names keeps these alone; its entries are
 ``name`` or ``name: changes``.
 """
 
@@ -109,33 +109,30 @@ def setters(layers: list[Layer], path: tuple[str, ...]) -> Iterator[str]:
 def _study(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
     return {
         **merge(_without(old, "over", "sweeps"), _without(changes, "over", "sweeps")),
-        "over": _named(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds, _axis),
+        "over": _axes(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds),
         "sweeps": _named(old.get("sweeps", {}), changes.get("sweeps", {}), f"{place}.sweeps", adds, _sweep),
     }
 
 
 def _sweep(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
     made = merge(_without(old, "over", "runs"), _without(changes, "over", "runs"))
-    if "over" in old or "over" in changes:
-        # A sweep takes an axis of its study out by a null, which stays here.
-        made["over"] = _named(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds, _axis)
+    made["over"] = _axes(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds)
     if "runs" in old or "runs" in changes:
-        made["runs"] = _named(old.get("runs", {}), changes.get("runs", {}), f"{place}.runs", adds, _point)
+        made["runs"] = _named(old.get("runs", {}), changes.get("runs", {}), f"{place}.runs", adds, _merged)
     return made
 
 
-def _point(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
-    return merge(old, changes)
+def _axes(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
+    """Swept keys and their values; a sweep takes an axis of its study out by a null, which stays here."""
+    made = dict(old)
+    for key, values in changes.items():
+        labelled = isinstance(old.get(key), Mapping) and isinstance(values, Mapping | list)
+        made[key] = _named(old[key], values, f"{place}.{key}", adds, _merged) if labelled else values
+    return made
 
 
-def _label(old: Any, changes: Any, place: str, adds: bool) -> Any:
+def _merged(old: Any, changes: Any, place: str, adds: bool) -> Any:
     return merge(old, changes) if isinstance(changes, Mapping) else changes
-
-
-def _axis(old: Any, changes: Any, place: str, adds: bool) -> Any:
-    if old and isinstance(old, Mapping) and isinstance(changes, Mapping | list):
-        return _named(old, changes, place, adds, _label)
-    return changes
 
 
 def _named(
@@ -154,14 +151,12 @@ def _named(
         raise InputError(place, f"{changes!r} is not a mapping")
     made = {name: value for name, value in old.items() if name in changes or not alone}
     for name, value in changes.items():
-        if name not in old and (alone or not adds):
+        if name not in old and value is not None and (alone or not adds):
             raise InputError(f"{place}.{name}", "changes what is not there", near(name, old))
         if value is not None:
             made[name] = change(old.get(name, {}), value, f"{place}.{name}", adds)
         elif name in old:
             del made[name]
-        elif change is _axis:
-            made[name] = None
         else:
             raise InputError(f"{place}.{name}", "leaves out what is not there", near(name, old))
     return made

@@ -8,8 +8,8 @@ from typing import Any
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested mappings; later layers win.
 
-    Lists and scalars are replaced whole. ``null`` takes out what the layers before it set, so that the default
-    holds; where they set nothing it is a value.
+    Lists and scalars are replaced whole. ``null`` takes out what the layers before it set, so that the
+    default holds; where they set nothing it is a value.
     """
     merged: dict[str, Any] = {}
     for layer in layers:

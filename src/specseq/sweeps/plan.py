@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Plan:
         Args:
             config: content of ``config.yaml`` with overrides merged in.
             schema: content of ``workflow/schemas/config.schema.yaml``.
-            root: folder of the workflow, whose ``workflow/studies`` and ``workflow/scales`` are read, or nothing.
+            root: folder of the workflow, whose ``workflow/studies`` and ``workflow/scales`` are read; none
+                where the config holds everything.
 
         Raises:
             InputError: a key, type or value is wrong, named with its place.
@@ -52,7 +54,9 @@ class Plan:
         """
         own = self.config.get("scales") or {}
         if scale not in self.scales:
-            raise InputError("config.yaml: scale", f"'{scale}' is not among the scales", near(scale, self.scales))
+            raise InputError(
+                "config.yaml: scale", f"'{scale}' is not among the scales", near(scale, self.scales)
+            )
         file = [self._scale_files[scale]] if scale in self._scale_files else []
         mine = [Layer("config.yaml", own[scale] or {}, False, f"scales.{scale}.")] if scale in own else []
         return [*self._studies, *file, Layer("config.yaml", self.config), *mine]
@@ -73,10 +77,16 @@ class Plan:
         studies: dict[str, Any] = self.whole(scale)["studies"]
         return studies
 
+    @cached_property
     def filters(self) -> dict[str, Any]:
         """Filters by name, the same at all scales."""
-        filters: dict[str, Any] = self.whole(self.config["scale"])["filters"]
+        filters: dict[str, Any] = lay([*self._studies, Layer("config.yaml", self.config)])["filters"]
         return filters
+
+    @cached_property
+    def study_names(self) -> tuple[str, ...]:
+        """The studies of the files and the config."""
+        return tuple(lay([*self._studies, Layer("config.yaml", self.config)])["studies"])
 
     def runs(self, scale: str) -> dict[str, dict[str, Any]]:
         """All runs of a scale: ``{"study/sweep/point": parameters}``."""
@@ -122,7 +132,7 @@ class Plan:
         Raises:
             InputError: there is none.
         """
-        filters = self.filters()
+        filters = self.filters
         if name not in filters:
             raise InputError("filters", f"no filter is called '{name}'", near(name, filters))
         filter_: Mapping[str, Any] = filters[name]

@@ -1,0 +1,29 @@
+"""What the files say comes out as the parameters that runs have always had.
+
+A digest changes with any parameter of any run of its scale. Where a change is meant, write the new digest here.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from specseq.sweeps import load_plan
+
+PLAN = load_plan(Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    ("scale", "count", "expected"),
+    [
+        ("smoke", 27, "677fefa05a7633c2"),
+        ("laptop", 153, "13ed55ea9f0ce324"),
+        ("paper", 790, "873ded56baa5dec6"),
+    ],
+)
+def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:
+    runs = PLAN.runs(scale)
+    text = json.dumps(runs, sort_keys=True)
+    assert len(runs) == count
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == expected, "the parameters of some runs changed"
