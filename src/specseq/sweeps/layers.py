@@ -8,8 +8,8 @@
                                             its section `scales` holds overlays like the files'
 
 Each is laid over the ones before it. ``null`` leaves out what it names: a sweep, a point, a label of a
-grid, a parameter that a layer before set. A list in place of a mapping of names keeps these alone; its entries are
-``name`` or ``name: changes``.
+grid, a parameter that a layer before set. A list in place of a mapping of names keeps these alone; its
+entries are ``name`` or ``name: changes``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
