@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import yaml
-
 from specseq.launch.processes import started
 
 ROOT = Path(__file__).parents[1]
