@@ -10,7 +10,7 @@ import pytest
 
 from specseq.report.claims import Claim, Entry, ledger
 from specseq.studies.claims import load_claims
-from specseq.studies.equilibrium.tables import summary as equilibrium
+from specseq.studies.equilibrium.tables import summary
 from specseq.tables import Provenance, write_parquet
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
@@ -63,7 +63,7 @@ def equilibrium_results(folder: Path, runs: dict[str, dict[str, list[float]]]) -
     inputs = {"long": [folder / "tables/equilibrium_long.parquet"]}
     write_parquet(
         folder / "tables/equilibrium.parquet",
-        equilibrium.make(inputs, {"scale": "paper"}),
+        summary(inputs, {"scale": "paper"}),
         Provenance("table"),
     )
 

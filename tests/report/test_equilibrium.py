@@ -11,17 +11,8 @@ import pytest
 from specseq.errors import InputError
 from specseq.report.style import styled
 from specseq.report.tidy import group_of
-from specseq.studies.equilibrium.figures import audit as equilibrium_audit
-from specseq.studies.equilibrium.figures import diagnostics as equilibrium_diagnostics
-from specseq.studies.equilibrium.figures import estimators as equilibrium_estimators
-from specseq.studies.equilibrium.figures import modes as equilibrium_modes
-from specseq.studies.equilibrium.figures import solvers as equilibrium_solvers
-from specseq.studies.equilibrium.figures import walls as equilibrium_walls
-from specseq.studies.equilibrium.figures.shared import label, wall_curves
-from specseq.studies.equilibrium.tables import mechanisms as equilibrium_mechanisms
-from specseq.studies.equilibrium.tables import signals as equilibrium_signals
-from specseq.studies.equilibrium.tables import summary as equilibrium
-from specseq.studies.equilibrium.tables.long import make as make_long
+from specseq.report.tidy import make as make_long
+from specseq.studies.equilibrium import figures, mechanism_figures, tables
 from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 
 BASE = {"study": "equilibrium", "benchmark": "pretrain"}
@@ -58,7 +49,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_runs_are_summed_up_over_seeds(long: Path) -> None:
-    table = equilibrium.make({"long": [long]}, {"scale": "smoke"}).set_index("group")
+    table = tables.summary({"long": [long]}, {"scale": "smoke"}).set_index("group")
     euler, anderson = table.loc["equilibrium/wall/euler"], table.loc["equilibrium/wall/anderson"]
     assert euler["seeds"] == 3
     assert euler["loss_best"] == pytest.approx(3.01)
@@ -100,7 +91,7 @@ def test_a_break_is_where_the_free_phase_was_lost_for_good(tmp_path: Path) -> No
     write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
     frame = make_long({"training": [tmp_path / "a.parquet"]}, {})
     write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
-    table = equilibrium.make({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"}).set_index("group")
+    table = tables.summary({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"}).set_index("group")
     transient, relapse, blown, never = (table.loc[f"equilibrium/wall/{name}"] for name in made)
     assert (transient["broke"], relapse["broke"], blown["broke"]) == (0, 1, 1)
     assert transient[["loss_at_break", "loss_at_break_low", "alpha_at_break", "im_at_crossing"]].isna().all()
@@ -125,7 +116,7 @@ def test_signals_are_judged_by_the_exact_spectrum(tmp_path: Path) -> None:
     write_parquet(
         tmp_path / "long.parquet", make_long({"training": [tmp_path / "a.parquet"]}, {}), Provenance("table")
     )
-    table = equilibrium_signals.make({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"})
+    table = tables.signals({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"})
     share = table[table["metric"] == "share_positive"]
     assert share[["signal", "value", "evaluations"]].values.tolist() == [["omega", 1, 3]]
     table = table[table["metric"] == "auc"].set_index("signal")
@@ -133,12 +124,12 @@ def test_signals_are_judged_by_the_exact_spectrum(tmp_path: Path) -> None:
     assert table.loc["omega", "value"] == 0.75  # of four pairs only (3.5, 4.0) is in the wrong order
     assert table.loc["gap", "value"] == 0.5
     assert np.isnan(table.loc["rotation", "value"])
-    assert np.isnan(equilibrium_signals.area(np.array([1.0, 2.0]), np.array([True, True])))
+    assert np.isnan(tables.area(np.array([1.0, 2.0]), np.array([True, True])))
 
 
 def test_an_interval_needs_two_seeds() -> None:
-    assert np.isnan(equilibrium.interval(np.array([1.0, np.nan]))).all()
-    low, high = equilibrium.interval(np.array([1.0, 2.0, 3.0]))
+    assert np.isnan(tables.interval(np.array([1.0, np.nan]))).all()
+    low, high = tables.interval(np.array([1.0, 2.0, 3.0]))
     assert (low, high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
 
 
@@ -178,7 +169,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_measurements_come_to_figures(measured: Path) -> None:
-    table = equilibrium_mechanisms.make({"measured": [measured]}, {"scale": "smoke"})
+    table = tables.mechanisms({"measured": [measured]}, {"scale": "smoke"})
 
     def value(metric: str, **where: str) -> float:
         rows = table[table["metric"] == metric]
@@ -202,29 +193,29 @@ def test_a_part_of_the_measurements_gives_a_part_of_the_figures(tmp_path: Path) 
     rows = [{**BASE, **row} for row in measured_rows() if row["task"] == "products"]
     write_parquet(tmp_path / "m.parquet", long_table(rows, ("method", "at")), Provenance("mechanisms"))
     inputs = {"measured": [tmp_path / "m.parquet"]}
-    table = equilibrium_mechanisms.make(inputs, {"scale": "smoke"})
+    table = tables.mechanisms(inputs, {"scale": "smoke"})
     assert table["metric"].tolist() == ["alpha_error"]
     with styled():
-        for module in (equilibrium_solvers, equilibrium_estimators, equilibrium_diagnostics):
-            assert module.draw(inputs, {}).axes
+        for draw in (mechanism_figures.solvers, mechanism_figures.estimators, mechanism_figures.diagnostics):
+            assert draw(inputs, {}).axes
 
 
 def test_curves_are_those_of_the_wall_sweep_alone(long: Path, tmp_path: Path) -> None:
     frame = read_parquet(long)
     other = frame.assign(run="equilibrium/grid/x_seed0")
-    curves = wall_curves(pd.concat([frame, other.assign(group=group_of(other["run"]))]))
+    curves = figures.wall_curves(pd.concat([frame, other.assign(group=group_of(other["run"]))]))
     assert list(curves) == [f"equilibrium/wall/{name}" for name in ("euler", "anderson", "jacreg")]
     assert curves["equilibrium/wall/euler"][0]["loss"].tolist() == [4.0, 3.0, 3.5]
-    assert label("equilibrium/wall/jacreg") == "Jacobian penalty"
+    assert figures.label("equilibrium/wall/jacreg") == "Jacobian penalty"
 
 
 def test_wall_figures_show_every_run_and_the_mean_of_each_setting(long: Path) -> None:
     with styled():
-        left, right = equilibrium_walls.draw({"long": [long]}, {}).axes
+        left, right = figures.walls({"long": [long]}, {}).axes
         assert len([drawn for drawn in left.lines if len(drawn.get_xdata()) == 3]) == 9 + 3
         assert len(right.lines) == 9 + 3
         assert left.xaxis_inverted()
-        panels = equilibrium_modes.draw({"long": [long]}, {}).axes
+        panels = figures.modes({"long": [long]}, {}).axes
     assert [axes.get_title(loc="left") for axes in panels[:3]] == [
         "Euler, ε = 0.1",
         "Anderson",
@@ -242,7 +233,7 @@ def test_both_edges_of_every_disc_and_the_right_half_plane_are_in_view(long: Pat
     frame.loc[lost & (frame["seed"] == 0), "value"] = np.nan
     write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
     with styled():
-        figure = equilibrium_modes.draw({"long": [tmp_path / "long.parquet"]}, {})
+        figure = figures.modes({"long": [tmp_path / "long.parquet"]}, {})
         figure.canvas.draw()
     for axes in figure.axes[:3]:
         low, high = axes.get_xlim()
@@ -260,19 +251,19 @@ def test_mean_curve_is_geometric_on_logarithmic_axes() -> None:
         pd.DataFrame({"loss": [1.0], "eps_crit": [0.1], "force_residual": [1e-4]}, index=[10]),
         pd.DataFrame({"loss": [3.0], "eps_crit": [0.4], "force_residual": [1e-2]}, index=[10]),
     ]
-    found = equilibrium_walls.mean(seeds)
+    found = figures.mean(seeds)
     expected = pd.DataFrame({"loss": [2.0], "eps_crit": [0.2], "force_residual": [1e-3]}, index=[10])
     pd.testing.assert_frame_equal(found, expected)
 
 
 def test_solver_and_estimator_figures(measured: Path) -> None:
     with styled():
-        _, right = equilibrium_solvers.draw({"measured": [measured]}, {}).axes
+        _, right = mechanism_figures.solvers({"measured": [measured]}, {}).axes
         texts = [text.get_text() for text in right.get_legend().get_texts()]
         assert texts == ["Anderson: α = +0.10", "backward Euler: α = +0.10"]
-        left, _ = equilibrium_estimators.draw({"measured": [measured]}, {}).axes
+        left, _ = mechanism_figures.estimators({"measured": [measured]}, {}).axes
         assert "slope 8" in [text.get_text() for text in left.get_legend().get_texts()]
-        assert len(equilibrium_diagnostics.draw({"measured": [measured]}, {}).axes) == 3
+        assert len(mechanism_figures.diagnostics({"measured": [measured]}, {}).axes) == 3
 
 
 def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
@@ -304,10 +295,10 @@ def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
         write_parquet(tmp_path / f"{name}.parquet", frame, Provenance("audit"))
         inputs[name] = [tmp_path / f"{name}.parquet"]
     with styled():
-        left, right = equilibrium_audit.draw(inputs, {}).axes
+        left, right = figures.audit(inputs, {}).axes
     assert left.get_title(loc="left") == "3 eigenvalues of 1 sample"
     assert right.get_title(loc="left") == "wall/euler_seed0"
     texts = [text.get_text() for text in right.get_legend().get_texts()]
     assert texts == ["EULER-WALL (1)", "STABLE (1)", "NO-ROOT (1)"]
     with pytest.raises(InputError, match="no audited run"):
-        equilibrium_audit.draw({}, {})
+        figures.audit({}, {})

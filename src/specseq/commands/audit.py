@@ -118,7 +118,7 @@ def _write(
     """The tables that the stage writes, and the figure of the spectrum with Euler's disc."""
     from specseq.equilibrium.fingerprint import AuditFiles
     from specseq.report.style import save, styled
-    from specseq.studies.equilibrium.figures.audit import draw
+    from specseq.studies.equilibrium.figures import audit as draw
 
     files = AuditFiles(*(folder / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")))
     try:

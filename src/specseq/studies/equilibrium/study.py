@@ -24,31 +24,31 @@ def _measured(results: Results) -> Inputs:
 
 TABLES = {
     "equilibrium_long": Table(
-        ".tables.long:make",
+        "specseq.report.tidy:make",
         lambda results: {
             "training": results.of_runs("pretrain.parquet"),
             "fingerprints": results.of_runs("fingerprint.parquet"),
         },
     ),
-    "equilibrium": Table(".tables.summary:make", _long),
-    "equilibrium_signals": Table(".tables.signals:make", _long),
-    "equilibrium_mechanisms": Table(".tables.mechanisms:make", _measured),
+    "equilibrium": Table(".tables:summary", _long),
+    "equilibrium_signals": Table(".tables:signals", _long),
+    "equilibrium_mechanisms": Table(".tables:mechanisms", _measured),
 }
 
 FIGURES = {
-    "equilibrium_walls": Figure(".figures.walls:draw", _long),
-    "equilibrium_modes": Figure(".figures.modes:draw", _long),
+    "equilibrium_walls": Figure(".figures:walls", _long),
+    "equilibrium_modes": Figure(".figures:modes", _long),
     "equilibrium_audit": Figure(
-        ".figures.audit:draw",
+        ".figures:audit",
         lambda results: {
             "spectra": results.of_runs("spectrum.parquet"),
             "verdicts": results.of_runs("audit.parquet"),
             "fingerprints": results.of_runs("fingerprint.parquet"),
         },
     ),
-    "equilibrium_solvers": Figure(".figures.solvers:draw", _measured),
-    "equilibrium_estimators": Figure(".figures.estimators:draw", _measured),
-    "equilibrium_diagnostics": Figure(".figures.diagnostics:draw", _measured),
+    "equilibrium_solvers": Figure(".mechanism_figures:solvers", _measured),
+    "equilibrium_estimators": Figure(".mechanism_figures:estimators", _measured),
+    "equilibrium_diagnostics": Figure(".mechanism_figures:diagnostics", _measured),
 }
 
 STUDY = Study(

@@ -1,0 +1,281 @@
+"""Tables of the equilibrium study: its runs, the signals of instability, and the mechanisms behind both."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from specseq.scoring.comparison import student_interval
+from specseq.tables import read_parquet
+
+BASELINE = "equilibrium/wall/euler"
+BROKEN = 0.01
+LAST = (
+    *("force_residual", "alpha", "im", "rotation", "eps_crit", "omega", "gap", "rho"),
+    *("jacobian_norm", "cos_exact", "loss_converged"),
+)
+AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
+STEP = 0.1
+SIGNALS = ("alpha", "rotation", "omega", "gap", "jacobian_norm", "force_residual")
+_RADII = (0.01, 0.02)
+BLOCKS = {"abscissa": "leftward", "nudged_solver": "unstable", "euler_growth": "rotating"}
+Measured = tuple[str, str, str, float, str]  # metric, block, method, value, unit
+
+
+def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Runs of the equilibrium study, seeds pooled: one row per run group.
+
+    Every column but the first three is a mean over seeds:
+
+    - ``loss_best``: lowest validation loss with the run's own solver and budget, ``loss_low`` and
+      ``loss_high`` its 95 % interval over seeds (Student); ``loss_converged``: the last validation loss at
+      roots found by every means;
+    - ``against_euler``: ``loss_best`` minus that of Euler at 0.1, paired over seeds, with ``against_low`` and
+      ``against_high``; ``verdict`` says whether the interval excludes zero;
+    - ``broke``: share of seeds whose free phase at the end leaves a force residual above 0.01, or that
+      diverged;
+    - ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of
+      the seeds that broke after having converged; the last one where a run diverged behind it.
+      ``alpha_at_break``: max Re μ there. ``crossed``: share of seeds with α > 0 at some evaluation,
+      ``im_at_crossing``: |Im μ| of the leading mode at the first such. ``<column>_low`` and
+      ``<column>_high`` are their 95 % intervals, where every seed has a value;
+    - ``force_residual``, ``alpha``, ``im``, ``rotation``, ``eps_crit``, ``omega``, ``gap``, ``rho``,
+      ``jacobian_norm``, ``cos_exact``: at the last evaluation where they could be measured;
+    - ``evaluations``: per training step, of the free and the nudged phase.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    long = read_parquet(inputs["long"][0])
+    long = long[long["benchmark"] == "pretrain"]
+    runs = {group: _per_seed(own) for group, own in long.groupby("group", sort=False)}
+    rows = [_group_row(str(group), seeds, runs.get(BASELINE)) for group, seeds in runs.items()]
+    return pd.DataFrame(rows).assign(scale=params["scale"])
+
+
+def _per_seed(own: pd.DataFrame) -> pd.DataFrame:
+    """One row per seed of one run group."""
+    made = {}
+    for seed, run in own.groupby("seed"):
+        curves = run.pivot_table(index="step", columns="metric", values="value", dropna=False)
+        made[seed] = _run_values(curves)
+    return pd.DataFrame.from_dict(made, orient="index")
+
+
+def _run_values(curves: pd.DataFrame) -> dict[str, float]:
+    def column(name: str) -> "pd.Series[float]":
+        return curves[name].dropna() if name in curves else pd.Series(dtype=float)
+
+    loss, residual, alpha = column("valid/loss"), column("valid/force_residual"), column("valid/alpha")
+    diverged = "diverged" in curves
+    at = _break(residual, diverged)
+    crossing = next(iter(alpha.index[alpha > 0]), None)
+    values = {
+        "steps": float(curves.index.max()),
+        "loss_best": float(loss.min()),
+        "broke": float(diverged or (len(residual) > 0 and residual.iloc[-1] > BROKEN)),
+        "loss_at_break": float(loss.get(at, np.nan)),
+        "alpha_at_break": float(alpha.get(at, np.nan)),
+        "crossed": float(crossing is not None),
+        "im_at_crossing": abs(float(column("valid/im").get(crossing, np.nan))),
+        "diverged": float(diverged),
+        "evaluations": float(column("free_evaluations").mean()),
+    }
+    if len(column("nudged_evaluations")):
+        values["evaluations"] += float(column("nudged_evaluations").mean())
+    for name in LAST:
+        last = column(f"valid/{name}")
+        values[name] = float(last.iloc[-1]) if len(last) else np.nan
+    return values
+
+
+def _break(residual: "pd.Series[float]", diverged: bool) -> Any:
+    """Step of the evaluation from which on no free phase converged; None where the last one or none did."""
+    settled = residual.index[residual <= BROKEN]
+    if not len(settled):
+        return None
+    lost = residual.index[residual.index > settled[-1]]
+    if len(lost):
+        return lost[0]
+    return settled[-1] if diverged else None
+
+
+def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
+    made: dict[str, Any] = {"group": group, "seeds": len(seeds)}
+    made |= {str(name): float(value) for name, value in seeds.mean().items()}
+    made["loss_low"], made["loss_high"] = interval(seeds["loss_best"].to_numpy())
+    for name in AT_EVENTS:
+        values = seeds[name].to_numpy()
+        ends = interval(values) if np.isfinite(values).all() else (np.nan, np.nan)
+        made[f"{name}_low"], made[f"{name}_high"] = ends
+    made |= dict.fromkeys(("against_euler", "against_low", "against_high"), np.nan) | {"verdict": ""}
+    if baseline is not None and group != BASELINE:
+        shared = seeds.index.intersection(baseline.index)
+        less = (seeds.loc[shared, "loss_best"] - baseline.loc[shared, "loss_best"]).to_numpy()
+        if len(less):
+            low, high = interval(less)
+            made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
+            made["verdict"] = "lower" if high < 0 else "higher" if low > 0 else "undecided"
+    return made
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of those that are finite; NaN for fewer than two."""
+    return student_interval(values[np.isfinite(values)])
+
+
+def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Which measurements tell an equilibrium that Euler would leave from one that it keeps.
+
+    One row per signal and seed, over all evaluations of all runs of the sweep ``wall`` with that seed at
+    which there was an equilibrium:
+
+    - ``auc``: area under the receiver operating characteristic, the probability that the signal is larger at
+      an unstable evaluation than at a stable one; 0.5 is no signal, 1 separates them. Unstable means
+      ε_crit < 0.1 by the exact spectrum: no matter which solver found the root, Euler at 0.1 leaves it.
+      ``evaluations`` and ``unstable`` count them; NaN where all are of one kind;
+    - ``share_positive``: share of the equilibria stable for the flow (α < 0) that have ω > 0.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    long = read_parquet(inputs["long"][0])
+    rows = long[long["group"].str.startswith("equilibrium/wall/") & (long["task"] == "valid")]
+    rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))
+    found = [row for seed, own in rows.groupby("seed") for row in _signals_of_seed(int(str(seed)), own)]
+    columns = ["signal", "seed", "metric", "value", "evaluations", "unstable"]
+    return pd.DataFrame(found, columns=columns).assign(scale=params["scale"])
+
+
+def _signals_of_seed(seed: int, own: pd.DataFrame) -> Iterator[tuple[str, int, str, float, int, int]]:
+    wide = own.pivot_table(index=["run", "step"], columns="metric", values="value").reindex(
+        columns=["eps_crit", *SIGNALS]
+    )
+    wide = wide.dropna(subset=["eps_crit"])
+    unstable = (wide["eps_crit"] < STEP).to_numpy()
+    for name in SIGNALS:
+        signal = wide[name].to_numpy()
+        known = np.isfinite(signal)
+        value = area(signal[known], unstable[known])
+        yield name, seed, "auc", value, int(known.sum()), int(unstable[known].sum())
+    stable = wide.loc[wide["alpha"] < 0, "omega"].dropna()
+    share = float((stable > 0).mean()) if len(stable) else float("nan")
+    yield "omega", seed, "share_positive", share, len(stable), 0
+
+
+def area(signal: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Probability that a positive's signal exceeds a negative's, ties half; NaN without both kinds."""
+    pairs = positive.sum() * (~positive).sum()
+    if pairs == 0:
+        return float("nan")
+    ranks = stats.rankdata(signal)
+    return float((ranks[positive].sum() - positive.sum() * (positive.sum() + 1) / 2) / pairs)
+
+
+def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Measurements on blocks with known answers: one figure per row.
+
+    ``block`` is ``rotating`` (stable for the flow), ``unstable`` (its root is left by a rotating pair),
+    ``leftward`` (its symmetric part reaches further left than right) or ``small``, of random weights.
+    ``method`` is a solver, an estimator or, for ``growth``, the step in units of ε_crit. ``value`` is, by
+    ``metric``:
+
+    - ``bias_slope``: order of the estimator's bias in the nudge radius, between radii 0.01 and 0.02
+    - ``evaluations``: to a force residual of 1e-8, infinite where the solver does not get there
+    - ``alpha``: of the root that the solver found
+    - ``evaluations_ratio``: backward Euler's evaluations over Anderson's
+    - ``converged_unstable_roots``: solvers that converged on a root with α > 0, over all blocks
+    - ``growth``: of a disturbance per step, at ``method`` times ε_crit
+    - ``radius_error``: largest |ρ - exact| over the estimates of a method
+    - ``subspace_error``: the same for two-dimensional subspace iteration, over all blocks
+    - ``power_iteration_error``: |ω - exact| of power iteration on the symmetric part without a shift
+    - ``alpha_error``: |α - exact| from Jacobian products of a kind
+    - ``cos_exact``: of the adjoint whose nudged phase had another solver than the free phase
+    - ``penalty_cosine``: of the gradient of the published eigenvalue penalty with the exact one
+
+    Args:
+        inputs: ``measured``, the table of the stage ``mechanisms``.
+        params: ``scale``.
+    """
+    measured = read_parquet(inputs["measured"][0])
+    parts = measured["task"].astype(str).str.partition("/")
+    measured = measured.assign(
+        kind=parts[0], block=parts[2].where(parts[2] != "", parts[0].map(BLOCKS).fillna("small"))
+    )
+    rows = [
+        row for part in (_bias, _steps, _roots, _diagnostics, _other_measurements) for row in part(measured)
+    ]
+    return pd.DataFrame(rows, columns=["metric", "block", "method", "value", "unit"]).assign(
+        scale=params["scale"]
+    )
+
+
+def _of(measured: pd.DataFrame, kind: str, **where: Any) -> pd.DataFrame:
+    rows = measured[measured["kind"] == kind]
+    for column, wanted in where.items():
+        rows = rows[rows[column] == wanted]
+    return rows
+
+
+def _bias(measured: pd.DataFrame) -> Iterator[Measured]:
+    for method, own in _of(measured, "estimator_bias").groupby("method", sort=False):
+        error = own.set_index("at")["value"]
+        if set(_RADII) <= set(error.index):
+            low, high = (error[radius] for radius in _RADII)
+            slope = math.log(high / low) / math.log(_RADII[1] / _RADII[0])
+            yield "bias_slope", "small", str(method), slope, ""
+
+
+def _steps(measured: pd.DataFrame) -> Iterator[Measured]:
+    for row in _of(measured, "euler_growth").to_dict("records"):
+        yield "growth", row["block"], f"{row['at']:g}", float(row["value"]), "a step"
+
+
+def _roots(measured: pd.DataFrame) -> Iterator[Measured]:
+    roots = _of(measured, "solver_root")
+    spent: dict[tuple[str, str], float] = {}
+    for row in roots[roots["metric"] == "converged"].to_dict("records"):
+        spent[row["block"], row["method"]] = float(row["at"]) if row["value"] else math.inf
+        yield "evaluations", row["block"], row["method"], spent[row["block"], row["method"]], "evaluations"
+    alpha = roots[roots["metric"] == "alpha"]
+    for row in alpha.to_dict("records"):
+        yield "alpha", row["block"], row["method"], float(row["value"]), "1/time"
+    for block in dict.fromkeys(block for block, _ in spent):
+        if {(block, "backward_euler"), (block, "anderson")} <= set(spent):
+            ratio = spent[block, "backward_euler"] / spent[block, "anderson"]
+            yield "evaluations_ratio", block, "backward_euler", ratio, ""
+    if len(alpha):
+        yield "converged_unstable_roots", "all", "all", float((alpha["value"] > 0).sum()), "roots"
+
+
+def _diagnostics(measured: pd.DataFrame) -> Iterator[Measured]:
+    worst: dict[str, float] = {}
+    for block, own in _of(measured, "radius").groupby("block", sort=False):
+        exact = own.loc[own["method"] == "exact", "value"].iloc[0]
+        for method, found in own[own["method"] != "exact"].groupby("method", sort=False):
+            error = float((found["value"] - exact).abs().max())
+            worst[str(method)] = max(error, worst.get(str(method), 0.0))
+            yield "radius_error", str(block), str(method), error, ""
+    if "subspace" in worst:
+        yield "subspace_error", "all", "subspace", worst["subspace"], ""
+    for block, own in _of(measured, "abscissa").groupby("block", sort=False):
+        last = own.groupby("method")["value"].last()
+        error = float(np.abs(last["power"] - last["lanczos"]))
+        yield "power_iteration_error", str(block), "power", error, "1/time"
+
+
+def _other_measurements(measured: pd.DataFrame) -> Iterator[Measured]:
+    for row in _of(measured, "products").to_dict("records"):
+        yield "alpha_error", "small", row["method"], float(row["value"]), "1/time"
+    for row in _of(measured, "nudged_solver").to_dict("records"):
+        yield "cos_exact", row["block"], row["method"], float(row["value"]), ""
+    for row in _of(measured, "penalty").to_dict("records"):
+        method = f"{row['method']}, {row['at']:g} iterations"
+        yield "penalty_cosine", row["block"], method, float(row["value"]), ""

@@ -1,5 +1,0 @@
-"""All results of the study ``equilibrium`` as they are; see :mod:`specseq.report.tidy`."""
-
-from specseq.report.tidy import make
-
-__all__ = ["make"]
