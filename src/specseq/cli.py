@@ -4,9 +4,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from specseq import __version__
-from specseq.errors import InputError
+from specseq.environment import other_checkout
+from specseq.errors import exit_status
 
 COMMANDS: dict[str, str] = {
     "design": "design a filter and print its taps and diagnostics",
@@ -40,16 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; bad input ends with one line on stderr and status 2."""
     options = build_parser().parse_args(argv)
     module = importlib.import_module(f"specseq.commands.{options.command.replace('-', '_')}")
-    try:
-        return int(module.main(options.arguments) or 0)
-    except InputError as error:
-        print(f"specseq {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"specseq {options.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 0
+    if warning := other_checkout(Path()):
+        print(f"specseq: {warning}", file=sys.stderr)
+    return exit_status(f"specseq {options.command}", lambda: module.main(options.arguments))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Environment variables: those that options of commands leak in by, and how to do without them."""
+"""What surrounds the code: variables that leak in, packages that differ from the lock, another checkout."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
 
 # Options of SLURM's commands, and what launchers of distributed programs leave to their processes.
 _OPTIONS = ("SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SCANCEL_", "SACCT_", "SINFO_", "SUBMITIT_")
@@ -39,3 +42,50 @@ def clean_environment() -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+def other_checkout(folder: Path) -> str:
+    """A warning where ``folder`` is a checkout of this package, but not the one whose code runs; else ""."""
+    there, running = folder.resolve() / "src" / "specseq", Path(__file__).resolve().parent
+    if there == running or not (there / "__init__.py").is_file():
+        return ""
+    return f"the code that runs is that of {running}, not of this folder; set PYTHONPATH=src to run this one"
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """The versions that a lock file names, by package."""
+    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def lock_warnings(lock: Path, kept: Path) -> list[str]:
+    """What to say about package versions before work begins.
+
+    Args:
+        lock: the versions that the workflow is meant to run with.
+        kept: a copy of the lock that earlier results were made with; written where there is none.
+    """
+    wanted, warnings = pinned(lock), []
+    installed = {package: _version(package) for package in wanted}
+    if differing := [f"{name} {installed[name]}" for name in wanted if installed[name] != wanted[name]]:
+        warnings.append(f"installed packages differ from {lock.name} ({_some(differing)}): run make setup")
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(lock.read_text(encoding="utf-8"), encoding="utf-8")
+    before = pinned(kept)
+    if changed := [name for name in {**before, **wanted} if before.get(name) != wanted.get(name)]:
+        warnings.append(
+            f"results in {kept.parent} were made with other versions of {_some(changed)}; to remake them, "
+            f"delete {kept} and run snakemake --forceall"
+        )
+    return warnings
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,5 +1,26 @@
 """The one kind of error a user is meant to read: what is wrong, where, and what to do about it."""
 
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from types import FrameType
+
+# Faults of the machine that a user can mend, and how.
+_REMEDIES = {
+    errno.ENOSPC: "free space, or choose another folder",
+    errno.EDQUOT: "free space, or choose another folder",
+    errno.EFBIG: "choose another file system",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "change its permissions, or choose another",
+    errno.EPERM: "change its permissions, or choose another",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files (ulimit -n)",
+    errno.EIO: "check the disk",
+}
+
 
 class InputError(ValueError):
     """Bad input, said in one line that names the place, the fault and the remedy.
@@ -21,3 +42,53 @@ class InputError(ValueError):
 
 class Diverged(ArithmeticError):
     """A computation that ended in NaN or overflow: a result with its reason, not a crash."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends work as Ctrl-C does: it cleans up and keeps what the next start can use."""
+
+
+def exit_status(label: str, work: Callable[[], object]) -> int:
+    """The status a process ends with; where a user can mend what went wrong, one line on stderr says it.
+
+    It is what ``work`` returns, if that is a number, else 0; 2 for bad input, 1 for a fault of the machine
+    such as a full disk, 130 after SIGINT and 143 after SIGTERM. Characters that the terminal lacks are
+    replaced.
+
+    Args:
+        label: what the line begins with.
+        work: what the process is for.
+    """
+
+    def on_termination(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, on_termination)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        status = work()
+        return status if isinstance(status, int) else 0
+    except InputError as error:
+        status, message = 2, str(error)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        status, message = 1, str(machine_fault(error))
+    except Terminated:
+        status, message = 128 + signal.SIGTERM, "terminated"
+    except KeyboardInterrupt:
+        status, message = 128 + signal.SIGINT, "interrupted"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    print(f"{label}: {message}", file=sys.stderr, flush=True)
+    return status
+
+
+def machine_fault(error: OSError) -> InputError:
+    """The line about a full disk, missing permissions and the like."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return InputError(error.filename or "this machine", reason, _REMEDIES.get(error.errno or 0, ""))

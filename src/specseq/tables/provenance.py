@@ -22,10 +22,24 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _git(*arguments: str) -> str | None:
+def _git() -> tuple[str | None, bool]:
+    """Commit of this checkout and whether tracked files differ from it; (None, False) outside of one.
+
+    A repository that merely encloses the folder the package is installed in says nothing about its code.
+    """
+    head = _git_output("rev-parse", "HEAD", "--show-toplevel")
+    if head is None or Path(head.splitlines()[-1]) != Path(__file__).resolve().parents[3]:
+        return None, False
+    return head.splitlines()[0], bool(_git_output("status", "--porcelain", "--untracked-files=no"))
+
+
+def _git_output(*arguments: str) -> str | None:
+    # A hook or a surrounding git command points to its own repository by variables.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent, timeout=10
+            ["git", *arguments], capture_output=True, text=True, cwd=folder, env=environment, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -62,14 +76,15 @@ class Provenance:
 
     def record(self) -> dict[str, Any]:
         """Everything known now, as plain JSON values."""
+        commit, dirty = _git()
         return {
             "stage": self.stage,
             "run": self.run,
             "seed": self.seed,
             "parameters": dict(self.parameters),
             "parameters_digest": digest(self.parameters),
-            "git": _git("rev-parse", "HEAD"),
-            "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+            "git": commit,
+            "dirty": dirty,
             "command": sys.argv,
             "python": platform.python_version(),
             "host": platform.node(),
