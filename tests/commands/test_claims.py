@@ -18,9 +18,10 @@ def call(*arguments: str, results: Path) -> int:
 def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--note", "004", "--verdict", "inconsistent", results=tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].endswith("inconsistent")
-    assert all(line.startswith("004.") for line in lines[:-1])
-    assert len(lines) > 3
+    assert lines[-1].endswith("1 inconsistent (1 figures)")
+    assert lines[0].startswith("004.s5.omega.warm.bound  inconsistent · figures")
+    assert call("--note", "002", "--kind", "mechanism", "--verdict", "inconsistent", results=tmp_path) == 0
+    assert capsys.readouterr().out.count("inconsistent · mechanism") == 2
     assert call("--status", "retracted", results=tmp_path) == 0
     assert "004.s5.omega.warm.bound" in capsys.readouterr().out
     for wrong, message in (
@@ -59,7 +60,7 @@ def test_show_gives_statement_numbers_rule_and_command(
         "0.95 [0.92, 0.98], to be < 1",
         "reproduced",
         "rule table",
-        "snakemake results/laptop/tables",
+        "snakemake --cores all results/laptop/tables",
     ):
         assert part in shown
 

@@ -28,10 +28,10 @@ def plain(condition: Any) -> list[Any]:
 
 
 def rows_for(query: Query, x: str | None) -> Iterator[dict[str, Any]]:
-    """Rows that the query selects: three seeds, three values of a trend's column."""
+    """Rows that the query selects: three seeds, four values of a trend's column."""
     where = {name: plain(condition) for name, condition in query.where.items()}
     rng = np.random.default_rng(len(str(query)))
-    for level in (1.0, 2.0, 4.0) if x else (None,):
+    for level in (1.0, 2.0, 4.0, 8.0) if x else (None,):
         for seed in (0,) if query.interval else (0, 1, 2):
             row = {name: values[0] for name, values in where.items()}
             if x in where and level is not None:

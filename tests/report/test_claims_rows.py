@@ -84,7 +84,7 @@ def test_two_rows_are_compared_as_independent(tmp_path: Path) -> None:
 def test_trend_of_rows_without_replicates_is_exact_where_said(tmp_path: Path) -> None:
     compared(
         tmp_path / "tables/t.parquet",
-        *({"gain": g, "value": v} for g, v in ((1, 1), (2, 3), (4, 5), (math.inf, 0))),
+        *({"gain": g, "value": v} for g, v in ((1, 1), (2, 3), (4, 5), (8, 9), (math.inf, 0))),
     )
     query_ = {"query": {"file": "tables/t.parquet", "over": [], "exact": True}}
     made = claim("rise", {"trend": {"of": query_, "x": "gain"}}, {"above": 0.9})

@@ -99,8 +99,8 @@ def test_a_figure_names_the_claims_it_touches(results: Path) -> None:
 
 def test_missing_results_are_named_with_their_command(results: Path) -> None:
     html = page(results)
-    assert "snakemake results/laptop/figures/gap.svg" in html
-    assert "snakemake results/laptop/tables/t.parquet" in html
+    assert "snakemake --cores all results/laptop/figures/gap.svg" in html
+    assert "snakemake --cores all results/laptop/tables/t.parquet" in html
 
 
 def test_a_table_without_rows_keeps_its_head(results: Path) -> None:
@@ -116,7 +116,7 @@ def test_tables_and_findings_are_shown(results: Path) -> None:
     assert "0.12346" in html
     assert ">hidden<" not in html
     assert "It is a MASE." in html
-    assert "snakemake laptop/tables/t.parquet" in html
+    assert "snakemake --cores all laptop/tables/t.parquet" in html
 
 
 def test_the_sections_name_claims_of_their_own_notes() -> None:

@@ -45,7 +45,7 @@ def test_declared_runs_say_where_a_claim_can_be_decided(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = pd.read_parquet(tmp_path / "claims.parquet").set_index("id").loc["002.comparison.sandwich.loss"]
     assert "at scale paper" in found["explanation"]
-    assert found["command"] == "snakemake results/paper/tables/stu_long.parquet"
+    assert found["command"] == "snakemake --cores all results/paper/tables/stu_long.parquet"
 
 
 def test_bad_claims_end_with_one_line_and_no_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.errors import InputError
-from specseq.report.claims import STATUSES, VERDICTS, Claim, Entry, files, ledger
-from specseq.report.claims.ledger import in_words
+from specseq.report.claims import KINDS, STATUSES, VERDICTS, Claim, Entry, files, ledger
+from specseq.report.claims.ledger import AGAINST, in_words
 from specseq.studies.claims import load_claims
 from specseq.sweeps import load_plan
 
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", default="laptop", help="scale of the results (default laptop)")
     parser.add_argument("--note", help="only this note, e.g. 000")
     parser.add_argument("--verdict", choices=VERDICTS, help="only this verdict")
+    parser.add_argument("--kind", choices=KINDS, help="only verdicts that rest on this")
     parser.add_argument("--status", choices=STATUSES, help="only this status")
     parser.add_argument(
         "--claims",
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str]) -> None:
     kept = [
         entry
         for entry in entries
-        if options.verdict in (None, entry.verdict) and options.status in (None, entry.claim.spec.status)
+        if options.verdict in (None, entry.verdict)
+        and options.kind in (None, entry.kind)
+        and options.status in (None, entry.claim.spec.status)
     ]
     _print(kept, options.scale)
 
@@ -73,13 +76,23 @@ def main(arguments: Sequence[str]) -> None:
 def _print(entries: Sequence[Entry], scale: str) -> None:
     width = max(60, shutil.get_terminal_size((120, 24)).columns)
     first = max((len(entry.claim.id) for entry in entries), default=0)
-    second = max((len(entry.verdict) for entry in entries), default=0)
+    second = max((len(_label(entry)) for entry in entries), default=0)
     for entry in entries:
-        line = f"{entry.claim.id:<{first}}  {entry.verdict:<{second}}  {entry.claim.spec.statement}"
+        line = f"{entry.claim.id:<{first}}  {_label(entry):<{second}}  {entry.claim.spec.statement}"
         print(line if len(line) <= width else line[: width - 1] + "…")
     counts = Counter(entry.verdict for entry in entries)
-    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    kinds = Counter((entry.verdict, entry.kind) for entry in entries)
+    listed = ", ".join(
+        f"{counts[verdict]} {verdict}"
+        + (f" ({', '.join(f'{kinds[verdict, kind]} {kind}' for kind in KINDS if kinds[verdict, kind])})")
+        for verdict in VERDICTS
+        if counts[verdict]
+    )
     print(f"{len(entries)} claims at scale {scale}" + (f": {listed}" if listed else ""))
+
+
+def _label(entry: Entry) -> str:
+    return f"{entry.verdict} · {entry.kind}"
 
 
 def _find(claims: Sequence[Claim], given: str | None) -> Claim:
@@ -101,11 +114,18 @@ def describe(entry: Entry, results: Path) -> str:
         ("claim", claim.id),
         ("note", f"{claim.note}, {spec.place} ({claim.source})"),
         ("status", spec.status),
+        ("quote", spec.quote),
         ("statement", spec.statement),
+        ("test", "ours: the note does not state this" if spec.ours else ""),
         ("published", str(spec.published) or "no figure"),
         ("measured", in_words(entry.measured, entry.low, entry.high, claim.region.text)),
         ("verdict", entry.verdict),
+        ("rests on", entry.kind),
+        ("corrected", _corrected(entry)),
+        ("on", entry.conditions),
         ("why", entry.explanation),
+        ("with it", "; ".join(spec.consequences) if entry.verdict in AGAINST else ""),
+        *(("record", cited.text) for cited in spec.cites),
         ("evidence", entry.evidence),
     ]
     lines += [("made by", _maker(results, file)) for file in files(claim.quantity)]
@@ -116,6 +136,14 @@ def describe(entry: Entry, results: Path) -> str:
             body = textwrap.fill(text, 100, subsequent_indent=" " * 11, break_long_words=False)
             wrapped.append(f"{label:<10} {body}")
     return "\n".join(wrapped)
+
+
+def _corrected(entry: Entry) -> str:
+    """The verdict after correction for the search that the claim is one of; empty for none."""
+    if entry.correction is None:
+        return ""
+    found = entry.correction
+    return f"{found.verdict} (Holm over {found.comparisons} comparisons, p = {found.p:.2g})"
 
 
 def _maker(results: Path, file: str) -> str:

@@ -3,8 +3,19 @@
 ``load`` reads the notes' claims, ``ledger`` judges them against the result files of one scale.
 """
 
-from specseq.report.claims.language import STATUSES, VERDICTS, files
+from specseq.report.claims.language import KINDS, STATUSES, VERDICTS, files
 from specseq.report.claims.ledger import COLUMNS, Entry, ledger, ledger_frame
 from specseq.report.claims.loading import Claim, load
 
-__all__ = ["COLUMNS", "STATUSES", "VERDICTS", "Claim", "Entry", "files", "ledger", "ledger_frame", "load"]
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "STATUSES",
+    "VERDICTS",
+    "Claim",
+    "Entry",
+    "files",
+    "ledger",
+    "ledger_frame",
+    "load",
+]

@@ -5,6 +5,7 @@ arguments as YAML gives them (printed text or numbers) and returns a :class:`Ran
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from specseq.errors import InputError
@@ -64,11 +65,6 @@ def maximum(of: Any) -> Range:
     return Range(max(x.value for x in listed), max(x.low for x in listed), max(x.high for x in listed))
 
 
-def count(of: Any) -> Range:
-    """How many figures a list has."""
-    return point(len(rounded_list(of)))
-
-
 def norm(of: Any) -> Range:
     """Euclidean norm; its range over the rounding of every entry."""
     listed = rounded_list(of)
@@ -94,12 +90,19 @@ def largest_difference(a: Any, b: Any) -> Range:
     return Range(max(g.value for g in gaps), max(g.low for g in gaps), max(g.high for g in gaps))
 
 
+def largest_step(of: Any) -> Range:
+    """The largest step from a figure to the next: below 0 where all fall."""
+    listed = rounded_list(of)
+    steps = [over_rounding(lambda a, b: b - a, *pair) for pair in pairwise(listed)]
+    return Range(*(max(getattr(step, end) for step in steps) for end in ("value", "low", "high")))
+
+
 def rank_correlation(x: Any, y: Any) -> Range:
     """Spearman's rank correlation of two printed columns: 1 where y rises with x throughout."""
     first, second = ([n.value for n in rounded_list(column)] for column in (x, y))
-    if len(first) != len(second) or len(first) < 3:
+    if len(first) != len(second) or len(first) < 4:
         raise InputError(
-            "claims", "rank_correlation needs two lists of the same length, 3 or more", "check the table"
+            "claims", "rank_correlation needs two lists of the same length, 4 or more", "check the table"
         )
     from scipy.stats import spearmanr
 

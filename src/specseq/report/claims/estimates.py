@@ -16,7 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from specseq.report.claims.intervals import BACK, Back, Measured, precomputed, trend_of_rows, two_rows
+from specseq.report.claims.intervals import (
+    BACK,
+    LEAST_POINTS,
+    Back,
+    Measured,
+    precomputed,
+    trend_of_rows,
+    two_rows,
+)
 from specseq.report.claims.language import Arithmetic, Difference, Percent, Query, Ratio, Select, Trend
 from specseq.report.claims.loading import Claim
 from specseq.report.claims.queries import Folder, Missing, diverged, replicates, rows_of, select
@@ -110,7 +118,7 @@ def measure(claim: Claim, folder: Folder) -> Measured:
     """
     match claim.quantity:
         case Select(query=query):
-            return single(folder, query, claim.id)
+            return single(folder, query, claim.id).within(query.bounds)
         case Ratio(ratio=(Select(query=a), Select(query=b))):
             return paired(folder, a, b, "ratio", claim.id)
         case Percent(percent=(Select(query=a), Select(query=b))):
@@ -118,7 +126,7 @@ def measure(claim: Claim, folder: Folder) -> Measured:
         case Difference(difference=(Select(query=a), Select(query=b))):
             return paired(folder, a, b, "difference", claim.id)
         case Trend(trend=along) if isinstance(along.of, Select):
-            return trend(folder, along.of.query, along.x, claim.id)
+            return trend(folder, along.of.query, along.x, claim.id).within((-1, 1))
         case Arithmetic(arithmetic=name, of=arguments) if claim.compute:
             result = claim.compute()
             shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
@@ -206,7 +214,9 @@ def trend(folder: Folder, query: Query, x: str, name: str) -> Measured:
     levels = table.columns.to_numpy(float)
     found = pd.Series([_rank_correlation(levels, row) for row in table.to_numpy(float)], table.index)
     if not np.isfinite(found).any():
-        raise Missing(query.file, f"has fewer than three finite values over '{x}'")
+        raise Missing(
+            query.file, f"has fewer than {LEAST_POINTS} finite values over '{x}', too few for a trend"
+        )
     evidence = f"{evidence}, rank correlation with {x}"
     lost = _lost(folder, found, replace(query, pick="first"))
     if query.exact and not lost:
@@ -216,11 +226,11 @@ def trend(folder: Folder, query: Query, x: str, name: str) -> Measured:
 
 
 def _rank_correlation(levels: Floats, values: Floats) -> float:
-    """Spearman's correlation over the finite values; NaN for fewer than three, 0 where nothing varies."""
+    """Spearman's correlation over the finite values; NaN for too few, 0 where nothing varies."""
     from scipy.stats import spearmanr
 
     finite = np.isfinite(values)
-    if finite.sum() < 3:
+    if finite.sum() < LEAST_POINTS:
         return math.nan
     if np.ptp(values[finite]) == 0:
         return 0.0

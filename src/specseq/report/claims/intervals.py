@@ -21,6 +21,7 @@ from specseq.seeding import generator
 
 _DRAWS = 2000
 _ALPHA = 0.05
+LEAST_POINTS = 4  # three points are in order by chance once in six
 _NORMAL_QUANTILE = 1.959963984540054  # of 1 - α/2
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,13 @@ class Measured:
     n: int
     evidence: str
     note: str = ""
+
+    def within(self, bounds: tuple[float, float] | None) -> "Measured":
+        """The same with an interval that stays among the values that the quantity can have."""
+        if bounds is None or math.isnan(self.low):
+            return self
+        value, low, high = (min(max(x, bounds[0]), bounds[1]) for x in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
 
 
 def percent(log_ratio: float) -> float:
@@ -124,8 +132,10 @@ def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:
     rows = rows[np.isfinite(rows[x].to_numpy(float))]
     known = np.isfinite(rows[columns].to_numpy(float)).all(axis=1) & (rows[[column, *ends]] > 0).all(axis=1)
     lost, rows = int((~known).sum()), rows[known]
-    if rows[x].nunique() < 3:
-        raise Missing(query.file, f"has fewer than three finite values over '{x}'")
+    if rows[x].nunique() < LEAST_POINTS:
+        raise Missing(
+            query.file, f"has fewer than {LEAST_POINTS} finite values over '{x}', too few for a trend"
+        )
     levels, values, low, high = (rows[c].to_numpy(float) for c in columns)
     spread = np.log(high / low) / (2 * _NORMAL_QUANTILE)
     draws = np.log(values) + generator(0, "claims", name).normal(size=(_DRAWS, len(values))) * spread

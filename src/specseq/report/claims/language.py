@@ -18,13 +18,17 @@ from specseq.settings import STRICT, Field, dataclass, near
 Verdict = Literal[
     "reproduced", "contradicted", "undecided", "not decidable at this scale", "not run", "inconsistent"
 ]
+Kind = Literal["figures", "mechanism", "measured", "measured as published"]
 Status = Literal["live", "superseded", "retracted"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES: tuple[Status, ...] = get_args(Status)
 Scalar = bool | int | float | str
 Number = int | float | str
 Ends = tuple[str, str]
 Text = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+# The scale with the sizes, data and lengths of the notes.
+PUBLISHED_SCALE = "paper"
 ID = r"^[a-z0-9_{}.-]+$"
 
 
@@ -61,9 +65,16 @@ class Query:
         default="mean", description="mean or geometric mean over replicates"
     )
     exact: bool = Field(default=False, description="the figure has no sampling error: a count, a closed form")
+    constructed: bool = Field(
+        default=False, description="rows of tests on constructed cases whose answers are known"
+    )
     interval: Ends | Mapping[str, Ends] | None = Field(
         default=None,
         description="two columns that hold the interval; or a column and the two of its values whose rows do",
+    )
+    bounds: tuple[float, float] | None = Field(
+        default=None,
+        description="least and greatest value that the quantity can have, such as [0, 1] of a share",
     )
     enough: Mapping[str, float] = Field(
         default_factory=dict, description="column -> least value for the row's interval to decide anything"
@@ -117,10 +128,10 @@ class Use:
 def _kind(given: Any) -> str | None:
     """Which alternative a quantity is: the one whose first field it has."""
     names = given if isinstance(given, Mapping) else vars(given) if is_dataclass(given) else ()
-    return next((name for name in names if name in KINDS), None)
+    return next((name for name in names if name in _QUANTITIES), None)
 
 
-KINDS = ("arithmetic", "query", "use", "ratio", "percent", "difference", "trend")
+_QUANTITIES = ("arithmetic", "query", "use", "ratio", "percent", "difference", "trend")
 Side = Annotated[
     Annotated[Select, Tag("query")] | Annotated[Use, Tag("use")],
     Discriminator(_kind, "side", "Input should be a query or the use of one"),
@@ -181,7 +192,7 @@ Quantity = Annotated[
     | Annotated[Percent, Tag("percent")]
     | Annotated[Difference, Tag("difference")]
     | Annotated[Trend, Tag("trend")],
-    Discriminator(_kind, "quantity", f"Input should be a quantity: {', '.join(KINDS)}"),
+    Discriminator(_kind, "quantity", f"Input should be a quantity: {', '.join(_QUANTITIES)}"),
 ]
 
 
@@ -311,6 +322,22 @@ class Region:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Citation:
+    """Where an outside record can be looked up."""
+
+    repository: str = Field(description="address, or owner/name on GitHub")
+    revision: str = Field(description="commit, tag or version")
+    file: str = Field(description="path in the repository")
+    line: int = Field(ge=1, description="line of the record")
+    says: Text = Field(description="what stands there")
+
+    @property
+    def text(self) -> str:
+        """The citation in one line."""
+        return f"{self.repository} at {self.revision}, {self.file}:{self.line}: {self.says}"
+
+
+@dataclass(frozen=True, config=STRICT)
 class Statement:
     """One figure or statement of a note, as the YAML gives it."""
 
@@ -319,6 +346,8 @@ class Statement:
     statement: Text = Field(description="a sentence that can be true or false")
     quantity: Quantity = Field(description="what decides it")
     relation: Relation = Field(description="where the quantity must lie for the statement to hold")
+    quote: Text = Field(default="", description="the note's own line, verbatim and short")
+    ours: bool = Field(default=False, description="the note does not state this: the test is ours")
     published: str | int | float = Field(default="", description="the figure as printed")
     scales: tuple[str, ...] = Field(
         default=(), description="scales whose sizes can decide it; all if left out"
@@ -329,6 +358,17 @@ class Statement:
     fails: Literal["inconsistent", "contradicted"] = Field(
         default="inconsistent", description="verdict when arithmetic goes against it"
     )
+    rests_on: Literal["figures", "mechanism"] | None = Field(
+        default=None, description="what arithmetic rests on, where it is not what its check says"
+    )
+    family: str = Field(
+        default="",
+        description="name of the claims that are one search: their verdicts are corrected together",
+    )
+    consequences: tuple[Text, ...] = Field(
+        default=(), description="what else of the note is wrong for the same reason; counted once, here"
+    )
+    cites: tuple[Citation, ...] = Field(default=(), description="outside records that it rests on")
     explain: Mapping[Verdict, Text] = Field(
         default_factory=dict,
         description="verdict -> paragraph; {measured}, {low}, {high}, {published} and {n} are filled in",
@@ -356,6 +396,7 @@ class Table:
     columns: tuple[str, ...] = Field(description="names of the columns, for use as {name} in the templates")
     rows: str = Field(description="one row per line, cells separated by |, figures as printed")
     claims: tuple[Template, ...] = Field(description="templates")
+    quote: str = Field(default="", description="the quote of each row's claims, as a template")
 
 
 @dataclass(frozen=True, config=STRICT)

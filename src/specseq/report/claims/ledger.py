@@ -1,30 +1,40 @@
 """The ledger: every claim judged against the result files of one scale, as one table.
 
-Columns: id, note, place, statement, published (as printed), measured, low, high (the 95 % interval of a
-measurement, or the range that rounding leaves to arithmetic), relation, verdict, evidence, command (makes the
+Columns: id, note, place, quote (the note's own line), statement, ours (whether the test is ours and not the
+note's statement), published (as printed), measured, low, high (the 95 % interval of a measurement, or the
+range that rounding leaves to arithmetic), relation, verdict, kind (what the verdict rests on: ``figures``,
+the printed digits; ``mechanism``, a closed form or a constructed test; ``measured``, trained or scored at
+another size or on other data than the published; ``measured as published``), conditions (data, configs,
+parameters, steps, seeds), family (the search that the claim is one of), comparisons (how many of it were
+measured), p_corrected (Holm's), verdict_corrected, evidence, cites (outside records), command (makes the
 evidence, at the first scale that can decide the claim, or shows the arithmetic), status (live, superseded,
-retracted), scale, explanation.
+retracted), scale, explanation, consequences.
 """
 
 import math
+import shlex
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
 
+from specseq.report.claims.conditions import Conditions, conditions
+from specseq.report.claims.correction import Correction, holm, p_value
 from specseq.report.claims.estimates import measure
 from specseq.report.claims.intervals import Measured
-from specseq.report.claims.language import Verdict, files
+from specseq.report.claims.language import PUBLISHED_SCALE, Kind, Verdict, files
 from specseq.report.claims.loading import Claim
 from specseq.report.claims.queries import Folder, Missing
 
 COLUMNS = (
-    "id", "note", "place", "statement", "published", "measured", "low", "high", "relation", "verdict",
-    "evidence", "command", "status", "scale", "explanation",
+    "id", "note", "place", "quote", "statement", "ours", "published", "measured", "low", "high", "relation",
+    "verdict", "kind", "conditions", "family", "comparisons", "p_corrected", "verdict_corrected", "evidence",
+    "cites", "command", "status", "scale", "explanation", "consequences",
 )  # fmt: skip
-_NUMBERS = ("measured", "low", "high")
+AGAINST = ("contradicted", "inconsistent")
+_NUMBERS = ("measured", "low", "high", "comparisons", "p_corrected")
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,9 @@ class Entry:
         evidence: files and rows, or the formula.
         explanation: why, for a reader.
         command: makes the evidence; empty where no scale has it.
+        kind: what the verdict rests on.
+        conditions: data, configs, parameters, steps and seeds of what was measured.
+        correction: of a claim that is one of a search, its verdict after correction.
     """
 
     claim: Claim
@@ -47,6 +60,9 @@ class Entry:
     evidence: str
     explanation: str
     command: str
+    kind: Kind
+    conditions: str = ""
+    correction: Correction | None = None
 
 
 def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
@@ -118,21 +134,32 @@ class Ledger:
         """The claim with its verdict; a missing file or missing rows make it *not run*."""
         needed, scales = files(claim.quantity), claim.spec.scales
         if scales and self.scale not in scales:
-            why = f"the figure needs the sizes of scale {' or '.join(scales)}."
+            why = f"It needs the sizes of scale {' or '.join(scales)}."
             return self._without_value(claim, "not decidable at this scale", why, scales[0])
         try:
             found = measure(claim, self.folder)
         except Missing as missing:
             return self._without_value(claim, "not run", *self._missing(claim, missing))
+        kind, where = claim.kind, Conditions("", False)
+        if kind == "measured":
+            where = conditions(claim, self.folder)
+            kind = "measured" if where.embedded or self.scale != PUBLISHED_SCALE else "measured as published"
+            if where.embedded and scales == (PUBLISHED_SCALE,):
+                why = f"It is about published data, and these are embedded: {where.text}."
+                return self._without_value(claim, "not decidable at this scale", why, scales[0])
         verdict, why = verdict_of(claim, found)
         command = make_command(self.scale, needed) if needed else f"specseq claims show {claim.id}"
-        explanation = _explain(claim, verdict, found, why)
-        return Entry(claim, verdict, found.value, found.low, found.high, found.evidence, explanation, command)
+        return Entry(
+            claim, verdict, found.value, found.low, found.high, found.evidence,
+            _explain(claim, verdict, found, why), command, kind, where.text,
+        )  # fmt: skip
 
     def _without_value(self, claim: Claim, verdict: Verdict, why: str, scale: str) -> Entry:
         needed = files(claim.quantity)
         command = make_command(scale, needed) if scale and needed else ""
-        return Entry(claim, verdict, math.nan, math.nan, math.nan, ", ".join(needed), why, command)
+        return Entry(
+            claim, verdict, math.nan, math.nan, math.nan, ", ".join(needed), why, command, claim.kind
+        )
 
     def _missing(self, claim: Claim, missing: Missing) -> tuple[str, str]:
         """What is missing, in words, and the scale whose command makes it; empty where none declares it."""
@@ -157,8 +184,8 @@ class Ledger:
 
 
 def make_command(scale: str, wanted: Sequence[str]) -> str:
-    """The command that makes result files of a scale."""
-    return "snakemake " + " ".join(f"results/{scale}/{file}" for file in wanted)
+    """The command that makes result files of a scale, as a shell takes it."""
+    return shlex.join(["snakemake", "--cores", "all", *(f"results/{scale}/{file}" for file in wanted)])
 
 
 def ledger(
@@ -179,7 +206,20 @@ def ledger(
         One entry per claim, in the claims' order.
     """
     judging = Ledger(Folder(Path(folder)), scale, declared)
-    return [judging.judge(claim) for claim in claims]
+    entries = [judging.judge(claim) for claim in claims]
+    searches: dict[str, dict[int, float]] = {}
+    for place, entry in enumerate(entries):
+        p = p_value(entry.claim.region, entry.measured, entry.low, entry.high)
+        if entry.claim.family and entry.kind.startswith("measured") and math.isfinite(p):
+            searches.setdefault(entry.claim.family, {})[place] = p
+    for found in searches.values():
+        if len(found) > 1:
+            for place, corrected in zip(found, holm(list(found.values())), strict=True):
+                entry = entries[place]
+                verdict = entry.verdict if corrected < 0.05 else "undecided"
+                correction = Correction(len(found), corrected, verdict)
+                entries[place] = replace(entry, correction=correction)
+    return entries
 
 
 def ledger_frame(entries: Sequence[Entry], scale: str) -> pd.DataFrame:
@@ -189,18 +229,28 @@ def ledger_frame(entries: Sequence[Entry], scale: str) -> pd.DataFrame:
             "id": entry.claim.id,
             "note": entry.claim.note,
             "place": entry.claim.spec.place,
+            "quote": entry.claim.spec.quote,
             "statement": entry.claim.spec.statement,
+            "ours": "ours" if entry.claim.spec.ours else "",
             "published": str(entry.claim.spec.published),
             "measured": entry.measured,
             "low": entry.low,
             "high": entry.high,
             "relation": entry.claim.region.text,
             "verdict": entry.verdict,
+            "kind": entry.kind,
+            "conditions": entry.conditions,
+            "family": entry.claim.family if entry.correction else "",
+            "comparisons": entry.correction.comparisons if entry.correction else math.nan,
+            "p_corrected": entry.correction.p if entry.correction else math.nan,
+            "verdict_corrected": entry.correction.verdict if entry.correction else "",
             "evidence": entry.evidence,
+            "cites": "; ".join(cited.text for cited in entry.claim.spec.cites),
             "command": entry.command,
             "status": entry.claim.spec.status,
             "scale": scale,
             "explanation": entry.explanation,
+            "consequences": "; ".join(entry.claim.spec.consequences) if entry.verdict in AGAINST else "",
         }
         for entry in entries
     ]

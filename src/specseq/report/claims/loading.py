@@ -14,7 +14,17 @@ import yaml
 
 from specseq.errors import InputError
 from specseq.report.claims import arithmetic
-from specseq.report.claims.language import Arithmetic, Note, Quantity, Region, Statement, resolved
+from specseq.report.claims.language import (
+    PUBLISHED_SCALE,
+    Arithmetic,
+    Kind,
+    Note,
+    Quantity,
+    Region,
+    Statement,
+    queries_of,
+    resolved,
+)
 from specseq.report.claims.rounding import Range
 from specseq.settings import near, read
 
@@ -36,6 +46,7 @@ class Claim:
         region: where the quantity must lie.
         compute: the result of an arithmetic quantity; None of others.
         source: the YAML file.
+        family: name of the claims that are one search, such as those of one template; empty for none.
     """
 
     id: str
@@ -45,9 +56,12 @@ class Claim:
     region: Region
     compute: Callable[[], Range] | None
     source: str
+    family: str = ""
 
     @classmethod
-    def of(cls, spec: Statement, note: Note, checks: Mapping[str, Check], source: str) -> "Claim":
+    def of(
+        cls, spec: Statement, note: Note, checks: Mapping[str, Check], source: str, family: str = ""
+    ) -> "Claim":
         """A claim of a note.
 
         Args:
@@ -55,17 +69,31 @@ class Claim:
             note: its note, whose queries it may use.
             checks: functions that an arithmetic quantity may name.
             source: the YAML file.
+            family: the search that it is part of, if the statement names none.
 
         Raises:
-            InputError: a shared query or a check is unknown, or arguments do not fit the check.
+            InputError: a shared query or a check is unknown, arguments do not fit the check, or a run of any
+                size would decide a printed figure.
         """
         try:
             quantity = resolved(spec.quantity, note.queries)
             compute = _bound(quantity, checks) if isinstance(quantity, Arithmetic) else None
+            _check_scales(spec, quantity)
         except InputError as error:
             where = f"{source}: {note.note}.{spec.id}.quantity.{error.where}"
             raise InputError(where, error.fault, error.remedy) from None
-        return cls(f"{note.note}.{spec.id}", note.note, spec, quantity, spec.relation.region, compute, source)
+        search = f"{note.note}.{spec.family or family}" if spec.family or family else ""
+        name, region = f"{note.note}.{spec.id}", spec.relation.region
+        return cls(name, note.note, spec, quantity, region, compute, source, search)
+
+    @property
+    def kind(self) -> Kind:
+        """What a verdict on it rests on, before the size of what was measured is known."""
+        if self.compute is not None:
+            general = getattr(self.compute, "func", None) in vars(arithmetic).values()
+            return self.spec.rests_on or ("figures" if general else "mechanism")
+        constructed = all(query.constructed for query in queries_of(self.quantity))
+        return self.spec.rests_on or ("mechanism" if constructed else "measured")
 
 
 def load(files: Iterable[Path], checks: Iterable[ModuleType] = ()) -> list[Claim]:
@@ -119,11 +147,23 @@ def _read(path: Path) -> tuple[Note, Any]:
         raise InputError(path, f"not YAML ({error})", "correct the line named") from None
 
 
+def _check_scales(spec: Statement, quantity: Quantity) -> None:
+    """Refuse a claim of which a run of another size than the published would decide a printed figure."""
+    relation = spec.relation
+    figure = relation.rounds_to is not None or (relation.about is not None and bool(spec.published))
+    measured = not isinstance(quantity, Arithmetic) and spec.rests_on is None
+    if measured and figure and set(spec.scales) != {PUBLISHED_SCALE}:
+        fault = "a run of any size would decide a printed figure"
+        raise InputError("scales", fault, f"give scales: [{PUBLISHED_SCALE}]")
+
+
 def _claims(path: Path, note: Note, content: Any, checks: Mapping[str, Check]) -> Iterator[Claim]:
-    expanded = (spec for table in content.get("tables", []) for spec in _expand(table, path))
-    statements = [*note.claims, *(read(Statement, spec, f"{path}: {spec['id']}") for spec in expanded)]
-    for spec in statements:
+    for spec in note.claims:
         yield Claim.of(spec, note, checks, str(path))
+    for table in content.get("tables", []):
+        for filled, template in _expand(table, path):
+            spec = read(Statement, filled, f"{path}: {filled['id']}")
+            yield Claim.of(spec, note, checks, str(path), template)
 
 
 def _bound(quantity: Arithmetic, checks: Mapping[str, Check]) -> Callable[[], Range]:
@@ -149,8 +189,8 @@ def _rows(table: Mapping[str, Any], path: Path) -> Iterator[dict[str, str]]:
         yield dict(zip(columns, cells, strict=True))
 
 
-def _expand(table: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """Every row of a table (and every value of ``each``) through every template."""
+def _expand(table: Mapping[str, Any], path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every row of a table (and every value of ``each``) through every template, and the template's name."""
     for row in _rows(table, path):
         for template in table["claims"]:
             chosen = {
@@ -161,11 +201,12 @@ def _expand(table: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
             each = template.get("each", {})
             for combination in product(*each.values()):
                 fields = {**row, **dict(zip(each, combination, strict=True))}
-                body = {key: value for key, value in template.items() if key not in ("only", "each")}
+                body = {"quote": table.get("quote", "")}
+                body |= {key: value for key, value in template.items() if key not in ("only", "each")}
                 filled = _fill(body, fields, f"{path}: table '{table['id']}'")
                 filled["id"] = f"{table['id']}.{filled['id']}"
                 filled["place"] = f"{table['place']}, {filled['place']}"
-                yield filled
+                yield filled, f"{table['id']}.{template['id']}"
 
 
 def _listed(value: Any) -> list[Any]:

@@ -21,8 +21,8 @@ if (ledger) {
   const names = [...document.querySelectorAll("#ledger-table thead th")].map((cell) => cell.textContent.trim());
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const control = (name) => document.getElementById(`${name}-filter`);
-  for (const name of ["verdict", "note", "status"]) {
-    const column = ledger.column(names.indexOf(name));
+  for (const name of ["verdict", "kind", "note", "status"]) {
+    const column = ledger.column(names.indexOf(name === "kind" ? "rests on" : name));
     if (name !== "verdict")
       for (const value of [...new Set(column.data().toArray())].sort()) control(name).add(new Option(value, value));
     control(name).addEventListener("change", () => {

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,12 +24,20 @@ from specseq.report.page.tables import cell, study_table, table
 from specseq.tables import read_parquet, read_provenance
 
 LEDGER_COLUMNS = (
-    "id", "note", "place", "statement", "published", "measured", "low", "high", "relation", "verdict",
-    "evidence", "command", "status", "explanation",
+    "id", "note", "place", "quote", "statement", "ours", "published", "measured", "low", "high", "relation",
+    "verdict", "kind", "conditions", "comparisons", "p_corrected", "verdict_corrected", "evidence", "cites",
+    "command", "status", "explanation", "consequences",
 )  # fmt: skip
+KINDS = {
+    "figures": "the printed digits, by arithmetic",
+    "mechanism": "a closed form or a test constructed for it",
+    "measured": "trained or scored, at another size or on other data than the published",
+    "measured as published": "trained or scored at the published size, data and length",
+}
+"""What a verdict rests on, in order of display."""
 MEANINGS = {
-    "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the note",
-    "contradicted": "the whole interval lies outside, or a closed form speaks against it",
+    "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the statement",
+    "contradicted": "the whole interval lies outside, or a closed form speaks against the statement",
     "inconsistent": "the note's own figures do not fit together",
     "undecided": "measured, but the interval straddles the bound or rests on too few seeds",
     "not decidable at this scale": "needs the published sizes",
@@ -51,7 +61,7 @@ def _provenance(results: Path, root: Path) -> pd.DataFrame:
                     "device": record.get("device"),
                     "seconds": record.get("wall_seconds"),
                     "finished": record.get("finished"),
-                    "command": f"snakemake {shown}",
+                    "command": shlex.join(["snakemake", "--cores", "all", str(shown)]),
                 }
             )
     return pd.DataFrame(rows)
@@ -103,6 +113,7 @@ def render_page(
     """
     markdown = MarkdownIt("commonmark", {"html": False})
     ledger_file = results / "claims.parquet"
+    sections = list(sections)
     claims = read_parquet(ledger_file) if ledger_file.is_file() else pd.DataFrame(columns=LEDGER_COLUMNS)
     studies = []
     for section in sections:
@@ -142,15 +153,50 @@ def render_page(
         studies=studies,
         ledger=_ledger(claims),
         notes=notes,
+        kind_meanings=KINDS,
         verdicts=[(name, VERDICT_COLOURS[name], count, MEANINGS[name]) for name, count in _counts(claims)],
-        findings=_findings(claims),
+        against=_against(claims),
+        findings=_findings(sections, claims, markdown),
+        kinds=_by_kind(claims),
         chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
         made=read_provenance(ledger_file) if ledger_file.is_file() else {},
         provenance=table(_provenance(results, root)),
     )
 
 
-def _findings(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _findings(
+    sections: Iterable[Section], claims: pd.DataFrame, markdown: MarkdownIt
+) -> list[dict[str, Any]]:
+    """The best-supported findings of all studies in order, with what their claims measured filled in."""
+    rows = {str(row["id"]): row for row in claims.to_dict("records")}
+
+    def measured(match: re.Match[str]) -> str:
+        value = rows.get(match[1], {}).get("measured")
+        return "(not measured here)" if value is None or pd.isna(value) else shown(float(value))
+
+    ranked = sorted((finding for section in sections for finding in section.findings), key=lambda f: f.rank)
+    return [
+        {
+            "text": markdown.render(re.sub(r"\{([\w.]+)\}", measured, finding.text)),
+            "claims": [rows[name] for name in finding.claims if name in rows],
+        }
+        for finding in ranked
+    ]
+
+
+def _by_kind(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per verdict that occurs: its counts by kind of evidence, and in all."""
+    if "kind" not in claims:
+        return []
+    numbers = Counter(zip(claims["verdict"].astype(str), claims["kind"].astype(str), strict=True))
+    rows = [
+        {"verdict": verdict, "counts": [numbers[verdict, kind] for kind in KINDS]}
+        for verdict in VERDICT_COLOURS
+    ]
+    return [{**row, "all": sum(row["counts"])} for row in rows if any(row["counts"])]
+
+
+def _against(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """What speaks against each note, by note: one entry a paragraph, with the claims that share it."""
     if "explanation" not in claims:
         return {}
@@ -163,6 +209,10 @@ def _findings(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
             "text": text,
             "statement": first["statement"],
             "verdict": first["verdict"],
+            "kind": first.get("kind", ""),
+            "quote": first.get("quote", ""),
+            "cites": first.get("cites", ""),
+            "consequences": [part for part in str(first.get("consequences", "") or "").split("; ") if part],
             "ids": list(group["id"]),
         }
         by_note.setdefault(str(first["note"]), []).append(entry)

@@ -33,6 +33,15 @@ class Table:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Finding:
+    """One of the best-supported findings, with which the page opens."""
+
+    rank: int = Field(ge=1, description="its place among those of all studies")
+    text: str = Field(description="Markdown; {claim id} stands for what that claim measured")
+    claims: tuple[str, ...] = Field(description="ids of the claims that it rests on")
+
+
+@dataclass(frozen=True, config=STRICT)
 class Section:
     """One study on the page."""
 
@@ -42,6 +51,7 @@ class Section:
     set_up: str = Field(description="what was run, Markdown")
     notes: tuple[str, ...] = Field(description="numbers of the notes whose claims belong here")
     headline: str = Field(description="file of the figure that the overview shows")
+    findings: tuple[Finding, ...] = Field(default=(), description="what the top of the page says of it")
     figures: tuple[Figure, ...] = Field(default=(), description="figures, in order")
     tables: tuple[Table, ...] = Field(default=(), description="tables, in order")
 

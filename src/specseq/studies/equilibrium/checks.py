@@ -11,11 +11,6 @@ def _critical(a: float, b: float) -> float:
     return -2 * a / (a * a + b * b) if a < 0 else 0.0
 
 
-def euler_multiplier(re: Any, im: Any, eps: Any) -> Range:
-    """|1 + εμ| of explicit Euler for the eigenvalue μ = re + i·im."""
-    return over_rounding(lambda a, b, e: abs(1 + e * complex(a, b)), rounded(re), rounded(im), rounded(eps))
-
-
 def critical_step(re: Any, im: Any) -> Range:
     """ε_crit = -2a/(a² + b²) for a < 0, otherwise 0."""
     return over_rounding(_critical, rounded(re), rounded(im))
@@ -27,11 +22,9 @@ def multiplier_at_critical(re: Any, im: Any, times: Any) -> Range:
     return point(abs(1 + rounded(times).value * _critical(a, b) * complex(a, b)))
 
 
-def implicit_multiplier(re: Any, im: Any, step: Any) -> Range:
-    """|1/(1 - hμ)| of backward Euler."""
-    return over_rounding(
-        lambda a, b, h: abs(1 / (1 - h * complex(a, b))), rounded(re), rounded(im), rounded(step)
-    )
+def flow_multiplier(re: Any, step: Any) -> Range:
+    """exp(h·Re μ): by what the flow multiplies a mode in a time h."""
+    return over_rounding(lambda a, h: math.exp(a * h), rounded(re), rounded(step))
 
 
 def largest_implicit_multiplier(step: Any) -> Range:
@@ -48,12 +41,6 @@ def imex_multiplier(re_nc: Any, im_nc: Any, step: Any, leak: Any = 2) -> Range:
         lambda a, b, h, c: abs(1 + h * complex(a, b)) / (1 + h * c),
         rounded(re_nc), rounded(im_nc), rounded(step), rounded(leak),
     )  # fmt: skip
-
-
-def imaginary_for_critical(re: Any, eps: Any) -> Range:
-    """|Im μ| at which the critical step is ε, for a given Re μ < 0."""
-    a, e = rounded(re).value, rounded(eps).value
-    return point(math.sqrt(max(0.0, -2 * a / e - a * a)))
 
 
 def damping_slope(re: Any, im: Any) -> Range:

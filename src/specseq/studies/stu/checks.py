@@ -44,11 +44,6 @@ def moirai_parameters(
     return point(embed + encoder + heads_out)
 
 
-def attention_parameters(d_model: Any, heads: Any) -> Range:
-    """Parameters of one attention layer of MOIRAI."""
-    return point(_attention(_whole(d_model), _whole(heads)))
-
-
 def stu_parameters(d_model: Any, filters: Any, full: bool = False, branches: Any = 2) -> Range:
     """Parameters of one STU layer: approximation mode, or full mode with a d×d matrix a filter and branch."""
     d, k = _whole(d_model), _whole(filters)
@@ -97,6 +92,20 @@ def mixture_outputs(components: Any) -> Range:
     """Outputs of a mixture head: the parameters of every component and one weight logit each."""
     sizes = {"student_t": 3, "normal_fixed_scale": 1, "negative_binomial": 2, "log_normal": 2}
     return point(sum(sizes[name] for name in components) + len(components))
+
+
+def shared_filter_weight(lag: Any) -> Range:
+    """Weight of h at a lag where one filter serves the plus and the minus branch: 1 + (-1)^lag."""
+    return point(1 + (-1) ** _whole(lag))
+
+
+def live_mixture_weights(patch: Any, components: Any = 4, slot: Any = 128) -> Range:
+    """Components whose weight depends on the input in the published head, at one patch size.
+
+    The head keeps the first components·patch of components·slot outputs, which then are split by component.
+    """
+    p, n, width = _whole(patch), _whole(components), _whole(slot)
+    return point(sum(place * width + p <= n * p for place in range(n)))
 
 
 def steps_after_warmup(epochs: Any, batches: Any, warmup: Any) -> Range:

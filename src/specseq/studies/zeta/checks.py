@@ -63,11 +63,7 @@ def points_needed(context: Any, horizon: Any) -> Range:
     return point(rounded(context).value + rounded(horizon).value)
 
 
-def gue_form_factor(low: Any, high: Any) -> Range:
-    """Mean of the GUE's K(τ) = min(τ, 1) over low < 2πτ < high (Mehta, chapter 6)."""
-    a, b = (rounded(end).value / (2 * math.pi) for end in (low, high))
-
-    def integral(tau: float) -> float:
-        return tau * tau / 2 if tau < 1 else tau - 0.5
-
-    return point((integral(b) - integral(a)) / (b - a))
+def predictions_from_context(length: Any, context: Any) -> Range:
+    """How many predictions of a training row a causal model makes from exactly so many known values."""
+    known = range(1, int(rounded(length).value))
+    return point(sum(number == int(rounded(context).value) for number in known))

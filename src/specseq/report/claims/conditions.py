@@ -1,0 +1,152 @@
+"""What a measured claim stands on, in words: data, configs, parameters, steps and seeds of its runs."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from specseq.report.claims.language import queries_of
+from specseq.report.claims.loading import Claim
+from specseq.report.claims.queries import Folder, Missing, rows_of
+from specseq.tables import read_parquet, read_provenance
+
+_BENCHMARKS = {"gift_eval": "GIFT-Eval", "fev": "FEV-Bench"}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What was measured on.
+
+    Attributes:
+        text: for a reader, such as ``scored on 7 embedded sets; 7 configs; 23,876 parameters, 6 steps of 2``.
+        embedded: whether some of the data are those that come with the package, and not the published.
+    """
+
+    text: str
+    embedded: bool
+
+
+def conditions(claim: Claim, folder: Folder) -> Conditions:
+    """The conditions of a claim's measurement, from the selected rows and the records of their runs.
+
+    Args:
+        claim: a claim on result files.
+        folder: the scale's results.
+    """
+    frames = []
+    for query in queries_of(claim.quantity):
+        try:
+            frames.append(rows_of(folder, query)[0])
+        except Missing:
+            continue
+    groups = sorted({str(run) for frame in frames for run in _column(frame, "group", "run", "baseline")})
+    records = [record for group in groups for record in _records(folder.root, group)]
+    benchmarks = sorted({str(name) for frame in frames for name in _column(frame, "benchmark")})
+    named = [_data(folder.root, name) for name in dict.fromkeys([*benchmarks, *_inputs(records)])]
+    data = [found for found in named if found["data"]]
+    parts = [
+        ", ".join(dict.fromkeys(str(found["data"]) for found in data)),
+        _span("config", frames, ("paired_configs", "configs"), "task", benchmarks),
+        _counts(records),
+        _span("seed", frames, ("seeds",), "seed", ["any"]),
+    ]
+    return Conditions("; ".join(part for part in parts if part), any(found["embedded"] for found in data))
+
+
+def _column(frame: pd.DataFrame, *names: str) -> Iterable[Any]:
+    return [value for name in names if name in frame for value in frame[name].dropna().unique() if value]
+
+
+def _records(root: Path, group: str) -> list[Mapping[str, Any]]:
+    """Provenance of the training runs of a group, or of a run, each seed's."""
+    folder = root / "runs" / group
+    paths = [
+        *folder.parent.glob(f"{folder.name}_seed*/pretrain.parquet"),
+        *folder.glob("seed*/pretrain.parquet"),
+    ]
+    return [_record(path) for path in sorted({*paths, *folder.glob("pretrain.parquet")})]
+
+
+@cache
+def _record(path: Path) -> Mapping[str, Any]:
+    return read_provenance(path)
+
+
+def _inputs(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The data sets that runs were trained on: names of folders below ``data``."""
+    paths = [Path(str(path)) for record in records for path in record.get("inputs", {}).values()]
+    return sorted({path.parts[path.parts.index("data") + 1] for path in paths if "data" in path.parts[:-1]})
+
+
+@cache
+def _data(root: Path, name: str) -> Mapping[str, Any]:
+    """A data set in words, and whether it is embedded."""
+    folder = root / "data" / name
+    if (folder / "manifest.json").is_file():
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return _described(name, manifest)
+    if (folder / "manifest.parquet").is_file():
+        frame = read_parquet(folder / "manifest.parquet")
+        rows = frame[frame["split"] == "train"] if "split" in frame else frame
+        return {
+            "data": f"{int(rows['count'].max()):,} {name} below {rows['high'].max():,.0f}",
+            "embedded": False,
+        }
+    return {"data": _BENCHMARKS.get(name, ""), "embedded": False}
+
+
+def _described(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    sets = manifest.get("datasets")
+    if isinstance(sets, Mapping):
+        embedded = any(
+            str(entry.get("source", "")).startswith("statsmodels")
+            or "generated" in str(entry.get("licence", ""))
+            for entry in sets.values()
+        )
+        called = "embedded sets" if embedded else f"{_BENCHMARKS.get(name, name)} sets"
+        use = "trained on" if name == "lotsa" else "scored on"
+        return {"data": f"{use} {len(sets)} {called}", "embedded": embedded}
+    source = manifest.get("source")
+    kind = source.get("kind", "") if isinstance(source, Mapping) else str(source or "")
+    embedded = kind in ("docstrings", "grammar", "embedded")
+    size = f"{manifest['tokens']:,} tokens of " if "tokens" in manifest else ""
+    return {"data": f"{size}{'embedded ' if embedded else ''}{name} ({kind})", "embedded": embedded}
+
+
+def _counts(records: Iterable[Mapping[str, Any]]) -> str:
+    """Parameters, steps and batches of runs."""
+    listed = list(records)
+    training = [record["parameters"].get("training", {}) for record in listed if "parameters" in record]
+    sizes = {int(record["model_parameters"]) for record in listed if record.get("model_parameters")}
+    steps = {int(entry["steps"]) for entry in training if "steps" in entry}
+    batches = {int(entry["batch"]) for entry in training if "batch" in entry}
+    parts = [f"{_range(sizes)} parameters"] if sizes else []
+    if steps:
+        parts.append(f"{_range(steps)} steps" + (f" of {_range(batches)}" if batches else ""))
+    return ", ".join(parts)
+
+
+def _span(
+    unit: str, frames: Iterable[pd.DataFrame], columns: Iterable[str], single: str, given: Iterable[str]
+) -> str:
+    """How many configs or seeds rows stand on: from a column that counts them, or from those that differ."""
+    numbers: set[int] = set()
+    for frame in frames:
+        counted = [name for name in columns if name in frame]
+        if counted:
+            numbers |= {int(n) for n in frame[counted[0]].dropna()}
+        elif single in frame and any(given):
+            values = {value for value in frame[single].dropna().unique() if str(value) != "-1"}
+            numbers |= (
+                {len(values)} if values and (single == "seed" or set(given) & set(_BENCHMARKS)) else set()
+            )
+    return f"{_range(numbers)} {unit}{'' if numbers == {1} else 's'}" if numbers else ""
+
+
+def _range(numbers: Iterable[int]) -> str:
+    least, most = min(numbers), max(numbers)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,0 +1,152 @@
+"""What a verdict rests on, and what a run of another size or on other data can never decide."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.errors import InputError
+from specseq.report.claims import arithmetic, ledger, ledger_frame
+from specseq.report.claims.correction import holm, p_value
+from specseq.report.claims.language import Note, Relation, Statement
+from specseq.report.claims.loading import Claim, checks_of
+from specseq.settings import read
+from specseq.tables import Provenance, write_parquet
+from tests.report.planted_claims import claim, plant, query
+
+FIGURE = {"quantity": query("base"), "relation": {"about": "1.0", "within": 0.5}}
+
+
+def results(folder: Path, source: str) -> Path:
+    """Long results of a run with its record, on data of one source."""
+    plant(folder / "tables/a.parquet", {"base": 1.0, "better": 0.9})
+    frame = pd.read_parquet(folder / "tables/a.parquet").assign(benchmark="gift_eval")
+    write_parquet(folder / "tables/a.parquet", frame, Provenance("table"))
+    for seed in (0, 1, 2):
+        record = Provenance("pretrain", {"training": {"steps": 10, "batch": 4}})
+        record.facts |= {"model_parameters": 1234, "inputs": {"store": str(folder / "data/lotsa")}}
+        write_parquet(folder / f"runs/better_seed{seed}/pretrain.parquet", frame, record)
+    for name in ("gift_eval", "lotsa"):
+        (folder / "data" / name).mkdir(parents=True)
+        manifest = {"datasets": {"co2": {"source": source, "licence": "public"}}}
+        (folder / "data" / name / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_run_of_any_size_never_decides_a_printed_figure(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"a run of any size would decide a printed figure; give scales: \[paper\]"
+    ):
+        claim("figure", **FIGURE)
+    with pytest.raises(InputError, match="printed figure"):
+        claim("figure", query("base"), {"rounds_to": "1.00"}, scales=["laptop", "paper"])
+    figure = claim("figure", **FIGURE, scales=["paper"])
+    for scale, source, verdict, kind in (
+        ("laptop", "hub", "not decidable at this scale", "measured"),
+        ("paper", "statsmodels.datasets.co2", "not decidable at this scale", "measured"),
+        ("paper", "hub", "undecided", "measured as published"),
+    ):
+        (entry,) = ledger([figure], results(tmp_path / f"{scale}{source}", source), scale)
+        assert (entry.verdict, entry.kind) == (verdict, kind), (scale, source)
+    assert "sizes of scale paper" in ledger([figure], tmp_path, "laptop")[0].explanation
+
+
+def test_a_mechanism_may_be_measured_at_any_size_and_says_on_what(tmp_path: Path) -> None:
+    made = claim("ratio", {"ratio": [query("better"), query("base")]}, {"below": 1})
+    (entry,) = ledger([made], results(tmp_path, "statsmodels.datasets.co2"), "laptop")
+    assert (entry.verdict, entry.kind) == ("reproduced", "measured")
+    for part in ("embedded sets", "40 configs", "1,234 parameters", "10 steps of 4", "3 seeds"):
+        assert part in entry.conditions
+    assert "GIFT-Eval" not in entry.conditions
+    frame = ledger_frame([entry], "laptop").iloc[0]
+    assert (frame["kind"], frame["conditions"]) == ("measured", entry.conditions)
+
+
+def test_arithmetic_of_printed_digits_is_told_from_closed_forms() -> None:
+    figures = claim("sum", {"arithmetic": "total", "of": {"of": [2, 2]}}, {"about": 4, "within": 0})
+    closed = claim("sum", {"arithmetic": "total", "of": {"of": [2, 2]}}, {"above": 3}, rests_on="mechanism")
+    constructed = claim("built", query("base", constructed=True), {"below": 2})
+    assert [made.kind for made in (figures, closed, constructed)] == ["figures", "mechanism", "mechanism"]
+
+
+def searched(count: int, folder: Path) -> list[Claim]:
+    """Claims of one search: all but the first compare what does not differ."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"run": f"r{n}", "ratio": 0.95 if n == 0 else float(rng.normal(1, 0.01)), "half": 0.045}
+        for n in range(count)
+    ]
+    frame = pd.DataFrame(rows)
+    frame["low"], frame["high"] = frame["ratio"] - frame["half"], frame["ratio"] + frame["half"]
+    write_parquet(folder / "tables/t.parquet", frame, Provenance("table"))
+
+    def one(n: int) -> Claim:
+        of = {
+            "file": "tables/t.parquet",
+            "where": {"run": f"r{n}"},
+            "value": "ratio",
+            "interval": ["low", "high"],
+        }
+        spec = {"id": f"r{n}", "place": "here", "statement": "It is so.", "family": "search"}
+        statement = read(Statement, {**spec, "quantity": {"query": of}, "relation": {"below": 1}}, "planted")
+        return Claim.of(statement, Note("000", "A note"), checks_of([arithmetic]), "planted")
+
+    return [one(n) for n in range(count)]
+
+
+def test_the_best_of_many_is_corrected_for_the_search(tmp_path: Path) -> None:
+    alone = ledger(searched(1, tmp_path), tmp_path, "laptop")[0]
+    assert (alone.verdict, alone.correction) == ("reproduced", None)
+    best = ledger(searched(10, tmp_path), tmp_path, "laptop")[0]
+    assert best.verdict == "reproduced"
+    assert best.correction is not None
+    assert (best.correction.comparisons, best.correction.verdict) == (10, "undecided")
+    assert best.correction.p == pytest.approx(
+        10 * math.erfc(0.05 / (0.045 / 1.959964) / math.sqrt(2)), rel=1e-3
+    )
+
+
+def test_p_values_agree_with_the_interval_and_holm_with_its_definition() -> None:
+    below = read(Relation, {"below": 1}, "here").region
+    assert p_value(below, 0.9, 0.8, 1.0) == pytest.approx(0.05)
+    assert p_value(below, 1.1, 1.0, 1.2) == pytest.approx(0.05)
+    assert p_value(below, 0.9, 0.85, 0.95) < 0.001
+    near = read(Relation, {"between": [0.9, 1.3]}, "here").region
+    assert p_value(near, 1.0, 0.9, 1.1) == pytest.approx(0.05)
+    assert math.isnan(p_value(below, 0.9, math.nan, math.nan))
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_three_points_make_no_trend_and_correlations_stay_in_bounds(tmp_path: Path) -> None:
+    def curve(points: int) -> dict:
+        rows = [
+            {"seed": seed, "step": step, "value": step + (0.5 * seed if step == 1 else 0)}
+            for seed in (0, 1, 2) for step in range(points)
+        ]  # fmt: skip
+        write_parquet(tmp_path / f"tables/{points}.parquet", pd.DataFrame(rows), Provenance("table"))
+        of = {"query": {"file": f"tables/{points}.parquet", "over": ["seed"]}}
+        return {"trend": {"of": of, "x": "step"}}
+
+    three, eight = (claim(f"p{points}", curve(points), {"above": 0}) for points in (3, 8))
+    few, many = ledger([three, eight], tmp_path, "laptop")
+    assert few.verdict == "not run"
+    assert "too few for a trend" in few.explanation
+    assert many.verdict == "reproduced"
+    assert -1 <= many.low <= many.measured <= many.high <= 1
+
+
+def test_a_share_keeps_its_interval_between_0_and_1(tmp_path: Path) -> None:
+    rows = [{"seed": seed, "value": value} for seed, value in enumerate((0.99, 0.8, 1.0))]
+    write_parquet(tmp_path / "tables/t.parquet", pd.DataFrame(rows), Provenance("table"))
+    of = {"query": {"file": "tables/t.parquet", "over": ["seed"], "bounds": [0, 1]}}
+    (entry,) = ledger([claim("share", of, {"above": 0.2})], tmp_path, "laptop")
+    assert 0 <= entry.low < entry.high == 1
+
+
+def test_printed_commands_run_as_they_stand(tmp_path: Path) -> None:
+    (entry,) = ledger([claim("ratio", query("base"), {"below": 1})], tmp_path, "laptop")
+    assert entry.command == "snakemake --cores all results/laptop/tables/a.parquet"
