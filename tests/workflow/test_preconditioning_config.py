@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from specseq.filters import design
-from specseq.models.moirai2.batch import Mode
+from specseq.models.moirai2.batch import Preconditioner
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.report.tidy import group_of
 from specseq.settings import read
@@ -38,7 +38,7 @@ def test_every_run_is_a_model_that_can_be_made(scale: str) -> None:
             if (text := json.dumps(part, sort_keys=True)) not in seen:
                 seen.add(text)
                 read(Moirai2Config, part["model"], "model")
-                Mode.of(part)
+                Preconditioner.of(part)
     assert seen
 
 
@@ -133,7 +133,7 @@ def test_sweep_a_has_the_eleven_configurations_of_the_note() -> None:
         for sweep in ("lyapunov", "lyapunov_d3", "learnable_fir", "loss_reversal01", "chebyshev_fir")
         for spec in points("paper", sweep)
     ]
-    modes = [Mode.of(spec) for spec in chosen]
+    modes = [Preconditioner.of(spec) for spec in chosen]
     assert len(chosen) + 1 == 11
     assert {steps(spec) for spec in chosen} == {20_000}
     fixed = [mode for mode in modes if not mode.settings.learnable and mode.settings.fir]
@@ -176,7 +176,7 @@ def test_sweep_b_has_every_row_of_our_reproduction() -> None:
 
 def test_sweeps_c_and_d_have_every_degree() -> None:
     assert [spec["filter"]["degree"] for spec in points("paper", "chebyshev")] == list(range(1, 8))
-    modes = [Mode.of(spec) for spec in points("paper", "hint_degrees") + points("paper", "hint")]
+    modes = [Preconditioner.of(spec) for spec in points("paper", "hint_degrees") + points("paper", "hint")]
     hints = [mode.settings.hint for mode in modes if mode.settings.hint]
     single = [mode for mode in modes if len(mode.hints) == 1]
     dropped = {mode.hints[0].degree for mode in single if mode.settings.hint and mode.settings.hint.dropout}

@@ -1,6 +1,6 @@
 """Chronos-2 (Ansari et al. 2025, arXiv:2510.15821) through the package ``chronos-forecasting``.
 
-Each context is forecast as a univariate series on its own: no cross learning between the windows of a batch,
+Each context is forecast as a univariate series: no cross learning between the windows of a batch,
 whose targets overlap other windows' histories, and no covariates. Published Chronos-2 rows share information
 between variates, so theirs are a little lower on multivariate data.
 """
@@ -26,7 +26,7 @@ class Chronos2:
     Args:
         pipeline: a ``chronos.Chronos2Pipeline``.
         name: name in results.
-        context_length: history given to the model; its own maximum where None.
+        context_length: history given to the model; by default the maximum of the model.
         batch_size: contexts to forecast at once.
     """
 
@@ -73,7 +73,7 @@ class Chronos2:
         return cls(pipeline, Path(source).name or "chronos2", context_length, batch_size)
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
-        """Quantiles ``[B, Q, H]``; sorted along Q, since nothing in the model keeps them in order."""
+        """Quantiles ``[B, Q, H]``; sorted along Q, since the model may cross them."""
         # Copies: a context may be a view of a mapped file, which tensors cannot be made of.
         answers, _ = self._pipeline.predict_quantiles(
             [np.array(context, dtype=np.float32)[None] for context in contexts],
@@ -100,7 +100,7 @@ def _check_architecture(folder: Path) -> None:
 
 
 def is_hub_id(source: str | Path) -> bool:
-    """Whether this can only be a model on the hub: ``owner/name``, and nothing here has that path."""
+    """Whether this is a model on the hub: of the form ``owner/name``, and no path that exists."""
     name, path = str(source), Path(source)
     written = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     return written and path.suffix != ".safetensors" and not path.exists()
@@ -124,7 +124,7 @@ def find_weights(source: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors"]
-    # The cache first: it needs no network. What an interrupted download left in it is found there too.
+    # The cache first, which needs no network; it may hold an incomplete download.
     for cached in (True, False):
         try:
             folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
@@ -134,8 +134,8 @@ def find_weights(source: str | Path) -> Path:
             return folder
     raise InputError(
         name,
-        "these weights are neither a folder here nor whole in the local cache, and the hub did not give them",
-        f"where there is network: hf download {name} --local-dir DIR, then give DIR",
+        "neither a folder nor complete in the local cache, and the download from the hub failed",
+        f"on a machine with network: hf download {name} --local-dir DIR; then give DIR",
     )
 
 

@@ -2,7 +2,7 @@
 
 On a CPU these operations are bound by memory: composed of torch's own, each writes whole activations out and
 reads them back several times. The norm goes block by block, so that a block stays in a core's cache.
-Legend: T tokens, D width, F feed-forward width, H heads, E head width, R rotated pairs.
+Shapes: T tokens, D width, F feed-forward width, H heads, E head width, R rotated pairs.
 """
 
 from collections.abc import Iterator

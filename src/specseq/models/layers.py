@@ -1,7 +1,7 @@
-"""Transformer pieces that the forecasters share (MOIRAI, Woo et al. 2024; Moirai 2.0, arXiv:2511.11698).
+"""Transformer layers that the forecasters share (MOIRAI, Woo et al. 2024; Moirai 2.0, arXiv:2511.11698).
 
 All of them work on the stream of tokens of :mod:`specseq.models.layout`.
-Legend: T tokens, D model width, H heads, E head width, F feed-forward width, N segments of a bucket, W its
+Shapes: T tokens, D model width, H heads, E head width, F feed-forward width, N segments of a bucket, W its
 width, R rotated pairs of a head.
 """
 
@@ -95,12 +95,12 @@ class BucketMask:
 
 @dataclass(frozen=True)
 class TokenContext:
-    """What the mixing layers of one forward pass share.
+    """Layout, rotation and masks, shared by the mixing layers of one forward pass.
 
     Attributes:
         layout: the stream and its buckets.
         rotation: rotary embedding of the tokens' times.
-        masks: one a bucket.
+        masks: one per bucket.
     """
 
     layout: Layout
@@ -146,7 +146,7 @@ def _one_hot(variate_NW: Tensor) -> Tensor:
 
 
 class Mixer(Protocol):
-    """What mixes tokens within segments: attention, or anything of its signature."""
+    """A layer that mixes tokens within segments: attention, or anything of its signature."""
 
     def __call__(self, x_TD: Tensor, context: Any) -> Tensor:
         """``[T, D] -> [T, D]``; nothing crosses a segment."""
@@ -155,8 +155,8 @@ class Mixer(Protocol):
 class Attention(nn.Module):
     """Self-attention within segments: QK-RMSNorm, rotary time, binary variate bias; no biases.
 
-    The bias adds one learned number a head to the logit of a pair, according to whether both tokens are of
-    one variate (row 1 of ``variate_bias``) or not (row 0). Norm weights are shared by the heads.
+    The bias adds one learned number per head to the logit of a pair of tokens, according to whether both
+    belong to one variate (row 1 of ``variate_bias``) or not (row 0). Norm weights are shared by the heads.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -190,9 +190,9 @@ class Attention(nn.Module):
         """Attention within each of N segments; returns ``[N, W, H, E]``."""
         width = q_NWHE.shape[-1]
         if mask.variate is not None:
-            # What the bias adds to pairs of one variate more than to others is the inner product of one-hot
-            # vectors; as further dimensions of queries and keys it needs no mask, for which the gradient of a
-            # learned bias would take the slow kernels. What it adds to all pairs the softmax does not see.
+            # The difference of the two biases times "same variate" is an inner product of one-hot vectors. As
+            # further dimensions of queries and keys it needs no additive mask, whose gradient would force the
+            # slow kernels. The part common to all pairs cancels in the softmax.
             variate_NW1V = mask.variate.to(q_NWHE.dtype)[:, :, None]
             different_H, same_H = self.variate_bias.weight.to(q_NWHE.dtype)
             gain_H1 = ((same_H - different_H) * width**0.5)[:, None]

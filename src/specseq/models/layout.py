@@ -4,7 +4,7 @@ A packed row holds several samples and some padding. Everything that works on si
 norms, feed-forward) runs on the stream of real tokens alone; everything that mixes tokens runs bucket by
 bucket on dense blocks of segments, so no work is spent across segments and next to none on padding.
 
-Legend: B rows, L tokens a row, T tokens in the stream, N segments of a bucket, W its width, X anything.
+Shapes: B rows, L tokens per row, T tokens in the stream, N segments of a bucket, W its width, X anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from specseq.series.batch import Segments
 
 
 def exact(length: int) -> int:
-    """Every distinct length its own bucket: no padding at all, best on a CPU."""
+    """One bucket per distinct length: no padding, best on a CPU."""
     return length
 
 
 def power_of_two(length: int) -> int:
-    """Few buckets of widths 1, 2, 4, ...: best where launching many small kernels is what costs."""
+    """Few buckets of widths 1, 2, 4, ...: best where launching small kernels dominates the cost."""
     return 1 << (length - 1).bit_length()
 
 
@@ -82,7 +82,7 @@ class Layout:
     Attributes:
         tokens: ``int64 [T]``, index of each stream token among the ``B * L`` slots of the batch.
         rows: number of rows, B.
-        length: tokens a row, L.
+        length: tokens per row, L.
         buckets: in stream order; their ``tokens`` sum to T.
         segment_T: ``int64 [T]``, number of each token's segment, ascending along the stream.
     """
@@ -95,12 +95,12 @@ class Layout:
 
     @classmethod
     def of(cls, segments: Segments, rows: int, length: int, width: Callable[[int], int] = exact) -> "Layout":
-        """Lay out the segments of a batch; to be called on the CPU, where the batch is made.
+        """Lay out the segments of a batch that lies on the CPU.
 
         Args:
-            segments: runs of tokens that may be mixed with each other and with nothing else.
+            segments: runs of tokens; mixing stays within a run.
             rows: rows of the batch, B.
-            length: tokens a row, L.
+            length: tokens per row, L.
             width: bucket width of a segment length, at least that length.
         """
         lengths = segments.lengths
@@ -156,13 +156,13 @@ def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int)
     per run in float64: linear in the tokens, where masks of pairs would be quadratic.
 
     Args:
-        values_TP: values; what is not seen may be anything.
+        values_TP: values; those not seen are ignored, NaN too.
         seen_TP: True where a value counts.
         run_T: run of each token, 0..R-1.
         runs: R.
 
     Returns:
-        Location and scale, float64 ``[R]`` each; 0 and √1e-5 for a run of which nothing is seen.
+        Location and scale, float64 ``[R]`` each; 0 and √1e-5 for a run without a seen point.
     """
 
     def total(value_T: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def causality_errors(model: Moirai, batch: PackedBatch) -> dict[str, float]:
 
 
 def cut(batch: PackedBatch, row: int, start: int, length: int) -> PackedBatch:
-    """The sample that holds ``length`` tokens of ``row`` from ``start`` on, as a batch of its own."""
+    """The sample that holds ``length`` tokens of ``row`` from ``start`` on, as a batch."""
     span = slice(start, start + length)
     names = ("target", "observed", "time_id", "variate_id", "patch_size", "prediction_mask", "loss_mask")
     parts = {name: getattr(batch, name)[row : row + 1, span] for name in names}
@@ -154,7 +154,7 @@ def spectral_units(model: Moirai) -> list[SpectralTransformUnit]:
 
 
 def mixers(model: Moirai) -> list[nn.Module]:
-    """What mixes tokens in each layer, from the first on."""
+    """The mixer of each layer, from the first on."""
     return [block.get_submodule("mixer") for block in model.encoder.blocks]
 
 

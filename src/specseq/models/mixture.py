@@ -4,7 +4,7 @@ Student-T for heavy tails, a narrow Normal for certainty, a negative binomial fo
 right-skewed values; all on the standardised scale. The negative binomial's mass function is used as a density
 on the reals >= 0, as published; where it is sampled or inverted it lives on the integers.
 
-Shapes: Q points, C = 4 components, 12 raw parameters a point (see :data:`PARAMETERS`), V quantile levels.
+Shapes: Q points, C = 4 components, 12 raw parameters per point (see :data:`PARAMETERS`), V quantile levels.
 """
 
 import math
@@ -53,7 +53,7 @@ class Mixture:
     def __init__(self, raw_12Q: Tensor) -> None:
         """Map ``[12, Q]`` real numbers, in the order of :data:`PARAMETERS`, into their domains."""
         if raw_12Q.shape[0] != len(PARAMETERS):
-            raise ValueError(f"{len(PARAMETERS)} parameters a point are needed, not {raw_12Q.shape[0]}")
+            raise ValueError(f"{len(PARAMETERS)} parameters per point are needed, not {raw_12Q.shape[0]}")
         self.log_weights_CQ = raw_12Q[:COMPONENTS].log_softmax(0)
         df, loc, scale, normal_loc, count, logits, log_loc, log_scale = raw_12Q[COMPONENTS:].unbind(0)
         smallest = torch.finfo(raw_12Q.dtype).eps
@@ -73,7 +73,7 @@ class Mixture:
     def component_log_prob(self, x_Q: Tensor) -> Tensor:
         """``[C, Q]``, minus infinity outside a component's support."""
         positive_Q, counted_Q = x_Q > 0, x_Q >= 0
-        # A point outside the support is moved inside before the formula, lest its gradient be NaN.
+        # Points outside the support are moved inside first: otherwise their gradient is NaN, though masked.
         count_at = self._negative_binomial(torch.where(counted_Q, x_Q, 1.0))
         log_at = self._log_normal(torch.where(positive_Q, x_Q, 1.0))
         nowhere = x_Q.new_tensor(-torch.inf)
@@ -148,7 +148,7 @@ class Mixture:
 
 
 class _Inverter:
-    """The mixture in float64 NumPy, where the incomplete beta function is to be had."""
+    """The mixture in float64 NumPy, because torch lacks the incomplete beta function."""
 
     def __init__(self, mixture: Mixture) -> None:
         def plain(value: Tensor) -> Floats:
@@ -208,7 +208,7 @@ class _Inverter:
     def _brackets(self, levels_V: Floats) -> tuple[Floats, ...]:
         """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
 
-        One grid serves all levels of a point, so that each begins with a bracket that is narrow already.
+        One grid serves all levels of a point and gives each a narrow bracket to begin with.
         """
         low_Q, high_Q = self._bounds(levels_V[0], levels_V[-1])
         grid_GQ = np.linspace(np.arcsinh(low_Q), np.arcsinh(high_Q), _GRID)
@@ -250,7 +250,7 @@ class _Inverter:
     ) -> None:
         """Make the first count in a bracket one of its ends, and the place just below it the other.
 
-        The distribution function jumps at a count: where that carries it past the level, all is said.
+        The distribution function jumps at a count; where it jumps past the level, the count is the quantile.
         """
         count = np.arcsinh(np.maximum(np.floor(np.sinh(a)) + 1, 0))
         # A little above, for rounding must not put it below; zero is exact.
@@ -262,7 +262,7 @@ class _Inverter:
 
 
 def _whole(value: Floats) -> Floats:
-    """Counts, which the way there and back through the inverse hyperbolic sine has moved by rounding."""
+    """Counts restored: the inverse hyperbolic sine and back moves them by rounding."""
     count = np.rint(value)
     return np.where((count >= 1) & (np.abs(value - count) <= 1e-9 * count), count, value)
 
@@ -270,7 +270,7 @@ def _whole(value: Floats) -> Floats:
 def _next_share(
     a: Floats, at_a: Floats, b: Floats, at_b: Floats, c: Floats, at_c: Floats, tolerance: Floats
 ) -> Floats:
-    """Where to look next, as a share of the way from a to b, no nearer to either than half the tolerance."""
+    """The next point, as a share of the way from a to b, at least half the tolerance from either."""
     place, height = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
     smooth = (height**2 < place) & ((1 - height) ** 2 < 1 - place)
     with np.errstate(divide="ignore", invalid="ignore"):

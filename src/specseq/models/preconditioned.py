@@ -8,7 +8,7 @@ The filtered-space forecast is made once and every reversal is applied to it::
     gap = filtered.reverse(quantiles, query.quantile_levels, "oracle", path_BH=truth)
 
 The oracle needs the truth, so it is a diagnostic and no :class:`Preconditioned` offers it. An oracle figure
-means nothing without the same oracle on a seasonal naive forecast beside it.
+needs the same oracle on a seasonal naive forecast as its control.
 
 Shapes: B windows, Q quantile levels, H horizon steps, M = degree · stride, the filter's reach.
 """
@@ -38,7 +38,7 @@ _MEDIAN = 0.5
 
 @dataclass(frozen=True)
 class FilteredContexts:
-    """Contexts after filtering, with what the reversals need to know of them.
+    """Filtered contexts, and what reversals need.
 
     Attributes:
         filter: the filter.
@@ -90,7 +90,7 @@ class FilteredContexts:
             Diverged: the reversal left the range of 32-bit floats.
         """
         if mode not in get_args(Mode):
-            raise InputError("reversal", f"unknown mode {mode!r}", f"choose of {', '.join(get_args(Mode))}")
+            raise InputError("reversal", f"unknown mode {mode!r}", f"choose from {', '.join(get_args(Mode))}")
         if (path_BH is not None) != (mode in ("plug_in", "hybrid", "oracle")):
             need = "needs the path of the lags" if path_BH is None else "takes no path"
             raise InputError("reversal", f"{mode} {need}")
@@ -117,7 +117,7 @@ class FilteredContexts:
         return reversed_BQH
 
     def _lag_shift(self, path_BH: NDArray[np.floating], recursive: bool) -> NDArray[np.float64]:
-        """What lags inside the horizon and before it add to the series."""
+        """The sum that lags inside and before the horizon add to the series, [B, H]."""
         import torch
 
         from specseq.filters import operators
@@ -130,7 +130,7 @@ class FilteredContexts:
     def _inverse_shift(
         self, median_BH: Floats, inverse_taps: NDArray[np.float64] | None, stride: int
     ) -> NDArray[np.float64]:
-        """What a finite inverse reads off the filtered series, where the filter applies."""
+        """The output of a finite inverse of the filtered series, where the filter applies, [B, H]."""
         import torch
 
         from specseq.filters import operators
@@ -174,7 +174,7 @@ def precondition(
             carry into the horizon; with ``zero``, the context's mean, it is smaller than with ``skip``.
         centre: let the filter act on deviations from the context's mean, so that points the filter does not
             reach stand at the level of the others; False filters the raw values.
-        keep: hand the forecaster the last so many points only; the filter sees all of them.
+        keep: number of last points that are handed to the forecaster; the filter sees all points.
     """
     import torch
 
@@ -239,8 +239,10 @@ class Preconditioned:
             InputError: unknown reversal, or another forecaster is missing or superfluous.
         """
         if reversal not in get_args(Reversal):
-            hint = "; the oracle is no forecast" if reversal == "oracle" else ""
-            raise InputError("reversal", f"{reversal!r}{hint}", f"choose of {', '.join(get_args(Reversal))}")
+            hint = "; the oracle uses the truth" if reversal == "oracle" else ""
+            raise InputError(
+                "reversal", f"{reversal!r}{hint}", f"choose from {', '.join(get_args(Reversal))}"
+            )
         if (other is not None) != (reversal == "hybrid"):
             raise InputError("reversal", f"{reversal} with other={other!r}", "hybrid alone needs another")
         self.forecaster, self.filter, self.reversal, self.other = forecaster, filter, reversal, other
@@ -283,7 +285,7 @@ def _median_index(quantile_levels: Sequence[float]) -> int:
 
 
 def _means(flat: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean of what is there in each context, 0 where nothing is."""
+    """Mean of the known values of each context, 0 where none is known."""
     there = ~np.isnan(flat)
     count = np.add.reduceat(there, starts, dtype=np.int64)
     return np.add.reduceat(np.where(there, flat, 0.0), starts) / np.maximum(count, 1)

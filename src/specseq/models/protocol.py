@@ -1,4 +1,4 @@
-"""The one protocol every forecaster speaks."""
+"""The interface of forecasters, and quantile forecasts at other levels than a model's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked about a batch of windows that belong to one config.
+    """What to forecast for a batch of windows of one config.
 
     Attributes:
         horizon: steps to forecast, H.
@@ -26,10 +26,10 @@ class Query:
 
 
 class Forecaster(Protocol):
-    """Turns contexts into quantiles.
+    """A map from contexts to quantile forecasts.
 
     Implementations take contexts of any length of at least one point, with NaN where a value is missing, and
-    batch them as suits them; the harness hands over contexts sorted by length.
+    choose their batches; the scorer passes contexts sorted by length.
     """
 
     name: str

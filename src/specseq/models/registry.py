@@ -22,12 +22,12 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
 
     Raises:
-        InputError: there is no such forecaster, it takes no such option, or an option's value is impossible.
+        InputError: the forecaster or an option is unknown, or the value of an option is impossible.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(given) - _OPTIONS):
         raise InputError(
-            "forecaster", f"option {', '.join(unknown)} is unknown", f"there are {sorted(_OPTIONS)}"
+            "forecaster", f"option {', '.join(unknown)} is unknown", f"known: {', '.join(sorted(_OPTIONS))}"
         )
     for option in ("context_length", "batch_size"):
         if given.get(option, 1) < 1:
@@ -52,7 +52,9 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
 
             return load_trained(weights, **given)
         if weights.is_file():
-            raise InputError(weights, "was not written by a run of this package", "give Chronos-2's folder")
+            raise InputError(
+                weights, "was not written by a run of this package", "give the folder of a Chronos-2 model"
+            )
     from specseq.models.chronos2 import HUB_ID, Chronos2
 
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
@@ -66,7 +68,7 @@ def _check_device(name: str) -> None:
     except RuntimeError:
         raise InputError("device", f"unknown device {name!r}", "give cpu or cuda") from None
     if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", f"there is no {name!r} here", "leave it out, or give cpu")
+        raise InputError("device", f"{name!r} is not available on this machine", "leave it out, or give cpu")
 
 
 def read_params(weights: Path) -> dict[str, Any] | None:

@@ -33,12 +33,12 @@ class SeasonalNaive:
 
     Attributes:
         season_length: a season that overrides the benchmark's.
-        history: uses the last so many values only, filled before they are cut.
+        history: number of last values that are used; missing ones are filled before the cut.
         calendar: takes the longer of the benchmark's season and the calendar's, and no season where that
             exceeds ``history``.
         leading: what fills missing values before the first one: ``first`` or ``zero``.
         short: how to forecast a context shorter than a season: ``last`` repeats its last value as Naive does;
-            ``partial`` repeats what there is of a season, aligned to its first step, and zero for the rest,
+            ``partial`` repeats the incomplete season, aligned to its first step, and zero for the rest,
             without an interval.
         name: name in results.
         context_length: None, the history is cut here, after filling.

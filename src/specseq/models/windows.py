@@ -3,7 +3,7 @@
 Many windows of a benchmark share a history. Kept as index ranges into one flat buffer, that history is read
 once for all of them: sums over every context cost one pass, whatever the number of windows.
 
-Legend: T values of the buffer, B windows, H horizon.
+Shapes: T values of the buffer, B windows, H horizon.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Windows:
         return [self.values[low:high] for low, high in zip(first.tolist(), self.cuts.tolist(), strict=True)]
 
     def targets(self) -> Values:
-        """What happened: float64 ``[B, H]``."""
+        """The true values of the horizons, float64 ``[B, H]``."""
         return self.values[self.cuts[:, None] + np.arange(self.horizon)].astype(np.float64)
 
     def local(self) -> "Windows":
@@ -63,7 +63,7 @@ class Windows:
     def blocks(self, points: int = 2_000_000, values: int = 4_000_000) -> Iterator["Windows"]:
         """Pieces of at most ``points`` forecast points, each over at most ``values`` of the buffer.
 
-        A single window that exceeds a bound is a piece of its own.
+        A window that alone exceeds a bound makes one piece.
         """
         rows = max(points // self.horizon, 1)
         first = 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from specseq.models.moirai2.batch import Mode, ModelBatch, Moirai2Stream, RawBatch
+from specseq.models.moirai2.batch import ModelBatch, Moirai2Stream, Preconditioner, RawBatch
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
 from specseq.models.moirai2.model import PreconditionedMoirai2
@@ -30,7 +30,7 @@ def batch_of(seed: int = 7, **more: Any) -> RawBatch:
     object.__setattr__(packed, "seed", seed)
     given = params(**more)
     stream = cast(PackedStream, iter([packed]))
-    return next(Moirai2Stream(stream, read(Moirai2Config, given["model"], "model"), Mode.of(given)))
+    return next(Moirai2Stream(stream, read(Moirai2Config, given["model"], "model"), Preconditioner.of(given)))
 
 
 def gradients(

@@ -230,7 +230,7 @@ def test_hidden_hints_have_no_effect() -> None:
             "hints leave the series unfiltered",
         ),
         ({"preconditioning": {"hint": {}}}, "no filter to take hints from"),
-        ({"filter": {"family": "nothing"}}, "unknown family"),
+        ({"filter": {"family": "nothing"}}, "filter.family: 'nothing' is unknown"),
         ({"model": {**MODEL, "d_model": 30}}, "model.heads: 2 heads of width 15"),
         ({"model": {**MODEL, "quantile_levels": [0.5, 0.1]}}, "increasing"),
         ({"model": {**MODEL, "width": 3}}, "model.width: unknown key"),

@@ -36,13 +36,13 @@ class SizeGroup:
 
 @dataclass(frozen=True)
 class BatchTables:
-    """What the model needs to know of a batch beside its values.
+    """Index tables of a batch, made once on the CPU.
 
     Attributes:
         layout: the stream of real tokens, laid out by samples.
         convolved: runs that spectral units may not cross.
-        run_T: which variate run a token belongs to, 0..G-1.
-        runs: number of variate runs, G.
+        run_T: which variate run a token belongs to, 0..R-1.
+        runs: number of variate runs, R.
         context: unmasked tokens by patch size.
         predicted: tokens to predict by patch size; laid end to end they are the K predicted tokens.
         entry_T: where each token's embedding stands when those of ``context`` are laid end to end and the
@@ -167,8 +167,8 @@ def pack(rows: Sequence[Sequence[Sample]], length: int, slot: int) -> PackedBatc
 
     Args:
         rows: samples of each row.
-        length: tokens a row; what the samples leave is padding.
-        slot: points a token can hold, P.
+        length: tokens per row; what the samples leave is padding.
+        slot: points per token can hold, P.
     """
     shape = (len(rows), length)
     names = ("sample_id", "time_id", "variate_id", "patch_size")

@@ -1,6 +1,6 @@
 """A trained MOIRAI, or hybrid, as a forecaster.
 
-Legend: B contexts, H horizon, V quantile levels, p patch size, n predicted tokens.
+Shapes: B contexts, H horizon, V quantile levels, p patch size, n predicted tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class MoiraiForecaster:
             name: for tables.
             context_length: points of a context that are used, at most; by default 4,000. The model's
                 ``max_length`` may leave fewer.
-            batch_size: contexts computed together; by default so many as make about 16,000 tokens.
+            batch_size: contexts computed together; by default as many as make about 16,000 tokens.
             device: by default the accelerator, or the CPU.
             patch_size: one of the model's; by default the smallest that suits the frequency, as in training,
                 with which context and horizon fit.
@@ -55,7 +55,9 @@ class MoiraiForecaster:
         """
         if patch_size is not None and patch_size not in model.config.patch_sizes:
             known = ", ".join(map(str, model.config.patch_sizes))
-            raise InputError("patch_size", f"{patch_size} is none of the model's", f"choose from {known}")
+            raise InputError(
+                "patch_size", f"{patch_size} is not a patch size of the model", f"choose from {known}"
+            )
         self.name, self.batch_size, self.patch_size = name, batch_size, patch_size
         self.context_length: int | None = context_length or CONTEXT_LENGTH
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -84,9 +86,9 @@ class MoiraiForecaster:
         return suited[-1]
 
     def _batches(self, contexts: Sequence[Floats], query: Query) -> Iterator[tuple[int, list[int]]]:
-        """Patch sizes and places of contexts that take them, of like length and no more than so many tokens.
+        """Patch sizes, and the places of contexts of similar length that share them and fit one batch.
 
-        A context's patch is its own, whichever others are forecast with it.
+        The patch size of a context does not depend on the other contexts.
         """
         rows_of: dict[int, list[int]] = {}
         for row in sorted(range(len(contexts)), key=lambda row: len(contexts[row])):
@@ -103,7 +105,7 @@ class MoiraiForecaster:
             yield patch, batch
 
     def _forecast(self, contexts: list[Floats], patch: int, query: Query) -> NDArray[np.float64]:
-        """``[B, V, H]`` in as few passes as the model's length allows."""
+        """Quantiles ``[B, V, H]``, in as few passes as the length of the model allows."""
         half = max(1, self.model.config.max_length // 2)
         levels = tuple(sorted({*query.quantile_levels, 0.5}))
         wanted = [levels.index(level) for level in query.quantile_levels]

@@ -96,7 +96,7 @@ class MultiSizeHeads(nn.Module):
 
 @dataclass(frozen=True)
 class MixingContext:
-    """What the mixers of one forward pass share.
+    """Inputs that the mixers of one forward pass share.
 
     Attributes:
         attention: rotary angles and masks within samples.
@@ -165,7 +165,7 @@ class MoiraiEncoder(nn.Module):
         self.norm = RMSNorm(config.d_model)
 
     def forward(self, x_TD: Tensor, context: MixingContext, wanted_K: Tensor) -> Tensor:
-        """``[K, D]``: after the last mixing nothing crosses tokens, so the others are dropped there."""
+        """``[K, D]``; other tokens are dropped after the last mixer, from where tokens are independent."""
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, context)
         last = cast(Block, self.blocks[-1])
@@ -213,7 +213,7 @@ class Moirai(nn.Module):
         self.heads = MultiSizeHeads(config.d_model, config.patch_sizes, config.parity)
 
     def tables(self, batch: PackedBatch, width: Callable[[int], int] = exact) -> BatchTables:
-        """The index tables of a batch that lies on the CPU; ``width`` as :meth:`BatchTables.of` takes it."""
+        """Index tables of a batch on the CPU; ``width`` as :meth:`BatchTables.of` takes it."""
         return BatchTables.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
 
     def forward(self, batch: PackedBatch, tables: BatchTables | None = None) -> Prediction:
@@ -267,9 +267,9 @@ def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dic
     standard_Q = (values_Q - prediction.location_Q) / prediction.scale_Q
     log_prob_Q = prediction.mixture.log_prob(standard_Q)
 
-    count_G = torch.bincount(run_Q[observed_Q], minlength=tables.runs)
+    count_R = torch.bincount(run_Q[observed_Q], minlength=tables.runs)
     groups = int(torch.bincount(run_Q, minlength=tables.runs).count_nonzero())
-    weight_Q = observed_Q / (count_G.clamp_min(1) * max(groups, 1))[run_Q]
+    weight_Q = observed_Q / (count_R.clamp_min(1) * max(groups, 1))[run_Q]
     weight_Q = weight_Q.to(log_prob_Q.dtype)
     standardised = -(weight_Q * log_prob_Q).sum()
     loss = standardised + (weight_Q * prediction.scale_Q.log()).sum()

@@ -1,6 +1,6 @@
 """Training batches of Moirai2: scaled values of the token stream, and which tokens predict which.
 
-Legend: B rows, L tokens a row, T tokens of the stream, P points a token, N = T · P points of the stream,
+Shapes: B rows, L tokens per row, T tokens of the stream, P points per token, N = T · P points of the stream,
 S segments, K tokens that predict, F predicted tokens, C hints.
 """
 
@@ -26,7 +26,7 @@ _NO_MODE = Preconditioning()
 
 
 @dataclass(frozen=True)
-class Mode:
+class Preconditioner:
     """A mode of preconditioning with its filters designed; by default the baseline.
 
     Attributes:
@@ -40,7 +40,7 @@ class Mode:
     hints: tuple[Filter, ...] = ()
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> "Mode":
+    def of(cls, params: Mapping[str, Any]) -> "Preconditioner":
         """Read ``params["preconditioning"]`` and ``params["filter"]``.
 
         Raises:
@@ -60,12 +60,12 @@ class Mode:
         )
 
 
-BASELINE = Mode()
+BASELINE = Preconditioner()
 
 
 @dataclass(frozen=True)
 class ModelBatch:
-    """A batch as the model takes it.
+    """A training batch in the form that the model takes.
 
     Attributes:
         layout: the stream; segments are samples.
@@ -75,11 +75,11 @@ class ModelBatch:
         time_T: number of each token within its segment.
         shown_T: False where the token's values are hidden from the input.
         hint_shown_T: False where its hints are hidden.
-        query_K: stream places of the tokens that predict something the loss wants.
+        query_K: stream places of the tokens with a prediction in the loss.
         target_KF: stream place of the token that each of them predicts at each step ahead.
-        wanted_KF: whether the loss wants it.
+        wanted_KF: True where the loss includes it.
         noise_CN: standard normal numbers in the place of hints; None where the control is another.
-        filtered_share: of the wanted points of the whole batch, those to which the filter applies, a number;
+        filtered_share: share of points in the loss of the whole batch to which the filter applies, a scalar;
             None where this is the whole batch, or without a finite inverse.
     """
 
@@ -98,7 +98,7 @@ class ModelBatch:
 
     @property
     def wanted_KFP(self) -> Tensor:
-        """Predicted points that the loss wants: measured, after the first part of their segment."""
+        """``bool [K, F, P]``: points in the loss: observed, beyond the first part of their segment."""
         return self.observed_TP[self.target_KF] & self.wanted_KF[..., None]
 
     @property
@@ -106,7 +106,7 @@ class ModelBatch:
         """Number of each point's segment."""
         return self.layout.segment_T.repeat_interleave(self.values_TP.shape[1])
 
-    def filtered_KFP(self, mode: Mode) -> Tensor:
+    def filtered_KFP(self, mode: Preconditioner) -> Tensor:
         """Wanted points to which the filter of a mode applies."""
         assert mode.filter is not None
         applies_N = operators.applies(
@@ -140,7 +140,7 @@ class RawBatch:
     shown_BL: Tensor
     hint_shown_BL: Tensor
     predicted: int
-    mode: Mode = BASELINE
+    mode: Preconditioner = BASELINE
     noise_BLCP: Tensor | None = None
     whole: "RawBatch | None" = None
 
@@ -160,7 +160,7 @@ class RawBatch:
 
     @cached_property
     def filtered_share(self) -> Tensor | None:
-        """Of the wanted points, those to which the filter applies; None without a finite inverse."""
+        """Share of points in the loss to which the filter applies; None without a finite inverse."""
         if self.mode.settings.fir is None:
             return None
         batch = self.prepare()
@@ -208,7 +208,7 @@ class RawBatch:
 class Moirai2Stream:
     """Packed batches with their random masks and noise, which depend on the batch and not on its parts."""
 
-    def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Mode = BASELINE) -> None:
+    def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Preconditioner = BASELINE) -> None:
         self.packed, self.config, self.mode = packed, config, mode
 
     def __next__(self) -> RawBatch:

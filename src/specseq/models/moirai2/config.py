@@ -1,10 +1,10 @@
 """Settings of Moirai2 and of its preconditioned training."""
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from specseq.errors import InputError
+from specseq.filters.config import NamedFilter
 from specseq.models.config import Drawing, FeedForward, Heads, head_count, swiglu_width
 from specseq.settings import STRICT, Field, dataclass
 
@@ -86,7 +86,7 @@ class ReversalLoss:
 class Hint:
     """What filters add to the series, as further inputs; the raw series stays the target."""
 
-    filters: tuple[Mapping[str, Any], ...] = Field(
+    filters: tuple[NamedFilter, ...] = Field(
         default=(),
         description="one hint per filter; several make several scales; by default the run's filter",
     )

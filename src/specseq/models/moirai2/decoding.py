@@ -4,8 +4,8 @@ Up to F tokens come from one pass. Beyond that, each of the Q quantile paths is 
 read off again, and the Q² values of each point are reduced to Q quantiles, which become the paths of the next
 round (Moirai 2.0, arXiv:2511.11698). Location and scale stay those of the context throughout.
 
-Legend: N series of the same length, W tokens of a context, F predicted tokens, G tokens generated so far,
-Q quantile levels, P points a token, C hints, D width, H heads, E head width.
+Shapes: N series of the same length, W tokens of a context, F predicted tokens, G tokens generated so far,
+Q quantile levels, P points per token, C hints, D width, H heads, E head width.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Feed = Callable[[Tensor, int], Tensor]
 
 @dataclass
 class _Cache:
-    """Keys and values of one layer: the context's, shared by the paths, and the paths' own."""
+    """Keys and values of one layer: of the context, which the paths share, and of each path."""
 
     context_k: Tensor
     context_v: Tensor

@@ -1,6 +1,7 @@
-"""A trained Moirai2 as a forecaster, with whatever filter it was trained with.
+"""Forecasts by a trained Moirai2, with the filter that it was trained with.
 
-Legend: B contexts, N of the same number of tokens, W tokens, P points a token, Q quantile levels, H horizon.
+Shapes: B contexts, N of the same number of tokens, W tokens, P points per token, Q quantile levels,
+H horizon.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ class Moirai2Forecaster:
             name: for tables.
             context_length: points of a context that are used, at most; by default 4,000, less where the model
                 was trained on shorter rows.
-            batch_size: contexts computed together; by default so many as make about 16,000 tokens.
+            batch_size: contexts computed together; by default as many as make about 16,000 tokens.
             device: by default the accelerator, or the CPU.
         """
         config = model.config
@@ -54,7 +55,7 @@ class Moirai2Forecaster:
 
     @property
     def quantile_levels(self) -> tuple[float, ...]:
-        """The model's own levels, 0.5 among them."""
+        """Levels of the model, 0.5 among them."""
         return self.model.config.quantile_levels
 
     @property
@@ -98,7 +99,7 @@ class Moirai2Forecaster:
         return self._reversible(kept, location, scale), quantiles
 
     def _batches(self, contexts: Sequence[Floats]) -> Iterator[list[int]]:
-        """Places of contexts with the same number of tokens, a batch at a time."""
+        """Batches of places of contexts with the same number of tokens."""
         patch = self.model.config.patch
         tokens = np.array([-(-len(context) // patch) for context in contexts])
         for width in np.unique(tokens).tolist():
@@ -168,7 +169,7 @@ class Moirai2Forecaster:
     def _reversible(
         self, contexts: list[Floats], location: NDArray[np.float64], scale: NDArray[np.float64]
     ) -> FilteredContexts:
-        """What reversals need: the filter, and the ends of the contexts before and after it."""
+        """The filter and the ends of the contexts before and after it, for reversals."""
         filter, mode = self.model.filter, self.model.settings
         assert filter is not None
         inverse = mode.fir.length * mode.fir.stride if mode.fir else 64 * filter.stride

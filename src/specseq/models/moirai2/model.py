@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from specseq.filters import Filter, operators
 from specseq.models.layers import Attention, Block, Encoder, ResidualBlock, TokenContext
 from specseq.models.layout import Layout
-from specseq.models.moirai2.batch import Mode, ModelBatch
+from specseq.models.moirai2.batch import ModelBatch, Preconditioner
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.seeding import generator
 from specseq.training.randomness import initialised
@@ -26,8 +26,8 @@ from specseq.training.randomness import initialised
 class Moirai2(nn.Module):
     """Embedding, decoder and quantile head; 11,387,208 parameters at the published size.
 
-    Hints are further inputs of the embedding. Their weights are kept apart from the others, so that a hint of
-    zeros leaves the model what it is without, to the bit.
+    Hints are further inputs of the embedding with separate weights, so that a hint of zeros gives the outputs
+    of the model without hints, bit for bit.
     """
 
     def __init__(self, config: Moirai2Config, hints: int = 0) -> None:
@@ -71,7 +71,7 @@ class Moirai2(nn.Module):
         return block.out(nn.functional.silu(hidden)) + skip
 
     def context(self, layout: Layout, time_T: Tensor) -> TokenContext:
-        """What the attention layers share: every sample is one variate, tokens in time order."""
+        """The shared input of the attention layers: every sample is one variate, tokens in time order."""
         pairs = self.config.head_width // 4
         return TokenContext.of(layout, time_T, torch.zeros_like(time_T), pairs, causal=True)
 
@@ -89,13 +89,13 @@ class Moirai2(nn.Module):
 
 
 class PreconditionedMoirai2(nn.Module):
-    """A Moirai2 and whatever a mode of preconditioning adds to it.
+    """A Moirai2 and the parts that a mode of preconditioning adds to it.
 
-    What a mode adds is initialised from streams of its own, so that the backbone begins with the weights it
-    has without.
+    These parts are initialised from separate random streams: the backbone starts from the same weights in
+    every mode.
 
     Attributes:
-        backbone: the forecaster proper.
+        backbone: the decoder.
         taps: c, [d], a parameter where learnable; None without a filter.
         inverse_taps: g of the finite inverse, [J], from 0; None without.
         raw_head: predicts the raw series; None without.
@@ -104,7 +104,7 @@ class PreconditionedMoirai2(nn.Module):
     taps: Tensor | None
     inverse_taps: Tensor | None
 
-    def __init__(self, config: Moirai2Config, mode: Mode, seed: int) -> None:
+    def __init__(self, config: Moirai2Config, mode: Preconditioner, seed: int) -> None:
         super().__init__()
         self.config, self.mode, self.settings, self.seed = config, mode, mode.settings, seed
         hints = len(mode.hints)
@@ -148,7 +148,7 @@ class PreconditionedMoirai2(nn.Module):
         known: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor | None:
-        """What the hint filters add to scaled points, ``[..., C, T]``; or their control; None without.
+        """What the hint filters add to scaled points, ``[..., C, T]``, or its control; None without hints.
 
         Args:
             values: scaled points, ``[..., T]``.
@@ -232,7 +232,7 @@ class PreconditionedMoirai2(nn.Module):
         return self.backbone(tokens_TD, context)[batch.query_K]
 
     def _tail(self, batch: ModelBatch, values_N: Tensor, length: int) -> Tensor:
-        """The points up to the end of each predicting token, ``[K, length]``; NaN where there are none."""
+        """The points up to the end of each predicting token, ``[K, length]``; NaN where there is no point."""
         points = self.config.patch
         place = (batch.query_K[:, None] + 1) * points + torch.arange(-length, 0, device=values_N.device)
         first = (batch.query_K - batch.time_T[batch.query_K])[:, None] * points
@@ -292,7 +292,7 @@ class PreconditionedMoirai2(nn.Module):
         return kept
 
     def coefficients(self) -> Iterable[tuple[str, float]]:
-        """Learned taps by name, for the record of a run."""
+        """Learned taps by name, for the metrics of a run."""
         if self.settings.learnable and self.taps is not None:
             for number, tap in enumerate(self.taps.detach().tolist(), 1):
                 yield f"tap_{number}", tap
@@ -301,7 +301,7 @@ class PreconditionedMoirai2(nn.Module):
 def pinball(
     predicted_KFQP: Tensor, target_KFP: Tensor, wanted_KFP: Tensor, quantile_levels: Sequence[float]
 ) -> Tensor:
-    """Mean of ``max(q (y - ŷ_q), (q - 1) (y - ŷ_q))`` over what is wanted, 0 where nothing is."""
+    """Mean of ``max(q (y - ŷ_q), (q - 1) (y - ŷ_q))`` over the points in the loss, 0 without any."""
     levels_Q1 = torch.tensor(quantile_levels, dtype=torch.float32, device=predicted_KFQP.device)[:, None]
     error = target_KFP[:, :, None] - predicted_KFQP
     losses = torch.maximum(levels_Q1 * error, (levels_Q1 - 1) * error)

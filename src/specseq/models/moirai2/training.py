@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from specseq.errors import InputError
-from specseq.models.moirai2.batch import Mode, ModelBatch, Moirai2Stream
+from specseq.models.moirai2.batch import ModelBatch, Moirai2Stream, Preconditioner
 from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.series.store import open_store
@@ -29,7 +29,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     Raises:
         InputError: a parameter or an input is wrong.
     """
-    config, mode = read(Moirai2Config, params["model"], "model"), Mode.of(params)
+    config, mode = read(Moirai2Config, params["model"], "model"), Preconditioner.of(params)
     seed = int(params.get("seed", 0))
     model = model_of(params)
     lost = diverged(inputs["initial"]) if "initial" in inputs else None
@@ -61,7 +61,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
 def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:
     """The model of a run with its initial weights."""
-    config, mode = read(Moirai2Config, params["model"], "model"), Mode.of(params)
+    config, mode = read(Moirai2Config, params["model"], "model"), Preconditioner.of(params)
     return PreconditionedMoirai2(config, mode, int(params.get("seed", 0)))
 
 
