@@ -153,7 +153,7 @@ def test_a_download_cut_short_is_completed(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     fetch(left)
-    with pytest.raises(InputError, match="nor whole in the local cache"):
+    with pytest.raises(InputError, match="nor complete in the local cache"):
         find_weights("someone/their-chronos")
     network = True
     assert find_weights("someone/their-chronos") == tmp_path
@@ -169,7 +169,7 @@ def test_a_damaged_index_of_weights_is_not_a_model(
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors.index.json").write_text("{")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
-    with pytest.raises(InputError, match="nor whole in the local cache"):
+    with pytest.raises(InputError, match="nor complete in the local cache"):
         find_weights("someone/their-chronos")
 
 
