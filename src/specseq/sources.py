@@ -18,7 +18,10 @@ _BYSTANDERS = {
     "launch",
     "progress.py",
     "sources.py",
-    "stages/arguments.py",
+    "stages/request.py",
+    "studies/__init__.py",
+    "studies/interface.py",
+    "sweeps",
     "tables",
 }
 
@@ -113,12 +116,6 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise FileNotFoundError(path)
     return [file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc"]
-
-
-def module_of(name: str, kind: str) -> str:
-    """The module that makes a study's table or figure, by its name: ``preconditioning_best`` or ``zeta``."""
-    study, _, part = name.partition("_")
-    return f"specseq.studies.{study}.{kind}.{part or 'summary'}"
 
 
 def module_file(module: str) -> Path:

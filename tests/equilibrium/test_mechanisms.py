@@ -16,7 +16,7 @@ from specseq.equilibrium.mechanisms import (
 )
 from specseq.equilibrium.rotating import CASES
 from specseq.errors import InputError
-from specseq.stages.mechanisms import main
+from tests.stage_call import Refused, run
 from specseq.tables import long_table
 
 
@@ -72,15 +72,9 @@ def test_without_its_drift_the_two_sided_estimate_is_as_good_as_the_adjoint() ->
         assert gaps["two_sided"][residual] > 10 * cancelled
 
 
-def test_the_stage_refuses_unknown_settings(tmp_path, monkeypatch) -> None:
-    for params, place in (
-        ('{"sead": 1}', r"params\.sead"),
-        ('{"tasks": ["radii"]}', "'radii' is unknown; did you mean radius"),
-    ):
-        words = ["stage", "--out", str(tmp_path / "m.parquet"), "--params", params]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(InputError, match=place):
-            main()
+def test_the_stage_refuses_unknown_tasks(tmp_path) -> None:
+    with pytest.raises(Refused, match="'radii' is unknown; did you mean radius"):
+        run("mechanisms", out=tmp_path / "m.parquet", mechanisms={"tasks": ["radii"]})
 
 
 def test_the_tasks_named_are_measured_and_no_others() -> None:

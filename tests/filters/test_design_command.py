@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +11,8 @@ import pytest
 
 from specseq import cli
 from specseq.filters import design, diagnose
-from specseq.stages import arguments
-from specseq.stages import design as stage
 from specseq.tables import Provenance, long_table, read_parquet, read_provenance, write_parquet
-
-
-@pytest.fixture
-def run_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run the stage as its rule does; its exit status."""
-
-    def run(params: object, out: Path, *more: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["design", "--params", json.dumps(params), "--out", str(out), *more])
-        try:
-            arguments.run(stage.main)
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
-
-    return run
+from tests.stage_call import Refused, run
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,10 +35,10 @@ def test_table_names_every_gain(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["lyapunov", "--degree", "4"], "design.lam: is missing"),
-        (["chebyshev", "--degree", "0"], "design.degree: 0"),
-        (["literal", "--taps=a"], "design.taps"),
-        (["identity", "--horizon", "-1"], "--horizon: -1"),
+        (["lyapunov", "--degree", "4"], "--lam: is missing"),
+        (["chebyshev", "--degree", "0"], "--degree: 0"),
+        (["literal", "--taps=a"], "--taps"),
+        (["identity", "--horizon", "-1"], "--horizons: -1 is not"),
     ],
 )
 def test_bad_arguments_end_in_one_line(
@@ -67,14 +50,14 @@ def test_bad_arguments_end_in_one_line(
     assert error.count("\n") == 1
 
 
-def test_stage_writes_one_row_a_filter(run_stage: Callable[..., int], tmp_path: Path) -> None:
+def test_stage_writes_one_row_a_filter(tmp_path: Path) -> None:
     specs = {
         "baseline": {"family": "identity"},
         "best": {"family": "lyapunov", "degree": 4, "lam": 5},
         "printed": {"family": "literal", "taps": [-1.5, 0, 0.75], "stride": 16},
         "fitted": {"family": "matched", "degree": 2, "autocovariance": [1.0, 0.4], "horizon": 24},
     }
-    assert run_stage({"filters": specs, "horizons": [24]}, tmp_path / "filters.parquet") == 0
+    run("design", filters=specs, horizons=[24], out=tmp_path / "filters.parquet")
     table = read_parquet(tmp_path / "filters.parquet").set_index("name")
     assert list(table.index) == list(specs)
     assert table.loc["best", "noise_gain"] == pytest.approx(1.016017, abs=1e-6)
@@ -90,27 +73,23 @@ def test_stage_writes_one_row_a_filter(run_stage: Callable[..., int], tmp_path: 
 @pytest.mark.parametrize(
     ("params", "part"),
     [
-        ({}, "no filters"),
+        ({}, "request.filters: is missing"),
+        ({"filters": {}}, "request.filters"),
         ({"filters": {"a": 3}}, "filters.a"),
         ({"filters": {"a": {"family": "lyapunov", "degree": 4}}}, "filters.a.lam"),
         ({"filters": {"a": {"family": "identity"}}, "horizons": [1.5]}, "horizons"),
     ],
 )
 def test_stage_refuses_in_one_line_and_writes_nothing(
-    params: object,
-    part: str,
-    run_stage: Callable[..., int],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    params: dict[str, object], part: str, tmp_path: Path
 ) -> None:
-    assert run_stage(params, tmp_path / "filters.parquet") == 2
-    error = capsys.readouterr().err
-    assert part in error
-    assert error.count("\n") == 1
+    with pytest.raises(Refused) as refused:
+        run("design", **params, out=tmp_path / "filters.parquet")
+    assert part in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_matched_filters_from_a_table_of_residuals(run_stage: Callable[..., int], tmp_path: Path) -> None:
+def test_matched_filters_from_a_table_of_residuals(tmp_path: Path) -> None:
     """Two tasks of different size and length: normalised, averaged, cut to the lags they share."""
     rows = [
         {"study": "p", "run": "p/a/b", "benchmark": "gift_eval", "task": task, "step": lag, "metric": metric,
@@ -125,27 +104,23 @@ def test_matched_filters_from_a_table_of_residuals(run_stage: Callable[..., int]
         "own": {"family": "matched", "degree": 1, "horizon": 2, "autocovariance": [1.0, 0.4]},
         "other": {"family": "matched", "degree": 1, "horizon": 2, "autocovariance": [1.0, 0.1]},
     }
-    more = ("--residuals", str(tmp_path / "residuals.parquet"))
-    assert run_stage({"filters": specs}, tmp_path / "filters.parquet", *more) == 0
+    residuals = tmp_path / "residuals.parquet"
+    run("design", filters=specs, residuals=residuals, out=tmp_path / "filters.parquet")
     taps = read_parquet(tmp_path / "filters.parquet").set_index("name")["taps"]
     assert taps["fitted"][0] == pytest.approx(taps["own"][0], rel=1e-6)
     assert taps["fitted"][0] != pytest.approx(taps["other"][0], rel=1e-2)
 
 
-def test_table_without_residuals_is_refused(
-    run_stage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table_without_residuals_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "residuals.parquet", long_table([]), Provenance("evaluate"))
-    params = {"filters": {"fitted": {"family": "matched", "degree": 1, "horizon": 2}}}
+    filters = {"fitted": {"family": "matched", "degree": 1, "horizon": 2}}
     out = tmp_path / "filters.parquet"
-    assert run_stage(params, out, "--residuals", str(tmp_path / "residuals.parquet")) == 2
-    assert "no metric residual_autocovariance" in capsys.readouterr().err
+    with pytest.raises(Refused, match="no metric residual_autocovariance"):
+        run("design", filters=filters, residuals=tmp_path / "residuals.parquet", out=out)
     assert not out.exists()
 
 
-def test_a_task_without_variance_is_named(
-    run_stage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_task_without_variance_is_named(tmp_path: Path) -> None:
     keys = {"study": "p", "run": "p/a/b", "benchmark": "gift_eval", "metric": "residual_autocovariance"}
     rows = [
         {**keys, "task": task, "step": lag, "value": value}
@@ -154,9 +129,9 @@ def test_a_task_without_variance_is_named(
     ]
     residuals = tmp_path / "residuals.parquet"
     write_parquet(residuals, long_table(rows), Provenance("residuals"))
-    params = {"filters": {"fitted": {"family": "matched", "degree": 1}}}
-    assert run_stage(params, tmp_path / "filters.parquet", "--residuals", str(residuals)) == 2
-    assert "residual_autocovariance of idle is 0 at lag 0" in capsys.readouterr().err
+    filters = {"fitted": {"family": "matched", "degree": 1}}
+    with pytest.raises(Refused, match="residual_autocovariance of idle is 0 at lag 0"):
+        run("design", filters=filters, residuals=residuals, out=tmp_path / "filters.parquet")
 
 
 def test_design_does_without_torch() -> None:

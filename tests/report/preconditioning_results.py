@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from specseq.filters import design, diagnose
+from specseq.filters.table import DesignRequest
+from specseq.filters.table import design_filters as tabulate
+from specseq.settings import read
 from specseq.studies import maker
 from specseq.tables import Provenance, long_table, write_parquet
 
@@ -151,11 +154,8 @@ def train_taps(made: Results, seed: int) -> None:
 
 
 def design_filters(made: Results) -> None:
-    from specseq.stages.design import row
-
-    filters = [design(spec, name=name) for name, spec in FILTERS.items()]
-    frame = pd.DataFrame([row(filter, (1,)) for filter in filters]).astype({"lam": "float64"})
-    write_parquet(made.path("filters")[0], frame, Provenance("design", {}))
+    fields = {"filters": FILTERS, "horizons": [1], "out": str(made.path("filters")[0])}
+    tabulate(read(DesignRequest, fields, "request"))
 
 
 def around_naive(folder: Path, scores: dict[tuple[str, str], float | Sequence[float]]) -> Results:

@@ -17,11 +17,11 @@ from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.evaluation import evaluate_model
 from specseq.spacings.model import rebuild
 from specseq.spacings.sets import load_spacing_set
-from specseq.stages import arguments
 from specseq.studies.zeta.training import WindowStream, build
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 from specseq.training.loop import train
+from tests.stage_call import run
 
 
 def run_params(**sections: dict[str, Any]) -> dict[str, Any]:
@@ -213,20 +213,11 @@ def test_rollouts_longer_than_the_model_are_refused() -> None:
         read(SpacingEvaluation, {"contexts": [10, 5]}, "evaluation")
 
 
-def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *given: str) -> None:
-    module = importlib.import_module(f"specseq.stages.{name}")
-    monkeypatch.setattr(sys, "argv", [name, *given])
-    arguments.run(module.main)
-
-
-def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stage(name: str, *given: str, params: dict[str, Any]) -> None:
-        run_stage(monkeypatch, name, *given, "--params", json.dumps(params))
-
+def test_stages_from_zeros_to_rollout(tmp_path: Path) -> None:
     zeros, sets = tmp_path / "zeros.parquet", tmp_path / "sets"
-    stage("zeros", "--out", str(zeros), params={"height": 1e5, "count": 6000})
+    run("zeros", zeros={"height": 1e5, "count": 6000}, out=zeros)
     plan = {"shares": [0.4, 0.1, 0.5], "gap": 100, "controls": 400, "matrix_size": 500}
-    stage("spacings", "--zeros", str(zeros), "--out", str(sets), params=plan)
+    run("spacings", zeros=zeros, spacings=plan, manifest=sets / "manifest.parquet")
     assert set(read_parquet(sets / "manifest.parquet")["set"]) == {"real", "shuffled", "gue", "poisson"}
 
     manifest, weights, out = (
@@ -236,17 +227,8 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     params = run_params()
     save_weights(weights, build(params, {"spacings": manifest}).model, params)
-    inputs = [
-        "--weights",
-        str(weights),
-        "--spacings",
-        str(manifest),
-        "--run",
-        "zeta/mask/a",
-        "--out",
-        str(out),
-    ]
-    stage("rollout", *inputs, params=params)
+    inputs = {"weights": weights, "spacings": manifest, "run": "zeta/mask/a", "out": out}
+    run("rollout", **inputs, params=params)
     table = read_parquet(out)
     assert list(table.columns) == [*LONG_COLUMNS[:6], "context", *LONG_COLUMNS[6:]]
     assert set(table["run"]) == {"zeta/mask/a"}
@@ -259,13 +241,13 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ended is not None
     assert all(torch.isfinite(parameter).all() for parameter in task.model.parameters())
     save_weights(weights, task.model, lost, diverged=ended)
-    stage("rollout", *inputs, params=lost)
+    run("rollout", **inputs, params=lost)
     assert read_parquet(out)["metric"].tolist() == ["diverged"]
     assert read_provenance(out)["diverged"] == ended
     with torch.no_grad():
         task.model.get_parameter("head.bias").fill_(float("nan"))
     save_weights(weights, task.model, params)
-    stage("rollout", *inputs, params=params)
+    run("rollout", **inputs, params=params)
     assert read_parquet(out)["metric"].tolist() == ["diverged"]
     assert read_provenance(out)["diverged"] == "weights are not finite"
 
@@ -274,18 +256,5 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path, monkeypatch: pytest.Monkey
         "sets": ["real"],
         "evaluation": {"windows": 20, "draws": 10, "horizons": [5], "rollout_contexts": [16]},
     }
-    stage("references", "--spacings", str(manifest), "--out", str(out), params=references)
+    run("references", spacings=manifest, out=out, references=references)
     assert {"zeta/references/ar8", "zeta/references/wigner"} <= set(read_parquet(out)["run"])
-
-
-@pytest.mark.parametrize("name", ["zeros", "spacings", "references"])
-def test_stages_refuse_unknown_parameters(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    inputs = {"zeros": [], "spacings": ["--zeros", "none"], "references": ["--spacings", "none"]}[name]
-    with pytest.raises(SystemExit) as ended:
-        run_stage(monkeypatch, name, *inputs, "--out", str(tmp_path / "x"), "--params", '{"cuont": 3}')
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert "cuont: unknown key" in error
-    assert len(error.strip().splitlines()) == 1

@@ -1,9 +1,6 @@
 """The stage ``evaluate``: long rows, control, refusals."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from specseq.errors import InputError
 from specseq.series.arrow_writer import write_folder
-from specseq.stages import evaluate
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from tests.scoring.test_fev import write_task
 from tests.scoring.test_gift_eval import items, wild_series
+from tests.stage_call import Refused, run
 
 
 @pytest.fixture
@@ -26,18 +22,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def call(params: dict[str, Any], data: Path, out: Path) -> None:
-        given = ["--params", json.dumps(params), "--data", str(data), "--out", str(out)]
-        monkeypatch.setattr(sys, "argv", ["evaluate", *given])
-        evaluate.main()
-
-    return call
-
-
 def test_filters_and_reversals_become_long_rows(
-    run: Callable[..., None], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.parquet"
     params = {
@@ -48,7 +34,7 @@ def test_filters_and_reversals_become_long_rows(
             "wild": {"family": "literal", "taps": [-90.0, 9.0]},
         },
     }
-    run(params, data / "gift", out)
+    run("evaluate", **params, data=data / "gift", out=out)
     assert "points" in capsys.readouterr().err
     frame = read_parquet(out)
     keys = ["forecaster", "filter", "reversal", "spectral_radius", "noise_gain"]
@@ -74,11 +60,8 @@ def test_filters_and_reversals_become_long_rows(
 
 def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    params = json.dumps({"benchmark": "fev", "forecaster": {"name": "seasonal_naive"}})
-    command = [sys.executable, "-m", "specseq.stages.evaluate", "--params", params]
-    command += ["--data", str(data / "fev"), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    params = {"benchmark": "fev", "forecaster": {"name": "seasonal_naive"}}
+    run("evaluate", **params, data=data / "fev", out=out)
     frame = read_parquet(out)
     assert frame["metric"].tolist() == ["SQL", "MASE", "WAPE", "WQL"]
     assert set(frame["task"]) == {"x"}
@@ -89,17 +72,17 @@ def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
     [
         (
             {"benchmark": "m4", "forecaster": {"name": "naive"}},
-            "params.benchmark: 'm4' is unknown; known: gift_eval, fev",
+            "request.benchmark: 'm4' is unknown; known: gift_eval, fev",
         ),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "revesals": []},
-            "params.revesals: unknown key; did you mean reversals?",
+            "request.revesals: unknown key; did you mean reversals?",
         ),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "filters": {"i": {}}},
-            "params.filters: have no effect without reversals",
+            "request.filters: have no effect without reversals",
         ),
-        ({"benchmark": "gift_eval"}, "forecaster: give either a name or --weights"),
+        ({"benchmark": "gift_eval"}, "request.forecaster: is missing"),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["undo"]},
             "reversals.0: 'undo' is unknown; known: self, ",
@@ -110,27 +93,21 @@ def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_parameters_are_refused(
-    run: Callable[..., None], data: Path, tmp_path: Path, params: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        run(params, data / "gift", tmp_path / "out.parquet")
+def test_bad_parameters_are_refused(data: Path, tmp_path: Path, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        run("evaluate", **params, data=data / "gift", out=tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 
 @pytest.mark.parametrize(("last", "reason"), [(0.0, "the loss is nan"), (np.nan, "weights are not finite")])
-def test_weights_of_a_diverged_run_are_a_result(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: float, reason: str
-) -> None:
+def test_weights_of_a_diverged_run_are_a_result(data: Path, tmp_path: Path, last: float, reason: str) -> None:
     """Whether its last weights are finite, as the loop leaves them, or not."""
     weights, out = tmp_path / "run" / "weights.safetensors", tmp_path / "out.parquet"
     weights.parent.mkdir()
     metadata = {"params": json.dumps({"model": {"kind": "moirai2"}})}
     metadata |= {} if np.isnan(last) else {"diverged": reason}
     save_file({"w": np.full(3, last, np.float32)}, weights, metadata=metadata)
-    given = ["--params", json.dumps({"benchmark": "gift_eval"}), "--data", str(data / "gift")]
-    monkeypatch.setattr(sys, "argv", ["evaluate", *given, "--weights", str(weights), "--out", str(out)])
-    evaluate.main()
+    run("evaluate", benchmark="gift_eval", forecaster={"name": weights}, data=data / "gift", out=out)
     frame = read_parquet(out)
     assert frame[["task", "forecaster", "metric", "value"]].to_numpy().tolist() == [
         ["a/D/short", "run", "diverged", 1.0]

@@ -1,7 +1,5 @@
 """The stage ``measure``: long rows of models side by side, a diverged one among them; refusals."""
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,16 @@ import pytest
 import torch
 
 from specseq.errors import InputError
-from specseq.models import measurement
+from specseq.models import side_by_side
 from specseq.models.moirai.training import model_of
+from specseq.models.side_by_side import MeasureRequest, measure
 from specseq.seeding import stream_seed
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.batch import PackedBatch
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai_stream
-from specseq.stages import measure
+from specseq.settings import read
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 from specseq.training.checkpoint import save_weights
 
@@ -59,13 +58,11 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, store: Path, tmp_path: Path) -> Callable[..., Path]:
+def run(store: Path, tmp_path: Path) -> Callable[..., Path]:
     def call(*files: Path, params: dict[str, Any] = SIZES) -> Path:
         out = tmp_path / "measured.parquet"
-        given = ["--params", json.dumps(params), "--store", str(store), "--out", str(out)]
-        named = ["--input", *(f"weights={file}" if not n else str(file) for n, file in enumerate(files))]
-        monkeypatch.setattr(sys, "argv", ["measure", *given, *(named if files else [])])
-        measure.main()
+        request = {"weights": list(map(str, files)), "store": str(store / "manifest.json"), "out": str(out)}
+        measure(read(MeasureRequest, {**request, "sizes": params}, "request"))
         return out
 
     return call
@@ -109,9 +106,9 @@ def test_the_batches_are_drawn_as_the_runs_were_trained(
     run: Callable[..., Path], weights: Callable[..., Path], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[PackedBatch] = []
-    losses = measurement.mean_losses
+    losses = side_by_side.mean_losses
     monkeypatch.setattr(
-        measurement, "mean_losses", lambda model, batches: given.extend(batches) or losses(model, batches)
+        side_by_side, "mean_losses", lambda model, batches: given.extend(batches) or losses(model, batches)
     )
     data = {"mask_ratio": [0.5, 0.5], "min_patches": 4, "pool": 8}
     run(weights("a_seed0", {}, patch_sizes=[8, 32], data=data))
@@ -133,11 +130,11 @@ def test_the_batches_are_drawn_as_the_runs_were_trained(
 
 def test_refusals(run: Callable[..., Path], weights: Callable[..., Path], tmp_path: Path) -> None:
     file = weights("a_seed0", {})
-    with pytest.raises(InputError, match="no weights among them"):
+    with pytest.raises(InputError, match=r"request\.weights"):
         run()
-    with pytest.raises(InputError, match=r"params\.speed: unknown key"):
+    with pytest.raises(InputError, match=r"request\.sizes\.speed: unknown key"):
         run(file, params={"speed": 1})
-    with pytest.raises(InputError, match=r"params\.rows: 0 is not a positive whole number"):
+    with pytest.raises(InputError, match=r"request\.sizes\.rows: 0 is not greater than or equal to 1"):
         run(file, params={"rows": 0})
     with pytest.raises(InputError, match="batches of different shapes"):
         run(file, weights("b_seed0", {}, max_length=64))

@@ -1,38 +1,19 @@
 import json
 import os
-import sys
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import pytest
 
 from specseq.scoring.gift_eval import find_datasets
 from specseq.series.arrow import open_folder
-from specseq.stages import arguments, prepare_gift_eval
-
-Stage = Callable[..., tuple[int, str]]
+from tests.stage_call import Refused, run
 
 SMALL = {"series": 4, "steps": 128, "evaluated": 2, "frequencies": ["H", "M"]}
 
 
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
-    """Runs the stage as its script would; gives status and stderr."""
-
-    def run(*options: object, **params: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["x", "--params", json.dumps(params), *map(str, options)])
-        status = 0
-        try:
-            arguments.run(prepare_gift_eval.main)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, capsys.readouterr().err
-
-    return run
-
-
-def test_embedded_sets_are_written_and_described(tmp_path: Path, stage: Stage) -> None:
-    assert stage("--out", tmp_path, embedded=SMALL) == (0, "")
+def test_embedded_sets_are_written_and_described(tmp_path: Path) -> None:
+    run("prepare_gift_eval", manifest=tmp_path / "manifest.json", embedded=SMALL)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["folder"] == "sets"
     synthetic = manifest["datasets"]["synthetic/H"]
@@ -42,31 +23,32 @@ def test_embedded_sets_are_written_and_described(tmp_path: Path, stage: Stage) -
     assert names == set(manifest["datasets"])
 
 
-def test_another_folder_is_described_where_it_lies(tmp_path: Path, stage: Stage) -> None:
-    assert stage("--out", tmp_path / "a", embedded=SMALL) == (0, "")
-    assert stage("--source", tmp_path / "a" / "sets", "--out", tmp_path / "b") == (0, "")
+def test_another_folder_is_described_where_it_lies(tmp_path: Path) -> None:
+    run("prepare_gift_eval", manifest=tmp_path / "a" / "manifest.json", embedded=SMALL)
+    run("prepare_gift_eval", source=tmp_path / "a" / "sets", manifest=tmp_path / "b" / "manifest.json")
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     assert manifest["folder"] == str(tmp_path / "a" / "sets")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["manifest.json"]
     assert len(open_folder(Path(manifest["folder"]) / "nile")) == 1
 
 
-def test_a_damaged_set_is_one_line_and_leaves_no_manifest(tmp_path: Path, stage: Stage) -> None:
-    assert stage("--out", tmp_path / "a", embedded=SMALL) == (0, "")
+def test_a_damaged_set_is_one_line_and_leaves_no_manifest(tmp_path: Path) -> None:
+    run("prepare_gift_eval", manifest=tmp_path / "a" / "manifest.json", embedded=SMALL)
     shard = next((tmp_path / "a" / "sets" / "nile").glob("*.arrow"))
     shard.write_bytes(shard.read_bytes()[:-9])
-    status, complaint = stage("--source", tmp_path / "a" / "sets", "--out", tmp_path / "b")
-    assert status == 2
-    assert complaint.strip() == f"error: {shard}: truncated shard; delete it and download it again"
+    with pytest.raises(
+        Refused, match=re.escape(f"error: {shard}: truncated shard; delete it and download it again")
+    ):
+        run("prepare_gift_eval", source=tmp_path / "a" / "sets", manifest=tmp_path / "b" / "manifest.json")
     assert not (tmp_path / "b" / "manifest.json").exists()
 
 
 @pytest.mark.data
-def test_the_real_sets_are_described(tmp_path: Path, stage: Stage) -> None:
+def test_the_real_sets_are_described(tmp_path: Path) -> None:
     if "SPECSEQ_DATA" not in os.environ:
         pytest.skip("SPECSEQ_DATA names no folder")
     source = Path(os.environ["SPECSEQ_DATA"]) / "gift_eval"
-    assert stage("--source", source, "--out", tmp_path) == (0, "")
+    run("prepare_gift_eval", source=source, manifest=tmp_path / "manifest.json")
     sets = json.loads((tmp_path / "manifest.json").read_text())["datasets"]
     assert (sets["ett1/15T"]["variates"], sets["ett1/15T"]["shortest"]) == ([7, 7], 69_680)
     assert sets["m4_hourly"]["series"] + sum(sets["m4_hourly"]["skipped"].values()) == 414

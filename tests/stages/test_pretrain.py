@@ -17,6 +17,7 @@ from specseq.models.protocol import Query
 from specseq.models.registry import load_forecaster
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
+from specseq.stages.request import save
 from specseq.tables import LONG_COLUMNS, read_parquet, read_provenance
 
 PARAMS: dict[str, Any] = {
@@ -62,14 +63,20 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def command(tmp_path: Path, store: Path, where: str, params: dict[str, Any]) -> list[str]:
-    folders = {name: str(tmp_path / where / name) for name in ("out", "checkpoints", "job")}
-    return [
-        *(sys.executable, "-m", "specseq.stages.pretrain"),
-        *("--run", "preconditioning/test/a_seed2", "--params", json.dumps(params)),
-        *("--input", f"store={store}", "--out-dir", folders["out"]),
-        *("--checkpoint-dir", folders["checkpoints"], "--folder", folders["job"]),
-    ]
+def command(tmp_path: Path, store: Path, where: str, params: dict[str, Any], **fields: str) -> list[str]:
+    folder = tmp_path / where
+    request = {
+        "run": "preconditioning/test/a_seed2",
+        "params": params,
+        "inputs": {"store": store},
+        "weights": folder / "out" / "weights.safetensors",
+        "metrics": folder / "out" / "pretrain.parquet",
+        "checkpoints": folder / "checkpoints",
+        "jobs": folder / "job",
+        **fields,
+    }
+    file = save(tmp_path / "requests", request)
+    return [sys.executable, "-m", "specseq.stages.pretrain", "--request", str(file)]
 
 
 def test_killed_and_started_again_ends_the_same(
@@ -123,7 +130,7 @@ def test_killed_and_started_again_ends_the_same(
 def test_bad_parameters_end_in_one_line(
     tmp_path: Path, store: Path, change: dict[str, Any], message: str
 ) -> None:
-    arguments = [*command(tmp_path, store, "bad", PARAMS | change), "--cluster", "local"]
+    arguments = command(tmp_path, store, "bad", PARAMS | change)
     done = subprocess.run(
         arguments, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -144,11 +151,12 @@ def test_missing_store_is_named(tmp_path: Path) -> None:
 
 
 def test_run_of_no_study_is_named(tmp_path: Path) -> None:
-    arguments = [*command(tmp_path, tmp_path, "bad", PARAMS), "--run", "nothing/test/a"]
+    arguments = command(tmp_path, tmp_path, "bad", PARAMS, run="nothing/test/a")
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2
-    known = "equilibrium, preconditioning, stu, zeta"
-    assert done.stderr == f"error: --run: 'nothing/test/a' is of no study; begin with one of {known}\n"
+    assert done.stderr.startswith("error: request.run: 'nothing/test/a' is of no study; known: ")
+    assert done.stderr.count("
+") == 1
 
 
 def test_what_begins_from_a_diverged_run_is_a_diverged_run(tmp_path: Path, store: Path) -> None:

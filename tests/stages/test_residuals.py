@@ -1,21 +1,15 @@
 """From residuals to matched filters to their evaluation, through the doors of the stages."""
 
-import json
-import sys
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from specseq.errors import InputError
 from specseq.series.arrow_writer import write_folder
 from specseq.tables import read_parquet
 from tests.scoring.test_gift_eval import items, wild_series
+from tests.stage_call import Refused, run
 
-Run = Callable[..., None]
 FORECASTER = {"benchmark": "gift_eval", "terms": ["short"], "forecaster": {"name": "naive"}}
 MATCHED = {"matched_d1": {"family": "matched", "degree": 1}}
 
@@ -27,26 +21,17 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "gift"
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(stage: str, params: dict[str, Any], *more: object) -> None:
-        monkeypatch.setattr(sys, "argv", [stage, "--params", json.dumps(params), *map(str, more)])
-        import_module(f"specseq.stages.{stage}").main()
-
-    return call
-
-
-def test_a_matched_filter_reaches_the_evaluation(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_matched_filter_reaches_the_evaluation(data: Path, tmp_path: Path) -> None:
     residuals, designed, out = (tmp_path / f"{name}.parquet" for name in ("residuals", "matched", "out"))
-    run("residuals", {**FORECASTER, "windows": 4}, "--data", data, "--out", residuals)
+    run("residuals", **{**FORECASTER, "windows": 4}, data=data, out=residuals)
     rows = read_parquet(residuals)
     lags = rows[rows["metric"] == "residual_autocovariance"].groupby("task")["step"].max()
     assert lags.to_dict() == {"a/D/short": 29, "b/M/short": 11}
     assert (rows[rows["metric"] == "residual_windows"]["value"] == [8, 4]).all()
 
-    run("design", {"filters": MATCHED}, "--residuals", residuals, "--out", designed)
+    run("design", filters=MATCHED, residuals=residuals, out=designed)
     params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
-    run("evaluate", params, "--data", data, "--designed", designed, "--out", out)
+    run("evaluate", **params, data=data, designed=designed, out=out)
     scored = read_parquet(out)
     gain = read_parquet(designed)["noise_gain"].iloc[0]
     np.testing.assert_allclose(scored[scored["filter"] == "matched_d1"]["noise_gain"].unique(), gain)
@@ -55,25 +40,25 @@ def test_a_matched_filter_reaches_the_evaluation(run: Run, data: Path, tmp_path:
     assert set(by_step["reversal"]) == {"none", "self"}
 
 
-def test_a_config_without_errors_has_no_rows(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_config_without_errors_has_no_rows(data: Path, tmp_path: Path) -> None:
     spikes = np.zeros(400)
     spikes[[3, 9]] = 1.0
     write_folder(data / "idle", items([spikes], "D"))
     residuals = tmp_path / "residuals.parquet"
-    run("residuals", FORECASTER, "--data", data, "--out", residuals)
+    run("residuals", **FORECASTER, data=data, out=residuals)
     assert set(read_parquet(residuals)["task"]) == {"a/D/short", "b/M/short"}
-    run("design", {"filters": MATCHED}, "--residuals", residuals, "--out", tmp_path / "matched.parquet")
-    with pytest.raises(InputError, match="all are too short or forecast without any"):
-        run("residuals", {**FORECASTER, "only": ["idle"]}, "--data", data, "--out", tmp_path / "no.parquet")
+    run("design", filters=MATCHED, residuals=residuals, out=tmp_path / "matched.parquet")
+    with pytest.raises(Refused, match="all are too short or forecast without any"):
+        run("residuals", **{**FORECASTER, "only": ["idle"]}, data=data, out=tmp_path / "no.parquet")
 
 
-def test_what_is_missing_is_said(run: Run, data: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_said(data: Path, tmp_path: Path) -> None:
     params = {**FORECASTER, "filters": MATCHED, "reversals": ["self"]}
     out = tmp_path / "out.parquet"
-    with pytest.raises(InputError, match=r"matched_d1: a matched filter is designed .*; give the table"):
-        run("evaluate", params, "--data", data, "--out", out)
-    with pytest.raises(InputError, match="windows: 0; give a whole number from 1"):
-        run("residuals", {**FORECASTER, "windows": 0}, "--data", data, "--out", out)
-    with pytest.raises(InputError, match=r"params\.reversals: unknown key"):
-        run("residuals", {**FORECASTER, "reversals": ["self"]}, "--data", data, "--out", out)
+    with pytest.raises(Refused, match=r"matched_d1: a matched filter is .*; give the table"):
+        run("evaluate", **params, data=data, out=out)
+    with pytest.raises(Refused, match=r"request\.windows: 0 is not"):
+        run("residuals", **{**FORECASTER, "windows": 0}, data=data, out=out)
+    with pytest.raises(Refused, match=r"request\.reversals: unknown key"):
+        run("residuals", **{**FORECASTER, "reversals": ["self"]}, data=data, out=out)
     assert not out.exists()

@@ -1,40 +1,107 @@
+# Inputs:  folders that the config names, or nothing: data are embedded, computed or read from the Python library
+# Outputs: results/{scale}/data/{lotsa,gift_eval,text}/manifest.json, data/zeros.parquet, data/spacings/manifest.parquet
+#          downloads/{source}/download.json, on demand: `snakemake -c1 downloads/lotsa/download.json`, then
+#          `--config "data={lotsa: downloads/lotsa}"`
+
+
+rule download:
+    output:
+        record="downloads/{source}/download.json",
+    log:
+        "logs/downloads/{source}.log",
+    wildcard_constraints:
+        source="lotsa|gift_eval|fev",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        **request("download", lambda w: PLANNING.download(w.source)),
+    message:
+        "download: {wildcards.source} into downloads/{wildcards.source}"
+    shell:
+        "python -m specseq.stages.download --request {params.request} > {log} 2>&1"
+
+
 rule prepare_lotsa:
     input:
-        source=lambda w: folder_of(PLAN.data(w.scale)["lotsa"]),
+        source=one_line(lambda w: PLANNING.source(w.scale, "lotsa")),
     output:
-        "results/{scale}/data/lotsa/manifest.json",
+        manifest="results/{scale}/data/lotsa/manifest.json",
     log:
         "logs/{scale}/data/lotsa.log",
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=source_digest("stages/prepare_lotsa.py"),
-        source=lambda w: PLAN.data(w.scale)["lotsa"],
-        out=lambda w, output: os.path.dirname(output[0]),
-        spec=said(lambda w: as_json(corpus_params(w.scale))),
+        **request("prepare_lotsa", lambda w: PLANNING.corpus(w.scale)),
     message:
-        "data: training series ({params.source})"
+        "data: training series"
     shell:
-        "python -m specseq.stages.prepare_lotsa --source {params.source:q} --params {params.spec:q}"
-        " --out {params.out} > {log} 2>&1"
+        "python -m specseq.stages.prepare_lotsa --request {params.request} > {log} 2>&1"
 
 
 rule prepare_gift_eval:
     input:
-        source=lambda w: folder_of(PLAN.data(w.scale)["gift_eval"]),
+        source=one_line(lambda w: PLANNING.source(w.scale, "gift_eval")),
     output:
-        "results/{scale}/data/gift_eval/manifest.json",
+        manifest="results/{scale}/data/gift_eval/manifest.json",
     log:
         "logs/{scale}/data/gift_eval.log",
     conda:
         "../../envs/specseq.yaml"
     params:
-        code=source_digest("stages/prepare_gift_eval.py"),
-        source=lambda w: PLAN.data(w.scale)["gift_eval"],
-        out=lambda w, output: os.path.dirname(output[0]),
-        spec=said(lambda w: as_json(embedded_params(w.scale))),
+        **request("prepare_gift_eval", lambda w: PLANNING.embedded(w.scale)),
     message:
-        "data: GIFT-Eval sets ({params.source})"
+        "data: GIFT-Eval sets"
     shell:
-        "python -m specseq.stages.prepare_gift_eval --source {params.source:q} --params {params.spec:q}"
-        " --out {params.out} > {log} 2>&1"
+        "python -m specseq.stages.prepare_gift_eval --request {params.request} > {log} 2>&1"
+
+
+rule text:
+    output:
+        manifest="results/{scale}/data/text/manifest.json",
+    log:
+        "logs/{scale}/data/text.log",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        **request("text", lambda w: {"text": PLAN.data(w.scale)["text"]}),
+    message:
+        "data: text"
+    shell:
+        "python -m specseq.stages.text --request {params.request} > {log} 2>&1"
+
+
+rule zeros:
+    output:
+        out="results/{scale}/data/zeros.parquet",
+    log:
+        "logs/{scale}/data/zeros.log",
+    conda:
+        "../../envs/specseq.yaml"
+    threads: 2
+    params:
+        **request(
+            "zeros",
+            lambda w: {"zeros": PLAN.data(w.scale)["zeros"]},
+            besides=lambda w, threads: {"workers": threads},
+        ),
+    message:
+        "data: zeros of the zeta function"
+    shell:
+        "python -m specseq.stages.zeros --request {params.request} > {log} 2>&1"
+
+
+rule spacings:
+    input:
+        zeros=rules.zeros.output.out,
+    output:
+        manifest="results/{scale}/data/spacings/manifest.parquet",
+    log:
+        "logs/{scale}/data/spacings.log",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        **request("spacings", lambda w: {"spacings": PLAN.data(w.scale)["spacings"]}),
+    message:
+        "data: spacing sets, real and controls"
+    shell:
+        "python -m specseq.stages.spacings --request {params.request} > {log} 2>&1"

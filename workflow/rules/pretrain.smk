@@ -1,6 +1,10 @@
+# Inputs:  the data that the run's study declares, and the weights that a run begins from
+# Outputs: results/{scale}/runs/{run}/weights.safetensors, pretrain.parquet
+
+
 rule pretrain:
     input:
-        unpack(said(training_inputs)),
+        unpack(one_line(lambda w: PLANNING.training_inputs(w.scale, w.run))),
     output:
         weights="results/{scale}/runs/{run}/weights.safetensors",
         metrics="results/{scale}/runs/{run}/pretrain.parquet",
@@ -9,18 +13,21 @@ rule pretrain:
     retries: 0  # a NaN is a NaN; preemption and time limits are the job's own business
     conda:
         "../../envs/specseq.yaml"
-    resources:
-        launcher=launcher,  # where training runs decides no result: as a parameter it would rerun what is done
     params:
-        code=said(lambda w: training_code(builder(w))),
-        spec=said(lambda w: as_json(training_params(w))),
-        inputs=stage_inputs,
+        **request(
+            "pretrain",
+            lambda w: PLANNING.training(w.scale, w.run),
+            code=lambda w: PLANNING.training_code(w.run),
+            group="inputs",
+            # Where training runs decides no result.
+            besides=lambda w, threads: {
+                "checkpoints": f"results/{w.scale}/checkpoints/{w.run}",
+                "jobs": f"results/{w.scale}/jobs/{w.run}",
+                "cluster": training_place(),
+                "slurm": config["slurm"] if training_place() == "slurm" else None,
+            },
+        ),
     message:
         "pretrain: {wildcards.run}"
     shell:
-        "python -m specseq.stages.pretrain --run {wildcards.run} --params {params.spec:q} --input {params.inputs}"
-        " --out-dir results/{wildcards.scale}/runs/{wildcards.run}"
-        " --checkpoint-dir results/{wildcards.scale}/checkpoints/{wildcards.run}"
-        " --folder results/{wildcards.scale}/jobs/{wildcards.run}"
-        " {resources.launcher}"
-        " > {log} 2>&1"
+        "python -m specseq.stages.pretrain --request {params.request} > {log} 2>&1"

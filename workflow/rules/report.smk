@@ -1,7 +1,77 @@
+# Inputs:  results of the runs of a study, as its study.py declares them; the notes' claims; the page's sections
+# Outputs: results/{scale}/tables/{table}.parquet and .csv, figures/{figure}.svg, .png and .pdf
+#          results/{scale}/claims.parquet and .csv, results/{scale}/report/index.html
+
+
+rule table:
+    input:
+        unpack(one_line(lambda w: PLANNING.inputs(w.scale, "tables", w.table))),
+    output:
+        parquet="results/{scale}/tables/{table}.parquet",
+        csv=report(
+            "results/{scale}/tables/{table}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/tables/{table}.log",
+    wildcard_constraints:
+        table="|".join(products("tables")),
+    conda:
+        "../../envs/specseq.yaml"
+    resources:
+        login=1,  # limited where it runs on a login node
+    params:
+        **request(
+            "table",
+            lambda w: PLANNING.table(w.scale, w.table),
+            code=lambda w: PLANNING.product_code("table", "tables", w.table),
+            group="inputs",
+        ),
+    message:
+        "table: {wildcards.table}"
+    shell:
+        "python -m specseq.stages.table --request {params.request} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        unpack(one_line(lambda w: PLANNING.inputs(w.scale, "figures", w.figure))),
+    output:
+        svg=report(
+            "results/{scale}/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "scale": "{scale}"},
+        ),
+        png="results/{scale}/figures/{figure}.png",
+        pdf="results/{scale}/figures/{figure}.pdf",
+    log:
+        "logs/{scale}/figures/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(products("figures")),
+    conda:
+        "../../envs/specseq.yaml"
+    resources:
+        login=1,  # limited where it runs on a login node
+    params:
+        **request(
+            "figure",
+            lambda w: {"name": w.figure, "scale": w.scale},
+            code=lambda w: PLANNING.product_code("figure", "figures", w.figure),
+            group="inputs",
+        ),
+    message:
+        "figure: {wildcards.figure}"
+    shell:
+        "python -m specseq.stages.figure --request {params.request} > {log} 2>&1"
+
+
 rule claims:
     input:
-        results=lambda w: evidence(w.scale),
-        ledger=sorted(str(path) for path in Path("workflow/studies").glob("*/claims*.yaml")),
+        lambda w: PLANNING.evidence(w.scale),
+        sorted(str(path) for path in Path("workflow/studies").glob("*/claims*.yaml")),
     output:
         parquet="results/{scale}/claims.parquet",
         csv=report(
@@ -17,23 +87,21 @@ rule claims:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=source_digest("stages/claims.py", *(f"studies/{study}/checks.py" for study in PLAN.study_names)),
-        declared=said(lambda w: declared_runs(w.scale)),
+        **request("claims", lambda w: PLANNING.claims(w.scale), code=lambda w: PLANNING.claims_code()),
     message:
         "claims: verdicts of the ledger"
     shell:
-        "python -m specseq.stages.claims --claims workflow/studies --results results/{wildcards.scale}"
-        " --scale {wildcards.scale} --declared {params.declared} --out {output.parquet} --csv {output.csv} > {log} 2>&1"
+        "python -m specseq.stages.claims --request {params.request} > {log} 2>&1"
 
 
 rule report_page:
     input:
-        claims="results/{scale}/claims.parquet",
-        results=lambda w: evidence(w.scale),
-        figures=lambda w: shown_figures(w.scale),
-        sections=sorted(str(path) for path in Path("workflow/studies").glob("*/page.yaml")),
+        rules.claims.output.parquet,
+        lambda w: PLANNING.evidence(w.scale),
+        lambda w: [f"results/{w.scale}/figures/{name}.svg" for name in PLANNING.shown(w.scale, "figures")],
+        sorted(str(path) for path in Path("workflow/studies").glob("*/page.yaml")),
     output:
-        "results/{scale}/report/index.html",
+        out="results/{scale}/report/index.html",
     log:
         "logs/{scale}/report.log",
     conda:
@@ -41,9 +109,8 @@ rule report_page:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        code=source_digest("stages/report_page.py"),
+        **request("report_page", lambda w: PLANNING.page(w.scale)),
     message:
         "report: {output}"
     shell:
-        "python -m specseq.stages.report_page --results results/{wildcards.scale} --sections workflow/studies"
-        " --scale {wildcards.scale} --out {output} > {log} 2>&1"
+        "python -m specseq.stages.report_page --request {params.request} > {log} 2>&1"

@@ -5,13 +5,9 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from specseq.errors import InputError
-
-if TYPE_CHECKING:
-    from specseq.equilibrium.audit import Audit
-    from specseq.tables import Provenance
+from specseq.commands.options import to_request
 
 _VERDICTS = """\
 verdicts:
@@ -36,6 +32,7 @@ examples:
 """
 _FINGERPRINT = ("loss", "loss_converged", "force_residual", "cos_exact", "cos_bptt")
 _UNROLLED = 60  # relaxation steps of the backpropagation that the gradient is compared with
+_FILES = {"spectrum": "spectrum", "verdicts": "audit", "fingerprint": "fingerprint"}
 _COLUMNS = ("position", "verdict", "alpha", "im", "rho", "eps_crit", "omega", "kappa", "residual")
 
 
@@ -65,30 +62,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print the verdicts."""
     options = build_parser().parse_args(arguments)
-    for name in ("samples", "budget", "tolerance", "step"):
-        value = getattr(options, name)
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"--{name}", f"{value} is not a positive number")
-    if options.tolerance > 0.01:
-        raise InputError("--tolerance", f"{options.tolerance:g} would call any state a root", "at most 0.01")
+    from specseq.equilibrium.audit import worst_rows
+    from specseq.equilibrium.fingerprint import AuditRequest, audit_checkpoint
+    from specseq.tables.files import check_target
 
-    from specseq.equilibrium.audit import audit_block, worst_rows
-    from specseq.equilibrium.checkpoint import audit_texts, load_block
-    from specseq.equilibrium.config import AuditEvaluation, euler_step
-    from specseq.equilibrium.fingerprint import fingerprint
-    from specseq.tables import Provenance
-
-    words = {name: getattr(options, name) for name in ("samples", "step", "budget", "tolerance")}
-    provenance = Provenance("audit", words, facts={"checkpoint": str(options.checkpoint)})
-    block, run = load_block(options.checkpoint)
-    step = options.step or euler_step(run.solver)
-    tokens = audit_texts(block, options.samples, options.text)
-    audit = audit_block(block, tokens, step, options.budget, options.tolerance)
-    metrics: dict[str, float] = {}
-    if options.text or options.out:
-        metrics = fingerprint(
-            block, run, options.text, audit, tokens, step, AuditEvaluation(unrolled=_UNROLLED)
-        )
+    settings = {name: getattr(options, name) for name in ("samples", "step", "budget", "tolerance")}
+    settings["evaluation"] = {"unrolled": _UNROLLED}
+    values = {"checkpoint": options.checkpoint, "text": options.text, "audit": settings}
+    if options.out:
+        values |= {name: options.out / f"{file}.parquet" for name, file in _FILES.items()}
+    request = to_request(AuditRequest, values)
+    for target in (request.verdicts, request.spectrum, request.fingerprint):
+        if target is not None:
+            check_target(target, "--out")
+    result = audit_checkpoint(request)
+    audit, metrics = result.audit, result.metrics
     rows = [
         {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
         for row in worst_rows(audit.table).to_dict("records")
@@ -96,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     record = {
         "checkpoint": str(options.checkpoint),
         "text": str(options.text) if options.text else "random symbols",
-        "step": step,
+        "step": result.step,
         "evaluations": audit.evaluations,
         "verdicts": audit.table["verdict"].value_counts().to_dict(),
         "samples": rows,
@@ -104,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         "fingerprint": {name: _plain(metrics[name]) for name in _FINGERPRINT if name in metrics},
     }
     if options.out:
-        _write(options.out, audit, metrics, str(options.checkpoint), provenance)
+        _draw(options.out)
     if options.json:
         print(json.dumps(record))
     else:
@@ -112,26 +100,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _write(
-    folder: Path, audit: "Audit", metrics: dict[str, float], checkpoint: str, provenance: "Provenance"
-) -> None:
-    """The tables that the stage writes, and the figure of the spectrum with Euler's disc."""
-    from specseq.equilibrium.fingerprint import AuditFiles
+def _draw(folder: Path) -> None:
+    """The figure of the spectrum with Euler's disc, from the tables."""
     from specseq.report.style import save, styled
     from specseq.studies.equilibrium.figures import audit as draw
 
-    files = AuditFiles(*(folder / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")))
-    try:
-        files.write(audit, metrics, checkpoint, provenance)
-        inputs = {
-            "spectra": [files.spectrum],
-            "verdicts": [files.verdicts],
-            "fingerprints": [files.fingerprint],
-        }
-        with styled():
-            save(draw(inputs, {}), folder / "spectrum")
-    except OSError as error:
-        raise InputError(folder, f"cannot be written to ({error})", "give another folder") from None
+    spectra, verdicts, fingerprints = ([folder / f"{file}.parquet"] for file in _FILES.values())
+    inputs = {"spectra": spectra, "verdicts": verdicts, "fingerprints": fingerprints}
+    with styled():
+        save(draw(inputs, {}), folder / "spectrum")
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from specseq.errors import InputError
-from specseq.filters import FAMILIES, Diagnostics, Filter, design, diagnose
-from specseq.filters.diagnostics import HORIZONS
+from specseq.commands.options import to_request
+from specseq.filters import FAMILIES, Diagnostics, Filter
+from specseq.filters.table import DesignRequest, design_filters
 
 _EXAMPLES = """\
 examples:
@@ -41,14 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print the designed filter."""
     options = build_parser().parse_args(arguments)
-    given = {key: getattr(options, key) for key in ("family", "degree", "lam", "taps", "stride")}
+    spec = {key: getattr(options, key) for key in ("family", "degree", "lam", "taps", "stride")}
     if options.taps is not None:
-        given["taps"] = [_number(tap) for tap in options.taps.split(",")]
-    filter = design({key: value for key, value in given.items() if value is not None}, "design")
-    horizons = tuple(options.horizon or HORIZONS)
-    if min(horizons) < 0:
-        raise InputError("--horizon", f"{min(horizons)}", "a horizon is a whole number from 0")
-    diagnostics = diagnose(filter, horizons)
+        spec["taps"] = [_number(tap) for tap in options.taps.split(",")]
+    request = to_request(DesignRequest, {"filters": {"": spec}, "horizons": options.horizon})
+    [(filter, diagnostics)] = design_filters(request)
     if options.json:
         print(json.dumps(_record(filter, diagnostics)))
     else:

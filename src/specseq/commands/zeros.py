@@ -49,30 +49,19 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.platt is not None and (options.count is not None or options.to is not None):
         parser.error("--platt converts the whole file: leave out --count and --to")
-    if options.workers < 1:
-        parser.error("--workers must be at least 1")
-
-    from specseq.settings import read
-    from specseq.tables import Provenance
+    from specseq.commands.options import to_request
     from specseq.tables.files import check_target
-    from specseq.zeros.catalogue import write_converted, write_zeros
-    from specseq.zeros.config import ZeroRange
+    from specseq.zeros.catalogue import ZerosRequest, make_zeros
 
-    check_target(options.out, "--out")
-    parameters = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
-    if options.platt is not None:
-        from specseq.zeros.platt import read_platt
-
-        provenance = Provenance("zeros", {"platt": options.platt.name})
-        record = write_converted(options.out, read_platt(options.platt), provenance)
-    else:
-        request = read(ZeroRange, parameters, "zeros")
-        provenance = Provenance("zeros", parameters)
-        try:
-            record = write_zeros(options.out, request, provenance, options.workers, options.quiet)
-        except Diverged as error:
-            print(f"specseq zeros: {error}", file=sys.stderr)
-            return 1
+    zeros = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
+    values = {name: getattr(options, name) for name in ("out", "platt", "workers", "quiet")}
+    request = to_request(ZerosRequest, {**values, "zeros": zeros if options.platt is None else None})
+    check_target(request.out, "--out")
+    try:
+        record = make_zeros(request)
+    except Diverged as error:
+        print(f"specseq zeros: {error}", file=sys.stderr)
+        return 1
     print(
         f"{options.out}: {record['count']} zeros, indices {record['first_index']} to {record['last_index']}, "
         f"complete: {record['method']}; |mean S| at most {record['largest_mean_s']:.4f}, "

@@ -4,22 +4,23 @@ A fingerprint is a row of numbers that tells checkpoints apart: losses with the 
 force residuals, alignment of the gradient with the exact and the unrolled one, ρ, Re μ, ε_crit and ω.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from specseq.equilibrium.audit import Audit
+from specseq.equilibrium.audit import Audit, audit_block
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.comparison import compare
-from specseq.equilibrium.config import AuditEvaluation, EquilibriumRun
+from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun, euler_step
 from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
+from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance, long_table, write_parquet
 
 
@@ -51,35 +52,75 @@ def fingerprint(
     return metrics | audit.summary() | {"step": step} | compare(audit, block, tokens_BT, step)
 
 
-@dataclass(frozen=True)
-class AuditFiles:
-    """Where the tables of an audit go.
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class AuditRequest:
+    """An audit of a checkpoint: the request of the stage ``audit`` and of ``specseq audit``."""
+
+    checkpoint: Path = Field(description="weights.safetensors of an equilibrium run")
+    text: Path | None = Field(
+        default=None, description="folder or manifest of its prepared text; random symbols without it"
+    )
+    run: str | None = Field(
+        default=None, description="name of the checkpoint in the tables; its path where left out"
+    )
+    audit: AuditSettings = AuditSettings()
+    verdicts: Path | None = Field(
+        default=None, description="table to write, one row for each checkpoint, sample and position"
+    )
+    spectrum: Path | None = Field(
+        default=None, description="table to write of all eigenvalues: checkpoint, sample, position, re, im"
+    )
+    fingerprint: Path | None = Field(
+        default=None, description="table to write, in the long shape with benchmark audit"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditResult:
+    """An audit, and what it rests on.
 
     Attributes:
-        verdicts: one row for each checkpoint, sample and position.
-        spectrum: all eigenvalues, ``checkpoint, sample, position, re, im``.
-        fingerprint: in the long shape with benchmark ``audit``.
+        audit: verdicts and spectra of every sample and position.
+        step: Euler step ε in use.
+        metrics: the fingerprint by name; empty where it was not asked for.
     """
 
-    verdicts: Path
-    spectrum: Path
-    fingerprint: Path
+    audit: Audit
+    step: float
+    metrics: dict[str, float]
 
-    def write(
-        self, audit: Audit, metrics: Mapping[str, float], checkpoint: str, provenance: Provenance
-    ) -> None:
-        """Write all three, each whole or not at all."""
-        write_parquet(self.verdicts, named(audit.table, checkpoint), provenance)
-        write_parquet(self.spectrum, named(eigenvalues(audit), checkpoint), provenance)
-        keys = {
-            "study": "equilibrium",
-            "run": checkpoint,
-            "seed": provenance.seed or 0,
-            "benchmark": "audit",
-            "task": "fingerprint",
-        }
-        rows = [{**keys, "metric": name, "value": value} for name, value in metrics.items()]
-        write_parquet(self.fingerprint, long_table(rows), provenance)
+
+def audit_checkpoint(request: AuditRequest) -> AuditResult:
+    """Audit a checkpoint, and write the tables that are asked for, each whole or not at all.
+
+    The fingerprint is measured where a text is given or its table is asked for.
+
+    Raises:
+        InputError: no weights of an equilibrium block, or a text of another vocabulary.
+    """
+    settings = request.audit
+    provenance = Provenance("audit", plain(settings), run=request.run)
+    block, run = load_block(request.checkpoint)
+    provenance.seed = run.seed
+    step = settings.step or euler_step(run.solver)
+    tokens = audit_texts(block, settings.samples, request.text)
+    audit = audit_block(block, tokens, step, settings.budget, settings.tolerance)
+    provenance.facts |= {"step": step, "evaluations": audit.evaluations}
+    provenance.facts["checkpoint"] = str(request.checkpoint)
+    name = request.run or str(request.checkpoint)
+    metrics: dict[str, float] = {}
+    if request.text or request.fingerprint:
+        metrics = fingerprint(block, run, request.text, audit, tokens, step, settings.evaluation)
+    if request.verdicts:
+        write_parquet(request.verdicts, named(audit.table, name), provenance)
+    if request.spectrum:
+        write_parquet(request.spectrum, named(eigenvalues(audit), name), provenance)
+    if request.fingerprint:
+        keys = {"study": "equilibrium", "run": name, "seed": run.seed, "benchmark": "audit"}
+        keys["task"] = "fingerprint"
+        rows = [{**keys, "metric": metric, "value": value} for metric, value in metrics.items()]
+        write_parquet(request.fingerprint, long_table(rows), provenance)
+    return AuditResult(audit, step, metrics)
 
 
 def named(table: pd.DataFrame, checkpoint: str) -> pd.DataFrame:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
-from specseq.spacings.config import SpacingEvaluation
+from specseq.spacings.config import SpacingEvaluation, SpacingReferences
 from specseq.spacings.evaluation import Row, sequence_statistics, with_interval
 from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
-from specseq.spacings.sets import SpacingSet
+from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.spacings.statistics import PUBLISHED_BAND, form_factor, jitter, peak_at_one
 from specseq.tables import read_rows
 
@@ -33,6 +33,22 @@ Array = NDArray[np.float64]
 _CHUNK = 256
 _PEAK_LENGTH = 2000
 _JITTER = (1 / 64, 1 / 16, 1 / 4)
+
+
+def reference_rows(manifest: os.PathLike[str], name: str, references: SpacingReferences) -> Iterator[Row]:
+    """All reference rows of one spacing set: predictors on its test split, and the spread over all splits.
+
+    Args:
+        manifest: of the spacing sets.
+        name: of the set.
+        references: which predictors, and the sizes of their evaluation.
+    """
+    train, test = (load_spacing_set(manifest, name, split) for split in ("train", "test"))
+    seed = references.seed
+    common = {"study": "zeta", "seed": seed, "benchmark": "rollout", "context": -1}
+    for row in evaluate_references(train, test, references.orders, references.evaluation, seed):
+        yield {**common, "task": f"{name}/test", **row}
+    yield {**common, "task": f"{name}/all", **spread(manifest, name)}
 
 
 def evaluate_references(

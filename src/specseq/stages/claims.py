@@ -1,40 +1,41 @@
-"""Judge every claim of the notes against the results of a scale; write the ledger as Parquet and CSV."""
+"""Stage ``claims``: every claim of the notes judged against the results of a scale, as Parquet and CSV."""
 
 from pathlib import Path
 
-from specseq.stages import arguments
+from specseq.report.claims import ledger, ledger_frame
+from specseq.settings import STRICT, Field, dataclass
+from specseq.stages.request import serve
+from specseq.studies.claims import load_claims
+from specseq.tables import Provenance, write_csv, write_parquet
 
 
-def main() -> None:
-    parser = arguments.parser(__doc__)
-    parser.add_argument(
-        "--claims", type=Path, required=True, help="folder of the studies, each with claims*.yaml"
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ClaimsRequest:
+    """Claims to judge."""
+
+    studies: Path = Field(description="folder of the studies, each with claims*.yaml")
+    folder: Path = Field(description="the scale's folder of results")
+    scale: str = Field(description="name of the scale")
+    declared: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="runs of each scale, with and without seeds: where a claim could be decided",
     )
-    parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
-    parser.add_argument("--scale", required=True, help="name of the scale")
-    parser.add_argument("--declared", type=Path, help="file of runs, each a line behind its scale")
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
-    options = parser.parse_args()
+    parquet: Path = Field(description="Parquet file to write")
+    csv: Path = Field(description="CSV file to write")
 
-    from specseq.report.claims import ledger, ledger_frame
-    from specseq.studies.claims import load_claims
-    from specseq.tables import Provenance, write_csv, write_parquet
 
-    provenance = Provenance("claims", {"scale": options.scale, **options.params})
-    lines = options.declared.read_text(encoding="utf-8").splitlines() if options.declared else []
-    declared: dict[str, set[str]] = {}
-    for line in lines:
-        scale, _, run = line.partition(" ")
-        declared.setdefault(scale, set()).add(run)
-    entries = ledger(load_claims(options.claims), options.results, options.scale, declared)
-    frame = ledger_frame(entries, options.scale)
-    counts = frame["verdict"].value_counts().to_dict()
-    provenance.facts["verdicts"] = {str(verdict): int(count) for verdict, count in counts.items()}
-    write_csv(options.csv, frame)
-    write_parquet(options.out, frame, provenance)
+def main(request: ClaimsRequest) -> None:
+    """Judge and write."""
+    provenance = Provenance("claims", {"scale": request.scale})
+    declared = {scale: set(runs) for scale, runs in request.declared.items()}
+    entries = ledger(load_claims(request.studies), request.folder, request.scale, declared)
+    frame = ledger_frame(entries, request.scale)
+    counts = {str(verdict): int(count) for verdict, count in frame["verdict"].value_counts().items()}
+    provenance.facts["verdicts"] = counts
+    write_csv(request.csv, frame)
+    write_parquet(request.parquet, frame, provenance)
     print(f"{len(frame)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(ClaimsRequest, main, __doc__)

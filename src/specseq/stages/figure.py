@@ -1,31 +1,35 @@
-"""Draw one figure as SVG, PNG and PDF from result files.
-
-``--name NAME`` is a figure that a study declares; its ``draw(inputs, params)`` gets the named input files and
-returns the figure. ``params.scale``, where it is given, is written above it.
-"""
+"""Stage ``figure``: one figure as SVG, PNG and PDF, from result files."""
 
 from pathlib import Path
 
-from specseq.stages import arguments
+from specseq.report.style import name_scale, save, styled
+from specseq.settings import STRICT, Field, dataclass
+from specseq.stages.request import serve
 from specseq.studies import maker
 
 
-def main() -> None:
-    parser = arguments.parser(__doc__)
-    parser.add_argument("--name", required=True, help="name of the figure and of its module")
-    arguments.add_inputs(parser)
-    parser.add_argument("--out", type=Path, required=True, help="path of the figure without suffix")
-    options = parser.parse_args()
-    arguments.check_keys(options.params, {"scale"})
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class FigureRequest:
+    """A figure to draw."""
 
-    from specseq.report.style import name_scale, save, styled
+    name: str = Field(description="name of the figure; its study declares what draws it")
+    inputs: dict[str, tuple[Path, ...]] = Field(description="files that it is drawn from, by name")
+    svg: Path = Field(description="SVG file to write; PNG and PDF go beside it")
+    png: Path
+    pdf: Path
+    scale: str | None = Field(None, description="scale of the results, written above the figure")
 
+
+def main(request: FigureRequest) -> None:
+    """Draw and write the figure."""
+    inputs = {name: list(files) for name, files in request.inputs.items()}
     with styled():
-        figure = maker("figures", options.name)(arguments.inputs(options), options.params)
-        if "scale" in options.params:
-            name_scale(figure, options.params["scale"])
-        save(figure, options.out)
+        params = {} if request.scale is None else {"scale": request.scale}
+        figure = maker("figures", request.name)(inputs, params)
+        if request.scale is not None:
+            name_scale(figure, request.scale)
+        save(figure, request.svg.with_suffix(""))
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(FigureRequest, main, __doc__)

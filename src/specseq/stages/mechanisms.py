@@ -1,31 +1,34 @@
-"""Measure the mechanisms behind the equilibrium study's claims on blocks whose answers are known.
+"""Stage ``mechanisms``: solvers, estimators and diagnostics on blocks whose answers are known.
 
-Writes one table in the long shape with the keys ``method`` and ``at``; what they mean for each task
-is said in :mod:`specseq.equilibrium.mechanisms`. Parameters:
-``{"seed": 0, "tasks": [...]}``; all tasks where none are named.
+The result has the long shape with the key columns ``method`` and ``at``, which
+:mod:`specseq.equilibrium.mechanisms` explains for each task.
 """
 
 from pathlib import Path
 
 from specseq.equilibrium.config import MechanismSettings
 from specseq.equilibrium.mechanisms import measure
-from specseq.settings import read
-from specseq.stages import arguments
+from specseq.settings import STRICT, Field, dataclass, plain
+from specseq.stages.request import serve
 from specseq.tables import Provenance, long_table, write_parquet
 
 
-def main() -> None:
-    """Parse, measure, write."""
-    parser = arguments.parser(__doc__ or "")
-    parser.add_argument("--out", required=True, type=Path, help="table of measurements")
-    options = parser.parse_args()
-    settings = read(MechanismSettings, options.params, "params")
-    seed = settings.seed
-    provenance = Provenance("mechanisms", options.params, seed=seed)
-    keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "seed": seed, "benchmark": "mechanisms"}
-    rows = [{**keys, **row} for row in measure(settings)]
-    write_parquet(options.out, long_table(rows, ("method", "at")), provenance)
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class MechanismsRequest:
+    """Mechanisms to measure."""
+
+    out: Path = Field(description="Parquet file to write")
+    mechanisms: MechanismSettings
+
+
+def main(request: MechanismsRequest) -> None:
+    """Measure and write."""
+    settings = request.mechanisms
+    provenance = Provenance("mechanisms", plain(settings), seed=settings.seed)
+    keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "benchmark": "mechanisms"}
+    rows = [{**keys, "seed": settings.seed, **row} for row in measure(settings)]
+    write_parquet(request.out, long_table(rows, ("method", "at")), provenance)
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(MechanismsRequest, main, __doc__)

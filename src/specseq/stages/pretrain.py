@@ -1,87 +1,75 @@
-"""Train one run: launch it locally or on SLURM, wait, leave ``weights.safetensors`` and ``pretrain.parquet``.
+"""Stage ``pretrain``: one run trained, here or on SLURM.
 
 The launcher of a SLURM job is light: model and data are loaded where the work is done. Started again after a
 kill, it goes on from the newest checkpoint, or waits for the job if that still runs.
 """
 
-import json
 import sys
-from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from specseq.errors import InputError
 from specseq.launch.launcher import JobFailed, launch
 from specseq.launch.settings import SlurmSettings
 from specseq.launch.training import TrainingRun
-from specseq.settings import read
-from specseq.stages import arguments
+from specseq.settings import STRICT, Field, dataclass, near
+from specseq.stages.request import serve
 from specseq.studies import studies
 
 
-def _input(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise ArgumentTypeError(f"{text!r} is not of the form name=path")
-    return name, Path(path).resolve()
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class PretrainRequest:
+    """A run to train."""
 
-
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ArgumentTypeError(f"not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ArgumentTypeError("a JSON object is wanted")
-    return value
-
-
-def main() -> None:
-    """Parse, launch, wait."""
-    parser = arguments.parser(__doc__ or "")
-    parser.add_argument("--run", required=True, help="run id, which begins with its study")
-    parser.add_argument(
-        "--input", nargs="*", type=_input, default=[], help="inputs as name=path", dest="inputs"
+    run: str = Field(description="run id, study/sweep/point")
+    params: dict[str, Any] = Field(description="parameters of the run that decide its training")
+    inputs: dict[str, Path] = Field(
+        description="training inputs by name; a manifest.json stands for its folder"
     )
-    parser.add_argument("--out-dir", required=True, type=Path, help="where the results go")
-    parser.add_argument("--checkpoint-dir", required=True, type=Path, help="where checkpoints go")
-    parser.add_argument("--folder", required=True, type=Path, help="where ticket and logs of the job go")
-    parser.add_argument("--cluster", default="local", choices=("local", "slurm"), help="where to train")
-    parser.add_argument("--slurm", type=_settings, default={}, help="SLURM settings as a JSON object")
-    options = parser.parse_args()
-    study = options.run.partition("/")[0]
-    if study not in studies():
-        raise InputError(
-            "--run", f"{options.run!r} is of no study", f"begin with one of {', '.join(studies())}"
-        )
-    declared = studies()[study]
+    weights: Path = Field(description="weights.safetensors to write")
+    metrics: Path = Field(description="pretrain.parquet to write beside them")
+    checkpoints: Path = Field(description="folder of the checkpoints")
+    jobs: Path = Field(description="folder of the job's ticket and logs")
+    cluster: Literal["local", "slurm"] = Field("local", description="where to train")
+    slurm: SlurmSettings | None = Field(None, description="settings of the SLURM job")
+    anew: bool = Field(False, description="begin from the start instead of the newest checkpoint")
+
+    def __post_init__(self) -> None:
+        if (study := self.run.partition("/")[0]) not in studies():
+            raise InputError("run", f"{self.run!r} is of no study", near(study, studies()))
+
+
+def main(request: PretrainRequest) -> None:
+    """Launch and wait."""
+    inputs = {name: path.resolve() for name, path in request.inputs.items()}
+    study = studies()[request.run.partition("/")[0]]
     training = TrainingRun(
-        declared.reference(declared.build),
-        study,
-        options.run,
-        options.params,
-        dict(options.inputs),
-        options.out_dir.resolve(),
-        options.checkpoint_dir.resolve(),
+        study.reference(study.build),
+        study.name,
+        request.run,
+        request.params,
+        {name: path.parent if path.name == "manifest.json" else path for name, path in inputs.items()},
+        request.weights.parent.resolve(),
+        request.checkpoints.resolve(),
     )
     try:
         result = launch(
             training,
-            name=options.run,
-            folder=options.folder,
-            cluster=options.cluster,
-            settings=read(SlurmSettings, options.slurm, "slurm"),
+            name=request.run,
+            folder=request.jobs,
+            cluster=request.cluster,
+            settings=request.slurm,
+            anew=request.anew,
         )
     except JobFailed as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        raise InputError(
-            options.folder, f"cannot be used ({error})", "free space or choose another"
-        ) from None
+        fault = f"cannot be used ({error})"
+        raise InputError(request.jobs, fault, "free space or choose another") from None
     ending = f"diverged ({result['diverged']})" if result["diverged"] else f"loss {result['loss']}"
-    print(f"{options.run}: {result['step']} steps, {ending}")
+    print(f"{request.run}: {result['step']} steps, {ending}")
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(PretrainRequest, main, __doc__)

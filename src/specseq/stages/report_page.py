@@ -1,12 +1,31 @@
-"""Make the report page of a scale from its results."""
+"""Stage ``report_page``: the report page of a scale."""
 
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
-from specseq.stages import arguments
+from specseq.report.page import load_sections, render_page
+from specseq.settings import STRICT, Field, dataclass
+from specseq.stages.request import serve
 from specseq.studies import maker, products
+from specseq.tables.files import write_text
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class PageRequest:
+    """A report page to make from the results of a scale."""
+
+    folder: Path = Field(description="the scale's folder of results")
+    studies: Path = Field(description="folder of the studies, each with page.yaml")
+    scale: str = Field(description="name of the scale")
+    out: Path = Field(description="HTML file to write")
+
+
+def main(request: PageRequest) -> None:
+    """Make the page."""
+    sections = load_sections(request.studies)
+    write_text(request.out, render_page(request.folder, sections, request.scale, explanations()))
 
 
 def explanations() -> dict[str, str]:
@@ -20,22 +39,5 @@ def _explanation(make: Any) -> str:
     return own or getdoc(import_module(make.__module__)) or ""
 
 
-def main() -> None:
-    parser = arguments.parser(__doc__)
-    parser.add_argument("--results", type=Path, required=True, help="results folder of the scale")
-    parser.add_argument(
-        "--sections", type=Path, required=True, help="folder of the studies, each with page.yaml"
-    )
-    parser.add_argument("--scale", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
-    options = parser.parse_args()
-
-    from specseq.report.page import load_sections, render_page
-    from specseq.tables.files import write_text
-
-    page = render_page(options.results, load_sections(options.sections), options.scale, explanations())
-    write_text(options.out, page)
-
-
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(PageRequest, main, __doc__)

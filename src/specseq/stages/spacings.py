@@ -1,30 +1,28 @@
-"""Stage ``spacings``: sets of spacings from a table of zeros, under one manifest.
-
-Parameters: ``shares``, ``gap``, ``controls``, ``matrix_size`` and ``seed`` (see
-specseq.spacings.config.SpacingSplits).
-"""
+"""Stage ``spacings``: sets of spacings from a table of zeros, under one manifest."""
 
 from pathlib import Path
 
-from specseq.settings import read
+from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.spacings.config import SpacingSplits
 from specseq.spacings.preparation import write_spacing_sets
-from specseq.stages import arguments
+from specseq.stages.request import serve
 from specseq.tables import Provenance
 
 
-def main() -> None:
-    parser = arguments.parser(__doc__)
-    parser.add_argument("--zeros", type=Path, required=True, help="table of zeros")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write the sets and their manifest to"
-    )
-    options = parser.parse_args()
-    splits = read(SpacingSplits, options.params, "data.spacings")
-    write_spacing_sets(
-        options.zeros, options.out, splits, Provenance("spacings", options.params, seed=splits.seed)
-    )
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class SpacingsRequest:
+    """Sets of spacings to cut from a table of zeros."""
+
+    zeros: Path = Field(description="table of zeros")
+    manifest: Path = Field(description="manifest.parquet to write; the sets go beside it")
+    spacings: SpacingSplits = Field(description="how the sets are cut")
+
+
+def main(request: SpacingsRequest) -> None:
+    """Cut and write the sets."""
+    provenance = Provenance("spacings", plain(request.spacings), seed=request.spacings.seed)
+    write_spacing_sets(request.zeros, request.manifest.parent, request.spacings, provenance)
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(SpacingsRequest, main, __doc__)

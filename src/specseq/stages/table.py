@@ -1,30 +1,33 @@
-"""Make one comparison table, Parquet and CSV, from the results of runs.
-
-``--name NAME`` is a table that a study declares; its ``make(inputs, params)`` gets the named input files and
-returns the frame.
-"""
+"""Stage ``table``: one comparison table, Parquet and CSV, from the results of runs."""
 
 from pathlib import Path
+from typing import Any
 
-from specseq.stages import arguments
+from specseq.settings import STRICT, Field, dataclass
+from specseq.stages.request import serve
 from specseq.studies import maker
+from specseq.tables import Provenance, write_csv, write_parquet
 
 
-def main() -> None:
-    parser = arguments.parser(__doc__)
-    parser.add_argument("--name", required=True, help="name of the table and of its module")
-    arguments.add_inputs(parser)
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--csv", type=Path, required=True, help="CSV file to write beside it")
-    options = parser.parse_args()
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class TableRequest:
+    """A comparison table to make."""
 
-    from specseq.tables import Provenance, write_csv, write_parquet
+    name: str = Field(description="name of the table; its study declares what makes it")
+    inputs: dict[str, tuple[Path, ...]] = Field(description="files that it is made from, by name")
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the table")
+    parquet: Path = Field(description="Parquet file to write")
+    csv: Path = Field(description="CSV file to write")
 
-    provenance = Provenance("table", {"name": options.name, **options.params})
-    frame = maker("tables", options.name)(arguments.inputs(options), options.params)
-    write_csv(options.csv, frame)
-    write_parquet(options.out, frame, provenance)
+
+def main(request: TableRequest) -> None:
+    """Make and write the table."""
+    provenance = Provenance("table", {"name": request.name, **request.params})
+    inputs = {name: list(files) for name, files in request.inputs.items()}
+    frame = maker("tables", request.name)(inputs, request.params)
+    write_csv(request.csv, frame)
+    write_parquet(request.parquet, frame, provenance)
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(TableRequest, main, __doc__)

@@ -1,28 +1,30 @@
-"""Prepare a text corpus: ``tokens.npy`` and ``manifest.json`` with checksums in the folder given.
-
-Parameters: ``{"source": {"kind": "docstrings" | "grammar" | "path" | "hub", ...}, "tokeniser": {"kind":
-"characters" | "bpe", ...}, "valid_share": 0.1}``.
-"""
+"""Stage ``text``: a text corpus as tokens, with a manifest."""
 
 from pathlib import Path
 
 from specseq.equilibrium.text.config import TextSettings
 from specseq.equilibrium.text.store import prepare_text
-from specseq.settings import read
-from specseq.stages import arguments
+from specseq.settings import STRICT, Field, dataclass
+from specseq.stages.request import serve
 
 
-def main() -> None:
-    """Parse, read, tokenise, write."""
-    parser = arguments.parser(__doc__ or "")
-    parser.add_argument("--out", required=True, type=Path, help="folder for tokens.npy and manifest.json")
-    options = parser.parse_args()
-    manifest = prepare_text(options.out, read(TextSettings, options.params, "text"))
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class TextRequest:
+    """A text corpus to prepare."""
+
+    manifest: Path = Field(description="manifest.json to write; tokens.npy goes beside it")
+    text: TextSettings = TextSettings()
+
+
+def main(request: TextRequest) -> None:
+    """Prepare the corpus and print its size."""
+    folder = request.manifest.parent
+    manifest = prepare_text(folder, request.text)
     print(
-        f"{options.out}: {manifest['tokens']} tokens of {manifest['tokeniser']['vocabulary']} symbols, "
+        f"{folder}: {manifest['tokens']} tokens of {manifest['tokeniser']['vocabulary']} symbols, "
         f"text sha256 {manifest['text_sha256'][:16]}"
     )
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    serve(TextRequest, main, __doc__)

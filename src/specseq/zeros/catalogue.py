@@ -5,12 +5,12 @@ Columns of the Parquet file: ``n`` (index, the first zero is 1), ``gamma`` (ordi
 records how completeness was shown.
 """
 
+import dataclasses
 import json
 import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from specseq.errors import InputError
 from specseq.progress import Progress
+from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance
 from specseq.tables.files import atomic_path
 from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
@@ -25,6 +26,7 @@ from specseq.zeros.completeness import verify
 from specseq.zeros.config import ZeroRange
 from specseq.zeros.counts import smooth_count
 from specseq.zeros.pieces import computed, open_parts
+from specseq.zeros.platt import read_platt
 from specseq.zeros.selection import Zeros, part_of, stretches
 
 SCHEMA = pa.schema(
@@ -32,7 +34,7 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass
+@dataclasses.dataclass
 class Completeness:
     """What the blocks of a table say of it; ``record`` goes into the footer."""
 
@@ -41,7 +43,7 @@ class Completeness:
     hidden_pairs: int = 0
     largest_mean_s: float = 0.0
     largest_share_of_bound: float = 0.0
-    last: Block | None = field(default=None, repr=False)
+    last: Block | None = dataclasses.field(default=None, repr=False)
 
     def add(self, block: Block) -> None:
         contiguous(self.last, block)
@@ -80,6 +82,36 @@ def compute(request: ZeroRange) -> Zeros:
         taken += len(piece)
         pieces.append(piece)
     return Zeros.join(pieces)
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ZerosRequest:
+    """A table of zeros to compute, or to convert from a file of Platt's."""
+
+    out: Path = Field(description="Parquet file to write")
+    zeros: ZeroRange | None = Field(None, description="which zeros to compute")
+    platt: Path | None = Field(None, description="binary file of zeros to convert in place of computing")
+    workers: int = Field(1, ge=1, description="processes")
+    quiet: bool = Field(False, description="print no progress")
+
+    def __post_init__(self) -> None:
+        if (self.zeros is None) == (self.platt is None):
+            raise InputError("zeros", "give which zeros to compute, or a file to convert", "one of the two")
+
+
+def make_zeros(request: ZerosRequest) -> dict[str, object]:
+    """Write the table that is asked for; returns its completeness record.
+
+    Raises:
+        InputError: a faulty request or file, or zeros are missing from the file.
+        Diverged: zeros are missing and can't be found.
+    """
+    if request.zeros is None:
+        assert request.platt is not None
+        provenance = Provenance("zeros", {"platt": request.platt.name})
+        return write_converted(request.out, read_platt(request.platt), provenance)
+    provenance = Provenance("zeros", plain(request.zeros))
+    return write_zeros(request.out, request.zeros, provenance, request.workers, request.quiet)
 
 
 def write_zeros(

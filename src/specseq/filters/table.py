@@ -1,0 +1,113 @@
+"""Designs of several filters at once, and their table of taps and diagnostics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+
+from specseq.errors import InputError
+from specseq.filters.config import Matched, NamedFilter
+from specseq.filters.design import design
+from specseq.filters.diagnostics import HORIZONS, Diagnostics, diagnose
+from specseq.filters.filter import Filter
+from specseq.settings import STRICT, Field, dataclass, plain
+from specseq.tables import Provenance, read_parquet, write_parquet
+
+METRIC = "residual_autocovariance"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class DesignRequest:
+    """Filters to design."""
+
+    filters: dict[str, NamedFilter] = Field(
+        min_length=1, description="specifications by name; an empty name is made of family and settings"
+    )
+    horizons: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        HORIZONS, min_length=1, description="horizons H of the gain v(H)"
+    )
+    residuals: Path | None = Field(
+        None,
+        description="long table with a baseline's residual_autocovariance, for matched filters without an "
+        "autocovariance of their own; their horizon is its number of lags unless they give it",
+    )
+    out: Path | None = Field(None, description="Parquet file to write; none where left out")
+
+
+def design_filters(request: DesignRequest) -> list[tuple[Filter, Diagnostics]]:
+    """Design filters, diagnose them and write their table where that is asked for.
+
+    Raises:
+        InputError: an impossible specification, or residuals that hold no autocovariance.
+    """
+    provenance = Provenance("design", {"filters": plain(request.filters), "horizons": request.horizons})
+    measured: tuple[float, ...] | None = None
+    designed = []
+    for name, spec in request.filters.items():
+        if isinstance(spec, Matched) and spec.autocovariance is None and request.residuals:
+            measured = measured or autocovariance(request.residuals)
+            spec = replace(spec, autocovariance=measured, horizon=spec.horizon or len(measured))
+        filter = design(spec, f"filters.{name}", name)
+        designed.append((filter, diagnose(filter, request.horizons)))
+    if request.out:
+        write_parquet(request.out, filter_table(designed), provenance)
+    return designed
+
+
+def filter_table(designed: Sequence[tuple[Filter, Diagnostics]]) -> pa.Table:
+    """One row per filter: ``name, family, degree, lam, stride, taps``, then the diagnostics.
+
+    v(H) is ``horizon_gain_<H>``; the roots are two lists; infinities stay infinities.
+    """
+    rows = [_row(filter, diagnostics) for filter, diagnostics in designed]
+    return pa.table(
+        {
+            # Without a type the weights of filters that have none would be a column of type null.
+            name: pa.array([row[name] for row in rows], pa.float64() if name == "lam" else None)
+            for name in rows[0]
+        }
+    )
+
+
+def _row(filter: Filter, diagnostics: Diagnostics) -> Mapping[str, Any]:
+    return {
+        "name": filter.name,
+        "family": filter.family,
+        "degree": filter.degree,
+        "lam": filter.lam,
+        "stride": filter.stride,
+        "taps": list(filter.taps),
+        "sup_norm": diagnostics.sup_norm,
+        "spectral_radius": diagnostics.spectral_radius,
+        "stable": diagnostics.stable,
+        "noise_gain": diagnostics.noise_gain,
+        **{f"horizon_gain_{horizon}": gain for horizon, gain in diagnostics.horizon_gain.items()},
+        "absolute_gain": diagnostics.absolute_gain,
+        "dc_gain": diagnostics.dc_gain,
+        "tap_sum": diagnostics.tap_sum,
+        "tap_norm": diagnostics.tap_norm,
+        "tap_max": diagnostics.tap_max,
+        "roots_real": [root.real for root in diagnostics.roots],
+        "roots_imag": [root.imag for root in diagnostics.roots],
+    }
+
+
+def autocovariance(residuals: Path) -> tuple[float, ...]:
+    """Mean over tasks of their normalised autocovariances γ_k/γ_0, up to the last lag that all tasks have.
+
+    Raises:
+        InputError: the table holds none, or a task without variance.
+    """
+    frame = read_parquet(residuals, ["task", "step", "metric", "value"])
+    rows = frame[frame["metric"] == METRIC]
+    table = rows.pivot_table(index="task", columns="step", values="value").dropna(axis=1)
+    if table.empty or list(table.columns) != list(range(table.shape[1])):
+        raise InputError(
+            residuals, f"no metric {METRIC} with lags from 0", "make it from a baseline's errors"
+        )
+    if not (table[0] > 0).all():
+        task = table.index[~(table[0] > 0)][0]
+        raise InputError(residuals, f"{METRIC} of {task} is {table[0][task]:g} at lag 0", "leave it out")
+    return tuple(float(value) for value in table.div(table[0], axis=0).mean())

@@ -1,0 +1,152 @@
+"""Trained MOIRAI models and hybrids measured side by side on fixed batches, the same for all of them.
+
+Runs of one seed are timed in turns; everything runs on one thread of the CPU.
+
+The result has the long shape, benchmark ``measurement``, with the key column ``threads``:
+
+- ``parameters``; ``diverged``, 1 for a run that was ended early, of which nothing else is measured;
+- ``loss``, ``standardised_nll``: on the fixed batches, which are drawn from the training corpus as the runs'
+  training batches are, by a stream of their own;
+- ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
+  and of its token mixing alone;
+- ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
+  :mod:`specseq.models.measurement`;
+- ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
+  the spectral ones), at ``step`` 64ths of half a cycle a token.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specseq.errors import InputError
+from specseq.models.config import Measurement
+from specseq.models.kinds import load_model
+from specseq.models.measurement import (
+    alone_error,
+    causality_errors,
+    gains,
+    mean_losses,
+    packing_error,
+    spectral_units,
+    time_interleaved,
+)
+from specseq.models.moirai.config import MoiraiConfig, MoiraiData
+from specseq.models.moirai.model import Moirai
+from specseq.models.moirai.training import packed_stream
+from specseq.models.registry import read_params
+from specseq.seeding import stream_seed
+from specseq.series.batch import PackedBatch
+from specseq.settings import STRICT, Field, dataclass, plain, read
+from specseq.tables import Provenance, long_table, write_parquet
+from specseq.training.checkpoint import diverged
+
+CHANNELS = 4
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class MeasureRequest:
+    """Trained models to measure side by side."""
+
+    weights: tuple[Path, ...] = Field(min_length=1, description="weights.safetensors of the runs")
+    store: Path = Field(description="manifest of the prepared training corpus")
+    out: Path = Field(description="Parquet file to write")
+    sizes: Measurement = Measurement()
+
+
+def measure(request: MeasureRequest) -> None:
+    """Measure models and write the table.
+
+    Raises:
+        InputError: a file holds no weights of a MOIRAI run, or the models take different batches.
+    """
+    torch.set_num_threads(1)
+    provenance = Provenance("measure", plain(request.sizes))
+    params = {path: _params(path) for path in request.weights}
+    by_seed: dict[int, dict[str, Path]] = {}
+    for path, of_run in params.items():
+        seed = int(of_run.get("seed", 0))
+        by_seed.setdefault(seed, {})["/".join(path.resolve().parent.parts[-3:])] = path
+    batches = _batches(params, request.store.parent, request.sizes)
+    rows = [
+        {"study": "stu", "seed": seed, "benchmark": "measurement", "threads": 1, **row}
+        for seed, runs in by_seed.items()
+        for row in _measure(runs, batches, request.sizes.repeats)
+    ]
+    provenance.facts["runs"] = len(request.weights)
+    write_parquet(request.out, long_table(rows, ("threads",)), provenance)
+
+
+def _params(weights: Path) -> dict[str, Any]:
+    params = read_params(weights)
+    if params is None or params.get("model", {}).get("kind") != "moirai":
+        raise InputError(weights, "not the weights of a MOIRAI run", "give a file of 'pretrain'")
+    return params
+
+
+def _measure(runs: Mapping[str, Path], batches: list[PackedBatch], repeats: int) -> Iterator[dict[str, Any]]:
+    """Rows of the runs of one seed."""
+    models: dict[str, Moirai] = {}
+    for run, path in runs.items():
+        lost = diverged(path) is not None
+        yield {"run": run, "task": "training", "metric": "diverged", "value": float(lost)}
+        if not lost:
+            model = load_model(path)
+            assert isinstance(model, Moirai)
+            models[run] = model.eval()
+    if not models:
+        return
+    timings = time_interleaved(models, batches[0], repeats)
+    for run, model in models.items():
+        timing = timings[run]
+        found = {
+            "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+            **mean_losses(model, batches),
+            **_leaks(model, batches[0]),
+            "step_seconds": timing.step,
+            "mixing_seconds": timing.mixing,
+            "steps_per_second": 1 / timing.step,
+        }
+        for metric, value in found.items():
+            yield {"run": run, "task": "fixed batches", "metric": metric, "value": value}
+        yield from ({"run": run, **row} for row in _responses(model))
+
+
+def _batches(params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Measurement) -> list[PackedBatch]:
+    """Batches that no run was trained on, though of the same series and drawn alike."""
+    configs = [read(MoiraiConfig, of_run["model"], "model") for of_run in params.values()]
+    shapes = {(config.max_length, config.patch_sizes) for config in configs}
+    if len(shapes) > 1:
+        raise InputError(
+            "weights", f"the models take batches of different shapes {sorted(shapes)}", "measure them apart"
+        )
+    drawn = {path: of_run.get("data") or {} for path, of_run in params.items()}
+    first, data = next(iter(drawn.items()))
+    for path, others in drawn.items():
+        if others != data:
+            raise InputError(
+                path, f"its 'data' are {others}, those of {first} are {data}", "measure them apart"
+            )
+    seed = stream_seed(0, "fixed batches")
+    stream = packed_stream(configs[0], read(MoiraiData, data, "data"), store, sizes.rows, seed)
+    return [next(stream) for _ in range(sizes.batches)]
+
+
+def _leaks(model: Moirai, batch: PackedBatch) -> dict[str, float]:
+    return {
+        "packing_error": packing_error(model, batch),
+        "alone_error": alone_error(model, batch),
+        **causality_errors(model, batch),
+    }
+
+
+def _responses(model: Moirai) -> Iterator[dict[str, Any]]:
+    for number, unit in enumerate(spectral_units(model)):
+        if unit.mode == "full":
+            continue
+        for channel, gains_F in enumerate(gains(unit).T[:CHANNELS]):
+            for step, gain in enumerate(gains_F):
+                task = f"layer{number}/channel{channel}"
+                yield {"task": task, "step": step, "metric": "gain", "value": float(gain)}

@@ -1,0 +1,84 @@
+"""Data sets ready for use: the training corpus as a store, the evaluation sets with their manifest."""
+
+from pathlib import Path
+from typing import Any
+
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus, write_evaluation
+from specseq.series.evaluation import evaluation_manifest
+from specseq.series.prepare import prepare_store
+from specseq.settings import STRICT, Field, dataclass, read
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class EvaluationSetsRequest:
+    """The evaluation sets of GIFT-Eval, or the embedded ones."""
+
+    manifest: Path = Field(
+        description="manifest.json to write; embedded sets go into the folder sets beside it"
+    )
+    source: str = Field(
+        EMBEDDED, description="embedded, or a folder in GIFT-Eval's layout, which stays as it is"
+    )
+    seed: int = Field(0, ge=0, description="of the embedded data")
+    embedded: EmbeddedSizes = Field(
+        default_factory=lambda: read(EmbeddedSizes, {}, "embedded"), description="sizes of the embedded data"
+    )
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class CorpusRequest:
+    """The training corpus as a memory-mapped store."""
+
+    manifest: Path = Field(description="manifest.json of the store; the store is its folder")
+    source: str = Field(
+        EMBEDDED, description="embedded, or a folder of save_to_disk folders, as LOTSA has them"
+    )
+    seed: int = Field(0, ge=0, description="of the embedded data")
+    embedded: EmbeddedSizes = Field(
+        default_factory=lambda: read(EmbeddedSizes, {}, "embedded"), description="sizes of the embedded data"
+    )
+    min_length: int = Field(16, ge=1, description="series with fewer time steps are skipped and counted")
+    exclude: tuple[str, ...] = Field(
+        (), description="sub-datasets left out, by name or pattern; overlap: those that GIFT-Eval holds"
+    )
+
+
+def prepare_evaluation_sets(request: EvaluationSetsRequest) -> dict[str, Any]:
+    """Write the manifest of the evaluation sets, and the sets where they are embedded; returns the manifest.
+
+    Raises:
+        InputError: no set, an unfinished download, or a damaged file.
+    """
+    source = Path(request.source)
+    if request.source == EMBEDDED:
+        source = request.manifest.parent / "sets"
+        write_evaluation(source, embedded_sets(request.seed, request.embedded))
+    manifest = evaluation_manifest(source, request.manifest)
+    print(f"{len(manifest['datasets'])} evaluation sets")
+    return manifest
+
+
+def prepare_corpus(request: CorpusRequest) -> dict[str, Any]:
+    """Write the store of a training corpus, and the corpus where it is embedded; returns the manifest.
+
+    Raises:
+        InputError: no corpus, a damaged file, an exclusion that matches nothing, or a full disk.
+    """
+    source, folder = Path(request.source), request.manifest.parent
+    if request.source == EMBEDDED:
+        source = folder / "corpus"
+        # The corpus is about to change under a store that may have been finished before.
+        request.manifest.unlink(missing_ok=True)
+        write_corpus(source, embedded_sets(request.seed, request.embedded))
+    manifest = prepare_store(source, folder, min_length=request.min_length, exclude=request.exclude)
+    print(
+        f"{manifest['series']} series of {len(manifest['datasets'])} sub-datasets, "
+        f"{manifest['steps']} steps; {manifest['skipped']} series skipped"
+    )
+    for name, record in manifest["datasets"].items():
+        if unused := record.get("unused_columns"):
+            print(f"{name}: {', '.join(unused)} not used")
+    return manifest

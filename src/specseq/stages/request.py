@@ -1,0 +1,81 @@
+"""Requests: what a stage is to do, as a JSON file of one settings class.
+
+``python -m specseq.stages.NAME --request FILE`` reads the file, calls one function of the library and ends
+with status 0, or with one line on stderr and status 2. The key ``code``, which the workflow adds, names
+source files and the digest they had when the work was planned; other code refuses to do that work.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from specseq.errors import InputError
+from specseq.settings import read
+from specseq.sources import source_digest
+
+T = TypeVar("T")
+
+
+def serve(
+    kind: type[T], stage: Callable[[T], object], description: str, argv: Sequence[str] | None = None
+) -> None:
+    """Do what the request file on the command line asks for.
+
+    Args:
+        kind: settings class of the stage's requests.
+        stage: does the work.
+        description: of the stage, for ``--help``.
+        argv: the arguments; those of the process where None.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--request", type=Path, required=True, metavar="FILE", help=f"JSON file, a {kind.__name__}"
+    )
+    options = parser.parse_args(argv)
+    try:
+        stage(load(kind, options.request))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def load(kind: type[T], path: Path) -> T:
+    """The request in a file.
+
+    Raises:
+        InputError: the file cannot be read, a value is wrong, or the code has changed since the request
+            was planned.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"is no readable JSON ({error})", "run snakemake again") from None
+    if not isinstance(content, dict):
+        raise InputError(path, "is no JSON object", f"give the fields of a {kind.__name__}")
+    planned = content.pop("code", None)
+    if planned is not None and source_digest(*planned["files"]) != planned["digest"]:
+        raise InputError(path, "the code has changed since this was planned", "run snakemake again")
+    return read(kind, content, "request")
+
+
+def save(folder: Path, content: Mapping[str, Any], write: bool = True) -> Path:
+    """Write a request into a folder, whole or not at all, under a name that follows from what it holds.
+
+    Args:
+        folder: for the requests of one stage.
+        content: fields of the request.
+        write: False only names the file.
+    """
+    text = json.dumps(content, sort_keys=True, default=os.fspath)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    if write and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(content, sort_keys=True, indent=1, default=os.fspath), encoding="utf-8")
+        part.replace(path)
+    return path

@@ -1,0 +1,255 @@
+"""What the workflow's rules ask of config and studies: the inputs and the parameters of every stage.
+
+Nothing here imports torch or pandas, or knows of Snakemake.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from specseq.errors import InputError
+from specseq.sources import module_file
+from specseq.studies import products, studies
+from specseq.studies.forecasting import matched_filters
+from specseq.studies.interface import Results, Study, Table
+from specseq.sweeps import Plan, read_yaml
+
+Params = dict[str, Any]
+Kind = Literal["tables", "figures"]
+
+EMBEDDED = "embedded"
+STUDIES = "workflow/studies"
+
+
+def page_captions(folder: Path) -> dict[str, str]:
+    """Title and caption, as reStructuredText, of each figure and table that the page shows, by file.
+
+    Args:
+        folder: the folder of the studies, each with ``page.yaml``.
+    """
+    captions = {}
+    for path in sorted(folder.glob("*/page.yaml")):
+        section = read_yaml(path)
+        for shown in section["figures"] + section["tables"]:
+            plain = {name: re.sub(r"([\\*`|_])", r"\\\1", shown[name]) for name in ("title", "caption")}
+            captions[shown["file"]] = "**{title}.** {caption}".format(**plain)
+    return captions
+
+
+@dataclass(frozen=True)
+class Planning:
+    """The plan as the rules ask for it.
+
+    Attributes:
+        plan: all runs.
+        partial: tables, claims and page are made from the results that exist.
+    """
+
+    plan: Plan
+    partial: bool = False
+
+    def results(self, study: Study, scale: str) -> Results:
+        """Paths of a study's results."""
+        return Results(self.plan, study, scale, self.partial)
+
+    def section(self, content: Mapping[str, Any], key: str, where: str) -> Any:
+        """A part of the config that this result needs and that the schema does not demand.
+
+        Raises:
+            InputError: it is not there.
+        """
+        if key not in content:
+            raise InputError(f"config.yaml: {where}", f"has no section '{key}'", "add it")
+        return content[key]
+
+    # Data
+
+    def embedded(self, scale: str) -> Params:
+        """What decides the embedded data."""
+        data = self.plan.data(scale)
+        return {"seed": data["seed"], "embedded": data["embedded"]}
+
+    def corpus(self, scale: str) -> Params:
+        """What decides the training corpus."""
+        data = self.plan.data(scale)
+        return {**self.embedded(scale), "min_length": data["min_length"], "exclude": data["exclude"]}
+
+    def source(self, scale: str, name: str) -> list[str]:
+        """The folder of outside data that the config names; none for embedded data."""
+        folder = self.plan.data(scale)[name]
+        return [] if folder == EMBEDDED else [folder]
+
+    def download(self, source: str) -> Params:
+        """What is downloaded of a source."""
+        downloads = self.section(self.plan.config.get("downloads", {}), source, "downloads")
+        return {"source": source, "select": downloads}
+
+    # Training
+
+    def training_inputs(self, scale: str, run: str) -> dict[str, str]:
+        """The files that training needs: data, a folder by its manifest, and weights to begin from."""
+        params = self.plan.run(scale, run)
+        files = {
+            name: f"results/{scale}/{path}" if Path(path).suffix else f"results/{scale}/{path}/manifest.json"
+            for name, path in studies()[params["study"]].data.items()
+        }
+        if initial := params.get("initial", {}).get("run"):
+            files["initial"] = self.weights_file(scale, initial)
+        return files
+
+    def training(self, scale: str, run: str) -> Params:
+        """Whose training it is, and the parameters that decide it."""
+        params = self.plan.run(scale, run)
+        return {"run": run, "params": studies()[params["study"]].training_params(params)}
+
+    def training_code(self, run: str) -> list[str]:
+        """The source files that train a run."""
+        study = studies()[run.split("/")[0]]
+        return ["launch/training.py", os.fspath(module_file(study.module(study.build)))]
+
+    def weights_file(self, scale: str, run: str) -> str:
+        """The weights of a run that there is."""
+        self.plan.run(scale, run)
+        return f"results/{scale}/runs/{run}/weights.safetensors"
+
+    # Evaluation
+
+    def weights(self, scale: str, run: str) -> list[str]:
+        """The weights that forecast: a run's own or those of the run it names; none from outside."""
+        params = self.plan.run(scale, run)
+        trained = run if "training" in params else params.get("forecaster", {}).get("run")
+        return [self.weights_file(scale, trained)] if trained else []
+
+    def benchmark_files(self, scale: str, benchmark: str) -> str:
+        """What must stand before an evaluation: GIFT-Eval's manifest; FEV-Bench's folder as it is.
+
+        Raises:
+            InputError: the config names no folder of FEV-Bench.
+        """
+        if benchmark == "gift_eval":
+            return f"results/{scale}/data/gift_eval/manifest.json"
+        if folder := self.plan.data(scale)["fev"]:
+            return str(folder)
+        remedy = "snakemake downloads/fev/download.json, then --config 'data={fev: downloads/fev}'"
+        raise InputError("config.yaml: data.fev", "no folder of FEV-Bench tasks is given", remedy)
+
+    def benchmark_folder(self, scale: str, benchmark: str) -> str:
+        """The folder of a benchmark's data."""
+        folder = self.plan.data(scale)[benchmark]
+        return f"results/{scale}/data/{benchmark}/sets" if folder == EMBEDDED else folder
+
+    def matched(self, scale: str, run: str) -> dict[str, Any]:
+        """The filters of a run that are designed for its forecaster's residuals."""
+        return matched_filters(self.plan.run(scale, run), self.plan)
+
+    def designed(self, scale: str, run: str, benchmark: str) -> list[str]:
+        """The table of a run's matched filters; none where it has none."""
+        has = self.matched(scale, run)
+        return [f"results/{scale}/runs/{run}/{benchmark}_matched.parquet"] if has else []
+
+    def fixed_filters(self) -> dict[str, Any]:
+        """The filters that are designed without a forecaster."""
+        return {name: spec for name, spec in self.plan.filters.items() if spec["family"] != "matched"}
+
+    def evaluation(self, scale: str, run: str, benchmark: str) -> Params:
+        """What decides an evaluation, and the folder of its data."""
+        params = self.plan.run(scale, run)
+        chosen = params.get("evaluation", {})
+        evaluation = {"run": run, "benchmark": benchmark, "study": params["study"], **chosen}
+        evaluation["seed"] = params.get("seed", -1)
+        forecaster = {key: value for key, value in params.get("forecaster", {}).items() if key != "run"}
+        weights = self.weights(scale, run)
+        evaluation["forecaster"] = {**forecaster, "name": weights[0]} if weights else forecaster
+        if "filters" in chosen:
+            evaluation["filters"] = {name: self.plan.filter(name) for name in chosen["filters"]}
+        return {**evaluation, "data": self.benchmark_folder(scale, benchmark)}
+
+    def residuals(self, scale: str, run: str, benchmark: str) -> Params:
+        """What decides a forecaster's residuals: its evaluation without filters and reversals."""
+        kept = ("run", "benchmark", "study", "seed", "terms", "forecaster", "data")
+        evaluation = self.evaluation(scale, run, benchmark)
+        return {key: value for key, value in evaluation.items() if key in kept}
+
+    def measurement(self, scale: str) -> Params:
+        """The sizes of the measurement, which runs that are measured side by side share.
+
+        Raises:
+            InputError: they do not.
+        """
+        runs = self.plan.study_runs(scale, "stu")
+        sizes = {run: params["measurement"] for run, params in runs.items() if "measurement" in params}
+        first, *others = sizes.items()
+        for run, other in others:
+            if other != first[1]:
+                raise InputError(
+                    f"config.yaml: run {run}: measurement",
+                    f"is not that of {first[0]}, beside which it is measured",
+                    "set it in studies.stu.base",
+                )
+        return {"sizes": first[1]}
+
+    def measured_weights(self, scale: str) -> list[str]:
+        """Weights of the STU study's runs."""
+        return self.results(studies()["stu"], scale).of_runs("weights.safetensors")
+
+    def audit(self, scale: str, run: str) -> Params:
+        """Whose audit it is, and its settings."""
+        return {"run": run, "audit": self.section(self.plan.run(scale, run), "audit", f"run {run}")}
+
+    def mechanisms(self, scale: str) -> Params:
+        """Which mechanisms are measured."""
+        declared = self.plan.studies(scale).get("equilibrium", {})
+        return {"mechanisms": self.section(declared, "mechanisms", "studies.equilibrium")}
+
+    # Tables, figures, claims
+
+    def shown(self, scale: str, kind: Kind) -> list[str]:
+        """Tables or figures of the studies that the config declares.
+
+        A partial plan leaves out a study of which no run is there yet.
+        """
+        return [
+            name
+            for name, (study, _) in products(kind).items()
+            if study.name in self.plan.studies(scale)
+            and not (self.partial and not all(study.needed(self.results(study, scale))))
+        ]
+
+    def inputs(self, scale: str, kind: Kind, name: str) -> dict[str, list[str]]:
+        """The files that a table or figure is made from, by name."""
+        study, product = products(kind)[name]
+        given = product.inputs(self.results(study, scale))
+        return {key: [files] if isinstance(files, str) else list(files) for key, files in given.items()}
+
+    def product_code(self, stage: str, kind: Kind, name: str) -> list[str]:
+        """The source files that make a table or figure."""
+        study, product = products(kind)[name]
+        return [f"stages/{stage}.py", os.fspath(module_file(study.module(product.make)))]
+
+    def table(self, scale: str, name: str) -> Params:
+        """Name and parameters of a table."""
+        study, product = products("tables")[name]
+        own = product.params(self.results(study, scale)) if isinstance(product, Table) else {}
+        return {"name": name, "params": {"scale": scale, **own}}
+
+    def evidence(self, scale: str) -> list[str]:
+        """Every table that claims and page read."""
+        return [f"results/{scale}/tables/{name}.parquet" for name in self.shown(scale, "tables")]
+
+    def claims(self, scale: str) -> Params:
+        """The notes' claims, and all runs declared at each scale: where a claim could be decided."""
+        declared = {name: sorted(runs) for name, runs in self.plan.declared().items()}
+        return {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale, "declared": declared}
+
+    def claims_code(self) -> list[str]:
+        """The source files that judge claims, with the arithmetic checks of the studies."""
+        declared = [studies()[name] for name in self.plan.study_names]
+        checks = [os.fspath(module_file(study.module(study.checks))) for study in declared if study.checks]
+        return ["stages/claims.py", *checks]
+
+    def page(self, scale: str) -> Params:
+        """What the page is made from."""
+        return {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale}

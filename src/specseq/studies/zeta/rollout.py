@@ -1,0 +1,63 @@
+"""What a trained spacing model is worth on the test band, teacher-forced and rolled out, as a long table.
+
+The key column is ``context``. Beside the metrics of :mod:`specseq.spacings.evaluation` there are
+``training_spacings``, the different spacings to train on, and ``spacings_read``, how many were read. A run
+that diverged leaves the single metric ``diverged``, with the reason in the file's provenance.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specseq.settings import read
+from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
+from specseq.spacings.evaluation import Row, evaluate_model
+from specseq.spacings.model import rebuild
+from specseq.spacings.sets import SpacingSet, load_spacing_set
+from specseq.tables import Provenance, long_table, write_parquet
+from specseq.training.checkpoint import diverged, load_weights
+
+
+def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, Any], out: Path) -> None:
+    """Evaluate a run's weights and write its table.
+
+    Args:
+        weights: ``weights.safetensors``.
+        spacings: manifest of the spacing sets.
+        run: run id.
+        params: of the run, in place of those that the weights carry; ``evaluation`` holds the sizes,
+            ``data.set`` names the spacing set.
+        out: Parquet file to write.
+
+    Raises:
+        InputError: no weights of a spacing model, or no such set.
+    """
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    tensors, trained = load_weights(weights)
+    resolved = {**trained, **params}
+    seed, name = int(resolved["seed"]), resolved.get("data", {}).get("set", "real")
+    provenance = Provenance("rollout", resolved, run=run, seed=seed)
+    reason = diverged(weights)
+    if reason is None:
+        spec = read(SpacingEvaluation, resolved.get("evaluation", {}), f"run {run}: evaluation")
+        test = load_spacing_set(spacings, name, "test")
+        rows = evaluate_model(rebuild(trained, tensors), test, spec, seed)
+        rows += training_size(trained, load_spacing_set(spacings, name, "train"))
+    else:
+        provenance.facts["diverged"] = reason
+        rows = [{"metric": "diverged", "value": 1.0}]
+    keys = {"study": "zeta", "run": run, "seed": seed, "benchmark": "rollout", "task": f"{name}/test"}
+    write_parquet(out, long_table([{**keys, "context": -1, **row} for row in rows], ("context",)), provenance)
+
+
+def training_size(params: Mapping[str, Any], train: SpacingSet) -> list[Row]:
+    """How much a run had to learn from, as rows."""
+    training, limit = params["training"], params.get("data", {}).get("limit")
+    length = read(SpacingModelConfig, params["model"], "model").length
+    return [
+        {"metric": "training_spacings", "value": min(limit or len(train), len(train))},
+        {"metric": "spacings_read", "value": training["steps"] * training["batch"] * length},
+    ]

@@ -1,0 +1,146 @@
+# What all rules share: the plan, and how a stage is asked to do its work.
+
+import inspect
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from specseq.errors import InputError
+from specseq.launch.settings import SlurmSettings
+from specseq.settings import read
+from specseq.sources import source_digest
+from specseq.stages.request import save
+from specseq.studies import products
+from specseq.studies.planning import Planning, page_captions
+from specseq.sweeps import Plan, read_yaml
+
+ROOT = Path(workflow.basedir)
+
+# Rules call `python`: the one that runs snakemake, also where its environment is not activated. With --sdm conda
+# it is the environment's own.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
+
+try:
+    PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"), ROOT)
+    PLAN.runs(config["scale"])
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+PLANNING = Planning(PLAN, config["partial"])
+
+# Captions of Snakemake's own report (`snakemake --report`) are templates that see the config and nothing else.
+config["captions"] = page_captions(ROOT / "workflow/studies")
+
+
+# Training submits its own jobs and waits for them; the others cost less than a job would.
+localrules:
+    all,
+    pretrain,
+    table,
+    figure,
+    claims,
+    report_page,
+
+
+wildcard_constraints:
+    scale="|".join(PLAN.scales),
+    run="[^/]+/[^/]+/[^/]+",
+    benchmark="gift_eval|fev",
+    ext="svg|png|pdf",
+
+
+# The executor sends an array in one command of at most 128 KiB. Where that is too long, at some 90 of our jobs, its
+# version 2.8.0 writes a script instead that runs the first job in every task and fails all of them.
+LARGEST_ARRAY = 50
+
+
+def check_arrays(settings):
+    if getattr(settings, "array_jobs", None) and int(settings.array_limit) > LARGEST_ARRAY:
+        raise WorkflowError(
+            f"slurm-array-limit: {settings.array_limit} is more than the executor gets into one command"
+            f" - set it to {LARGEST_ARRAY} or less"
+        )
+
+
+# Snakemake's limit of jobs a second wakes the scheduler for ever, once a second for each job that has ended:
+# hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
+onstart:
+    check_arrays(workflow.executor_settings)
+    workflow.scheduler.job_rate_limiter = None
+    check_training_jobs()
+
+
+def one_line(lookup):
+    """Make a function of a rule say what is wrong in one line, not in a traceback.
+
+    Snakemake looks its signature up twice a job, which is a tenth of a plan of thousands; so it is kept.
+    """
+
+    def wrapped(*arguments, **named):
+        try:
+            return lookup(*arguments, **named)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+
+    wrapped.__signature__ = inspect.signature(lookup)
+    return wrapped
+
+
+def request(stage, parameters, code=None, group=None, besides=lambda w, threads: {}):
+    """The params of a rule that runs a stage: ``params.request`` is the file that says what to do.
+
+    It holds the rule's named inputs and outputs (the inputs under the name ``group``, where one is given) and the
+    parameters. ``code`` names the source files that decide the result, where the stage's own do not name all that they
+    import. ``params.code`` and ``params.decides`` are what reruns the rule when it changes; paths are not, for
+    Snakemake watches inputs and outputs itself, nor is what stands in ``besides``.
+    """
+
+    def files(wildcards):
+        return code(wildcards) if code else [f"stages/{stage}.py"]
+
+    def decides(wildcards):
+        return json.dumps(parameters(wildcards), sort_keys=True)
+
+    def path(wildcards, input, output, threads):
+        inputs = fields(input)
+        content = {
+            **({group: inputs} if group else inputs),
+            **fields(output),
+            **parameters(wildcards),
+            **besides(wildcards, threads),
+            "code": {"files": files(wildcards), "digest": source_digest(*files(wildcards))},
+        }
+        folder = f"results/{wildcards.scale}" if "scale" in wildcards.keys() else "downloads"
+        return save(Path(folder, "requests", stage), content, write=not workflow.dryrun)
+
+    return {
+        "code": lambda wildcards: source_digest(*files(wildcards)),
+        "decides": one_line(decides),
+        "request": one_line(path),
+    }
+
+
+def fields(files):
+    """The named files of a rule; those of an empty list are not there."""
+    return {name: named if isinstance(named, str) else list(named) for name, named in files.items() if named}
+
+
+def training_place():
+    """Where training runs: ``local`` or ``slurm``."""
+    if config["launcher"] != "auto":
+        return config["launcher"]
+    # A plan that is only looked at (`--detailed-summary`) has no executor.
+    return "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
+
+
+def check_training_jobs():
+    """Settings with which no job could be submitted are better known before the data are prepared."""
+    if training_place() == "slurm":
+        try:
+            read(SlurmSettings, config["slurm"], "slurm")
+        except InputError as error:
+            raise WorkflowError(f"config.yaml: {error}") from None
