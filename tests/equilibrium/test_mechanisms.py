@@ -1,7 +1,5 @@
 """Measurements of mechanisms say what is known of the blocks they are taken on."""
 
-import sys
-
 import pytest
 
 from specseq.equilibrium.config import MechanismSettings
@@ -15,9 +13,8 @@ from specseq.equilibrium.mechanisms import (
     products,
 )
 from specseq.equilibrium.rotating import CASES
-from specseq.errors import InputError
-from tests.stage_call import Refused, run
 from specseq.tables import long_table
+from tests.stage_call import Refused, run
 
 
 def values(rows) -> dict[str, float]:

@@ -3,8 +3,6 @@
 import copy
 import json
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -380,7 +378,9 @@ def test_the_audit_stage_writes_its_tables(weights, text, tmp_path) -> None:
         tmp_path / f"{name}.parquet" for name in ("audit", "spectrum", "fingerprint")
     )
     files = {"verdicts": out, "spectrum": spectrum, "fingerprint": fingerprint}
-    stage_call.run("audit", checkpoint=weights, text=text, run="equilibrium/a/b", audit={"samples": 2}, **files)
+    stage_call.run(
+        "audit", checkpoint=weights, text=text, run="equilibrium/a/b", audit={"samples": 2}, **files
+    )
     table, modes, summary = pd.read_parquet(out), pd.read_parquet(spectrum), pd.read_parquet(fingerprint)
     assert len(table) == 2 * 5
     assert len(modes) == 2 * 5 * 8

@@ -1,9 +1,7 @@
 """The study's task under the shared training loop, and the evaluation of what it trains."""
 
-import importlib
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 

@@ -155,8 +155,7 @@ def test_run_of_no_study_is_named(tmp_path: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: request.run: 'nothing/test/a' is of no study; known: ")
-    assert done.stderr.count("
-") == 1
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_begins_from_a_diverged_run_is_a_diverged_run(tmp_path: Path, store: Path) -> None:
