@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from specseq import cli
 from specseq.errors import InputError
-from specseq.scoring.leaderboard import fev_leaderboard, gift_eval_leaderboard
+from specseq.scoring.leaderboard import Rules, fev_leaderboard, gift_eval_leaderboard
 from specseq.scoring.submissions import FEV, GIFT_EVAL, read_folder, read_submissions, scores
 from tests.scoring import published_results as made
 
@@ -71,15 +71,15 @@ def test_partial_result_is_refused_with_its_count(gift: Path) -> None:
     with pytest.raises(InputError, match=r"partial: partial result: 10 of 12 tasks.*saugeen/D/medium"):
         gift_eval_leaderboard(submissions, GIFT_EVAL)
     said: list[str] = []
-    skipped = gift_eval_leaderboard(submissions, GIFT_EVAL, missing="skip", left_out=said.append)
+    skipped = gift_eval_leaderboard(submissions, GIFT_EVAL, Rules("skip", left_out=said.append))
     assert "partial" not in by_model(skipped)
     assert len(said) == 1
-    dropped = gift_eval_leaderboard(submissions, GIFT_EVAL, missing="drop")
+    dropped = gift_eval_leaderboard(submissions, GIFT_EVAL, Rules("drop"))
     assert {row["n"] for row in dropped} == {10}
-    imputed = by_model(gift_eval_leaderboard(submissions, GIFT_EVAL, missing="impute"))["partial"]
+    imputed = by_model(gift_eval_leaderboard(submissions, GIFT_EVAL, Rules("impute")))["partial"]
     assert (imputed["n"], imputed["missing"]) == (12, 2)
     with pytest.raises(InputError, match="partial result"):
-        gift_eval_leaderboard(submissions, GIFT_EVAL, missing="skip", strict=frozenset({"partial"}))
+        gift_eval_leaderboard(submissions, GIFT_EVAL, Rules("skip", strict=frozenset({"partial"})))
 
 
 @pytest.mark.parametrize("missing", ["error", "skip", "drop", "impute"])
@@ -92,19 +92,19 @@ def test_a_baseline_that_nothing_can_be_divided_by_is_refused(
     base.to_csv(gift / "seasonal_naive.csv", index=False)
     message = r"no error above zero on 1 of 12 tasks, e\.g\. '{}'; every error is divided by its error"
     with pytest.raises(InputError, match="seasonal_naive: " + message.format("ett1/15T/short")):
-        gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL, missing=missing)
+        gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL, Rules(missing))
     frame = made.fev_frame("Seasonal Naive", 0)
     frame.loc[3, "SQL"] = error
     frame.to_csv(fev / "seasonal_naive.csv", index=False)
     with pytest.raises(InputError, match="Seasonal Naive: " + message.format("task_3")):
-        fev_leaderboard(read_folder(fev, FEV), FEV, missing=missing)
+        fev_leaderboard(read_folder(fev, FEV), FEV, Rules(missing))
 
 
 def test_a_metric_that_is_there_is_not_imputed(gift: Path) -> None:
     frame = made.gift_eval_frame(2, 0.8).drop(columns="eval_metrics/mean_weighted_sum_quantile_loss")
     frame.to_csv(gift / "half.csv", index=False)
     submissions = read_folder(gift, GIFT_EVAL)
-    board = by_model(gift_eval_leaderboard(submissions, GIFT_EVAL, missing="impute"))
+    board = by_model(gift_eval_leaderboard(submissions, GIFT_EVAL, Rules("impute")))
     assert board["half"]["MASE"] == board["shuffled"]["MASE"]
     assert (board["half"]["CRPS"], board["half"]["missing"]) == (1.0, len(made.TASKS))
     assert board["shuffled"]["missing"] == 0
@@ -201,7 +201,7 @@ def check_against_fev(folder: Path, missing: str, metric: str, resamples: int) -
         seed=123,
     )
     rows = fev_leaderboard(
-        read_folder(folder, FEV), FEV, metric=metric, missing=missing, resamples=resamples, seed=123
+        read_folder(folder, FEV), FEV, Rules(missing), metric=metric, resamples=resamples, seed=123
     )
     assert [row["model"] for row in rows] == list(theirs.index)
     for name in ("win_rate", "skill_score"):
@@ -220,12 +220,12 @@ def test_equals_fevs_own_leaderboard(fev: Path, missing: str) -> None:
 
 def test_fev_leakage_switch_and_strict_partial(fev: Path) -> None:
     submissions = read_folder(fev, FEV)
-    kept = by_model(fev_leaderboard(submissions, FEV, leakage=False, resamples=10))
+    kept = by_model(fev_leaderboard(submissions, FEV, Rules("impute", leakage=False), resamples=10))
     clean = by_model(fev_leaderboard(submissions, FEV, resamples=10))
     assert kept["Leaky"]["skill_score"] != clean["Leaky"]["skill_score"]
     assert kept["Twin-A"]["skill_score"] == clean["Twin-A"]["skill_score"]
     with pytest.raises(InputError, match="Partial: partial result: 9 of 12"):
-        fev_leaderboard(submissions, FEV, strict=frozenset({"Partial"}))
+        fev_leaderboard(submissions, FEV, Rules("impute", strict=frozenset({"Partial"})))
     without = [s for s in submissions if s.model != "Chronos-Bolt"]
     with pytest.raises(InputError, match="Chronos-Bolt"):
         fev_leaderboard(without, FEV)
@@ -256,7 +256,7 @@ def test_command_prints_adds_and_writes(gift: Path, tmp_path: Path, capsys: pyte
     assert cli.main([*call, "--compare", "bare", "nobody"]) == 2
     for wrong in (["--resamples", "0"], ["--top", "-1"]):
         assert cli.main([*call, *wrong]) == 2
-        assert f"{wrong[0]}: {wrong[1]} is too few" in capsys.readouterr().err
+        assert f"{wrong[0]}: {wrong[1]} is out of range" in capsys.readouterr().err
 
 
 def test_results_may_lie_in_a_folder_a_model(gift: Path, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_an_added_result_goes_by_its_model_column(tmp_path: Path, capsys: pytest
     assert cli.main(call) == 0
     assert "all_results" in capsys.readouterr().out
     assert cli.main([*call, "--compare", "all_result", "naive"]) == 2
-    assert "no model 'all_result'; there are 6, e.g. all_results" in capsys.readouterr().err
+    assert "no model 'all_result'; did you mean all_results?" in capsys.readouterr().err
 
 
 def test_command_refuses_an_added_partial_result(fev: Path, capsys: pytest.CaptureFixture) -> None:

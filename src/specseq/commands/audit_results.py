@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.commands.leaderboard import format_rows
+from specseq.errors import InputError
 from specseq.scoring.audit_results import audit
 from specseq.scoring.submissions import BENCHMARKS, detect, read_folder, result_files
 
@@ -31,14 +33,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Print the findings."""
     options = build_parser().parse_args(arguments)
+    if not 0 < options.tolerance < 1:
+        fault = f"{options.tolerance} is out of range"
+        raise InputError("--tolerance", fault, "give a share between 0 and 1")
     if options.benchmark:
         benchmark = BENCHMARKS[options.benchmark]
     else:
         benchmark = detect(next(iter(result_files(options.folder))))
-    submissions = read_folder(options.folder, benchmark, options.add)
+    submissions = read_folder(
+        options.folder, benchmark, options.add, lambda text: print(f"left out: {text}", file=sys.stderr)
+    )
     findings = audit(submissions, benchmark, tolerance=options.tolerance)
     if options.json:
-        print(json.dumps([finding.row() for finding in findings], indent=1))
+        print(json.dumps([finding.row() for finding in findings], indent=1, allow_nan=False))
         return
     print(f"{benchmark.name}: {len(submissions)} submissions, {len(findings)} findings")
     if findings:

@@ -3,21 +3,34 @@
 import argparse
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
 from specseq.scoring import leaderboard as boards
-from specseq.scoring.submissions import BENCHMARKS, FEV, Submission, read_folder, scores
+from specseq.scoring.submissions import BENCHMARKS, FEV, read_folder
 
 Row = dict[str, Any]
 _SHOWN = {
     "gift_eval": ("model", "n", "MASE", "CRPS", "MASE_raw", "CRPS_raw", "CRPS_rank", "missing"),
     "fev": ("model", "n", "win_rate", "skill_score", "skill_score_low", "skill_score_high", "missing"),
 }
+
+_COMPARED: tuple[str, ...] = (
+    "metric",
+    "tasks",
+    "wins",
+    "losses",
+    "ratio",
+    "low",
+    "high",
+    "sign_p",
+    "wilcoxon_p",
+    "verdict",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,8 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="your result; it goes by its column 'model', or by the file's name where that is taken",
     )
-    parser.add_argument("--metric", choices=sorted(FEV.metrics), default="SQL", help="FEV-Bench's metric")
-    parser.add_argument("--by", choices=boards.GROUPS, help="GIFT-Eval: one row a model and group")
+    parser.add_argument("--metric", choices=sorted(FEV.metrics), help="FEV-Bench's metric (default SQL)")
+    parser.add_argument("--by", choices=boards.GROUPS, help="GIFT-Eval: one row per model and group")
     parser.add_argument(
         "--missing",
         choices=boards.MISSING,
@@ -64,80 +77,54 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Print the leaderboard, and write it where asked."""
     options = build_parser().parse_args(arguments)
-    for name, least in (("resamples", 1), ("top", 0)):
-        if (value := getattr(options, name)) < least:
-            raise InputError(f"--{name}", f"{value} is too few", f"give {least} or more")
+    _check(options)
     benchmark = BENCHMARKS[options.benchmark]
-    submissions = read_folder(options.results, benchmark, options.add)
-    if options.compare:
-        rows = _comparison(submissions, options)
-        shown: tuple[str, ...] = (
-            "metric",
-            "tasks",
-            "wins",
-            "losses",
-            "ratio",
-            "low",
-            "high",
-            "sign_p",
-            "wilcoxon_p",
-            "verdict",
-        )
-    else:
-        rows = _leaderboard(submissions, options)
-        shown = _SHOWN[options.benchmark]
-        if options.by:
-            shown = ("model", options.by, *shown[1:])
-    if options.out:
-        _write(options.out, rows, vars(options))
-    print(format_rows(rows[: options.top or None], [name for name in shown if name in rows[0]]))
-
-
-def _leaderboard(submissions: Sequence[Submission], options: argparse.Namespace) -> list[Row]:
+    submissions = read_folder(options.results, benchmark, options.add, _say_left_out)
     added = {path.resolve() for path in options.add}
     mine = frozenset(s.model for s in submissions if s.source.resolve() in added)
-    common: dict[str, Any] = {
-        "strict": frozenset() if options.missing else mine,
-        "resamples": options.resamples,
-        "left_out": lambda text: print(f"left out: {text}", file=sys.stderr),
-    }
-    if options.benchmark == "gift_eval":
-        missing = options.missing or "error"
-        return boards.gift_eval_leaderboard(
-            submissions, BENCHMARKS["gift_eval"], by=options.by, missing=missing, **common
-        )
-    return boards.fev_leaderboard(
-        submissions,
-        FEV,
-        metric=options.metric,
-        missing=options.missing or "impute",
+    rules = boards.Rules(
+        options.missing or ("error" if benchmark.name == "gift_eval" else "impute"),
+        strict=frozenset() if options.missing else mine,
         leakage=not options.keep_leaked,
-        **common,
+        left_out=_say_left_out,
     )
-
-
-def _comparison(submissions: Sequence[Submission], options: argparse.Namespace) -> list[Row]:
-    from dataclasses import asdict
-
-    from specseq.scoring.comparison import compare
-
-    names = [submission.model for submission in submissions]
-    for name in options.compare:
-        if name not in names:
-            near = get_close_matches(name, names, n=5, cutoff=0.4) or sorted(names)[:5]
-            raise InputError(
-                "--compare", f"no model '{name}'", f"there are {len(names)}, e.g. {', '.join(near)}"
-            )
-    a, b = (submissions[names.index(name)] for name in options.compare)
-    metrics = ("MASE", "CRPS") if options.benchmark == "gift_eval" else (options.metric,)
-    rows = []
-    for metric in metrics:
-        board = scores([a, b], tuple(dict.fromkeys(a.tasks + b.tasks)), metric)
-        result = compare(board.values[:, 0], board.values[:, 1], resamples=options.resamples)
-        rows.append(
-            {"a": a.model, "b": b.model, "metric": metric, **asdict(result), "verdict": result.verdict}
+    metric = options.metric or "SQL"
+    if options.compare:
+        metrics = ("MASE", "CRPS") if benchmark.name == "gift_eval" else (metric,)
+        rows = boards.compare_models(
+            submissions, benchmark, tuple(options.compare), metrics, rules, options.resamples
         )
-    return rows
+        shown = _COMPARED
+    elif benchmark.name == "gift_eval":
+        rows = boards.gift_eval_leaderboard(
+            submissions, benchmark, rules, by=options.by, resamples=options.resamples
+        )
+        shown = ("model", options.by, *_SHOWN["gift_eval"][1:]) if options.by else _SHOWN["gift_eval"]
+    else:
+        rows = boards.fev_leaderboard(
+            submissions, benchmark, rules, metric=metric, resamples=options.resamples
+        )
+        shown = _SHOWN["fev"]
+    if options.out:
+        _write(options.out, rows, vars(options))
+    print(format_rows(rows[: options.top or None], shown))
+
+
+def _say_left_out(text: str) -> None:
+    print(f"left out: {text}", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse numbers out of range and options that would have no effect."""
+    for name, least, most in (("resamples", 1, 100_000), ("top", 0, 1_000_000)):
+        if not least <= (value := getattr(options, name)) <= most:
+            raise InputError(f"--{name}", f"{value} is out of range", f"give {least} to {most}")
+    other = {"gift_eval": ("metric", "keep_leaked"), "fev": ("by",)}[options.benchmark]
+    if given := [name for name in other if getattr(options, name)]:
+        name = given[0].replace("_", "-")
+        raise InputError(f"--{name}", f"does not apply to {options.benchmark}", "leave it out")
+    if options.compare and (given := [name for name in ("by", "top") if getattr(options, name)]):
+        raise InputError(f"--{given[0]}", "has no effect on --compare", "leave it out")
 
 
 def format_rows(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -159,11 +146,17 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
+def _finite(value: Any) -> Any:
+    """A value as JSON can hold it: null for NaN and infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _write(target: Path, rows: Sequence[Row], options: dict[str, Any]) -> None:
     from specseq.tables.files import atomic_path, write_text
 
     if target.suffix == ".json":
-        write_text(target, json.dumps(rows, indent=1) + "\n")
+        finite = [{name: _finite(value) for name, value in row.items()} for row in rows]
+        write_text(target, json.dumps(finite, indent=1, allow_nan=False) + "\n")
     elif target.suffix == ".csv":
         with atomic_path(target) as path, path.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")

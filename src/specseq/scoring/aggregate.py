@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of each model with its interval: three arrays [M]."""
+    """A statistic of each model with its interval: three arrays [M]; NaN for the interval over one task."""
 
     point: Floats
     low: Floats
@@ -54,7 +54,9 @@ def bootstrap_weights(n_tasks: int, n_resamples: int = 1000, seed: int = 123) ->
     return counts / n_tasks
 
 
-def _interval(point: Floats, resampled_RM: Floats, alpha: float) -> Estimate:
+def _interval(point: Floats, resampled_RM: Floats, tasks: int, alpha: float) -> Estimate:
+    if tasks < 2:  # resamples of one task are all alike
+        return Estimate(point, np.full_like(point, np.nan), np.full_like(point, np.nan))
     low, high = np.quantile(resampled_RM, [alpha / 2, 1 - alpha / 2], axis=0)
     return Estimate(point, low, high)
 
@@ -67,7 +69,7 @@ def mean_ratio(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Es
     resampled = weights_RT @ np.where(none, 0.0, logs)
     # A resample without the task of an error of zero has nothing of its infinite log: 0 × ∞ is NaN.
     resampled[weights_RT @ none > 0] = -np.inf
-    return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), alpha)
+    return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), len(logs), alpha)
 
 
 def skill_score(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:
@@ -89,7 +91,7 @@ def win_shares(errors_TM: Floats) -> Floats:
 def win_rate(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:
     """Mean over tasks of the share of opponents beaten, with its bootstrap interval over tasks."""
     shares = win_shares(errors_TM)
-    return _interval(shares.mean(axis=0), weights_RT @ shares, alpha)
+    return _interval(shares.mean(axis=0), weights_RT @ shares, len(shares), alpha)
 
 
 def mean_rank(errors_TM: Floats) -> Floats:

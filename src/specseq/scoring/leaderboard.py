@@ -4,7 +4,8 @@ A row names its basis: ``MASE`` and ``CRPS`` of GIFT-Eval are normalised by Seas
 geometric mean, ``MASE_raw`` and ``CRPS_raw`` are not; n is the number of tasks behind them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.scoring import aggregate
+from specseq.scoring.comparison import compare
 from specseq.scoring.submissions import Benchmark, Scores, Submission, scores
+from specseq.settings import near
 
 Row = dict[str, Any]
+CLIP = (1e-2, 100.0)
+"""Bounds of a relative error in FEV-Bench."""
 GROUPS = ("term", "domain", "frequency", "variates")
 MISSING = ("error", "skip", "drop", "impute")
 
@@ -50,8 +55,89 @@ def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
             raise InputError(baseline, fault, "every error is divided by its error; score it anew")
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How a leaderboard deals with what is missing or leaked.
+
+    Attributes:
+        missing: what a partial result is: an ``error``, left out (``skip``), a reason to leave the task out
+            for all (``drop``), or given the baseline's error (``impute``).
+        strict: models whose partial result is an error in any case.
+        leakage: replace errors on data a model was trained on (FEV-Bench).
+        left_out: told what was left out.
+    """
+
+    missing: str
+    strict: frozenset[str] = frozenset()
+    leakage: bool = True
+    left_out: Callable[[str], None] = lambda text: None
+
+
+# What the leaderboards of GIFT-Eval and FEV-Bench do.
+_COMPLETE, _IMPUTED = Rules("error"), Rules("impute")
+
+
+def line_up(
+    submissions: Sequence[Submission], benchmark: Benchmark, metrics: Sequence[str], rules: Rules
+) -> tuple[list[Scores], dict[str, int]]:
+    """Errors of all models on the benchmark's tasks, by the rules of its leaderboard.
+
+    Args:
+        submissions: all results, the baseline among them; its tasks are the benchmark.
+        benchmark: their layout.
+        metrics: short names.
+        rules: what to do with tasks that some model lacks or was trained on.
+
+    Returns:
+        One table per metric, all of the same models and tasks, and the number of tasks each model lacks.
+
+    Raises:
+        InputError: there is no baseline, a result is partial, or it is not said what a model was trained on.
+    """
+    base = _baseline(submissions, benchmark)
+    boards = [scores(submissions, _order(base, benchmark), metric) for metric in metrics]
+    failures = _failures(boards)
+    if rules.leakage and benchmark.leakage_model:
+        boards = [_without_leakage(submissions, board, benchmark.leakage_model) for board in boards]
+    absent = {s.model: fault for s in submissions if (fault := _absent(s, base, benchmark, metrics))}
+    return _settle(boards, benchmark.baseline, rules, absent), failures
+
+
+def _without_leakage(submissions: Sequence[Submission], board: Scores, stand_in: str) -> Scores:
+    """Errors on tasks that a model was trained on, replaced by those of a zero-shot model."""
+    if stand_in not in board.models:
+        remedy = "add its file to the folder, or use --keep-leaked"
+        raise InputError("leaderboard", f"no result of '{stand_in}'", remedy)
+    for submission in submissions:
+        if not submission.states_overlap:
+            fault = "no column trained_on_this_dataset says which tasks it was trained on"
+            raise InputError(submission.source, fault, "add it, or use --keep-leaked")
+    if board.overlap[:, board.models.index(stand_in)].any():
+        fault = "stands in for models trained on a task's data, and was itself trained on one"
+        raise InputError(stand_in, fault, "use --keep-leaked")
+    values = aggregate.impute_leakage(board.values, board.overlap, board.column(stand_in))
+    return replace(board, values=values)
+
+
+def _absent(
+    submission: Submission, base: Submission, benchmark: Benchmark, metrics: Sequence[str]
+) -> tuple[str, str] | None:
+    """Why nothing of a result can be used, and what may help."""
+    for metric in metrics:
+        if metric not in submission.metrics:
+            column = benchmark.metrics[metric]
+            others = [name for name in submission.columns if name not in benchmark.metrics.values()]
+            return f"no column '{column}'", near(column, others)
+    if not set(submission.tasks) & set(base.tasks):
+        first = submission.tasks[0]
+        return f"none of its {len(submission.tasks)} tasks is of the benchmark, e.g. '{first}'", near(
+            first, base.tasks
+        )
+    return None
+
+
 def _settle(
-    boards: list[Scores], missing: str, baseline: str, strict: frozenset[str], left_out: Callable[[str], None]
+    boards: list[Scores], baseline: str, rules: Rules, absent: Mapping[str, tuple[str, str]]
 ) -> list[Scores]:
     """Deal with tasks that some model has no value for.
 
@@ -59,36 +145,28 @@ def _settle(
     """
     _check_baseline(boards, baseline)
     gaps = _gaps(boards)
-    models, tasks = boards[0].models, boards[0].tasks
+    models, tasks = np.array(boards[0].models), np.array(boards[0].tasks)
     counts = gaps.sum(axis=0)
     for column in np.flatnonzero(counts):
-        model, first = models[column], tasks[int(np.argmax(gaps[:, column]))]
-        text = f"{len(tasks) - counts[column]} of {len(tasks)} tasks, without e.g. '{first}'"
-        if missing == "error" or model in strict:
-            remedy = "score the rest, or use --missing skip, drop or impute"
-            raise InputError(model, f"partial result: {text}", remedy)
-        if missing == "skip":
-            left_out(f"{model}: partial result, {text}")
-    if missing == "skip":
-        keep_models = counts == 0
-        return [
-            Scores(
-                tasks,
-                tuple(np.array(models)[keep_models]),
-                b.values[:, keep_models],
-                b.overlap[:, keep_models],
-            )
-            for b in boards
-        ]
-    if missing == "drop":
-        keep = ~gaps.any(axis=1)
+        model, first = str(models[column]), tasks[int(np.argmax(gaps[:, column]))]
+        fault = f"partial result: {len(tasks) - counts[column]} of {len(tasks)} tasks, without e.g. '{first}'"
+        fault, remedy = absent.get(model, (fault, "score the rest, or use --missing skip, drop or impute"))
+        if rules.missing == "error" or model in rules.strict or (model in absent and rules.missing == "drop"):
+            raise InputError(model, fault, remedy)
+        if rules.missing == "skip" or model in absent:
+            rules.left_out(f"{model}: {fault}")
+    if rules.missing == "skip":
+        return [board.select(slice(None), counts == 0) for board in boards]
+    if rules.missing == "drop":
+        keep = np.asarray(~gaps.any(axis=1))
         if not keep.any():
             raise InputError("leaderboard", "every task is missing for some model", "use --missing skip")
-        left_out(f"{int((~keep).sum())} tasks that some model lacks")
-        kept = tuple(np.array(tasks)[keep])
-        return [Scores(kept, models, b.values[keep], b.overlap[keep]) for b in boards]
-    filled = [np.where(np.isfinite(b.values), b.values, b.column(baseline)[:, None]) for b in boards]
-    return [Scores(b.tasks, models, values, b.overlap) for b, values in zip(boards, filled, strict=True)]
+        rules.left_out(f"{int((~keep).sum())} tasks that some model lacks")
+        return [board.select(keep, slice(None)) for board in boards]
+    return [
+        replace(b, values=np.where(np.isfinite(b.values), b.values, b.column(baseline)[:, None]))
+        for b in boards
+    ]
 
 
 def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
@@ -102,42 +180,36 @@ def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
     column = {"domain": "domain", "variates": "num_variates"}[by]
     if column not in baseline.labels:
         raise InputError(baseline.source, f"no column '{column}'", f"the groups by {by} come from it")
-    labels = dict(zip(baseline.tasks, baseline.labels[column], strict=True))
     if by == "variates":
-        return {task: "univariate" if float(label) == 1 else "multivariate" for task, label in labels.items()}
-    return labels
+        numbers = zip(baseline.tasks, baseline.numbers(column), strict=True)
+        return {task: "univariate" if number == 1 else "multivariate" for task, number in numbers}
+    return dict(zip(baseline.tasks, baseline.labels[column], strict=True))
 
 
 def gift_eval_leaderboard(
     submissions: Sequence[Submission],
     benchmark: Benchmark,
+    rules: Rules = _COMPLETE,
     *,
     by: str | None = None,
-    missing: str = "error",
-    strict: frozenset[str] = frozenset(),
     resamples: int = 1000,
     seed: int = 123,
-    left_out: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
     """Geometric means of MASE and CRPS, normalised (with bootstrap intervals over configs) and raw.
 
     Args:
-        submissions: all results, the baseline among them; its configs are the benchmark.
-        benchmark: their layout.
-        by: ``term``, ``domain``, ``frequency`` or ``variates`` for one row a model and group.
-        missing: what a partial result is: an ``error``, left out (``skip``), a reason to leave the config out
-            for all (``drop``), or given the baseline's error (``impute``).
-        strict: models whose partial result is an error in any case.
+        submissions, benchmark, rules: see :func:`line_up`.
+        by: ``term``, ``domain``, ``frequency`` or ``variates`` for one row per model and group.
         resamples, seed: of the bootstrap.
-        left_out: told what was left out.
 
     Returns:
         Rows sorted by normalised CRPS, best first.
+
+    Raises:
+        InputError: see :func:`line_up`.
     """
     base = _baseline(submissions, benchmark)
-    boards = [scores(submissions, base.tasks, metric) for metric in ("MASE", "CRPS")]
-    failures = _failures(boards)
-    boards = _settle(boards, missing, benchmark.baseline, strict, left_out)
+    boards, failures = line_up(submissions, benchmark, ("MASE", "CRPS"), rules)
     group_of = gift_eval_groups(base, by) if by else dict.fromkeys(base.tasks, "all")
     labels = [group_of[task] for task in boards[0].tasks]
     contexts = {s.model: " ".join(sorted(set(s.labels.get("context_length", ())))) for s in submissions}
@@ -164,29 +236,23 @@ def gift_eval_leaderboard(
     return sorted(rows, key=lambda row: (row.get(by or "", ""), row["CRPS"]))
 
 
-def _fev_order(baseline: Submission) -> list[str]:
-    """Tasks in the order of fev's own leaderboard, which its seeded bootstrap depends on."""
-
-    def fields(name: str) -> list[str]:
-        return list(baseline.labels.get(name, ("",) * len(baseline.tasks)))
-
-    configs, horizons, targets = fields("dataset_config"), fields("horizon"), fields("target")
-    keys = zip(configs, [float(h or 0) for h in horizons], targets, baseline.tasks, strict=True)
+def _order(base: Submission, benchmark: Benchmark) -> Sequence[str]:
+    """The benchmark's tasks; of FEV-Bench in the order of fev's leaderboard: its bootstrap depends on it."""
+    if benchmark.name != "fev":
+        return base.tasks
+    names = [base.labels.get(name, ("",) * len(base.tasks)) for name in ("dataset_config", "target")]
+    keys = zip(names[0], base.numbers("horizon"), names[1], base.tasks, strict=True)
     return [key[-1] for key in sorted(keys)]
 
 
 def fev_leaderboard(
     submissions: Sequence[Submission],
     benchmark: Benchmark,
+    rules: Rules = _IMPUTED,
     *,
     metric: str = "SQL",
-    missing: str = "impute",
-    strict: frozenset[str] = frozenset(),
-    leakage: bool = True,
-    clip: tuple[float, float] = (1e-2, 100.0),
     resamples: int = 1000,
     seed: int = 123,
-    left_out: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
     """Skill score and win rate with bootstrap intervals, as FEV-Bench defines them.
 
@@ -194,31 +260,19 @@ def fev_leaderboard(
     error; then ratios are clipped and missing ones imputed.
 
     Args:
-        submissions, benchmark, missing, strict, resamples, seed, left_out: as for GIFT-Eval.
+        submissions, benchmark, rules: see :func:`line_up`.
         metric: SQL, MASE, WAPE or WQL.
-        leakage: replace errors on data a model was trained on.
-        clip: bounds of the relative error.
+        resamples, seed: of the bootstrap.
 
     Returns:
         Rows sorted by win rate, best first.
+
+    Raises:
+        InputError: see :func:`line_up`.
     """
-    base = _baseline(submissions, benchmark)
-    board = scores(submissions, _fev_order(base), metric)
-    failures = _failures([board])
-    values = board.values
-    if leakage and benchmark.leakage_model:
-        if benchmark.leakage_model not in board.models:
-            remedy = "add its file to the folder, or use --keep-leaked"
-            raise InputError("leaderboard", f"no result of '{benchmark.leakage_model}'", remedy)
-        if board.overlap[:, board.models.index(benchmark.leakage_model)].any():
-            fault = "stands in for models trained on a task's data, and was itself trained on one"
-            raise InputError(benchmark.leakage_model, fault, "use --keep-leaked")
-        values = aggregate.impute_leakage(values, board.overlap, board.column(benchmark.leakage_model))
-    board = Scores(board.tasks, board.models, values, board.overlap)
-    (board,) = _settle([board], missing, benchmark.baseline, strict, left_out)
-    relative = aggregate.relative_errors(board.values, board.column(benchmark.baseline))
+    (board,), failures = line_up(submissions, benchmark, (metric,), rules)
     weights = aggregate.bootstrap_weights(len(board.tasks), resamples, seed)
-    clipped = np.clip(relative, *clip)
+    clipped = np.clip(aggregate.relative_errors(board.values, board.column(benchmark.baseline)), *CLIP)
     wins, skill = aggregate.win_rate(clipped, weights), aggregate.skill_score(clipped, weights)
     raw = aggregate.geometric_mean(board.values)
     rows: list[Row] = [
@@ -238,3 +292,45 @@ def fev_leaderboard(
         for number, model in enumerate(board.models)
     ]
     return sorted(rows, key=lambda row: -row["win_rate"])
+
+
+def compare_models(
+    submissions: Sequence[Submission],
+    benchmark: Benchmark,
+    pair: tuple[str, str],
+    metrics: Sequence[str],
+    rules: Rules,
+    resamples: int = 2000,
+) -> list[Row]:
+    """Paired comparison of two models on the benchmark's tasks, by the rules of its leaderboard.
+
+    Args:
+        submissions, benchmark, rules: see :func:`line_up`; results of other models are left aside.
+        pair: names of the two.
+        metrics: short names.
+        resamples: of the bootstrap.
+
+    Returns:
+        One row per metric; a ratio below 1 is better for the first.
+
+    Raises:
+        InputError: there is no such model, or one of the two is left out; else see :func:`line_up`.
+    """
+    names = [submission.model for submission in submissions]
+    for name in pair:
+        if name not in names:
+            raise InputError("--compare", f"no model '{name}'", near(name, names))
+    used = {*pair, benchmark.baseline, benchmark.leakage_model if rules.leakage else None}
+    boards, _ = line_up([s for s in submissions if s.model in used], benchmark, metrics, rules)
+    rows: list[Row] = []
+    for metric, board in zip(metrics, boards, strict=True):
+        if gone := [name for name in pair if name not in board.models]:
+            raise InputError(gone[0], "is left out as a partial result", "use --missing drop or impute")
+        errors = aggregate.relative_errors(board.values, board.column(benchmark.baseline))
+        if benchmark.name == "fev":
+            errors = np.clip(errors, *CLIP)
+        a, b = (errors[:, board.models.index(name)] for name in pair)
+        result = compare(a, b, resamples=resamples)
+        row = {"a": pair[0], "b": pair[1], "metric": metric, **asdict(result), "verdict": result.verdict}
+        rows.append(row)
+    return rows

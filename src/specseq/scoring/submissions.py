@@ -1,10 +1,12 @@
-"""Published result files, read by column name: one CSV or Parquet a submission, whatever else it carries.
+"""Published result files, read by column name: one CSV or Parquet per submission, whatever else it carries.
 
 Shapes: T tasks (configs), M models.
 """
 
+import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pyarrow import csv
 from specseq.errors import InputError
 
 Floats = NDArray[np.float64]
+Selection = slice | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,14 @@ FEV = Benchmark(
     provenance=("horizon", "num_windows", "seasonality", "num_forecasts"),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in (GIFT_EVAL, FEV)}
+_TABLES = (".csv", ".csv.gz", ".csv.bz2", ".csv.zst", ".parquet")
+_RESULTS = re.compile(r"(all[_-]?)?results?", re.IGNORECASE)
+_BESIDE = re.compile(r"(readme|licen[cs]e).*|config\.json|.*\.(md|rst|ya?ml)", re.IGNORECASE)
+_FLAG = "trained_on_this_dataset"
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no"), False),
+}
 _LABELS = ("model", "domain", "num_variates", "context_length", "dataset_config", "target")
 
 
@@ -80,6 +91,7 @@ class Submission:
         overlap: [T], True where the model says it was trained on the task's data.
         labels: further columns as text [T], where the file has them: model, domain, num_variates,
             context_length, dataset_config, target and the provenance columns.
+        columns: all columns of the file.
     """
 
     model: str
@@ -88,6 +100,29 @@ class Submission:
     metrics: dict[str, Floats]
     overlap: NDArray[np.bool_]
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    @property
+    def states_overlap(self) -> bool:
+        """Whether the file says which tasks the model was trained on."""
+        return _FLAG in self.columns
+
+    def numbers(self, label: str) -> list[float]:
+        """A further column as numbers [T]; 0 throughout where the file has none.
+
+        Raises:
+            InputError: a cell is no number.
+        """
+        values = []
+        for task, text in zip(self.tasks, self.labels.get(label, ("0",) * len(self.tasks)), strict=True):
+            try:
+                values.append(float(text))
+                if not math.isfinite(values[-1]):
+                    raise ValueError
+            except ValueError:
+                fault = f"{label} of '{task}' is '{text}', which is no number"
+                raise InputError(self.source, fault, "correct the cell") from None
+        return values
 
     def repeated(self) -> list[str]:
         """Tasks that have more than one row."""
@@ -114,18 +149,23 @@ class Scores:
         """The errors [T] of one model."""
         return self.values[:, self.models.index(model)]
 
+    def select(self, tasks: Selection, models: Selection) -> "Scores":
+        """The scores of some tasks and models."""
+        names = (tuple(np.array(self.tasks)[tasks].tolist()), tuple(np.array(self.models)[models].tolist()))
+        return Scores(*names, self.values[tasks][:, models], self.overlap[tasks][:, models])
+
 
 def read_table(source: Path) -> pa.Table:
-    """A CSV or Parquet file as an Arrow table."""
+    """A CSV or Parquet file as an Arrow table; a CSV file may be compressed."""
     try:
-        if source.suffix == ".parquet":
+        if source.suffix.lower() == ".parquet":
             from pyarrow import parquet  # imported here: most submissions are CSV
 
             return parquet.read_table(source, partitioning=None)
         return csv.read_csv(source, csv.ReadOptions(use_threads=False))  # files of 100 rows
     except FileNotFoundError:
         raise InputError(source, "no such result file", "name an existing CSV or Parquet file") from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise InputError(source, f"not a readable result table ({error})", "export it anew as CSV") from None
 
 
@@ -146,10 +186,17 @@ def _text(table: pa.Table, column: str) -> list[str]:
     return ["" if value is None else str(value) for value in table.column(column).to_pylist()]
 
 
-def _overlap(table: pa.Table) -> NDArray[np.bool_]:
-    if "trained_on_this_dataset" not in table.column_names:
+def _overlap(table: pa.Table, tasks: Sequence[str], source: Path) -> NDArray[np.bool_]:
+    if _FLAG not in table.column_names:
         return np.zeros(table.num_rows, bool)
-    return np.array([str(value).lower() == "true" for value in table["trained_on_this_dataset"].to_pylist()])
+    values = table[_FLAG].to_pylist()
+    flags = [_FLAGS.get(str(value).strip().lower()) for value in values]
+    if None in flags:
+        row = flags.index(None)
+        shown = "empty" if values[row] in (None, "") else repr(values[row])
+        fault = f"{_FLAG} of '{tasks[row]}' is {shown}, one of {flags.count(None)} such"
+        raise InputError(source, fault, "give true or false")
+    return np.array(flags, bool)
 
 
 def detect(source: Path) -> Benchmark:
@@ -165,19 +212,45 @@ def detect(source: Path) -> Benchmark:
     )  # fmt: skip
 
 
-def result_files(folder: Path) -> dict[Path, str]:
+def _split(path: Path) -> tuple[str, str]:
+    """The name of a file without its ending, and the ending; empty where it is no table's."""
+    ending = next((ending for ending in _TABLES if path.name.lower().endswith(ending)), "")
+    return path.name.removesuffix(path.name[len(path.name) - len(ending) :]), ending
+
+
+def result_files(folder: Path, left_out: Callable[[str], None] = lambda text: None) -> dict[Path, str]:
     """The result files of a folder, each with the name it goes by.
 
-    CSV and Parquet files go by their own name, ``MODEL/all_results.csv``, as GIFT-Eval's repository has them,
-    by that of their folder.
+    CSV and Parquet files go by their own name; ``MODEL/all_results.csv``, as GIFT-Eval's repository has them,
+    by that of their folder, at any depth. The case of names and endings is of no matter, and a CSV file may
+    be compressed.
+
+    Args:
+        folder: the folder.
+        left_out: told of files that are not read.
 
     Raises:
         InputError: the folder is missing or holds none.
     """
     if not folder.is_dir():
         raise InputError(folder, "no such folder", "give the folder of published result files")
-    files = {path: path.stem for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".parquet")}
-    files |= {path: path.parent.name for path in sorted(folder.glob("*/all[_-]results.csv"))}
+    files: dict[Path, str] = {}
+    others: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        if any(part.startswith(".") for part in place.parts):
+            continue
+        stem, ending = _split(path)
+        if path.is_dir():
+            others += [f"{place} (a folder)"] if ending else []
+        elif ending and len(place.parts) == 1:
+            files[path] = stem
+        elif ending and _RESULTS.fullmatch(stem):
+            files[path] = place.parent.as_posix()
+        elif not _BESIDE.fullmatch(path.name):
+            others.append(place.as_posix())
+    if others:
+        left_out(f"{len(others)} files that are no result by name and ending: {', '.join(others[:9])}")
     if not files:
         raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
     return files
@@ -205,9 +278,9 @@ def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None
         raise InputError(source, "no rows", "score the model first")
     tasks = np.array(_text(table, task_column), dtype=object)
     metrics = {short: _numbers(table, column, source) for short, column in present.items()}
-    overlap = _overlap(table)
+    overlap = _overlap(table, tasks.tolist(), source)
     labels = {name: _text(table, name) for name in (*_LABELS, *benchmark.provenance) if name in names}
-    owner = [name or source.stem] * table.num_rows
+    owner = [name or _split(source)[0]] * table.num_rows
     if benchmark.model_column in names:
         owner = _text(table, benchmark.model_column or "")
     found = []
@@ -221,6 +294,7 @@ def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None
                 metrics={short: values[rows] for short, values in metrics.items()},
                 overlap=overlap[rows],
                 labels={name: tuple(np.array(values, dtype=object)[rows]) for name, values in labels.items()},
+                columns=tuple(names),
             )
         )
     return found
@@ -232,7 +306,12 @@ def _with_its_name(submission: Submission, taken: set[str]) -> Submission:
     return replace(submission, model=names.pop()) if len(names) == 1 and not names & taken else submission
 
 
-def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) -> list[Submission]:
+def read_folder(
+    folder: Path,
+    benchmark: Benchmark,
+    added: Sequence[Path] = (),
+    left_out: Callable[[str], None] = lambda text: None,
+) -> list[Submission]:
     """All submissions of a folder's files, see :func:`result_files`, then those of the files added.
 
     Published GIFT-Eval files are known by the file's name: what their column ``model`` says differs in
@@ -241,7 +320,7 @@ def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) 
     Raises:
         InputError: the folder is missing or empty, or two submissions go by one name.
     """
-    files = result_files(folder)
+    files = result_files(folder, left_out)
     found = [made for path, name in files.items() for made in read_submissions(path, benchmark, name)]
     for path in added:
         for made in read_submissions(path, benchmark):
@@ -257,15 +336,6 @@ def read_folder(folder: Path, benchmark: Benchmark, added: Sequence[Path] = ()) 
             )
         by_name[submission.model] = submission.source
     return found
-
-
-def missing_tasks(submission: Submission, tasks: Iterable[str], metric: str) -> list[str]:
-    """Tasks without a finite value of the metric."""
-    values = submission.metrics.get(metric)
-    if values is None:
-        return list(tasks)
-    have = {task for task, value in zip(submission.tasks, values, strict=True) if np.isfinite(value)}
-    return [task for task in tasks if task not in have]
 
 
 def scores(submissions: Sequence[Submission], tasks: Sequence[str], metric: str) -> Scores:
