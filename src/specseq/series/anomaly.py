@@ -3,7 +3,7 @@
 z-scores are taken with mean and standard deviation of the first 30 % of a crop's tokens, with the variance
 floor of the models' scaler, so that z is what the loss would see. Mind what the rule does to trends: the end
 of a straight line has z = (1 - 0.15)·√12/0.3 = 9.8, so at the published threshold of 8 every crop of a clean
-line is rejected. Legend: S crops.
+line is rejected. Shapes: S crops.
 """
 
 from collections.abc import Sequence

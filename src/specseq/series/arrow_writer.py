@@ -1,6 +1,6 @@
 """Write folders in the layout of ``datasets.save_to_disk`` with pyarrow alone.
 
-Legend: V variates, T time steps.
+Shapes: V variates, T time steps.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_ROWS_A_BATCH = 1000
+_ROWS_PER_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def _write_shard(path: Path, items: Sequence[Item], depth: int) -> None:
         metadata={"huggingface": json.dumps({"info": {"features": _features(depth)}})},
     )
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for first in range(0, len(items), _ROWS_A_BATCH):
-            part = items[first : first + _ROWS_A_BATCH]
+        for first in range(0, len(items), _ROWS_PER_BATCH):
+            part = items[first : first + _ROWS_PER_BATCH]
             columns = [
                 pa.array([item.item_id for item in part], pa.string()),
                 pa.array(np.array([item.start for item in part], dtype="datetime64[s]")),

@@ -1,6 +1,6 @@
 """The one format in which packed series reach a model.
 
-Legend of the shape suffixes: B rows, L tokens a row, P points a token slot, S segments.
+Shapes: B rows, L tokens per row, P points per token slot, S segments.
 
 Several short samples share a row. A token holds up to P consecutive points of one variate of one sample;
 points beyond the token's own patch size, missing points and padding are 0 in ``target`` and False in

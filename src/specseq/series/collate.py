@@ -1,6 +1,6 @@
 """Copy the values of packed crops into the arrays of a batch.
 
-Legend: B rows, L tokens a row, P points a token slot, S crops, V variate runs, N tokens of all runs.
+Shapes: B rows, L tokens per row, P points per token slot, S crops, V variate runs, N tokens of all runs.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Crops: which piece of which series becomes a training sample, before any value is touched.
 
-Planners draw crops, the packer places them in rows, the collate copies their values. Legend: S crops.
+Planners draw crops, the packer places them in rows, the collate copies their values. Shapes: S crops.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -18,7 +18,7 @@ class Crops:
         series: number of the series in the store that decided frequency and length.
         start: first time step of the crop; negative where the first patch begins before the series, whose
             missing points are then unobserved.
-        patch: points a token.
+        patch: points per token.
         tokens: tokens of each variate.
         predicted: how many of these, at the end, the model must predict and may not see (MOIRAI); 0 for
             causal models.
@@ -81,7 +81,7 @@ class Planner(Protocol):
     """Draws crops; all of its randomness comes from the generator it is given.
 
     Attributes:
-        patch_slot: points a token slot.
+        patch_slot: points per token slot.
         eligible: ``bool [N]``, series long enough to be drawn.
     """
 

@@ -67,20 +67,20 @@ def stated_frequency(alias: str, where: str = "freq") -> Frequency:
 
     Args:
         alias: the alias as a data set states it.
-        where: what to name in the error: the file or field it was found in.
+        where: what to name in the error: the file or field it was match in.
 
     Raises:
         InputError: nobody knows this alias.
     """
-    found = _ALIAS.fullmatch(alias.strip())
-    unit = _UNIT.get(found[2]) if found else None
-    fits = found and unit and (found[3] is None or found[3] in _ANCHORS.get(unit, ()))
-    multiple = int(found[1] or 1) if found else 0
-    if found is None or unit is None or not fits or multiple < 1:
+    match = _ALIAS.fullmatch(alias.strip())
+    unit = _UNIT.get(match[2]) if match else None
+    fits = match and unit and (match[3] is None or match[3] in _ANCHORS.get(unit, ()))
+    multiple = int(match[1] or 1) if match else 0
+    if match is None or unit is None or not fits or multiple < 1:
         raise InputError(
             where, f"unknown frequency alias {alias!r}", f"use a multiple of one of {', '.join(UNITS)}"
         )
-    return Frequency(multiple, unit, business=len(found[2]) > 1 and found[2][0] in "BbC")
+    return Frequency(multiple, unit, business=len(match[2]) > 1 and match[2][0] in "BbC")
 
 
 @lru_cache(maxsize=1024)

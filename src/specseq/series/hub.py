@@ -77,10 +77,10 @@ class HubRepository:
             tree = HfApi(endpoint=self.endpoint).list_repo_tree(
                 self.name, repo_type="dataset", recursive=True, revision=self.revision
             )
-            found = [entry for entry in tree if isinstance(entry, RepoFile)]
+            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
         remote = [
             RemoteFile(f.path, f.size, f.lfs.sha256 if f.lfs else None, None if f.lfs else f.blob_id)
-            for f in found
+            for f in entries
         ]
         return sorted(remote, key=lambda file: file.path)
 
@@ -176,18 +176,18 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
         out.mkdir(parents=True, exist_ok=True)
         (out / UNFINISHED).touch()
     (out / RECORD).unlink(missing_ok=True)
-    wanted = [file for file in files if file.fault(out / file.path)]
+    missing = [file for file in files if file.fault(out / file.path)]
     with full_disk(out):
         for _ in range(2):
-            if wanted:
-                for file in wanted:
+            if missing:
+                for file in missing:
                     (out / file.path).unlink(missing_ok=True)
-                repository.fetch([file.path for file in wanted], out)
-                wanted = [file for file in wanted if file.fault(out / file.path)]
-    if wanted:
-        fault = wanted[0].fault(out / wanted[0].path)
+                repository.fetch([file.path for file in missing], out)
+                missing = [file for file in missing if file.fault(out / file.path)]
+    if missing:
+        fault = missing[0].fault(out / missing[0].path)
         raise InputError(
-            out / wanted[0].path, str(fault), "run this again; if it stays, report it to the hub"
+            out / missing[0].path, str(fault), "run this again; if it stays, report it to the hub"
         )
     record = {
         "repository": repository.name,

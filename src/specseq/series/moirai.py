@@ -13,7 +13,7 @@
 10 flattened variate by variate into at most 512 tokens                                   collate
 == ====================================================================================== ==================
 
-Legend: N series of the store, S samples.
+Shapes: N series of the store, S samples.
 """
 
 from collections.abc import Mapping, Sequence

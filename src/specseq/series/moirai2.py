@@ -23,7 +23,7 @@ class Moirai2Crops:
 
     Attributes:
         store: where the series lie.
-        patch_slot: points a token.
+        patch_slot: points per token.
         min_tokens, max_tokens: bounds of a crop.
         anomaly_threshold: a crop with a larger z-score is drawn again, up to ``anomaly_retries`` times, and
             then kept from the loss; None turns the rule off.

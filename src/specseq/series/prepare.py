@@ -37,7 +37,7 @@ def prepare_store(
     """Prepare every sub-dataset below ``source`` for training.
 
     Args:
-        source: folder of ``save_to_disk`` folders, one a sub-dataset.
+        source: folder of ``save_to_disk`` folders, one per sub-dataset.
         out: the store's folder.
         min_length: series with fewer time steps are skipped and counted.
         exclude: names or patterns of sub-datasets to leave out; ``overlap`` leaves out those that overlap

@@ -23,7 +23,7 @@ LARGEST_SHARE = 0.001
 
 @dataclass(frozen=True)
 class SeriesSampler:
-    """Draws numbers of series by inverting a cumulative distribution: O(log N) a draw.
+    """Draws numbers of series by inverting a cumulative distribution: O(log N) per draw.
 
     Attributes:
         cumulative: ``float64 [N]``, non-decreasing, ends at 1.

@@ -1,6 +1,6 @@
 """Read one sub-dataset once: which series are usable, where their values lie, and what there is to say of it.
 
-Legend: R rows of a block, C variates of all rows of a block.
+Shapes: R rows of a block, C variates of all rows of a block.
 """
 
 from collections import Counter

@@ -5,7 +5,7 @@ A store is a folder with ``manifest.json`` (written last, so that a store with a
 values stay where they are: in the Arrow shards of the corpus, which hold them as plain float32, or, where
 they needed cleaning, in a file of the store. Nothing is copied to read a window.
 
-Legend: N series, V variates, T time steps.
+Shapes: N series, V variates, T time steps.
 """
 
 import json

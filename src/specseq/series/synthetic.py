@@ -1,7 +1,7 @@
 """Synthetic series in the manner of KernelSynth (Ansari et al. 2024, arXiv:2403.07815, section 4.2).
 
 A Gaussian process is drawn whose kernel is composed of up to five base kernels by random sums and products;
-a sample of it is a series. Periods are those natural to the frequency. Legend: T time steps, K draws.
+a sample of it is a series. Periods are those natural to the frequency. Shapes: T time steps, K draws.
 """
 
 from collections.abc import Callable

@@ -12,9 +12,9 @@ def block_bootstrap(
     """Percentile interval of the mean by the moving-block bootstrap (Künsch 1989, Ann. Statist. 17).
 
     Args:
-        values: (W,) one value a window, in order of height.
+        values: (W,) one value per window, in order of height.
         rng: source of randomness.
-        block: windows a block; fewer than that many windows make one block each.
+        block: windows per block; fewer than twice as many make a block each.
         draws: resamples.
         level: coverage.
 

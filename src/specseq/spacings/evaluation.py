@@ -54,7 +54,7 @@ def with_interval(
     """A metric that is a mean over windows, and its interval.
 
     Args:
-        values: (W,) one value a window, in order of height.
+        values: (W,) one value per window, in order of height.
         keys: ``step``, ``context`` of the rows.
     """
     rng = generator(seed, "bootstrap", metric, *sorted(keys.items()))
@@ -94,27 +94,27 @@ def _one_step(
     model: SpacingModel, s: Tensor, height: Tensor, spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
     length = model.config.length
-    found = scores.teacher_forced(model, s[:, :length], height)
+    forced = scores.teacher_forced(model, s[:, :length], height)
     means = {
-        "nll": found.nll,
-        "mae": found.absolute_error,
-        "crps": found.crps,
-        "pit_mean": found.pit,
-        "weight_entropy": found.weight_entropy,
-        "predictive_entropy": found.predictive_entropy[:, None],
-        "nll_long": found.nll[:, length // 2 :],
-        "mae_long": found.absolute_error[:, length // 2 :],
+        "nll": forced.nll,
+        "mae": forced.absolute_error,
+        "crps": forced.crps,
+        "pit_mean": forced.pit,
+        "weight_entropy": forced.weight_entropy,
+        "predictive_entropy": forced.predictive_entropy[:, None],
+        "nll_long": forced.nll[:, length // 2 :],
+        "mae_long": forced.absolute_error[:, length // 2 :],
     }
     for metric, values in means.items():
         yield from with_interval(metric, values.mean(axis=1), spec, seed)
-    yield {"metric": "pit_std", "value": float(found.pit.std())}
-    for step, share in enumerate(np.histogram(found.pit, np.linspace(0, 1, 11))[0] / found.pit.size):
+    yield {"metric": "pit_std", "value": float(forced.pit.std())}
+    for step, share in enumerate(np.histogram(forced.pit, np.linspace(0, 1, 11))[0] / forced.pit.size):
         yield {"metric": "pit_share", "step": step, "value": float(share)}
     for context in spec.contexts:
         if context < length:
-            yield from with_interval("nll_at", found.nll[:, context - 1], spec, seed, context=context)
+            yield from with_interval("nll_at", forced.nll[:, context - 1], spec, seed, context=context)
             yield from with_interval(
-                "mae_at", found.absolute_error[:, context - 1], spec, seed, context=context
+                "mae_at", forced.absolute_error[:, context - 1], spec, seed, context=context
             )
         nll, error = scores.truncated(model, s, height, context)
         yield from with_interval("nll_truncated", nll, spec, seed, context=context)
@@ -129,9 +129,9 @@ def _rollouts(
     draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
     sampled = torch.empty(0)
     for metric, source in (("err_mean", None), ("err_sampled", draw)):
-        made = rollout(model, s[:, :context], height, horizon, source)
-        sampled = made if source is not None else sampled
-        error = accumulated_error(made, truth).numpy()
+        predicted = rollout(model, s[:, :context], height, horizon, source)
+        sampled = predicted if source is not None else sampled
+        error = accumulated_error(predicted, truth).numpy()
         for h in spec.horizons:
             yield from with_interval(metric, error[:, h - 1], spec, seed, step=h, context=context)
     if context == spec.rollout_contexts[-1]:

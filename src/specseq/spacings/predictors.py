@@ -95,7 +95,7 @@ def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) ->
 
     Args:
         train: the training spacings.
-        orders: the p's wanted; each must be shorter than a segment.
+        orders: each p; each must be shorter than a segment.
         rows: a set of one segment is read in this many rows, to keep memory low.
 
     Raises:
@@ -114,9 +114,9 @@ def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) ->
         part_gram, part_cross, part = lag_products(x, largest)
         gram, cross, terms = gram + part_gram, cross + part_cross, terms + part
         energy += float((x[:, largest:] ** 2).sum())
-    made = []
+    fitted = []
     for order in orders:
         a = np.linalg.solve(gram[:order, :order], cross[:order])
         residual = energy - 2 * a @ cross[:order] + a @ gram[:order, :order] @ a
-        made.append(Autoregression(np.asarray(a, dtype=np.float64), mean, math.sqrt(residual / terms)))
-    return made
+        fitted.append(Autoregression(np.asarray(a, dtype=np.float64), mean, math.sqrt(residual / terms)))
+    return fitted

@@ -42,22 +42,20 @@ def write_spacing_sets(
     folder.mkdir(parents=True, exist_ok=True)
     cuts = splits.cut(_rows(zeros) - 1)
     rows = []
-    for split, (first, height, made) in _real(zeros, folder, cuts).items():
-        rows.append(_row(folder, "real", split, made, len(made), first, height))
+    for split, (first, height, real) in _real(zeros, folder, cuts).items():
+        rows.append(_row(folder, "real", split, real, len(real), first, height))
         rng = generator(splits.seed, "shuffled", split)
-        shuffled = rng.permutation(np.asarray(made))
+        shuffled = rng.permutation(np.asarray(real))
         _save(folder / f"shuffled_{split}.npy", shuffled)
-        rows.append(_row(folder, "shuffled", split, shuffled, len(made), -1, height))
+        rows.append(_row(folder, "shuffled", split, shuffled, len(real), -1, height))
         for name in ("gue", "poisson"):
             drawn = _control(
-                name, min(splits.controls, len(made)), splits, generator(splits.seed, name, split)
+                name, min(splits.controls, len(real)), splits, generator(splits.seed, name, split)
             )
             _save(folder / f"{name}_{split}.npy", drawn)
-            kept = height[: math.ceil(len(drawn) / HEIGHT_EVERY) + 1]
-            kept = np.pad(
-                kept, (0, max(0, math.ceil(len(drawn) / HEIGHT_EVERY) + 1 - len(kept))), mode="edge"
-            )
-            rows.append(_row(folder, name, split, drawn, segment_length(splits.matrix_size), -1, kept))
+            marks = math.ceil(len(drawn) / HEIGHT_EVERY) + 1
+            borrowed = np.pad(height[:marks], (0, max(0, marks - len(height))), mode="edge")
+            rows.append(_row(folder, name, split, drawn, segment_length(splits.matrix_size), -1, borrowed))
     manifest = pd.DataFrame(rows)
     write_parquet(folder / "manifest.parquet", manifest, provenance)
     return manifest

@@ -66,15 +66,15 @@ def evaluate_references(
     context, horizon = spec.rollout_contexts[-1], spec.horizons[-1]
     starts = test.starts(context + horizon, spec.windows)
     windows = test.windows(starts, context + horizon).astype(np.float64)
-    known, truth = windows[:, :context], windows[:, context:]
+    past, truth = windows[:, :context], windows[:, context:]
     mean = float(np.mean(train.spacings, dtype=np.float64))
     chunks = test.windows(test.starts(_CHUNK), _CHUNK).astype(np.float64)
 
     def named(run: str, rows: Iterator[Row]) -> Iterator[Row]:
         return ({**row, "run": f"zeta/references/{run}"} for row in rows)
 
-    def errors(made: Array, metric: str) -> Iterator[Row]:
-        error = np.abs(np.cumsum(made - truth, axis=1))
+    def errors(predicted: Array, metric: str) -> Iterator[Row]:
+        error = np.abs(np.cumsum(predicted - truth, axis=1))
         for h in spec.horizons:
             yield from with_interval(metric, error[:, h - 1], spec, seed, step=h, context=context)
 
@@ -88,8 +88,8 @@ def evaluate_references(
         yield from named(run, _one_step(fitted, test, spec, seed))
         if fitted.order <= context:
             rng = generator(seed, "rollout", fitted.order)
-            yield from named(run, errors(fitted.rollout(known, horizon), "err_mean"))
-            yield from named(run, errors(fitted.rollout(known, horizon, rng), "err_sampled"))
+            yield from named(run, errors(fitted.rollout(past, horizon), "err_mean"))
+            yield from named(run, errors(fitted.rollout(past, horizon, rng), "err_sampled"))
     yield from named("data", _data(test, seed))
 
 

@@ -1,6 +1,6 @@
 """One-step scores of a model on windows: likelihood, errors, calibration, and what it depends on.
 
-Shapes: W windows, L spacings a window, K components.
+Shapes: W windows, L spacings per window, K components.
 """
 
 from copy import deepcopy
@@ -41,10 +41,10 @@ def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor, rows: in
 
     Under ``attention_mask: published`` with memory these predictions have seen their answers.
     """
-    found: list[list[Tensor]] = []
+    chunks: list[list[Tensor]] = []
     for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
         mixture, truth = model(s, height)[:, :-1].double(), s[:, 1:].double()
-        found.append(
+        chunks.append(
             [
                 -mixture.log_prob(truth),
                 (mixture.expectation() - truth).abs(),
@@ -54,7 +54,7 @@ def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor, rows: in
                 mixture[:, -1].predictive_entropy(),
             ]
         )
-    return Scores(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
+    return Scores(*(torch.cat(parts).numpy() for parts in zip(*chunks, strict=True)))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Sets of spacings on disk: real, shuffled, GUE and Poisson, in bands that do not touch, under one manifest.
 
 A folder holds ``<set>_<split>.npy`` (float32 spacings), ``<set>_<split>_heights.npy`` (float64: the height
-γ at the start of every :data:`HEIGHT_EVERY` spacings) and ``manifest.parquet``, one row a set and split:
+γ at the start of every :data:`HEIGHT_EVERY` spacings) and ``manifest.parquet``, one row per set and split:
 
 ============= ========================================================================================
 set, split    real, shuffled, gue or poisson; train, selection or test
@@ -67,8 +67,8 @@ class SpacingSet:
         """Positions of windows of a length that neither overlap nor leave their segment.
 
         Args:
-            length: spacings a window.
-            count: how many are wanted, spread evenly over the set; all if None or if there are fewer.
+            length: spacings per window.
+            count: number of positions, spread evenly over the set; all if None or if there are fewer.
 
         Raises:
             InputError: not one fits.

@@ -29,13 +29,13 @@ def prime_powers(limit: int) -> list[int]:
     for n in range(2, math.isqrt(limit) + 1):
         if sieve[n]:
             sieve[n * n :: n] = False
-    found = []
+    powers = []
     for p in np.nonzero(sieve)[0].tolist():
         power = p
         while power <= limit:
-            found.append(power)
+            powers.append(power)
             power *= p
-    return sorted(found)
+    return sorted(powers)
 
 
 class Spectrum(nn.Module):

@@ -30,14 +30,14 @@ def form_factor(s_WN: Array, tau: Array) -> Array:
     number of periods: else the mean density adds about sin²(πNτ) / (N sin²(πτ)).
     """
     u_WN = np.cumsum(s_WN, axis=1, dtype=np.float64)
-    made = [np.abs(np.exp(2j * math.pi * t * u_WN).sum(axis=1)) ** 2 for t in tau]
-    return np.stack(made, axis=1) / s_WN.shape[1]
+    factors = [np.abs(np.exp(2j * math.pi * t * u_WN).sum(axis=1)) ** 2 for t in tau]
+    return np.stack(factors, axis=1) / s_WN.shape[1]
 
 
 def number_variance(s_WN: Array, lengths: Sequence[float]) -> Array:
     """(len(lengths),) variance of the count of points in intervals of each length inside the windows."""
     u_WN = np.cumsum(s_WN, axis=1, dtype=np.float64)
-    found = []
+    variances = []
     for length in lengths:
         counts = []
         for u in u_WN:
@@ -45,8 +45,8 @@ def number_variance(s_WN: Array, lengths: Sequence[float]) -> Array:
             starts = starts[starts + length <= u[-1]]
             counts.append(np.searchsorted(u, starts + length) - np.searchsorted(u, starts))
         flat = np.concatenate(counts)
-        found.append(((flat - length) ** 2).mean() if len(flat) else float("nan"))
-    return np.array(found)
+        variances.append(((flat - length) ** 2).mean() if len(flat) else float("nan"))
+    return np.array(variances)
 
 
 def peak_at_one(s_WN: Array, points: int = 41, width: float = 0.02) -> Array:

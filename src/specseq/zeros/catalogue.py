@@ -187,9 +187,9 @@ def write_converted(
                 raise InputError(
                     "zeros", f"index {last + 1} is due, {zeros.n[0]} stands there", "check the source"
                 )
-            found = verify(zeros.n, zeros.t0, zeros.delta)
-            mean_s = max(mean_s, float(found["largest_mean_s"]))
-            share = max(share, float(found["largest_share_of_bound"]))
+            checked = verify(zeros.n, zeros.t0, zeros.delta)
+            mean_s = max(mean_s, float(checked["largest_mean_s"]))
+            share = max(share, float(checked["largest_share_of_bound"]))
             first = int(zeros.n[0]) if first is None else first
             last = int(zeros.n[-1])
             writer.write_table(_arrow(zeros))
@@ -228,8 +228,8 @@ def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool
 
     Args:
         source: Parquet file with columns n, t0, delta.
-        batch: zeros a batch.
-        check: run the checks; they cost about a tenth of a second a million.
+        batch: zeros per batch.
+        check: run the checks; they cost about a tenth of a second per million.
 
     Raises:
         InputError: the file can't be read or zeros are missing.

@@ -74,7 +74,7 @@ def verify(n: NDArray[np.int64], t0: Array, delta: Array, window: int = 4096) ->
 
     Args:
         n, t0, delta: (K,) columns of a table of zeros; γ = t0 + delta.
-        window: zeros a check; the table's zeros below 168π are checked for contiguity alone.
+        window: zeros per check; the table's zeros below 168π are checked for contiguity alone.
 
     Returns:
         ``zeros``, ``windows``, ``largest_mean_s`` and ``largest_share_of_bound`` over the windows.

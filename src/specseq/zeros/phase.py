@@ -2,7 +2,7 @@
 
 At heights near 10^10 the phase t·ln n is of order 10^11, so a double product would keep five digits of it.
 The logarithms are held as unevaluated sums of two doubles and the product is taken exactly (Dekker 1971);
-the Riemann–Siegel theta function is evaluated once a block with mpmath and continued from there in
+the Riemann–Siegel theta function is evaluated once per block with mpmath and continued from there in
 differences.
 
 Heights are absolute ordinates t on the critical line; ``delta`` is an offset from a block's ``t0``.
@@ -28,12 +28,12 @@ _log_low: Array = np.zeros(1)
 def log_table(largest: int) -> tuple[Array, Array]:
     """ln n for n = 0..largest (entry 0 is unused) as high and low parts; kept and grown between calls."""
     global _log_high, _log_low
-    known = len(_log_high) - 1
-    if largest > known:
+    last = len(_log_high) - 1
+    if largest > last:
         high, low = np.zeros(largest + 1), np.zeros(largest + 1)
-        high[: known + 1], low[: known + 1] = _log_high, _log_low
+        high[: last + 1], low[: last + 1] = _log_high, _log_low
         with mpmath.workprec(120):
-            for n in range(known + 1, largest + 1):
+            for n in range(last + 1, largest + 1):
                 exact = mpmath.log(n)
                 high[n] = float(exact)
                 low[n] = float(exact - high[n])

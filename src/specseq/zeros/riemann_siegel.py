@@ -57,7 +57,7 @@ def correction_series() -> tuple[Array, ...]:
     """Taylor coefficients of C0..C4 in z² (C1 and C3 have a further factor z)."""
     with mpmath.workdps(60):
         psi = _psi_series(_DEGREE + 14)
-        made = []
+        coefficients = []
         for k, parts in enumerate(_CORRECTIONS):
             total = [mpmath.mpf(0)] * (_DEGREE + 1)
             for numerator, denominator, power, order in parts:
@@ -65,8 +65,8 @@ def correction_series() -> tuple[Array, ...]:
                 for i in range(_DEGREE + 1):
                     # d/dp = 2 d/dz
                     total[i] += weight * psi[i + order] * mpmath.rf(i + 1, order) * 2**order
-            made.append(np.array([float(total[i]) for i in range(k % 2, _DEGREE + 1, 2)]))
-        return tuple(made)
+            coefficients.append(np.array([float(total[i]) for i in range(k % 2, _DEGREE + 1, 2)]))
+        return tuple(coefficients)
 
 
 def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -80,12 +80,12 @@ def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
     for k in range(4, -1, -1):
         # A coefficient whose share of Z is below 1e-18 isn't worth its multiplication.
         series = correction_series()[k]
-        kept = np.nonzero(np.abs(series) * largest ** (k + 0.5) > 1e-18)[0]
+        significant = np.nonzero(np.abs(series) * largest ** (k + 0.5) > 1e-18)[0]
         total *= inverse
-        if not len(kept):
+        if not len(significant):
             continue
-        value = np.full_like(t, series[kept[-1]])
-        for coefficient in series[: kept[-1]][::-1]:
+        value = np.full_like(t, series[significant[-1]])
+        for coefficient in series[: significant[-1]][::-1]:
             value *= z2
             value += coefficient
         total += value * z if k % 2 else value
