@@ -1,5 +1,6 @@
 """Tables as the page shows them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,18 @@ def test_what_every_row_shares_is_told_once(tmp_path: Path) -> None:
     made = shown(
         tmp_path, group=["a", "b"], benchmark=["gift_eval"] * 2, verdict=["better"] * 2, low=[None] * 2
     )
-    assert made["constant"] == "benchmark gift_eval"
+    assert made["constant"] == "benchmark GIFT-Eval"
     assert made["content"]["columns"] == ["group", "verdict", "low"]
     alone = shown(tmp_path, group=["a"], benchmark=["gift_eval"])
     assert alone["content"]["rows"] == [["a", "gift_eval"]]
+
+
+def test_embedded_sets_are_never_called_by_the_benchmarks_name(tmp_path: Path) -> None:
+    manifest = {"datasets": {"co2": {"source": "statsmodels.datasets.co2", "licence": "public"}}}
+    (tmp_path / "data/gift_eval").mkdir(parents=True)
+    (tmp_path / "data/gift_eval/manifest.json").write_text(json.dumps(manifest))
+    made = shown(tmp_path, group=["a", "b"], benchmark=["gift_eval"] * 2)
+    assert made["constant"] == "benchmark embedded sets"
 
 
 def test_every_table_of_the_page_is_explained(tmp_path: Path) -> None:

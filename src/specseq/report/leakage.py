@@ -8,7 +8,9 @@ from specseq.series.overlap import leaked_keys
 
 
 def leaked_configs(benchmark: str, tasks: Iterable[str], corpus: Path) -> float:
-    """GIFT-Eval configs among ``tasks`` whose data set the training corpus holds too.
+    """Configs among ``tasks`` whose series the training corpus holds too, wholly or up to their test windows.
+
+    The embedded corpus holds the earlier parts of all embedded sets.
 
     Args:
         benchmark: whose tasks they are; overlaps are known for ``gift_eval`` alone, others give NaN.
@@ -17,5 +19,7 @@ def leaked_configs(benchmark: str, tasks: Iterable[str], corpus: Path) -> float:
     """
     if benchmark != "gift_eval":
         return float("nan")
-    keys = leaked_keys(json.loads(corpus.read_text(encoding="utf-8")))
-    return float(sum(task.split("/")[0] in keys for task in set(tasks)))
+    manifest = json.loads(corpus.read_text(encoding="utf-8"))
+    held = leaked_keys(manifest) | {name for name, entry in manifest["datasets"].items() if entry["series"]}
+    parts = [task.split("/") for task in set(tasks)]
+    return float(sum(part[0] in held or "_".join(part[:2]) in held for part in parts))

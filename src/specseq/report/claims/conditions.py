@@ -57,6 +57,28 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
     return Conditions("; ".join(part for part in parts if part), any(found["embedded"] for found in data))
 
 
+def study_conditions(root: Path, study: str) -> str:
+    """What a study's runs at a scale stand on, in words: data, parameters, steps, seeds."""
+    records = [_record(path) for path in sorted((root / "runs" / study).rglob("pretrain.parquet"))]
+    scored = [name for name in _BENCHMARKS if any((root / "runs" / study).rglob(f"{name}.parquet"))]
+    data = [str(_data(root, name)["data"]) for name in dict.fromkeys([*scored, *_inputs(records)])]
+    seeds = {record.get("seed") for record in records}
+    parts = [
+        ", ".join(filter(None, data)),
+        _counts(records),
+        _number({len(seeds)}, "seed") if records else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def benchmark_names(root: Path) -> dict[str, str]:
+    """Benchmarks by the name that what was scored deserves: embedded sets are no GIFT-Eval."""
+    return {
+        name: "embedded sets" if _data(root, name)["embedded"] else words
+        for name, words in _BENCHMARKS.items()
+    }
+
+
 def _column(frame: pd.DataFrame, *names: str) -> Iterable[Any]:
     return [value for name in names if name in frame for value in frame[name].dropna().unique() if value]
 
@@ -144,7 +166,11 @@ def _span(
             numbers |= (
                 {len(values)} if values and (single == "seed" or set(given) & set(_BENCHMARKS)) else set()
             )
-    return f"{_range(numbers)} {unit}{'' if numbers == {1} else 's'}" if numbers else ""
+    return _number(numbers, unit) if numbers else ""
+
+
+def _number(numbers: set[int], unit: str) -> str:
+    return f"{_range(numbers)} {unit}{'' if numbers == {1} else 's'}"
 
 
 def _range(numbers: Iterable[int]) -> str:

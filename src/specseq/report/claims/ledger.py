@@ -13,7 +13,7 @@ retracted), scale, explanation, consequences.
 
 import math
 import shlex
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from specseq.report.claims.intervals import Measured
 from specseq.report.claims.language import PUBLISHED_SCALE, Kind, Verdict, files
 from specseq.report.claims.loading import Claim
 from specseq.report.claims.queries import Folder, Missing
+from specseq.sweeps import without_seed
 
 COLUMNS = (
     "id", "note", "place", "quote", "statement", "ours", "published", "measured", "low", "high", "relation",
@@ -128,13 +129,13 @@ class Ledger:
 
     folder: Folder
     scale: str
-    declared: Mapping[str, Container[str]]
+    declared: Mapping[str, Collection[str]]
 
     def judge(self, claim: Claim) -> Entry:
         """The claim with its verdict; a missing file or missing rows make it *not run*."""
         needed, scales = files(claim.quantity), claim.spec.scales
         if scales and self.scale not in scales:
-            why = f"It needs the sizes of scale {' or '.join(scales)}."
+            why = f"It needs the sizes of scale {' or '.join(map(self._sized, scales))}."
             return self._without_value(claim, "not decidable at this scale", why, scales[0])
         try:
             found = measure(claim, self.folder)
@@ -174,13 +175,18 @@ class Ledger:
             why += f". {needs}"
         return why, scale
 
+    def _sized(self, scale: str) -> str:
+        """A scale's name with the number of its runs, where they are known."""
+        runs = sum(run != without_seed(run) for run in self.declared.get(scale, ()))
+        return f"{scale} ({runs:,} runs)" if runs else scale
+
     def _declaring(self, absent: Sequence[str]) -> tuple[str, str]:
         """The scale at which the runs that a file lacks are declared, or nothing; and that in words."""
         having = [name for name, runs in self.declared.items() if all(run in runs for run in absent)]
         if self.scale in having:
             return self.scale, "no result of it is there yet"
         nowhere = "the config declares no such run at this scale"
-        return (having[0], f"{nowhere}, but at scale {having[0]}") if having else ("", nowhere)
+        return (having[0], f"{nowhere}, but at scale {self._sized(having[0])}") if having else ("", nowhere)
 
 
 def make_command(scale: str, wanted: Sequence[str]) -> str:
@@ -192,7 +198,7 @@ def ledger(
     claims: Sequence[Claim],
     folder: str | Path,
     scale: str,
-    declared: Mapping[str, Container[str]] = MappingProxyType({}),
+    declared: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> list[Entry]:
     """Judge every claim.
 

@@ -15,6 +15,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from specseq.report.claims.conditions import study_conditions
 from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
@@ -127,6 +128,7 @@ def render_page(
                 "headline": next((f for f in section.figures if f.file == section.headline), None),
                 "headline_image": thumbnail(results / section.headline),
                 "notes": section.notes,
+                "conditions": study_conditions(results, section.study),
                 "counts": _counts(own),
                 "figures": [
                     {

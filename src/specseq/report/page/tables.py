@@ -9,6 +9,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from specseq.report.claims.conditions import benchmark_names
 from specseq.tables import read_parquet
 
 
@@ -54,6 +55,8 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
     columns = list(spec.columns or frame)
     # A table without rows may be without columns.
     frame = frame.reindex(columns=columns) if frame.empty else frame[columns]
+    if "benchmark" in frame:
+        frame = frame.assign(benchmark=frame["benchmark"].replace(benchmark_names(results)))
     constant = _constant(frame)
     told = ", ".join(f"{name.replace('_', ' ')} {cell(frame[name].iloc[0], name)}" for name in constant)
     return {

@@ -28,8 +28,8 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     of ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
     ``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
     them; where a config was lost in some seed, the verdict is ``diverged``. The term ``all`` pools the terms.
-    ``leaked`` counts configs whose data set the training corpus holds too; ``parameter_ratio`` says whether
-    the models are matched.
+    ``leaked`` counts configs whose series the training corpus holds too, wholly or up to their test windows;
+    ``parameter_ratio`` says whether the models are matched.
 
     Args:
         inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus.

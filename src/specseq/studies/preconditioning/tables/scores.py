@@ -49,10 +49,10 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     above zero on both sides. A variant that was lost on a config has no ratio and the verdict ``diverged``,
     whatever it is on the others. A trained run's baseline is a run of as many steps, those of the run that it
     began from among them; a frozen forecaster's is itself without a filter. ``leaked`` counts configs whose
-    data set the training corpus of a run holds too. Oracle rows use future data and are no forecasts; beside
-    each stands seasonal naive under the same oracle, as a row and, in ``control``, as its ratio. Rows of a
-    trained model under ``fir`` use the finite inverse that was learned with it, if one was. ``files``: see
-    :mod:`specseq.studies.preconditioning.tables.runs`.
+    series the training corpus of a run holds too, wholly or up to their test windows. Oracle rows use future
+    data and are no forecasts; beside each stands seasonal naive under the same oracle, as a row and, in
+    ``control``, as its ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned
+    with it, if one was. ``files``: see :mod:`specseq.studies.preconditioning.tables.runs`.
 
     Args:
         inputs: ``runs``, long evaluation results; ``corpus``, manifest of the training corpus.
