@@ -40,7 +40,7 @@ def test_what_every_row_shares_is_told_once(tmp_path: Path) -> None:
     assert made["constant"] == "benchmark GIFT-Eval"
     assert made["content"]["columns"] == ["group", "verdict", "low"]
     alone = shown(tmp_path, group=["a"], benchmark=["gift_eval"])
-    assert alone["content"]["rows"] == [["a", "gift_eval"]]
+    assert alone["content"]["rows"] == [["a", "GIFT-Eval"]]
 
 
 def test_embedded_sets_are_never_called_by_the_benchmarks_name(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def main(request: ClaimsRequest) -> None:
     frame = ledger_frame(entries, request.scale)
     counts = {str(verdict): int(count) for verdict, count in frame["verdict"].value_counts().items()}
     provenance.facts["verdicts"] = counts
+    kinds = frame.groupby(["verdict", "kind"], sort=False).size()
+    provenance.facts["kinds"] = {" · ".join(map(str, key)): int(count) for key, count in kinds.items()}
     write_csv(request.csv, frame)
     write_parquet(request.parquet, frame, provenance)
     print(f"{len(frame)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
