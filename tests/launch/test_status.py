@@ -190,6 +190,21 @@ def test_counts_and_exit_status(tmp_path: Path, squeue: Any, capsys: pytest.Capt
         command.main(["--root", str(tmp_path), "--study", "ekwilibrium"])
 
 
+def test_runs_of_another_config_are_known_once_they_have_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow(tmp_path, runs=1)
+    folder = started(tmp_path / "results/smoke", "mine/longer/seed9", cluster="local")
+    write_json(folder / "outcome.json", {"state": "failed", "error": "broken"})
+    own = tmp_path / "results/own/runs/mine/longer/seed0"
+    own.mkdir(parents=True)
+    (own / "pretrain.parquet").touch()
+    assert command.main(["--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.endswith("1 failed  1 waiting\n")
+    assert command.main(["--root", str(tmp_path), "--scale", "own", "--study", "mine"]) == 0
+    assert capsys.readouterr().out.startswith("mine/longer/seed0  done")
+
+
 def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
     workflow(tmp_path, runs=1)
     watching = [sys.executable, "-m", "specseq.cli", "status", "--watch", "--root", str(tmp_path)]

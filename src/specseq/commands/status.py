@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from specseq.errors import InputError
+from specseq.launch.launcher import TICKET
 from specseq.launch.status import STATES, RunState, run_states
+from specseq.settings import near
 from specseq.sweeps import load_plan
 
 
@@ -18,7 +20,8 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq status",
         description="Say of each training run: done, running with step and time left, queued, failed with "
-        "its reason and log, interrupted (resumed by the next start) or waiting.",
+        "its reason and log, interrupted (resumed by the next start) or waiting. Runs that were begun with "
+        "--config or --configfile are listed after those of config.yaml.",
     )
     parser.add_argument("--scale", help="scale to look at; default: the one of config.yaml")
     parser.add_argument("--study", help="only runs of this study")
@@ -26,7 +29,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
         "--state", choices=STATES, action="append", help="only runs in this state; repeatable"
     )
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until interrupted")
-    parser.add_argument("--json", action="store_true", help="print JSON, one object a run")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per run")
     parser.add_argument("--root", type=Path, default=Path(), help="folder of the workflow; default: this one")
     return parser.parse_args(given)
 
@@ -44,20 +47,29 @@ def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool)
     print("  ".join(f"{counts[name]} {name}" for name in STATES if counts[name]) or "no training runs")
 
 
+def _runs(options: argparse.Namespace) -> tuple[list[str], Path]:
+    """Runs of the plan, then those that have begun under another config; and the folder of their results."""
+    plan = load_plan(options.root)
+    scale = options.scale or plan.config["scale"]
+    results = options.root / "results" / scale
+    planned = plan.runs(scale) if scale in plan.scales or not results.is_dir() else {}
+    runs = [run for run, params in planned.items() if "training" in params]
+    begun = {
+        path.parent.relative_to(results / folder).as_posix()
+        for folder, name in (("jobs", TICKET), ("runs", "pretrain.parquet"))
+        for path in (results / folder).glob(f"*/*/*/{name}")
+    }
+    runs += sorted(begun.difference(planned))
+    studies = dict.fromkeys([*plan.study_names, *(run.partition("/")[0] for run in runs)])
+    if options.study not in (None, *studies):
+        raise InputError("--study", f"no study is called '{options.study}'", near(options.study, studies))
+    return [run for run in runs if options.study in (None, run.partition("/")[0])], results
+
+
 def main(given: Sequence[str]) -> int:
     """Print the states; status 1 if a run failed."""
     options = _arguments(given)
-    plan = load_plan(options.root)
-    scale = options.scale or plan.config["scale"]
-    if options.study not in (None, *plan.study_names):
-        known = ", ".join(plan.study_names)
-        raise InputError("--study", f"no study is called '{options.study}'", f"known: {known}")
-    runs = [
-        run
-        for run, spec in plan.runs(scale).items()
-        if "training" in spec and options.study in (None, spec["study"])
-    ]
-    results = options.root / "results" / scale
+    runs, results = _runs(options)
     try:
         while True:
             states = run_states(runs, results)
