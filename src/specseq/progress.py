@@ -30,7 +30,7 @@ class Progress:
         self.printed = 0.0
 
     def update(self, done: int, **values: float) -> None:
-        """Say that ``done`` of ``total`` are done; the last one is always printed."""
+        """Print that ``done`` of ``total`` are done; the last line is always printed."""
         now = time.time()
         if done < self.total and now - self.printed < self.interval:
             return

@@ -1,4 +1,4 @@
-"""Moving and cutting batches, whatever they are made of."""
+"""Moves batches to a device and splits them into parts, whatever they are made of."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from specseq.training.task import BatchStream
 
 
 class Parts:
-    """The parts of each batch that a process computes, on its device; the state is that of the batches."""
+    """Stream of the parts of each batch that a process computes, on its device."""
 
     def __init__(self, batches: BatchStream, numbers: range, count: int, device: torch.device) -> None:
         """
         Args:
-            batches: whole batches.
-            numbers: which parts this process computes.
-            count: of how many.
-            device: where it computes them.
+            batches: stream of whole batches.
+            numbers: numbers of the parts that this process computes.
+            count: number of parts in a batch.
+            device: where this process computes.
         """
         self._batches, self._numbers, self._count, self._device = batches, numbers, count, device
 
@@ -28,7 +28,7 @@ class Parts:
         return [move(shard(batch, number, self._count), self._device) for number in self._numbers]
 
     def state_dict(self) -> dict[str, Any]:
-        """Position after the last batch."""
+        """Position of the stream after the last batch."""
         return self._batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ class Parts:
 
 
 def move(batch: Any, device: torch.device) -> Any:
-    """Move what has ``to``, and mappings, lists and tuples of such; the rest stays as it is."""
+    """Move tensors and whatever else has ``to``, also inside mappings, lists and tuples."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if hasattr(batch, "to"):

@@ -1,4 +1,4 @@
-"""Weights and training state as safetensors: written by rename, read without running anything from them."""
+"""Weights and training state as safetensors files, written whole or not at all; reading them runs no code."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ from specseq.training.state import pack, unpack
 def save_weights(
     path: str | os.PathLike[str], model: nn.Module, params: Mapping[str, Any], diverged: str | None = None
 ) -> None:
-    """Write a model's weights and the parameters from which it can be built again.
+    """Write a model's weights and the parameters that rebuild it.
 
     Args:
         path: the safetensors file to write, whole or not at all.
-        model: its state dictionary is written, from whatever device, in its own precision.
-        params: the run's parameters, kept as JSON in the file's metadata.
-        diverged: why training was ended early, kept there too; None where it was not.
+        model: the model, on any device; the precision is kept.
+        params: the run's parameters, stored as JSON in the metadata.
+        diverged: why training ended early, stored there too; None where it did not.
     """
     tensors = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in _state(model).items()
@@ -37,10 +37,10 @@ def save_weights(
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read weights on the CPU and the parameters that were saved with them.
+    """Weights on the CPU and the parameters that were saved with them.
 
     Raises:
-        InputError: the file is missing, damaged or not one of :func:`save_weights`.
+        InputError: the file is missing, damaged or was not written by :func:`save_weights`.
     """
     tensors, metadata = _read(Path(path))
     if "params" not in metadata:
@@ -51,10 +51,10 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
 
 def diverged(path: str | os.PathLike[str]) -> str | None:
-    """Why the training that left these weights was ended early; None where it was not.
+    """Why the training of these weights ended early; None where it did not.
 
-    The loop keeps the last finite weights of such a run, so they do not show it. Where the last step of all
-    spoiled them, no loss came after it to say so: weights that are not finite count too.
+    The loop keeps the last finite weights of a diverged run, so they do not show it. If the very last step
+    diverged, no later loss reveals it, so weights that are not finite count as diverged too.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -67,7 +67,7 @@ def diverged(path: str | os.PathLike[str]) -> str | None:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dictionary under the names the model has before compilation."""
+    """The state dictionary by the names of the model that is not compiled."""
     return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
 
 
@@ -98,22 +98,22 @@ _PATTERN = "checkpoint_*.safetensors"
 
 
 class Checkpoints:
-    """The two newest checkpoints of a run in a folder, each whole, checksummed and tied to its parameters."""
+    """The two newest checkpoints of a run in a folder, with checksums and the digest of the run."""
 
     def __init__(self, folder: str | os.PathLike[str], digest: str) -> None:
         """
         Args:
-            folder: where they lie; made when the first is written.
+            folder: their folder, made with the first.
             digest: digest of everything that decides the run; checkpoints of another digest are never used.
         """
         self.folder, self.digest = Path(folder), digest
         self._damaged: set[Path] = set()
 
     def save(self, step: int, state: Any) -> Path:
-        """Write the state after ``step`` steps and drop all but the two newest generations that can be used.
+        """Write the state after ``step`` steps and delete all but the two newest usable checkpoints.
 
         Raises:
-            OSError: the disk is full or cannot be written; the earlier generations still stand.
+            OSError: the disk is full or cannot be written; earlier checkpoints are kept.
         """
         text, tensors = pack(state)
         metadata = {"digest": self.digest, "step": str(step), "state": text}
@@ -132,25 +132,25 @@ class Checkpoints:
         return path
 
     def load(self) -> tuple[int, Any] | None:
-        """The newest usable checkpoint as ``(step, state)``, or None; says why others are passed over."""
-        # A process that was killed while it wrote left a part behind; a run has one writer at a time.
+        """The newest usable checkpoint as ``(step, state)``, or None; prints why others are skipped."""
+        # Left behind by a process that was killed while writing; a run has one writer at a time.
         for part in self.folder.glob(f".{_PATTERN}.*.part"):
             part.unlink(missing_ok=True)
         for path in self._files():
             try:
                 return self._load(path)
             except InputError as error:
-                print(f"checkpoint passed over: {error}", flush=True)
-                # It is no generation to fall back to, and must not take the place of one.
+                print(f"checkpoint skipped: {error}", flush=True)
+                # It must not count as one of the two that are kept.
                 self._damaged.add(path)
         if others := sorted(path.name for path in self.folder.glob(_PATTERN) if path not in self._files()):
-            print(f"checkpoints passed over: of other parameters or code: {', '.join(others)}", flush=True)
+            print(f"checkpoints of other parameters or code skipped: {', '.join(others)}", flush=True)
         return None
 
     def _load(self, path: Path) -> tuple[int, Any]:
         tensors, metadata = _read(path)
         if metadata.get("digest") != self.digest:
-            raise InputError(path, "of other parameters or code")
+            raise InputError(path, "is of other parameters or code")
         if metadata.get("checksum") != _checksum(tensors, metadata.get("state", "")):
             raise InputError(path, "its content does not match its checksum")
         return int(metadata["step"]), unpack(metadata["state"], tensors)
@@ -160,5 +160,5 @@ class Checkpoints:
         return f"checkpoint_{self.digest[:16]}_"
 
     def _files(self) -> list[Path]:
-        """Those of this run's parameters, newest first by step; a half-written one has another name."""
+        """Checkpoints of this digest, newest first; a half-written one has another name."""
         return sorted(self.folder.glob(f"{self._prefix}*.safetensors"), reverse=True)

@@ -1,7 +1,7 @@
-"""The one training loop: optimiser, schedule, checkpoints, resume, logging; the same for every model.
+"""The training loop of every model: optimiser, schedule, checkpoints, resume, logging.
 
 A run that was killed and started again ends bit for bit (on a CPU, with the same number of threads) where an
-undisturbed one ends: weights, moments, generators, position in the data, recorded metrics.
+uninterrupted one ends: weights, moments, random generators, position in the data, recorded metrics.
 """
 
 import math
@@ -32,15 +32,15 @@ from specseq.training.task import Task
 
 @dataclass
 class Outcome:
-    """What a run came to.
+    """Result of a training run.
 
     Attributes:
         record: metrics, step by step.
         step: optimiser steps taken.
         diverged: why the run was ended early; None where it was not.
-        resumed_from: the step of the checkpoint it went on from; 0 where it began anew.
-        device: what it ran on.
-        seconds: wall time of this process' part.
+        resumed_from: step of the checkpoint it resumed from; 0 without one.
+        device: name of the device it ran on.
+        seconds: wall time since it was started or resumed.
     """
 
     record: Record
@@ -61,46 +61,44 @@ def train(
     device: torch.device | None = None,
     requests: Requests | None = None,
 ) -> Outcome:
-    """Train a task to its last step, going on from the newest checkpoint in ``folder`` if there is one.
+    """Train a task to its last step, from the newest checkpoint in ``folder`` if there is one.
 
-    ``task.loss`` may return a metric called ``weight``: the number of terms of which its scalar is the mean.
-    Parts of a batch (micro-batches, processes) are then combined so that the whole batch's mean is minimised.
+    ``task.loss`` may return a metric ``weight``: the number of terms that its scalar is the mean of. Parts of
+    a batch (micro-batches, processes) are then combined so that the mean over the whole batch is minimised.
 
     Args:
         task: model, batches and loss; the model is trained in place.
         params: the run's parameters; ``seed`` and ``training`` are read.
         folder: where checkpoints and TensorBoard scalars go.
-        digest: of everything that decides the run; a checkpoint of another digest is not used.
+        digest: digest of everything that decides the run; checkpoints of another digest are not used.
         world: the processes of a data-parallel run.
-        device: where to compute; by default the accelerator of this process, or the CPU.
-        requests: heeded at the end of each step.
+        device: where to compute; by default the accelerator of this process, else the CPU.
+        requests: from outside, heeded at the end of each step.
 
     Raises:
         InputError: the training section of the parameters is wrong.
         Interrupted: ``requests.leave`` was set; the state is saved.
     """
-    spec = read(TrainingSettings, params.get("training"), "training")
-    if task.gradients is not None and spec.micro_batches > 1:
+    settings = read(TrainingSettings, params.get("training"), "training")
+    if task.gradients is not None and settings.micro_batches > 1:
         raise InputError(
             "training.micro_batches", "more than 1 for a rule that sets gradients itself", "use 1"
         )
     world = world or World()
-    if spec.micro_batches * world.size > spec.batch:
-        raise InputError(
-            "training.micro_batches",
-            f"{spec.micro_batches} on each of {world.size} processes are more than the batch of {spec.batch}",
-            "use fewer",
-        )
+    if settings.micro_batches * world.size > settings.batch:
+        parts = f"{settings.micro_batches} on each of {world.size} processes"
+        fault = f"{parts} are more than the batch of {settings.batch}"
+        raise InputError("training.micro_batches", fault, "use fewer")
     device = device or world.device
     return _Training(
-        task, spec, int(params.get("seed", 0)), folder, digest, world, device, requests or Requests()
+        task, settings, int(params.get("seed", 0)), folder, digest, world, device, requests or Requests()
     ).run()
 
 
 @dataclass
 class _Training:
     task: Task
-    spec: TrainingSettings
+    settings: TrainingSettings
     seed: int
     folder: Path
     digest: str
@@ -115,21 +113,25 @@ class _Training:
         randomness.seed_all(self.seed, "training")
         self.model = self.task.model.to(self.device).train()
         self.compiled: nn.Module = self.model
-        if self.spec.compile:
+        if self.settings.compile:
             self.compiled = cast(nn.Module, torch.compile(self.model))
-        self.optimiser = Optimiser(self.task, self.spec)
+        self.optimiser = Optimiser(self.task, self.settings)
         self.checkpoints = Checkpoints(self.folder, self.digest)
-        pieces = self.spec.micro_batches
+        pieces = self.settings.micro_batches
         mine = range(self.world.rank * pieces, (self.world.rank + 1) * pieces)
         self.batches: Parts | Prefetched = Parts(
             self.task.batches, mine, self.world.size * pieces, self.device
         )
-        ahead = self.spec.prefetch if self.spec.prefetch is not None else 2 * (self.device.type == "cuda")
+        ahead = (
+            self.settings.prefetch if self.settings.prefetch is not None else 2 * (self.device.type == "cuda")
+        )
         if ahead:
             self.batches = Prefetched(self.batches, ahead)
         self.saved_at = time.monotonic()
-        reduced = self.spec.precision == "bfloat16" or (
-            self.spec.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        reduced = self.settings.precision == "bfloat16" or (
+            self.settings.precision == "auto"
+            and self.device.type == "cuda"
+            and torch.cuda.is_bf16_supported()
         )
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced)
 
@@ -146,19 +148,19 @@ class _Training:
             name = torch.cuda.get_device_name(self.device)
         resumed_from = self._resume()
         self.diverged = self.diverged or self.task.diverged
-        progress = Progress(self.spec.steps, done=self.step)
+        progress = Progress(self.settings.steps, done=self.step)
         with Scalars(
-            self.folder / "tensorboard", self.step, self.spec.tensorboard and self.world.leads
+            self.folder / "tensorboard", self.step, self.settings.tensorboard and self.world.leads
         ) as log:
             self.requests.heeded = True
-            while self.step < self.spec.steps and self.diverged is None:
+            while self.step < self.settings.steps and self.diverged is None:
                 metrics = self._advance()
                 if self.diverged is not None:
                     break
-                if self.step % self.spec.log_every == 0 or self.step == self.spec.steps:
+                if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
                     self.record.add(self.step, metrics)
                     log.add(self.step, metrics)
-                if self._due(self.spec.evaluate_every) or self.step == self.spec.steps:
+                if self._due(self.settings.evaluate_every) or self.step == self.settings.steps:
                     log.add(self.step, self._evaluate())
                 if self.world.leads:
                     progress.update(self.step, loss=metrics["loss"])
@@ -190,7 +192,7 @@ class _Training:
 
     def _gradients(self) -> dict[str, float]:
         """Fill ``.grad`` from the next batch; metrics of the whole batch, ``loss`` first."""
-        pieces = self.spec.micro_batches
+        pieces = self.settings.micro_batches
         parts = self.world.size * pieces
         weight, sums = 0.0, dict[str, float]()
         failed: Diverged | None = None
@@ -205,7 +207,7 @@ class _Training:
         self._agree(failed)
         if parts == 1:
             return metrics
-        # A part may hold nothing that the loss wants.
+        # A part may hold no term of the loss.
         mean = 1 / weight if weight else 0.0
         if pieces > 1:
             for parameter in self.optimiser.parameters:
@@ -217,7 +219,7 @@ class _Training:
         return self.world.combine_metrics({name: value * mean for name, value in sums.items()}, share)
 
     def _agree(self, failed: Diverged | None) -> None:
-        """End every process' step if that of one has failed: none may wait for it in vain."""
+        """End the step in every process if it failed in one, so that none waits for it forever."""
         if self.world.any(failed is not None):
             raise failed or Diverged(f"another process diverged at step {self.step + 1}")
 
@@ -258,16 +260,16 @@ class _Training:
 
     def _heed_requests(self) -> None:
         leave = self.world.any(self.requests.leave)
-        overdue = 0 < self.spec.checkpoint_minutes * 60 <= time.monotonic() - self.saved_at
+        overdue = 0 < self.settings.checkpoint_minutes * 60 <= time.monotonic() - self.saved_at
         asked = leave or self.world.any(self.requests.save or overdue)
-        if (asked or self._due(self.spec.checkpoint_every)) and self.step < self.spec.steps:
+        if (asked or self._due(self.settings.checkpoint_every)) and self.step < self.settings.steps:
             self.requests.save = False
             self._save()
-        if leave and self.step < self.spec.steps:
-            raise Interrupted(f"left at step {self.step} of {self.spec.steps}")
+        if leave and self.step < self.settings.steps:
+            raise Interrupted(f"left at step {self.step} of {self.settings.steps}")
 
     def _save(self) -> None:
-        """Write a checkpoint; a disk that cannot take it costs the checkpoint, not the run."""
+        """Write a checkpoint; if the disk refuses it, the run goes on without."""
         self.saved_at = time.monotonic()
         generators = self.world.gathered(randomness.capture())
         if not self.world.leads:
@@ -299,8 +301,8 @@ class _Training:
         self.record.load_state_dict(state["record"])
         self.diverged = state["diverged"]
         generators = state["randomness"]
-        # Where there are more processes than before, some start from another's state.
+        # With more processes than before, some share a state.
         randomness.restore(generators[self.world.rank % len(generators)])
         if self.world.leads:
-            print(f"resumed at step {self.step} of {self.spec.steps}", flush=True)
+            print(f"resumed at step {self.step} of {self.settings.steps}", flush=True)
         return self.step

@@ -1,4 +1,4 @@
-"""AdamW with weight decay where it belongs."""
+"""AdamW with weight decay on matrices, the learning-rate schedule and gradient clipping."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from specseq.training.task import Task
 
 
 def default_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Two groups: matrices, which decay, and norms, biases, embeddings and other vectors, which do not."""
+    """Two parameter groups: matrices with weight decay; norms, biases, embeddings, vectors without."""
     embeddings = {
         id(parameter)
         for module in model.modules()
@@ -31,15 +31,15 @@ def default_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 class AdamW:
-    """torch's fused AdamW without its ``Optimizer`` class, which loads the compiler when it is made.
+    """torch's fused AdamW without its ``Optimizer`` class, whose constructor imports the compiler.
 
-    Loading takes longer than a small run's training. Updates and the layout of the state are torch's.
+    That import takes longer than a small run's training. Updates and the layout of the state are torch's.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], **defaults: Any) -> None:
         """
         Args:
-            groups: ``params`` and whatever differs from the defaults.
+            groups: mappings with ``params`` and the settings that differ from the defaults.
             **defaults: ``lr``, ``betas``, ``eps``, ``weight_decay``.
         """
         self.param_groups = [{**defaults, **group} for group in groups]
@@ -74,7 +74,7 @@ class AdamW:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments by the parameter's number, and the groups with numbers for parameters."""
+        """Moments by parameter number, and the groups with numbers for parameters."""
         number = {parameter: place for place, parameter in enumerate(self._parameters())}
         groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
         return {"state": {number[p]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
@@ -107,25 +107,29 @@ class AdamW:
 class Optimiser:
     """AdamW, its learning-rate schedule and the clipping of gradients."""
 
-    def __init__(self, task: Task, spec: TrainingSettings) -> None:
+    def __init__(self, task: Task, settings: TrainingSettings) -> None:
         groups = (task.parameter_groups or default_groups)(task.model)
-        self.spec = spec
+        self.settings = settings
         self.groups = _with_scales(groups)
         self.parameters = [parameter for group in self.groups for parameter in group["params"]]
         self.adamw = AdamW(
-            self.groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay
+            self.groups,
+            lr=settings.lr,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
         )
 
     def clip(self) -> float:
         """Scale gradients down to the clipping norm; returns their norm before."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if self.spec.clip > 0:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
+        if self.settings.clip > 0:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip, norm)
         return float(norm)
 
     def step(self, step: int) -> float:
         """Take optimiser step ``step`` (0 for the first); returns its learning rate."""
-        rate = self.spec.lr * factor(step, self.spec)
+        rate = self.settings.lr * factor(step, self.settings)
         for group in self.adamw.param_groups:
             group["lr"] = rate * group["lr_scale"]
         self.adamw.step()

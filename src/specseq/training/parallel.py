@@ -1,4 +1,4 @@
-"""Data-parallel training over ``torch.distributed``: every process computes its share of each batch."""
+"""Data-parallel training over ``torch.distributed``: each process computes its share of every batch."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ class World:
     """The processes of a run.
 
     Attributes:
-        rank: number of this one.
-        size: number of them.
-        local_rank: number of this one on its machine.
+        rank: number of this process, from 0.
+        size: number of processes.
+        local_rank: number of this process on its machine, from 0.
         address: where the first process listens for the others, ``host:port``.
     """
 
@@ -27,12 +27,12 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files and says what happens."""
+        """Whether this process writes the files and the log."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """This process' own accelerator, or the CPU; SLURM shows a process all of its node's, or just one."""
+        """This process' accelerator, or the CPU; SLURM shows a process all of its node's or one."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
@@ -42,11 +42,11 @@ class World:
         return self._reduced(value, torch.distributed.ReduceOp.SUM) if self.size > 1 else value
 
     def any(self, value: bool) -> bool:
-        """Whether it is true in some process."""
+        """Whether the value is true in any process."""
         return bool(self._reduced(float(value), torch.distributed.ReduceOp.MAX)) if self.size > 1 else value
 
     def gathered(self, value: Any) -> list[Any]:
-        """What each process holds, by rank; all of them must ask."""
+        """The values of all processes by rank; every process must call it."""
         if self.size == 1:
             return [value]
         held = [None] * self.size
@@ -58,7 +58,7 @@ class World:
         if self.size == 1:
             return
         for parameter in parameters:
-            # A parameter that this share of the batch did not touch may have been touched by another.
+            # Another process may have a gradient where this one has none.
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.distributed.all_reduce(grad.mul_(share))
             parameter.grad = grad

@@ -1,4 +1,4 @@
-"""The process-wide random generators: seeded for a run, saved with it, and kept apart from evaluation."""
+"""The process-wide random generators: seeded per run, saved in its checkpoints, untouched by evaluation."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ Built = TypeVar("Built")
 
 
 def seed_all(seed: int, *names: object) -> None:
-    """Seed torch's and NumPy's own generators, which layers such as dropout draw from."""
+    """Seed the global generators of torch and NumPy, which layers such as dropout draw from."""
     number = stream_seed(seed, *names)
     torch.manual_seed(number)
     np.random.seed(number % 2**32)  # noqa: NPY002 third-party code may draw from it
 
 
 def capture() -> dict[str, Any]:
-    """States of the process-wide generators; on accelerators, that of the one this process computes on."""
+    """States of the process-wide generators, with that of this process' accelerator."""
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": np.random.get_state(legacy=True)}  # noqa: NPY002
 
@@ -35,7 +35,7 @@ def restore(state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Whatever the block draws, the process-wide generators stand afterwards where they stood."""
+    """Restore the process-wide generators after the block."""
     state = capture()
     try:
         yield
@@ -44,7 +44,7 @@ def untouched() -> Iterator[None]:
 
 
 def initialised(build: Callable[[], Built], seed: int, *names: object) -> Built:
-    """Build a model with initial weights that depend on seed and name alone."""
+    """Build a model with initial weights that depend only on seed and names."""
     with untouched():
         seed_all(seed, "initial weights", *names)
         return build()

@@ -1,4 +1,4 @@
-"""What a run measured, step by step; part of its checkpoint, so that no kill can lose or double a row."""
+"""Metrics of a run by step; part of its checkpoint, so that a kill neither loses nor repeats a row."""
 
 from array import array
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Record:
-    """Metrics of a run in the order in which they were recorded."""
+    """Metrics of a run in the order they were recorded."""
 
     def __init__(self) -> None:
         self._names: list[str] = []

@@ -1,4 +1,4 @@
-"""TensorBoard scalars, for watching a run; the results are in its Parquet."""
+"""TensorBoard scalars for watching a run; its results are in Parquet."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 
 
 class Scalars:
-    """Writes scalars while it is open; does nothing where it is not wanted."""
+    """Context manager that writes scalars, or nothing where that is disabled."""
 
-    def __init__(self, folder: Path, step: int, wanted: bool) -> None:
+    def __init__(self, folder: Path, step: int, enabled: bool) -> None:
         """
         Args:
-            folder: of the event files.
-            step: of the checkpoint the run goes on from; what an earlier process wrote beyond it is hidden.
-            wanted: whether to write at all.
+            folder: folder of the event files.
+            step: step that the run resumes from; what an earlier process wrote beyond it is hidden.
+            enabled: whether to write at all.
         """
         self._writer: Any = None
-        if wanted:
+        if enabled:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)

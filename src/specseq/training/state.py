@@ -1,4 +1,4 @@
-"""Nested state as tensors plus JSON, so that nothing that is read back can run code."""
+"""Nested state as JSON and tensors, so that reading it back runs no code."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What a study hands to the training loop."""
+"""The interface between a study and the training loop."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from torch import nn
 class BatchStream(Protocol):
     """An endless, resumable stream of batches.
 
-    The state is a small mapping of plain values (numbers, strings, lists, bytes) from which the stream goes
-    on exactly where it was, also in another process; going on does not change a state given out before.
-    Batches may be drawn in another thread than the step's, ahead of it.
+    The state is a small mapping of plain values (numbers, strings, lists, bytes) from which the stream
+    resumes exactly where it was, also in another process; a state already returned never changes. Batches may
+    be drawn ahead of the step, in another thread.
     """
 
     def __next__(self) -> Any:
@@ -32,25 +32,24 @@ def _no_evaluation(model: nn.Module) -> dict[str, float]:
 
 @dataclass
 class Task:
-    """A model, its batches and how gradients come about; the loop does the rest.
+    """A model, its batches and how its gradients are computed; the loop does the rest.
 
     Attributes:
-        model: the module to train; its parameters decide optimiser state and checkpoint.
+        model: the module to train.
         batches: the training stream.
         loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar. A
-            metric ``weight``, the number of terms of which the scalar is the mean, is not recorded but weighs
-            parts of a batch that are computed apart.
-        gradients: for rules that are not back-propagation of one scalar: fills ``.grad`` of the parameters
-            itself and returns metrics with a ``loss`` among them. Exclusive with ``loss``.
+            metric ``weight``, the number of terms that the scalar is the mean of, is not recorded: it weights
+            parts of a batch that are computed separately.
+        gradients: instead of ``loss``, for rules other than back-propagation of one scalar: fills ``.grad``
+            of the parameters and returns metrics, ``loss`` among them.
         evaluate: called every ``evaluate_every`` steps and at the end; its metrics are logged as
             ``valid/<name>``.
-        parameter_groups: overrides the loop's default groups (weight decay on matrices only); each group is
-            a mapping as ``torch.optim`` takes it, with ``lr_scale`` instead of ``lr``.
-        after_step: called after each optimiser step (norm caps, logging of learned coefficients); returns
-            metrics to log.
-        state: further modules or objects with ``state_dict``/``load_state_dict`` that the checkpoint keeps.
-        diverged: why there is nothing to train, such as weights to begin from that diverged; else None.
-        facts: what the provenance of the results states beside what the loop knows, such as series left out.
+        parameter_groups: replaces the default groups (weight decay on matrices only); each group is a mapping
+            as ``torch.optim`` takes it, with ``lr_scale`` instead of ``lr``.
+        after_step: called after each optimiser step, for norm caps or learned coefficients; returns metrics.
+        state: further objects with ``state_dict`` and ``load_state_dict`` to keep in checkpoints.
+        diverged: why there is nothing to train, such as diverged initial weights; else None.
+        facts: facts for the provenance of the results, such as series left out.
     """
 
     model: nn.Module
