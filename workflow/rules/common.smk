@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
+if sys.platform == "win32":
+    raise WorkflowError("Windows is not supported: use Linux or macOS, or the Windows Subsystem for Linux")
+
+# The code of this checkout plans and runs, whichever checkout the environment was made from.
+SOURCE = os.path.join(workflow.basedir, "src")
+sys.path.insert(0, SOURCE)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+
+from specseq.environment import leaked, lock_warnings
 from specseq.errors import InputError
 from specseq.launch.settings import SlurmSettings
 from specseq.settings import read
@@ -19,6 +29,12 @@ from specseq.studies.planning import Planning, page_captions
 from specseq.sweeps import Plan, read_yaml
 
 ROOT = Path(workflow.basedir)
+
+# In a job of SLURM such variables are the job's own.
+if workflow.is_main_process and (names := leaked(os.environ)):
+    logger.warning(f"Not read from the environment: {', '.join(names)} (see docs/slurm.md).")
+    for name in names:
+        del os.environ[name]
 
 # Rules call `python`: the one that runs snakemake, also where its environment is not activated. With --sdm conda
 # it is the environment's own.
@@ -72,6 +88,10 @@ onstart:
     check_arrays(workflow.executor_settings)
     workflow.scheduler.job_rate_limiter = None
     check_training_jobs()
+    for warning in lock_warnings(
+        ROOT / "envs/requirements.lock", Path(f"results/{config['scale']}/requirements.lock")
+    ):
+        logger.warning(warning)
 
 
 def one_line(lookup):
@@ -96,7 +116,8 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
     It holds the rule's named inputs and outputs (the inputs under the name ``group``, where one is given) and the
     parameters. ``code`` names the source files that decide the result, where the stage's own do not name all that they
     import. ``params.code`` and ``params.decides`` are what reruns the rule when it changes; paths are not, for
-    Snakemake watches inputs and outputs itself, nor is what stands in ``besides``.
+    Snakemake watches inputs and outputs itself, nor is what stands in ``besides``. A job of SLURM looks for the file that
+    was written when it was planned; after an edit of code or config there is none of that name.
     """
 
     def files(wildcards):
@@ -115,7 +136,9 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
             "code": {"files": files(wildcards), "digest": source_digest(*files(wildcards))},
         }
         folder = f"results/{wildcards.scale}" if "scale" in wildcards.keys() else "downloads"
-        return save(Path(folder, "requests", stage), content, write=not workflow.dryrun)
+        return save(
+            Path(folder, "requests", stage), content, write=workflow.is_main_process and not workflow.dryrun
+        )
 
     return {
         "code": lambda wildcards: source_digest(*files(wildcards)),
@@ -127,6 +150,13 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
 def fields(files):
     """The named files of a rule; those of an empty list are not there."""
     return {name: named if isinstance(named, str) else list(named) for name, named in files.items() if named}
+
+
+def forced(rule, *files):
+    """Whether the command line asks for a rule or its files to be made again."""
+    settings = workflow.dag_settings
+    asked = settings.forcerun.union(settings.targets if settings.forcetargets else ())
+    return settings.forceall or not asked.isdisjoint({rule, *files})
 
 
 def training_place():

@@ -23,6 +23,11 @@ rule pretrain:
             besides=lambda w, threads: {
                 "checkpoints": f"results/{w.scale}/checkpoints/{w.run}",
                 "jobs": f"results/{w.scale}/jobs/{w.run}",
+                "anew": forced(
+                    "pretrain",
+                    f"results/{w.scale}/runs/{w.run}/weights.safetensors",
+                    f"results/{w.scale}/runs/{w.run}/pretrain.parquet",
+                ),
                 "cluster": training_place(),
                 "slurm": config["slurm"] if training_place() == "slurm" else None,
             },

@@ -64,9 +64,6 @@ def main(request: PretrainRequest) -> None:
     except JobFailed as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:
-        fault = f"cannot be used ({error})"
-        raise InputError(request.jobs, fault, "free space or choose another") from None
     ending = f"diverged ({result['diverged']})" if result["diverged"] else f"loss {result['loss']}"
     print(f"{request.run}: {result['step']} steps, {ending}")
 

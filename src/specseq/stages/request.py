@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from specseq.errors import InputError
+from specseq.errors import InputError, exit_status
 from specseq.settings import read
 from specseq.sources import source_digest
 
@@ -37,11 +37,7 @@ def serve(
         "--request", type=Path, required=True, metavar="FILE", help=f"JSON file, a {kind.__name__}"
     )
     options = parser.parse_args(argv)
-    try:
-        stage(load(kind, options.request))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_status("error", lambda: stage(load(kind, options.request))))
 
 
 def load(kind: type[T], path: Path) -> T:
@@ -53,6 +49,9 @@ def load(kind: type[T], path: Path) -> T:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fault = "no such request: code or config have changed since this was planned"
+        raise InputError(path, fault, "run snakemake again") from None
     except (OSError, ValueError) as error:
         raise InputError(path, f"is no readable JSON ({error})", "run snakemake again") from None
     if not isinstance(content, dict):
