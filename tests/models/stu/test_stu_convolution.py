@@ -42,6 +42,34 @@ def test_equals_the_plain_sum(method: Method, block: int, monkeypatch: pytest.Mo
     torch.testing.assert_close(y_ND, plain(x_ND, filters_LD, lengths), rtol=1e-12, atol=1e-12)
 
 
+def laid_out(x_ND: torch.Tensor, strides: str) -> torch.Tensor:
+    """The same values with other strides."""
+    if strides == "channels first":
+        return x_ND.T.contiguous().T
+    return x_ND.repeat_interleave(2, dim=1)[:, ::2] if strides == "every second" else x_ND
+
+
+@pytest.mark.parametrize("strides", ["contiguous", "channels first", "every second"])
+@pytest.mark.parametrize("channels", [1, 3, 64, 65, 130])
+@pytest.mark.parametrize("tokens", [1, 2, 3, 49])
+def test_every_length_and_width_and_layout(tokens: int, channels: int, strides: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shapes = ((tokens, channels), (50, channels), (tokens, channels))
+    x_ND, filters_LD, slope_ND = (torch.randn(s, generator=rng, dtype=torch.float64) for s in shapes)
+    x_ND = laid_out(x_ND, strides).requires_grad_()
+    filters_LD.requires_grad_()
+    # Freed memory that is read without being written shows up as NaN.
+    torch.full((4, tokens * channels), torch.nan, dtype=torch.float64)
+    results = []
+    for y_ND in (
+        segment_convolution(x_ND, filters_LD, tables_of([tokens])),
+        plain(x_ND, filters_LD, [tokens]),
+    ):
+        results.append((y_ND, *torch.autograd.grad((y_ND * slope_ND).sum(), (x_ND, filters_LD))))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("method", ["auto", "fft", "toeplitz", "circular"])
 @pytest.mark.parametrize("block", [2, 64])
 def test_gradients_equal_finite_differences(

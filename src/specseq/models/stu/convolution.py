@@ -56,7 +56,7 @@ class _SegmentConvolution(Function):
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
         x_DN, kept = _channels_first(x_ND), []
-        y_DN = torch.empty_like(x_DN)
+        y_DN = _output_like(x_DN)
         for channels in _channel_blocks(x_DN):
             block_DN, parts = _with_a_zero(x_DN[channels]), []
             for bucket in tables.buckets:
@@ -82,7 +82,7 @@ class _SegmentConvolution(Function):
         # Per block and bucket the padded segments, or their spectra, and the filter's matrix or transform.
         pairs = iter(zip(kept[::2], kept[1::2], strict=True))
         grad_DN, grad_filters = _channels_first(grad_ND), torch.zeros_like(filters_LD)
-        grad_x_DN = torch.empty_like(grad_DN)
+        grad_x_DN = _output_like(grad_DN)
         for channels in _channel_blocks(grad_DN):
             block_DN, parts = _with_a_zero(grad_DN[channels]), []
             for bucket in ctx.tables.buckets:
@@ -108,6 +108,15 @@ class _SegmentConvolution(Function):
 def _channels_first(x_ND: Tensor) -> Tensor:
     """``[D, N]``: the transforms run over contiguous memory."""
     return x_ND.T.contiguous()
+
+
+def _output_like(x_DN: Tensor) -> Tensor:
+    """``[D, N]`` to be filled, contiguous in the strict sense.
+
+    A transposed single token counts as contiguous with strides (1, D); torch functions called with ``out=`` a
+    slice of such a tensor replace the slice and leave the tensor unset.
+    """
+    return torch.empty(x_DN.shape, dtype=x_DN.dtype, device=x_DN.device)
 
 
 def _channel_blocks(x_DN: Tensor) -> list[slice]:
