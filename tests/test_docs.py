@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from specseq.report.claims import ledger, load
+from specseq.studies.config import load_plan
 from specseq.studies.preconditioning import checks
-from specseq.sweeps import load_plan
 from specseq.sweeps.merge import merge
 
 ROOT = Path(__file__).parents[1]
@@ -27,10 +27,11 @@ def test_python_examples_run_one_after_the_other() -> None:
     assert "filtered" in names
 
 
-def test_config_examples_fit_the_schema() -> None:
+def test_config_examples_are_planned(tmp_path: Path) -> None:
     examples = [yaml.safe_load(block) for block in blocks("yaml")]
     extended = merge(*(example for example in examples if "claims" not in example))
-    runs = load_plan(ROOT, extended).runs("smoke")
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(extended))
+    runs = load_plan(ROOT, [tmp_path / "more.yaml"]).runs("smoke")
     assert "preconditioning/my_strides/stride4_degree1_seed0" in runs
 
 

@@ -14,7 +14,7 @@ from specseq.filters.stability import noise_gain, spectral_radius
 from specseq.report.claims import VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.language import queries_of
 from specseq.studies.claims import load_claims
-from specseq.sweeps import load_plan
+from specseq.studies.config import load_plan
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 AGAINST = ("inconsistent", "contradicted")

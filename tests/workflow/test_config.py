@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from specseq.studies import studies
-from specseq.sweeps import load_plan
+from specseq.studies.config import load_plan
 
 PLAN = load_plan(Path(__file__).parents[2])
 

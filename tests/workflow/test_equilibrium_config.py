@@ -8,7 +8,7 @@ import pytest
 from specseq.equilibrium.config import ESTIMATORS, SOLVERS, EquilibriumRun, Regularisers
 from specseq.equilibrium.trainer import Trainer
 from specseq.settings import read
-from specseq.sweeps import load_plan
+from specseq.studies.config import load_plan
 
 ROOT = Path(__file__).parents[2]
 PLAN = load_plan(ROOT)

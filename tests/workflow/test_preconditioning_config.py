@@ -12,7 +12,8 @@ from specseq.models.moirai2.batch import Preconditioner
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.report.tidy import group_of
 from specseq.settings import read
-from specseq.sweeps import load_plan, read_yaml
+from specseq.studies.config import load_plan
+from specseq.sweeps import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PLAN = load_plan(ROOT)

@@ -50,7 +50,7 @@ def sweep(**points: Any) -> dict[str, Any]:
 def test_names_of_runs(refusing: Workspace) -> None:
     """Through the library, which is what the workflow calls first."""
     from specseq.errors import InputError
-    from specseq.sweeps import load_plan
+    from specseq.studies.config import load_plan
 
     for name in HOSTILE:
         refusing.declare(sweep(runs={name: {}}))

@@ -11,7 +11,7 @@ from specseq.settings import read
 from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.scores import causality_violation
-from specseq.sweeps import load_plan
+from specseq.studies.config import load_plan
 
 PLAN = load_plan(Path(__file__).parents[2])
 SCALES = sorted(PLAN.scales)

@@ -12,7 +12,7 @@ from specseq.errors import InputError
 from specseq.report.claims import KINDS, STATUSES, VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.ledger import AGAINST, in_words
 from specseq.studies.claims import load_claims
-from specseq.sweeps import load_plan
+from specseq.studies.config import load_plan
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     """List or show."""
     options = build_parser().parse_intermixed_args(arguments)
     claims = load_claims(options.claims)
-    here = Path("config.yaml").is_file() and Path("workflow/schemas/config.schema.yaml").is_file()
+    here = Path("config.yaml").is_file()
     declared = load_plan().declared() if here else {}
     if declared and options.scale not in declared:
         raise InputError("--scale", f"no scale is called '{options.scale}'", f"known: {', '.join(declared)}")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from specseq.commands.plan import add_config, plan_of
 from specseq.errors import InputError
 from specseq.launch.launcher import TICKET
 from specseq.launch.status import STATES, RunState, run_states
 from specseq.settings import near
-from specseq.sweeps import load_plan
 
 
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -23,14 +23,13 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
         "its reason and log, interrupted (resumed by the next start) or waiting. Runs that were begun with "
         "--config or --configfile are listed after those of config.yaml.",
     )
-    parser.add_argument("--scale", help="scale to look at; default: the one of config.yaml")
     parser.add_argument("--study", help="only runs of this study")
     parser.add_argument(
         "--state", choices=STATES, action="append", help="only runs in this state; repeatable"
     )
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until interrupted")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per run")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder of the workflow; default: this one")
+    add_config(parser)
     return parser.parse_args(given)
 
 
@@ -49,8 +48,7 @@ def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool)
 
 def _runs(options: argparse.Namespace) -> tuple[list[str], Path]:
     """Runs of the plan, then those that have begun under another config; and the folder of their results."""
-    plan = load_plan(options.root)
-    scale = options.scale or plan.config["scale"]
+    plan, scale = plan_of(options)
     results = options.root / "results" / scale
     planned = plan.runs(scale) if scale in plan.scales or not results.is_dir() else {}
     runs = [run for run, params in planned.items() if "training" in params]

@@ -1,10 +1,24 @@
 """What the two forecasting studies share."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from specseq.settings import STRICT, Field, dataclass
 from specseq.studies.interface import BENCHMARKS
 from specseq.sweeps import Plan
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ForecastingRun:
+    """What runs of both studies say."""
+
+    study: Literal["preconditioning", "stu"]
+    seed: int = Field(ge=0, description="decides every random draw of the run")
+    baseline: str | None = Field(
+        default=None,
+        description="run, without its seed, that tables compare with; null: the study's own baseline",
+    )
+
 
 TRAINED = frozenset({"weights.safetensors", "pretrain.parquet"})
 

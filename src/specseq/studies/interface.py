@@ -120,8 +120,9 @@ class Study:
         build: ``module:function`` of ``build(params, inputs) -> Task``, which makes what is trained.
         data: training input -> data set below ``results/<scale>/``: a file, or a folder with a manifest.
         results: names of the result files that a run with these parameters has.
-        after_training: sections of a run that only judge it once it is trained.
         run: settings class of a run's parameters.
+        settings: sections beside the study's sweeps, and their settings classes.
+        after_training: sections of a run that only judge it once it is trained.
         tables: comparison tables by name; each name begins with the study's.
         figures: figures by name.
         needed: groups of results; with ``partial`` the study is left out while one group is empty.
@@ -133,8 +134,9 @@ class Study:
     build: str
     data: Mapping[str, str]
     results: Callable[[Mapping[str, Any], Plan], Collection[str]]
+    run: Any
+    settings: Mapping[str, Any] = field(default_factory=dict)
     after_training: frozenset[str] = frozenset()
-    run: Any = None
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     needed: Callable[[Results], Sequence[Sequence[str]]] = lambda results: ()

@@ -1,7 +1,7 @@
-"""From ``config.yaml`` to runs: scales, studies, sweeps."""
+"""From config files to runs: studies, scales, sweeps."""
 
-from specseq.sweeps.layers import read_yaml
-from specseq.sweeps.plan import Plan, load_plan, without_seed
-from specseq.sweeps.validation import check_config
+from specseq.sweeps.files import Config, read_config, read_yaml
+from specseq.sweeps.plan import Plan
+from specseq.sweeps.scale import Kinds, without_seed
 
-__all__ = ["Plan", "check_config", "load_plan", "read_yaml", "without_seed"]
+__all__ = ["Config", "Kinds", "Plan", "read_config", "read_yaml", "without_seed"]

@@ -12,15 +12,14 @@ grid, a parameter that a layer before set. A list in place of a mapping of names
 entries are ``name`` or ``name: changes``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from specseq.errors import InputError
 from specseq.settings import near
+from specseq.sweeps.files import Config, holds, read_yaml
 from specseq.sweeps.merge import merge
 
 _STUDY_FILES = {"data.yaml": "data", "filters.yaml": "filters"}
@@ -31,29 +30,24 @@ class Layer:
     """One file's part of the plan.
 
     Attributes:
-        file: where it stands, as messages name it.
+        file: where it stands, as messages name it; or the config, which has several sources.
         content: its ``studies``, ``data`` and ``filters``.
         adds: whether it may name studies, sweeps and points that no layer before it has.
         path: place of the content in the file.
+        implied: how many keys of a path the file's own place stands for.
     """
 
-    file: str
+    file: str | Config
     content: Mapping[str, Any]
     adds: bool = True
-    path: str = ""
+    path: tuple[str, ...] = ()
+    implied: int = 0
 
-
-def read_yaml(path: Path) -> Any:
-    """Plain YAML, by libyaml where it is there: that is some ten times faster, and configs can be long.
-
-    Raises:
-        InputError: it is not YAML.
-    """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except yaml.YAMLError as error:
-        raise InputError(path, f"not readable YAML ({error})") from None
+    def place(self, path: Sequence[str]) -> str:
+        """A path of the content, behind its file, as messages name it."""
+        whole = [*self.path, *path]
+        name = self.file.source(whole) if isinstance(self.file, Config) else self.file
+        return f"{name}: {'.'.join(whole[self.implied :])}"
 
 
 def study_layers(root: Path) -> list[Layer]:
@@ -62,9 +56,9 @@ def study_layers(root: Path) -> list[Layer]:
     for path in sorted((root / "workflow" / "studies").glob("*/*.yaml")):
         file = path.relative_to(root).as_posix()
         if path.name == "sweeps.yaml":
-            layers.append(Layer(file, {"studies": {path.parent.name: read_yaml(path)}}))
+            layers.append(Layer(file, {"studies": {path.parent.name: read_yaml(path)}}, implied=2))
         elif path.name in _STUDY_FILES:
-            layers.append(Layer(file, {_STUDY_FILES[path.name]: read_yaml(path)}))
+            layers.append(Layer(file, {_STUDY_FILES[path.name]: read_yaml(path)}, implied=1))
     return layers
 
 
@@ -77,7 +71,7 @@ def scale_layers(root: Path) -> dict[str, Layer]:
     }
 
 
-def lay(layers: list[Layer]) -> dict[str, Any]:
+def lay(layers: Sequence[Layer]) -> dict[str, Any]:
     """All layers as one: ``studies``, ``data`` and ``filters``.
 
     Raises:
@@ -85,8 +79,8 @@ def lay(layers: list[Layer]) -> dict[str, Any]:
     """
     studies: dict[str, Any] = {}
     for layer in layers:
-        place = f"{layer.file}: {layer.path}studies"
-        studies = _named(studies, layer.content.get("studies") or {}, place, layer.adds, _study)
+        changes = layer.content.get("studies") or {}
+        studies = _Changes(layer).named(studies, changes, ("studies",), _Changes.study)
     return {
         "studies": studies,
         "data": merge(*(layer.content.get("data") or {} for layer in layers)),
@@ -94,72 +88,76 @@ def lay(layers: list[Layer]) -> dict[str, Any]:
     }
 
 
-def setters(layers: list[Layer], path: tuple[str, ...]) -> Iterator[str]:
-    """Files that set a path of the whole, the one that decides it last."""
-    for layer in layers:
-        part: Any = layer.content
-        for key in path:
-            if isinstance(part, list):
-                part = next((entry for entry in part if isinstance(entry, Mapping) and key in entry), None)
-            part = part.get(key) if isinstance(part, Mapping) else None
-        if part is not None:
-            yield layer.file
+def place_of(layers: Sequence[Layer], path: Sequence[str]) -> str:
+    """A path of the whole behind the file that sets it, or that sets the nearest part of it."""
+    for length in range(len(path), 0, -1):
+        for layer in reversed(layers):
+            if holds(layer.content, path[:length]):
+                return layer.place(path)
+    return ".".join(path)
 
 
-def _study(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
-    return {
-        **merge(_without(old, "over", "sweeps"), _without(changes, "over", "sweeps")),
-        "over": _axes(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds),
-        "sweeps": _named(old.get("sweeps", {}), changes.get("sweeps", {}), f"{place}.sweeps", adds, _sweep),
-    }
+@dataclass(frozen=True)
+class _Changes:
+    """How a layer changes the studies of the layers before it."""
 
+    layer: Layer
 
-def _sweep(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
-    made = merge(_without(old, "over", "runs"), _without(changes, "over", "runs"))
-    made["over"] = _axes(old.get("over", {}), changes.get("over", {}), f"{place}.over", adds)
-    if "runs" in old or "runs" in changes:
-        made["runs"] = _named(old.get("runs", {}), changes.get("runs", {}), f"{place}.runs", adds, _merged)
-    return made
+    def study(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        sweeps = self.named(old.get("sweeps", {}), new.get("sweeps", {}), (*path, "sweeps"), _Changes.sweep)
+        made = merge(_without(old, "over", "sweeps"), _without(new, "over", "sweeps"))
+        return {**made, "over": self.axes(old, new, path), "sweeps": sweeps}
 
+    def sweep(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        made = merge(_without(old, "over", "runs"), _without(new, "over", "runs"))
+        made["over"] = self.axes(old, new, path)
+        if "runs" in old or "runs" in new:
+            runs = self.named(old.get("runs", {}), new.get("runs", {}), (*path, "runs"), _Changes.values)
+            made["runs"] = runs
+        return made
 
-def _axes(old: Mapping[str, Any], changes: Mapping[str, Any], place: str, adds: bool) -> dict[str, Any]:
-    """Swept keys and their values; a sweep takes an axis of its study out by a null, which stays here."""
-    made = dict(old)
-    for key, values in changes.items():
-        labelled = isinstance(old.get(key), Mapping) and isinstance(values, Mapping | list)
-        made[key] = _named(old[key], values, f"{place}.{key}", adds, _merged) if labelled else values
-    return made
+    def axes(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        """Swept keys and their values; a sweep takes an axis of its study out by a null, which stays here."""
+        before, changes = old.get("over", {}), new.get("over", {})
+        made = dict(before)
+        for key, values in self.mapping(changes, (*path, "over")).items():
+            labelled = isinstance(before.get(key), Mapping) and isinstance(values, Mapping | list)
+            place = (*path, "over", key)
+            made[key] = self.named(before[key], values, place, _Changes.label) if labelled else values
+        return made
 
+    def values(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        return merge(old, new)
 
-def _merged(old: Any, changes: Any, place: str, adds: bool) -> Any:
-    return merge(old, changes) if isinstance(changes, Mapping) else changes
+    def label(self, old: Any, new: Any, path: tuple[str, ...]) -> Any:
+        return merge(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
 
+    def named(
+        self, old: Mapping[str, Any], new: Any, path: tuple[str, ...], change: Callable[..., Any]
+    ) -> dict[str, Any]:
+        """Named things, some of them changed, added or left out."""
+        alone = isinstance(new, list)
+        if alone:
+            entries = [entry if isinstance(entry, Mapping) else {entry: {}} for entry in new]
+            new = {name: value for entry in entries for name, value in entry.items()}
+        made = {name: value for name, value in old.items() if not alone or name in new}
+        for name, value in self.mapping(new, path).items():
+            place = (*path, str(name))
+            if name not in old and (value is None or alone or not self.layer.adds):
+                fault = "leaves out what is not there" if value is None else "changes what is not there"
+                raise InputError(self.layer.place(place), fault, near(name, old))
+            if value is None:
+                del made[name]
+            elif change is _Changes.label:
+                made[name] = change(self, old.get(name, {}), value, place)
+            else:
+                made[name] = change(self, old.get(name, {}), self.mapping(value, place), place)
+        return made
 
-def _named(
-    old: Mapping[str, Any],
-    changes: Any,
-    place: str,
-    adds: bool,
-    change: Callable[[Any, Any, str, bool], Any],
-) -> dict[str, Any]:
-    """Named things, some of them changed, added or left out."""
-    alone = isinstance(changes, list)
-    if alone:
-        entries = [entry if isinstance(entry, Mapping) else {entry: {}} for entry in changes]
-        changes = {name: value for entry in entries for name, value in entry.items()}
-    if not isinstance(changes, Mapping):
-        raise InputError(place, f"{changes!r} is not a mapping")
-    made = {name: value for name, value in old.items() if name in changes or not alone}
-    for name, value in changes.items():
-        if name not in old and value is not None and (alone or not adds):
-            raise InputError(f"{place}.{name}", "changes what is not there", near(name, old))
-        if value is not None:
-            made[name] = change(old.get(name, {}), value, f"{place}.{name}", adds)
-        elif name in old:
-            del made[name]
-        else:
-            raise InputError(f"{place}.{name}", "leaves out what is not there", near(name, old))
-    return made
+    def mapping(self, value: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise InputError(self.layer.place(path), f"{value!r} is not a mapping")
+        return value
 
 
 def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from specseq.equilibrium.config import EquilibriumRun, MechanismSettings
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
 from specseq.sweeps import Plan
 
@@ -56,6 +57,8 @@ STUDY = Study(
     build="specseq.studies.equilibrium.training:build",
     data={"text": "data/text"},
     results=_results,
+    run=EquilibriumRun,
+    settings={"mechanisms": MechanismSettings},
     after_training=frozenset({"audit"}),
     tables=TABLES,
     figures=FIGURES,

@@ -2,6 +2,7 @@
 
 from specseq.studies.forecasting import forecasting_results
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.studies.preconditioning.config import PreconditioningRun
 
 
 def _scores(results: Results) -> Inputs:
@@ -89,6 +90,7 @@ STUDY = Study(
     build="specseq.models.moirai2.training:build",
     data={"store": "data/lotsa"},
     results=forecasting_results,
+    run=PreconditioningRun,
     after_training=frozenset({"evaluation", "baseline"}),
     tables=TABLES,
     figures=FIGURES,

@@ -2,6 +2,7 @@
 
 from specseq.studies.forecasting import forecasting_results
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.studies.stu.config import StuRun
 
 
 def _long(results: Results) -> Inputs:
@@ -37,6 +38,7 @@ STUDY = Study(
     build="specseq.models.moirai.training:build",
     data={"store": "data/lotsa"},
     results=forecasting_results,
+    run=StuRun,
     after_training=frozenset({"evaluation", "baseline", "measurement"}),
     tables=TABLES,
     figures=FIGURES,

@@ -1,6 +1,7 @@
 """Spacings of zeros of the zeta function as a series to be forecast."""
 
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.studies.zeta.config import ZetaRun
 
 
 def _long(results: Results) -> Inputs:
@@ -36,6 +37,7 @@ STUDY = Study(
     build=".training:build",
     data={"spacings": "data/spacings/manifest.parquet"},
     results=lambda params, plan: {"weights.safetensors", "pretrain.parquet", "rollout.parquet"},
+    run=ZetaRun,
     after_training=frozenset({"evaluation"}),
     tables=TABLES,
     figures=FIGURES,

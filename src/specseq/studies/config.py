@@ -1,0 +1,127 @@
+"""All that ``config.yaml`` may say: its settings, and the plan that is read from it."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from specseq.equilibrium.text.config import TextSettings
+from specseq.errors import InputError
+from specseq.filters.config import NamedFilter
+from specseq.launch.settings import SlurmSettings
+from specseq.series.config import EmbeddedSizes
+from specseq.settings import STRICT, Field, dataclass, read
+from specseq.spacings.config import SpacingReferences, SpacingSplits
+from specseq.studies import studies
+from specseq.sweeps import Config, Kinds, Plan, read_config
+from specseq.zeros.config import ZeroRange
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataSettings:
+    """Where data lie, and the sizes of what is made."""
+
+    lotsa: str = Field(default="embedded", description="`embedded`, or a folder in LOTSA's layout")
+    gift_eval: str = Field(default="embedded", description="`embedded`, or a folder in GIFT-Eval's layout")
+    fev: str | None = Field(
+        default=None,
+        description="folder of FEV-Bench tasks (task/*.parquet); null: none",
+    )
+    seed: int = Field(default=0, ge=0, description="decides the synthetic series")
+    min_length: int = Field(default=17, ge=1, description="shorter training series are skipped and counted")
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="sub-datasets left out of training: names, patterns, or `overlap` for those in GIFT-Eval",
+    )
+    embedded: EmbeddedSizes = Field(default=EmbeddedSizes(), description="size of the synthetic series")
+    text: TextSettings = Field(default=TextSettings(), description="text of the equilibrium study")
+    zeros: ZeroRange = Field(
+        default=ZeroRange(index=1, count=100_000), description="which zeros are computed"
+    )
+    spacings: SpacingSplits = Field(default=SpacingSplits(), description="sets of spacings")
+    references: SpacingReferences = Field(
+        default=SpacingReferences(), description="reference predictors of spacings"
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Download:
+    """What is fetched from a repository on the Hugging Face hub."""
+
+    preset: Literal["mini", "practical", "full"] | None = Field(default=None, description="of LOTSA alone")
+    datasets: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names or patterns; null: all, or those of the preset"
+    )
+    revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Downloads:
+    """What the rule ``download`` fetches."""
+
+    lotsa: Download | None = None
+    gift_eval: Download | None = None
+    fev: Download | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class WorkflowConfig:
+    """Every key that ``config.yaml`` may hold."""
+
+    scale: str = Field(description="scale that `snakemake` makes when it is given no target")
+    launcher: Literal["auto", "local", "debug", "slurm"] = Field(
+        default="auto",
+        description="where training runs: here (local, debug) or in SLURM jobs; auto: as snakemake does",
+    )
+    partial: bool = Field(
+        default=False, description="make tables from the runs that exist instead of waiting for all"
+    )
+    slurm: SlurmSettings = Field(default=SlurmSettings(), description="training jobs on SLURM")
+    data: dict[str, Any] = Field(default_factory=dict, description="data sources; wins over the scale's")
+    downloads: Downloads = Field(default=Downloads(), description="what is downloaded on demand")
+    filters: dict[str, Any] = Field(
+        default_factory=dict, description="filters by name, beside those of the preconditioning study"
+    )
+    studies: dict[str, Any] = Field(
+        default_factory=dict, description="sweeps of your own, and changes of the studies' sweeps"
+    )
+    scales: dict[str, Any] = Field(
+        default_factory=dict, description="scales of your own, and changes of the scales' files"
+    )
+
+
+@cache
+def kinds() -> Kinds:
+    """What a plan is read as, with every study that can be found."""
+    return Kinds(studies(), DataSettings, NamedFilter)
+
+
+def make_plan(config: Config, root: Path | None = None) -> Plan:
+    """The plan of a config.
+
+    Raises:
+        InputError: a key of the config is wrong.
+    """
+    given = {key: value for key, value in config.content.items() if value is not None}
+    try:
+        read(WorkflowConfig, given, "")
+    except InputError as error:
+        key = error.where.strip(".")
+        raise InputError(f"{config.source(key.split('.'))}: {key}", error.fault, error.remedy) from None
+    return Plan(config, kinds(), root)
+
+
+def load_plan(root: Path = Path(), files: Sequence[Path] = (), words: Sequence[str] = ()) -> Plan:
+    """The plan of the workflow in a folder.
+
+    Args:
+        root: the folder with ``config.yaml``.
+        files: further config files, as ``--configfile`` takes them.
+        words: values ``key=value``, as ``--config`` takes them.
+
+    Raises:
+        InputError: the folder holds no workflow, or the config is wrong.
+    """
+    if not (root / "config.yaml").is_file():
+        raise InputError(root / "config.yaml", "not found", "run this from the root of the workflow")
+    return make_plan(read_config(root / "config.yaml", files, words), root)

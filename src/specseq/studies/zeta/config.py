@@ -1,0 +1,23 @@
+"""Settings of the zeta study's runs."""
+
+from typing import Literal
+
+from specseq.settings import STRICT, Field, dataclass
+from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
+from specseq.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ZetaRun:
+    """A run: a model of spacings, trained and scored on one set."""
+
+    study: Literal["zeta"] = "zeta"
+    seed: int = Field(ge=0, description="decides every random draw of the run")
+    data: SpacingData = SpacingData()
+    model: SpacingModelConfig
+    loss: SpacingLoss = SpacingLoss()
+    training: TrainingSettings
+    evaluation: SpacingEvaluation = SpacingEvaluation()
+
+    def __post_init__(self) -> None:
+        self.evaluation.check(self.model)

@@ -1,0 +1,165 @@
+"""The plan at one scale: layers laid over each other, and the runs that come out."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Protocol
+
+from specseq.errors import InputError
+from specseq.settings import near, plain, read
+from specseq.sweeps.expand import Part, expand_study, parameters
+from specseq.sweeps.layers import Layer, lay, place_of
+
+_STUDY_KEYS = ("base", "over", "sweeps")
+_SWEEP_KEYS = ("about", "base", "runs", "over")
+
+
+class Declaration(Protocol):
+    """What a plan has to know of a study."""
+
+    @property
+    def run(self) -> Any:
+        """Settings class of a run's parameters."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Further sections of the study beside its sweeps, and their settings classes."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Settings classes of all that a plan holds.
+
+    Attributes:
+        studies: the studies by name.
+        data: class of the section ``data``.
+        filter: type of an entry of ``filters``.
+    """
+
+    studies: Mapping[str, Declaration]
+    data: Any
+    filter: Any
+
+
+class ScalePlan:
+    """The plan at one scale."""
+
+    def __init__(self, scale: str, layers: Sequence[Layer], kinds: Kinds) -> None:
+        """
+        Args:
+            scale: its name.
+            layers: all that decides it, the strongest last.
+            kinds: what the plan is read as.
+
+        Raises:
+            InputError: a layer changes what is not there, or names no study.
+        """
+        self.scale, self._layers, self._kinds = scale, layers, kinds
+        whole = lay(layers)
+        self.studies: dict[str, Any] = whole["studies"]
+        self.filters: dict[str, Any] = whole["filters"]
+        self._data: dict[str, Any] = whole["data"]
+        for name in self.studies:
+            if name not in kinds.studies:
+                raise InputError(
+                    place_of(layers, ("studies", name)), "no such study", near(name, kinds.studies)
+                )
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Data sources and sizes, with the defaults of the sections that nobody gives."""
+        settings = self.read(self._kinds.data, self._data, ("data",))
+        return {
+            field.name: self._data.get(field.name, plain(getattr(settings, field.name)))
+            for field in fields(settings)
+        }
+
+    @cached_property
+    def parts(self) -> dict[str, Sequence[Part]]:
+        """Where the parameters of each run come from."""
+        parts: dict[str, Sequence[Part]] = {}
+        for study, spec in self.studies.items():
+            sections = self._kinds.studies[study].settings
+            self._known(spec, ("studies", study), (*_STUDY_KEYS, *sections))
+            for name in sections.keys() & spec.keys():
+                self.read(sections[name], spec[name], ("studies", study, name))
+            for sweep, points in spec["sweeps"].items():
+                self._known(points, ("studies", study, "sweeps", sweep), _SWEEP_KEYS)
+            try:
+                parts |= expand_study(study, spec)
+            except InputError as error:
+                where = place_of(self._layers, error.where.split("."))
+                raise InputError(where, error.fault, error.remedy) from None
+        return parts
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """All runs: ``{"study/sweep/point": parameters}``.
+
+        Raises:
+            InputError: a parameter is wrong, or a baseline is no run.
+        """
+        runs = {
+            run: _with_seed({"study": run.partition("/")[0], **parameters(parts)})
+            for run, parts in self.parts.items()
+        }
+        groups = {without_seed(run) for run in runs}
+        seen = set()
+        for run, spec in runs.items():
+            # Runs that differ by their seed alone are read once, so that thousands of runs cost little.
+            seed = spec.get("seed")
+            token = json.dumps({**spec, "seed": type(seed) is int and seed >= 0}, sort_keys=True)
+            if token not in seen:
+                self._check(run, spec)
+                seen.add(token)
+            if "baseline" in spec and spec["baseline"] not in groups:
+                fault = f"no run of the scale {self.scale} is called '{spec['baseline']}'"
+                raise InputError(self.place(run, ("baseline",)), fault, near(spec["baseline"], groups))
+        return runs
+
+    def place(self, run: str, key: tuple[str, ...]) -> str:
+        """The file that sets a parameter of a run, or the nearest section of it, and the place in it."""
+        for length in range(len(key), 0, -1):
+            for part in reversed(self.parts[run]):
+                if (path := part.find(key[:length])) is not None:
+                    return place_of(self._layers, path)
+        return ""
+
+    def read(self, kind: Any, given: Any, path: tuple[str, ...]) -> Any:
+        """Settings from a part of the plan; faults name the file that sets them."""
+        try:
+            return read(kind, given, ".".join(path))
+        except InputError as error:
+            where = place_of(self._layers, error.where.split("."))
+            raise InputError(where, error.fault, error.remedy) from None
+
+    def _check(self, run: str, spec: Mapping[str, Any]) -> None:
+        """Read a run's parameters; faults name the run and the file that sets them."""
+        try:
+            read(self._kinds.studies[spec["study"]].run, spec, "")
+        except InputError as error:
+            key = error.where.strip(".")
+            file = self.place(run, tuple(key.split("."))).partition(": ")[0]
+            where = ": ".join(part for part in (file, f"run {run}", key) if part)
+            raise InputError(where, error.fault, error.remedy) from None
+
+    def _known(self, given: Mapping[str, Any], path: tuple[str, ...], keys: Sequence[str]) -> None:
+        for key in given:
+            if key not in keys:
+                raise InputError(place_of(self._layers, (*path, key)), "unknown key", near(key, keys))
+
+
+def without_seed(run: str) -> str:
+    """The name that all seeds of a run share."""
+    return re.sub(r"[_/]seed\d+$", "", run)
+
+
+def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Name the runs that a run refers to: ``{seed}`` in ``initial.run`` and ``forecaster.run`` is its own."""
+    for key in ("initial", "forecaster"):
+        section = spec.get(key)
+        if isinstance(section, dict) and isinstance(section.get("run"), str):
+            section["run"] = section["run"].replace("{seed}", str(spec.get("seed", "")))
+    return spec
