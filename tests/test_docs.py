@@ -30,7 +30,7 @@ def test_python_examples_run_one_after_the_other() -> None:
 def test_config_examples_are_planned(tmp_path: Path) -> None:
     examples = [yaml.safe_load(block) for block in blocks("yaml")]
     extended = merge(*(example for example in examples if "claims" not in example))
-    (tmp_path / "more.yaml").write_text(yaml.safe_dump(extended))
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(extended, sort_keys=False))
     runs = load_plan(ROOT, [tmp_path / "more.yaml"]).runs("smoke")
     assert "preconditioning/my_strides/stride4_degree1_seed0" in runs
 

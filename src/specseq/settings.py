@@ -33,10 +33,28 @@ from specseq.errors import InputError
 __all__ = ["STRICT", "Field", "dataclass", "near", "plain", "read", "schema"]
 
 T = TypeVar("T")
-_PLAIN_WORDS = {
-    "an object": "a mapping",
-    "a valid integer": "a whole number",
-    "a valid boolean": "true or false",
+# What a value is not, by the kind of pydantic's error; `{…}` are its bounds.
+_WANTED = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "path_type": "a path",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "dataclass_exact_type": "a mapping",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
+    "string_too_short": "a text of {min_length} or more characters",
 }
 
 # Unknown keys are refused, a number is a number (no words, no booleans), and every number is finite.
@@ -118,16 +136,12 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
             choices = [word.strip(" '\"") for part in wanted.split(" or ") for word in part.split(",")]
             if fault["type"] == "union_tag_invalid":
                 place, value = f"{place}.{context['discriminator'].strip(chr(39))}", context["tag"]
-            return InputError(place, f"{value!r} is unknown", near(value, choices))
+            return InputError(place, f"{_shown(value)} is unknown", near(value, choices))
         case "union_tag_not_found":
             return InputError(f"{place}.{context['discriminator'].strip(chr(39))}", "is missing", "add it")
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    names = {
-        "an object": "a mapping",
-        "a valid integer": "a whole number",
-        "a valid boolean": "true or false",
-    }
-    wanted = names.get(wanted, wanted).replace("a valid ", "a ").replace("a dictionary", "a mapping")
+    if fault["type"] in _WANTED:
+        wanted = _WANTED[fault["type"]].format(**context)
     return InputError(place, f"{_shown(value)} is not {wanted}")
 
 
@@ -172,5 +186,6 @@ def _inside(part: Mapping[str, Any], step: int | str) -> Mapping[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """A value as a file writes it, shortened."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -28,7 +28,7 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--note", "999"), "specseq claims: --note: there is no note '999'; there are 000, 001"),
         (
             ("--scale", "papr"),
-            "specseq claims: --scale: no scale is called 'papr'; known: smoke, laptop, paper",
+            "specseq claims: --scale: no scale is called 'papr'; did you mean paper?",
         ),
         (("list", "000.s1"), "specseq claims: 000.s1: list takes no id; specseq claims show 000.s1"),
     ):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -151,7 +150,6 @@ def test_whatever_a_ticket_holds_is_only_read(tmp_path: Path, squeue: Any, job: 
 
 def workflow(folder: Path, runs: int) -> None:
     """A root with a config of so many training runs."""
-    shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["scale"] = "smoke"
     toy = {

@@ -1,43 +1,50 @@
 """Sweeps become runs; what is wrong in the config is said in one line."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 
 from specseq.errors import InputError
-from specseq.sweeps import Plan
+from specseq.settings import STRICT, Field, dataclass
+from specseq.sweeps import Config, Kinds, Plan
 from specseq.sweeps.merge import merge, nest
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "scale": {"type": "string"},
-        "scales": {"type": "object"},
-        "data": {"type": "object"},
-        "studies": {"type": "object"},
-    },
-    "required": ["scale", "scales", "data", "studies"],
-    "additionalProperties": False,
-    "$defs": {
-        "toy": {
-            "properties": {
-                "study": {"const": "toy"},
-                "seed": {"$ref": "#/$defs/whole"},
-                "filter": {
-                    "type": "object",
-                    "properties": {
-                        "family": {"enum": ["identity", "chebyshev"]},
-                        "degree": {"type": "integer"},
-                    },
-                    "additionalProperties": False,
-                },
-                "training": {"type": "object", "properties": {"steps": {"minimum": 1}}},
-            },
-            "required": ["seed"],
-        },
-        "whole": {"type": "integer", "minimum": 0},
-    },
-}
+
+@dataclass(frozen=True, config=STRICT)
+class ToyFilter:
+    family: Literal["identity", "chebyshev"] = "identity"
+    degree: int | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ToyTraining:
+    steps: int = Field(ge=1)
+    lr: float = 0.1
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ToyRun:
+    study: Literal["toy"]
+    seed: int = Field(ge=0)
+    training: ToyTraining
+    filter: ToyFilter = ToyFilter()
+    initial: dict[str, str] | None = None
+    baseline: str | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ToyData:
+    lotsa: str = "embedded"
+    size: int = 3
+
+
+@dataclass(frozen=True, config=STRICT)
+class ToyExtra:
+    repeats: int = 1
+
+
+KINDS = Kinds({"toy": SimpleNamespace(run=ToyRun, settings={"extra": ToyExtra})}, ToyData, ToyFilter)
 
 
 def config(change: str = "", value: Any = None) -> dict[str, Any]:
@@ -74,8 +81,12 @@ def config(change: str = "", value: Any = None) -> dict[str, Any]:
     return merge(base, nest(change.split("."), value)) if change else base
 
 
+def plan_of(content: dict[str, Any]) -> Plan:
+    return Plan(Config(content, [("config.yaml", content)]), KINDS)
+
+
 def plan(change: str = "", value: Any = None) -> Plan:
-    return Plan(config(change, value), SCHEMA)
+    return plan_of(config(change, value))
 
 
 def test_grid_and_layers() -> None:
@@ -94,9 +105,8 @@ def test_grid_and_layers() -> None:
 
 
 def test_a_reference_to_another_run_takes_the_seed() -> None:
-    schema = merge(SCHEMA, nest(["$defs", "toy", "properties", "initial"], {"type": "object"}))
     given = config("studies.toy.base.initial", {"run": "toy/degree/degree2_seed{seed}"})
-    runs = Plan(given, schema).runs("laptop")
+    runs = plan_of(given).runs("laptop")
     assert runs["toy/degree/degree5_seed1"]["initial"] == {"run": "toy/degree/degree2_seed1"}
 
 
@@ -127,7 +137,7 @@ def test_labels_of_a_grid_are_chosen_and_changed() -> None:
         ({"none": None, "some": {"degree": 4}}, {"some": 4}),
         ([{"some": {"degree": 5}}], {"some": 5}),
     ):
-        made = Plan(merge(given, nest(over, chosen)), SCHEMA).runs("paper")
+        made = plan_of(merge(given, nest(over, chosen))).runs("paper")
         grid = {run.rpartition("/")[2]: spec["filter"] for run, spec in made.items() if "/grid/" in run}
         assert {name: spec["degree"] for name, spec in grid.items()} == runs
 
@@ -144,42 +154,109 @@ def test_one_value_changes_one_run() -> None:
     assert [run for run in before if before[run] != after[run]] == ["toy/named/a"]
 
 
+SWEEP = "studies.toy.sweeps.degree"
+OVERLAY = "scales.laptop.studies.toy"
+
+
 @pytest.mark.parametrize(
     ("change", "value", "message"),
     [
-        ("scal", 1, "unknown key 'scal'; did you mean 'scale'"),
-        ("scale", "labtop", "config.yaml: scale: 'labtop' is not among the scales; did you mean laptop?"),
+        ("scale", "labtop", "scale: 'labtop' is not among the scales; did you mean laptop?"),
+        ("scales.2024", {}, "scales.2024: is no name for a scale; use a-z, 0-9 and _, a letter first"),
         (
-            "scales.laptop.studies.toy.sweeps.degre",
+            f"{OVERLAY}.sweeps.degre",
             {},
-            "scales.laptop.studies.toy.sweeps.degre: changes what is not there; did you mean degree?",
+            f"{OVERLAY}.sweeps.degre: changes what is not there; did you mean degree?",
         ),
         (
-            "scales.laptop.studies.toy.sweeps.degree.over",
+            f"{OVERLAY}.sweeps.nmed",
+            {},
+            f"{OVERLAY}.sweeps.nmed: changes what is not there; did you mean named?",
+        ),
+        (f"{OVERLAY}.sweeps.degree", 3, f"{OVERLAY}.sweeps.degree: 3 is not a mapping"),
+        (f"{OVERLAY}.sweeps.degree.bse", {}, f"{OVERLAY}.sweeps.degree.bse: unknown key; did you mean base?"),
+        (
+            f"{OVERLAY}.base.trainin",
+            {},
+            "run toy/degree/degree2_seed0: trainin: unknown key; did you mean training?",
+        ),
+        (
+            f"{OVERLAY}.sweeps.degree.over",
             {"filter.degre": [1]},
-            "filter: unknown key 'degre'; did you mean 'degree'?",
+            "run toy/degree/degree2_degre1_seed0: filter.degre: unknown key; did you mean degree?",
         ),
         (
-            "scales.laptop.studies.toy.sweeps.nmed",
-            None,
-            "sweeps.nmed: leaves out what is not there; did you mean named?",
+            "scales.laptop.studies.tooy",
+            {},
+            "scales.laptop.studies.tooy: changes what is not there; did you mean toy?",
         ),
-        ("studies.toy.sweeps.degree.over.seed", [-1], "toy/degree/degree2_seed-1: seed: -1 is less than"),
-        ("studies.toy.sweeps.degree.over.seed", [], "over.seed: sweeps over []"),
-        ("studies.toy.base.filtr", {}, "unknown key 'filtr'"),
-        ("studies.toy.base.filter.famly", "x", "unknown key 'famly'; did you mean 'family'"),
-        ("studies.toy.sweeps.degree.base.filter.family", "cheb", "filter: family: 'cheb' is not one of"),
-        ("studies.toy.sweeps.degree.runs", {"a,b": {}}, "cannot be a path"),
-        ("studies.toy.sweeps.degree.runs", {"$(x)": {}}, "cannot be a path"),
-        ("studies.toy.sweeps.degree.over.filter", {"1": {}, 1: {}}, "two runs are called"),
-        ("studies.toy.sweeps.degree.runs", 3, "sweeps.degree.runs: 3 is not a mapping"),
+        ("studies.tooy", {}, "studies.tooy: no such study; did you mean toy?"),
+        ("studies.toy.sweps", {}, "studies.toy.sweps: unknown key; did you mean sweeps?"),
+        ("studies.toy.extra", {"repeat": 2}, "studies.toy.extra.repeat: unknown key; did you mean repeats?"),
+        ("studies.toy.sweeps", [1], "studies.toy.sweeps.1: changes what is not there; known: none"),
+        (f"{SWEEP}.over.seed", [-1], "run toy/degree/degree2_seed-1: seed: -1 is not at least 0"),
+        (f"{SWEEP}.over.seed", [True], "run toy/degree/degree2_seedTrue: seed: true is not a whole number"),
+        (f"{SWEEP}.over.seed", [], f"{SWEEP}.over.seed: sweeps over []; give a list of values or a mapping"),
+        (
+            "studies.toy.base.filtr",
+            {},
+            "run toy/degree/degree2_seed0: filtr: unknown key; did you mean filter?",
+        ),
+        ("studies.toy.base.filter.famly", "x", "filter.famly: unknown key; did you mean family?"),
+        (f"{SWEEP}.base.filter.family", "cheb", "filter.family: 'cheb' is unknown; did you mean chebyshev?"),
+        (f"{SWEEP}.base.training.lr", "fast", "training.lr: 'fast' is not a number"),
+        (
+            f"{SWEEP}.base.baseline",
+            "toy/degree/degree",
+            "no run of the scale laptop is called 'toy/degree/degree'; did",
+        ),
+        (f"{SWEEP}.runs", {"a,b": {}}, f"{SWEEP}: the run id 'degree/a,b_degree2_seed0' cannot be a path"),
+        (
+            f"{SWEEP}.runs",
+            {"$(x)": {}},
+            "cannot be a path; use letters, digits, '.', '-', '_' in names and labels",
+        ),
+        (f"{SWEEP}.over.filter", {"1": {}, 1: {}}, f"{SWEEP}: two runs are called 'degree2_1_seed0'"),
+        (f"{SWEEP}.runs", 3, f"{SWEEP}.runs: 3 is not a mapping"),
+        ("data.lotza", "x", "data.lotza: unknown key; did you mean lotsa?"),
+        ("data.size", "big", "data.size: 'big' is not a whole number"),
+        (
+            "filters",
+            {"mine": {"family": "cheb"}},
+            "filters.mine.family: 'cheb' is unknown; did you mean chebyshev?",
+        ),
     ],
 )
 def test_faults_are_named_in_one_line(change: str, value: Any, message: str) -> None:
+    def use(made: Plan) -> None:
+        made.runs("laptop")
+        made.data("laptop")
+        made.filter("mine")
+
     with pytest.raises(InputError) as caught:
-        plan(change, value).runs("laptop")
+        use(plan(change, value))
+    assert str(caught.value).startswith("config.yaml: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_null_that_takes_nothing_out_is_refused() -> None:
+    given = config()
+    given["scales"]["paper"] = {"studies": {"toy": {"sweeps": {"nmed": None}}}}
+    with pytest.raises(InputError, match=r"sweeps.nmed: leaves out what is not there; did you mean named"):
+        plan_of(given).runs("paper")
+
+
+def test_a_faulty_scale_withholds_no_other() -> None:
+    made = plan("scales.mine", {"studies": {"toy": {"base": {"training": {"steps": 0}}}}})
+    assert set(made.declared()) == {"laptop", "paper"}
+    with pytest.raises(InputError, match=r"scales.mine|training.steps: 0 is not at least 1"):
+        made.runs("mine")
+
+
+def test_data_have_defaults() -> None:
+    assert plan("data.size", 5).data("laptop") == {"lotsa": "embedded", "size": 5}
+    assert plan().data("laptop") == {"lotsa": "embedded", "size": 3}
 
 
 def test_unknown_run_names_the_nearest() -> None:
@@ -188,25 +265,17 @@ def test_unknown_run_names_the_nearest() -> None:
 
 
 def test_missing_required_key() -> None:
-    with pytest.raises(InputError, match="'seed' is missing"):
-        plan("studies.toy.sweeps.degree.over.seed", None).runs("paper")
+    with pytest.raises(InputError, match="run toy/degree/degree2: seed: is missing; add it"):
+        plan("studies.toy.over.seed", None).runs("paper")
 
 
 def test_the_place_that_sets_a_parameter() -> None:
-    made, run = plan(), "toy/degree/degree5_seed1"
-    assert {
-        ".".join(key): made.origin("laptop", run, key)[1]
-        for key in [
-            ("training", "steps"),
-            ("training", "lr"),
-            ("filter", "family"),
-            ("filter", "degree"),
-            ("seed",),
-        ]
-    } == {
-        "training.steps": "base.training.steps",
-        "training.lr": "base.training.lr",
-        "filter.family": "sweeps.degree.base.filter.family",
-        "filter.degree": "sweeps.degree.over.filter.degree",
-        "seed": "over.seed",
+    made, run = plan().at("laptop"), "toy/degree/degree5_seed1"
+    keys = ["training.steps", "training.lr", "filter.family", "filter.degree", "seed"]
+    assert {key: made.place(run, tuple(key.split("."))).removeprefix("config.yaml: ") for key in keys} == {
+        "training.steps": "scales.laptop.studies.toy.base.training.steps",
+        "training.lr": "studies.toy.base.training.lr",
+        "filter.family": "studies.toy.sweeps.degree.base.filter.family",
+        "filter.degree": "studies.toy.sweeps.degree.over.filter.degree",
+        "seed": "scales.laptop.studies.toy.over.seed",
     }

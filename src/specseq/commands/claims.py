@@ -11,6 +11,7 @@ from pathlib import Path
 from specseq.errors import InputError
 from specseq.report.claims import KINDS, STATUSES, VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.ledger import AGAINST, in_words
+from specseq.settings import near
 from specseq.studies.claims import load_claims
 from specseq.studies.config import load_plan
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     here = Path("config.yaml").is_file()
     declared = load_plan().declared() if here else {}
     if declared and options.scale not in declared:
-        raise InputError("--scale", f"no scale is called '{options.scale}'", f"known: {', '.join(declared)}")
+        raise InputError("--scale", f"no scale is called '{options.scale}'", near(options.scale, declared))
     notes = sorted({claim.note for claim in claims})
     if options.note not in (None, *notes):
         raise InputError("--note", f"there is no note '{options.note}'", f"there are {', '.join(notes)}")

@@ -15,11 +15,11 @@ class EmbeddedSizes:
     """Size of the synthetic part of the embedded data."""
 
     frequencies: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        ("15T", "H", "D", "W", "M"), min_length=1, description="frequencies of the synthetic sets"
+        default=("15T", "H", "D", "W", "M"), min_length=1, description="frequencies of the synthetic sets"
     )
-    series: int = Field(64, ge=1, le=10**6, description="series per frequency")
-    steps: int = Field(768, ge=64, le=MOST_STEPS, description="time steps per series")
-    evaluated: int = Field(8, ge=1, description="series per frequency in the evaluation set")
+    series: int = Field(default=64, ge=1, le=10**6, description="series per frequency")
+    steps: int = Field(default=768, ge=64, le=MOST_STEPS, description="time steps per series")
+    evaluated: int = Field(default=8, ge=1, description="series per frequency in the evaluation set")
 
     def __post_init__(self) -> None:
         for alias in self.frequencies:

@@ -26,34 +26,38 @@ def frequency_grid(window: int, highest: float) -> list[float]:
 class SpacingModelConfig:
     """Factors of a spacing model; the note's three models and the spectral one are points among them."""
 
-    length: int = Field(256, ge=2, description="longest window in spacings")
-    width: int = Field(256, ge=2, description="model width")
-    blocks: int = Field(6, ge=0, description="transformer blocks")
-    heads: int = Field(8, ge=1, description="attention heads; each has an even width")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate")
-    components: int = Field(8, ge=1, description="normal components of the mixture")
-    scale_min: float = Field(1e-4, gt=0, description="least standard deviation of a component")
-    scale_max: float = Field(5.0, gt=0, description="largest standard deviation of a component")
-    residuals: bool = Field(False, description="the model works on s - 1 instead of s")
+    length: int = Field(default=256, ge=2, description="longest window in spacings")
+    width: int = Field(default=256, ge=2, description="model width")
+    blocks: int = Field(default=6, ge=0, description="transformer blocks")
+    heads: int = Field(default=8, ge=1, description="attention heads; each has an even width")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate")
+    components: int = Field(default=8, ge=1, description="normal components of the mixture")
+    scale_min: float = Field(default=1e-4, gt=0, description="least standard deviation of a component")
+    scale_max: float = Field(default=5.0, gt=0, description="largest standard deviation of a component")
+    residuals: bool = Field(default=False, description="the model works on s - 1 instead of s")
     positions: Literal["learned", "rotary"] = Field(
-        "learned", description="learned: of every token; rotary: of sequence tokens only"
+        default="learned", description="learned: of every token; rotary: of sequence tokens only"
     )
-    slots: int = Field(0, ge=0, description="learnable memory tokens at the head of the sequence")
-    slot_norm: float = Field(2.0, gt=0, description="cap of the slots' norms after each step")
-    slot_dropout: float = Field(0.1, ge=0, lt=1, description="probability that a slot is zeroed in training")
+    slots: int = Field(default=0, ge=0, description="learnable memory tokens at the head of the sequence")
+    slot_norm: float = Field(default=2.0, gt=0, description="cap of the slots' norms after each step")
+    slot_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="probability that a slot is zeroed in training"
+    )
     attention_mask: AttentionMask = Field(
-        "causal", description="under the published mask memory sees the future"
+        default="causal", description="under the published mask memory sees the future"
     )
-    spread_means: bool = Field(True, description="start the components' means apart instead of at one point")
-    windows: tuple[Positive, ...] = Field((), description="taper lengths W of the spectral features")
+    spread_means: bool = Field(
+        default=True, description="start the components' means apart instead of at one point"
+    )
+    windows: tuple[Positive, ...] = Field(default=(), description="taper lengths W of the spectral features")
     lines: int = Field(
-        0, ge=0, description="prime powers up to this give lines ln p^k / ln(T/2π) among the features"
+        default=0, ge=0, description="prime powers up to this give lines ln p^k / ln(T/2π) among the features"
     )
     highest: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (), description="largest frequency of the grid k/W of each taper"
+        default=(), description="largest frequency of the grid k/W of each taper"
     )
-    taps: int = Field(0, ge=0, description="past spacings that enter each token linearly")
-    hidden: tuple[Positive, ...] = Field((), description="widths of hidden layers before the head")
+    taps: int = Field(default=0, ge=0, description="past spacings that enter each token linearly")
+    hidden: tuple[Positive, ...] = Field(default=(), description="widths of hidden layers before the head")
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -87,21 +91,27 @@ class SpacingLoss:
     """Terms of the training loss beside the negative log-likelihood."""
 
     entropy_weight: float = Field(
-        0.0, ge=0, description="of the bonus for the entropy of the mixture weights"
+        default=0.0, ge=0, description="of the bonus for the entropy of the mixture weights"
     )
-    diversity_weight: float = Field(0.0, ge=0, description="of the penalty on the similarity of memory slots")
-    memory_lr_scale: float = Field(1.0, ge=0, description="learning rate of the memory slots, relative")
+    diversity_weight: float = Field(
+        default=0.0, ge=0, description="of the penalty on the similarity of memory slots"
+    )
+    memory_lr_scale: float = Field(
+        default=1.0, ge=0, description="learning rate of the memory slots, relative"
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingData:
     """Spacings that a run is trained and scored on."""
 
-    set: SpacingSetName = Field("real", description="real, or a control")
+    set: SpacingSetName = Field(default="real", description="real, or a control")
     limit: int | None = Field(
-        None, ge=1, description="use only so many training spacings, those nearest to the test band"
+        default=None, ge=1, description="use only so many training spacings, those nearest to the test band"
     )
-    selection: int = Field(256, ge=1, description="windows of the selection band scored during training")
+    selection: int = Field(
+        default=256, ge=1, description="windows of the selection band scored during training"
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -109,19 +119,21 @@ class SpacingEvaluation:
     """Sizes of an evaluation on the test band."""
 
     windows: int = Field(
-        1000, ge=1, description="non-overlapping test windows; fewer where the band is short"
+        default=1000, ge=1, description="non-overlapping test windows; fewer where the band is short"
     )
     contexts: tuple[Positive, ...] = Field(
-        (10, 32, 64, 128, 255), min_length=1, description="contexts of single predictions, increasing"
+        default=(10, 32, 64, 128, 255), min_length=1, description="contexts of single predictions, increasing"
     )
     rollout_contexts: tuple[Positive, ...] = Field(
-        (10, 128), min_length=1, description="contexts that rollouts start from, increasing"
+        default=(10, 128), min_length=1, description="contexts that rollouts start from, increasing"
     )
     horizons: tuple[Positive, ...] = Field(
-        (1, 10, 25, 50, 100, 200), min_length=1, description="steps of the accumulated error, increasing"
+        default=(1, 10, 25, 50, 100, 200),
+        min_length=1,
+        description="steps of the accumulated error, increasing",
     )
-    draws: int = Field(1000, ge=1, description="bootstrap resamples")
-    kernel_windows: int = Field(200, ge=1, description="windows that the kernel is averaged over")
+    draws: int = Field(default=1000, ge=1, description="bootstrap resamples")
+    kernel_windows: int = Field(default=200, ge=1, description="windows that the kernel is averaged over")
 
     def __post_init__(self) -> None:
         for name in ("contexts", "rollout_contexts", "horizons"):
@@ -147,12 +159,12 @@ class SpacingReferences:
     """Predictors without training that every table carries."""
 
     orders: tuple[Positive, ...] = Field(
-        (1, 3, 32, 64, 127, 255), min_length=1, description="orders p of the autoregressions AR(p)"
+        default=(1, 3, 32, 64, 127, 255), min_length=1, description="orders p of the autoregressions AR(p)"
     )
     sets: tuple[SpacingSetName, ...] = Field(
-        ("real", "shuffled", "gue", "poisson"), min_length=1, description="sets they are scored on"
+        default=("real", "shuffled", "gue", "poisson"), min_length=1, description="sets they are scored on"
     )
-    seed: int = Field(0, ge=0, description="of sampled rollouts and resampling")
+    seed: int = Field(default=0, ge=0, description="of sampled rollouts and resampling")
     evaluation: SpacingEvaluation = Field(
         default_factory=lambda: read(SpacingEvaluation, {}, "evaluation"),
         description="sizes of the evaluation",
@@ -165,11 +177,13 @@ class SpacingSplits:
 
     shares: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ] = Field((0.9, 0.05, 0.05), description="of train, selection and test; at most one in sum")
-    gap: int = Field(4096, ge=1, description="spacings left out between two splits")
-    controls: int = Field(1_000_000, ge=1, description="most spacings in a split of the GUE and Poisson sets")
-    matrix_size: int = Field(2000, ge=20, description="size of the GUE matrices")
-    seed: int = Field(0, ge=0, description="of shuffling and controls")
+    ] = Field(default=(0.9, 0.05, 0.05), description="of train, selection and test; at most one in sum")
+    gap: int = Field(default=4096, ge=1, description="spacings left out between two splits")
+    controls: int = Field(
+        default=1_000_000, ge=1, description="most spacings in a split of the GUE and Poisson sets"
+    )
+    matrix_size: int = Field(default=2000, ge=20, description="size of the GUE matrices")
+    seed: int = Field(default=0, ge=0, description="of shuffling and controls")
 
     def __post_init__(self) -> None:
         if sum(self.shares) > 1 + 1e-9:

@@ -35,7 +35,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _shortened(part: Any) -> Any:
-    """Without titles, which repeat the keys, and defaults of sections, which repeat those of their classes."""
+    """Without titles, which repeat keys, and defaults of sections, which repeat those of their classes."""
     if isinstance(part, list):
         return [_shortened(one) for one in part]
     if not isinstance(part, dict):

@@ -14,12 +14,12 @@ HIGHEST = 1.1e10
 class ZeroRange:
     """Which zeros: ``count`` of them from an index or a height on, or all between two heights."""
 
-    index: int | None = Field(None, ge=1, description="index of the first zero")
+    index: int | None = Field(default=None, ge=1, description="index of the first zero")
     height: float | None = Field(
-        None, ge=0, description="the first zero is the lowest one at or above this height"
+        default=None, ge=0, description="the first zero is the lowest one at or above this height"
     )
-    count: int | None = Field(None, ge=1, description="number of zeros")
-    to: float | None = Field(None, description="zeros below this height; goes with height")
+    count: int | None = Field(default=None, ge=1, description="number of zeros")
+    to: float | None = Field(default=None, description="zeros below this height; goes with height")
 
     def __post_init__(self) -> None:
         if (self.index is None) == (self.height is None):
