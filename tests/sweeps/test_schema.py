@@ -13,7 +13,17 @@ def test_the_schema_file_is_that_of_the_classes() -> None:
 
 def test_what_a_config_may_say_is_described() -> None:
     schema = config_schema()
-    for name in ("scale", "launcher", "partial", "slurm", "data", "downloads", "filters", "studies", "scales"):
+    for name in (
+        "scale",
+        "launcher",
+        "partial",
+        "slurm",
+        "data",
+        "downloads",
+        "filters",
+        "studies",
+        "scales",
+    ):
         assert schema["properties"][name]["description"], name
     for name in ("TrainingSettings", "DataSettings", "SlurmSettings", "Moirai2Config", "BlockShape"):
         for key, part in schema["$defs"][name]["properties"].items():

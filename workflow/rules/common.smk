@@ -20,13 +20,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get(
 
 from specseq.environment import leaked, lock_warnings
 from specseq.errors import InputError
-from specseq.launch.settings import SlurmSettings
-from specseq.settings import read
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products
+from specseq.studies.config import make_plan, read_settings
 from specseq.studies.planning import Planning, page_captions
-from specseq.sweeps import Plan, read_yaml
+from specseq.sweeps import read_config
 
 ROOT = Path(workflow.basedir)
 
@@ -42,13 +41,19 @@ if not workflow.deployment_settings.deployment_method:
     shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
 try:
-    PLAN = Plan(config, read_yaml(ROOT / "workflow/schemas/config.schema.yaml"), ROOT)
-    PLAN.runs(config["scale"])
+    # Snakemake itself takes every value in a mapping of --config for a text, and lets a key stand twice.
+    CONFIG = read_config(
+        Path("config.yaml"), workflow.overwrite_configfiles, workflow.config_settings.config_args or []
+    )
+    SETTINGS = read_settings(CONFIG)
+    PLAN = make_plan(CONFIG, ROOT)
+    PLAN.runs(SETTINGS.scale)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-PLANNING = Planning(PLAN, config["partial"])
+PLANNING = Planning(PLAN, SETTINGS.partial)
 
 # Captions of Snakemake's own report (`snakemake --report`) are templates that see the config and nothing else.
+config["scale"] = SETTINGS.scale
 config["captions"] = page_captions(ROOT / "workflow/studies")
 
 
@@ -87,11 +92,14 @@ def check_arrays(settings):
 onstart:
     check_arrays(workflow.executor_settings)
     workflow.scheduler.job_rate_limiter = None
+<<<<<<< HEAD
     check_training_jobs()
     for warning in lock_warnings(
         ROOT / "envs/requirements.lock", Path(f"results/{config['scale']}/requirements.lock")
     ):
         logger.warning(warning)
+=======
+>>>>>>> 665f1d2 (Rules: the config as typed settings)
 
 
 def one_line(lookup):
@@ -161,16 +169,7 @@ def forced(rule, *files):
 
 def training_place():
     """Where training runs: ``local`` or ``slurm``."""
-    if config["launcher"] != "auto":
-        return config["launcher"]
+    if SETTINGS.launcher != "auto":
+        return SETTINGS.launcher
     # A plan that is only looked at (`--detailed-summary`) has no executor.
     return "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
-
-
-def check_training_jobs():
-    """Settings with which no job could be submitted are better known before the data are prepared."""
-    if training_place() == "slurm":
-        try:
-            read(SlurmSettings, config["slurm"], "slurm")
-        except InputError as error:
-            raise WorkflowError(f"config.yaml: {error}") from None

@@ -29,7 +29,7 @@ rule pretrain:
                     f"results/{w.scale}/runs/{w.run}/pretrain.parquet",
                 ),
                 "cluster": training_place(),
-                "slurm": config["slurm"] if training_place() == "slurm" else None,
+                "slurm": CONFIG.content.get("slurm") if training_place() == "slurm" else None,
             },
         ),
     message:

@@ -48,18 +48,26 @@ class DataSettings:
 class Download:
     """What is fetched from a repository on the Hugging Face hub."""
 
-    preset: Literal["mini", "practical", "full"] | None = Field(default=None, description="of LOTSA alone")
     datasets: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="names or patterns; null: all, or those of the preset"
+        default=None, min_length=1, description="names or patterns; null: all, of LOTSA those of the preset"
     )
     revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
+
+
+@dataclass(frozen=True, config=STRICT)
+class LotsaDownload(Download):
+    """What is fetched of LOTSA."""
+
+    preset: Literal["mini", "practical", "full"] | None = Field(
+        default=None, description="mini, practical (about 100 GB) or full (about 1 TB)"
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
 class Downloads:
     """What the rule ``download`` fetches."""
 
-    lotsa: Download | None = None
+    lotsa: LotsaDownload | None = None
     gift_eval: Download | None = None
     fev: Download | None = None
 
@@ -69,9 +77,8 @@ class WorkflowConfig:
     """Every key that ``config.yaml`` may hold."""
 
     scale: str = Field(description="scale that `snakemake` makes when it is given no target")
-    launcher: Literal["auto", "local", "debug", "slurm"] = Field(
-        default="auto",
-        description="where training runs: here (local, debug) or in SLURM jobs; auto: as snakemake does",
+    launcher: Literal["auto", "local", "slurm"] = Field(
+        default="auto", description="where training runs: here, or in SLURM jobs; auto: where snakemake runs"
     )
     partial: bool = Field(
         default=False, description="make tables from the runs that exist instead of waiting for all"
@@ -96,18 +103,22 @@ def kinds() -> Kinds:
     return Kinds(studies(), DataSettings, NamedFilter)
 
 
-def make_plan(config: Config, root: Path | None = None) -> Plan:
-    """The plan of a config.
+def read_settings(config: Config) -> WorkflowConfig:
+    """The settings of a config.
 
     Raises:
         InputError: a key of the config is wrong.
     """
     given = {key: value for key, value in config.content.items() if value is not None}
     try:
-        read(WorkflowConfig, given, "")
+        return read(WorkflowConfig, given, "")
     except InputError as error:
         key = error.where.strip(".")
         raise InputError(f"{config.source(key.split('.'))}: {key}", error.fault, error.remedy) from None
+
+
+def make_plan(config: Config, root: Path | None = None) -> Plan:
+    """The plan of a config whose settings have been read."""
     return Plan(config, kinds(), root)
 
 
@@ -124,4 +135,6 @@ def load_plan(root: Path = Path(), files: Sequence[Path] = (), words: Sequence[s
     """
     if not (root / "config.yaml").is_file():
         raise InputError(root / "config.yaml", "not found", "run this from the root of the workflow")
-    return make_plan(read_config(root / "config.yaml", files, words), root)
+    config = read_config(root / "config.yaml", files, words)
+    read_settings(config)
+    return make_plan(config, root)

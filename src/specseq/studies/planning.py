@@ -84,7 +84,7 @@ class Planning:
 
     def download(self, source: str) -> Params:
         """What is downloaded of a source."""
-        downloads = self.section(self.plan.config.get("downloads", {}), source, "downloads")
+        downloads = self.section(self.plan.config.content.get("downloads") or {}, source, "downloads")
         return {"source": source, "select": downloads}
 
     # Training
