@@ -92,14 +92,10 @@ def check_arrays(settings):
 onstart:
     check_arrays(workflow.executor_settings)
     workflow.scheduler.job_rate_limiter = None
-<<<<<<< HEAD
-    check_training_jobs()
     for warning in lock_warnings(
-        ROOT / "envs/requirements.lock", Path(f"results/{config['scale']}/requirements.lock")
+        ROOT / "envs/requirements.lock", Path(f"results/{SETTINGS.scale}/requirements.lock")
     ):
         logger.warning(warning)
-=======
->>>>>>> 665f1d2 (Rules: the config as typed settings)
 
 
 def one_line(lookup):
