@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from specseq.report.claims.language import Ends, Query
+from specseq.report.claims.language import Ends, Query, Span
 from specseq.report.claims.queries import Folder, Missing, rows_of
 from specseq.seeding import generator
 
@@ -49,11 +49,13 @@ class Measured:
     evidence: str
     note: str = ""
 
-    def within(self, bounds: tuple[float, float] | None) -> "Measured":
+    def within(self, bounds: Span | None) -> "Measured":
         """The same with an interval that stays among the values that the quantity can have."""
         if bounds is None or math.isnan(self.low):
             return self
-        value, low, high = (min(max(x, bounds[0]), bounds[1]) for x in (self.value, self.low, self.high))
+        least = -math.inf if bounds[0] is None else bounds[0]
+        greatest = math.inf if bounds[1] is None else bounds[1]
+        value, low, high = (min(max(x, least), greatest) for x in (self.value, self.low, self.high))
         return replace(self, value=value, low=low, high=high)
 
 

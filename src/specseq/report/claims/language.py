@@ -26,6 +26,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 Scalar = bool | int | float | str
 Number = int | float | str
 Ends = tuple[str, str]
+Span = tuple[float | None, float | None]
 Text = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 # The scale with the sizes, data and lengths of the notes.
 PUBLISHED_SCALE = "paper"
@@ -72,9 +73,9 @@ class Query:
         default=None,
         description="two columns that hold the interval; or a column and the two of its values whose rows do",
     )
-    bounds: tuple[float, float] | None = Field(
+    bounds: Span | None = Field(
         default=None,
-        description="least and greatest value that the quantity can have, such as [0, 1] of a share",
+        description="least and greatest value that the quantity can have; null where there is none",
     )
     enough: Mapping[str, float] = Field(
         default_factory=dict, description="column -> least value for the row's interval to decide anything"
@@ -110,6 +111,7 @@ class Use:
     pick: Literal["mean", "first", "last", "min", "max"] | None = None
     exact: bool | None = None
     interval: Ends | None = None
+    bounds: Span | None = None
 
     def resolved(self, queries: Mapping[str, Query]) -> Select:
         """The shared query with these changes.
@@ -120,7 +122,9 @@ class Use:
         if self.use not in queries:
             raise InputError("use", f"no shared query '{self.use}'", near(self.use, queries))
         base = queries[self.use]
-        named = {name: getattr(self, name) for name in ("value", "over", "pick", "exact", "interval")}
+        named = {
+            name: getattr(self, name) for name in ("value", "over", "pick", "exact", "interval", "bounds")
+        }
         changes = {name: value for name, value in named.items() if value is not None}
         return Select(replace(base, where={**base.where, **self.where}, **changes))
 
