@@ -30,9 +30,11 @@ def run(stage: str, **fields: Any) -> None:
             with contextlib.redirect_stderr(errors):
                 runpy.run_module(f"specseq.stages.{stage}", run_name="__main__")
         except SystemExit as end:
-            if end.code != 2 or errors.getvalue().count("\n") != 1:
+            print(errors.getvalue(), end="", file=sys.stderr)
+            if end.code == 2:
+                (line,) = errors.getvalue().splitlines()
+                raise Refused(line.replace(file.name, "REQUEST")) from None
+            if end.code:
                 raise
-            raise Refused(errors.getvalue().strip().replace(file.name, "REQUEST")) from None
         finally:
             sys.argv = arguments
-        print(errors.getvalue(), end="", file=sys.stderr)

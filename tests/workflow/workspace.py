@@ -48,7 +48,7 @@ class Workspace:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(self.folder / "src")},
+            env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": f"{self.folder}/src:{self.folder}/own"},
         )
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output[-6000:]

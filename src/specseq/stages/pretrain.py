@@ -39,7 +39,7 @@ class PretrainRequest:
             raise InputError("run", f"{self.run!r} is of no study", near(study, studies()))
 
 
-def main(request: PretrainRequest) -> None:
+def main(request: PretrainRequest) -> int:
     """Launch and wait."""
     inputs = {name: path.resolve() for name, path in request.inputs.items()}
     study = studies()[request.run.partition("/")[0]]
@@ -63,9 +63,10 @@ def main(request: PretrainRequest) -> None:
         )
     except JobFailed as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     ending = f"diverged ({result['diverged']})" if result["diverged"] else f"loss {result['loss']}"
     print(f"{request.run}: {result['step']} steps, {ending}")
+    return 0
 
 
 if __name__ == "__main__":

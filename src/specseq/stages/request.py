@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from specseq.errors import InputError, exit_status
 from specseq.settings import read
@@ -21,22 +21,19 @@ from specseq.sources import source_digest
 T = TypeVar("T")
 
 
-def serve(
-    kind: type[T], stage: Callable[[T], object], description: str, argv: Sequence[str] | None = None
-) -> None:
-    """Do what the request file on the command line asks for.
+def serve(kind: type[T], stage: Callable[[T], object], description: str) -> NoReturn:
+    """Do what the request file on the command line asks for, and end the process.
 
     Args:
         kind: settings class of the stage's requests.
-        stage: does the work.
+        stage: does the work; a number that it returns is the exit status.
         description: of the stage, for ``--help``.
-        argv: the arguments; those of the process where None.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--request", type=Path, required=True, metavar="FILE", help=f"JSON file, a {kind.__name__}"
     )
-    options = parser.parse_args(argv)
+    options = parser.parse_args()
     sys.exit(exit_status("error", lambda: stage(load(kind, options.request))))
 
 
@@ -56,10 +53,19 @@ def load(kind: type[T], path: Path) -> T:
         raise InputError(path, f"is no readable JSON ({error})", "run snakemake again") from None
     if not isinstance(content, dict):
         raise InputError(path, "is no JSON object", f"give the fields of a {kind.__name__}")
-    planned = content.pop("code", None)
-    if planned is not None and source_digest(*planned["files"]) != planned["digest"]:
-        raise InputError(path, "the code has changed since this was planned", "run snakemake again")
+    _check_code(path, content.pop("code", None))
     return read(kind, content, "request")
+
+
+def _check_code(path: Path, planned: Mapping[str, Any] | None) -> None:
+    if planned is None:
+        return
+    try:
+        same = source_digest(*planned["files"]) == planned["digest"]
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise InputError(path, "the code has changed since this was planned", "run snakemake again")
 
 
 def save(folder: Path, content: Mapping[str, Any], write: bool = True) -> Path:
