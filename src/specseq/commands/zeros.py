@@ -62,9 +62,10 @@ def main(arguments: Sequence[str]) -> int:
     except Diverged as error:
         print(f"specseq zeros: {error}", file=sys.stderr)
         return 1
+    complete = "complete" if record["complete"] else f"complete to index {record['complete_to']}"
     print(
         f"{options.out}: {record['count']} zeros, indices {record['first_index']} to {record['last_index']}, "
-        f"complete: {record['method']}; |mean S| at most {record['largest_mean_s']:.4f}, "
+        f"{complete}: {record['method']}; |mean S| at most {record['largest_mean_s']:.4f}, "
         f"{record['largest_share_of_bound']:.2f} of Turing's bound"
     )
     return 0

@@ -114,17 +114,29 @@ def find(stretch: Stretch) -> Block:
 
 def _find_low(stretch: Stretch) -> Block:
     """The zeros below t = 1000. Turing's bound does not reach down here; how many there are is known."""
-    step = _spacing(stretch.high) / OVERSAMPLING
-    points = int((stretch.high - stretch.low) / step) + 2 * MARGIN + 4
-    grid: Array = stretch.low + (np.arange(points, dtype=float) - MARGIN - 1) * step
+    gamma, pairs = low_zeros(stretch.high, ZEROS_BELOW_LOWEST)
+    return Block(0.0, gamma, 1, 0.0, math.inf, pairs)
+
+
+def low_zeros(top: float, count: int) -> tuple[Array, int]:
+    """The zeros below a low height, and the number of pairs that hid between two grid points.
+
+    Args:
+        top: the height, below a few thousand.
+        count: the number of zeros below it.
+
+    Raises:
+        Diverged: another number is found.
+    """
+    step = _spacing(top) / OVERSAMPLING
+    points = int((top - _LOW_START) / step) + 2 * MARGIN + 4
+    grid: Array = _LOW_START + (np.arange(points, dtype=float) - MARGIN - 1) * step
     positions, pairs = isolate(euler_maclaurin.z_low(grid))
-    gamma = stretch.low + (positions - MARGIN - 1) * step
-    gamma = gamma[(gamma >= stretch.low) & (gamma < stretch.high)]
-    if len(gamma) != ZEROS_BELOW_LOWEST:
-        raise Diverged(
-            f"{len(gamma)} zeros found below t = {stretch.high:g}, where there are {ZEROS_BELOW_LOWEST}"
-        )
-    return Block(0.0, _polish(0.0, gamma), 1, 0.0, math.inf, pairs)
+    gamma = _LOW_START + (positions - MARGIN - 1) * step
+    gamma = gamma[(gamma >= _LOW_START) & (gamma < top)]
+    if len(gamma) != count:
+        raise Diverged(f"{len(gamma)} zeros found below t = {top:g}, where there are {count}")
+    return _polish(0.0, gamma), pairs
 
 
 def _polish(t0: float, delta: Array) -> Array:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,16 +23,20 @@ from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance
 from specseq.tables.files import atomic_path
 from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
-from specseq.zeros.completeness import verify
-from specseq.zeros.config import ZeroRange
+from specseq.zeros.config import HIGHEST, ZeroRange
 from specseq.zeros.counts import smooth_count
 from specseq.zeros.pieces import computed, open_parts
 from specseq.zeros.platt import read_platt
 from specseq.zeros.selection import Zeros, part_of, stretches
+from specseq.zeros.verification import TOLERANCE, Verifier
 
 SCHEMA = pa.schema(
     [("n", pa.int64()), ("gamma", pa.float64()), ("t0", pa.float64()), ("delta", pa.float64())]
 )
+
+
+COMPARED = 64
+"""Zeros at the end of a table of outside making that are compared with computed ones."""
 
 
 @dataclasses.dataclass
@@ -159,7 +164,7 @@ def write_zeros(
         if first is None:
             shutil.rmtree(parts, ignore_errors=True)
             raise InputError(
-                "zeros", f"none lie between {request.start} and {request.top}", "widen the stretch"
+                "zeros", f"none lie between {request.height} and {request.to}", "widen the stretch"
             )
         record = {
             **completeness.record(),
@@ -175,37 +180,56 @@ def write_zeros(
 def write_converted(
     target: str | os.PathLike[str], pieces: Iterable[Zeros], provenance: Provenance
 ) -> dict[str, object]:
-    """Write zeros of outside making as a table, each piece checked by Turing's method.
+    """Write zeros of outside making as a table, checked by :class:`~specseq.zeros.verification.Verifier`.
+
+    The last :data:`COMPARED` zeros, which that does not reach, are compared with computed ones; above the
+    heights where zeros are computed the record says of them that they are not shown to be complete.
 
     Raises:
         InputError: zeros are missing, or pieces do not join.
     """
-    first, last, share, mean_s = None, None, 0.0, 0.0
+    verifier, first, last = Verifier(), 0, None
     with atomic_path(target) as path, _writer(path) as writer:
         for zeros in pieces:
-            if last is not None and zeros.n[0] != last + 1:
-                raise InputError(
-                    "zeros", f"index {last + 1} is due, {zeros.n[0]} stands there", "check the source"
-                )
-            checked = verify(zeros.n, zeros.t0, zeros.delta)
-            mean_s = max(mean_s, float(checked["largest_mean_s"]))
-            share = max(share, float(checked["largest_share_of_bound"]))
-            first = int(zeros.n[0]) if first is None else first
-            last = int(zeros.n[-1])
+            verifier.add(zeros)
+            if len(zeros):
+                first = first or int(zeros.n[0])
+                last = zeros[-COMPARED:] if last is None else Zeros.join([last, zeros])[-COMPARED:]
             writer.write_table(_arrow(zeros))
-        if first is None or last is None:
-            raise InputError("zeros", "the source holds no zeros", "check the source")
+        verifier.finish()
+        assert last is not None
+        method = "mean of S(t) within Turing's bound in windows of zeros, indices contiguous"
+        complete = float(last.gamma[-1]) < HIGHEST - 100
+        if complete:
+            compare_computed(last)
+            method += f", the last {len(last)} zeros computed"
+        final = int(last.n[-1])
         record: dict[str, object] = {
-            "complete": True,
-            "method": "mean of S(t) within Turing's bound in windows of zeros, indices contiguous",
-            "largest_mean_s": mean_s,
-            "largest_share_of_bound": share,
+            "complete": complete,
+            "complete_to": final if complete else max(first, final - COMPARED),
+            "method": method,
+            "largest_mean_s": verifier.largest_mean_s,
+            "largest_share_of_bound": verifier.largest_share_of_bound,
             "first_index": first,
-            "last_index": last,
-            "count": last - first + 1,
+            "last_index": final,
+            "count": final - first + 1,
         }
         _finish(writer, record, provenance)
     return record
+
+
+def compare_computed(zeros: Zeros) -> None:
+    """Compare a stretch of zeros with computed ones of the same indices.
+
+    Raises:
+        InputError: one lies elsewhere.
+    """
+    due = compute(ZeroRange(index=int(zeros.n[0]), count=len(zeros)))
+    apart = np.abs((zeros.t0 - due.t0) + (zeros.delta - due.delta))
+    if (apart > TOLERANCE).any():
+        at = int(np.argmax(apart > TOLERANCE))
+        fault = f"index {zeros.n[at]} lies at {zeros.gamma[at]:.6f}, where {due.gamma[at]:.6f} is due"
+        raise InputError("zeros", fault, "a zero is missing or displaced: check the source")
 
 
 def _writer(path: Path) -> pq.ParquetWriter:
@@ -224,7 +248,7 @@ def _finish(writer: pq.ParquetWriter, record: dict[str, object], provenance: Pro
 
 
 def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool = True) -> Iterator[Zeros]:
-    """Read a table of zeros in batches, each checked by Turing's method, and their indices for contiguity.
+    """Read a table of zeros in batches, checked as they are read; the last few thousand at the end.
 
     Args:
         source: Parquet file with columns n, t0, delta.
@@ -238,24 +262,28 @@ def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool
         file = pq.ParquetFile(os.fspath(source))
     except FileNotFoundError:
         raise InputError(source, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise InputError(source, f"not a readable Parquet file ({error})", "delete and remake it") from None
+    names = ["n", "t0", "delta"]
+    verifier = Verifier()
     with file:
-        if missing := {"n", "t0", "delta"} - set(file.schema_arrow.names):
-            raise InputError(
-                source, f"columns {sorted(missing)} are missing", "a table of zeros has n, t0, delta"
-            )
-        due: int | None = None
-        for rows in file.iter_batches(batch, columns=["n", "t0", "delta"]):
-            zeros = Zeros(*(rows.column(name).to_numpy() for name in ("n", "t0", "delta")))
-            if due is not None and zeros.n[0] != due:
-                raise InputError(
-                    source, f"index {due} is due, {zeros.n[0]} stands there", "recompute the table"
-                )
-            due = int(zeros.n[-1]) + 1
+        for name in names:
+            place = file.schema_arrow.get_field_index(name)
+            kind = file.schema_arrow.field(place).type if place >= 0 else "missing"
+            if kind != SCHEMA.field(name).type:
+                due = f"a table of zeros has n, t0, delta, {name} as {SCHEMA.field(name).type}"
+                raise InputError(source, f"column {name} is {kind}", due)
+        try:
+            for rows in file.iter_batches(batch, columns=names):
+                if any(column.null_count for column in rows.columns):
+                    raise InputError(source, "holds missing values", "recompute the table")
+                zeros = Zeros(*(rows.column(name).to_numpy() for name in names))
+                if check:
+                    verifier.add(zeros)
+                yield zeros
             if check:
-                try:
-                    verify(zeros.n, zeros.t0, zeros.delta)
-                except InputError as error:
-                    raise InputError(source, error.fault, error.remedy) from None
-            yield zeros
+                verifier.finish()
+        except InputError as error:
+            raise InputError(source, error.fault, error.remedy) from None
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(source, f"is damaged ({error})", "delete and remake it") from None

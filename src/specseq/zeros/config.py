@@ -10,6 +10,10 @@ HIGHEST = 1.1e10
 """Heights are trusted to here; above, double offsets and phases lose the last digits."""
 
 
+ROOM = 8.0
+"""Twice Turing's bound on |∫S|, as a height: a zero this far from the end of a stretch is not lost unseen."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class ZeroRange:
     """Which zeros: ``count`` of them from an index or a height on, or all between two heights."""
@@ -40,7 +44,7 @@ class ZeroRange:
     def start(self) -> float:
         """A height surely below the first zero asked for; |S(t)| < 4 in the range."""
         if self.height is not None:
-            return self.height
+            return max(0.0, math.floor(self.height - ROOM))
         assert self.index is not None
         return 0.0 if self.index < 660 else math.floor(height_of_index(self.index - 8))
 

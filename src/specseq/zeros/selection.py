@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specseq.zeros.blocks import Block, Stretch, plan
-from specseq.zeros.config import ZeroRange
+from specseq.zeros.config import ROOM, ZeroRange
 
 Array = NDArray[np.float64]
 
@@ -43,21 +43,28 @@ class Zeros:
 
 
 def stretches(wanted: ZeroRange) -> Iterator[Stretch]:
-    """The stretches that hold the zeros asked for, in ascending order."""
-    return takewhile(lambda stretch: stretch.low < wanted.top, plan(wanted.start))
+    """The stretches that hold the zeros asked for, in ascending order, and room above them.
+
+    A zero lost less than :data:`ROOM` below the end of the last stretch would not show in Turing's count.
+    """
+    return takewhile(lambda stretch: stretch.low < wanted.top + ROOM, plan(wanted.start))
 
 
 def part_of(wanted: ZeroRange, zeros: Zeros, taken: int) -> Zeros:
     """The part of a stretch of zeros that is asked for, when ``taken`` were taken before it."""
-    gamma = zeros.gamma
-    low = 0
+    low, high = 0, len(zeros)
     if wanted.height is not None:
-        low = int(np.searchsorted(gamma, wanted.height))
+        low = _below(zeros, wanted.height)
     elif wanted.index is not None:
         low = max(0, wanted.index - int(zeros.n[0]))
-    high = len(zeros)
     if wanted.to is not None:
-        high = int(np.searchsorted(gamma, wanted.to))
+        high = _below(zeros, wanted.to)
     elif wanted.count is not None:
         high = min(high, low + wanted.count - taken)
     return zeros[low : max(low, high)]
+
+
+def _below(zeros: Zeros, height: float) -> int:
+    """Number of zeros below a height; one that a double cannot tell from it is not below."""
+    apart = (zeros.t0 - height) + zeros.delta
+    return int(np.searchsorted(apart, -max(1e-9, float(np.spacing(height)))))
