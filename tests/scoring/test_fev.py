@@ -1,5 +1,6 @@
 """FEV-Bench: tasks, windows and metrics against the package ``fev``, and what is refused."""
 
+import datetime
 import os
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
 from specseq.scoring.fev import fev_evaluations, open_task
-from specseq.scoring.fev_tasks import METRICS, official_tasks, read_tasks
+from specseq.scoring.fev_tasks import METRICS, TaskFields, official_tasks, read_tasks
 from specseq.scoring.metrics import LEVELS
 from specseq.scoring.reversal import score
 from specseq.series.hub import UNFINISHED
@@ -170,17 +171,85 @@ def test_a_partial_data_set_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"eval_metric": "RMSE"}, "x: metric 'RMSE' is not scored here"),
-        ({"extra_metrics": [{"name": "WQL", "epsilon": 2.0}]}, "metric .*WQL.* is not scored"),
-        ({"quantile_levels": [0.5]}, "quantile_levels"),
-        ({"generate_univariate_targets_from": ["y"]}, "generate_univariate_targets_from is not scored here"),
-        ({"horizon": 0}, "at least 1"),
-        ({"horizon": "soon"}, "not a number"),
+        ({"eval_metric": "RMSE"}, "x.eval_metric: RMSE with epsilon 0.0 is not scored here"),
+        ({"extra_metrics": [{"name": "WQL", "epsilon": 2.0}]}, "WQL with epsilon 2.0 is not scored"),
+        ({"extra_metrics": None}, "extra_metrics: None is not a list"),
+        ({"extra_metrics": "WQL"}, "extra_metrics: 'WQL' is not a list"),
+        ({"quantile_levels": [0.5]}, "quantile_levels: .0.5.; wanted are 0.1 to 0.9"),
+        ({"quantile_levels": None}, "quantile_levels: None is not a list"),
+        ({"generate_univariate_targets_from": ["y"]}, "generate_univariate_targets_from: .'y'. is not null"),
+        ({"horizn": 3}, "x.horizn: unknown key; did you mean horizon"),
+        ({"horizon": 0}, "horizon: 0 is not greater than or equal to 1"),
+        ({"horizon": "soon"}, "horizon: 'soon' is not a "),
+        ({"horizon": 6.5}, "horizon: 6.5 is not a whole number"),
+        ({"horizon": True}, "horizon: True is not a whole number"),
+        ({"horizon": float("nan")}, "horizon: nan is not a"),
+        ({"num_windows": -1}, "num_windows: -1 is not greater"),
+        ({"max_context_length": 0}, "max_context_length: 0 is not greater"),
+        ({"window_step_size": 0}, "window_step_size: 0 is not greater"),
+        ({"initial_cutoff": "2021-02-01", "window_step_size": "-1D"}, "'-1D' does not go forward"),
+        ({"initial_cutoff": "2021-02-01", "window_step_size": "fortnight"}, "'fortnight' is no offset"),
+        ({"window_step_size": "7D"}, "window_step_size: '7D' with a cutoff that is no time"),
+        ({"initial_cutoff": "not a date"}, "initial_cutoff: 'not a date' is no time"),
+        ({"initial_cutoff": -12.0}, "initial_cutoff: -12.0 is not a whole number"),
+        ({"initial_cutoff": -3}, "initial_cutoff: -3 leaves no horizon after the last window; give -4 or"),
+        ({"target": []}, "target"),
+        ({"task_name": 3}, "task_name: 3 is not a string"),
     ],
 )
 def test_tasks_that_are_not_scored_here(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     write_task(tmp_path, {"y": [np.ones(50)]}, **{"horizon": 4, **fields})
     with pytest.raises(InputError, match=message):
+        read_tasks(tmp_path / "tasks.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "value"),
+    [
+        ({"max_context_length": "20"}, "max_context_length", 20),
+        ({"max_context_length": 20.0}, "max_context_length", 20),
+        ({"horizon": "4"}, "horizon", 4),
+        ({"window_step_size": None}, "step", 4),
+        ({"generate_univariate_targets_from": None}, "targets", ("y",)),
+        ({"initial_cutoff": datetime.date(2021, 2, 1)}, "initial_cutoff", "2021-02-01"),
+    ],
+)
+def test_tasks_are_read_as_fev_reads_them(
+    tmp_path: Path, fields: dict[str, Any], name: str, value: object
+) -> None:
+    write_task(tmp_path, {"y": [np.ones(50)]}, **{"horizon": 4, **fields})
+    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
+    assert getattr(task, name) == value
+
+
+_VALUE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-9, 9),
+    st.floats(),
+    st.text(max_size=3),
+    st.lists(st.integers(0, 3)),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([*TaskFields.__dataclass_fields__, "other"]), _VALUE, max_size=3))
+def test_any_task_is_read_or_refused_in_one_line(tmp_path: Path, fields: dict[str, Any]) -> None:
+    path = tmp_path / "tasks.yaml"
+    path.write_text(yaml.safe_dump({"tasks": [{**OFFICIAL, "dataset_config": "x", "horizon": 4, **fields}]}))
+    line = ""
+    try:
+        (task,) = read_tasks(path).values()
+    except InputError as error:
+        line = str(error)
+    else:
+        assert min(task.horizon, task.windows, task.season_length, task.min_context_length) >= 1
+    assert "\n" not in line
+
+
+def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "tasks.yaml").write_bytes("tasks: [{task_name: tâche}]".encode("latin-1"))
+    with pytest.raises(InputError, match="not YAML in UTF-8"):
         read_tasks(tmp_path / "tasks.yaml")
 
 
@@ -214,51 +283,3 @@ def test_faulty_data_are_named(tmp_path: Path) -> None:
         fev_evaluations(tmp_path, only=["z"])
     with pytest.raises(InputError, match="no such file"):
         read_tasks(tmp_path / "other.yaml")
-
-
-def test_irregular_timestamps_are_refused(tmp_path: Path) -> None:
-    write_task(tmp_path, {"y": [np.ones(50)]}, horizon=4)
-    data = tmp_path / "x" / "data.parquet"
-    table = pq.read_table(data)
-    stamps = [[*row[:20], row[20] + pd.Timedelta("3h"), *row[21:]] for row in table["timestamp"].to_pylist()]
-    pq.write_table(table.set_column(1, "timestamp", pa.array(stamps)), data)
-    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
-    with pytest.raises(InputError, match="timestamps of the first item are irregular"):
-        open_task(tmp_path, task)
-
-
-def test_items_of_another_frequency_or_with_gaps_are_counted(tmp_path: Path) -> None:
-    lengths = [50, 40, 30]
-    write_task(tmp_path, {"y": [np.ones(length) for length in lengths]}, horizon=4)
-    data = tmp_path / "x" / "data.parquet"
-    table, (task,) = pq.read_table(data), read_tasks(tmp_path / "tasks.yaml").values()
-
-    def with_stamps(*rows: pd.DatetimeIndex) -> None:
-        column = pa.array([list(row) for row in rows], pa.list_(pa.timestamp("us")))
-        pq.write_table(table.set_column(1, "timestamp", column), data)
-
-    days = [pd.date_range("2021-01-01", periods=length, freq="D") for length in lengths]
-    # Ids run from s2 to s0: the first item is the last row.
-    with_stamps(pd.date_range("2021-01-01", periods=50, freq="h"), days[1], days[2])
-    with pytest.raises(InputError, match="x: mixed frequencies: 1 of 3 items are not every D; keep one"):
-        open_task(tmp_path, task)
-    with_stamps(*(row.delete(9).append(row[-1:] + pd.Timedelta("1D")) for row in days[:2]), days[2])
-    with pytest.raises(InputError, match="mixed frequencies: 2 of 3 items are not every D"):
-        open_task(tmp_path, task)
-    with_stamps(days[0][:-1], *days[1:])
-    with pytest.raises(InputError, match="1 of 3 items have not one timestamp a value"):
-        open_task(tmp_path, task)
-    months = [pd.date_range("2020-02-01", periods=length, freq="MS") for length in lengths]
-    with_stamps(*months)
-    assert open_task(tmp_path, task).freq == "M"
-    with_stamps(days[0], *months[1:])
-    with pytest.raises(InputError, match="mixed frequencies: 1 of 3 items are not every M"):
-        open_task(tmp_path, task)
-    pq.write_table(table.set_column(1, "timestamp", pa.array(["2021-01-01"] * 3)), data)
-    with pytest.raises(
-        InputError, match="column 'timestamp' is string; wanted is one list of timestamps an item"
-    ):
-        open_task(tmp_path, task)
-    pq.write_table(table.drop_columns("timestamp"), data)
-    with pytest.raises(InputError, match="column 'timestamp' is missing"):
-        open_task(tmp_path, task)

@@ -93,23 +93,17 @@ def open_task(root: str | Path, task: Task) -> TaskData:
     """Read a task's data from ``<root>/<dataset>/*.parquet``.
 
     Raises:
-        InputError: files or columns are missing, ids repeat, columns differ in length, timestamps are
-            irregular or of several frequencies, no item is long enough, or there are fewer forecasts than the
-            published result has.
+        InputError: files or columns are missing, ids are missing or repeat, columns differ in length,
+            timestamps are irregular or of several frequencies, no item is long enough, or there are fewer
+            forecasts than the published result has.
     """
     folder = Path(root) / task.dataset
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(folder, "no Parquet files of this task", "download the data set")
-    table = _read(folder, files, [task.id_column, *task.targets])
-    for target in task.targets:
-        kind = table.schema.field(target).type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-            raise InputError(folder, f"column {target!r} is {kind}", "wanted is one list an item")
-    ids = np.asarray(table.column(task.id_column).cast(pa.string()).to_pylist(), dtype=object)
-    if len(set(ids)) < len(ids):
-        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
-    order = sorted(range(len(ids)), key=lambda row: str(ids[row]).encode())
+    table, ids = _read(folder, files, task)
+    order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
+    filed = _lengths(table.column(task.targets[0]))
     if order != list(range(len(ids))):
         table = table.take(order)
     lengths = _lengths(table.column(task.targets[0]))
@@ -117,9 +111,8 @@ def open_task(root: str | Path, task: Task) -> TaskData:
         if not np.array_equal(lengths, _lengths(table.column(target))):
             raise InputError(folder, f"columns {task.targets[0]!r} and {target!r} differ in length")
     stamps = Stamps(folder, tuple(files), task.timestamp_column)
-    freq, filed = infer_frequency(stamps, order[0]), np.empty_like(lengths)
-    filed[order] = lengths
-    check_spacing(stamps, filed, freq, task.name)
+    freq = infer_frequency(stamps, order[0], ids[order[0]])
+    check_spacing(stamps, filed, freq, ids, task.name)
     cuts = window_cuts(stamps, task, filed, freq)[order]
     cuts = np.where((cuts >= task.min_context_length) & (lengths[:, None] - cuts >= task.horizon), cuts, -1)
     if empty := [str(window) for window in range(task.windows) if not (cuts[:, window] >= 0).any()]:
@@ -134,14 +127,49 @@ def open_task(root: str | Path, task: Task) -> TaskData:
     return data
 
 
-def _read(folder: Path, files: list[Path], columns: list[str]) -> pa.Table:
+def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[str]]:
+    """Target columns and ids of all files; targets are lists of doubles where the files differ in type."""
+    columns = [task.id_column, *task.targets]
+    tables = []
     try:
         for file in files:
-            if missing := sorted(set(columns) - set(pq.read_schema(file).names)):
-                raise InputError(file, f"column {missing[0]!r} is missing", "download the data set again")
-        return pa.concat_tables([pq.read_table(file, columns=columns) for file in files])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+            names = pq.read_schema(file).names
+            if missing := sorted({*columns, task.timestamp_column} - set(names)):
+                raise InputError(file, f"column {missing[0]!r} is missing", near(missing[0], names))
+            tables.append(pq.read_table(file, columns=columns))
+        if not sum(len(table) for table in tables):
+            raise InputError(folder, "holds no item", "download the data set again")
+        for target in task.targets:
+            kinds = {table.schema.field(target).type for table in tables}
+            for kind in kinds:
+                if not (_is_list(kind) and _is_number(kind.value_type)):
+                    raise InputError(
+                        folder, f"column {target!r} is {kind}", "give a list of numbers per item"
+                    )
+            inner = kinds.pop().value_type if len(kinds) == 1 else pa.float64()
+            tables = [_with_lists(table, target, pa.large_list(inner)) for table in tables]
+        table = pa.concat_tables(tables, promote_options="permissive")
+        ids = table.column(task.id_column).cast(pa.string()).to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(folder, f"unreadable Parquet ({error})", "download the data set again") from None
+    if unnamed := ids.count(None):
+        raise InputError(folder, f"{unnamed} of {len(ids)} items without an id", "give each one")
+    if len(set(ids)) < len(ids):
+        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
+    return table, ids
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+
+def _with_lists(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, name, table.column(name).cast(kind))
 
 
 def _lengths(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -4,36 +4,125 @@ Source: Shchur et al. 2025, arXiv:2509.26468, and the package ``fev``.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Strict
 
 from specseq.errors import InputError
 from specseq.scoring.metrics import LEVELS
+from specseq.settings import Field, read
+from specseq.settings import dataclass as settings_class
 
 METRICS = ("SQL", "MASE", "WAPE", "WQL")
 EPSILON = 1.0
 """Smallest mean |y| that WAPE and WQL divide by."""
+_EPSILONS = {"WAPE": EPSILON, "WQL": EPSILON}
 
-_SCORED = {
-    "dataset_config",
-    "task_name",
-    "horizon",
-    "num_windows",
-    "seasonality",
-    "target",
-    "initial_cutoff",
-    "window_step_size",
-    "min_context_length",
-    "max_context_length",
-    "id_column",
-    "timestamp_column",
-}
-_CHECKED = {"eval_metric", "extra_metrics", "quantile_levels"}
-# Columns beside the targets; a forecaster of this package sees the targets alone.
-_IGNORED = {"dataset_path", "known_dynamic_columns", "past_dynamic_columns", "static_columns"}
+# Numbers may be written as words or as 20.0, as fev takes them; true is no number.
+_LAX = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a whole number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
+Index = Annotated[int, Strict()]
+
+
+@settings_class(frozen=True, config=_LAX, kw_only=True)
+class MetricFields:
+    """A metric with its settings, as ``tasks.yaml`` writes it."""
+
+    name: str
+    epsilon: float = 0.0
+
+
+@settings_class(frozen=True, config=_LAX, kw_only=True)
+class TaskFields:
+    """An entry of ``tasks.yaml``; what a forecaster of this package does not see is not used."""
+
+    dataset_config: str
+    task_name: str | None = None
+    horizon: Count
+    num_windows: Count = 1
+    seasonality: Count = 1
+    target: str | Annotated[tuple[str, ...], Field(min_length=1)] = "target"
+    initial_cutoff: Index | str | None = None
+    window_step_size: Annotated[Index, Field(ge=1)] | str | None = None
+    min_context_length: Count = 1
+    max_context_length: Count | None = None
+    id_column: str = "id"
+    timestamp_column: str = "timestamp"
+    eval_metric: str | MetricFields = "SQL"
+    extra_metrics: tuple[str | MetricFields, ...] = ()
+    quantile_levels: tuple[float, ...] = LEVELS
+    generate_univariate_targets_from: None = None
+    dataset_path: str | None = None
+    known_dynamic_columns: tuple[str, ...] = ()
+    past_dynamic_columns: tuple[str, ...] = ()
+    static_columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for metric in self.metrics:
+            if metric.name not in METRICS or metric.epsilon != _EPSILONS.get(metric.name, 0.0):
+                fault = f"{metric.name} with epsilon {metric.epsilon} is not scored here"
+                raise InputError("eval_metric", fault, "SQL, MASE, WAPE(1) and WQL(1) are")
+        if self.quantile_levels != LEVELS:
+            raise InputError("quantile_levels", f"{list(self.quantile_levels)}", "wanted are 0.1 to 0.9")
+        if isinstance(self.window_step_size, str):
+            _check_offset(self.window_step_size)
+            if not isinstance(self.initial_cutoff, str):
+                fault = f"{self.window_step_size!r} with a cutoff that is no time"
+                raise InputError("window_step_size", fault, "an index cutoff wants whole steps")
+        if isinstance(self.initial_cutoff, str):
+            _check_time(self.initial_cutoff)
+        elif self.latest < (self.initial_cutoff or self.latest) < 0:
+            fault = f"{self.initial_cutoff} leaves no horizon after the last window"
+            raise InputError("initial_cutoff", fault, f"give {self.latest} or less")
+
+    @property
+    def metrics(self) -> list[MetricFields]:
+        """The metrics, the one that decides first."""
+        given = (self.eval_metric, *self.extra_metrics)
+        return [MetricFields(name=one) if isinstance(one, str) else one for one in given]
+
+    @property
+    def step(self) -> int | str:
+        """Distance between windows."""
+        return self.horizon if self.window_step_size is None else self.window_step_size
+
+    @property
+    def latest(self) -> int:
+        """The latest first cutoff, counted from the end, for steps that are an index."""
+        step = self.step if isinstance(self.step, int) else self.horizon
+        return -self.horizon - (self.num_windows - 1) * step
+
+
+def _check_offset(step: str) -> None:
+    import pandas as pd  # imported here: the published tasks step by numbers
+
+    try:
+        count = pd.tseries.frequencies.to_offset(step).n
+    except ValueError:
+        raise InputError("window_step_size", f"{step!r} is no offset", "give steps, or such as 7D") from None
+    if count < 1:
+        raise InputError("window_step_size", f"{step!r} does not go forward", "give a positive offset")
+
+
+def _check_time(cutoff: str) -> None:
+    import pandas as pd
+
+    try:
+        pd.Timestamp(cutoff)
+    except ValueError:
+        raise InputError("initial_cutoff", f"{cutoff!r} is no time", "give such as 2024-01-31") from None
 
 
 @dataclass(frozen=True)
@@ -107,66 +196,52 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
         content = yaml.load(Path(path).read_text("utf-8"), Loader=loader)
     except FileNotFoundError:
         raise InputError(path, "no such file", "give the benchmark's tasks.yaml") from None
-    except yaml.YAMLError as error:
-        raise InputError(path, f"not YAML ({error})", "give the benchmark's tasks.yaml") from None
+    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
+        raise InputError(path, f"not YAML in UTF-8 ({error})", "give the benchmark's tasks.yaml") from None
     entries = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise InputError(path, "field tasks is missing or empty", "give the benchmark's tasks.yaml")
     tasks: dict[str, Task] = {}
-    for entry in entries:
-        task = _task(path, entry)
+    for number, entry in enumerate(entries):
+        task = _task(path, number, entry)
         if task.name in tasks:
             raise InputError(path, f"task '{task.name}' stands twice", "give each a task_name of its own")
         tasks[task.name] = task
     return tasks
 
 
-def _task(path: str | Path, entry: Any) -> Task:
-    name = entry.get("task_name", entry.get("dataset_config")) if isinstance(entry, dict) else None
-    if not isinstance(name, str):
-        raise InputError(path, f"a task has neither task_name nor dataset_config: {entry!r}")
-    where = f"{path}: {name}"
-    if unknown := sorted(set(entry) - _SCORED - _CHECKED - _IGNORED):
-        raise InputError(where, f"field {', '.join(unknown)} is not scored here", "remove it")
-    metrics = [entry.get("eval_metric", "SQL"), *entry.get("extra_metrics", ())]
-    named = [metric if isinstance(metric, dict) else {"name": metric} for metric in metrics]
-    for metric, fields in zip(metrics, named, strict=True):
-        kind, epsilon = fields.get("name"), fields.get("epsilon", 0.0)
-        if kind not in METRICS or epsilon != (EPSILON if kind in ("WAPE", "WQL") else 0.0):
-            raise InputError(
-                where, f"metric {metric!r} is not scored here", "SQL, MASE, WAPE(1) and WQL(1) are"
-            )
-    if tuple(entry.get("quantile_levels", LEVELS)) != LEVELS:
-        raise InputError(where, f"quantile_levels {entry['quantile_levels']}", "wanted are 0.1 to 0.9")
-    try:
-        horizon, windows = int(entry["horizon"]), int(entry.get("num_windows", 1))
-        step = entry.get("window_step_size", horizon)
-        first = entry.get("initial_cutoff")
-        if first is None:
-            first = -horizon - (windows - 1) * int(step)
-        target = entry.get("target", "target")
-        official = official_tasks().get(name)
-        task = Task(
-            name=name,
-            dataset=str(entry["dataset_config"]),
-            horizon=horizon,
-            windows=windows,
-            season_length=int(entry.get("seasonality", 1)),
-            targets=(target,) if isinstance(target, str) else tuple(sorted(map(str, target))),
-            initial_cutoff=first if isinstance(first, int) else str(first),
-            step=step if isinstance(step, int) else str(step),
-            min_context_length=int(entry.get("min_context_length", 1)),
-            max_context_length=entry.get("max_context_length"),
-            id_column=str(entry.get("id_column", "id")),
-            timestamp_column=str(entry.get("timestamp_column", "timestamp")),
-            eval_metric=str(named[0]["name"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(where, f"field missing or not a number ({error})") from None
-    if min(task.horizon, task.windows, task.season_length, task.min_context_length) < 1 or not task.targets:
-        raise InputError(where, "horizon, num_windows, seasonality and min_context_length are at least 1")
+def _task(path: str | Path, number: int, entry: Any) -> Task:
+    named = entry.get("task_name") or entry.get("dataset_config") if isinstance(entry, dict) else None
+    where = f"{path}: {named if isinstance(named, str) else f'tasks[{number}]'}"
+    fields = read(TaskFields, _plain(entry), where)
+    first = fields.latest if fields.initial_cutoff is None else fields.initial_cutoff
+    task = Task(
+        name=fields.task_name or fields.dataset_config,
+        dataset=fields.dataset_config,
+        horizon=fields.horizon,
+        windows=fields.num_windows,
+        season_length=fields.seasonality,
+        targets=(fields.target,) if isinstance(fields.target, str) else tuple(sorted(fields.target)),
+        initial_cutoff=first,
+        step=fields.step,
+        min_context_length=fields.min_context_length,
+        max_context_length=fields.max_context_length,
+        id_column=fields.id_column,
+        timestamp_column=fields.timestamp_column,
+        eval_metric=fields.metrics[0].name,
+    )
+    official = official_tasks().get(task.name)
     same = official and _shape(task) == _shape(official)
-    return Task(**{**task.__dict__, "forecasts": official.forecasts}) if official and same else task
+    return replace(task, forecasts=official.forecasts) if official and same else task
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them: YAML reads an unquoted time as a date."""
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _shape(task: Task) -> tuple[Any, ...]:

@@ -1,9 +1,11 @@
 """Timestamps of a FEV-Bench data set: its frequency, whether all items keep it, where windows begin.
 
-Legend: N items in the order of the files, W windows.
+Timestamps with a time zone are read in UTC, as ``fev`` reads them.
+
+Shapes: N items in the order of the files, T timestamps of some items end to end, W windows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +16,16 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.scoring.fev_tasks import Task
-from specseq.series.frequency import parse_frequency
+from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
 
 Counts = NDArray[np.int64]
+Times = NDArray[np.datetime64]
 
-_SECONDS = {"S": 1.0, "T": 60.0, "H": 3600.0, "D": 86400.0, "W": 604800.0}
-_DAYS = {"B": 1.4, "M": 30.44, "Q": 91.31, "A": 365.25}
-# Steps of the calendar vary in length: their mean over a few of them is near the long-run mean, no more.
-_FEW, _CALENDAR_TOLERANCE = 7, 0.2
+_MICROSECONDS = {"S": 10**6, "T": 60 * 10**6, "H": 3600 * 10**6, "D": 86400 * 10**6, "W": 604800 * 10**6}
+_MONTHS = {"M": 1, "Q": 3, "A": 12}
+_FEWEST = 3  # timestamps that tell a frequency
+_NEAR_THE_EDGE = 3  # days within which the first and last business day of a month lie
+_REMEDY = "keep one frequency per data set, sort its timestamps and fill gaps with NaN"
 
 
 @dataclass(frozen=True)
@@ -38,111 +42,166 @@ class Stamps:
     files: tuple[Path, ...]
     column: str
 
-    def batches(self, rows: int) -> Iterator[pa.ListArray]:
-        """The column in pieces of so many items.
+    def batches(self, rows: int) -> Iterator[tuple[Counts, Times]]:
+        """The column in pieces of so many items: their edges [N+1] in the timestamps [T] they hold.
 
         Raises:
-            InputError: it is missing, unreadable or no list of timestamps an item.
+            InputError: it is missing, unreadable or no list of timestamps per item.
         """
         for file in self.files:
             try:
                 for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=[self.column]):
-                    column = batch.column(0)
-                    kind = column.type
-                    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-                    if not (listed and pa.types.is_timestamp(kind.value_type)):
-                        raise InputError(
-                            file,
-                            f"column {self.column!r} is {kind}",
-                            "wanted is one list of timestamps an item",
-                        )
-                    yield column
-            except (pa.ArrowInvalid, IndexError) as error:
+                    yield self._read(file, batch.column(0))
+            except (pa.ArrowException, IndexError, OSError, UnicodeDecodeError) as error:
                 raise InputError(file, f"column {self.column!r} is missing or unreadable ({error})") from None
 
-    def of_item(self, row: int) -> NDArray[np.datetime64]:
+    def _read(self, file: Path, column: pa.Array) -> tuple[Counts, Times]:
+        kind = column.type
+        listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        if not (listed and pa.types.is_timestamp(kind.value_type)):
+            raise InputError(file, f"column {self.column!r} is {kind}", "give a list of timestamps per item")
+        column = column.cast(pa.large_list(kind.value_type))
+        lengths = pa.compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+        values = column.flatten().cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
+        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), values
+
+    def of_item(self, row: int) -> Times:
         """The timestamps of one item; what stands after it is not read."""
         first = 0
-        for column in self.batches(64):
-            if row < first + len(column):
-                return column[row - first].values.to_numpy(zero_copy_only=False)
-            first += len(column)
+        for edges, values in self.batches(64):
+            if row < first + len(edges) - 1:
+                return values[edges[row - first] : edges[row - first + 1]]
+            first += len(edges) - 1
         raise InputError(self.folder, f"column {self.column!r} has fewer than {row + 1} rows")
 
-    def spans(self) -> tuple[Counts, NDArray[np.float64]]:
-        """Number of timestamps of each item and seconds from its first to its last, ``[N]`` each."""
-        counts, seconds = [np.zeros(0, np.int64)], [np.zeros(0)]
-        for column in self.batches(1024):
-            edges = column.offsets.to_numpy().astype(np.int64)
-            values = column.values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
-            count = np.diff(edges)
-            span = np.zeros(len(count))
-            known = count > 0
-            last, first = values[edges[1:][known] - 1], values[edges[:-1][known]]
-            span[known] = (last - first) / np.timedelta64(1, "s")
-            counts.append(count)
-            seconds.append(span)
-        return np.concatenate(counts), np.concatenate(seconds)
-
     def counts_until(self, times: list[np.datetime64]) -> Counts:
-        """Timestamps of each item at or before each of W times, ``[N, W]``."""
-        found = [
-            [int((stamps <= time).sum()) for time in times]
-            for column in self.batches(1024)
-            for stamps in (row.values.to_numpy(zero_copy_only=False) for row in column)
-        ]
-        return np.asarray(found, np.int64).reshape(-1, len(times))
+        """Timestamps of each item at or before each of W times, [N, W]."""
+        pieces = [np.zeros((0, len(times)), np.int64)]
+        for edges, values in self.batches(1024):
+            before = np.stack([values <= time for time in times], axis=1)
+            running = np.concatenate([np.zeros((1, len(times)), np.int64), before.cumsum(axis=0)])
+            pieces.append(running[edges[1:]] - running[edges[:-1]])
+        return np.concatenate(pieces)
 
 
-def infer_frequency(stamps: Stamps, row: int) -> str:
+def infer_frequency(stamps: Stamps, row: int, name: str) -> str:
     """The pandas alias of an item's frequency.
-
-    Raises:
-        InputError: it has none.
-    """
-    import pandas as pd  # imported here: what else is read and scored needs no pandas
-
-    found = stamps.of_item(row)
-    freq = pd.infer_freq(pd.DatetimeIndex(found)) if len(found) > 2 else None
-    if freq is None:
-        raise InputError(
-            stamps.folder, "timestamps of the first item are irregular", "fill its gaps with NaN"
-        )
-    return str(freq)
-
-
-def check_spacing(stamps: Stamps, lengths: Counts, freq: str, where: str) -> None:
-    """Refuse a data set whose items are not all of one frequency.
 
     Args:
         stamps: the timestamps.
-        lengths: values of each item, ``[N]``.
+        row: of the item.
+        name: of the item, for errors.
+
+    Raises:
+        InputError: it has none, too few timestamps to tell, or that of business hours.
+    """
+    import pandas as pd  # imported here: what else is read and scored needs no pandas
+
+    times = stamps.of_item(row)
+    if len(times) < _FEWEST:
+        raise InputError(stamps.folder, *_too_few(1, name, len(times)))
+    odd = np.diff(times) <= np.timedelta64(0)
+    freq = None if np.isnat(times).any() or odd.any() else pd.infer_freq(pd.DatetimeIndex(times))
+    if freq is None:
+        fault = f"timestamps of item {name!r} have no frequency: {_irregularity(times)}"
+        raise InputError(stamps.folder, fault, _REMEDY)
+    frequency = stated_frequency(str(freq), str(stamps.folder))
+    if frequency.unit == "H" and frequency.business:
+        fault = f"timestamps of item {name!r} are business hours, which are not supported"
+        raise InputError(stamps.folder, fault, "fill the other hours with NaN")
+    return str(freq)
+
+
+def _too_few(count: int, name: str, length: int) -> tuple[str, str]:
+    fault = f"item {name!r} has {length} timestamps; fewer than {_FEWEST} tell no frequency"
+    return fault, f"leave out {count} such" if count > 1 else "leave it out"
+
+
+def _irregularity(times: Times) -> str:
+    """What is wrong with the timestamps of an item."""
+    steps = np.diff(times)
+    if np.isnat(times).any():
+        return "some are missing"
+    if (steps < np.timedelta64(0)).any():
+        return f"they are not sorted at number {int(np.argmax(steps < np.timedelta64(0))) + 1}"
+    if (steps == np.timedelta64(0)).any():
+        return f"number {int(np.argmax(steps == np.timedelta64(0))) + 1} stands twice"
+    return "another frequency" if len(np.unique(steps)) == 1 else "gaps or uneven steps"
+
+
+def check_spacing(stamps: Stamps, lengths: Counts, freq: str, names: Sequence[str], where: str) -> None:
+    """Refuse a data set whose items are not all of one frequency, step by step.
+
+    Args:
+        stamps: the timestamps.
+        lengths: values of each item, [N].
         freq: the frequency that all should have.
+        names: of the items.
         where: task to name in an error.
 
     Raises:
-        InputError: items have gaps or another frequency, or more or fewer timestamps than values; their
-            number is given.
+        InputError: items have duplicated, unsorted or missing timestamps, gaps or another frequency, or more
+            or fewer timestamps than values; their number is given, and an example.
     """
-    counts, seconds = stamps.spans()
-    if uneven := int((counts != lengths).sum()):
-        raise InputError(where, f"{uneven} of {len(counts)} items have not one timestamp a value")
-    frequency, steps = parse_frequency(freq, where), np.maximum(counts - 1, 0)
-    if frequency.unit in _SECONDS:
-        odd = seconds != steps * frequency.multiple * _SECONDS[frequency.unit]
-    else:
-        usual = frequency.multiple * _DAYS[frequency.unit] * _SECONDS["D"]
-        odd = (steps >= _FEW) & (np.abs(seconds - steps * usual) > _CALENDAR_TOLERANCE * steps * usual)
-    if odd.any():
+    frequency = parse_frequency(freq, where)
+    counts, odd = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
+    for edges, times in stamps.batches(1024):
+        counts.append(np.diff(edges))
+        odd.append(~_regular(edges, times, frequency))
+    count_N, odd_N = np.concatenate(counts), np.concatenate(odd)
+    if len(uneven := np.flatnonzero(count_N != lengths)):
+        example = f"such as {names[uneven[0]]!r} with {count_N[uneven[0]]} for {lengths[uneven[0]]} values"
         raise InputError(
-            where,
-            f"mixed frequencies: {int(odd.sum())} of {len(odd)} items are not every {frequency.alias}",
-            "keep one frequency a data set and fill gaps with NaN",
+            where, f"{len(uneven)} of {len(names)} items have not one timestamp per value, {example}"
         )
+    if len(short := np.flatnonzero(count_N < _FEWEST)):
+        raise InputError(where, *_too_few(len(short), names[short[0]], count_N[short[0]]))
+    if len(rows := np.flatnonzero(odd_N)):
+        reason = _irregularity(stamps.of_item(int(rows[0])))
+        fault = (
+            f"{len(rows)} of {len(names)} items are not every {frequency.alias}, such as {names[rows[0]]!r}"
+        )
+        raise InputError(where, f"{fault}: {reason}", _REMEDY)
+
+
+def _regular(edges: Counts, times: Times, frequency: Frequency) -> NDArray[np.bool_]:
+    """Whether every step of each item is one of the frequency, [N]."""
+    days = times.astype("datetime64[D]")
+    if frequency.unit in _MICROSECONDS:
+        place, step = times.astype(np.int64), _MICROSECONDS[frequency.unit]
+    elif frequency.unit == "B":
+        number = days.astype(np.int64) + 3  # days since a Monday
+        place, step = number // 7 * 5 + np.minimum(number % 7, 5), 1
+    else:
+        place, step = times.astype("datetime64[M]").astype(np.int64), _MONTHS[frequency.unit]
+    odd = np.flatnonzero(np.diff(place) != step * frequency.multiple)
+    item = np.searchsorted(edges, odd, side="right") - 1
+    inside = odd + 1 < edges[item + 1]  # a step between two items is none
+    regular = np.ones(len(edges) - 1, bool)
+    regular[item[inside]] = False
+    if frequency.unit in _MONTHS or frequency.unit == "B":
+        regular &= _same_place(edges, times, days, frequency.unit)
+    return regular
+
+
+def _same_place(edges: Counts, times: Times, days: Times, unit: str) -> NDArray[np.bool_]:
+    """Whether the timestamps of each item stand at the same place of a calendar step, [N]."""
+    months = times.astype("datetime64[M]")
+    day, last = days - months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]") - days
+    first = np.repeat(edges[:-1], np.diff(edges))
+    near = np.timedelta64(_NEAR_THE_EDGE, "D")
+    holds = [times - days == (times - days)[first]]
+    if unit == "B":
+        holds.append((days.astype(np.int64) + 3) % 7 < 5)
+        ways = [np.logical_and(*holds)]
+    else:
+        ways = [holds[0] & way for way in (day == day[first], day < near, last <= near)]
+    running = [np.concatenate([[0], np.cumsum(way)]) for way in ways]
+    return np.any([total[edges[1:]] - total[edges[:-1]] == np.diff(edges) for total in running], axis=0)
 
 
 def window_cuts(stamps: Stamps, task: Task, lengths: Counts, freq: str) -> Counts:
-    """History of each item before each window, ``[N, W]``, as ``fev`` counts it.
+    """History of each item before each window, [N, W], as ``fev`` counts it.
 
     Raises:
         InputError: the first cutoff is an index and the distance of windows is not.
