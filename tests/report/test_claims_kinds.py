@@ -11,8 +11,9 @@ import pytest
 from specseq.errors import InputError
 from specseq.report.claims import arithmetic, ledger, ledger_frame
 from specseq.report.claims.correction import holm, p_value
-from specseq.report.claims.language import Note, Relation, Statement
+from specseq.report.claims.language import Note, Statement
 from specseq.report.claims.loading import Claim, checks_of
+from specseq.report.claims.relations import Relation
 from specseq.settings import read
 from specseq.tables import Provenance, write_parquet
 from tests.report.planted_claims import claim, plant, query
@@ -70,6 +71,21 @@ def test_arithmetic_of_printed_digits_is_told_from_closed_forms() -> None:
     closed = claim("sum", {"arithmetic": "total", "of": {"of": [2, 2]}}, {"above": 3}, rests_on="mechanism")
     constructed = claim("built", query("base", constructed=True), {"below": 2})
     assert [made.kind for made in (figures, closed, constructed)] == ["figures", "mechanism", "mechanism"]
+
+
+def test_what_the_note_does_not_state_is_not_held_against_it(tmp_path: Path) -> None:
+    plant(tmp_path / "tables/a.parquet", {"base": 1.0, "worse": 1.1})
+    quantity = {"ratio": [query("worse"), query("base")]}
+    stated, asked = (
+        claim(name, quantity, {"below": 1}, ours=name == "asked") for name in ("stated", "asked")
+    )
+    assert [entry.verdict for entry in ledger([stated, asked], tmp_path, "laptop")] == [
+        "contradicted",
+        "does not hold",
+    ]
+    closed = {"arithmetic": "total", "of": {"of": [2, 2]}}
+    (entry,) = ledger([claim("closed", closed, {"above": 5}, ours=True)], tmp_path, "laptop")
+    assert entry.verdict == "does not hold"
 
 
 def searched(count: int, folder: Path) -> list[Claim]:

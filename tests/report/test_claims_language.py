@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from specseq.errors import InputError
 from specseq.report.claims import load
 from specseq.report.claims.__main__ import schema_text
-from specseq.report.claims.language import Query, Relation
+from specseq.report.claims.language import Query
+from specseq.report.claims.relations import Relation
 from specseq.report.claims.rounding import rounded, rounded_list
 from specseq.settings import read
 

@@ -88,6 +88,55 @@ def test_a_fault_is_counted_once(entries: dict[str, Entry]) -> None:
     assert {text: found for text, found in explained.items() if len(found) > 2} == {}
 
 
+COUNTS = {"diverged", "parameters", "converged_unstable_roots"}
+
+
+def test_no_measured_number_is_held_to_an_exact_one(claims: list[Claim]) -> None:
+    """Causality in single precision is 0 to rounding: a tolerance of exactly 0 would call rounding a leak."""
+    for claim in claims:
+        for query in queries_of(claim.quantity):
+            relation = claim.spec.relation
+            width = relation.within if relation.about is not None else None
+            tolerance_free = 0 in (relation.at_most, relation.at_least, width)
+            if tolerance_free and query.exact:
+                assert query.where.get("metric") in COUNTS, claim.id
+
+
+def test_a_figure_of_one_forecaster_is_not_decided_by_another(claims: list[Claim]) -> None:
+    for claim in claims:
+        for query in queries_of(claim.quantity):
+            groups = str(query.where.get("group", ""))
+            if claim.spec.published and "Chronos-2" in claim.spec.statement:
+                assert "chronos2" in groups, claim.id
+            if "seasonal_naive" in groups:
+                assert not claim.spec.published, claim.id
+
+
+OF_TRAINED_OPERATORS = (
+    "001.shared.limiting_mode_rotates", "001.shared.walls_measured", "003.s4.on_real",
+    "004.s4.hopf", "004.s4.hopf_complex", "004.s4.gradient_is_not_it", "004.s4.break",
+    "004.s5.drift", "004.s5.signals.omega",
+)  # fmt: skip
+
+
+def test_what_is_said_of_trained_operators_is_not_decided_by_toys(entries: dict[str, Entry]) -> None:
+    for name in OF_TRAINED_OPERATORS:
+        assert entries[name].verdict == "not decidable at this scale", name
+        assert "scale paper" in entries[name].explanation
+
+
+WITHDRAWN = (
+    "000.s5.taps_digits", "000.s3.pending.stride16_d4_25k.beats_baseline", "000.s1.gap_grows_all",
+    "001.q1.small_relocates", "001.q2.no_integrator_measured", "001.q3.anderson_cheaper",
+    "001.q3.implicit_cost", "003.s7.peak", "003.s7.peak_factor", "004.s5.pair",
+)  # fmt: skip
+
+
+def test_what_was_withdrawn_stays_away(entries: dict[str, Entry]) -> None:
+    """Exactness nobody claimed, questions taken for predictions, figures that stand in no note."""
+    assert not set(WITHDRAWN) & set(entries)
+
+
 def test_words_in_place_of_raw_keys(claims: list[Claim]) -> None:
     for claim in claims:
         assert "horizon -1" not in claim.spec.statement, claim.id

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specseq.report.claims.language import Region, Verdict
+from specseq.report.claims.language import Verdict
+from specseq.report.claims.relations import Region
 
 _NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: a 95 % interval reaches so many standard errors to a side
 

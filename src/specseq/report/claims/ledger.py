@@ -43,7 +43,7 @@ class Entry:
     """A claim with its verdict and the evidence for it.
 
     Attributes:
-        verdict: one of the six.
+        verdict: one of those of :mod:`specseq.report.claims.language`.
         measured, low, high: the quantity and its range; NaN where there is none.
         evidence: files and rows, or the formula.
         explanation: why, for a reader.
@@ -69,18 +69,21 @@ class Entry:
 def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
     """The verdict on a measured claim, and the reason where it is not plain."""
     region = claim.region
+    against: Verdict = claim.spec.fails if claim.compute else "contradicted"
+    if claim.spec.ours:
+        against = "does not hold"  # what the note does not state cannot be held against it
     if math.isnan(found.value):
         return "undecided", f"measured, and undefined there ({found.note or 'no finite value'})"
     if found.exact:
         if region.meets(found.low, found.high):
             return "reproduced", ""
-        return (claim.spec.fails if claim.compute else "contradicted"), ""
+        return against, ""
     if math.isnan(found.low):
         return "undecided", found.note
     if region.contains(found.low) and region.contains(found.high):
         return "reproduced", found.note
     if not region.meets(found.low, found.high):
-        return "contradicted", found.note
+        return against, found.note
     return "undecided", f"the 95 % interval straddles the bound; {found.note}".rstrip("; ")
 
 

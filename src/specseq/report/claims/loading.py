@@ -20,11 +20,11 @@ from specseq.report.claims.language import (
     Kind,
     Note,
     Quantity,
-    Region,
     Statement,
     queries_of,
     resolved,
 )
+from specseq.report.claims.relations import Region
 from specseq.report.claims.rounding import Range
 from specseq.settings import near, read
 

@@ -10,6 +10,7 @@ VERDICT_COLOURS = {
     "reproduced": "#009E73",
     "contradicted": "#D55E00",
     "inconsistent": "#CC79A7",
+    "does not hold": "#0072B2",
     "undecided": "#E69F00",
     "not decidable at this scale": "#56B4E9",
     "not run": "#999999",

@@ -40,6 +40,7 @@ MEANINGS = {
     "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the statement",
     "contradicted": "the whole interval lies outside, or a closed form speaks against the statement",
     "inconsistent": "the note's own figures do not fit together",
+    "does not hold": "a test of ours, or a question of the note's, answered against what it says",
     "undecided": "measured, but the interval straddles the bound or rests on too few seeds",
     "not decidable at this scale": "needs the published sizes",
     "not run": "no result yet; the entry says what it needs",
