@@ -4,8 +4,10 @@ B sample, T position, C channel.
 """
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ from specseq.errors import InputError
 from specseq.spectra.audit import CausalSpectrum, audit_table, causal_spectrum, force_residual
 from specseq.spectra.krylov import numerical_abscissa
 from specseq.spectra.operators import Jacobian
-from specseq.spectra.verdict import SEVERITY, worst
+from specseq.spectra.verdict import SEVERITY, Verdict, worst
 
 _SPECTRAL = (
     *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
@@ -30,6 +32,7 @@ _SPECTRAL = (
 )
 
 _LARGEST = 1 << 27  # numbers in the largest temporary of the spectrum
+PART = 64  # samples that are audited together
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Audit:
         residual_B: its force residual.
         omega_B: numerical abscissa of J.
         evaluations: spent on finding the root.
+        tolerance: largest force residual that counts as a root.
     """
 
     table: pd.DataFrame
@@ -51,6 +55,7 @@ class Audit:
     residual_B: Tensor
     omega_B: Tensor
     evaluations: int
+    tolerance: float = 1e-6
 
     def summary(self) -> dict[str, float]:
         """The worst of everything over samples and positions at an equilibrium, and shares of verdicts.
@@ -142,7 +147,37 @@ def audit_block(
     omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root_BTC, tolerance=1e-4)
     residual_BT = force_residual(exact.force(root_BTC, x_BTC), root_BTC)
     table = audit_table(spectrum, residual_BT, step, omega_B, tolerance)
-    return Audit(table, spectrum, root_BTC, residual_B, omega_B, evaluations)
+    return Audit(table, spectrum, root_BTC, residual_B, omega_B, evaluations, tolerance)
+
+
+def joined(parts: Sequence[Audit]) -> Audit:
+    """Audits of several batches of samples as one, samples numbered through."""
+    first = np.cumsum([0, *(len(part.residual_B) for part in parts)])
+    tables = [
+        part.table.assign(sample=part.table["sample"] + n) for part, n in zip(parts, first, strict=False)
+    ]
+    spectra = [part.spectrum for part in parts]
+    return Audit(
+        pd.concat(tables, ignore_index=True),
+        CausalSpectrum(
+            torch.cat([spectrum.mu_BTC for spectrum in spectra]),
+            torch.cat([spectrum.kappa_BT for spectrum in spectra]),
+            torch.cat([spectrum.error_BT for spectrum in spectra]),
+        ),
+        torch.cat([part.root_BTC for part in parts]),
+        torch.cat([part.residual_B for part in parts]),
+        torch.cat([part.omega_B for part in parts]),
+        sum(part.evaluations for part in parts),
+        parts[0].tolerance,
+    )
+
+
+def audit_in_parts(
+    block: EquilibriumBlock, tokens_BT: Tensor, step: float, budget: int, tolerance: float
+) -> Iterator[Audit]:
+    """Audits of :data:`PART` samples at a time, for :func:`joined`; arguments as of :func:`audit_block`."""
+    for tokens in tokens_BT.split(PART):
+        yield audit_block(block, tokens, step, budget, tolerance)
 
 
 def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> CausalSpectrum:
@@ -152,7 +187,9 @@ def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> Causa
     for x, root in zip(*(t.split(max(1, _LARGEST // a_sample)) for t in (x_BTC, root_BTC)), strict=True):
         parts.append(causal_spectrum(partial(_force, block, x), diagonal_blocks(block, root), root))
     return CausalSpectrum(
-        torch.cat([part.mu_BTC for part in parts]), torch.cat([part.kappa_BT for part in parts])
+        torch.cat([part.mu_BTC for part in parts]),
+        torch.cat([part.kappa_BT for part in parts]),
+        torch.cat([part.error_BT for part in parts]),
     )
 
 
@@ -160,9 +197,26 @@ def _force(block: EquilibriumBlock, x_BTC: Tensor, z_BTC: Tensor) -> Tensor:
     return block.force(z_BTC, x_BTC)
 
 
-def worst_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The row of each sample that decides its verdict: the most serious, then the rightmost."""
-    rank = table["verdict"].map(lambda name: SEVERITY.index(name))
-    order = pd.DataFrame({"sample": table["sample"], "rank": rank, "alpha": -table["alpha"].fillna(np.inf)})
-    first = order.sort_values(["sample", "rank", "alpha"]).groupby("sample").head(1).index
-    return table.loc[first].sort_values("sample")
+def sample_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per sample: its verdict, the position that decides it, and the sample's own numbers.
+
+    The verdict is the most serious of all positions. ``position`` is where it is decided: of those with that
+    verdict the rightmost mode, for EULER-WALL the largest ρ. ``alpha`` with ``im``, ``kappa`` and ``error``
+    belong to the rightmost mode of the whole sample, ``eps_crit`` with ``limit_re`` and ``limit_im`` to the
+    mode that limits Euler's step, and ``rho``, ``rotation``, ``omega``, ``gap`` and ``residual`` are largest
+    values. NaN where no position has a value.
+    """
+    return pd.DataFrame([_sample_row(own) for _, own in table.groupby("sample")])
+
+
+def _sample_row(own: pd.DataFrame) -> dict[str, Any]:
+    verdict = worst(own["verdict"])
+    deciding = own[own["verdict"] == verdict]
+    measure = "rho" if verdict == Verdict.EULER_WALL else "alpha"
+    row = {"sample": own["sample"].iloc[0], "verdict": str(verdict)}
+    row["position"] = deciding["position"].iloc[int(deciding[measure].fillna(-np.inf).to_numpy().argmax())]
+    lead = own.iloc[int(own["alpha"].fillna(-np.inf).to_numpy().argmax())]
+    limit = own.iloc[int(own["eps_crit"].fillna(np.inf).to_numpy().argmin())]
+    row |= {name: lead[name] for name in ("alpha", "im", "kappa", "error")}
+    row |= {name: limit[name] for name in ("eps_crit", "limit_re", "limit_im")}
+    return row | {name: own[name].max() for name in ("rho", "rotation", "omega", "gap", "residual")}

@@ -54,7 +54,7 @@ def _converged(
     # Single precision does not settle much below 1e-6.
     tolerance = max(settings.tolerance, 3e-6)
     root, residual, _ = find_root(block, x, settings.budget, tolerance)
-    settled = residual < tolerance
+    settled = residual <= tolerance
     metrics = {"converged": float(settled.double().mean())}
     loss = float(block.cost(root, targets).detach()) / targets.numel()
     metrics["loss_converged"] = loss if bool(settled.all()) else float("nan")

@@ -15,6 +15,7 @@ from specseq.spectra.exact import (
     check_causal,
     eigenvalue_condition,
     leading_vectors,
+    rounding_error,
 )
 from specseq.spectra.modes import critical_step, largest_rotation, leading_mode, spectral_radius
 from specseq.spectra.operators import Map
@@ -28,10 +29,12 @@ class CausalSpectrum:
     Attributes:
         mu_BTC: eigenvalues of the diagonal Jacobian blocks, which are those of the operator.
         kappa_BT: condition number of each block's rightmost eigenvalue; the operator's is no smaller.
+        error_BT: how far rounding may have moved that eigenvalue.
     """
 
     mu_BTC: Tensor
     kappa_BT: Tensor
+    error_BT: Tensor
 
     @property
     def leading_BT(self) -> Tensor:
@@ -67,7 +70,7 @@ def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int 
     if finite:
         left, right = leading_vectors(blocks_BTCC, leading_mode(mu_BTC))
         kappa_BT = eigenvalue_condition(left, right)
-    return CausalSpectrum(mu_BTC, kappa_BT)
+    return CausalSpectrum(mu_BTC, kappa_BT, rounding_error(blocks_BTCC, kappa_BT))
 
 
 def force_residual(force: Tensor, state: Tensor, axes: tuple[int, ...] = (-1,)) -> Tensor:
@@ -94,8 +97,8 @@ def audit_table(
 
     Returns:
         Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, omega, gap,
-        kappa, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that
-        limits the Euler step, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole
+        kappa, error, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that
+        limits the Euler step, ``error`` says how far rounding may have moved the rightmost mode, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole
         J of the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its
         columns are NaN; so are ``omega`` and ``gap`` of the whole sample.
     """
@@ -116,12 +119,15 @@ def audit_table(
         "omega": omega_BT,
         "gap": omega_BT - sample_alpha,
         "kappa": spectrum.kappa_BT,
+        "error": spectrum.error_BT,
         "residual": reached,
     }
     frame = pd.DataFrame({name: _flat(value) for name, value in values.items()})
     frame.insert(0, "sample", np.repeat(np.arange(samples), length))
     frame.insert(1, "position", np.tile(np.arange(length), samples))
-    frame["verdict"] = verdicts(frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance)
+    frame["verdict"] = verdicts(
+        *(frame[name] for name in ("alpha", "im", "rho", "residual")), tolerance, frame["error"], step
+    )
     lost = (frame["verdict"] == "NO-ROOT").groupby(frame["sample"]).cummax()
     frame.loc[lost, "verdict"] = "NO-ROOT"
     spectral = [name for name in values if name != "residual"]

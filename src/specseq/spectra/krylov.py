@@ -80,7 +80,10 @@ class Arnoldi:
         mu, y = torch.linalg.eig(square)
         y = y / y.norm(dim=1, keepdim=True)
         mu = mu.masked_fill(self._empty(y), complex("nan"))
-        return mu, self.columns[-1][:, -1:].abs() * y[:, -1].abs(), y
+        # Of an exhausted space nothing is left over, but rounding in the eigenproblem itself is.
+        floor = torch.finfo(square.dtype).eps * torch.linalg.matrix_norm(square)
+        residual = self.columns[-1][:, -1:].abs() * y[:, -1].abs()
+        return mu, residual.maximum(floor.unsqueeze(-1)), y
 
     def _empty(self, y: Tensor) -> Tensor:
         """Which vectors ``y[:, :, k]`` live on zero vectors of an exhausted space."""

@@ -64,13 +64,15 @@ def krylov_audit(
         space = {"margin": margin, "size": size, "largest": largest}
         pairs = extreme_pairs(jacobian.matvec, jacobian.rmatvec, start, scores, **space)  # type: ignore[arg-type]
         omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, state, tolerance=1e-4, seed=seed)
-        _check(pairs, step, margin, finite & (residual_B <= tolerance))
+        _check(pairs, step, margin, finite & (residual_B <= tolerance), largest < state[0].numel())
         values = _values(pairs, step, omega_B)
     frame = pd.DataFrame({name: value.double().cpu().numpy() for name, value in values.items()})
     frame.insert(0, "sample", range(len(frame)))
     frame["residual"] = residual_B.double().cpu().numpy()
     frame.loc[~finite.cpu().numpy(), list(columns)] = float("nan")
-    frame["verdict"] = verdicts(frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance)
+    frame["verdict"] = verdicts(
+        *(frame[name] for name in ("alpha", "im", "rho", "residual")), tolerance, frame["error"], step
+    )
     frame.loc[frame["verdict"] == "NO-ROOT", list(columns)] = float("nan")
     return frame
 
@@ -91,7 +93,7 @@ def _values(pairs: list[RitzPair], step: float, omega_B: Tensor) -> dict[str, Te
     }
 
 
-def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor) -> None:
+def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor, may_grow: bool) -> None:
     """Refuse numbers that the Krylov space does not bear."""
     lead, fast, _ = pairs
     distance = {
@@ -106,7 +108,7 @@ def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor) ->
             raise InputError(
                 f"sample {sample}",
                 f"the {name} mode is known to {pair.error_B[sample]:.1e} only, the margin is {margin:.1e}",
-                "raise 'largest'",
+                "raise 'largest'" if may_grow else "it is too far from normal for this precision",
             )
     for about, (pair, room_B) in distance.items():
         doubtful = root_B & ~(pair.error_B < room_B)

@@ -3,15 +3,16 @@
 ========== ================================================================================================
 verdict    meaning
 ========== ================================================================================================
-HOPF       a root of the force, unstable for the flow: a rotating pair grows (α ≥ 0, Im μ ≠ 0)
-SADDLE     a root, unstable for the flow: a real mode grows (α ≥ 0, Im μ = 0)
+HOPF       a root of the force, unstable for the flow: a rotating pair grows (α > 0, Im μ ≠ 0)
+SADDLE     a root, unstable for the flow: a real mode grows (α > 0, Im μ = 0)
+DOUBTFUL   a root, but α or ρ is nearer to its bound (0 or 1) than the error with which it is known
 EULER-WALL a root, stable for the flow (α < 0), but Euler with the step in use leaves it (ρ > 1)
-STABLE     a root, stable for the flow and for Euler
+STABLE     a root, stable for the flow and for Euler (α < 0, ρ < 1)
 TRANSIENT  no root yet, but the flow and the Euler map contract here: more steps would go on
 NO-ROOT    no root, and nothing says that one is near
 ========== ================================================================================================
 
-A solver that converges proves none of the first four apart: several converge to unstable roots.
+A solver that converges does not tell the first five apart: several converge to unstable roots.
 """
 
 from enum import StrEnum
@@ -25,6 +26,7 @@ class Verdict(StrEnum):
 
     HOPF = "HOPF"
     SADDLE = "SADDLE"
+    DOUBTFUL = "DOUBTFUL"
     EULER_WALL = "EULER-WALL"
     STABLE = "STABLE"
     TRANSIENT = "TRANSIENT"
@@ -32,7 +34,15 @@ class Verdict(StrEnum):
 
 
 # From the most to the least serious, to name the worst of many.
-SEVERITY = tuple(Verdict(v) for v in ("NO-ROOT", "HOPF", "SADDLE", "TRANSIENT", "EULER-WALL", "STABLE"))
+SEVERITY = (
+    Verdict.NO_ROOT,
+    Verdict.HOPF,
+    Verdict.SADDLE,
+    Verdict.DOUBTFUL,
+    Verdict.TRANSIENT,
+    Verdict.EULER_WALL,
+    Verdict.STABLE,
+)
 
 
 def verdicts(
@@ -41,9 +51,10 @@ def verdicts(
     radius: ArrayLike,
     residual: ArrayLike,
     tolerance: float = 1e-6,
-    zero: float = 1e-9,
+    error: ArrayLike = 0.0,
+    step: float = 0.0,
 ) -> NDArray[np.str_]:
-    """Verdicts elementwise.
+    """Verdicts, elementwise.
 
     Args:
         alpha: α, real part of the rightmost mode.
@@ -51,25 +62,40 @@ def verdicts(
         radius: ρ(ε) of the Euler map with the step in use.
         residual: force residual ‖F‖/‖z‖ (not the step residual, which is ε times that).
         tolerance: largest force residual at which a state counts as a root.
-        zero: largest |Im μ| that counts as real.
+        error: error with which the mode is known. Up to it, |Im μ| counts as real and |α| as 0.
+        step: ε, by which the error of the mode becomes that of ρ.
 
     Returns:
-        An array of verdict names of the broadcast shape. Anything not finite is NO-ROOT.
+        Verdict names. Anything not finite is NO-ROOT.
+
+    Shapes:
+        All arguments broadcast to that of the result.
     """
-    a, b, rho, g = np.broadcast_arrays(*(np.asarray(x, float) for x in (alpha, rotation, radius, residual)))
+    given = (alpha, rotation, radius, residual, error)
+    a, b, rho, g, e = np.broadcast_arrays(*(np.asarray(x, float) for x in given))
     known = np.isfinite(a) & np.isfinite(b) & np.isfinite(rho) & np.isfinite(g)
     root = known & (g <= tolerance)
     growing = a >= 0
-    rotating = np.abs(b) > zero
+    # An error that is not a number leaves everything in doubt.
+    doubtful = ~(e < np.abs(a)) | (~growing & ~(step * e < np.abs(rho - 1)))
+    rotating = np.abs(b) > np.maximum(e, 1e-9)
     return np.select(
         [
+            root & doubtful,
             root & growing & rotating,
             root & growing,
             root & (rho > 1),
             root,
             known & ~growing & (rho < 1),
         ],
-        [Verdict.HOPF, Verdict.SADDLE, Verdict.EULER_WALL, Verdict.STABLE, Verdict.TRANSIENT],
+        [
+            Verdict.DOUBTFUL,
+            Verdict.HOPF,
+            Verdict.SADDLE,
+            Verdict.EULER_WALL,
+            Verdict.STABLE,
+            Verdict.TRANSIENT,
+        ],
         default=str(Verdict.NO_ROOT),
     )
 

@@ -21,7 +21,7 @@ class Solution:
     Attributes:
         state: ``[B, ...]``.
         residual_B: force residual ‖F‖/‖z‖ at the state (the step residual is ε times it).
-        converged_B: residual below the tolerance.
+        converged_B: residual at most the tolerance.
         evaluations: forces and Jacobian products spent; one serves the whole batch.
         evaluations_B: those spent when each sample converged, or all of them.
         trace: (evaluations so far, residual of each sample) at every state seen.
@@ -46,7 +46,7 @@ def solve(solver: Solver, force: Field, start: Tensor, budget: int, tolerance: f
         force: the field; its counter goes up by what is spent.
         start: initial state, real or complex.
         budget: evaluations not to exceed by more than one inner step.
-        tolerance: force residual ‖F‖/‖z‖ at which a sample is done.
+        tolerance: largest force residual ‖F‖/‖z‖ of a root.
 
     Returns:
         A solution, also where the budget ended before convergence: then ``converged_B`` says so.
@@ -76,8 +76,12 @@ def per_sample(value_B: Tensor, like: Tensor) -> Tensor:
 
 def residuals(force: Tensor, state: Tensor) -> Tensor:
     """Force residual of each sample; infinite where anything is not finite."""
-    size = flatten(state).norm(dim=1).clamp_min(torch.finfo(force.dtype).tiny)
-    return (flatten(force).norm(dim=1) / size).nan_to_num(torch.inf, torch.inf)
+    return _ratio(flatten(force).norm(dim=1), flatten(state).norm(dim=1))
+
+
+def _ratio(force_B: Tensor, size_B: Tensor) -> Tensor:
+    tiny = torch.finfo(force_B.dtype).tiny
+    return (force_B / size_B.clamp_min(tiny)).nan_to_num(torch.inf, torch.inf)
 
 
 class Monitor:
@@ -92,6 +96,7 @@ class Monitor:
         self.best_force = torch.zeros_like(start)
         self.best_B = torch.full((samples,), torch.inf, dtype=real, device=start.device)
         self.last_state, self.last_B = start, self.best_B
+        self.alive_B = torch.ones_like(self.best_B, dtype=torch.bool)
         self.evaluations_B = torch.zeros(samples, dtype=torch.long)
         self.trace: list[tuple[int, Tensor]] = []
 
@@ -102,14 +107,13 @@ class Monitor:
 
     @property
     def converged_B(self) -> Tensor:
-        """Samples that have been below the tolerance."""
-        return self.best_B < self.tolerance
+        """Samples that have been at a root."""
+        return self.best_B <= self.tolerance
 
     @property
     def going(self) -> bool:
         """Whether budget is left and some sample still alive is not converged."""
-        alive = torch.isfinite(self.last_B) | (len(self.trace) == 0)
-        return self.spent < self.budget and bool((alive & ~self.converged_B).any())
+        return self.spent < self.budget and bool((self.alive_B & ~self.converged_B).any())
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """The force at a state and its residuals, taken note of."""
@@ -118,7 +122,12 @@ class Monitor:
 
     def note(self, state: Tensor, force: Tensor) -> Tensor:
         """Take note of a state whose force is known; returns its residuals."""
-        g_B = residuals(force, state)
+        force_B, size_B = flatten(force).norm(dim=1), flatten(state).norm(dim=1)
+        g_B = _ratio(force_B, size_B)
+        # Not the residual says whether a sample is lost: at z = 0 it is infinite and all is well.
+        self.alive_B = torch.isfinite(force_B + size_B)
+        if not self.trace:
+            self.best_force = force
         before = self.converged_B.cpu()
         better = g_B < self.best_B
         if bool(better.all()):
@@ -136,4 +145,4 @@ class Monitor:
     def solution(self, last: bool = False, **facts: Any) -> Solution:
         """The best state of each sample, or the last one seen, as the physical flow would leave it."""
         state, g_B = (self.last_state, self.last_B) if last else (self.best_state, self.best_B)
-        return Solution(state, g_B, g_B < self.tolerance, self.spent, self.evaluations_B, self.trace, facts)
+        return Solution(state, g_B, g_B <= self.tolerance, self.spent, self.evaluations_B, self.trace, facts)

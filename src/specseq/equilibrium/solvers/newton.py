@@ -38,7 +38,7 @@ def _newton(
     monitor, z = Monitor(force, start, budget, tolerance), start
     f, g_B = monitor.evaluate(z)
     while monitor.going:
-        active = ~monitor.converged_B & torch.isfinite(g_B)
+        active = ~monitor.converged_B & monitor.alive_B
         enough_B = (0.5 * tolerance / g_B).clamp(solver.linear_tolerance, 0.5)
         enough_B = torch.where(active, enough_B, torch.inf)
         d = _solve_shifted(force.linearise(z), f, torch.zeros_like(g_B), solver.krylov, enough_B)
@@ -67,7 +67,7 @@ def _backward_euler(
     f, g_B = monitor.evaluate(z)
     h_B = torch.full_like(g_B, solver.step)
     while monitor.going:
-        active = ~monitor.converged_B & torch.isfinite(g_B)
+        active = ~monitor.converged_B & monitor.alive_B
         enough_B = (0.5 * tolerance / g_B).clamp(solver.linear_tolerance, 0.5)
         enough_B = torch.where(active, enough_B, torch.inf)
         d = _solve_shifted(force.linearise(z), f, 1 / h_B, solver.krylov, enough_B)
