@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from specseq.equilibrium.audit import Audit, audit_block, find_root, worst_rows
+from specseq.equilibrium.audit import (
+    Audit,
+    audit_block,
+    audit_in_parts,
+    find_root,
+    joined,
+    sample_rows,
+)
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import BlockShape
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
@@ -19,7 +26,7 @@ SPECTRAL = ["alpha", "im", "rho", "eps_crit", "limit_re", "limit_im", "rotation"
 def test_a_root_that_anderson_converged_on_is_labelled_hopf() -> None:
     audit = audit_block(rotating_block(*CASES["unstable"]), rotating_tokens(1), 0.1)
     assert (audit.residual_B < 1e-8).all()
-    row = worst_rows(audit.table).iloc[0]
+    row = sample_rows(audit.table).iloc[0]
     assert row["verdict"] == "HOPF"
     assert (row["alpha"], row["im"]) == (pytest.approx(0.093, abs=1e-3), pytest.approx(3.226, abs=1e-3))
     assert row["eps_crit"] == 0
@@ -37,8 +44,8 @@ def test_the_step_decides_between_stable_and_the_euler_wall() -> None:
     block, tokens = rotating_block(*CASES["rotating"]), rotating_tokens(1)
     wall, inside = audit_block(block, tokens, 0.074).table, audit_block(block, tokens, 0.072).table
     assert wall["eps_crit"].min() == pytest.approx(0.073, abs=1e-4)
-    assert worst_rows(wall)["verdict"].item() == "EULER-WALL"
-    assert worst_rows(inside)["verdict"].item() == "STABLE"
+    assert sample_rows(wall)["verdict"].item() == "EULER-WALL"
+    assert sample_rows(inside)["verdict"].item() == "STABLE"
     # The wall stands at some positions and not at others; the table says at which.
     assert set(wall["verdict"]) == {"EULER-WALL", "STABLE"}
     assert (wall.loc[wall["verdict"] == "EULER-WALL", "eps_crit"] < 0.074).all()
@@ -46,7 +53,8 @@ def test_the_step_decides_between_stable_and_the_euler_wall() -> None:
 
 def spectrum(alpha: list[float]) -> CausalSpectrum:
     mu = torch.tensor(alpha, dtype=torch.complex128).view(1, -1, 1)
-    return CausalSpectrum(mu, torch.ones(1, len(alpha), dtype=torch.float64))
+    one = torch.ones(1, len(alpha), dtype=torch.float64)
+    return CausalSpectrum(mu, one, 1e-12 * one)
 
 
 def table(alpha: list[float], residual: list[float], step: float = 0.1) -> pd.DataFrame:
@@ -90,17 +98,17 @@ def test_a_real_growing_mode_is_a_saddle() -> None:
     assert table([0.2], [1e-9])["verdict"].item() == "SADDLE"
 
 
-def test_the_worst_row_is_the_most_serious_then_the_rightmost() -> None:
+def test_a_sample_is_decided_where_it_is_most_serious_then_rightmost() -> None:
     rows = table([-1.0, 0.1, 0.3, -25.0], [1e-9] * 4)
     assert rows["verdict"].tolist() == ["STABLE", "SADDLE", "SADDLE", "EULER-WALL"]
-    assert worst_rows(rows)["position"].tolist() == [2]
+    assert sample_rows(rows)["position"].tolist() == [2]
 
 
 def test_a_budget_too_small_for_a_root_is_said() -> None:
     block, tokens = rotating_block(*CASES["unstable"]), rotating_tokens(2)
     audit = audit_block(block, tokens, 0.1, budget=10)
     assert (audit.residual_B > 1e-3).all()
-    assert set(worst_rows(audit.table)["verdict"]) == {"NO-ROOT"}
+    assert set(sample_rows(audit.table)["verdict"]) == {"NO-ROOT"}
     assert audit.evaluations <= 10 + 45
 
 
@@ -123,3 +131,35 @@ def test_roots_are_found_where_the_flow_takes_them() -> None:
     for _ in range(400):
         z = z + 0.1 * block.force(z, x)
     torch.testing.assert_close(state, z, rtol=0, atol=1e-8)
+
+
+def test_the_numbers_of_a_sample_are_those_of_all_its_positions() -> None:
+    """The mode that limits the step may stand elsewhere than the one that decides the verdict."""
+    rows = table([-1.0, -0.1, -15.0], [1e-9] * 3)
+    (row,) = sample_rows(rows).to_dict("records")
+    assert (row["verdict"], row["position"], row["alpha"]) == ("STABLE", 1, -0.1)
+    assert (row["eps_crit"], row["limit_re"]) == (pytest.approx(2 / 15), -15)
+    assert row["rho"] == pytest.approx(0.99)
+    (row,) = sample_rows(table([-1.0, -0.1, -15.0], [1e-9] * 3, step=0.15)).to_dict("records")
+    assert (row["verdict"], row["position"], row["alpha"]) == ("EULER-WALL", 2, -0.1)
+    assert row["rho"] == pytest.approx(1.25)
+
+
+def test_a_sample_without_any_root_has_no_numbers() -> None:
+    (row,) = sample_rows(table([0.5, -1.0], [1e-2] * 2)).to_dict("records")
+    assert (row["verdict"], row["position"]) == ("NO-ROOT", 0)
+    assert np.isnan([row[name] for name in SPECTRAL]).all()
+
+
+def test_parts_of_an_audit_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, tokens = rotating_block(*CASES["rotating"], width=16, length=5), rotating_tokens(3, 5)
+    monkeypatch.setattr("specseq.equilibrium.audit.PART", 2)
+    parts = list(audit_in_parts(block, tokens, 0.1, 2000, 1e-6))
+    assert [len(part.residual_B) for part in parts] == [2, 1]
+    whole, together = audit_block(block, tokens, 0.1), joined(parts)
+    # The solver stops when the last sample of a part is at its root, so the others' residuals differ.
+    pd.testing.assert_frame_equal(
+        together.table.drop(columns="residual"), whole.table.drop(columns="residual"), rtol=1e-5, atol=1e-12
+    )
+    torch.testing.assert_close(together.spectrum.kappa_BT, whole.spectrum.kappa_BT, rtol=1e-5, atol=0)
+    assert together.evaluations == sum(part.evaluations for part in parts)

@@ -3,14 +3,18 @@
 import copy
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from specseq.cli import main as specseq
+from specseq.equilibrium import audit as audit_module
 from specseq.equilibrium import evaluation
 from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.config import ESTIMATORS, SOLVERS
@@ -357,6 +361,24 @@ def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
         printed = capsys.readouterr().err
         assert fault in printed
         assert printed.count("\n") == 1
+    tensors = {name: tensor.detach() for name, tensor in load_block(weights)[0].named_parameters()}
+    metadata = {"params": json.dumps(PARAMS)}
+    for name, changed, facts, fault in (
+        ("flat", {"token": torch.zeros(3)}, metadata, "no equilibrium block"),
+        ("scalar", {"token": torch.tensor(3.0)}, metadata, "no equilibrium block"),
+        ("whole", {"key": torch.ones(8, 8, dtype=torch.int64)}, metadata, "key holds torch.int64"),
+        ("more", {"bias": torch.zeros(3)}, metadata, "unknown weights bias"),
+        ("huge", {}, {"params": json.dumps(change(model__width=1 << 40))}, "its parameters say"),
+        ("odd", {}, {"params": json.dumps(change(model__width="x"))}, "run.model.width: 'x' is not"),
+        ("list", {}, {"params": "[3]"}, "no equilibrium block"),
+        ("text", {}, {"params": "{"}, "are no JSON"),
+        ("none", {}, {}, "not the parameters of their run"),
+    ):
+        save_file({**tensors, **changed}, tmp_path / f"{name}.safetensors", facts)
+        assert specseq(["audit", str(tmp_path / f"{name}.safetensors")]) == 2
+        printed = capsys.readouterr().err
+        assert fault in printed, printed
+        assert printed.count("\n") == 1
     for words, fault in (
         (["--samples", "0"], "--samples: 0 is not"),
         (["--step", "inf"], "--step: inf is not a finite number"),
@@ -401,3 +423,28 @@ def test_the_text_stage_says_what_it_made(tmp_path, capsys) -> None:
     stage_call.run("text", manifest=tmp_path / "t" / "manifest.json", text={"source": source})
     assert "3000 tokens of 4 symbols" in capsys.readouterr().out
     assert (tmp_path / "t" / "manifest.json").exists()
+
+
+def test_an_interrupted_audit_keeps_the_samples_it_has(weights, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("specseq.equilibrium.audit.PART", 2)
+    monkeypatch.setattr("specseq.commands.audit.Progress.interval", 0, raising=False)
+    original, calls = audit_module.audit_block, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(audit_module, "audit_block", interrupted)
+    words = ["audit", str(weights), "--samples", "8", "--out", str(tmp_path / "kept"), "--json"]
+    assert specseq(words) == 143
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)["samples"]) == 4
+    assert "samples 2/8 eta" in printed.err
+    assert "terminated" in printed.err
+    table = read_parquet(tmp_path / "kept" / "audit.parquet")
+    assert table["sample"].nunique() == 4
+    assert read_provenance(tmp_path / "kept" / "audit.parquet")["samples"] == 4
+    calls.extend([None, None])
+    assert specseq(words[:-3]) == 143  # nothing is done yet, nothing is kept

@@ -193,3 +193,21 @@ def test_gmres_solves_what_can_be_solved(seed: int, size: int, rank: int) -> Non
     error = (matrix @ x.unsqueeze(-1)).squeeze(-1) - right
     assert (error.norm(dim=1) <= (residual + 1e-8) * right.norm(dim=1)).all()
     assert (residual < 1e-8).all()
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("offset", [1e-3, 1.0, 10.0, 1e6])
+def test_every_solver_starts_at_zero(name: str, offset: float) -> None:
+    """The residual of z = 0 is infinite; that is no divergence."""
+    field = Linear(-torch.eye(3, dtype=torch.float64), torch.full((2, 3), offset, dtype=torch.float64))
+    solution = solve(SOLVERS[name](), field, torch.zeros(2, 3, dtype=torch.float64), 500)
+    assert bool(solution.converged_B.all())
+    torch.testing.assert_close(solution.state, torch.full_like(solution.state, offset))
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_zero_is_a_root_where_the_force_vanishes(name: str) -> None:
+    zero = torch.zeros(2, 3, dtype=torch.float64)
+    solution = solve(SOLVERS[name](), Linear(-torch.eye(3, dtype=torch.float64), zero), zero, 50)
+    assert bool(solution.converged_B.all())
+    assert solution.evaluations == 1

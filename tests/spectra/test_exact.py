@@ -1,6 +1,7 @@
 """The block spectrum is the spectrum, and an operator without the structure is refused."""
 
 import mpmath
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import BlockShape
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.errors import InputError
-from specseq.spectra.audit import causal_spectrum
+from specseq.spectra.audit import audit_table, causal_spectrum
 from specseq.spectra.exact import (
     block_eigenvalues,
     diagonal_jacobian_blocks,
@@ -140,3 +141,63 @@ def test_the_closed_form_equals_reverse_passes(normalise: bool) -> None:
     torch.testing.assert_close(diagonal_blocks(block, z), reverse, rtol=1e-12, atol=1e-12)
     some = torch.tensor([5, 0, 6])
     torch.testing.assert_close(diagonal_blocks(block, z, some), reverse[:, some], rtol=1e-12, atol=1e-12)
+
+
+def jordan(size: int, value: float) -> torch.Tensor:
+    return value * torch.eye(size, dtype=torch.float64) + torch.eye(size, dtype=torch.float64).roll(
+        1, 1
+    ).triu(1)
+
+
+def rotated(matrix: torch.Tensor, seed: int) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    q, _ = torch.linalg.qr(torch.randn(matrix.shape, generator=draw, dtype=torch.float64))
+    return q @ matrix @ q.T
+
+
+def verdict_of(matrix: torch.Tensor, step: float = 0.1) -> pd.Series:
+    """The audit of a linear force with one position."""
+    z = torch.zeros(1, 1, len(matrix), dtype=torch.float64)
+    found = causal_spectrum(lambda s: s @ matrix.T, matrix.expand(1, 1, *matrix.shape).clone(), z)
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    return audit_table(found, zero, step, zero[0]).iloc[0]
+
+
+@pytest.mark.parametrize(("size", "value"), [(12, -1 / 16), (12, -1 / 64), (16, -1 / 64), (24, -0.1)])
+def test_a_defective_block_is_never_called_stable_or_unstable(size: int, value: float) -> None:
+    """Rounding moves its eigenvalues by (1e-16)^(1/size), further than the true ones are from zero."""
+    for seed in range(10):
+        assert verdict_of(rotated(jordan(size, value), seed))["verdict"] == "DOUBTFUL"
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "expected"), [(2, -0.1, "STABLE"), (2, 0.1, "SADDLE"), (3, -0.2, "STABLE")]
+)
+def test_a_defective_block_far_from_its_bound_is_known(size: int, value: float, expected: str) -> None:
+    matrix = torch.block_diag(
+        jordan(size, value), torch.diag(torch.tensor([-0.5, -1, -1.5], dtype=torch.float64))
+    )
+    verdicts = [verdict_of(rotated(matrix, seed))["verdict"] for seed in range(30)]
+    # An eigenvalue that comes out double has no condition number; that is doubt, never another verdict.
+    assert set(verdicts) <= {expected, "DOUBTFUL"}
+    assert verdicts.count(expected) > 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(2, 12),
+    coupling=st.floats(0, 30),
+    alpha=st.floats(-0.5, 0.5),
+    seed=st.integers(0, 10**6),
+)
+def test_the_error_covers_what_rounding_does(size: int, coupling: float, alpha: float, seed: int) -> None:
+    """Of triangular blocks, turned: the eigenvalues are on the diagonal, however far from normal."""
+    draw = torch.Generator().manual_seed(seed)
+    diagonal = alpha - torch.rand(size, generator=draw, dtype=torch.float64)
+    diagonal[0] = alpha
+    upper = coupling * torch.randn(size, size, generator=draw, dtype=torch.float64).triu(1)
+    row = verdict_of(rotated(torch.diag(diagonal) + upper, seed + 1))
+    if row["verdict"] in ("HOPF", "SADDLE"):
+        assert alpha > -1e-12
+    if row["verdict"] == "STABLE":
+        assert alpha < 1e-12

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from specseq.equilibrium.audit import audit_block, worst_rows
+from specseq.equilibrium.audit import audit_block, sample_rows
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.errors import InputError
 from specseq.spectra.audit import causal_spectrum
@@ -69,7 +69,7 @@ def test_it_agrees_with_the_exact_audit_of_a_causal_block(case: str) -> None:
     assert found["alpha"].to_numpy() == pytest.approx(by_sample["alpha"].max().to_numpy(), abs=1e-6)
     assert found["eps_crit"].to_numpy() == pytest.approx(by_sample["eps_crit"].min().to_numpy(), abs=1e-6)
     assert found["rho"].to_numpy() == pytest.approx(by_sample["rho"].max().to_numpy(), abs=1e-6)
-    assert found["verdict"].tolist() == worst_rows(exact.table)["verdict"].tolist()
+    assert found["verdict"].tolist() == sample_rows(exact.table)["verdict"].tolist()
 
 
 def test_what_is_no_root_has_no_numbers() -> None:
@@ -96,3 +96,19 @@ def test_a_bound_too_wide_to_tell_the_side_gives_no_verdict() -> None:
     root = torch.ones(1, 200, dtype=torch.float64)
     with pytest.raises(InputError, match=r"the flow is .* from its bound, known to .* lower 'margin'"):
         krylov_audit(lambda z: (z - root) @ matrix, root, 0.1, margin=0.5, size=20, largest=120)
+
+
+@pytest.mark.parametrize(
+    ("size", "diagonal", "beside"),
+    [(12, -0.05, 1), (16, -0.05, 1), (40, -1, 5), (150, -1, 2), (230, -1, 1.2)],
+)
+def test_an_exhausted_space_certifies_no_rounding(size: int, diagonal: float, beside: float) -> None:
+    """Nothing is left over of a full space, and the eigenvalues of such a matrix are rounding nonetheless."""
+    draw = torch.Generator().manual_seed(size)
+    q, _ = torch.linalg.qr(torch.randn(size, size, generator=draw, dtype=torch.float64))
+    matrix = diagonal * torch.eye(size, dtype=torch.float64)
+    matrix += beside * torch.eye(size, dtype=torch.float64).roll(1, 1).triu(1)
+    matrix = q @ matrix @ q.T
+    remedy = "too far from normal" if size < 200 else "raise 'largest'"
+    with pytest.raises(InputError, match=rf"sample 0: .* mode is known to .*{remedy}"):
+        krylov_audit(lambda z: z @ matrix.T, torch.zeros(1, size, dtype=torch.float64), 0.1)

@@ -71,10 +71,33 @@ def test_an_unknown_mode_makes_every_summary_unknown() -> None:
         (-0.24, 2.6, 0.98, math.inf, "NO-ROOT"),
         (math.nan, 0.0, 0.5, 1e-9, "NO-ROOT"),
         (0.0, 1.0, 1.005, 1e-9, "HOPF"),
+        (-0.24, 2.6, 1.0, 1e-9, "EULER-WALL"),
+        (-0.24, 2.6, 1.0, 1e-6, "EULER-WALL"),
     ],
 )
 def test_verdicts(alpha: float, im: float, rho: float, residual: float, expected: str) -> None:
     assert verdicts(alpha, im, rho, residual) == expected
+
+
+@pytest.mark.parametrize(
+    ("alpha", "im", "rho", "error", "expected"),
+    [
+        (0.09, 3.2, 1.06, 0.1, "DOUBTFUL"),
+        (0.09, 3.2, 1.06, 0.08, "HOPF"),
+        (-0.09, 3.2, 0.9, 0.1, "DOUBTFUL"),
+        (-0.09, 3.2, 0.9, math.nan, "DOUBTFUL"),
+        (-0.09, 3.2, 0.9, math.inf, "DOUBTFUL"),
+        (-0.09, 3.2, 0.9999, 2e-3, "DOUBTFUL"),
+        (-0.09, 3.2, 1.0001, 2e-3, "DOUBTFUL"),
+        (-0.09, 3.2, 1.0001, 5e-4, "EULER-WALL"),
+        (0.1, 1e-8, 1.01, 2e-8, "SADDLE"),
+        (0.1, 1e-8, 1.01, 5e-9, "HOPF"),
+    ],
+)
+def test_what_the_error_hides_is_doubtful(
+    alpha: float, im: float, rho: float, error: float, expected: str
+) -> None:
+    assert verdicts(alpha, im, rho, 1e-9, error=error, step=0.1) == expected
 
 
 @settings(max_examples=100, deadline=None)

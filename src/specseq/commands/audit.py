@@ -3,11 +3,13 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from specseq.commands.options import to_request
+from specseq.progress import Progress
 
 _VERDICTS = """\
 verdicts:
@@ -15,12 +17,16 @@ verdicts:
   EULER-WALL  a root, stable for the flow, but Euler with that step leaves it
   HOPF        a root that the flow leaves along a rotating pair
   SADDLE      a root that the flow leaves along a real mode
+  DOUBTFUL    a root whose mode is known too roughly to tell on which side of its bound it lies
   TRANSIENT   no root within the budget, but flow and Euler map contract there
   NO-ROOT     no root within the budget; nothing is said about its stability
 
-A sample has the verdict of its worst position; alpha is max Re(mu), eps_crit the largest stable
-Euler step, omega the numerical abscissa of J, kappa the condition number of the leading mode,
+A sample has the verdict of its worst position, which is the one shown. The numbers are the
+sample's: alpha is max Re(mu), im and kappa are the imaginary part and condition number of that mode,
+rho is max |1 + step mu|, eps_crit the largest stable Euler step, omega the numerical abscissa of J,
 residual the force residual |F|/|z|.
+
+Interrupted, it shows and writes what it has audited so far, without the fingerprint.
 
 with --text also the checkpoint's fingerprint: losses with the run's own solver and at roots, and the
 cosines of its gradient with the exact one and with backpropagation through the relaxation.
@@ -62,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print the verdicts."""
     options = build_parser().parse_args(arguments)
-    from specseq.equilibrium.audit import worst_rows
+    from specseq.equilibrium.audit import PART, sample_rows
     from specseq.equilibrium.fingerprint import AuditRequest, audit_checkpoint
     from specseq.tables.files import check_target
 
@@ -75,11 +81,12 @@ def main(arguments: Sequence[str]) -> int:
     for target in (request.verdicts, request.spectrum, request.fingerprint):
         if target is not None:
             check_target(target, "--out")
-    result = audit_checkpoint(request)
+    progress = Progress(options.samples, "samples", out=sys.stderr) if options.samples > PART else None
+    result = audit_checkpoint(request, progress, keep=True)
     audit, metrics = result.audit, result.metrics
     rows = [
         {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
-        for row in worst_rows(audit.table).to_dict("records")
+        for row in sample_rows(audit.table).to_dict("records")
     ]
     record = {
         "checkpoint": str(options.checkpoint),
@@ -91,12 +98,14 @@ def main(arguments: Sequence[str]) -> int:
         "summary": {name: _plain(value) for name, value in audit.summary().items()},
         "fingerprint": {name: _plain(metrics[name]) for name in _FINGERPRINT if name in metrics},
     }
-    if options.out:
+    if options.out and result.interruption is None:
         _draw(options.out)
     if options.json:
         print(json.dumps(record))
     else:
         _show(record, len(audit.table))
+    if result.interruption is not None:
+        raise result.interruption
     return 0
 
 

@@ -152,11 +152,10 @@ def audit_block(
 
 def joined(parts: Sequence[Audit]) -> Audit:
     """Audits of several batches of samples as one, samples numbered through."""
-    first = np.cumsum([0, *(len(part.residual_B) for part in parts)])
-    tables = [
-        part.table.assign(sample=part.table["sample"] + n) for part, n in zip(parts, first, strict=False)
-    ]
-    spectra = [part.spectrum for part in parts]
+    spectra, tables, samples = [part.spectrum for part in parts], [], 0
+    for part in parts:
+        tables.append(part.table.assign(sample=part.table["sample"] + samples))
+        samples += len(part.residual_B)
     return Audit(
         pd.concat(tables, ignore_index=True),
         CausalSpectrum(

@@ -18,8 +18,35 @@ from torch import Tensor, nn
 from specseq.equilibrium.config import BlockShape
 
 
+def matrices(shape: BlockShape, vocabulary: int) -> dict[str, tuple[int, int, float]]:
+    """Rows, columns and initial scale of each parameter of a block, in the order in which they are drawn."""
+    width, expanded = shape.width, shape.expansion * shape.width
+    unit, gain = 1 / math.sqrt(width), shape.residual_gain
+    return {
+        "query": (width, width, unit),
+        "key": (width, width, unit),
+        "value": (width, width, unit),
+        "output": (width, width, gain * unit),
+        "expand": (width, expanded, unit),
+        "contract": (expanded, width, gain / math.sqrt(expanded)),
+        "token": (vocabulary, width, 1.0),
+        "position": (shape.length, width, 0.3),
+        "readout": (width, vocabulary, unit),
+    }
+
+
 class EquilibriumBlock(nn.Module):
     """Embedding, force and read-out. Parameters are matrices applied from the right, ``x @ W``."""
+
+    query: nn.Parameter
+    key: nn.Parameter
+    value: nn.Parameter
+    output: nn.Parameter
+    expand: nn.Parameter
+    contract: nn.Parameter
+    token: nn.Parameter
+    position: nn.Parameter
+    readout: nn.Parameter
 
     def __init__(
         self,
@@ -38,21 +65,9 @@ class EquilibriumBlock(nn.Module):
         super().__init__()
         self.shape, self.vocabulary = shape, vocabulary
 
-        def matrix(rows: int, columns: int, scale: float) -> nn.Parameter:
+        for name, (rows, columns, scale) in matrices(shape, vocabulary).items():
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
-            return nn.Parameter((drawn * scale).to(dtype))
-
-        width, expanded = shape.width, shape.expansion * shape.width
-        unit, gain = 1 / math.sqrt(width), shape.residual_gain
-        self.query = matrix(width, width, unit)
-        self.key = matrix(width, width, unit)
-        self.value = matrix(width, width, unit)
-        self.output = matrix(width, width, gain * unit)
-        self.expand = matrix(width, expanded, unit)
-        self.contract = matrix(expanded, width, gain / math.sqrt(expanded))
-        self.token = matrix(vocabulary, width, 1.0)
-        self.position = matrix(shape.length, width, 0.3)
-        self.readout = matrix(width, vocabulary, unit)
+            self.register_parameter(name, nn.Parameter((drawn * scale).to(dtype)))
 
     @property
     def leak(self) -> float:

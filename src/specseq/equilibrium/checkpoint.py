@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.block import EquilibriumBlock, matrices
 from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.text.store import Corpus
 from specseq.errors import InputError
@@ -26,24 +26,28 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
             or weights that are not finite.
     """
     tensors, params = load_weights(path)
-    if params.get("study", "equilibrium") != "equilibrium" or "token" not in tensors:
+    known = isinstance(params, dict) and params.get("study", "equilibrium") == "equilibrium"
+    if not known or tensors.get("token", torch.empty(0)).ndim != 2:
         raise InputError(path, "holds no equilibrium block", "give weights of a run of that study")
-    run = read(EquilibriumRun, params, str(path))
-    block = EquilibriumBlock(run.model, len(tensors["token"]), torch.Generator().manual_seed(0))
-    expected = {name: tuple(weight.shape) for name, weight in block.named_parameters()}
+    run, vocabulary = read(EquilibriumRun, params, f"{path}: run"), len(tensors["token"])
+    # Sizes are compared before anything of the size that the parameters claim is made.
+    expected = {name: size[:2] for name, size in matrices(run.model, vocabulary).items()}
     for name, size in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != size:
             raise InputError(
                 path,
-                f"{name} is {found}, its parameters say {size}",
+                f"{name} is {found or 'missing'}, its parameters say {size}",
                 "the file and its parameters do not match",
             )
     if extra := sorted(set(tensors) - set(expected)):
         raise InputError(path, f"unknown weights {extra[0]}", "give weights of an equilibrium block")
     for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise InputError(path, f"{name} holds {tensor.dtype}", "give weights in floating point")
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(path, f"{name} holds values that are not finite", "audit an earlier checkpoint")
+    block = EquilibriumBlock(run.model, vocabulary, torch.Generator().manual_seed(0))
     block.load_state_dict(tensors)
     return block.requires_grad_(False), run
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from specseq.equilibrium.audit import Audit, audit_block
+from specseq.equilibrium.audit import Audit, audit_in_parts, joined
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.comparison import compare
@@ -20,6 +20,7 @@ from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
+from specseq.progress import Progress
 from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance, long_table, write_parquet
 
@@ -83,17 +84,26 @@ class AuditResult:
         audit: verdicts and spectra of every sample and position.
         step: Euler step ε in use.
         metrics: the fingerprint by name; empty where it was not asked for.
+        interruption: what ended the audit before its last sample, where it was to keep what it had.
     """
 
     audit: Audit
     step: float
     metrics: dict[str, float]
+    interruption: KeyboardInterrupt | None = None
 
 
-def audit_checkpoint(request: AuditRequest) -> AuditResult:
+def audit_checkpoint(
+    request: AuditRequest, progress: Progress | None = None, keep: bool = False
+) -> AuditResult:
     """Audit a checkpoint, and write the tables that are asked for, each whole or not at all.
 
     The fingerprint is measured where a text is given or its table is asked for.
+
+    Args:
+        request: the checkpoint, the settings and the tables.
+        progress: told how many samples are done.
+        keep: after an interruption, return what has been audited, without a fingerprint, instead of raising.
 
     Raises:
         InputError: no weights of an equilibrium block, or a text of another vocabulary.
@@ -104,23 +114,34 @@ def audit_checkpoint(request: AuditRequest) -> AuditResult:
     provenance.seed = run.seed
     step = settings.step or euler_step(run.solver)
     tokens = audit_texts(block, settings.samples, request.text)
-    audit = audit_block(block, tokens, step, settings.budget, settings.tolerance)
-    provenance.facts |= {"step": step, "evaluations": audit.evaluations}
+    parts: list[Audit] = []
+    interruption = None
+    try:
+        for part in audit_in_parts(block, tokens, step, settings.budget, settings.tolerance):
+            parts.append(part)
+            if progress is not None:
+                progress.update(sum(len(part.residual_B) for part in parts))
+    except KeyboardInterrupt as error:
+        if not (keep and parts):
+            raise
+        interruption = error
+    audit = joined(parts)
+    provenance.facts |= {"step": step, "evaluations": audit.evaluations, "samples": len(audit.residual_B)}
     provenance.facts["checkpoint"] = str(request.checkpoint)
     name = request.run or str(request.checkpoint)
     metrics: dict[str, float] = {}
-    if request.text or request.fingerprint:
+    if interruption is None and (request.text or request.fingerprint):
         metrics = fingerprint(block, run, request.text, audit, tokens, step, settings.evaluation)
     if request.verdicts:
         write_parquet(request.verdicts, named(audit.table, name), provenance)
     if request.spectrum:
         write_parquet(request.spectrum, named(eigenvalues(audit), name), provenance)
-    if request.fingerprint:
+    if request.fingerprint and interruption is None:
         keys = {"study": "equilibrium", "run": name, "seed": run.seed, "benchmark": "audit"}
         keys["task"] = "fingerprint"
         rows = [{**keys, "metric": metric, "value": value} for metric, value in metrics.items()]
         write_parquet(request.fingerprint, long_table(rows), provenance)
-    return AuditResult(audit, step, metrics)
+    return AuditResult(audit, step, metrics, interruption)
 
 
 def named(table: pd.DataFrame, checkpoint: str) -> pd.DataFrame:

@@ -97,10 +97,11 @@ def audit_table(
 
     Returns:
         Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, omega, gap,
-        kappa, error, residual, verdict``. ``im`` belongs to the rightmost mode, ``limit_*`` to the mode that
-        limits the Euler step, ``error`` says how far rounding may have moved the rightmost mode, ``rotation`` is max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole
-        J of the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its
-        columns are NaN; so are ``omega`` and ``gap`` of the whole sample.
+        kappa, error, residual, verdict``. ``im``, ``kappa`` and ``error`` (how far rounding may have moved
+        it) belong to the rightmost mode, ``limit_*`` to the mode that limits the Euler step, ``rotation`` is
+        max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of the sample. Where the verdict is
+        NO-ROOT, the spectrum is that of no equilibrium and its columns are NaN; so are ``omega`` and ``gap``
+        of the whole sample.
     """
     samples, length = residual_BT.shape
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
@@ -126,7 +127,7 @@ def audit_table(
     frame.insert(0, "sample", np.repeat(np.arange(samples), length))
     frame.insert(1, "position", np.tile(np.arange(length), samples))
     frame["verdict"] = verdicts(
-        *(frame[name] for name in ("alpha", "im", "rho", "residual")), tolerance, frame["error"], step
+        frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance, frame["error"], step
     )
     lost = (frame["verdict"] == "NO-ROOT").groupby(frame["sample"]).cummax()
     frame.loc[lost, "verdict"] = "NO-ROOT"

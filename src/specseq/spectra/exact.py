@@ -110,8 +110,8 @@ def rounding_error(blocks_BTCC: Tensor, kappa_BT: Tensor) -> Tensor:
     """How far rounding may have moved an eigenvalue of condition κ: C κ ‖D‖ times the unit of rounding.
 
     Computed eigenvalues are exact for a block that is off by about ε‖D‖, and the eigenvalues of the true one
-    lie in discs of C times their first-order shift (Wilkinson 1965). The factor is what a defective eigenvalue
-    of multiplicity C needs: there κ grows until κ ε ‖D‖ is 1/C of the shift.
+    lie in discs of C times their first-order shift (Wilkinson 1965). A defective eigenvalue of multiplicity C
+    needs the factor: there κ ε ‖D‖ is 1/C of the shift.
     """
     channels = blocks_BTCC.shape[-1]
     size_BT = torch.linalg.vector_norm(blocks_BTCC, dim=(-2, -1))

@@ -71,7 +71,7 @@ def krylov_audit(
     frame["residual"] = residual_B.double().cpu().numpy()
     frame.loc[~finite.cpu().numpy(), list(columns)] = float("nan")
     frame["verdict"] = verdicts(
-        *(frame[name] for name in ("alpha", "im", "rho", "residual")), tolerance, frame["error"], step
+        frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance, frame["error"], step
     )
     frame.loc[frame["verdict"] == "NO-ROOT", list(columns)] = float("nan")
     return frame

@@ -3,10 +3,10 @@
 ========== ================================================================================================
 verdict    meaning
 ========== ================================================================================================
-HOPF       a root of the force, unstable for the flow: a rotating pair grows (α > 0, Im μ ≠ 0)
-SADDLE     a root, unstable for the flow: a real mode grows (α > 0, Im μ = 0)
+HOPF       a root of the force, unstable for the flow: a rotating pair grows (α ≥ 0, Im μ ≠ 0)
+SADDLE     a root, unstable for the flow: a real mode grows (α ≥ 0, Im μ = 0)
 DOUBTFUL   a root, but α or ρ is nearer to its bound (0 or 1) than the error with which it is known
-EULER-WALL a root, stable for the flow (α < 0), but Euler with the step in use leaves it (ρ > 1)
+EULER-WALL a root, stable for the flow (α < 0), but Euler with the step in use leaves it (ρ ≥ 1)
 STABLE     a root, stable for the flow and for Euler (α < 0, ρ < 1)
 TRANSIENT  no root yet, but the flow and the Euler map contract here: more steps would go on
 NO-ROOT    no root, and nothing says that one is near
@@ -76,15 +76,15 @@ def verdicts(
     known = np.isfinite(a) & np.isfinite(b) & np.isfinite(rho) & np.isfinite(g)
     root = known & (g <= tolerance)
     growing = a >= 0
-    # An error that is not a number leaves everything in doubt.
-    doubtful = ~(e < np.abs(a)) | (~growing & ~(step * e < np.abs(rho - 1)))
+    # An error that is not a number leaves everything in doubt; one of 0 leaves nothing.
+    doubtful = (e != 0) & (~(e < np.abs(a)) | (~growing & ~(step * e < np.abs(rho - 1))))
     rotating = np.abs(b) > np.maximum(e, 1e-9)
     return np.select(
         [
             root & doubtful,
             root & growing & rotating,
             root & growing,
-            root & (rho > 1),
+            root & (rho >= 1),
             root,
             known & ~growing & (rho < 1),
         ],

@@ -47,7 +47,10 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         raise InputError(
             path, "holds weights but not the parameters of their run", "give a file of 'pretrain'"
         )
-    return tensors, json.loads(metadata["params"])
+    try:
+        return tensors, json.loads(metadata["params"])
+    except ValueError as error:
+        raise InputError(path, f"the parameters of its run are no JSON ({error})", "copy it again") from None
 
 
 def diverged(path: str | os.PathLike[str]) -> str | None:

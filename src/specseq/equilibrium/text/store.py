@@ -85,9 +85,13 @@ class Corpus:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             tokens = np.load(folder / "tokens.npy", mmap_mode="r")
             train, length, checksum = (manifest[k] for k in ("train_tokens", "tokens", "tokens_sha256"))
-        except (OSError, ValueError, KeyError) as error:
+            vocabulary = manifest["tokeniser"]["vocabulary"]
+            if not 0 <= int(train) <= int(length) or not isinstance(tokens, np.ndarray):
+                raise ValueError(f"{train} of {length} tokens train")
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise InputError(folder, f"no prepared text ({error})", "make it with the stage 'text'") from None
         whole = tokens.shape == (length,) and tokens.dtype == np.uint16
+        whole = whole and int(tokens.max(initial=0)) < vocabulary
         if not whole or hashlib.sha256(tokens.data).hexdigest() != checksum:
             raise InputError(folder, "the tokens are not those of the manifest", "prepare the text anew")
         return cls(tokens[:train], tokens[train:], manifest)

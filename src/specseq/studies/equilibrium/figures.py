@@ -42,6 +42,7 @@ LABELS = {
 VERDICT_COLOURS = {
     "HOPF": "C1",
     "SADDLE": "C3",
+    "DOUBTFUL": "C6",
     "EULER-WALL": "C4",
     "TRANSIENT": "C5",
     "STABLE": "C2",

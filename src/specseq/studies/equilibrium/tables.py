@@ -41,7 +41,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
       diverged;
     - ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of
       the seeds that broke after having converged; the last one where a run diverged behind it.
-      ``alpha_at_break``: max Re μ there. ``crossed``: share of seeds with α > 0 at some evaluation,
+      ``alpha_at_break``: max Re μ there. ``crossed``: share of seeds with α ≥ 0 at some evaluation,
       ``im_at_crossing``: |Im μ| of the leading mode at the first such. ``<column>_low`` and
       ``<column>_high`` are their 95 % intervals, where every seed has a value;
     - ``force_residual``, ``alpha``, ``im``, ``rotation``, ``eps_crit``, ``omega``, ``gap``, ``rho``,
@@ -75,7 +75,7 @@ def _run_values(curves: pd.DataFrame) -> dict[str, float]:
     loss, residual, alpha = column("valid/loss"), column("valid/force_residual"), column("valid/alpha")
     diverged = "diverged" in curves
     at = _break(residual, diverged)
-    crossing = next(iter(alpha.index[alpha > 0]), None)
+    crossing = next(iter(alpha.index[alpha >= 0]), None)
     values = {
         "steps": float(curves.index.max()),
         "loss_best": float(loss.min()),
@@ -138,7 +138,7 @@ def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     - ``auc``: area under the receiver operating characteristic, the probability that the signal is larger at
       an unstable evaluation than at a stable one; 0.5 is no signal, 1 separates them. Unstable means
-      ε_crit < 0.1 by the exact spectrum: no matter which solver found the root, Euler at 0.1 leaves it.
+      ε_crit ≤ 0.1 by the exact spectrum: no matter which solver found the root, Euler at 0.1 leaves it.
       ``evaluations`` and ``unstable`` count them; NaN where all are of one kind;
     - ``share_positive``: share of the equilibria stable for the flow (α < 0) that have ω > 0.
 
@@ -159,7 +159,7 @@ def _signals_of_seed(seed: int, own: pd.DataFrame) -> Iterator[tuple[str, int, s
         columns=["eps_crit", *SIGNALS]
     )
     wide = wide.dropna(subset=["eps_crit"])
-    unstable = (wide["eps_crit"] < STEP).to_numpy()
+    unstable = (wide["eps_crit"] <= STEP).to_numpy()
     for name in SIGNALS:
         signal = wide[name].to_numpy()
         known = np.isfinite(signal)
@@ -191,7 +191,7 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
     - ``evaluations``: to a force residual of 1e-8, infinite where the solver does not get there
     - ``alpha``: of the root that the solver found
     - ``evaluations_ratio``: backward Euler's evaluations over Anderson's
-    - ``converged_unstable_roots``: solvers that converged on a root with α > 0, over all blocks
+    - ``converged_unstable_roots``: solvers that converged on a root with α ≥ 0, over all blocks
     - ``growth``: of a disturbance per step, at ``method`` times ε_crit
     - ``radius_error``: largest |ρ - exact| over the estimates of a method
     - ``subspace_error``: the same for two-dimensional subspace iteration, over all blocks
@@ -252,7 +252,7 @@ def _roots(measured: pd.DataFrame) -> Iterator[Measured]:
             ratio = spent[block, "backward_euler"] / spent[block, "anderson"]
             yield "evaluations_ratio", block, "backward_euler", ratio, ""
     if len(alpha):
-        yield "converged_unstable_roots", "all", "all", float((alpha["value"] > 0).sum()), "roots"
+        yield "converged_unstable_roots", "all", "all", float((alpha["value"] >= 0).sum()), "roots"
 
 
 def _diagnostics(measured: pd.DataFrame) -> Iterator[Measured]:
