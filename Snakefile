@@ -22,3 +22,6 @@ rule all:
     default_target: True
     input:
         f"results/{config['scale']}/report/index.html",
+
+
+check_targets()

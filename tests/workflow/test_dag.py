@@ -81,7 +81,7 @@ def test_with_partial_a_study_without_runs_withholds_nothing(workspace: Workspac
     [
         (
             f"results/smoke/runs/{RUN}/audit.parquet",
-            f"config.yaml: run {RUN}: has no section 'audit'",
+            f"{RUN} has no audit.parquet; it has",
         ),
         (
             "results/bare/equilibrium_mechanisms.parquet",

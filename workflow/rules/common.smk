@@ -1,12 +1,15 @@
 # What all rules share: the plan, and how a stage is asked to do its work.
 
+import contextlib
 import inspect
+import io
 import json
 import os
 import shlex
 import sys
 from pathlib import Path
 
+from snakemake.cli import parse_args
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -24,7 +27,9 @@ from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products
 from specseq.studies.config import make_plan, read_settings
+from specseq.studies.outside import state
 from specseq.studies.planning import Planning, page_captions
+from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
 
 ROOT = Path(workflow.basedir)
@@ -48,6 +53,7 @@ try:
     SETTINGS = read_settings(CONFIG)
     PLAN = make_plan(CONFIG, ROOT)
     PLAN.runs(SETTINGS.scale)
+    PLAN.data(SETTINGS.scale)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 PLANNING = Planning(PLAN, SETTINGS.partial)
@@ -114,12 +120,13 @@ def one_line(lookup):
     return wrapped
 
 
-def request(stage, parameters, code=None, group=None, besides=lambda w, threads: {}):
+def request(stage, parameters, code=None, group=None, besides=lambda w, threads: {}, outside=lambda w: []):
     """The params of a rule that runs a stage: ``params.request`` is the file that says what to do.
 
     It holds the rule's named inputs and outputs (the inputs under the name ``group``, where one is given) and the
     parameters. ``code`` names the source files that decide the result, where the stage's own do not name all that they
-    import. ``params.code`` and ``params.decides`` are what reruns the rule when it changes; paths are not, for
+    import. ``params.code`` and ``params.decides`` are what reruns the rule when it changes, the latter with the
+    state of files ``outside`` of the workflow that the config names; other paths are not, for
     Snakemake watches inputs and outputs itself, nor is what stands in ``besides``. A job of SLURM looks for the file that
     was written when it was planned; after an edit of code or config there is none of that name.
     """
@@ -128,7 +135,8 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         return code(wildcards) if code else [f"stages/{stage}.py"]
 
     def decides(wildcards):
-        return json.dumps(parameters(wildcards), sort_keys=True)
+        given = {path: state(path) for path in outside(wildcards)}
+        return json.dumps([parameters(wildcards), given] if given else parameters(wildcards), sort_keys=True)
 
     def path(wildcards, input, output, threads):
         inputs = fields(input)
@@ -149,6 +157,22 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         "decides": one_line(decides),
         "request": one_line(path),
     }
+
+
+def targets():
+    """What the command line asks for, which Snakemake tells nobody before it looks for rules that make it."""
+    if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+        return []
+    with contextlib.redirect_stderr(io.StringIO()):
+        return parse_args(sys.argv[1:])[1].targets
+
+
+@one_line
+def check_targets():
+    """Refuse what no rule can make before anything else is made."""
+    many = [rule.name for rule in workflow.rules if rule.has_wildcards()]
+    for target in targets():
+        check_target(PLAN, target, many)
 
 
 def fields(files):

@@ -31,7 +31,11 @@ rule prepare_lotsa:
     conda:
         "../../envs/specseq.yaml"
     params:
-        **request("prepare_lotsa", lambda w: PLANNING.corpus(w.scale)),
+        **request(
+            "prepare_lotsa",
+            lambda w: PLANNING.corpus(w.scale),
+            outside=lambda w: PLANNING.source(w.scale, "lotsa"),
+        ),
     message:
         "data: training series"
     shell:
@@ -48,7 +52,11 @@ rule prepare_gift_eval:
     conda:
         "../../envs/specseq.yaml"
     params:
-        **request("prepare_gift_eval", lambda w: PLANNING.embedded(w.scale)),
+        **request(
+            "prepare_gift_eval",
+            lambda w: PLANNING.embedded(w.scale),
+            outside=lambda w: PLANNING.source(w.scale, "gift_eval"),
+        ),
     message:
         "data: GIFT-Eval sets"
     shell:
@@ -63,7 +71,11 @@ rule text:
     conda:
         "../../envs/specseq.yaml"
     params:
-        **request("text", lambda w: {"text": PLAN.data(w.scale)["text"]}),
+        **request(
+            "text",
+            lambda w: PLANNING.text(w.scale),
+            outside=lambda w: PLANNING.text_files(w.scale),
+        ),
     message:
         "data: text"
     shell:

@@ -34,6 +34,7 @@ rule residuals:
         **request(
             "residuals",
             lambda w: PLANNING.residuals(w.scale, w.run, w.benchmark),
+            outside=lambda w: PLANNING.evaluation_files(w.scale, w.run, w.benchmark),
             code=lambda w: ["stages/residuals.py", "models"],
         ),
     message:
@@ -74,6 +75,7 @@ rule evaluate:
         **request(
             "evaluate",
             lambda w: PLANNING.evaluation(w.scale, w.run, w.benchmark),
+            outside=lambda w: PLANNING.evaluation_files(w.scale, w.run, w.benchmark),
             code=lambda w: ["stages/evaluate.py", "models"],
         ),
     message:

@@ -8,7 +8,6 @@ import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any, Literal
 
 from specseq.errors import InputError
@@ -26,11 +25,8 @@ __path__ += [
 @cache
 def studies() -> dict[str, Study]:
     """Every study that can be found, by name."""
-    declared = (
-        import_module(f"{__name__}.{module.name}.study").STUDY
-        for module in iter_modules(__path__)
-        if module.ispkg and any((Path(place) / module.name / "study.py").is_file() for place in __path__)
-    )
+    names = sorted({file.parent.name for place in __path__ for file in Path(place).glob("*/study.py")})
+    declared = [import_module(f"{__name__}.{name}.study").STUDY for name in names]
     return {study.name: study for study in declared}
 
 

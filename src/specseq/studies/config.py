@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from specseq.equilibrium.text.config import TextSettings
+from pydantic import AfterValidator
+
+from specseq.equilibrium.text.config import LocalText, TextSettings
 from specseq.errors import InputError
 from specseq.filters.config import NamedFilter
 from specseq.launch.settings import SlurmSettings
@@ -13,17 +15,21 @@ from specseq.series.config import EmbeddedSizes
 from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
+from specseq.studies.outside import check_there, tidy_path
 from specseq.sweeps import Config, Kinds, Plan, read_config
 from specseq.zeros.config import ZeroRange
+
+EMBEDDED = "embedded"
+Folder = Annotated[str, AfterValidator(tidy_path)]
 
 
 @dataclass(frozen=True, config=STRICT)
 class DataSettings:
     """Where data lie, and the sizes of what is made."""
 
-    lotsa: str = Field(default="embedded", description="`embedded`, or a folder in LOTSA's layout")
-    gift_eval: str = Field(default="embedded", description="`embedded`, or a folder in GIFT-Eval's layout")
-    fev: str | None = Field(
+    lotsa: Folder = Field(default=EMBEDDED, description="`embedded`, or a folder in LOTSA's layout")
+    gift_eval: Folder = Field(default=EMBEDDED, description="`embedded`, or a folder in GIFT-Eval's layout")
+    fev: Folder | None = Field(
         default=None,
         description="folder of FEV-Bench tasks (task/*.parquet); null: none",
     )
@@ -42,6 +48,13 @@ class DataSettings:
     references: SpacingReferences = Field(
         default=SpacingReferences(), description="reference predictors of spacings"
     )
+
+    def __post_init__(self) -> None:
+        for name in ("lotsa", "gift_eval", "fev"):
+            if (folder := getattr(self, name)) not in (None, EMBEDDED):
+                check_there(folder, name)
+        if isinstance(self.text.source, LocalText):
+            check_there(self.text.source.path, "text.source.path", folder=False)
 
 
 @dataclass(frozen=True, config=STRICT)

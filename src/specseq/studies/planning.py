@@ -13,14 +13,15 @@ from typing import Any, Literal
 from specseq.errors import InputError
 from specseq.sources import module_file
 from specseq.studies import products, studies
+from specseq.studies.config import EMBEDDED
 from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
+from specseq.studies.outside import tidy_path
 from specseq.sweeps import Plan, read_yaml
 
 Params = dict[str, Any]
 Kind = Literal["tables", "figures"]
 
-EMBEDDED = "embedded"
 STUDIES = "workflow/studies"
 
 
@@ -81,6 +82,27 @@ class Planning:
         """The folder of outside data that the config names; none for embedded data."""
         folder = self.plan.data(scale)[name]
         return [] if folder == EMBEDDED else [folder]
+
+    def text(self, scale: str) -> Params:
+        """Which text, and its tokens."""
+        text = self.plan.data(scale)["text"]
+        source = text.get("source", {})
+        if "path" in source:
+            text = {**text, "source": {**source, "path": tidy_path(source["path"])}}
+        return {"text": text}
+
+    def text_files(self, scale: str) -> list[str]:
+        """The text of one's own, if there is one."""
+        path = self.text(scale)["text"].get("source", {}).get("path")
+        return [path] if path else []
+
+    def evaluation_files(self, scale: str, run: str, benchmark: str) -> list[str]:
+        """Files from outside that an evaluation reads: tasks of FEV-Bench and weights of forecasters."""
+        params = self.plan.run(scale, run)
+        forecasters = params.get("forecaster", {}), params.get("evaluation", {}).get("other") or {}
+        weights = [forecaster.get("name", "") for forecaster in forecasters]
+        tasks = [self.benchmark_files(scale, benchmark)] if benchmark == "fev" else []
+        return tasks + [tidy_path(name) for name in weights if os.path.exists(name)]
 
     def download(self, source: str) -> Params:
         """What is downloaded of a source."""

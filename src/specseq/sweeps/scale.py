@@ -71,9 +71,10 @@ class ScalePlan:
     def data(self) -> dict[str, Any]:
         """Data sources and sizes, with the defaults of the sections that nobody gives."""
         settings = self.read(self._kinds.data, self._data, ("data",))
+        values = {field.name: getattr(settings, field.name) for field in fields(settings)}
         return {
-            field.name: self._data.get(field.name, plain(getattr(settings, field.name)))
-            for field in fields(settings)
+            name: value if isinstance(value, str) else self._data.get(name, plain(value))
+            for name, value in values.items()
         }
 
     @cached_property

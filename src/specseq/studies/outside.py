@@ -1,0 +1,44 @@
+"""Files from outside that the config names: where they lie, and whether they have changed."""
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.settings import near
+
+
+def tidy_path(path: str) -> str:
+    """A path in one spelling: no detours, no trailing slash, relative where it lies below this folder."""
+    tidy = os.path.normpath(path)
+    below = os.path.relpath(tidy)
+    return below if os.path.isabs(tidy) and not below.startswith(os.pardir) else tidy
+
+
+def check_there(path: str, field: str, folder: bool = True) -> None:
+    """Refuse a path that does not exist.
+
+    Raises:
+        InputError: there is none; names those beside it that are spelt alike.
+    """
+    given = Path(path)
+    if given.is_dir() if folder else given.exists():
+        return
+    if given.exists():
+        raise InputError(field, f"'{path}' is not a folder", "give the folder")
+    beside = [str(other) for other in given.parent.iterdir()] if given.parent.is_dir() else []
+    remedy = near(path, beside) if beside else f"there is no {given.parent} either"
+    raise InputError(field, f"there is no {'folder' if folder else 'file or folder'} '{path}'", remedy)
+
+
+@cache
+def state(path: str) -> str:
+    """A digest of name, size and time of change of a file, or of all files of a folder, at the first call."""
+    root = Path(path)
+    files = sorted(part for part in root.rglob("*") if part.is_file()) if root.is_dir() else [root]
+    digest = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        digest.update(f"{file.relative_to(root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
