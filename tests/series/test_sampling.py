@@ -83,8 +83,8 @@ def test_a_draw_at_either_edge_is_a_series(store: Store) -> None:
         ({"sampling": "custom", "weights": {"nothing": 1}}, "no sub-dataset is called"),
         ({"sampling": "custom", "weights": {"tiny": -1}}, r"weights\.tiny"),
         ({"sampling": "custom", "weights": {"tiny": float("nan")}}, r"weights\.tiny"),
-        ({"sampling": "custom", "weights": {}}, "no series is left"),
-        ({"eligible": np.zeros(6, bool)}, "no series is left"),
+        ({"sampling": "custom", "weights": {}}, "weigh other sub-datasets"),
+        ({"eligible": np.zeros(6, bool)}, "the longest has"),
     ],
 )
 def test_bad_sampling_is_said_in_one_line(store: Store, how: dict[str, object], message: str) -> None:

@@ -151,7 +151,7 @@ def test_limited_data_come_from_the_end_of_the_band(manifest: Path, name: str) -
         ("loss", {"entropy": 1}, "did you mean entropy_weight"),
         ("data", {"set": "imaginary"}, "data.set.*imaginary"),
         ("data", {"limit": 3}, "data.limit"),
-        ("model", {"length": 20_000}, "hold no window"),
+        ("model", {"length": 20_000}, "model.length"),
     ],
 )
 def test_bad_runs_are_refused(manifest: Path, section: str, value: dict[str, Any], said: str) -> None:

@@ -98,7 +98,13 @@ class MoiraiCrops:
         # A sample keeps room for two patches of every variate it may draw.
         self.max_variates = min(self.max_variates, self.max_tokens // self.min_patches)
         self._stacks = Stacks(self.store, self.stacked, self.eligible, self.max_variates)
-        self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
+        sizes_named = ", ".join(map(str, self.patch_sizes))
+        needed = (
+            f"{self.min_patches} patches of a size that suits its frequency are needed (of {sizes_named})"
+        )
+        self.sampler: SeriesSampler = series_sampler(
+            self.store, self.sampling, self.weights, self.eligible, needed
+        )
 
     def draw(self, generator: np.random.Generator, count: int) -> Crops:
         """``count`` samples."""

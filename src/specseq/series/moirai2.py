@@ -52,7 +52,10 @@ class Moirai2Crops:
                 "lower it, or raise model.tokens",
             )
         self.eligible: NDArray[np.bool_] = self.store.length > self.patch_slot
-        self.sampler: SeriesSampler = series_sampler(self.store, self.sampling, self.weights, self.eligible)
+        needed = f"more than a patch of {self.patch_slot} are needed"
+        self.sampler: SeriesSampler = series_sampler(
+            self.store, self.sampling, self.weights, self.eligible, needed
+        )
 
     def draw(self, generator: np.random.Generator, count: int) -> Crops:
         """``count`` crops of one variate each."""

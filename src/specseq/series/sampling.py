@@ -63,9 +63,7 @@ def _dataset_weights(
             "sampling", f"unknown kind {sampling!r}", f"use {UNWEIGHTED}, {WEIGHTED} or {CUSTOM}"
         )
     if not raw.sum() > 0:
-        raise InputError(
-            "sampling", "no series is left to draw from", "weigh a sub-dataset with long enough series"
-        )
+        raise InputError("data.weights", "give no weight to any usable series", "weigh other sub-datasets")
     return raw / raw.sum()
 
 
@@ -84,6 +82,7 @@ def series_sampler(
     sampling: str = UNWEIGHTED,
     weights: Mapping[str, float] | None = None,
     eligible: NDArray[np.bool_] | None = None,
+    needed: str = "",
 ) -> SeriesSampler:
     """A sampler over the series of a store.
 
@@ -92,12 +91,16 @@ def series_sampler(
         sampling: ``unweighted``, ``weighted`` or ``custom``.
         weights: sub-dataset -> weight, for ``custom``; others get 0.
         eligible: ``bool [N]``, series that may be drawn; all is as if the others were not there.
+        needed: what makes a series eligible, for the message where none is.
 
     Raises:
         InputError: an unknown kind of sampling, or custom weights that name no sub-dataset, are negative or
             leave nothing.
     """
     able = _eligible(store, eligible)
+    if not able.any():
+        fault = f"none of the {len(store)} series is long enough: the longest has {store.length.max()} steps"
+        raise InputError(store.folder, f"{fault}, {needed}", "use longer series or smaller patches")
     dataset = _dataset_weights(store, sampling, weights or {}, able)
     size = able * (1.0 if sampling == UNWEIGHTED else store.length * store.variates)
     within = np.bincount(store.dataset, size, len(store.datasets))

@@ -19,10 +19,10 @@ def block_bootstrap(
         level: coverage.
 
     Returns:
-        Lower and upper end; both NaN where there is no window or a value is NaN.
+        Lower and upper end; both NaN where there are fewer than two windows or a value is NaN.
     """
     count = len(values)
-    if count == 0 or not np.isfinite(values).all():
+    if count < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan")
     size = block if count >= 2 * block else 1
     sums = np.convolve(values, np.ones(size), mode="valid")

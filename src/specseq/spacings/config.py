@@ -32,7 +32,7 @@ class SpacingModelConfig:
     heads: int = Field(default=8, ge=1, description="attention heads; each has an even width")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate")
     components: int = Field(default=8, ge=1, description="normal components of the mixture")
-    scale_min: float = Field(default=1e-4, gt=0, description="least standard deviation of a component")
+    scale_min: float = Field(default=1e-4, ge=1e-6, description="least standard deviation of a component")
     scale_max: float = Field(default=5.0, gt=0, description="largest standard deviation of a component")
     residuals: bool = Field(default=False, description="the model works on s - 1 instead of s")
     positions: Literal["learned", "rotary"] = Field(

@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
 from specseq.spacings import scores
 from specseq.spacings.bootstrap import block_bootstrap
@@ -78,7 +79,12 @@ def evaluate_model(model: SpacingModel, test: SpacingSet, spec: SpacingEvaluatio
     """
     spec.check(model.config)
     length, horizon = model.config.length, spec.horizons[-1]
-    span = max(length + 1, spec.rollout_contexts[-1] + horizon)
+    rolled = spec.rollout_contexts[-1] + horizon
+    span = max(length + 1, rolled)
+    if span > test.segment:
+        where = "evaluation.horizons" if rolled == span else "model.length"
+        fault = f"windows of {span} spacings are wanted, {test.name} has {test.segment} in a row"
+        raise InputError(where, fault, "shorten it, or use more zeros")
     starts = test.starts(span, spec.windows)
     s = torch.from_numpy(test.windows(starts, span))
     height = torch.from_numpy(test.height(starts).astype(np.float32))
@@ -108,7 +114,9 @@ def _one_step(
     for metric, values in means.items():
         yield from with_interval(metric, values.mean(axis=1), spec, seed)
     yield {"metric": "pit_std", "value": float(forced.pit.std())}
-    for step, share in enumerate(np.histogram(forced.pit, np.linspace(0, 1, 11))[0] / forced.pit.size):
+    # Weights that sum to one in single precision may carry a PIT beyond one by as much.
+    counts = np.histogram(forced.pit.clip(0, 1), np.linspace(0, 1, 11))[0]
+    for step, share in enumerate(counts / forced.pit.size):
         yield {"metric": "pit_share", "step": step, "value": float(share)}
     for context in spec.contexts:
         if context < length:

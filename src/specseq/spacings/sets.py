@@ -76,9 +76,8 @@ class SpacingSet:
         per_segment = self.segment // length
         segments = len(self.spacings) // self.segment
         if per_segment * segments == 0:
-            raise InputError(
-                self.name, f"no window of {length} spacings fits", "use more zeros or shorter windows"
-            )
+            fault = f"no window of {length} spacings fits, {min(self.segment, len(self))} are in a row"
+            raise InputError(self.name, fault, "use more zeros or shorter windows")
         each = np.arange(per_segment) * length
         every = (np.arange(segments)[:, None] * self.segment + each).ravel()
         if count is None or count >= len(every):

@@ -39,10 +39,6 @@ class WindowStream:
             seed: of the draws.
             limit: use only this many of the last spacings (whole segments where the set has several).
         """
-        if spacings.segment < length:
-            raise InputError(
-                spacings.name, f"segments of {spacings.segment} hold no window of {length}", "shorten"
-            )
         self.set, self.length, self.batch = spacings, length, batch
         self.segments = len(spacings) // spacings.segment
         self.first = 0
@@ -98,6 +94,10 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     name, seed = data.set, int(params["seed"])
     train = load_spacing_set(inputs["spacings"], name, "train")
     selection = load_spacing_set(inputs["spacings"], name, "selection")
+    for part in (train, selection):
+        if part.segment < config.length:
+            fault = f"{config.length} is more than {part.name} has in a row, {part.segment} spacings"
+            raise InputError("model.length", fault, "shorten it, or use more zeros or larger matrices")
     stream = WindowStream(train, config.length, int(params["training"]["batch"]), seed, data.limit)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
