@@ -53,3 +53,11 @@ def test_the_manifest_of_another_store_is_refused(tmp_path: Path) -> None:
 def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lotsa", str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_a_name_is_no_markup(
+    make_folder: MakeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder("m4[bold]_[red]", [WAVE])
+    assert main(["lotsa", str(tmp_path / "corpus")]) == 0
+    assert "m4[bold]_[red]" in capsys.readouterr().out

@@ -100,6 +100,7 @@ def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
@@ -109,7 +110,7 @@ def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     skipped = sum(sum(row["skipped"].values()) for row in rows)
     overlapping = sum(row["gift_eval_overlap"] is not None for row in rows)
     table = Table(
-        title=str(folder), box=box.SIMPLE_HEAD, show_footer=True, footer_style="bold", padding=(0, 1)
+        title=Text(str(folder)), box=box.SIMPLE_HEAD, show_footer=True, footer_style="bold", padding=(0, 1)
     )
     table.add_column("sub-dataset", footer=f"{len(rows)} in all", no_wrap=True)
     for heading, footer in (
@@ -126,10 +127,10 @@ def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     table.add_column("GIFT-Eval", footer=f"{overlapping} overlap" if overlapping else "", no_wrap=True)
     for row in rows:
         table.add_row(
-            row["name"],
+            Text(row["name"]),  # a name is no markup
             _short(row["series"]),
             _short(row["steps"]),
-            " ".join(row["frequencies"]),
+            Text(" ".join(row["frequencies"])),
             _span(*row["variates"]),
             f"{row['bytes'] / 1e6:,.1f}",
             f"{row['share_unweighted']:.1%}",

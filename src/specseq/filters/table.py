@@ -18,6 +18,9 @@ from specseq.tables import Provenance, read_parquet, write_parquet
 METRIC = "residual_autocovariance"
 
 
+MAX_HORIZON = 1_000_000
+
+
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class DesignRequest:
     """Filters to design."""
@@ -25,7 +28,7 @@ class DesignRequest:
     filters: dict[str, NamedFilter] = Field(
         min_length=1, description="specifications by name; an empty name is made of family and settings"
     )
-    horizons: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    horizons: tuple[Annotated[int, Field(ge=0, le=MAX_HORIZON)], ...] = Field(
         HORIZONS, min_length=1, description="horizons H of the gain v(H)"
     )
     residuals: Path | None = Field(

@@ -8,7 +8,9 @@ from typing import Any
 from specseq.errors import InputError
 from specseq.models.protocol import Forecaster
 from specseq.models.seasonal_naive import SeasonalNaive, naive
+from specseq.settings import near
 
+NAMES = ("seasonal_naive", "naive", "chronos2")
 _OPTIONS = {"context_length", "batch_size", "device"}
 
 
@@ -33,7 +35,7 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         if given.get(option, 1) < 1:
             raise InputError(option, f"{given[option]} is not a positive number")
     name = str(source)
-    if name in ("seasonal_naive", "naive"):
+    if name in NAMES[:2]:
         if given:
             raise InputError(name, f"takes no option {', '.join(sorted(given))}", "leave it out")
         if name == "naive":
@@ -55,8 +57,10 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
             raise InputError(
                 weights, "was not written by a run of this package", "give the folder of a Chronos-2 model"
             )
-    from specseq.models.chronos2 import HUB_ID, Chronos2
+    from specseq.models.chronos2 import HUB_ID, Chronos2, is_hub_id
 
+    if name != "chronos2" and not path.exists() and not is_hub_id(source) and len(path.parts) == 1:
+        raise InputError(name, "no such forecaster, folder or weights file", near(name, NAMES))
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
 
 
