@@ -266,7 +266,7 @@ def test_digest_is_of_parameters_source_and_inputs(tmp_path: Path, monkeypatch: 
 
 def test_what_has_changed_since_it_was_planned_is_refused(tmp_path: Path) -> None:
     run = training_run(tmp_path, "a")
-    with pytest.raises(InputError, match="toy/a: code or inputs have changed since the run was planned"):
+    with pytest.raises(InputError, match="code or inputs: have changed since the run was planned"):
         run("another digest", Requests(), World())
     assert not (tmp_path / "a").exists()
 

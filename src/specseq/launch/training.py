@@ -118,8 +118,8 @@ class TrainingRun:
         # Looked at after the imports, so that it is this code that was loaded.
         source_digest.cache_clear()
         if self.digest() != digest:
-            fault = "code or inputs have changed since the run was planned"
-            raise InputError(self.run, fault, "run snakemake again")
+            fault = "have changed since the run was planned"
+            raise InputError("code or inputs", fault, "run snakemake again")
         with joined(world):
             task = build(dict(self.params), dict(self.inputs))
             outcome = train(task, self.params, self.checkpoint_dir, digest, world=world, requests=requests)
