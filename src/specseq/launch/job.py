@@ -144,8 +144,9 @@ class SlurmJob:
 
     def __call__(self) -> None:
         """Do the work; where SLURM asked it to leave, have the job queued again."""
-        requests, world = Requests(), _world()
+        requests = Requests()
         _heed_slurm(requests)
+        world = _world()
         try:
             perform(self.work, self.folder, self.digest, requests, world)
         except Interrupted as interrupted:
