@@ -167,10 +167,10 @@ class Planning:
         """The filters of a run that are designed for its forecaster's residuals."""
         return matched_filters(self.plan.run(scale, run), self.plan)
 
-    def designed(self, scale: str, run: str, benchmark: str) -> list[str]:
-        """The table of a run's matched filters; none where it has none."""
+    def designed(self, scale: str, run: str, benchmark: str) -> str | list[str]:
+        """The table of a run's matched filters; an empty list where it has none."""
         has = self.matched(scale, run)
-        return [f"results/{scale}/runs/{run}/{benchmark}_matched.parquet"] if has else []
+        return f"results/{scale}/runs/{run}/{benchmark}_matched.parquet" if has else []
 
     def fixed_filters(self) -> dict[str, Any]:
         """The filters that are designed without a forecaster."""
