@@ -56,7 +56,7 @@ def test_equal_requests_are_one_file_and_a_dry_run_writes_none(tmp_path: Path) -
         ({}, "request.out: is missing; add it"),
         ({"out": 3}, "request.out: 3 is not "),
         ({"out": "x", "knid": "y"}, "request.knid: unknown key; did you mean kind?"),
-        ({"out": "x", "kind": 3}, "request.kind: 3 is not a string"),
+        ({"out": "x", "kind": 3}, "request.kind: 3 is not "),
         ({"out": "x", "sizes": {"rows": 0}}, "request.sizes.rows: 0 is not "),
         ({"out": "x", "sizes": {"rows": 1.5}}, "request.sizes.rows: 1.5 is not a whole number"),
         ({"out": "x", "sizes": {"rows": "2"}}, "request.sizes.rows: '2' is not a whole number"),
