@@ -1,6 +1,9 @@
 """The examples of the documentation work as printed."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +14,90 @@ from specseq.report.claims import ledger, load
 from specseq.studies.config import load_plan
 from specseq.studies.preconditioning import checks
 from specseq.sweeps.merge import merge
+from tests.documented import ROOT, apply_changes, blocks, path_of, write_files
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGE = "docs/extending.md"
+ADDED_RUNS = {
+    PAGE: "preconditioning/my_strides/stride4_degree1_seed0",
+    "README.md": "preconditioning/stride/stride4_degree2_seed0",
+}
+# What holds once the changes of the page are made.
+CHANGED = """
+import pandas as pd
+from specseq.filters import design
+from specseq.scoring.gift_eval import METRICS
+from specseq.scoring.submissions import GIFT_EVAL
+from specseq.studies import maker, studies
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.S | re.M)
+assert design({"family": "binomial", "degree": 2}).taps == (-1.0, 0.25)
+assert METRICS["steps"]({"observed": 5.0}) == 5.0
+assert GIFT_EVAL.metrics["steps"] == "eval_metrics/steps"
+pd.DataFrame({"run": ["a", "a", "b"]}).to_parquet("long.parquet")
+assert maker("tables", "zeta_runs")({"long": ["long.parquet"]}, {})["rows"].tolist() == [2, 1]
+"""
 
 
 def test_python_examples_run_one_after_the_other() -> None:
-    names: dict[str, Any] = {}
-    for block in blocks("python"):
-        exec(compile(block, "docs/extending.md", "exec"), names)
-    assert "filtered" in names
+    names: dict[str, Any] = {"__name__": "examples"}
+    sys.modules["examples"] = type(sys)("examples")
+    for block in blocks(PAGE, "python"):
+        if not path_of(block):
+            exec(compile(block, PAGE, "exec"), names)
+    assert {"filtered", "Resting"} <= names.keys()
 
 
-def test_config_examples_are_planned(tmp_path: Path) -> None:
-    examples = [yaml.safe_load(block) for block in blocks("yaml")]
-    extended = merge(*(example for example in examples if "claims" not in example))
-    (tmp_path / "more.yaml").write_text(yaml.safe_dump(extended, sort_keys=False))
-    runs = load_plan(ROOT, [tmp_path / "more.yaml"]).runs("smoke")
-    assert "preconditioning/my_strides/stride4_degree1_seed0" in runs
+def test_changes_of_the_package_work(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    apply_changes(PAGE, tmp_path)
+    for command in (["-c", CHANGED], ["-m", "specseq.cli", "design", "binomial", "--degree", "3"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(tmp_path / "src")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def config_examples(page: str) -> list[str]:
+    found = [block for block in blocks(page, "yaml") if not path_of(block) and "claims:" not in block]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("page", ADDED_RUNS)
+@pytest.mark.parametrize("appended", [True, False], ids=["appended", "configfile"])
+def test_config_examples_are_planned(page: str, appended: bool, tmp_path: Path) -> None:
+    """At the end of config.yaml, and as a file of their own."""
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    before = set(load_plan(tmp_path).runs("smoke"))
+    examples = "\n".join(config_examples(page))
+    if appended:
+        with (tmp_path / "config.yaml").open("a") as config:
+            config.write(f"\n{examples}")
+    else:
+        (tmp_path / "more.yaml").write_text(
+            yaml.safe_dump(merge(*map(yaml.safe_load, config_examples(page))))
+        )
+    files = [] if appended else [tmp_path / "more.yaml"]
+    runs = set(load_plan(tmp_path, files).runs("smoke"))
+    assert before < runs
+    assert ADDED_RUNS[page] in runs
+
+
+def test_scale_example_is_planned(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    write_files(PAGE, tmp_path, "scales/")
+    runs = load_plan(tmp_path).runs("tiny")
+    baselines = {run: params for run, params in runs.items() if run.startswith("preconditioning/")}
+    assert [params["training"]["steps"] for params in baselines.values()] == [2]
 
 
 def test_claim_example_is_judged(tmp_path: Path) -> None:
-    [example] = [block for block in blocks("yaml") if "claims:" in block]
+    [example] = [block for block in blocks(PAGE, "yaml") if "claims:" in block]
     path = tmp_path / "claims.yaml"
     path.write_text('note: "000"\ntitle: Example\nsource: example\n' + example)
     [entry] = ledger(load([path], [checks]), tmp_path, "laptop")
@@ -50,3 +111,17 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), f"{path.name} links to {target}, which is not there"
+
+
+def test_the_map_of_the_repository_is_true() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [tree] = re.findall(r"^## Where things are\n.*?^```\n(.*?)^```", text, re.S | re.M)
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line and not line.startswith(" ")}
+    for place in named:
+        assert list(ROOT.glob(place.replace("<study>", "*").replace("<scale>", "*"))), place
+    rooms = {
+        f"src/specseq/{path.name}"
+        for path in (ROOT / "src/specseq").iterdir()
+        if (path / "__init__.py").exists()
+    }
+    assert rooms <= named
