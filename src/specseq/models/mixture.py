@@ -37,6 +37,12 @@ NORMAL_SCALE = 1e-3
 _TOLERANCE = 1e-6
 _GRID = 12
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+# Beyond these, differences of log gamma functions are taken from series: in float32 the functions themselves
+# leave no digits of the difference, or overflow.
+_LARGE_DF = 1e3
+_LARGE_COUNT = 1e8
+# Rates beyond which Poisson draws, which torch makes as integers, become normal ones.
+_LARGE_RATE = 1e15
 
 
 class Mixture:
@@ -87,23 +93,40 @@ class Mixture:
         )
 
     def _student(self, x_Q: Tensor) -> Tensor:
-        df, standard = self.student_df, (x_Q - self.student_loc) / self.student_scale
-        normaliser = (
-            self.student_scale.log()
-            + 0.5 * (df * math.pi).log()
-            + torch.lgamma(0.5 * df)
-            - torch.lgamma(0.5 * (df + 1))
-        )
-        return -0.5 * (df + 1) * torch.log1p(standard.square() / df) - normaliser
+        df, scale, deviation = self.student_df, self.student_scale, x_Q - self.student_loc
+        limit = _square_limit(x_Q)
+        # The scale is at least the dtype's rounding unit: below this, no square overflows.
+        overflows = _exceeds(deviation, limit * torch.finfo(x_Q.dtype).eps)
+        far = deviation.abs() > limit * scale.clamp_max(1) if overflows else None
+        standard = (deviation if far is None else torch.where(far, 0.0, deviation)) / scale
+        normaliser = scale.log() + 0.5 * (df * math.pi).log()
+        large = _exceeds(df, _LARGE_DF)
+        log_gammas = _log_gammas(df) if large else (torch.lgamma(0.5 * df), torch.lgamma(0.5 * (df + 1)))
+        normaliser = normaliser + log_gammas[0] - log_gammas[1]
+        factor, log_tail = -0.5 * (df + 1), torch.log1p(standard.square() / df)
+        if far is not None:
+            # There log1p(t²/df) is log(t²/df) to rounding.
+            distance = torch.where(far, deviation.abs(), 1.0)
+            log_tail = torch.where(far, 2 * (distance.log() - scale.log()) - df.log(), log_tail)
+        return factor * log_tail - normaliser
 
     def _normal(self, x_Q: Tensor) -> Tensor:
-        standard = (x_Q - self.normal_loc) / NORMAL_SCALE
+        standard, limit = (x_Q - self.normal_loc) / NORMAL_SCALE, _square_limit(x_Q)
+        if _exceeds(standard, limit):
+            standard = standard.clamp(-limit, limit)
         return -0.5 * standard.square() - (_HALF_LOG_2PI + math.log(NORMAL_SCALE))
 
     def _negative_binomial(self, x_Q: Tensor) -> Tensor:
-        combinations = torch.lgamma(self.count + x_Q) - torch.lgamma(1 + x_Q) - torch.lgamma(self.count)
+        if _exceeds(x_Q, _LARGE_COUNT):
+            # There Γ(x + r) / Γ(x + 1) is x^(r - 1) to rounding.
+            large = x_Q > _LARGE_COUNT
+            usual_Q, large_Q = torch.where(large, 1.0, x_Q), torch.where(large, x_Q, 1.0)
+            ratio = torch.lgamma(self.count + usual_Q) - torch.lgamma(1 + usual_Q)
+            ratio = torch.where(large, (self.count - 1) * large_Q.log(), ratio)
+        else:
+            ratio = torch.lgamma(self.count + x_Q) - torch.lgamma(1 + x_Q)
         failures, successes = F.logsigmoid(-self.logits), F.logsigmoid(self.logits)
-        return combinations + self.count * failures + x_Q * successes
+        return ratio - torch.lgamma(self.count) + self.count * failures + x_Q * successes
 
     def _log_normal(self, x_Q: Tensor) -> Tensor:
         log_x = x_Q.log()
@@ -123,17 +146,16 @@ class Mixture:
         def normal() -> Tensor:
             return torch.randn(shape, generator=rng, dtype=weights_QC.dtype, device=weights_QC.device)
 
+        largest = torch.finfo(weights_QC.dtype).max
         chi_square = 2 * gamma(0.5 * self.student_df)
-        rates = gamma(self.count) * self.logits.exp()
-        draws = torch.stack(
-            [
-                self.student_loc + self.student_scale * normal() * (self.student_df / chi_square).sqrt(),
-                self.normal_loc + NORMAL_SCALE * normal(),
-                torch.poisson(rates, generator=rng),
-                (self.log_normal_loc + self.log_normal_scale * normal()).exp(),
-            ]
-        )
-        return draws.gather(0, chosen[None])[0]
+        rates = (gamma(self.count) * self.logits.exp()).nan_to_num(0.0, largest)
+        student = self.student_loc + self.student_scale * normal() * (self.student_df / chi_square).sqrt()
+        narrow = self.normal_loc + NORMAL_SCALE * normal()
+        counts = torch.poisson(rates.clamp_max(_LARGE_RATE), generator=rng)
+        log_normal = (self.log_normal_loc + self.log_normal_scale * normal()).exp()
+        counts = torch.where(rates < _LARGE_RATE, counts, (rates + rates.sqrt() * normal()).round())
+        draws = torch.stack([student, narrow, counts, log_normal])
+        return draws.gather(0, chosen[None])[0].clamp(-largest, largest)
 
     def cdf(self, x_Q: Floats) -> Floats:
         """Probability ``[Q]`` of a value of at most ``x``; the last axis of ``x`` is Q."""
@@ -142,7 +164,8 @@ class Mixture:
     def quantile(self, levels: tuple[float, ...]) -> Floats:
         """``[V, Q]`` quantiles at increasing levels, by inversion of the distribution function: no sampling.
 
-        They are exact to 1e-6 of their magnitude (of 1, where that is smaller), or to 1e-7 in probability.
+        They are exact to 1e-6 of their magnitude (of 1, where that is smaller), or to 1e-7 in probability;
+        whole numbers where only the negative binomial has weight; NaN where a parameter is NaN.
         """
         return _Inverter(self).quantile(np.asarray(levels, dtype=np.float64))
 
@@ -161,6 +184,17 @@ class _Inverter:
         self.normal_loc, self.count, logits = map(plain, (mixture.normal_loc, mixture.count, mixture.logits))
         self.failure = special.expit(-logits)
         self.log_loc, self.log_scale = map(plain, (mixture.log_normal_loc, mixture.log_normal_scale))
+        parts = (
+            self.weights_CQ.sum(0),
+            self.df,
+            self.loc,
+            self.scale,
+            self.normal_loc,
+            self.count,
+            self.failure,
+        )
+        self.unknown = np.isnan(sum(parts) + self.log_loc + self.log_scale)
+        self.counts_alone = self.weights_CQ[2] > 1 - _TOLERANCE / 10
 
     def cdf(self, x: Floats, at: Any = slice(None)) -> Floats:
         """The distribution function of the points ``at``."""
@@ -199,11 +233,19 @@ class _Inverter:
             open_ = ~found & (width > _TOLERANCE)
             quantile[place[~open_]] = np.where(found | (at_a >= 0), a, b)[~open_]
             if not open_.any():
-                return np.maximum.accumulate(_whole(np.sinh(quantile)).reshape(shape), axis=0)
+                return self._rounded(np.sinh(quantile).reshape(shape))
             place, point = place[open_], point[open_]
             state = (level, a, at_a, b, at_b, c, at_c, width)
             level, a, at_a, b, at_b, c, at_c, width = (part[open_] for part in state)
             share = _next_share(a, at_a, b, at_b, c, at_c, _TOLERANCE / width)
+
+    def _rounded(self, quantile_VQ: Floats) -> Floats:
+        """Quantiles in order; whole where only counts have mass, NaN where a parameter is NaN."""
+        quantile_VQ = _whole(quantile_VQ)
+        # Between counts the distribution function is flat: all of it has the probability of the lower count.
+        quantile_VQ = np.where(self.counts_alone, np.maximum(np.floor(quantile_VQ), 0), quantile_VQ)
+        quantile_VQ = np.maximum.accumulate(quantile_VQ, axis=0)
+        return np.where(self.unknown, np.nan, quantile_VQ)
 
     def _brackets(self, levels_V: Floats) -> tuple[Floats, ...]:
         """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
@@ -259,6 +301,26 @@ class _Inverter:
             error = self.cdf(np.sinh(place[inside]), point[inside]) - level[inside]
             for moved, end, at_end in ((error < 0, a, at_a), (error >= 0, b, at_b)):
                 end[inside[moved]], at_end[inside[moved]] = place[inside[moved]], error[moved]
+
+
+def _log_gammas(df: Tensor) -> tuple[Tensor, Tensor]:
+    """Two terms whose difference is that of log Γ(df / 2) and log Γ((df + 1) / 2), also for large ``df``."""
+    large = df > _LARGE_DF
+    usual, half = torch.where(large, 3.0, df), torch.where(large, 0.5 * df, 1.0)
+    series = 0.125 / half - 0.5 * half.log()
+    return (
+        torch.where(large, series, torch.lgamma(0.5 * usual)),
+        torch.where(large, 0.0, torch.lgamma(0.5 * (usual + 1))),
+    )
+
+
+def _exceeds(x: Tensor, limit: float) -> bool:
+    return x.numel() > 0 and float(torch.linalg.vector_norm(x.detach(), torch.inf)) > limit
+
+
+def _square_limit(x: Tensor) -> float:
+    """A magnitude whose square is far from overflow in the dtype of ``x``."""
+    return 0.05 * math.sqrt(torch.finfo(x.dtype).max)
 
 
 def _whole(value: Floats) -> Floats:
