@@ -13,6 +13,9 @@ from specseq.models.mixture import NORMAL_SCALE, PARAMETERS, Mixture
 finite = st.floats(-20, 20).map(lambda value: value if abs(value) > 1e-200 else 0.0)
 
 
+FAMILIES = ("student", "normal", "negative_binomial", "log_normal")
+
+
 def draw(points: int, seed: int = 0, spread: float = 1.5) -> torch.Tensor:
     rng = torch.Generator().manual_seed(seed)
     return spread * torch.randn(len(PARAMETERS), points, generator=rng, dtype=torch.float64)
@@ -98,7 +101,7 @@ def test_quantiles_invert_the_distribution_function() -> None:
         assert (low < level + 1e-7).all()
 
 
-@pytest.mark.parametrize("name", ["student", "normal", "negative_binomial", "log_normal"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_quantiles_of_a_single_family_equal_scipys(name: str) -> None:
     raw = draw(200)
     raw[PARAMETERS.index(f"{name}_logit")] += 60
@@ -113,6 +116,104 @@ def test_quantiles_of_a_single_family_equal_scipys(name: str) -> None:
     for level, found, expected in zip(levels, quantiles_VQ, map(family.ppf, levels), strict=True):
         near = np.isclose(found, expected, rtol=4e-6, atol=4e-6)
         assert (near | (np.abs(family.cdf(found) - level) <= 1.1e-7)).all()
+
+
+def alone(name: str, dtype: torch.dtype = torch.float32, **raw: float) -> torch.Tensor:
+    """Raw parameters of one point where a single family has weight."""
+    logits = {f"{other}_logit": 60.0 * (other == name) for other in FAMILIES}
+    return torch.tensor([[(logits | raw).get(parameter, 0.0)] for parameter in PARAMETERS], dtype=dtype)
+
+
+HUGE = st.floats(1e3, float(np.finfo(np.float32).max) / 2, width=32)
+
+
+@given(size=HUGE, sign=st.sampled_from([-1, 1]), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_one_extreme_observation_has_the_density_and_a_finite_gradient(
+    size: float, sign: int, seed: int
+) -> None:
+    raw = (0.5 * draw(1, seed)).float().requires_grad_()
+    value = Mixture(raw).log_prob(torch.tensor([sign * size]))
+    value.backward()
+    exact = Mixture(raw.detach().double()).log_prob(torch.tensor([sign * size], dtype=torch.float64))
+    assert value.item() == pytest.approx(exact.item(), rel=1e-3)
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(x=HUGE | st.floats(0, 1e3, width=32), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_every_family_alone_has_a_finite_gradient(name: str, x: float, seed: int) -> None:
+    raw = (alone(name) + 0.5 * draw(1, seed).float()).requires_grad_()
+    Mixture(raw).log_prob(torch.tensor([x])).backward()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("df", [3e2, 1e3, 1.1e3, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_student_with_many_degrees_of_freedom(df: float, dtype: torch.dtype) -> None:
+    unit_scale = float(np.log(np.e - 1))
+    raw = alone("student", dtype, student_df=df, student_scale=unit_scale).expand(-1, 4001).clone()
+    raw.requires_grad_()
+    x_Q = torch.linspace(-8, 8, 4001, dtype=dtype)
+    log_prob_Q = Mixture(raw).log_prob(x_Q)
+    log_prob_Q.sum().backward()
+    expected = stats.t.logpdf(x_Q.double(), df + 2)
+    np.testing.assert_allclose(log_prob_Q.detach(), expected, atol=2e-4 if dtype == torch.float32 else 1e-9)
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+
+
+@given(log_odds=st.floats(-20, 90), count=st.floats(-5, 20), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_draws_of_counts_are_whole_finite_and_not_negative(log_odds: float, count: float, seed: int) -> None:
+    raw = alone("negative_binomial", negative_binomial_logits=log_odds, negative_binomial_count=count)
+    draws = Mixture(raw).sample(200, torch.Generator().manual_seed(seed))
+    assert (draws >= 0).all()
+    assert draws.isfinite().all()
+    assert torch.equal(draws, draws.round())
+
+
+def test_draws_of_huge_counts_have_their_mean() -> None:
+    raw = alone("negative_binomial", negative_binomial_logits=50.0, negative_binomial_count=3.0)
+    mixture = Mixture(raw)
+    mean = float(mixture.count) * np.exp(50)
+    assert float(mixture.sample(4000, torch.Generator().manual_seed(0)).mean()) == pytest.approx(
+        mean, rel=0.05
+    )
+
+
+@given(
+    log_odds=st.floats(-3, 6),
+    count=st.floats(-2, 5),
+    level=st.floats(1e-6, 1 - 1e-6),
+)
+@settings(max_examples=60, deadline=None)
+def test_quantiles_of_counts_are_whole(log_odds: float, count: float, level: float) -> None:
+    raw = alone(
+        "negative_binomial",
+        torch.float64,
+        negative_binomial_logits=log_odds,
+        negative_binomial_count=count,
+    )
+    mixture = Mixture(raw)
+    found = mixture.quantile((level,))[0, 0]
+    family = stats.nbinom(float(mixture.count), float(torch.sigmoid(-mixture.logits)))
+    assert found == np.rint(found) >= 0
+    assert family.cdf(found) >= level - 1.1e-7
+    assert found == 0 or family.cdf(found - 1) <= level + 1.1e-7
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_quantiles_of_unknown_parameters_are_unknown(name: str) -> None:
+    raw = draw(3)
+    known = Mixture(raw).quantile((0.1, 0.5, 0.9))
+    raw[PARAMETERS.index(name), 1] = torch.nan
+    quantiles_VQ = Mixture(raw).quantile((0.1, 0.5, 0.9))
+    assert np.isnan(quantiles_VQ[:, 1]).all()
+    np.testing.assert_array_equal(quantiles_VQ[:, [0, 2]], known[:, [0, 2]])
 
 
 def test_distribution_function_equals_the_share_of_samples_below() -> None:

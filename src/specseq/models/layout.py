@@ -16,6 +16,10 @@ from torch import Tensor
 from specseq.series.anomaly import VARIANCE_FLOOR
 from specseq.series.batch import Segments
 
+# Standardised inputs are cut off here, such as the zero for a missing value of a huge constant series: the
+# squares that norms take of larger ones would overflow.
+LARGEST_INPUT = 1e15
+
 
 def exact(length: int) -> int:
     """One bucket per distinct length: no padding, best on a CPU."""
@@ -176,6 +180,15 @@ def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int)
     divisor_R = (count_R - 1).clamp_min(1)
     variance_R = total(torch.linalg.vecdot(deviation_TP, deviation_TP)) / divisor_R
     return location_R, (variance_R + VARIANCE_FLOOR).sqrt()
+
+
+def standardise(x: Tensor, location: Tensor, scale: Tensor, limit: float = LARGEST_INPUT) -> Tensor:
+    """``(x - location) / scale`` within ± ``limit``.
+
+    Differences and scales of the largest floats overflow. Halving each operand prevents that and changes no
+    digit of other results.
+    """
+    return ((0.5 * x - 0.5 * location) / (0.5 * scale)).clamp_(-limit, limit)
 
 
 def _ranges(lengths: Tensor) -> Tensor:

@@ -89,3 +89,21 @@ def test_only_the_last_points_of_a_long_context_are_used(build: Callable[..., Mo
 def test_an_unknown_patch_size_is_refused() -> None:
     with pytest.raises(InputError, match=r"patch_size: 9 .*8, 16, 32"):
         MoiraiForecaster(FORECASTER.model, patch_size=9)
+
+
+@pytest.mark.parametrize("size", [1e37, 1e38, 3e38])
+def test_a_series_of_the_largest_floats_is_forecast_in_its_units(size: float) -> None:
+    signs = np.where(np.random.default_rng(0).random(50) < 0.5, 1, -1).astype(np.float32)
+    query = Query(4, LEVELS, freq="H")
+    small = FORECASTER.forecast([signs * 1e30], query)
+    large = FORECASTER.forecast([signs * np.float32(size)], query)
+    limit = float(np.finfo(np.float32).max)
+    expected = np.clip(small.astype(np.float64) / 1e30 * size, -limit, limit)
+    np.testing.assert_allclose(large, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("level", [1e17, 1e37])
+def test_gaps_in_a_huge_constant_series(level: float) -> None:
+    context = np.full(60, level, np.float32)
+    context[5:9] = np.nan
+    assert np.isfinite(FORECASTER.forecast([context], Query(4, LEVELS, freq="H"))).all()

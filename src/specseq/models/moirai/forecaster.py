@@ -20,6 +20,7 @@ from specseq.series.moirai import PATCH_RANGE
 Floats = NDArray[np.float32]
 CONTEXT_LENGTH = 4000
 TOKENS_AT_ONCE = 16_384
+LARGEST = np.finfo(np.float32).max
 
 
 class MoiraiForecaster:
@@ -67,10 +68,9 @@ class MoiraiForecaster:
         """Quantile forecasts ``[B, V, H]``, non-decreasing along V and finite."""
         kept = [np.asarray(context, np.float32)[-(self.context_length or 0) :] for context in contexts]
         out = np.empty((len(kept), len(query.quantile_levels), query.horizon), np.float32)
-        limit = np.finfo(np.float32).max
         for patch, rows in self._batches(kept, query):
             forecast = self._forecast([kept[row] for row in rows], patch, query)
-            out[rows] = np.clip(forecast, -limit, limit)
+            out[rows] = np.clip(forecast, -LARGEST, LARGEST)
         return out
 
     def _patch(self, points: int, query: Query) -> int:
@@ -117,7 +117,7 @@ class MoiraiForecaster:
             parts.append(part[:, wanted])
             done += tokens * patch
             if done < query.horizon:
-                median = part[:, levels.index(0.5)].astype(np.float32)
+                median = np.clip(part[:, levels.index(0.5)], -LARGEST, LARGEST).astype(np.float32)
                 contexts = [np.concatenate(pair) for pair in zip(contexts, median, strict=True)]
         return np.concatenate(parts, axis=-1)[..., : query.horizon]
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.models.layers import Attention, Block, RMSNorm, TokenContext
-from specseq.models.layout import exact, location_scale
+from specseq.models.layout import exact, location_scale, standardise
 from specseq.models.mixture import COMPONENTS, PARAMETERS, Mixture
 from specseq.models.moirai.batch import BatchTables, SizeGroup
 from specseq.models.moirai.config import MoiraiConfig
@@ -229,8 +229,9 @@ class Moirai(nn.Module):
         x_TP = x_TP.to(self.input.weight.dtype)
         seen_TP = observed_TP & ~tables.masked_T[:, None]
         of_runs = location_scale(x_TP, seen_TP, tables.run_T, tables.runs)
-        location_T, scale_T = (part_R[tables.run_T].to(x_TP.dtype) for part_R in of_runs)
-        standard_TP = (x_TP - location_T[:, None]) / scale_T[:, None]
+        largest = torch.finfo(x_TP.dtype).max
+        location_T, scale_T = (part_R.clamp_max(largest)[tables.run_T].to(x_TP.dtype) for part_R in of_runs)
+        standard_TP = standardise(x_TP, location_T[:, None], scale_T[:, None])
 
         embedded = self.input(standard_TP, tables.context)
         entries = torch.cat([*(part.to(x_TP.dtype) for part in embedded), self.mask_embedding])
@@ -264,7 +265,8 @@ def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dic
     values_Q = tables.points(tables.layout.flatten(batch.target)).to(prediction.raw_12Q.dtype)
     observed_Q = tables.points(tables.layout.flatten(batch.observed))
     run_Q = tables.per_point(tables.run_T)
-    standard_Q = (values_Q - prediction.location_Q) / prediction.scale_Q
+    limit = torch.finfo(values_Q.dtype).max
+    standard_Q = standardise(values_Q, prediction.location_Q, prediction.scale_Q, limit)
     log_prob_Q = prediction.mixture.log_prob(standard_Q)
 
     count_R = torch.bincount(run_Q[observed_Q], minlength=tables.runs)

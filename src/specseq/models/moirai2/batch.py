@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from specseq.filters import Filter, design, operators
-from specseq.models.layout import Layout, exact, location_scale, power_of_two
+from specseq.models.layout import Layout, exact, location_scale, power_of_two, standardise
 from specseq.models.moirai2.config import Moirai2Config, Preconditioning
 from specseq.seeding import generator
 from specseq.series.anomaly import context_tokens
@@ -182,7 +182,7 @@ class RawBatch:
         context_T = torch.from_numpy(context_tokens(tokens_S.numpy()))[segment_T]
         known_TP = observed_TP & (time_T < context_T)[:, None]
         loc_S, scale_S = location_scale(target_TP, known_TP, segment_T, len(tokens_S))
-        scaled_TP = (target_TP.double() - loc_S[segment_T, None]) / scale_S[segment_T, None]
+        scaled_TP = standardise(target_TP.double(), loc_S[segment_T, None], scale_S[segment_T, None])
         ahead_F = torch.arange(1, self.predicted + 1)
         time_TF = time_T[:, None] + ahead_F
         wanted_TF = (time_TF < tokens_S[segment_T, None]) & (time_TF >= context_T[:, None])
