@@ -163,6 +163,23 @@ def test_a_share_keeps_its_interval_between_0_and_1(tmp_path: Path) -> None:
     assert 0 <= entry.low < entry.high == 1
 
 
+def test_results_of_one_scale_are_not_judged_as_those_of_another(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"run": ["a"], "scale": ["laptop"], "value": [1.0]})
+    write_parquet(tmp_path / "tables/t.parquet", frame, Provenance("table"))
+    with pytest.raises(InputError, match="holds results of scale laptop, not paper; give --scale laptop"):
+        ledger([], tmp_path, "paper")
+    assert ledger([], tmp_path, "laptop") == []
+
+
+def test_an_interval_without_width_decides_nothing(tmp_path: Path) -> None:
+    rows = {"run": ["a"], "value": [0.5], "low": [0.5], "high": [0.5]}
+    write_parquet(tmp_path / "tables/t.parquet", pd.DataFrame(rows), Provenance("table"))
+    of = {"query": {"file": "tables/t.parquet", "interval": ["low", "high"]}}
+    (entry,) = ledger([claim("one", of, {"below": 1})], tmp_path, "laptop")
+    assert entry.verdict == "undecided"
+    assert "no width" in entry.explanation
+
+
 def test_printed_commands_run_as_they_stand(tmp_path: Path) -> None:
     (entry,) = ledger([claim("ratio", query("base"), {"below": 1})], tmp_path, "laptop")
     assert entry.command == "snakemake --cores all results/laptop/tables/a.parquet"

@@ -119,6 +119,14 @@ def test_tables_and_findings_are_shown(results: Path) -> None:
     assert "snakemake --cores all laptop/tables/t.parquet" in html
 
 
+def test_a_file_that_cannot_be_read_does_not_stop_the_page(results: Path) -> None:
+    (results / "laptop/tables").mkdir(parents=True, exist_ok=True)
+    (results / "laptop/tables/t.parquet").write_bytes(b"torn")
+    html = page(results)
+    assert "cannot be read" in html
+    assert "snakemake --cores all results/laptop/tables/t.parquet" in html
+
+
 def test_the_sections_name_claims_of_their_own_notes() -> None:
     """Every pattern fits a claim, and no figure speaks of another study's note."""
     ids = [claim.id for claim in load_claims(ROOT / "workflow" / "studies")]

@@ -146,7 +146,7 @@ def test_missing_store_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert (
         done.stderr
-        == f"error: {tmp_path / 'nowhere'}: no such input; make it with: snakemake {tmp_path / 'nowhere'}\n"
+        == f"error: {tmp_path / 'nowhere'}: no such input; make it with: snakemake --cores all {tmp_path / 'nowhere'}\n"
     )
 
 

@@ -27,7 +27,7 @@ def input_digest(path: Path) -> str:
         InputError: it does not exist.
     """
     if not path.exists():
-        raise InputError(path, "no such input", f"make it with: snakemake {path}")
+        raise InputError(path, "no such input", f"make it with: snakemake --cores all {path}")
     digest = hashlib.sha256()
     folder = path.is_dir()
     for part in sorted(path.rglob("*")) if folder else [path]:

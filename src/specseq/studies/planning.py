@@ -155,7 +155,9 @@ class Planning:
             return f"results/{scale}/data/gift_eval/manifest.json"
         if folder := self.plan.data(scale)["fev"]:
             return str(folder)
-        remedy = "snakemake downloads/fev/download.json, then --config 'data={fev: downloads/fev}'"
+        remedy = (
+            "snakemake --cores all downloads/fev/download.json, then --config 'data={fev: downloads/fev}'"
+        )
         raise InputError("config.yaml: data.fev", "no folder of FEV-Bench tasks is given", remedy)
 
     def benchmark_folder(self, scale: str, benchmark: str) -> str:

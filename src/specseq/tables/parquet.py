@@ -74,6 +74,6 @@ def _readable(source: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(source, "no such result", f"make it with: snakemake {source}") from None
+        raise InputError(source, "no such result", f"make it with: snakemake --cores all {source}") from None
     except (pa.ArrowInvalid, KeyError) as error:
         raise InputError(source, f"not a readable result table ({error})", "delete and remake it") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from specseq.errors import InputError
 from specseq.report.claims.language import queries_of
 from specseq.report.claims.loading import Claim
 from specseq.report.claims.queries import Folder, Missing, rows_of
@@ -95,7 +96,10 @@ def _records(root: Path, group: str) -> list[Mapping[str, Any]]:
 
 @cache
 def _record(path: Path) -> Mapping[str, Any]:
-    return read_provenance(path)
+    try:
+        return read_provenance(path)
+    except InputError:
+        return {}
 
 
 def _inputs(records: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -87,6 +87,9 @@ def precomputed(folder: Folder, query: Query) -> Measured:
         if row[name] < least:
             note = f"{name} is {row[name]:.3g}, an interval needs {least:g}"
             return Measured(value, math.nan, math.nan, False, 1, evidence, note)
+    if row[low] == row[high]:
+        note = "its interval has no width: one replicate gives none"
+        return Measured(value, math.nan, math.nan, False, 1, evidence, note)
     return Measured(value, float(row[low]), float(row[high]), False, 1, evidence)
 
 

@@ -26,7 +26,7 @@ from specseq.report.claims.estimates import measure
 from specseq.report.claims.intervals import Measured
 from specseq.report.claims.language import PUBLISHED_SCALE, Kind, Verdict, files
 from specseq.report.claims.loading import Claim
-from specseq.report.claims.queries import Folder, Missing
+from specseq.report.claims.queries import Folder, Missing, check_scale
 from specseq.sweeps import without_seed
 
 COLUMNS = (
@@ -213,7 +213,11 @@ def ledger(
 
     Returns:
         One entry per claim, in the claims' order.
+
+    Raises:
+        InputError: the results are those of another scale.
     """
+    check_scale(Path(folder), scale)
     judging = Ledger(Folder(Path(folder)), scale, declared)
     entries = [judging.judge(claim) for claim in claims]
     searches: dict[str, dict[int, float]] = {}

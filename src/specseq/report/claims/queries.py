@@ -40,6 +40,22 @@ class Missing(Exception):
         super().__init__(f"{file} {what}")
 
 
+def check_scale(root: Path, scale: str) -> None:
+    """Refuse tables that say that they are of another scale.
+
+    Raises:
+        InputError: names that scale.
+    """
+    for path in sorted(root.glob("tables/*.parquet")):
+        try:
+            held = set(read_parquet(path, ["scale"])["scale"].dropna().unique())
+        except InputError:
+            continue
+        if held and scale not in held:
+            other = sorted(map(str, held))[0]
+            raise InputError(root, f"holds results of scale {other}, not {scale}", f"give --scale {other}")
+
+
 @dataclass
 class Folder:
     """The result files of one scale, each read once."""

@@ -15,6 +15,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from specseq.errors import InputError
 from specseq.report.claims.conditions import study_conditions
 from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
@@ -48,11 +49,15 @@ MEANINGS = {
 
 
 def _provenance(results: Path, root: Path) -> pd.DataFrame:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(results.rglob("*.parquet")):
-        record = read_provenance(path)
+        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        try:
+            record = read_provenance(path)
+        except InputError:
+            rows.append({"file": str(shown), "stage": "cannot be read"})
+            continue
         if record:
-            shown = path.relative_to(root) if path.is_relative_to(root) else path
             rows.append(
                 {
                     "file": str(shown),

@@ -9,6 +9,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from specseq.errors import InputError
 from specseq.report.claims.conditions import benchmark_names
 from specseq.tables import read_parquet
 
@@ -41,17 +42,18 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[str, Any]:
-    """A table of a section: ``content`` (None where it is not made), what is ``constant``, ``meaning``.
+    """A table of a section: ``content`` (None where it is not made or cannot be read), what is ``constant``
+    over its rows, and ``meaning``, its columns explained.
 
     Args:
         results: results folder of the scale.
         spec: the section's :class:`~specseq.report.page.sections.Table`.
         explained: file of a table -> docstring that explains its columns.
     """
-    path = results / spec.file
-    if not path.is_file():
+    try:
+        frame = read_parquet(results / spec.file)
+    except InputError:
         return {"spec": spec, "content": None}
-    frame = read_parquet(path)
     columns = list(spec.columns or frame)
     # A table without rows may be without columns.
     frame = frame.reindex(columns=columns) if frame.empty else frame[columns]
