@@ -144,10 +144,8 @@ def test_missing_store_is_named(tmp_path: Path) -> None:
     arguments = command(tmp_path, tmp_path / "nowhere", "bad", PARAMS)
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == f"error: {tmp_path / 'nowhere'}: no such input; make it with: snakemake --cores all {tmp_path / 'nowhere'}\n"
-    )
+    missing = tmp_path / "nowhere"
+    assert done.stderr == f"error: {missing}: no such input; make it with: snakemake --cores all {missing}\n"
 
 
 def test_run_of_no_study_is_named(tmp_path: Path) -> None:
