@@ -22,7 +22,7 @@ from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.scoring.evaluation import Batch, file_digest
 from specseq.scoring.fev_tasks import EPSILON, Task, official_tasks, read_tasks
-from specseq.scoring.fev_times import Stamps, check_spacing, infer_frequency, window_cuts
+from specseq.scoring.fev_times import Stamps, common_frequency, window_cuts
 from specseq.scoring.metrics import (
     LEVELS,
     Totals,
@@ -111,8 +111,7 @@ def open_task(root: str | Path, task: Task) -> TaskData:
         if not np.array_equal(lengths, _lengths(table.column(target))):
             raise InputError(folder, f"columns {task.targets[0]!r} and {target!r} differ in length")
     stamps = Stamps(folder, tuple(files), task.timestamp_column)
-    freq = infer_frequency(stamps, order[0], ids[order[0]])
-    check_spacing(stamps, filed, freq, ids, task.name)
+    freq = common_frequency(stamps, filed, order[0], ids, task.name)
     cuts = window_cuts(stamps, task, filed, freq)[order]
     cuts = np.where((cuts >= task.min_context_length) & (lengths[:, None] - cuts >= task.horizon), cuts, -1)
     if empty := [str(window) for window in range(task.windows) if not (cuts[:, window] >= 0).any()]:

@@ -7,6 +7,7 @@ Shapes: N items in the order of the files, T timestamps of some items end to end
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,12 @@ class Stamps:
         return np.concatenate(pieces)
 
 
-def infer_frequency(stamps: Stamps, row: int, name: str) -> str:
+def infer_frequency(folder: Path, times: Times, name: str) -> str:
     """The pandas alias of an item's frequency.
 
     Args:
-        stamps: the timestamps.
-        row: of the item.
+        folder: of the data set, for errors.
+        times: the item's timestamps.
         name: of the item, for errors.
 
     Raises:
@@ -97,18 +98,17 @@ def infer_frequency(stamps: Stamps, row: int, name: str) -> str:
     """
     import pandas as pd  # imported here: what else is read and scored needs no pandas
 
-    times = stamps.of_item(row)
     if len(times) < _FEWEST:
-        raise InputError(stamps.folder, *_too_few(1, name, len(times)))
+        raise InputError(folder, *_too_few(1, name, len(times)))
     odd = np.diff(times) <= np.timedelta64(0)
     freq = None if np.isnat(times).any() or odd.any() else pd.infer_freq(pd.DatetimeIndex(times))
     if freq is None:
         fault = f"timestamps of item {name!r} have no frequency: {_irregularity(times)}"
-        raise InputError(stamps.folder, fault, _REMEDY)
-    frequency = stated_frequency(str(freq), str(stamps.folder))
+        raise InputError(folder, fault, _REMEDY)
+    frequency = stated_frequency(str(freq), str(folder))
     if frequency.unit == "H" and frequency.business:
         fault = f"timestamps of item {name!r} are business hours, which are not supported"
-        raise InputError(stamps.folder, fault, "fill the other hours with NaN")
+        raise InputError(folder, fault, "fill the other hours with NaN")
     return str(freq)
 
 
@@ -129,13 +129,13 @@ def _irregularity(times: Times) -> str:
     return "another frequency" if len(np.unique(steps)) == 1 else "gaps or uneven steps"
 
 
-def check_spacing(stamps: Stamps, lengths: Counts, freq: str, names: Sequence[str], where: str) -> None:
-    """Refuse a data set whose items are not all of one frequency, step by step.
+def common_frequency(stamps: Stamps, lengths: Counts, row: int, names: Sequence[str], where: str) -> str:
+    """The pandas alias of the frequency that all items have at every step.
 
     Args:
         stamps: the timestamps.
         lengths: values of each item, [N].
-        freq: the frequency that all should have.
+        row: of the item that tells the frequency.
         names: of the items.
         where: task to name in an error.
 
@@ -143,9 +143,14 @@ def check_spacing(stamps: Stamps, lengths: Counts, freq: str, names: Sequence[st
         InputError: items have duplicated, unsorted or missing timestamps, gaps or another frequency, or more
             or fewer timestamps than values; their number is given, and an example.
     """
+    pieces = stamps.batches(1024)
+    edges, times = head = next(pieces)
+    here = row < len(edges) - 1
+    first = times[edges[row] : edges[row + 1]] if here else stamps.of_item(row)
+    freq = infer_frequency(stamps.folder, first, names[row])
     frequency = parse_frequency(freq, where)
-    counts, odd = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
-    for edges, times in stamps.batches(1024):
+    counts, odd = [], []
+    for edges, times in chain([head], pieces):
         counts.append(np.diff(edges))
         odd.append(~_regular(edges, times, frequency))
     count_N, odd_N = np.concatenate(counts), np.concatenate(odd)
@@ -162,6 +167,7 @@ def check_spacing(stamps: Stamps, lengths: Counts, freq: str, names: Sequence[st
             f"{len(rows)} of {len(names)} items are not every {frequency.alias}, such as {names[rows[0]]!r}"
         )
         raise InputError(where, f"{fault}: {reason}", _REMEDY)
+    return freq
 
 
 def _regular(edges: Counts, times: Times, frequency: Frequency) -> NDArray[np.bool_]:
