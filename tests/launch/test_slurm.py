@@ -36,7 +36,9 @@ from specseq.launch.training import TrainingRun
 from specseq.settings import read
 where, settings, training = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 params = {"study": "toy", "seed": 5, "data": {"slow": training.pop("slow")}, "training": training}
-job = TrainingRun("toy_study:build", "toy", "toy/a", params, {}, where / "run", where / "ck")
+store = settings.pop("store", None)
+inputs = {"store": Path(store)} if store else {}
+job = TrainingRun("toy_study:build", "toy", "toy/a", params, inputs, where / "run", where / "ck")
 settings = read(SlurmSettings, settings, "slurm")
 result = launch(job, name="toy/a", folder=where / "job", cluster="slurm", settings=settings)
 assert "torch" not in sys.modules and "pandas" not in sys.modules, "a launcher must be light"
@@ -147,6 +149,32 @@ def test_signal_checkpoints_and_requeues(shared: Path, start: Any, peace: Path) 
     assert "resumed at step" in log(shared)
     assert submissions(shared) == 1
     same(shared / "cut" / "run", peace)
+
+
+def test_run_goes_on_in_a_new_job_where_requeueing_is_denied(shared: Path, start: Any, peace: Path) -> None:
+    launcher = start(additional_parameters={"no-requeue": True})
+    job = job_of(shared)
+    checkpoint_after(shared, 10)
+    subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
+    said = launcher.communicate(timeout=900)[0]
+    assert f"job {job}: left at step" in said
+    assert "submitting the run again" in said
+    assert "RESULT" in said
+    assert "not requeued: " in log(shared)
+    assert submissions(shared) == 2
+    same(shared / "cut" / "run", peace)
+
+
+def test_code_edited_while_a_job_waits_is_refused(shared: Path, start: Any) -> None:
+    toy = shared / "toy_study.py"
+    toy.write_text((HERE.parent / "training" / "toy_study.py").read_text())
+    launcher = start(additional_parameters={"begin": "now+20"}, store=str(toy))
+    job_of(shared)
+    toy.write_text(toy.read_text() + "# edited")
+    assert launcher.wait(timeout=900) != 0
+    outcome = read_json(shared / "cut" / "job" / "outcome.json") or {}
+    assert "have changed since the run was planned" in outcome["error"]
+    assert not (shared / "cut" / "run").exists()
 
 
 def test_preempted_job_goes_on_where_it_was(shared: Path, start: Any, peace: Path) -> None:

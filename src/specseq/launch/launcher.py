@@ -256,7 +256,7 @@ class _Submission:
             time.sleep(pause)
             pause = min(pause * 1.3, 5.0)
             now = time.monotonic()
-            if now < ask:
+            if now < ask and state != "interrupted":
                 continue
             if slurm.alive(str(self.job_id)) is not False:
                 gone, every = None, min(every * 1.5, SELDOM_S)
