@@ -6,7 +6,6 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -24,7 +23,7 @@ from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.page.sections import load_section
 from specseq.report.style import save, styled
 from specseq.studies.claims import load_claims
-from specseq.sweeps import read_yaml
+from specseq.studies.planning import page_captions
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]
@@ -141,16 +140,16 @@ def test_the_sections_name_claims_of_their_own_notes() -> None:
 
 def test_snakemakes_report_carries_the_same_captions() -> None:
     """Every figure and table of the sections has its caption there, as reStructuredText without a fault."""
-    names: dict[str, Any] = {"ROOT": ROOT, "read_yaml": read_yaml, "re": re, "config": {}}
-    exec((ROOT / "workflow" / "common" / "captions.smk").read_text(encoding="utf-8"), names)
-    captions = names["config"]["captions"]
+    captions = page_captions(ROOT / "workflow" / "studies")
     sections = load_sections(ROOT / "workflow" / "studies")
     assert set(captions) == {shown.file for section in sections for shown in section.figures + section.tables}
     template = jinja2.Template((ROOT / "workflow" / "report" / "figure.rst").read_text(encoding="utf-8"))
     for section in sections:
         for figure in section.figures:
             wildcards = SimpleNamespace(figure=figure.file.removeprefix("figures/"), scale="laptop")
-            text = template.render(snakemake=SimpleNamespace(config=names["config"], wildcards=wildcards))
+            text = template.render(
+                snakemake=SimpleNamespace(config={"captions": captions}, wildcards=wildcards)
+            )
             html = publish_string(text, writer="html", settings_overrides={"halt_level": 2}).decode()
             assert figure.caption.split()[0] in html
             assert "laptop" in html
