@@ -78,9 +78,8 @@ def test_config_examples_are_planned(page: str, appended: bool, tmp_path: Path) 
         with (tmp_path / "config.yaml").open("a") as config:
             config.write(f"\n{examples}")
     else:
-        (tmp_path / "more.yaml").write_text(
-            yaml.safe_dump(merge(*map(yaml.safe_load, config_examples(page))))
-        )
+        merged = merge(*map(yaml.safe_load, config_examples(page)))
+        (tmp_path / "more.yaml").write_text(yaml.safe_dump(merged, sort_keys=False))
     files = [] if appended else [tmp_path / "more.yaml"]
     runs = set(load_plan(tmp_path, files).runs("smoke"))
     assert before < runs
@@ -119,9 +118,5 @@ def test_the_map_of_the_repository_is_true() -> None:
     named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line and not line.startswith(" ")}
     for place in named:
         assert list(ROOT.glob(place.replace("<study>", "*").replace("<scale>", "*"))), place
-    rooms = {
-        f"src/specseq/{path.name}"
-        for path in (ROOT / "src/specseq").iterdir()
-        if (path / "__init__.py").exists()
-    }
+    rooms = {f"src/specseq/{path.parent.name}" for path in ROOT.glob("src/specseq/*/__init__.py")}
     assert rooms <= named
