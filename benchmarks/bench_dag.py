@@ -72,7 +72,9 @@ def begun(folder: Path, runs: int) -> None:
             job = results / "jobs" / run / str(os.getpid())
             job.mkdir(parents=True)
             (job.parent / "ticket.json").write_text(ticket)
-            lines = (f"1790000000 step {step}/1000 eta 1:00:00 loss 0.5\n" for step in range(100))
+            lines = (
+                f"2026-09-21T14:13:20+0000 step {step}/1000 eta 1:00:00 loss 0.5\n" for step in range(100)
+            )
             (job / f"{os.getpid()}_0_log.out").write_text("".join(lines))
 
 

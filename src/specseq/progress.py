@@ -17,9 +17,10 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Prints ``<unix time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every ``interval`` seconds.
+    """Prints ``<time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every ``interval`` seconds.
 
-    The format is fixed: ``specseq status`` reads step and rate back from it.
+    The format is fixed, with local time as in 2026-11-29T18:50:12+0100: ``specseq status`` reads time, step
+    and time left back from it.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class Progress:
         rate = (done - self.first) / max(now - self.started, 1e-9)
         eta = clock((self.total - done) / rate) if rate > 0 else clock(-1)
         tail = "".join(f" {name} {value:.4g}" for name, value in values.items())
-        print(f"{now:.0f} {self.label} {done}/{self.total} eta {eta}{tail}", file=self.out, flush=True)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
+        print(f"{stamp} {self.label} {done}/{self.total} eta {eta}{tail}", file=self.out, flush=True)
 
 
 def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:

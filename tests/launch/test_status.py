@@ -63,6 +63,11 @@ def test_done_and_waiting(tmp_path: Path) -> None:
     assert state(tmp_path) == RunState(RUN, "done")
 
 
+def stamp(seconds: float) -> str:
+    """A time as lines of progress have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
 def test_queued_gives_the_queue_s_reason(tmp_path: Path, squeue: Any) -> None:
     squeue("7|PENDING|QOSMaxJobsPerUserLimit", "8|RUNNING|None")
     started(tmp_path)
@@ -72,8 +77,10 @@ def test_queued_gives_the_queue_s_reason(tmp_path: Path, squeue: Any) -> None:
 
 def test_running_gives_step_and_time_left_at_this_moment(tmp_path: Path, squeue: Any) -> None:
     squeue("7|RUNNING|None")
-    a_minute_ago = int(time.time()) - 60
-    started(tmp_path, log=f"1 step 5/9 eta 0:00:01\n{a_minute_ago} step 40/100 eta 1:01:00 loss 0.7\n")
+    a_minute_ago = stamp(time.time() - 60)
+    started(
+        tmp_path, log=f"{stamp(1)} step 5/9 eta 0:00:01\n{a_minute_ago} step 40/100 eta 1:01:00 loss 0.7\n"
+    )
     found = state(tmp_path)
     assert found.state == "running"
     step, left = found.detail.split(", ")
@@ -121,7 +128,7 @@ def test_local_run_is_running_while_its_lock_is_held(tmp_path: Path) -> None:
     assert state(results).state == "interrupted"
     log = tmp_path / "logs" / "smoke" / "pretrain" / f"{RUN}.log"
     log.parent.mkdir(parents=True)
-    log.write_text(f"{int(time.time())} step 40/100 eta 1:01:00 loss 0.7\n")
+    log.write_text(f"{stamp(time.time())} step 40/100 eta 1:01:00 loss 0.7\n")
     with locked(folder / "job.lock", lambda: None):
         assert state(results).state == "running"
         assert state(results).detail.startswith("step 40/100, 1:0")

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from specseq.launch.launcher import LOCK, TICKET
 from specseq.progress import clock
 
 STATES = ("running", "queued", "failed", "interrupted", "waiting", "done")
-_STEP = re.compile(rb"^(\d+) step (\d+)/(\d+) eta (\S+)", re.M)
+_STEP = re.compile(rb"^(\d\S+) step (\d+)/(\d+) eta (\S+)", re.M)
 _TAIL = 4096
 
 
@@ -100,5 +101,13 @@ def _progress(log: Path | None) -> str:
     at, step, steps, eta = (part.decode() for part in found[-1])
     if ":" in eta and "-" not in eta:
         hours, minutes, seconds = map(int, eta.split(":"))
-        eta = clock(max(0.0, 3600 * hours + 60 * minutes + seconds - (time.time() - int(at))))
+        eta = clock(max(0.0, 3600 * hours + 60 * minutes + seconds - (time.time() - _seconds(at))))
     return f"step {step}/{steps}, {eta} left"
+
+
+def _seconds(stamp: str) -> float:
+    """The time of a line of progress; now where it cannot be read."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return time.time()

@@ -1,6 +1,6 @@
 """Settings of corpora and evaluation sets. Nothing here imports torch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from specseq.errors import InputError
 from specseq.series.frequency import parse_frequency
@@ -27,3 +27,23 @@ class EmbeddedSizes:
         if self.evaluated > self.series:
             fault = f"{self.evaluated} of {self.series} series per frequency"
             raise InputError("evaluated", fault, "lower it, or raise series")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Download:
+    """What is downloaded from a repository on the Hugging Face hub."""
+
+    datasets: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names or patterns; null: all, of LOTSA those of the preset"
+    )
+    revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
+
+
+@dataclass(frozen=True, config=STRICT)
+class LotsaDownload(Download):
+    """What is downloaded of LOTSA."""
+
+    preset: Literal["mini", "practical", "full"] | None = Field(
+        default=None,
+        description="mini (6 MB), practical (about 100 GB) or full (about 1 TB); null: datasets, or mini",
+    )

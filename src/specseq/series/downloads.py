@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from specseq.errors import InputError
+from specseq.series.config import LotsaDownload
 from specseq.series.hub import (
     FEV,
     GIFT_EVAL,
@@ -18,42 +20,7 @@ from specseq.series.presets import lotsa_sub_datasets
 from specseq.settings import STRICT, Field, dataclass
 
 Source = Literal["lotsa", "gift_eval", "fev"]
-REPOSITORIES: Mapping[Source, str] = dict(zip(get_args(Source), (LOTSA, GIFT_EVAL, FEV), strict=True))
-
-
-@dataclass(frozen=True, config=STRICT)
-class Download:
-    """What is downloaded from the hub."""
-
-    preset: Literal["mini", "practical", "full"] | None = Field(
-        default=None,
-        description="sub-datasets of LOTSA by size; mini where neither preset nor datasets are given",
-    )
-    datasets: tuple[str, ...] = Field(
-        default=(),
-        description="names or patterns of data sets, such as ett1, ett1/H, m4_*, ETT_1H; all where empty",
-    )
-    revision: str = Field(default="main", description="branch, tag or commit of the repository")
-
-    def chosen(self, source: Source, files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
-        """The files of each data set that is asked for.
-
-        Raises:
-            InputError: the repository has no such data set.
-        """
-        if source == "fev":
-            folders: dict[str, list[RemoteFile]] = {}
-            for file in files:
-                if file.path.endswith(".parquet"):
-                    folders.setdefault(file.path.split("/")[0], []).append(file)
-        else:
-            folders = data_set_folders(files)
-        if source == "lotsa":
-            preset = self.preset or (None if self.datasets else "mini")
-            names = lotsa_sub_datasets(list(folders), preset, self.datasets)
-        else:
-            names = choose(list(folders), self.datasets or list(folders), REPOSITORIES[source])
-        return {name: folders[name] for name in names}
+REPOSITORIES: Mapping[Source, str] = {"lotsa": LOTSA, "gift_eval": GIFT_EVAL, "fev": FEV}
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -62,7 +29,13 @@ class DownloadRequest:
 
     source: Source = Field(description="whose data")
     record: Path = Field(description="download.json of the folder to download to; it is written last")
-    select: Download = Download()
+    select: LotsaDownload = Field(
+        default=LotsaDownload(), description="what is downloaded; the preset is LOTSA's"
+    )
+
+    def __post_init__(self) -> None:
+        if self.select.preset is not None and self.source != "lotsa":
+            raise InputError("select.preset", f"{self.source} has no presets", "give select.datasets")
 
 
 def download_data_sets(request: DownloadRequest) -> dict[str, Any]:
@@ -71,10 +44,32 @@ def download_data_sets(request: DownloadRequest) -> dict[str, Any]:
     Raises:
         InputError: no network, no such data set, or a full disk.
     """
-    repository = HubRepository(REPOSITORIES[request.source], request.select.revision)
-    chosen = request.select.chosen(request.source, repository.files())
+    repository = HubRepository(REPOSITORIES[request.source], request.select.revision or "main")
+    chosen = _chosen(request.source, request.select, repository.files())
     record = download(
         repository, [file for files in chosen.values() for file in files], request.record.parent
     )
     print(f"{len(chosen)} data sets, {record['bytes'] / 1e6:.1f} MB in {request.record.parent}")
     return record
+
+
+def _chosen(
+    source: Source, select: LotsaDownload, files: Sequence[RemoteFile]
+) -> dict[str, list[RemoteFile]]:
+    """The files of each data set that is asked for."""
+    folders = _parquet_folders(files) if source == "fev" else data_set_folders(files)
+    if source == "lotsa":
+        preset = select.preset or (None if select.datasets else "mini")
+        names = lotsa_sub_datasets(list(folders), preset, select.datasets or ())
+    else:
+        names = choose(list(folders), select.datasets or list(folders), REPOSITORIES[source])
+    return {name: folders[name] for name in names}
+
+
+def _parquet_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
+    """Parquet files by the folder at the top that they are in."""
+    folders: dict[str, list[RemoteFile]] = {}
+    for file in files:
+        if file.path.endswith(".parquet"):
+            folders.setdefault(file.path.split("/")[0], []).append(file)
+    return folders

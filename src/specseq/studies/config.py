@@ -11,7 +11,7 @@ from specseq.equilibrium.text.config import LocalText, TextSettings
 from specseq.errors import InputError
 from specseq.filters.config import NamedFilter
 from specseq.launch.settings import SlurmSettings
-from specseq.series.config import EmbeddedSizes
+from specseq.series.config import Download, EmbeddedSizes, LotsaDownload
 from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
@@ -55,25 +55,6 @@ class DataSettings:
                 check_there(folder, name)
         if isinstance(self.text.source, LocalText):
             check_there(self.text.source.path, "text.source.path", folder=False)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Download:
-    """What is fetched from a repository on the Hugging Face hub."""
-
-    datasets: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="names or patterns; null: all, of LOTSA those of the preset"
-    )
-    revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
-
-
-@dataclass(frozen=True, config=STRICT)
-class LotsaDownload(Download):
-    """What is fetched of LOTSA."""
-
-    preset: Literal["mini", "practical", "full"] | None = Field(
-        default=None, description="mini, practical (about 100 GB) or full (about 1 TB)"
-    )
 
 
 @dataclass(frozen=True, config=STRICT)
