@@ -89,12 +89,3 @@ def test_show_takes_part_of_an_id_if_it_is_the_only_one(
     ]
     assert cli.main(mixed) == 0
     assert "002.models.matched" in capsys.readouterr().out
-
-
-def test_results_of_another_scale_are_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = pd.DataFrame({"run": ["a"]})
-    write_parquet(tmp_path / "tables" / "zeta.parquet", table, Provenance("table", {"scale": "smoke"}))
-    assert call("--scale", "paper", "--note", "004", results=tmp_path) == 2
-    assert f"{tmp_path} holds results of the scale smoke; give --scale smoke" in capsys.readouterr().err
-    assert call("--note", "004", results=tmp_path) == 0
-    assert "claims at scale smoke" in capsys.readouterr().out

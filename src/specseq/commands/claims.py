@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "id", nargs="?", help="the claim to show; part of an id will do if it is the only one"
     )
-    parser.add_argument("--scale", help="scale of the results (default: that of --results, else laptop)")
+    parser.add_argument("--scale", default="laptop", help="scale of the results (default laptop)")
     parser.add_argument("--note", help="only this note, e.g. 000")
     parser.add_argument("--verdict", choices=VERDICTS, help="only this verdict")
     parser.add_argument("--kind", choices=KINDS, help="only verdicts that rest on this")
@@ -48,13 +48,8 @@ def main(arguments: Sequence[str]) -> None:
     claims = load_claims(options.claims)
     here = Path("config.yaml").is_file()
     declared = load_plan().declared() if here else {}
-    made_at = _scale_of(options.results) if options.results else None
-    options.scale = options.scale or made_at or "laptop"
     if declared and options.scale not in declared:
         raise InputError("--scale", f"no scale is called '{options.scale}'", near(options.scale, declared))
-    if made_at not in (None, options.scale):
-        fault = f"{options.results} holds results of the scale {made_at}"
-        raise InputError("--scale", f"is {options.scale}, but {fault}", f"give --scale {made_at}")
     notes = sorted({claim.note for claim in claims})
     if options.note not in (None, *notes):
         raise InputError("--note", f"there is no note '{options.note}'", f"there are {', '.join(notes)}")
@@ -150,20 +145,6 @@ def _corrected(entry: Entry) -> str:
         return ""
     found = entry.correction
     return f"{found.verdict} (Holm over {found.comparisons} comparisons, p = {found.p:.2g})"
-
-
-def _scale_of(results: Path) -> str | None:
-    """The scale that the tables in a folder were made at; None where none says so."""
-    from specseq.tables import read_provenance
-
-    for path in sorted((results / "tables").glob("*.parquet")):
-        try:
-            scale = read_provenance(path).get("parameters", {}).get("scale")
-        except InputError:
-            continue
-        if isinstance(scale, str):
-            return scale
-    return None
 
 
 def _maker(results: Path, file: str) -> str:
