@@ -1,9 +1,11 @@
 """``specseq score``: score a forecaster on GIFT-Eval or FEV-Bench."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,8 +39,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--forecaster",
         required=True,
         metavar="NAME_OR_CHECKPOINT",
-        help="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or the weights.safetensors "
-        "of a trained run",
+        help="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, the weights.safetensors of a "
+        "trained run, or a class of another package as package.module:Class",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="argument of that class; the value is JSON, or else text",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, .parquet")
@@ -72,6 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         "terms": options.terms,
         "only": options.only,
         "model": options.model,
+        "arguments": dict(map(_argument, options.option)),
     }
     try:
         frame = score_benchmark(read(ScoreRequest, request, "-"))
@@ -82,6 +92,17 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--{option}", error.fault, error.remedy) from None
     _show(frame, options.benchmark)
     print(f"written: {options.out}")
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """Name and value of an argument ``KEY=VALUE``."""
+    key, found, value = text.partition("=")
+    if not found or not key.isidentifier():
+        raise InputError("--option", f"{text!r} is not KEY=VALUE", "write such as season=24")
+    try:
+        return key, json.loads(value, parse_constant=str)
+    except json.JSONDecodeError:
+        return key, value
 
 
 def _show(frame: pd.DataFrame, benchmark: str) -> None:

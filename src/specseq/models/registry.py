@@ -2,10 +2,12 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
+from specseq.models.plugins import import_path, load_class, registered
 from specseq.models.protocol import Forecaster
 from specseq.models.seasonal_naive import SeasonalNaive, naive
 from specseq.settings import near
@@ -14,13 +16,20 @@ NAMES = ("seasonal_naive", "naive", "chronos2")
 _OPTIONS = {"context_length", "batch_size", "device"}
 
 
-def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options: Any) -> Forecaster:
+def load_forecaster(
+    source: str | Path,
+    benchmark: str = "gift_eval",
+    arguments: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Forecaster:
     """Make a forecaster.
 
     Args:
         source: ``seasonal_naive``, ``naive``, ``chronos2``, a hub id or model folder of Chronos-2, or a
-            ``weights.safetensors`` of a model trained here (or the folder it lies in).
+            ``weights.safetensors`` of a model trained here (or the folder it lies in), a class of another
+            package as ``package.module:Class``, or a name it registers (:mod:`specseq.models.plugins`).
         benchmark: ``gift_eval`` or ``fev``: whose conventions the naive forecasters follow.
+        arguments: keyword arguments of a class of another package.
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
 
     Raises:
@@ -35,6 +44,13 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
         if given.get(option, 1) < 1:
             raise InputError(option, f"{given[option]} is not a positive number")
     name = str(source)
+    # Looking for registered names reads the metadata of all installed packages.
+    if name not in NAMES and not Path(source).exists() and (imported := import_path(name)):
+        if given:
+            raise InputError(name, f"takes no {', '.join(sorted(given))}", "give its own arguments")
+        return load_class(imported, arguments or {})
+    if arguments:
+        raise InputError(name, f"takes no argument {', '.join(arguments)}", "leave it out")
     if name in NAMES[:2]:
         if given:
             raise InputError(name, f"takes no option {', '.join(sorted(given))}", "leave it out")
@@ -60,7 +76,9 @@ def load_forecaster(source: str | Path, benchmark: str = "gift_eval", **options:
     from specseq.models.chronos2 import HUB_ID, Chronos2, is_hub_id
 
     if name != "chronos2" and not path.exists() and not is_hub_id(source) and len(path.parts) == 1:
-        raise InputError(name, "no such forecaster, folder or weights file", near(name, NAMES))
+        raise InputError(
+            name, "no such forecaster, folder or weights file", near(name, [*NAMES, *registered()])
+        )
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
 
 

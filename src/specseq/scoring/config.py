@@ -118,6 +118,9 @@ class ScoreRequest:
     model: str | None = Field(
         default=None, description="Name in the result; the forecaster's own where left out."
     )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of a forecaster given as package.module:Class."
+    )
     filters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Specifications of filters by name."
     )

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -61,6 +61,8 @@ def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> pd.Data
         results.save()
         return results.frame([evaluation.name for evaluation in evaluations])
     plan = make_plan(request)
+    if request.arguments:
+        parameters["arguments"] = request.arguments
     parameters["context_length"] = plan.forecaster.context_length
     if request.layout == "published":
         parameters["model"] = request.model or plan.forecaster.name
@@ -149,13 +151,15 @@ def open_evaluations(
     return gift_evaluations(data, terms or tuple(TERMS), only)
 
 
-def open_forecaster(settings: ForecasterSettings, benchmark: str) -> Forecaster:
-    """The forecaster that settings name.
+def open_forecaster(
+    settings: ForecasterSettings, benchmark: str, arguments: Mapping[str, Any] | None = None
+) -> Forecaster:
+    """The forecaster that settings name; ``arguments`` are those of a class of another package.
 
     Raises:
         InputError: there is none of that name, or it takes no such option.
     """
-    return load_forecaster(str(settings.name), benchmark, **settings.options)
+    return load_forecaster(str(settings.name), benchmark, arguments, **settings.options)
 
 
 def make_plan(request: ScoreRequest) -> Plan:
@@ -164,7 +168,7 @@ def make_plan(request: ScoreRequest) -> Plan:
     Raises:
         InputError: there is no such forecaster or filter.
     """
-    forecaster = open_forecaster(request.forecaster, request.benchmark)
+    forecaster = open_forecaster(request.forecaster, request.benchmark, request.arguments)
     control = None
     if "oracle" in request.reversals and forecaster.name != "seasonal_naive":
         control = load_forecaster("seasonal_naive", request.benchmark)
@@ -202,7 +206,10 @@ def _diverged(weights: Path) -> str | None:
 
 
 def fingerprint(source: str | Path) -> str:
-    """What identifies a forecaster in a result: its name, or the content of its weights and their config."""
+    """What identifies a forecaster in a result: its name, or the content of its weights and their config.
+
+    A class of another package is known by its import path alone; its code may change.
+    """
     named = HUB_ID if str(source) == "chronos2" else source
     path = find_weights(named) if is_hub_id(named) else Path(named)
     files = [path] if path.is_file() else sorted({*path.glob("*.safetensors"), *path.glob("config.json")})

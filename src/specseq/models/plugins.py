@@ -1,0 +1,64 @@
+"""Forecasters of other packages, by import path or by a name that a package registers.
+
+A forecaster is any class whose objects speak :class:`specseq.models.protocol.Forecaster`. It is named as
+``package.module:Class``, or by an entry point of the group ``specseq.forecasters``.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, cast
+
+from specseq.errors import InputError
+from specseq.models.protocol import Forecaster
+from specseq.settings import near
+
+GROUP = "specseq.forecasters"
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_MEMBERS = ("name", "context_length", "forecast")
+
+
+def registered() -> dict[str, str]:
+    """Names that installed packages register, with the import path of each class."""
+    return {point.name: point.value for point in metadata.entry_points(group=GROUP)}
+
+
+def import_path(name: str) -> str | None:
+    """The ``package.module:Class`` that a name stands for; None where it is neither that nor registered."""
+    return name if _PATH.fullmatch(name) else registered().get(name)
+
+
+def load_class(path: str, arguments: Mapping[str, Any]) -> Forecaster:
+    """Make a forecaster of a class.
+
+    Args:
+        path: ``package.module:Class``.
+        arguments: keyword arguments of the class.
+
+    Raises:
+        InputError: there is no such module or class, it takes other arguments, or its objects are no
+            forecasters.
+    """
+    module, _, name = path.partition(":")
+    try:
+        holder = importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            path, f"cannot be imported ({error})", "install it, or put it on PYTHONPATH"
+        ) from None
+    made: Any = holder
+    for part in name.split("."):
+        if not hasattr(made, part):
+            raise InputError(path, f"{module} has no {part!r}", near(part, vars(made)))
+        made = getattr(made, part)
+    try:
+        inspect.signature(made).bind(**arguments)
+    except TypeError as error:
+        known = [parameter for parameter in inspect.signature(made).parameters if parameter != "self"]
+        raise InputError(path, f"{error}", f"its arguments are {', '.join(known) or 'none'}") from None
+    forecaster = made(**arguments)
+    if missing := [member for member in _MEMBERS if not hasattr(forecaster, member)]:
+        raise InputError(path, f"has no {', '.join(missing)}", "see specseq.models.protocol.Forecaster")
+    return cast(Forecaster, forecaster)
