@@ -67,23 +67,43 @@ def config_examples(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ADDED_RUNS)
-@pytest.mark.parametrize("appended", [True, False], ids=["appended", "configfile"])
-def test_config_examples_are_planned(page: str, appended: bool, tmp_path: Path) -> None:
-    """At the end of config.yaml, and as a file of their own."""
+@pytest.mark.parametrize("way", ["appended", "configfile", "inside"])
+def test_config_examples_are_planned(page: str, way: str, tmp_path: Path) -> None:
+    """At the end of config.yaml, as a file of their own, and in the study's own file."""
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     shutil.copy(ROOT / "config.yaml", tmp_path)
     before = set(load_plan(tmp_path).runs("smoke"))
     examples = "\n".join(config_examples(page))
-    if appended:
+    if way == "appended":
         with (tmp_path / "config.yaml").open("a") as config:
             config.write(f"\n{examples}")
+    elif way == "inside":
+        for study, content in merge(*map(yaml.safe_load, config_examples(page))).get("studies", {}).items():
+            path = tmp_path / "workflow/studies" / study / "sweeps.yaml"
+            path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), content), sort_keys=False))
     else:
         merged = merge(*map(yaml.safe_load, config_examples(page)))
         (tmp_path / "more.yaml").write_text(yaml.safe_dump(merged, sort_keys=False))
-    files = [] if appended else [tmp_path / "more.yaml"]
+    files = [tmp_path / "more.yaml"] if way == "configfile" else []
     runs = set(load_plan(tmp_path, files).runs("smoke"))
     assert before < runs
     assert ADDED_RUNS[page] in runs
+
+
+def test_the_larger_spectral_model_is_planned(tmp_path: Path) -> None:
+    [block] = blocks(ROOT / "docs/zeta.md", "yaml")
+    (tmp_path / "beyond.yaml").write_text(block)
+    plan = load_plan(ROOT, [tmp_path / "beyond.yaml"])
+    run = plan.run("laptop", "zeta/beyond/spectral_seed0")
+    assert (run["model"]["length"], run["model"]["width"], run["training"]["steps"]) == (256, 64, 6000)
+    assert plan.data("laptop")["zeros"] == {"index": 177389452, "count": 4000000}
+
+
+def test_chronos2_joins_as_described(tmp_path: Path) -> None:
+    text = (ROOT / "docs/preconditioning.md").read_text(encoding="utf-8")
+    words = [word.replace("DIR", str(tmp_path)) for word in re.findall(r'"((?:studies|data)=[^"]*)"', text)]
+    runs = load_plan(ROOT, words=words).runs("laptop")
+    assert runs["preconditioning/frozen/chronos2"]["forecaster"] == {"name": str(tmp_path)}
 
 
 def test_scale_example_is_planned(tmp_path: Path) -> None:
