@@ -3,18 +3,22 @@
 import hashlib
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.equilibrium.text.config import BytePairs, Characters, Grammar, HubText, LocalText, TextSettings
 from specseq.equilibrium.text.docstrings import docstring_corpus
 from specseq.equilibrium.text.grammar import Automaton
+from specseq.equilibrium.text.ngrams import ngram_losses
 from specseq.equilibrium.text.sources import read_text
 from specseq.equilibrium.text.store import Corpus, prepare_text
 from specseq.equilibrium.text.tokenise import context_entropies, decode, tokenise
+from specseq.equilibrium.text.windows import held_out
 from specseq.errors import InputError
 from specseq.settings import read
 
@@ -188,3 +192,56 @@ def test_the_manifest_is_plain_json(tmp_path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["tokeniser"]["kind"] == "bpe"
     assert manifest["tokens"] == len(np.load(tmp_path / "tokens.npy"))
+
+
+def test_ngram_losses_are_cross_entropies_of_counts() -> None:
+    train = np.array([0, 1, 0, 1, 0, 2, 0, 1], np.uint16)
+    windows = {"tokens": torch.tensor([[0, 1]]), "targets": torch.tensor([[1, 2]])}
+    unigram = (np.array([4, 3, 1, 0]) + 1) / 12
+    bigram = np.array([(3 + unigram[1]) / 5, (0 + unigram[2]) / 3])
+    found = ngram_losses(train, 4, windows)
+    assert found["unigram_loss"] == pytest.approx(-np.log(unigram[[1, 2]]).mean())
+    assert found["bigram_loss"] == pytest.approx(-np.log(bigram).mean())
+
+
+def test_ngram_losses_of_a_long_text_come_near_its_entropies() -> None:
+    tokens, _ = tokenise(Automaton.draw(0, 3, 6).sample(50_000, 0), Characters())
+    entropies = context_entropies(tokens)
+    found = ngram_losses(tokens[:40_000], 6, held_out(tokens[40_000:], 200, 20))
+    assert found["unigram_loss"] == pytest.approx(entropies["1"], abs=0.05)
+    assert found["bigram_loss"] == pytest.approx(entropies["2"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"train_tokens": "x"},
+        {"train_tokens": -3},
+        {"train_tokens": 10**9},
+        {"tokeniser": {}},
+        {"tokeniser": []},
+        {"tokeniser": {"vocabulary": 2}},
+        {"tokens_sha256": None},
+        [],
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_named(tmp_path, damage: Any) -> None:
+    prepare_text(tmp_path, TextSettings(source=Grammar(characters=2000, symbols=5)))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest = manifest | damage if isinstance(damage, dict) else damage
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"no prepared text|not those of the manifest"):
+        Corpus.open(tmp_path)
+
+
+def test_tokens_of_another_kind_are_named(tmp_path) -> None:
+    prepare_text(tmp_path, TextSettings(source=Grammar(characters=2000, symbols=5)))
+    for content in (b"", b"text", b"\x93NUMPY\x01\x00\xff"):
+        (tmp_path / "tokens.npy").write_bytes(content)
+        with pytest.raises(InputError, match="no prepared text"):
+            Corpus.open(tmp_path)
+    with (tmp_path / "tokens.npy").open("wb") as handle:
+        np.savez(handle, tokens=np.zeros(3))
+    with pytest.raises(InputError, match="no prepared text"):
+        Corpus.open(tmp_path)

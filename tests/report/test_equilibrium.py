@@ -68,6 +68,33 @@ def test_runs_are_summed_up_over_seeds(long: Path) -> None:
     assert jacreg["eps_crit"] == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    ("bigram", "verdict"), [(3.2, "lower"), (3.0, "not decidable at this scale"), (np.nan, "lower")]
+)
+def test_a_baseline_worse_than_a_bigram_model_decides_nothing(
+    tmp_path: Path, bigram: float, verdict: str
+) -> None:
+    rows = []
+    for seed in range(3):
+        rows += run_rows("euler", seed, [4.0, 3.1 + 0.01 * seed], [1e-4, 1e-4])
+        rows += run_rows("anderson", seed, [4.0, 2.1 + 0.01 * seed], [1e-4, 1e-4])
+    rows += [
+        {**row, "metric": "valid/bigram_loss", "value": bigram}
+        for row in rows
+        if row["metric"] == "valid/loss" and not np.isnan(bigram)
+    ]
+    write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
+    frame = make_long({"training": [tmp_path / "a.parquet"]}, {})
+    write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
+    inputs = {"long": [tmp_path / "long.parquet"]}
+    row = tables.summary(inputs, {"scale": "smoke"}).set_index("group").loc["equilibrium/wall/anderson"]
+    assert (row["verdict"], row["baseline_loss"]) == (verdict, pytest.approx(3.11))
+    assert row["bigram_loss"] == pytest.approx(bigram, nan_ok=True)
+    with styled():
+        names = [line.get_label() for line in figures.walls(inputs, {}).axes[0].lines]
+    assert ("bigram model" in names) == (not np.isnan(bigram))
+
+
 def test_a_break_is_where_the_free_phase_was_lost_for_good(tmp_path: Path) -> None:
     """Settling late is no break, and neither is a passing residual; a run that blew up in between broke."""
     made = {

@@ -58,8 +58,9 @@ RIGHT = 0.3  # what is seen at least of the right half-plane
 def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Left: ε_crit of each run against its validation loss. Right: the force residual of its own solver.
 
-    Thin lines are seeds, thick ones their mean, geometric where the axis is logarithmic. Evaluations with a
-    loss beyond that of any first one, when a run has come apart, are on the right only.
+    Thin lines are seeds, thick ones their mean, geometric where the axis is logarithmic. Vertical lines are
+    the losses of n-gram models on the same windows. Evaluations with a loss beyond that of any first one,
+    when a run has come apart, are on the right only.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -83,6 +84,11 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         left.annotate(
             f"ε = {step:g}", (0.99, step), xycoords=("axes fraction", "data"), ha="right", va="bottom"
         )
+    first = next(iter(next(iter(curves.values())).values()))
+    for name, dashes in (("unigram_loss", ":"), ("bigram_loss", "--")):
+        if name in first:
+            shown_name = name.removesuffix("_loss")
+            left.axvline(first[name].iloc[-1], color="0.6", lw=1, ls=dashes, label=f"{shown_name} model")
     left.set_yscale("log")
     left.invert_xaxis()
     left.set(

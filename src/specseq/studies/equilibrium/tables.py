@@ -15,9 +15,11 @@ from specseq.tables import read_parquet
 
 BASELINE = "equilibrium/wall/euler"
 BROKEN = 0.01
+REFERENCES = ("unigram_loss", "bigram_loss")
+UNDECIDABLE = "not decidable at this scale"
 LAST = (
     *("force_residual", "alpha", "im", "rotation", "eps_crit", "omega", "gap", "rho"),
-    *("jacobian_norm", "cos_exact", "loss_converged"),
+    *("jacobian_norm", "cos_exact", "loss_converged", *REFERENCES),
 )
 AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
 STEP = 0.1
@@ -35,8 +37,11 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     - ``loss_best``: lowest validation loss with the run's own solver and budget, ``loss_low`` and
       ``loss_high`` its 95 % interval over seeds (Student); ``loss_converged``: the last validation loss at
       roots found by every means;
+    - ``unigram_loss``, ``bigram_loss``: cross-entropy of n-gram models on the same held-out windows;
     - ``against_euler``: ``loss_best`` minus that of Euler at 0.1, paired over seeds, with ``against_low`` and
-      ``against_high``; ``verdict`` says whether the interval excludes zero;
+      ``against_high``; ``baseline_loss`` is that of Euler. ``verdict`` says whether the interval excludes
+      zero; it is *not decidable at this scale* where ``baseline_loss`` is above ``bigram_loss``, since a
+      baseline that has learnt no more than a bigram model tells nothing;
     - ``broke``: share of seeds whose free phase at the end leaves a force residual above 0.01, or that
       diverged;
     - ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of
@@ -114,7 +119,8 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
         values = seeds[name].to_numpy()
         ends = interval(values) if np.isfinite(values).all() else (np.nan, np.nan)
         made[f"{name}_low"], made[f"{name}_high"] = ends
-    made |= dict.fromkeys(("against_euler", "against_low", "against_high"), np.nan) | {"verdict": ""}
+    compared = ("against_euler", "against_low", "against_high", "baseline_loss")
+    made |= dict.fromkeys(compared, np.nan) | {"verdict": ""}
     if baseline is not None and group != BASELINE:
         shared = seeds.index.intersection(baseline.index)
         less = (seeds.loc[shared, "loss_best"] - baseline.loc[shared, "loss_best"]).to_numpy()
@@ -122,6 +128,9 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
             low, high = interval(less)
             made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
             made["verdict"] = "lower" if high < 0 else "higher" if low > 0 else "undecided"
+            made["baseline_loss"] = float(baseline.loc[shared, "loss_best"].mean())
+            if made["baseline_loss"] > made["bigram_loss"]:
+                made["verdict"] = UNDECIDABLE
     return made
 
 

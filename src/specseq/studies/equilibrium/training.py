@@ -9,6 +9,7 @@ from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.controllers import NormCaps
 from specseq.equilibrium.evaluation import evaluate
+from specseq.equilibrium.text.ngrams import ngram_losses
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import Windows, held_out
 from specseq.equilibrium.trainer import AfterStep, Trainer
@@ -37,11 +38,12 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     trainer = Trainer(run, stream_seed(run.seed, "directions"))
     caps = NormCaps(block, run.caps) if run.caps is not None else None
     valid = held_out(corpus.valid, run.evaluation.windows, run.model.length)
+    references = ngram_losses(corpus.train, corpus.vocabulary, valid)
     return Task(
         model=block,
         batches=Windows(corpus.train, run.model.length, run.training.batch, run.seed),
         **({"loss": trainer.loss} if trainer.backpropagates else {"gradients": trainer.gradients}),
-        evaluate=lambda model: evaluate(run.evaluation, trainer, model, valid),  # type: ignore[arg-type]
+        evaluate=lambda model: evaluate(run.evaluation, trainer, model, valid) | references,  # type: ignore[arg-type]
         after_step=AfterStep(caps),
         state=trainer.state() | ({} if caps is None else {"caps": caps}),
     )
