@@ -19,7 +19,6 @@ if sys.platform == "win32":
 # The code of this checkout plans and runs, whichever checkout the environment was made from.
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 from specseq.environment import leaked, lock_warnings
 from specseq.errors import InputError
@@ -41,9 +40,12 @@ if workflow.is_main_process and (names := leaked(os.environ)):
         del os.environ[name]
 
 # Rules call `python`: the one that runs snakemake, also where its environment is not activated. With --sdm conda
-# it is the environment's own.
+# it is the environment's own. Snakemake takes PYTHONPATH from the environment of --sdm conda.
+SEARCHED = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+PREFIX = f"export PYTHONPATH={shlex.quote(SEARCHED)}; "
 if not workflow.deployment_settings.deployment_method:
-    shell.prefix(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
+    PREFIX += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
+shell.prefix(PREFIX)
 
 try:
     # Snakemake itself takes every value in a mapping of --config for a text, and lets a key stand twice.
