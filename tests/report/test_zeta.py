@@ -73,6 +73,10 @@ def _references(task: str) -> list[dict[str, Any]]:
         for step in (1, 10, 100):
             row = {**common, **run, "step": step, "context": 128, "metric": "err_mean"}
             rows.append({**row, "value": 0.2 + step / 1000})
+    run = {"run": "zeta/references/ar", "group": "zeta/references/ar"}
+    for context in range(1, 256):
+        keys = {**common, **run, "step": -1, "context": context, "metric": "nll_at"}
+        rows.append({**keys, "value": 0.45 - 0.001 * context})
     run = {"run": "zeta/references/data", "group": "zeta/references/data"}
     return [*rows, {**common, **run, "step": 2000, "context": -1, "metric": "peak", "value": 30.0}]
 
@@ -123,6 +127,27 @@ def test_the_leak_is_what_the_future_was_worth(results: dict[str, list[Path]]) -
     assert table.loc[("zeta/models/memory_published", "real"), "causality_violation"] == pytest.approx(0.2)
     assert table.loc[("zeta/models/baseline", "real"), "leak"] == 0
     assert table.loc[("zeta/models/baseline", "real"), "causality_violation"] == 0
+
+
+def test_comparisons_with_a_baseline_worse_than_ar1_are_gated(
+    results: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    table = tables.summary(results, PARAMS).set_index(["group", "set"])
+    row = table.loc[("zeta/models/memory_published", "real")]
+    assert (row["baseline"], row["gate"]) == ("zeta/models/baseline", "decidable")
+    assert row["wigner"] == 0.5
+    # Contexts 1..127: AR(c) up to c = 32, AR(32) from there on.
+    assert row["ar1"] == pytest.approx(0.449)
+    assert row["ar32"] == pytest.approx(0.45 - 0.001 * (sum(range(1, 33)) + 95 * 32) / 127)
+    assert pd.isna(table.loc[("zeta/references/ar32", "real"), "gate"])
+    assert "zeta/references/ar" not in table.index.get_level_values(0)
+    long = pd.read_parquet(results["long"][0])
+    worse = (long["group"] == "zeta/models/baseline") & (long["metric"] == "nll")
+    path = tmp_path / "worse.parquet"
+    write_parquet(path, long.assign(value=long["value"] + worse * 0.2), Provenance("test"))
+    table = tables.summary({"long": [path]}, PARAMS).set_index(["group", "set"])
+    gate = table.loc[("zeta/models/memory_published", "real"), "gate"]
+    assert gate == "not decidable at this scale: baseline 0.600, AR(1) 0.449"
 
 
 def _without(results: dict[str, list[Path]], folder: Path, diverged: set[str]) -> dict[str, list[Path]]:

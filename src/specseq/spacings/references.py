@@ -2,7 +2,8 @@
 
 Metrics as in :mod:`specseq.spacings.evaluation`, under runs ``zeta/references/<predictor>`` (constant,
 wigner, ar1 ...) and ``zeta/references/data``. One-step metrics of ``ar<p>`` are at context p, wherever the
-test band allows; its rollouts start from the same windows as the models'. Of the data besides:
+test band allows; ``ar`` has ``nll_at`` by context c, that of AR(c): what AR(p) is with only c < p spacings
+known. Rollouts start from the same windows as the models'. Of the data besides:
 
 - ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, which is the ramp.
 - ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
@@ -32,6 +33,8 @@ Array = NDArray[np.float64]
 
 _CHUNK = 256
 _PEAK_LENGTH = 2000
+_LONGEST_CONTEXT = 255
+_MOST_WINDOWS = 4000
 _JITTER = (1 / 64, 1 / 16, 1 / 4)
 
 
@@ -83,14 +86,27 @@ def evaluate_references(
     yield from named("constant", errors(np.full_like(truth, mean), "err_mean"))
     yield from named("wigner", with_interval("nll", wigner_nll(chunks).mean(axis=1), spec, seed))
     yield from named("wigner", with_interval("mae", flat, spec, seed))
-    for fitted in fit_autoregressions(train, list(orders)):
+    contexts = range(1, min(max(orders), _LONGEST_CONTEXT) + 1)
+    fitted_by_order = {f.order: f for f in fit_autoregressions(train, sorted({*orders, *contexts}))}
+    for fitted in (fitted_by_order[order] for order in orders):
         run = f"ar{fitted.order}"
         yield from named(run, _one_step(fitted, test, spec, seed))
         if fitted.order <= context:
             rng = generator(seed, "rollout", fitted.order)
             yield from named(run, errors(fitted.rollout(past, horizon), "err_mean"))
             yield from named(run, errors(fitted.rollout(past, horizon, rng), "err_sampled"))
+    yield from named("ar", _by_context([fitted_by_order[c] for c in contexts], test))
     yield from named("data", _data(test, seed))
+
+
+def _by_context(ascending: Sequence[Autoregression], test: SpacingSet) -> Iterator[Row]:
+    """NLL of the prediction of spacing c of a window by AR(c)."""
+    length = ascending[-1].order + 1
+    windows = test.windows(test.starts(length, _MOST_WINDOWS), length).astype(np.float64)
+    for fitted in ascending:
+        c = fitted.order
+        error = fitted.predict(windows[:, : c + 1])[:, 0] - windows[:, c]
+        yield {"metric": "nll_at", "context": c, "value": float(fitted.nll(error).mean())}
 
 
 def spread(manifest: os.PathLike[str], name: str) -> Row:

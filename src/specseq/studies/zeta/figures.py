@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from specseq.report.style import plain_log, sample_sizes, spread
 from specseq.spacings.attention import attention_mask
 from specseq.spacings.config import AttentionMask
+from specseq.studies.zeta.tables import ORDERS, autoregression_nll
 from specseq.tables import read_parquet
 
 # The note's models and what goes beyond them: all models in one panel would be too many curves.
@@ -25,7 +26,7 @@ BARS = {True: "range of several seeds", False: "one seed, block bootstrap"}
 
 
 def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """NLL of every model and seed, beside the iid floor and the best autoregressions.
+    """NLL of every model and seed, beside the iid floor and autoregressions at the same contexts.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -43,8 +44,10 @@ def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
             values = shown.loc[shown["group"] == group, "value"].to_numpy()
             colour = "C1" if "published" in group else "C0"
             panel.plot(values, np.full(len(values), place), "o", color=colour, alpha=0.8)
-        for number, (reference, value) in enumerate(references(long, f"{name}/test", "nll").items()):
-            label = f"{reference_label(reference)}: {value:.3f}"
+        lengths = shown["length"].dropna()
+        window = int(lengths.mode().max()) if len(lengths) else 0
+        for number, (reference, value) in enumerate(_lines(long, f"{name}/test", window).items()):
+            label = f"{reference}: {value:.3f}"
             panel.axvline(value, color="0.35", lw=1, ls=DASHES[number % 4], label=label)
         panel.set_yticks(range(len(groups)), [labels[group] for group in groups], fontsize=8.5)
         panel.invert_yaxis()
@@ -66,8 +69,8 @@ def context(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     models = real[(real["metric"] == "nll_truncated") & real["run"].str.startswith(COMPARED)]
     _model_curves(axes, models, "context")
     nll = real[real["metric"] == "nll"]
-    linear = nll[nll["run"].str.startswith("zeta/references/ar")].sort_values("context")
-    axes.plot(linear["context"], linear["value"], "s--", color="0.4", ms=4, lw=1, label="autoregression")
+    linear = real[(real["run"] == "zeta/references/ar") & (real["metric"] == "nll_at")].sort_values("context")
+    axes.plot(linear["context"], linear["value"], "--", color="0.4", lw=1, label="autoregression AR(c)")
     for value in nll.loc[nll["run"] == "zeta/references/wigner", "value"]:
         axes.axhline(value, color="0.4", lw=1, ls=":", label=reference_label("wigner"))
     axes.set(
@@ -189,6 +192,17 @@ def masks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         panel.set(title=title, xlabel=f"token read ({SLOTS} memory slots, then spacings)")
     axes[0].set_ylabel("token reading")
     return figure
+
+
+def _lines(long: pd.DataFrame, task: str, window: int) -> dict[str, float]:
+    """NLL of the references over the contexts of a window of the models shown."""
+    wigner = references(long, task, "nll").get("wigner")
+    lines = {} if wigner is None else {"iid Wigner": wigner}
+    for order in ORDERS:
+        value = autoregression_nll(long, task, order, window)
+        if order < window and not np.isnan(value):
+            lines[f"AR({order}), contexts 1–{window - 1}"] = value
+    return lines
 
 
 def _models(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

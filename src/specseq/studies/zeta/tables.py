@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from specseq.report import tidy
@@ -14,6 +15,8 @@ from specseq.tables import read_parquet, read_provenance
 SPECTRAL = ("zeta/size/", "zeta/beyond/spectral")
 MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
 STEPS = (10, 100)
+ORDERS = (1, 32, 64, 127)
+NOT_MODELS = ("zeta/references/data", "zeta/references/ar")  # nothing that predicts all of a window
 
 
 def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -50,18 +53,75 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     input, in float64; where it is zero, so is the leak: what the two float32 scores then differ by is
     rounding.
 
+    ``wigner``, ``ar1``, ``ar32``, ``ar64`` and ``ar127`` are the NLL of these references on the same set, the
+    autoregressions over the contexts of the model's window, 1 to ``length`` - 1, of lower order where fewer
+    spacings are known. ``gate`` is ``decidable`` where the model's ``baseline`` is better than AR(1) there;
+    otherwise it names both numbers, and comparisons with that baseline say nothing of trained models.
+
     Args:
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
     results = read_parquet(inputs["long"][0])
-    scored = results[(results["benchmark"] == "rollout") & (results["group"] != "zeta/references/data")]
+    scored = results[(results["benchmark"] == "rollout") & ~results["group"].isin(NOT_MODELS)]
     rows = [
         {"group": group, "set": str(task).split("/")[0], **_summary(runs), "scale": params["scale"]}
         for (group, task), runs in scored.groupby(["group", "task"], sort=False)
     ]
     # Whole numbers that may be missing: a reference has no window, a run that diverged is not rolled out.
-    return pd.DataFrame(rows).astype(dict.fromkeys(("length", "windows", "context"), "Int64"))
+    table = pd.DataFrame(rows).astype(dict.fromkeys(("length", "windows", "context"), "Int64"))
+    references = pd.DataFrame([_references(results, row) for _, row in table.iterrows()], index=table.index)
+    return _gated(table.join(references))
+
+
+def _references(results: pd.DataFrame, row: "pd.Series[Any]") -> dict[str, float]:
+    """NLL of the reference predictors at a row's set and contexts; missing for rows of references."""
+    if pd.isna(row["length"]):
+        return dict.fromkeys(("wigner", *(f"ar{order}" for order in ORDERS)), float("nan"))
+    task = f"{row['set']}/test"
+    wigner = results[(results["run"] == "zeta/references/wigner") & (results["task"] == task)]
+    return {
+        "wigner": _mean(wigner, "nll"),
+        **{f"ar{p}": autoregression_nll(results, task, p, int(row["length"])) for p in ORDERS},
+    }
+
+
+def autoregression_nll(results: pd.DataFrame, task: str, order: int, length: int) -> float:
+    """NLL of AR(p) over the contexts 1..length-1 of a window, in nats per spacing.
+
+    With c < p spacings known it is that of AR(c); NaN where the results do not hold it.
+
+    Args:
+        results: all results of the study.
+        task: ``real/test``, ``shuffled/test`` ...
+        order: p.
+        length: spacings per window.
+    """
+    rows = results[(results["run"] == "zeta/references/ar") & (results["task"] == task)]
+    by_context = rows.loc[rows["metric"] == "nll_at"].set_index("context")["value"]
+    orders = np.minimum(np.arange(1, length), order)
+    return float(by_context.reindex(orders).mean(skipna=False)) if len(by_context) else float("nan")
+
+
+def _gated(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with each model's ``baseline`` and the ``gate`` of comparisons with it."""
+    nll = table.set_index(["group", "set"])["nll"]
+    baselines: list[str | None] = []
+    gates: list[str | None] = []
+    for _, row in table.iterrows():
+        baseline = "zeta/leak/causal" if row["group"].startswith("zeta/leak/") else "zeta/models/baseline"
+        ending = "" if row["set"] == "real" else f"_{row['set']}"
+        key = (baseline + ending, row["set"])
+        if pd.isna(row["length"]) or key not in nll or pd.isna(row["ar1"]):
+            baselines.append(None)
+            gates.append(None)
+            continue
+        worse = nll[key] >= row["ar1"] or pd.isna(nll[key])
+        reason = f"not decidable at this scale: baseline {nll[key]:.3f}, AR(1) {row['ar1']:.3f}"
+        baselines.append(key[0])
+        gates.append(reason if worse else "decidable")
+    columns = {"baseline": baselines, "gate": gates}
+    return table.join(pd.DataFrame(columns, index=table.index, dtype=object))
 
 
 def _summary(runs: pd.DataFrame) -> dict[str, Any]:
