@@ -114,7 +114,10 @@ def make_zeros(request: ZerosRequest) -> dict[str, object]:
     if request.zeros is None:
         assert request.platt is not None
         provenance = Provenance("zeros", {"platt": request.platt.name})
-        return write_converted(request.out, read_platt(request.platt), provenance)
+        try:
+            return write_converted(request.out, read_platt(request.platt), provenance)
+        except InputError as error:
+            raise InputError(request.platt, error.fault, "fetch the file anew") from None
     provenance = Provenance("zeros", plain(request.zeros))
     return write_zeros(request.out, request.zeros, provenance, request.workers, request.quiet)
 
