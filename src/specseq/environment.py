@@ -52,6 +52,12 @@ def other_checkout(folder: Path) -> str:
     return f"the code that runs is that of {running}, not of this folder; set PYTHONPATH=src to run this one"
 
 
+def search_first(folder: str) -> None:
+    """Make processes that this one starts look for modules in a folder before all others."""
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, path)])
+
+
 def pinned(lock: Path) -> dict[str, str]:
     """The versions that a lock file names, by package."""
     return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))

@@ -20,7 +20,7 @@ if sys.platform == "win32":
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
-from specseq.environment import leaked, lock_warnings
+from specseq.environment import leaked, lock_warnings, search_first
 from specseq.errors import InputError
 from specseq.sources import source_digest
 from specseq.stages.request import save
@@ -32,6 +32,7 @@ from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
 
 ROOT = Path(workflow.basedir)
+search_first(SOURCE)
 
 # In a job of SLURM such variables are the job's own.
 if workflow.is_main_process and (names := leaked(os.environ)):
@@ -123,7 +124,7 @@ def one_line(lookup):
 
 
 def request(stage, parameters, code=None, group=None, besides=lambda w, threads: {}, outside=lambda w: []):
-    """The params of a rule that runs a stage: ``params.request`` is the file that says what to do.
+    """The params of a rule that runs a stage; ``params.request`` is the file that says what to do.
 
     It holds the rule's named inputs and outputs (the inputs under the name ``group``, where one is given) and the
     parameters. ``code`` names the source files that decide the result, where the stage's own do not name all that they
