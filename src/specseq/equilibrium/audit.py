@@ -1,6 +1,6 @@
 """Roots of a block and what they are worth: the audit of a trained block on samples of its text.
 
-B sample, T position, C channel.
+Shapes: B sample, T position, C channel.
 """
 
 import copy
@@ -180,7 +180,7 @@ def audit_in_parts(
 
 
 def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> CausalSpectrum:
-    """The exact spectrum, a few samples at a time: at the published size one takes four gigabytes."""
+    """The exact spectrum, a few samples at a time: at the published size each takes four gigabytes."""
     a_sample = root_BTC[0].numel() * block.shape.expansion * block.shape.width
     parts = []
     for x, root in zip(*(t.split(max(1, _LARGEST // a_sample)) for t in (x_BTC, root_BTC)), strict=True):

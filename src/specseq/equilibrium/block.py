@@ -6,7 +6,7 @@ with causal attention, normalised queries and keys, and no biases. Its Jacobian 
 J_nc belongs to the learned, non-conservative part. Every operation is written out, by hand and
 holomorphic, so that it can be differentiated twice and evaluated at complex states.
 
-B sample, T position, C channel, H head, D channel of a head, E expanded channel, V symbol.
+Shapes: B sample, T position, C channel, H head, D channel of a head, E expanded channel, V symbol.
 """
 
 import math

@@ -5,8 +5,8 @@
 Only the query, the own key and the own value of position t move with its state; the past is frozen. The audit
 checks these blocks against exact products with the Jacobian before it believes them.
 
-B sample, T position, P sample and position, S attended position, C channel, H head, D and E channels of a
-head, X all of them, F expanded channel.
+Shapes: B sample, T position, P sample and position, S attended position, C channel, H head, D and E channels
+of a head, X all of them, F expanded channel.
 """
 
 import math

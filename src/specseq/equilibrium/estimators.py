@@ -13,7 +13,7 @@ lock_in        O(r²+Ω²)   slow sinusoidal nudge of frequency Ω, demodulated
 adjoint        none       the limit r → 0 by vector-Jacobian products (Almeida 1987, Pineda 1987)
 ============== ========== ====================================================================
 
-B sample, T position, C channel, N nudge point.
+Shapes: B sample, T position, C channel, N nudge point.
 """
 
 import math

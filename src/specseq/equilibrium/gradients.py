@@ -1,6 +1,6 @@
 """From an adjoint to the gradient of the weights, and backpropagation through a relaxation.
 
-B sample, T position, C channel.
+Shapes: B sample, T position, C channel.
 """
 
 import torch
@@ -31,7 +31,7 @@ def bptt_loss(
         steps: Euler steps unrolled; memory grows with them.
 
     Returns:
-        Mean cost in nats a token, and the last state, detached.
+        Mean cost in nats per token, and the last state, detached.
     """
     x_BTC = block.embed(tokens_BT)
     z_BTC = x_BTC

@@ -10,7 +10,7 @@ alignment        estimator, also with drift_cancelled          force residual of
 solver_trace     solver                                        evaluations             force_residual
 solver_root      solver                                        evaluations spent       converged, evaluations,
                                                                                        alpha
-euler_growth     euler                                         ε / ε_crit              growth (a step)
+euler_growth     euler                                         ε / ε_crit              growth per step
 radius           exact, krylov, arnoldi_20, subspace, power    products                rho
 abscissa         lanczos, power                                products                omega_learned
 products         exact_64, exact_32, central_32, one_sided_32  —                       alpha_error
@@ -150,7 +150,7 @@ def _root(gains: tuple[float, float, float], samples: int = 1) -> tuple[Equilibr
 
 
 def euler_growth(seed: int) -> Iterator[Row]:
-    """Growth a step of a small disturbance of a root under Euler with ε around ε_crit."""
+    """Growth per step of a small disturbance of a root under Euler with ε around ε_crit."""
     block, x, root = _root(CASES["rotating"])
     limit = critical_step(block_eigenvalues(diagonal_blocks(block, root)).flatten(1))[0].item()
     draw = torch.Generator().manual_seed(stream_seed(seed, "disturbance"))

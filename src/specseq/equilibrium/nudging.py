@@ -7,7 +7,7 @@ not symmetric (Scurria, Vanden Abeele, Mognetti & Massar, arXiv:2602.03670). The
 spectrum of the free one: what relaxes the one relaxes the other, and what fails on the one fails on the
 other.
 
-B sample, T position, C channel, N nudge point, K = N·B sample of the stacked batch.
+Shapes: B sample, T position, C channel, N nudge point, K = N·B sample of the stacked batch.
 """
 
 import torch

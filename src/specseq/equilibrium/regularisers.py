@@ -1,6 +1,6 @@
 """Penalties that shape the operator, added to the surrogate of the loss.
 
-B sample, T position, C channel, P the subset of samples that is looked at.
+Shapes: B sample, T position, C channel, P the subset of samples that is looked at.
 """
 
 from dataclasses import dataclass

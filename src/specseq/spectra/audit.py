@@ -1,6 +1,6 @@
 """The audit of equilibria: exact spectra of causal operators, a verdict for every sample and position.
 
-B sample, T position, C channel.
+Shapes: B sample, T position, C channel.
 """
 
 from dataclasses import dataclass
@@ -50,14 +50,14 @@ class CausalSpectrum:
 def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4) -> CausalSpectrum:
     """Every eigenvalue of a causal operator, exact to rounding.
 
-    The cost is one C×C eigenproblem a position, not one of size T·C.
+    The cost is one C×C eigenproblem per position, not one of size T·C.
 
     Args:
         force: the force F(z) whose Jacobian is meant, samples not interacting.
         blocks_BTCC: its diagonal Jacobian blocks at ``z_BTC``, by
             :func:`specseq.spectra.exact.diagonal_jacobian_blocks` or in closed form; they are checked.
         z_BTC: the state.
-        probes: tangents a sample that test causality and the blocks.
+        probes: tangents per sample that test causality and the blocks.
 
     Raises:
         InputError: the operator is not causal, or the blocks are not its own.
@@ -82,7 +82,7 @@ def force_residual(force: Tensor, state: Tensor, axes: tuple[int, ...] = (-1,)) 
 def audit_table(
     spectrum: CausalSpectrum, residual_BT: Tensor, step: float, omega_B: Tensor, tolerance: float = 1e-6
 ) -> pd.DataFrame:
-    """One row for every sample and position.
+    """One row for each sample and position.
 
     Positions downstream of an unconverged one are not at a root either, whatever their own force says, so the
     residual that decides a verdict is the largest of all positions up to there. They do not settle either
@@ -107,7 +107,7 @@ def audit_table(
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
     omega_BT = omega_B[:, None].expand(samples, length)
     sample_alpha = spectrum.mu_BN.real.amax(-1, keepdim=True).expand(samples, length)
-    # NaN compares false everywhere: let it count as infinite lest a later position look converged.
+    # NaN compares false everywhere: it counts as infinite, so that no later position looks converged.
     reached = residual_BT.nan_to_num(torch.inf).cummax(1).values
     values = {
         "alpha": lead.real,

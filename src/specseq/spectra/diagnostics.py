@@ -12,7 +12,7 @@ from specseq.spectra.subspace import ritz_radius, subspace_iteration
 
 
 def subspace_radius(product: Map, start: Tensor, step: float, iterations: int) -> Tensor:
-    """ρ(ε) by two-dimensional subspace iteration on I + εJ, one value a sample.
+    """ρ(ε) by two-dimensional subspace iteration on I + εJ, one value per sample.
 
     Misses: the leading pair is separated from the bulk by about ε, so that a handful of iterations ends on a
     mixture of modes, and the Ritz value of a mixture of non-orthogonal modes is no eigenvalue.
@@ -47,7 +47,7 @@ def power_radius(rproduct: Map, start: Tensor, step: float, iterations: int) -> 
 
 
 def power_abscissa(product: Map, rproduct: Map, start: Tensor, iterations: int, leak: float) -> Tensor:
-    """ω of J_nc by power iteration on its symmetric part, without a shift, one value a sample.
+    """ω of J_nc by power iteration on its symmetric part, without a shift, one value per sample.
 
     Misses: it converges to the eigenvalue of largest modulus, which is often at the other end of the
         spectrum, and then reports a strongly negative ω where the truth is positive.

@@ -5,7 +5,7 @@ positions, and its spectrum is the union of the spectra of the C×C diagonal blo
 them follow from C vector-Jacobian products of the force with its context frozen: one-hot cotangents in one
 channel at every sample and position at once.
 
-B sample, T position, C channel, P probe.
+Shapes: B sample, T position, C channel, P probe.
 """
 
 import torch
@@ -51,12 +51,12 @@ def block_eigenvalues(blocks_BTCC: Tensor) -> Tensor:
 
 
 def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> tuple[Tensor, Tensor]:
-    """Left and right eigenvectors of one chosen eigenvalue a block, by inverse iteration.
+    """Left and right eigenvectors of one chosen eigenvalue of each block, by inverse iteration.
 
     Args:
         blocks_BTCC: finite blocks.
         mu_BT: one eigenvalue of each block.
-        iterations: solves a vector; two reach working precision unless eigenvalues coincide.
+        iterations: solves per vector; two reach working precision unless eigenvalues coincide.
 
     Returns:
         ``u_BTC`` with ``uᵀ D = μ uᵀ`` and ``v_BTC`` with ``D v = μ v``, complex, of unit norm.
@@ -79,7 +79,7 @@ def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tup
     channels, numbers = blocks_NCC.shape[-1], torch.finfo(blocks_NCC.dtype)
     scale_N = torch.linalg.vector_norm(blocks_NCC, torch.inf, dim=(-2, -1)).clamp_min(numbers.tiny)
     shifted = blocks_NCC.to(mu_N.dtype, copy=True)
-    # The shift stays off the eigenvalue by a few roundings, lest the factorisation be exactly singular.
+    # The shift stays off the eigenvalue by a few roundings: the factorisation must not be exactly singular.
     shifted.diagonal(dim1=-2, dim2=-1).sub_((mu_N + 8 * numbers.eps * scale_N).unsqueeze(-1))
     factors, pivots, _ = torch.linalg.lu_factor_ex(shifted)
     generator = torch.Generator(device="cpu").manual_seed(channels)

@@ -6,7 +6,7 @@ small, and a Ritz value without it can be off on either side: on a stable block 
 given ρ = 1.005 where 0.988 is true. The evidence says that there is an eigenvalue, not that none lies further
 right; a larger space makes that likelier.
 
-B sample, N entry of a flattened state, K Krylov vector.
+Shapes: B sample, N entry of a flattened state, K Krylov vector.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from specseq.spectra.operators import Map
 
 @dataclass(frozen=True)
 class RitzPair:
-    """One eigenvalue a sample, and the evidence for it.
+    """One eigenvalue per sample and the evidence for it.
 
     Attributes:
         mu_B: Ritz value of J, Im ≥ 0.
@@ -151,7 +151,7 @@ def extreme_pairs(
         largest: last Krylov dimension; a pair that comes from there may not be certified, and says so.
 
     Returns:
-        One pair a score.
+        One pair per score.
     """
     right, left = Arnoldi(product, start), Arnoldi(rproduct, start)
     dimension, last = 0, min(largest, start[0].numel())

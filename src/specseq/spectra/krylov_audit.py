@@ -3,7 +3,7 @@
 Where positions see only earlier ones, :mod:`specseq.spectra.audit` is exact and cheaper. Here a number stands
 only if the error bound of its Ritz pair, residual times condition, leaves no doubt about its verdict.
 
-B sample.
+Shapes: B sample.
 """
 
 import pandas as pd
@@ -29,14 +29,14 @@ def krylov_audit(
     largest: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row for every sample, by exact Jacobian products.
+    """One row for each sample, by exact Jacobian products.
 
     Args:
         force: F(z), twice differentiable, samples (first axis) not interacting.
         state: ``[B, ...]``, where a solver ended.
         step: the Euler step ε in use.
         tolerance: largest force residual that counts as a root.
-        margin: largest error bound of an eigenvalue that is let stand.
+        margin: largest error bound at which an eigenvalue counts.
         size: first Krylov dimension, and by how much it grows.
         largest: last Krylov dimension.
         seed: of the start vectors.

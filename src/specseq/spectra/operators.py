@@ -47,11 +47,11 @@ class Jacobian:
 def dense_jacobian(field: Map, state: Tensor) -> Tensor:
     """The Jacobian of every sample as a matrix, by one vector-Jacobian product per row.
 
-    Needs memory for n² entries a sample: a reference for small n.
+    Needs memory for n² entries per sample: a reference for small n.
 
     Args:
         field: a field whose samples (first axis) do not interact.
-        state: ``[B, ...]`` with n entries a sample.
+        state: ``[B, ...]`` with n entries per sample.
 
     Returns:
         ``[B, n, n]``, rows are outputs.

@@ -3,7 +3,7 @@
 A named diagnostic, not a measurement: from a random start a handful of iterations does not reach the leading
 pair of a non-normal J, and the Ritz value lies off by more than the margins in question. See ``krylov``.
 
-B sample, N entry of a flattened state.
+Shapes: B sample, N entry of a flattened state.
 """
 
 import torch
@@ -17,7 +17,7 @@ def subspace_iteration(product: Map, start: Tensor, step: float, iterations: int
 
     Args:
         product: ``v -> J v`` on states ``[B, ...]``.
-        start: ``[B, ..., 2]``, any two vectors a sample.
+        start: ``[B, ..., 2]``, any two vectors per sample.
         step: ε.
         iterations: applications of the map to the pair.
 

@@ -1,6 +1,6 @@
-"""Anderson acceleration, one mixing a sample, safeguarded (Anderson 1965; Walker & Ni 2011).
+"""Anderson acceleration, one mixing per sample, safeguarded (Anderson 1965; Walker & Ni 2011).
 
-B sample, M row of the memory, N entry of a flattened state.
+Shapes: B sample, M row of the memory, N entry of a flattened state.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Restart-free GMRES for a batch of independent linear systems (Saad & Schultz 1986).
 
-B sample, N entry of a flattened state, K Krylov vector.
+Shapes: B sample, N entry of a flattened state, K Krylov vector.
 """
 
 import torch
@@ -18,7 +18,7 @@ def gmres(
         product: ``v -> A v`` on real states ``[B, ...]``, samples not interacting.
         right: b.
         size: largest Krylov space.
-        tolerance: relative residual at which to stop, one number or one a sample; all samples go on until
+        tolerance: relative residual at which to stop, one number or one per sample; all samples go on until
             the last is there.
 
     Returns:

@@ -1,6 +1,6 @@
 """One interface for every solver: a field, a start, a budget of evaluations; per sample, and counted.
 
-B sample, N entry of a flattened state.
+Shapes: B sample, N entry of a flattened state.
 """
 
 from dataclasses import dataclass, field

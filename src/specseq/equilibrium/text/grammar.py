@@ -50,7 +50,7 @@ class Automaton:
         return share
 
     def entropy(self) -> float:
-        """Entropy rate in nats a symbol."""
+        """Entropy rate in nats per symbol."""
         p = np.where(self.emission > 0, self.emission, 1.0)
         return float(self.stationary() @ -(self.emission * np.log(p)).sum(1))
 

@@ -92,7 +92,7 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_yscale("log")
     left.invert_xaxis()
     left.set(
-        xlabel="validation loss (nats a token), falling to the right",
+        xlabel="validation loss (nats per token), falling to the right",
         ylabel="ε$_{crit}$, worst of the audited samples",
         title="below a solver's ε, Euler leaves the root",
     )
@@ -171,7 +171,7 @@ def modes(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
     sample_sizes(figure, seeds=spread(pd.Series([len(curves[group]) for group in groups])))
     shading = ScalarMappable(shades, "viridis")
-    figure.colorbar(shading, ax=panels, label="validation loss (nats a token)", extend="max")
+    figure.colorbar(shading, ax=panels, label="validation loss (nats per token)", extend="max")
     return figure
 
 

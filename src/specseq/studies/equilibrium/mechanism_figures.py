@@ -108,7 +108,7 @@ def diagnostics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure
     right.axhline(1, color="0.5", lw=1)
     right.axvline(1, color="0.5", lw=1)
     right.plot(growth["at"], growth["value"], "o-", color="C0", ms=4)
-    right.set(xlabel="ε / ε$_{crit}$", ylabel="growth a step", title="Euler at the critical step")
+    right.set(xlabel="ε / ε$_{crit}$", ylabel="growth per step", title="Euler at the critical step")
     return figure
 
 
