@@ -100,6 +100,16 @@ class SpacingLoss:
         default=1.0, ge=0, description="learning rate of the memory slots, relative"
     )
 
+    def check(self, model: SpacingModelConfig) -> None:
+        """Refuse settings of memory slots for a model without them.
+
+        Raises:
+            InputError: one would have no effect.
+        """
+        if not model.slots and (self.diversity_weight or self.memory_lr_scale != 1):
+            fault = "diversity_weight and memory_lr_scale have no effect without memory"
+            raise InputError("loss", fault, "give model.slots, or leave them out")
+
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingData:

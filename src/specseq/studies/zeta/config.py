@@ -21,3 +21,4 @@ class ZetaRun:
 
     def __post_init__(self) -> None:
         self.evaluation.check(self.model)
+        self.loss.check(self.model)

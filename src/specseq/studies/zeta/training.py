@@ -89,8 +89,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     config = read(SpacingModelConfig, params["model"], "model")
     terms = read(SpacingLoss, params.get("loss", {}), "loss")
     data = read(SpacingData, params.get("data", {}), "data")
-    if not config.slots and (terms.diversity_weight or terms.memory_lr_scale != 1):
-        raise InputError("loss", "diversity_weight and memory_lr_scale need memory", "give model.slots")
+    terms.check(config)
     name, seed = data.set, int(params["seed"])
     train = load_spacing_set(inputs["spacings"], name, "train")
     selection = load_spacing_set(inputs["spacings"], name, "selection")
