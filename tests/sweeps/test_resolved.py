@@ -18,7 +18,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     ("scale", "count", "expected"),
     [
         ("smoke", 27, "677fefa05a7633c2"),
-        ("laptop", 153, "0a0716bcd6f53195"),
+        ("laptop", 153, "b0eb0d6856b7a535"),
         ("paper", 790, "873ded56baa5dec6"),
     ],
 )
