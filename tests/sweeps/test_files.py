@@ -76,7 +76,7 @@ def test_files_and_words_are_put_together_as_snakemake_does(tmp_path: Path) -> N
     update_config(expected, {"data": {"x": {"p": 5}}})
     given = read_config(paths[0], paths[1:], ["data={x: {p: 5}}"])
     assert given.content == expected
-    assert given.source(("data", "x", "p")) == "--config data"
+    assert given.source(("data", "x", "p")) == "--config"
     assert given.source(("data", "x", "q")).endswith("1.yaml")
     assert given.source(("data", "y")).endswith("0.yaml")
 

@@ -138,7 +138,7 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         return code(wildcards) if code else [f"stages/{stage}.py"]
 
     def decides(wildcards):
-        given = {path: state(path) for path in outside(wildcards)}
+        given = {path: state(path) for path in outside(wildcards) if path}
         return json.dumps([parameters(wildcards), given] if given else parameters(wildcards), sort_keys=True)
 
     def path(wildcards, input, output, threads):

@@ -34,7 +34,7 @@ rule prepare_lotsa:
         **request(
             "prepare_lotsa",
             lambda w: PLANNING.corpus(w.scale),
-            outside=lambda w: PLANNING.source(w.scale, "lotsa"),
+            outside=lambda w: [PLANNING.source(w.scale, "lotsa")],
         ),
     message:
         "data: training series"
@@ -55,7 +55,7 @@ rule prepare_gift_eval:
         **request(
             "prepare_gift_eval",
             lambda w: PLANNING.embedded(w.scale),
-            outside=lambda w: PLANNING.source(w.scale, "gift_eval"),
+            outside=lambda w: [PLANNING.source(w.scale, "gift_eval")],
         ),
     message:
         "data: GIFT-Eval sets"

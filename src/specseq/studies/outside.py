@@ -27,9 +27,10 @@ def check_there(path: str, field: str, folder: bool = True) -> None:
         return
     if given.exists():
         raise InputError(field, f"'{path}' is not a folder", "give the folder")
-    beside = [str(other) for other in given.parent.iterdir()] if given.parent.is_dir() else []
-    remedy = near(path, beside) if beside else f"there is no {given.parent} either"
-    raise InputError(field, f"there is no {'folder' if folder else 'file or folder'} '{path}'", remedy)
+    fault = f"there is no {'folder' if folder else 'file or folder'} '{path}'"
+    if not given.parent.is_dir():
+        raise InputError(field, f"{fault}, nor '{given.parent}'", "give a path that exists")
+    raise InputError(field, fault, near(path, map(str, given.parent.iterdir())))
 
 
 @cache

@@ -78,10 +78,10 @@ class Planning:
         data = self.plan.data(scale)
         return {**self.embedded(scale), "min_length": data["min_length"], "exclude": data["exclude"]}
 
-    def source(self, scale: str, name: str) -> list[str]:
-        """The folder of outside data that the config names; none for embedded data."""
-        folder = self.plan.data(scale)[name]
-        return [] if folder == EMBEDDED else [folder]
+    def source(self, scale: str, name: str) -> str | list[str]:
+        """The folder of outside data that the config names; nothing for embedded data."""
+        folder: str = self.plan.data(scale)[name]
+        return [] if folder == EMBEDDED else folder
 
     def text(self, scale: str) -> Params:
         """Which text, and its tokens."""

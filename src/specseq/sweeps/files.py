@@ -127,7 +127,7 @@ def read_config(file: Path, more: Sequence[Path] = (), words: Sequence[str] = ()
         key, equals, text = word.partition("=")
         if not equals:
             raise InputError(f"--config {word}", "is not of the form key=value")
-        sources.append((f"--config {key}", {key: _parse(text, f"--config {key}")}))
+        sources.append(("--config", {key: _parse(text, f"--config {key}")}))
     content = {}
     for _, source in sources:
         content = _updated(content, source)
