@@ -38,7 +38,7 @@ def test_table_names_every_gain(capsys: pytest.CaptureFixture[str]) -> None:
         (["lyapunov", "--degree", "4"], "--lam: is missing"),
         (["chebyshev", "--degree", "0"], "--degree: 0"),
         (["literal", "--taps=a"], "--taps"),
-        (["identity", "--horizon", "-1"], "--horizons: -1 is not"),
+        (["identity", "--horizon", "-1"], "--horizon: -1 is not"),
     ],
 )
 def test_bad_arguments_end_in_one_line(

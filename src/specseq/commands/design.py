@@ -44,7 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     spec = {key: getattr(options, key) for key in ("family", "degree", "lam", "taps", "stride")}
     if options.taps is not None:
         spec["taps"] = [_number(tap) for tap in options.taps.split(",")]
-    request = to_request(DesignRequest, {"filters": {"": spec}, "horizons": options.horizon})
+    request = to_request(
+        DesignRequest, {"filters": {"": spec}, "horizons": options.horizon}, horizons="horizon"
+    )
     [(filter, diagnostics)] = design_filters(request)
     if options.json:
         print(json.dumps(_record(filter, diagnostics)))

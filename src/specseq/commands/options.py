@@ -10,8 +10,13 @@ from specseq.settings import read
 T = TypeVar("T")
 
 
-def to_request(kind: type[T], values: Mapping[str, Any]) -> T:
+def to_request(kind: type[T], values: Mapping[str, Any], **options: str) -> T:
     """A request from the values of options; those that were not given (None) keep their defaults.
+
+    Args:
+        kind: class of the request.
+        values: its fields.
+        **options: field -> option that sets it, where they are not called alike.
 
     Raises:
         InputError: a value is wrong; names its option.
@@ -20,7 +25,8 @@ def to_request(kind: type[T], values: Mapping[str, Any]) -> T:
         return read(kind, _given(values), "")
     except InputError as error:
         name = next((part for part in reversed(error.where.split(".")) if not part.isdigit()), "")
-        raise InputError(f"--{name.replace('_', '-')}", error.fault, error.remedy) from None
+        option = options.get(name, name).replace("_", "-")
+        raise InputError(f"--{option}", error.fault, error.remedy) from None
 
 
 def _given(value: Any) -> Any:
