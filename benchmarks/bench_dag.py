@@ -14,10 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
-from specseq.launch.processes import started
+
+from specseq.launch.files import locked
+from specseq.launch.job import JOB_LOCK
+from specseq.launch.launcher import TICKET
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -59,23 +63,24 @@ def workflow(folder: Path, runs: int) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 
-def begun(folder: Path, runs: int) -> None:
-    """Of every three runs one is done and one runs; its process is this one."""
+def begin(folder: Path, runs: int, locks: ExitStack) -> None:
+    """Of every three runs one is done and one runs; this process holds its lock."""
     results = folder / "results/smoke"
-    ticket = json.dumps({"cluster": "local", "job_id": str(os.getpid()), "started": started(os.getpid())})
     for seed in range(runs):
         run = f"preconditioning/bench/seed{seed}"
         if seed % 3 == 0:
             (results / "runs" / run).mkdir(parents=True)
             (results / "runs" / run / "pretrain.parquet").touch()
         elif seed % 3 == 1:
-            job = results / "jobs" / run / str(os.getpid())
+            job = results / "jobs" / run
             job.mkdir(parents=True)
-            (job.parent / "ticket.json").write_text(ticket)
-            lines = (
-                f"2026-09-21T14:13:20+0000 step {step}/1000 eta 1:00:00 loss 0.5\n" for step in range(100)
-            )
-            (job / f"{os.getpid()}_0_log.out").write_text("".join(lines))
+            (job / TICKET).write_text(json.dumps({"run": run, "cluster": "local"}))
+            locks.enter_context(locked(job / JOB_LOCK, lambda: None))
+            stamp = "2026-09-21T14:13:20+0000"
+            lines = (f"{stamp} step {step}/1000 eta 1:00:00 loss 0.5\n" for step in range(100))
+            log = folder / f"logs/smoke/pretrain/{run}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join(lines))
 
 
 def measure(runs: int, repeats: int) -> dict[str, float]:
@@ -97,9 +102,10 @@ def measure(runs: int, repeats: int) -> dict[str, float]:
         for _ in range(repeats):
             for key in ("dry_run", "empty_dry_run"):
                 least[key] = min(least[key], cpu_seconds(*commands[key]))
-        begun(ours, runs)
-        for _ in range(repeats):
-            least["status"] = min(least["status"], cpu_seconds(*commands["status"]))
+        with ExitStack() as locks:
+            begin(ours, runs, locks)
+            for _ in range(repeats):
+                least["status"] = min(least["status"], cpu_seconds(*commands["status"]))
     return least
 
 
