@@ -142,13 +142,13 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         return json.dumps([parameters(wildcards), given] if given else parameters(wildcards), sort_keys=True)
 
     def path(wildcards, input, output, threads):
-        inputs = fields(input)
+        inputs, names = fields(input), files(wildcards)
         content = {
             **({group: inputs} if group else inputs),
             **fields(output),
             **parameters(wildcards),
             **besides(wildcards, threads),
-            "code": {"files": files(wildcards), "digest": source_digest(*files(wildcards))},
+            "code": {"files": names, "digest": source_digest(*names)},
         }
         folder = f"results/{wildcards.scale}" if "scale" in wildcards.keys() else "downloads"
         return save(

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,11 @@ Params = dict[str, Any]
 Kind = Literal["tables", "figures"]
 
 STUDIES = "workflow/studies"
+
+
+@cache
+def _file_of(module: str) -> str:
+    return os.fspath(module_file(module))
 
 
 def page_captions(folder: Path) -> dict[str, str]:
@@ -130,7 +136,7 @@ class Planning:
     def training_code(self, run: str) -> list[str]:
         """The source files that train a run."""
         study = studies()[run.split("/")[0]]
-        return ["launch/training.py", os.fspath(module_file(study.module(study.build)))]
+        return ["launch/training.py", _file_of(study.module(study.build))]
 
     def weights_file(self, scale: str, run: str) -> str:
         """The weights of a run that there is."""
@@ -251,7 +257,7 @@ class Planning:
     def product_code(self, stage: str, kind: Kind, name: str) -> list[str]:
         """The source files that make a table or figure."""
         study, product = products(kind)[name]
-        return [f"stages/{stage}.py", os.fspath(module_file(study.module(product.make)))]
+        return [f"stages/{stage}.py", _file_of(study.module(product.make))]
 
     def table(self, scale: str, name: str) -> Params:
         """Name and parameters of a table."""
@@ -271,7 +277,7 @@ class Planning:
     def claims_code(self) -> list[str]:
         """The source files that judge claims, with the arithmetic checks of the studies."""
         declared = [studies()[name] for name in self.plan.study_names]
-        checks = [os.fspath(module_file(study.module(study.checks))) for study in declared if study.checks]
+        checks = [_file_of(study.module(study.checks)) for study in declared if study.checks]
         return ["stages/claims.py", *checks]
 
     def page(self, scale: str) -> Params:
