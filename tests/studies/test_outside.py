@@ -27,7 +27,7 @@ def test_a_path_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"lotsa": "data/lotza"}, "data.lotsa: there is no folder 'data/lotza'; did you mean data/lotsa?"),
         (
             {"gift_eval": "/no/such/place"},
-            "data.gift_eval: there is no folder '/no/such/place'; there is no /no/such",
+            "data.gift_eval: there is no folder '/no/such/place', nor '/no/such'",
         ),
         ({"fev": "data/text.txt"}, "data.fev: 'data/text.txt' is not a folder"),
         (
