@@ -24,8 +24,8 @@ from specseq.settings import read
         ),
         ({"additional_parameters": {"x y\n": 1}}, "not a plain word"),
         ({"setup": "module load"}, "slurm.setup: 'module load' is not"),
-        ({"cpus_per_task": 0}, "slurm.cpus_per_task: 0 is not greater than or equal to 1"),
-        ({"cpus_per_task": True}, "slurm.cpus_per_task: True is not a whole number"),
+        ({"cpus_per_task": 0}, "slurm.cpus_per_task: 0 is not at least 1"),
+        ({"cpus_per_task": True}, "slurm.cpus_per_task: true is not a whole number"),
         ({"cpus_per_gpu": 4}, "slurm.cpus_per_gpu: has no effect without gpus_per_task; use cpus_per_task"),
         ({"mem": "plenty"}, "slurm.mem: 'plenty' is not a size such as 16GB"),
         (

@@ -256,7 +256,7 @@ def test_unstable_reversal_is_reported_as_diverged() -> None:
 
 def test_refusals() -> None:
     base = SeasonalNaive()
-    with pytest.raises(InputError, match="oracle is no forecast"):
+    with pytest.raises(InputError, match="the oracle uses the truth"):
         Preconditioned(base, LYAPUNOV, "oracle")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="hybrid"):
         Preconditioned(base, LYAPUNOV, "hybrid")

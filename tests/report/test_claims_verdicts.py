@@ -271,10 +271,10 @@ def test_a_claim_names_the_scale_that_can_decide_it(results: Path) -> None:
     declared = {"laptop": {"better", "base"}, "paper": {"better", "absent"}}
     found, needs_paper = ledger([asked, big], results, "laptop", declared)
     assert found.explanation.endswith("no such run at this scale, but at scale paper")
-    assert found.command == needs_paper.command == "snakemake results/paper/tables/a.parquet"
+    assert found.command == needs_paper.command == "snakemake --cores all results/paper/tables/a.parquet"
     (late,) = ledger([asked], results, "laptop", {"laptop": {"absent"}})
     assert late.explanation.endswith("no result of it is there yet")
-    assert late.command == "snakemake results/laptop/tables/a.parquet"
+    assert late.command == "snakemake --cores all results/laptop/tables/a.parquet"
     (never,) = ledger([asked], results, "laptop", {"laptop": set()})
     assert never.command == ""
 
@@ -341,7 +341,7 @@ def test_deleting_a_file_touches_its_claims_and_no_other(results: Path) -> None:
         assert changed == affected
         for name in affected:
             assert after.loc[f"000.{name}", "verdict"] == "not run"
-            assert f"snakemake results/laptop/{file}" in after.loc[f"000.{name}", "explanation"]
+            assert f"snakemake --cores all results/laptop/{file}" in after.loc[f"000.{name}", "explanation"]
         (results / file).write_bytes(kept)
     restored = ledger_frame(ledger(made, results, "laptop"), "laptop").set_index("id")
     pd.testing.assert_frame_equal(before, restored)
@@ -390,7 +390,7 @@ def test_ledger_frame_is_complete(results: Path) -> None:
     made = claim("a", {"ratio": [query("better"), query("base")]}, {"below": 1}, status="superseded")
     frame = ledger_frame(ledger([made], results, "laptop"), "laptop")
     assert tuple(frame.columns) == COLUMNS
-    assert frame.loc[0, "command"] == "snakemake results/laptop/tables/a.parquet"
+    assert frame.loc[0, "command"] == "snakemake --cores all results/laptop/tables/a.parquet"
     assert frame.loc[0, "status"] == "superseded"
     empty = ledger_frame([], "laptop")
     assert tuple(empty.columns) == COLUMNS

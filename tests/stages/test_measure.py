@@ -134,7 +134,7 @@ def test_refusals(run: Callable[..., Path], weights: Callable[..., Path], tmp_pa
         run()
     with pytest.raises(InputError, match=r"request\.sizes\.speed: unknown key"):
         run(file, params={"speed": 1})
-    with pytest.raises(InputError, match=r"request\.sizes\.rows: 0 is not greater than or equal to 1"):
+    with pytest.raises(InputError, match=r"request\.sizes\.rows: 0 is not at least 1"):
         run(file, params={"rows": 0})
     with pytest.raises(InputError, match="batches of different shapes"):
         run(file, weights("b_seed0", {}, max_length=64))

@@ -289,7 +289,7 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ({"stepz": 3}, "training.stepz: unknown key; did you mean steps"),
-        ({"steps": 0}, "training.steps: 0 is not greater than or equal to 1"),
+        ({"steps": 0}, "training.steps: 0 is not at least 1"),
         ({"steps": 1.5}, "training.steps: 1.5 is not a whole number"),
         ({"lr": "fast"}, "training.lr: 'fast' is not a number"),
         ({"lr": float("nan")}, "training.lr"),
@@ -298,7 +298,7 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
         ({"compile": 1}, "training.compile"),
         ({"cycles": 3}, "training.cycles: has no effect with schedule cosine; use cosine_restarts"),
         ({"schedule": "constant", "warmup": 3}, "training.warmup: has no effect"),
-        ({"prefetch": -1}, "training.prefetch: -1 is not greater than or equal to 0"),
+        ({"prefetch": -1}, "training.prefetch: -1 is not at least 0"),
     ],
 )
 def test_wrong_settings_are_named(

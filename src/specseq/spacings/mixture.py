@@ -7,7 +7,6 @@ is the batch shape, which the methods return.
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,15 +49,15 @@ class Mixture(NamedTuple):
         weight = self.log_weight.exp()
         return -torch.where(weight == 0, 0.0, weight * self.log_weight).sum(-1)
 
-    def predictive_entropy(self, points: int = 64) -> Tensor:
-        """Differential entropy of the density, in nats: E[-ln p] by Gauss–Hermite quadrature.
+    def predictive_entropy(self, points: int = 513) -> Tensor:
+        """Differential entropy of the density, in nats: E[-ln p] by the trapezoidal rule.
 
-        Each component has the same ``points`` nodes of its own, so that narrow and wide components are
-        resolved alike and the result does not depend on how many components share a density.
+        Each component has the same ``points`` nodes of its own, over 8.5 standard deviations to either side,
+        so that narrow and wide components are resolved alike and the result does not depend on how many
+        components share a density.
         """
-        x, share = (
-            torch.from_numpy(part).to(self.mean) for part in np.polynomial.hermite_e.hermegauss(points)
-        )
+        x = torch.linspace(-8.5, 8.5, points, dtype=self.mean.dtype, device=self.mean.device)
+        share = torch.exp(-x.square() / 2)
         nodes = self.mean[..., None] + self.scale[..., None] * x
         every = Mixture(*(part.unsqueeze(-2) for part in tuple(self)))
         values = -every.log_prob(nodes.flatten(-2)).unflatten(-1, nodes.shape[-2:])

@@ -43,7 +43,7 @@ def test_zero_and_null_take_the_derived_widths() -> None:
         ({"stu": {"mode": "half"}}, r"model\.stu\.mode: 'half'"),
         ({"stu": {"runs": "row"}}, r"model\.stu\.runs: 'row'"),
         ({"layers": 0}, r"model\.layers: 0"),
-        ({"layers": True}, r"model\.layers: True"),
+        ({"layers": True}, r"model\.layers: true"),
         ({"d_model": 100, "heads": 3}, r"model\.heads: 3 heads do not divide the width 100"),
         ({"d_model": 6, "heads": 1}, r"model\.heads"),
         ({"patch_sizes": [16, 8]}, r"model\.patch_sizes"),
