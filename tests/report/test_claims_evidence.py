@@ -54,7 +54,7 @@ def equilibrium_results(folder: Path, runs: dict[str, dict[str, list[float]]]) -
         {
             "group": f"equilibrium/wall/{name}", "run": f"equilibrium/wall/{name}_seed{seed}", "seed": seed,
             "benchmark": "pretrain", "step": 10 * at, "metric": f"valid/{metric}",
-            "value": value + 0.001 * seed * (metric == "loss"),
+            "value": value + 0.001 * seed * (metric in ("loss", "alpha")),
         }
         for name, curves in runs.items() for seed in SEEDS
         for metric, curve in curves.items() for at, value in enumerate(curve, 1)
