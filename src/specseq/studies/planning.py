@@ -172,8 +172,8 @@ class Planning:
         return f"results/{scale}/data/{benchmark}/sets" if folder == EMBEDDED else folder
 
     def matched(self, scale: str, run: str) -> dict[str, Any]:
-        """The filters of a run that are designed for its forecaster's residuals."""
-        return matched_filters(self.plan.run(scale, run), self.plan)
+        """The filters of a run that are designed for its forecaster's residuals, by name."""
+        return dict(sorted(matched_filters(self.plan.run(scale, run), self.plan).items()))
 
     def designed(self, scale: str, run: str, benchmark: str) -> str | list[str]:
         """The table of a run's matched filters; an empty list where it has none."""
@@ -181,8 +181,8 @@ class Planning:
         return f"results/{scale}/runs/{run}/{benchmark}_matched.parquet" if has else []
 
     def fixed_filters(self) -> dict[str, Any]:
-        """The filters that are designed without a forecaster."""
-        return {name: spec for name, spec in self.plan.filters.items() if spec["family"] != "matched"}
+        """The filters that are designed without a forecaster, by name."""
+        return {name: spec for name, spec in sorted(self.plan.filters.items()) if spec["family"] != "matched"}
 
     def evaluation(self, scale: str, run: str, benchmark: str) -> Params:
         """What decides an evaluation, and the folder of its data."""
@@ -194,7 +194,7 @@ class Planning:
         weights = self.weights(scale, run)
         evaluation["forecaster"] = {**forecaster, "name": weights[0]} if weights else forecaster
         if "filters" in chosen:
-            evaluation["filters"] = {name: self.plan.filter(name) for name in chosen["filters"]}
+            evaluation["filters"] = {name: self.plan.filter(name) for name in sorted(chosen["filters"])}
         return {**evaluation, "data": self.benchmark_folder(scale, benchmark)}
 
     def residuals(self, scale: str, run: str, benchmark: str) -> Params:
