@@ -23,4 +23,4 @@ def test_chronos2_goes_through_filters_and_reversals(workspace: Workspace) -> No
     plain = rows[(rows["forecaster"] == "tiny") & (rows["metric"] == "MASE")]
     assert set(plain["filter"]) == {"none", "lyapunov_d4_l5", "matched_d2"}
     assert set(plain["reversal"]) == {"none", "self", "plug_in", "hybrid", "fir", "oracle"}
-    assert read_provenance(workspace.folder / target)["context_length"] == 64
+    assert read_provenance(workspace.folder / target)["parameters"]["context_length"] == 64
