@@ -127,5 +127,5 @@ def module_file(module: str) -> Path:
     path = Path(*module.split(".")).with_suffix(".py")
     for folder in (_PACKAGE.parent, *map(Path, sys.path)):
         if (folder / path).is_file():
-            return folder / path
+            return (folder / path).absolute()
     raise FileNotFoundError(path)
