@@ -127,9 +127,7 @@ def test_ledger_filters(browser: Any) -> None:
         "s.dispatchEvent(new Event('change'));"
     )
     browser.execute_script(choose, "verdict-filter", "not run")
-    assert browser.execute_script(count) == sum(
-        n % len(VERDICT_COLOURS) == not_run for n in range(CLAIMS)
-    )
+    assert browser.execute_script(count) == sum(n % len(VERDICT_COLOURS) == not_run for n in range(CLAIMS))
     browser.execute_script(choose, "note-filter", "003")
     assert browser.execute_script(count) == sum(
         n % len(VERDICT_COLOURS) == not_run and n % 5 == 3 for n in range(CLAIMS)
