@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq score",
-        description="Score a forecaster: one row a config, metrics and names as in the published results. "
+        description="Score a forecaster: one row per config, metrics and names as in the published results. "
         "A config with fewer series or windows than the benchmark has is an error, never a row. "
         "Run it again to go on where it stopped.",
         epilog="example: specseq score gift_eval --forecaster seasonal_naive --data data/gift_eval "

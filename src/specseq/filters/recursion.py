@@ -150,7 +150,7 @@ def _window(state: Tensor, block: Tensor, backwards: bool) -> Tensor:
 
 
 def _fold(values_RT: Tensor, stride: int) -> Tensor:
-    """[R, T] to [R·s, ⌈T/s⌉]: one row a phase, padded at the end."""
+    """[R, T] to [R·s, ⌈T/s⌉]: one row per phase, padded at the end."""
     rows, length = values_RT.shape
     folded = -(-length // stride)
     padded = torch.nn.functional.pad(values_RT, (0, folded * stride - length))

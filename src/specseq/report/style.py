@@ -67,7 +67,7 @@ def spread(counts: "pd.Series[Any]") -> tuple[int, int]:
 
 
 def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
-    """State above a figure what it stands on: ``n = 12 configs, 1–3 seeds``.
+    """State above a figure what it rests on: ``n = 12 configs, 1–3 seeds``.
 
     Args:
         figure: the figure.

@@ -80,7 +80,7 @@ class Evaluation(Protocol):
         """What a published row says of the data: series, windows, seasonality, ..."""
 
     def close(self) -> None:
-        """Let go of data held in memory."""
+        """Release data held in memory."""
 
 
 def file_digest(paths: Iterable[Path]) -> str:

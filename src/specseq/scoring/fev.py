@@ -271,7 +271,7 @@ class FevEvaluation:
         }
 
     def close(self) -> None:
-        """Let go of the data; they are read again when needed."""
+        """Release the data; they are read again when needed."""
         self.__dict__.pop("data", None)
 
 

@@ -363,7 +363,7 @@ class GiftEvaluation:
         }
 
     def close(self) -> None:
-        """Nothing to let go of: the data are mapped."""
+        """Nothing to release: the data are mapped."""
 
 
 def gift_evaluations(
