@@ -350,7 +350,9 @@ def scores(submissions: Sequence[Submission], tasks: Sequence[str], metric: str)
     for column, submission in enumerate(submissions):
         if repeated := submission.repeated():
             raise InputError(
-                submission.source, f"{len(repeated)} tasks twice, e.g. '{repeated[0]}'", "keep one row per task"
+                submission.source,
+                f"{len(repeated)} tasks twice, e.g. '{repeated[0]}'",
+                "keep one row per task",
             )
         if metric not in submission.metrics:
             continue
