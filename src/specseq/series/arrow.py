@@ -242,6 +242,8 @@ def _check_format(shard: Path, start: bytes) -> None:
 def _read_shard(shard: Path) -> Iterator[Block]:
     with _open_shard(shard) as (reader, whole):
         for batch in reader:
+            # Offsets that point outside their buffer would be followed without a look.
+            batch.validate(full=True)
             yield _block(shard, batch, whole)
 
 
