@@ -1,4 +1,4 @@
-"""What a measured claim stands on, in words: data, configs, parameters, steps and seeds of its runs."""
+"""The conditions of a measured claim, in words: data, configs, parameters, steps and seeds of its runs."""
 
 import json
 from collections.abc import Iterable, Mapping
