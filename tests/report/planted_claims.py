@@ -32,9 +32,6 @@ def query(run: str, file: str = "tables/a.parquet", **more: object) -> dict:
 
 def claim(name: str, quantity: dict, relation: dict, **more: object) -> Claim:
     spec = {"id": name, "place": "here", "statement": "It is so.", "published": "1", **more}
-    if "arithmetic" not in quantity and {"about", "rounds_to"} & set(relation):
-        # Of printed figures only runs at the published size may decide.
-        spec = {"rests_on": "mechanism", **spec}
     statement = read(Statement, {**spec, "quantity": quantity, "relation": relation}, name)
     return Claim.of(statement, Note("000", "A note"), checks_of([arithmetic]), "planted")
 

@@ -1,6 +1,7 @@
 """Planted results give the verdicts they should; a missing file changes its own claims and no other."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from specseq.report.claims.intervals import Measured
 from specseq.report.claims.ledger import verdict_of
 from specseq.tables import Provenance, write_parquet
 from tests.report.planted_claims import SEEDS, claim, plant, query, verdicts
+
+# Of printed figures only runs at the published size decide; these claims are of none.
+mechanism = partial(claim, rests_on="mechanism")
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def test_planted_ratios(results: Path) -> None:
 
 
 def test_measured_values_and_intervals(results: Path) -> None:
-    made = claim("percent", {"percent": [query("better"), query("base")]}, {"about": -10, "within": 2})
+    made = mechanism("percent", {"percent": [query("better"), query("base")]}, {"about": -10, "within": 2})
     (entry,) = ledger([made], results, "laptop")
     found = entry
     assert found.verdict == "reproduced"
@@ -69,7 +73,7 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
 def test_nothing_drawn_needs_no_seeds_and_serves_every_seed(results: Path) -> None:
     plant(results / "tables/naive.parquet", {"naive": 1.0}, noise=0.0, seeds=(-1,))
     naive = query("naive", "tables/naive.parquet")
-    alone = claim("alone", {"ratio": [naive, naive]}, {"about": 1, "within": 0})
+    alone = mechanism("alone", {"ratio": [naive, naive]}, {"about": 1, "within": 0})
     mixed = claim("mixed", {"ratio": [query("better"), naive]}, {"below": 1})
     assert verdicts(results, alone, mixed) == {"alone": "reproduced", "mixed": "reproduced"}
 
@@ -221,7 +225,7 @@ def test_where_understands_numbers_lists_ranges_and_truth(tmp_path: Path) -> Non
         "range": ({"d": {"min": 2, "max": 3}}, 2.5), "truth": ({"ok": True}, 1.5),
     }  # fmt: skip
     made = [
-        claim(
+        mechanism(
             n,
             {"query": {"file": "tables/w.parquet", "where": w, "exact": True}},
             {"about": x, "within": 1e-9},
@@ -237,8 +241,8 @@ def test_exact_queries_are_reproduced_or_contradicted(tmp_path: Path) -> None:
     )
     count = {"query": {"file": "tables/n.parquet", "value": "parameters", "exact": True}}
     made = (
-        claim("right", count, {"about": 13827528, "within": 0}),
-        claim("wrong", count, {"rounds_to": "12500000"}),
+        mechanism("right", count, {"about": 13827528, "within": 0}),
+        mechanism("wrong", count, {"rounds_to": "12500000"}),
     )
     assert verdicts(tmp_path, *made) == {"right": "reproduced", "wrong": "contradicted"}
 
@@ -375,7 +379,7 @@ RELATIONS = [
 def test_every_point_of_the_interval_is_asked(relation: dict, one: float, other: float) -> None:
     """Reproduced if all points of the interval satisfy the relation, contradicted if none, else undecided."""
     low, high = sorted((one, other))
-    made = claim("x", query("base"), relation)
+    made = mechanism("x", query("base"), relation)
     points = np.concatenate([np.linspace(low, high, 999), [low, high]])
     for end in (made.region.low, made.region.high):
         points = np.append(points, end) if low <= end <= high else points
