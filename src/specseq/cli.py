@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "status": "say of each run: done, running with its ETA, queued or failed",
     "claims": "list the claims ledger with its verdicts",
     "score": "score a forecaster on GIFT-Eval or FEV-Bench",
+    "windows": "write a benchmark's windows for forecasters of any language",
     "leaderboard": "aggregate published results, with yours added",
     "audit-results": "find partial, duplicate and suspicious submissions",
     "lotsa": "list LOTSA sub-datasets, their sizes and benchmark overlap",

@@ -1,5 +1,7 @@
 """``specseq score``: rows, resuming, refusals."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from specseq import cli
-from specseq.errors import InputError
+from specseq.errors import InputError, Terminated
 from specseq.filters import Filter
 from specseq.models.preconditioned import Preconditioned
 from specseq.models.protocol import Forecaster, Query
@@ -38,9 +40,10 @@ def score_all(
     parameters: dict[str, int],
 ) -> pd.DataFrame:
     layout = Published(benchmark, forecaster.name, forecaster.context_length)
-    return scoring.score_all(
-        evaluations, Plan(forecaster), ResultFile(out, layout, Provenance("score", parameters))
-    )
+    results = ResultFile(out, layout, Provenance("score", parameters))
+    for evaluation in evaluations:
+        results.expect(evaluation)
+    return pd.DataFrame(scoring.score_all(evaluations, Plan(forecaster), results))
 
 
 @pytest.fixture
@@ -96,13 +99,13 @@ def test_the_test_error_is_the_tasks_own_metric(tmp_path: Path) -> None:
 class Stumbling(Fake):
     """Fails on the config it is told to."""
 
-    def __init__(self, horizon: int = 0, freq: str = "") -> None:
-        self.freq, self.seen = freq, []  # type: ignore[var-annotated]
+    def __init__(self, freq: str = "", stop: type[BaseException] = KeyboardInterrupt) -> None:
+        self.freq, self.stop, self.seen = freq, stop, []  # type: ignore[var-annotated]
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         self.seen.append(query.freq)
         if query.freq == self.freq:
-            raise KeyboardInterrupt
+            raise self.stop
         return super().forecast(contexts, query)
 
 
@@ -170,9 +173,69 @@ def test_rows_of_changed_files_are_not_kept(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "fev.parquet"
     score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
     table = pq.read_table(tmp_path / "x" / "data.parquet")
-    pq.write_table(table.slice(0), tmp_path / "x" / "data.parquet")
+    pq.write_table(table, tmp_path / "x" / "data.parquet", compression="none")
     with pytest.raises(InputError, match="its row of x was made of other data files"):
         score_all("fev", fev_evaluations(tmp_path), Fake(), out, {})
+
+
+def test_copied_data_still_resume(root: Path, tmp_path: Path) -> None:
+    """The same content at other times, in another folder."""
+    out = tmp_path / "out.parquet"
+    score_all("gift_eval", gift_evaluations(root), Fake(), out, {})
+    shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in (tmp_path / "copy").rglob("*.arrow"):
+        os.utime(path, (1, 1))
+    again = Stumbling()
+    score_all("gift_eval", gift_evaluations(tmp_path / "copy"), again, out, {})
+    assert again.seen == []
+
+
+@pytest.mark.parametrize("benchmark", ["gift_eval", "fev"])
+def test_it_goes_on_within_a_config(benchmark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the third batch of five, it asks for no window of the first two again, and ends the same."""
+    monkeypatch.setattr("specseq.scoring.evaluation._FINE_POINTS", 1)
+    monkeypatch.setattr("specseq.scoring.evaluation._FINE_WINDOWS", 2)
+    if benchmark == "fev":
+        columns = {name: [wild_series(n, 90, "gaps") for n in range(2)] for name in ("u", "v")}
+        write_task(tmp_path / "data", columns, horizon=7, num_windows=2, target=["u", "v"])
+        evaluations: Sequence[Evaluation] = fev_evaluations(tmp_path / "data")
+    else:
+        arrays = [wild_series(n, 200, "gaps") for n in range(8)]
+        write_folder(tmp_path / "data" / "x", items(arrays, "D"))
+        evaluations = gift_evaluations(tmp_path / "data")
+
+    class Counting(Fake):
+        def __init__(self, last: int) -> None:
+            self.last, self.calls = last, 0
+
+        def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+            self.calls += 1
+            if self.calls > self.last:
+                raise Terminated
+            return super().forecast(contexts, query)
+
+    out, whole = tmp_path / "out.parquet", Counting(99)
+    wanted = score_all(benchmark, evaluations, whole, tmp_path / "whole.parquet", {})
+    assert whole.calls == 4
+    with pytest.raises(KeyboardInterrupt):
+        score_all(benchmark, evaluations, Counting(2), out, {})
+    assert read_provenance(out)["unfinished"][evaluations[0].name]["windows"] == 4
+    rest = Counting(99)
+    assert score_all(benchmark, evaluations, rest, out, {}).equals(wanted)
+    assert rest.calls == 2
+    assert read_provenance(out)["unfinished"] == {}
+
+
+def test_a_finished_file_returns_without_loading_the_model(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.parquet"
+    command = ["score", "gift_eval", "--forecaster", "naive", "--data", str(root), "--out", str(out)]
+    assert cli.main(command) == 0
+    written = out.read_bytes()
+    monkeypatch.setattr("specseq.scoring.score.load_forecaster", lambda *_, **__: pytest.fail("loaded"))
+    assert cli.main(command) == 0
+    assert out.read_bytes() == written
 
 
 def test_a_fingerprint_is_of_weights_and_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +261,7 @@ def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
     save = ResultFile.save
     monkeypatch.setattr(ResultFile, "save", lambda self: (seen.append(len(self._rows)), save(self)))
     score_all("gift_eval", gift_evaluations(root), SeasonalNaive(), out, {})
-    assert seen == [1, 2, 3, 3]
+    assert seen == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -231,14 +294,23 @@ def test_a_forecast_that_diverges_is_an_error(root: Path, tmp_path: Path) -> Non
         score_all("gift_eval", gift_evaluations(root), wild, tmp_path / "out.parquet", {})
 
 
+@pytest.mark.parametrize(("stop", "status"), [(KeyboardInterrupt, 130), (Terminated, 143)])
 def test_an_interrupted_command_says_so_and_keeps_its_rows(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stop: type[BaseException],
+    status: int,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.parquet"
     command = ["score", "gift_eval", "--forecaster", "fake", "--data", str(root), "--out", str(out)]
-    monkeypatch.setattr("specseq.scoring.score.load_forecaster", lambda *_, **__: Stumbling(freq="W"))
-    assert cli.main(command) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "specseq score: interrupted"
+    monkeypatch.setattr(
+        "specseq.scoring.score.load_forecaster", lambda *_, **__: Stumbling(freq="W", stop=stop)
+    )
+    assert cli.main(command) == status
+    last = {130: "interrupted", 143: "terminated"}[status]
+    assert capsys.readouterr().err.splitlines()[-1] == f"specseq score: {last}"
     assert read_parquet(out)["config"].tolist() == ["a/H/short", "b/15T/short"]
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from specseq.commands.leaderboard import format_rows
+from specseq.commands.listing import format_rows
 from specseq.errors import InputError
 from specseq.scoring.audit_results import audit
 from specseq.scoring.submissions import BENCHMARKS, detect, read_folder, result_files

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from specseq.commands.listing import format_rows
 from specseq.errors import InputError
 from specseq.scoring import leaderboard as boards
 from specseq.scoring.submissions import BENCHMARKS, FEV, read_folder
@@ -125,25 +126,6 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--{name}", f"does not apply to {options.benchmark}", "leave it out")
     if options.compare and (given := [name for name in ("by", "top") if getattr(options, name)]):
         raise InputError(f"--{given[0]}", "has no effect on --compare", "leave it out")
-
-
-def format_rows(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A plain table for the terminal: numbers right, text left, four decimals."""
-    cells = [[_cell(row[name]) for name in names] for row in rows]
-    widths = [max(len(text) for text in column) for column in zip(names, *cells, strict=True)]
-    right = [isinstance(rows[0][name], int | float) for name in names]
-    lines = []
-    for line in ([*names], *cells):
-        padded = [
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(line, widths, right, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _finite(value: Any) -> Any:

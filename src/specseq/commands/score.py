@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from specseq.commands.listing import format_rows
 from specseq.errors import InputError
 from specseq.scoring.config import ScoreRequest
 from specseq.scoring.fev_tasks import METRICS, official_tasks
@@ -22,6 +21,7 @@ _SHOWN = {
     "gift_eval": {"MASE": "eval_metrics/MASE[0.5]", "CRPS": "eval_metrics/mean_weighted_sum_quantile_loss"},
     "fev": {name: name for name in METRICS},
 }
+_LOADING = ("context_length", "batch_size", "device")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,10 +37,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
     parser.add_argument(
         "--forecaster",
-        required=True,
         metavar="NAME_OR_CHECKPOINT",
         help="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, the weights.safetensors of a "
         "trained run, or a class of another package as package.module:Class",
+    )
+    parser.add_argument(
+        "--forecasts",
+        type=Path,
+        metavar="DIR",
+        help="instead: forecasts that were made elsewhere, <config or task>.parquet; see docs/evaluation.md",
     )
     parser.add_argument(
         "--option",
@@ -70,10 +75,14 @@ def main(arguments: Sequence[str]) -> None:
     """Score, write the result and print it."""
     options = build_parser().parse_args(arguments)
     check_target(options.out, "--out")
-    loading = {name: getattr(options, name) for name in ("context_length", "batch_size", "device")}
+    if options.forecasts and (given := [name for name in _LOADING if getattr(options, name) is not None]):
+        option = given[0].replace("_", "-")
+        raise InputError(f"--{option}", "has no effect on --forecasts", "leave it out")
+    loading = {name: getattr(options, name) for name in _LOADING}
     request = {
         "benchmark": options.benchmark,
-        "forecaster": {"name": options.forecaster, **loading},
+        "forecaster": {"name": options.forecaster, **loading} if options.forecaster else None,
+        "forecasts": options.forecasts and str(options.forecasts),
         "data": str(options.data),
         "out": str(options.out),
         "layout": "published",
@@ -84,13 +93,13 @@ def main(arguments: Sequence[str]) -> None:
         "arguments": dict(map(_argument, options.option)),
     }
     try:
-        frame = score_benchmark(read(ScoreRequest, request, "-"))
+        rows = score_benchmark(read(ScoreRequest, request, "-"))
     except InputError as error:
         if not error.where.startswith("-."):
             raise
         option = error.where.rpartition(".")[2].replace("_", "-")
         raise InputError(f"--{option}", error.fault, error.remedy) from None
-    _show(frame, options.benchmark)
+    _show(rows, options.benchmark)
     print(f"written: {options.out}")
 
 
@@ -105,18 +114,18 @@ def _argument(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _show(frame: pd.DataFrame, benchmark: str) -> None:
+def _show(rows: Sequence[dict[str, Any]], benchmark: str) -> None:
     columns = _SHOWN[benchmark]
     if benchmark == "fev":
         name, kind, published = "task_name", "tasks", set(official_tasks())
     else:
         name, kind, published = "config", "configs", {config.name for config in reference().values()}
-    shown = frame[[name, *columns.values()]].rename(columns={column: key for key, column in columns.items()})
-    print(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
-    known = len(published & set(frame[name]))
+    names = {name: name} | columns
+    print(format_rows([{key: row[column] for key, column in names.items()} for row in rows], list(names)))
+    known = len(published & {row[name] for row in rows})
     if known:
         print(f"{known} of the {len(published)} published {kind}", end="")
         print("" if known == len(published) else ": no aggregate over them compares with a published one")
-    if other := len(frame) - known:
+    if other := len(rows) - known:
         print(f"{other} {kind} of other data")
     sys.stdout.flush()

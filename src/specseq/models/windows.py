@@ -63,13 +63,22 @@ class Windows:
     def blocks(self, points: int = 2_000_000, values: int = 4_000_000) -> Iterator["Windows"]:
         """Pieces of at most ``points`` forecast points, each over at most ``values`` of the buffer.
 
-        A window that alone exceeds a bound makes one piece.
+        A series that alone exceeds a bound makes pieces of its own; all windows of a series longer than
+        ``values`` stay together, so that it is read once.
         """
         rows = max(points // self.horizon, 1)
+        ends = np.append(
+            np.flatnonzero(np.diff(self.starts)) + 1, len(self)
+        )  # where the windows of a series end
         first = 0
         while first < len(self):
             reach = np.maximum.accumulate(self.cuts[first : first + rows]) - self.starts[first]
-            count = max(int(np.searchsorted(reach, values, side="right")), 1)
+            count = int(np.searchsorted(reach, values, side="right"))
+            if count < len(reach):
+                whole = int(np.searchsorted(ends, first + max(count, 1), side="right"))
+                last = ends[whole - 1] - first if whole else 0
+                count = int(last) if last > 0 else int(ends[whole]) - first
+            count = min(count, len(reach))
             yield self[first : first + count]
             first += count
 

@@ -100,9 +100,14 @@ class ScoreRequest:
     """What is scored where: the request of the stage ``evaluate`` and of ``specseq score``."""
 
     benchmark: Benchmark
-    forecaster: ForecasterSettings
     data: Annotated[Path, Field(description="Folder of the benchmark's data.")]
     out: Annotated[Path, Field(description="Parquet file of the result.")]
+    forecaster: ForecasterSettings | None = Field(
+        default=None, description="Who forecasts; left out where forecasts are given."
+    )
+    forecasts: Path | None = Field(
+        default=None, description="Folder of forecasts that were made elsewhere, instead of a forecaster."
+    )
     layout: Literal["tidy", "published"] = Field(
         default="tidy",
         description="tidy: long rows of every filter and reversal; published: a row per config or task in "
@@ -137,7 +142,12 @@ class ScoreRequest:
 
     def __post_init__(self) -> None:
         check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
-        if self.forecaster.run is not None:
+        if (self.forecaster is None) == (self.forecasts is None):
+            raise InputError("forecaster", "is given or its forecasts are", "give one of them")
+        if self.forecasts is not None and (self.layout == "tidy" or self.arguments):
+            fault = "that were made elsewhere are scored as they are"
+            raise InputError("forecasts", fault, "use the layout published, without arguments")
+        if self.forecaster is not None and self.forecaster.run is not None:
             raise InputError("forecaster.run", "a request names the weights", "give forecaster.name")
         if self.benchmark == "fev" and self.terms is not None:
             raise InputError("terms", "FEV-Bench has no terms", "leave it out")

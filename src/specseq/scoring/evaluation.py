@@ -3,10 +3,12 @@
 Shapes: B windows.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from specseq.tables import digest
 # Forecast points at once: the naive forecasters make whole blocks in one go, a model forecasts in batches of
 # its own, and smaller blocks show its progress.
 _POINTS, _MODEL_POINTS = 2_000_000, 200_000
+_FINE_POINTS, _FINE_WINDOWS = 20_000, 256
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,64 @@ class Batch:
         windows: B windows.
         begins: where the series of each begins in the buffer, [B]; its context may begin later.
         pool: the pool of each in the evaluation's totals: an index [B] for every axis of them.
+        first: number of the first window among all of the evaluation.
     """
 
     windows: Windows
     begins: NDArray[np.int64]
     pool: tuple[NDArray[np.int64], ...] = ()
+    first: int = 0
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(self.windows[rows], self.begins[rows], tuple(index[rows] for index in self.pool))
+        first, _, _ = rows.indices(len(self.windows))
+        pool = tuple(index[rows] for index in self.pool)
+        return Batch(self.windows[rows], self.begins[rows], pool, self.first + first)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The number of each window among all of the evaluation, [B]."""
+        return np.arange(self.first, self.first + len(self.windows))
+
+
+@dataclass(frozen=True)
+class WindowKeys:
+    """Which series and window each of N windows is, in the evaluation's order.
+
+    Attributes:
+        items: ids of the items.
+        targets: names of the target variates.
+        item, target, window: int64 [N], each window's place in ``items`` and ``targets``, and its number.
+        places: int64 [N], steps of its series before its target.
+        starts: datetime64 [len(items)], the time of each item's first step.
+        freq: frequency alias.
+    """
+
+    items: tuple[str, ...]
+    targets: tuple[str, ...]
+    item: NDArray[np.int64]
+    target: NDArray[np.int64]
+    window: NDArray[np.int64]
+    places: NDArray[np.int64]
+    starts: NDArray[np.datetime64]
+    freq: str
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def rows(
+        self, item: NDArray[np.int64], target: NDArray[np.int64], window: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The number of the window of each item, target and window; -1 where there is none."""
+        shape = (len(self.items), len(self.targets), int(self.window.max()) + 1)
+        numbers = np.full(shape, -1, np.int64)
+        numbers[self.item, self.target, self.window] = np.arange(len(self))
+        inside = (window >= 0) & (window < shape[2])
+        return np.where(inside, numbers[item, target, np.where(inside, window, 0)], -1)
+
+    def label(self, row: int, step: int) -> str:
+        """A step of a window in words."""
+        target = f", target {self.targets[self.target[row]]}" if len(self.targets) > 1 else ""
+        return f"item_id {self.items[self.item[row]]}{target}, window {self.window[row]}, step {step + 1}"
 
 
 class Evaluation(Protocol):
@@ -61,6 +114,9 @@ class Evaluation(Protocol):
     def batches(self, points: int) -> Iterator[Batch]:
         """All windows in batches of about ``points`` forecast points."""
 
+    def keys(self) -> WindowKeys:
+        """Which series and window each window is, in the order of :meth:`batches`."""
+
     def totals(self) -> Totals:
         """Empty totals in the shape that the metrics are pooled in."""
 
@@ -71,10 +127,10 @@ class Evaluation(Protocol):
         """What errors of each window are divided by in MASE, [B]; NaN for none."""
 
     def settings(self) -> dict[str, Any]:
-        """What decides the numbers beside the forecaster, known before any value is read.
+        """What decides the numbers beside forecaster and data files, known before any value is read."""
 
-        Its last entry, ``files``, tells the data files from others of the same names.
-        """
+    def files(self) -> list[Path]:
+        """The data files."""
 
     def facts(self) -> dict[str, Any]:
         """What a published row says of the data: series, windows, seasonality, ..."""
@@ -83,12 +139,41 @@ class Evaluation(Protocol):
         """Release data held in memory."""
 
 
-def file_digest(paths: Iterable[Path]) -> str:
-    """A digest of the names, sizes and times of change of data files: reading them takes too long."""
+@runtime_checkable
+class Recorded(Protocol):
+    """Forecasts that exist already, for the windows of evaluations."""
+
+    def recorded(self, evaluation: Evaluation, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Quantiles ``[len(rows), Q, H]`` of windows by their numbers in the evaluation's order."""
+
+
+def stat_digest(paths: Iterable[Path]) -> str:
+    """A digest of names, sizes and times of change: where it is the same, so is the content."""
     stats = {path.name: path.stat() for path in paths}
     return digest({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
 
 
-def batches_for(evaluation: Evaluation, forecaster: Forecaster) -> Iterator[Batch]:
-    """The evaluation's windows in batches of a size that suits the forecaster."""
-    return evaluation.batches(_POINTS if isinstance(forecaster, WindowForecaster) else _MODEL_POINTS)
+def content_digest(paths: Iterable[Path]) -> str:
+    """A digest of names and contents of files, whenever they were written."""
+    return digest({path.name: _sha256(path, path.stat().st_mtime_ns) for path in paths})
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, changed: int) -> str:
+    """Of a file; once for all configs of a data set."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def batches_for(evaluation: Evaluation, forecaster: Forecaster, *, fine: bool = False) -> Iterator[Batch]:
+    """The evaluation's windows in batches of a size that suits the forecaster.
+
+    Args:
+        evaluation: the config or task.
+        forecaster: who forecasts.
+        fine: whether work can stop between batches; those of a model, which takes its time, are smaller then.
+    """
+    if isinstance(forecaster, WindowForecaster | Recorded):
+        return evaluation.batches(_POINTS)
+    few = max(_FINE_POINTS, _FINE_WINDOWS * evaluation.query.horizon)
+    return evaluation.batches(min(few, _MODEL_POINTS) if fine else _MODEL_POINTS)

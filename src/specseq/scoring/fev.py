@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
-from specseq.scoring.evaluation import Batch, file_digest
+from specseq.scoring.evaluation import Batch, WindowKeys
 from specseq.scoring.fev_tasks import EPSILON, Task, official_tasks, read_tasks
 from specseq.scoring.fev_times import Stamps, common_frequency, window_cuts
 from specseq.scoring.metrics import (
@@ -49,6 +49,8 @@ class TaskData:
         cuts: int64 ``[N, W]``, length of each item's history in each window, or -1 where the item is left
             out of the window.
         lengths: int64 ``[N]``.
+        stamps: the timestamps, in the order of the files.
+        order: int64 ``[N]``, the place of each item in the files.
     """
 
     task: Task
@@ -57,6 +59,8 @@ class TaskData:
     freq: str
     cuts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    stamps: Stamps
+    order: NDArray[np.int64]
 
     @property
     def items(self) -> int:
@@ -67,6 +71,11 @@ class TaskData:
     def forecasts(self) -> int:
         """Number of forecasts: items kept, summed over windows and target columns."""
         return int((self.cuts >= 0).sum()) * len(self.task.targets)
+
+    @property
+    def starts(self) -> NDArray[np.datetime64]:
+        """datetime64 ``[N]``, each item's first timestamp; the files are read for it."""
+        return self.stamps.firsts()[self.order]
 
     @cached_property
     def query(self) -> Query:
@@ -116,7 +125,9 @@ def open_task(root: str | Path, task: Task) -> TaskData:
     cuts = np.where((cuts >= task.min_context_length) & (lengths[:, None] - cuts >= task.horizon), cuts, -1)
     if empty := [str(window) for window in range(task.windows) if not (cuts[:, window] >= 0).any()]:
         raise InputError(task.name, f"no item is long enough for window {', '.join(empty)}")
-    data = TaskData(task, folder, table, parse_frequency(freq, str(folder)).alias, cuts, lengths)
+    data = TaskData(
+        task, folder, table, parse_frequency(freq, str(folder)).alias, cuts, lengths, stamps, np.array(order)
+    )
     if task.forecasts is not None and data.forecasts != task.forecasts:
         raise InputError(
             task.name,
@@ -225,12 +236,29 @@ class FevEvaluation:
 
     def batches(self, points: int) -> Iterator[Batch]:
         """All forecasts, target column by target column."""
+        before = 0
         for target, (windows, window, begins) in enumerate(self.data.windows()):
-            whole = Batch(windows, begins, (np.full_like(window, target), window))
+            whole = Batch(windows, begins, (np.full_like(window, target), window), before)
+            before += len(windows)
             first = 0
             for block in windows.blocks(points):
                 yield whole[first : first + len(block)]
                 first += len(block)
+
+    def keys(self) -> WindowKeys:
+        """Which series and window each forecast is: items by id, for each target column."""
+        data, targets = self.data, self.task.targets
+        item, window = np.nonzero(data.cuts >= 0)
+        return WindowKeys(
+            items=tuple(data.table.column(self.task.id_column).cast(pa.string()).to_pylist()),
+            targets=targets,
+            item=np.tile(item, len(targets)),
+            target=np.repeat(np.arange(len(targets)), len(item)),
+            window=np.tile(window, len(targets)),
+            places=np.tile(data.cuts[item, window], len(targets)),
+            starts=data.starts,
+            freq=data.query.freq,
+        )
 
     def totals(self) -> Totals:
         """Totals of a pool for each target column and evaluation window."""
@@ -251,9 +279,12 @@ class FevEvaluation:
         return seasonal_error(batch.windows, self.task.season_length)
 
     def settings(self) -> dict[str, Any]:
-        """All of the task, and its Parquet files."""
-        files = (Path(self.root) / self.task.dataset).glob("*.parquet")
-        return {**asdict(self.task), "files": file_digest(files)}
+        """All of the task."""
+        return asdict(self.task)
+
+    def files(self) -> list[Path]:
+        """The Parquet files."""
+        return sorted((Path(self.root) / self.task.dataset).glob("*.parquet"))
 
     def facts(self) -> dict[str, Any]:
         """What a published row says of the task."""

@@ -66,6 +66,10 @@ class Stamps:
         values = column.flatten().cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
         return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), values
 
+    def firsts(self) -> Times:
+        """The first timestamp of each item that has any, [N]."""
+        return np.concatenate([values[edges[:-1]] for edges, values in self.batches(1024)])
+
     def of_item(self, row: int) -> Times:
         """The timestamps of one item; what stands after it is not read."""
         first = 0

@@ -22,7 +22,7 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, file_digest
+from specseq.scoring.evaluation import Batch, WindowKeys
 from specseq.scoring.metrics import LEVELS, Totals, seasonal_error
 from specseq.series.arrow import Block, find_folders, open_folder
 from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
@@ -326,9 +326,27 @@ class GiftEvaluation:
 
     def batches(self, points: int) -> Iterator[Batch]:
         """All windows, series by series."""
+        first = 0
         for windows in self.data.windows(self.config):
             for block in windows.blocks(points):
-                yield Batch(block, block.starts)
+                yield Batch(block, block.starts, first=first)
+                first += len(block)
+
+    def keys(self) -> WindowKeys:
+        """Which series and window each window is; variates go by their numbers."""
+        config, blocks = self.config, self.data.blocks
+        item, target, window = np.indices((self.data.items, config.variates, config.windows)).reshape(3, -1)
+        lengths = np.concatenate([block.length for block in blocks])
+        return WindowKeys(
+            items=tuple(str(item) for block in blocks for item in block.item_id),
+            targets=tuple(map(str, range(config.variates))),
+            item=item,
+            target=target,
+            window=window,
+            places=lengths[item] + (window - config.windows) * config.horizon,
+            starts=np.concatenate([block.start for block in blocks]),
+            freq=config.query.freq,
+        )
 
     def totals(self) -> Totals:
         """Totals of one pool: all windows of the config."""
@@ -344,8 +362,12 @@ class GiftEvaluation:
         return seasonal_error(batch.windows, self.config.season_length, shorten=True)
 
     def settings(self) -> dict[str, Any]:
-        """:meth:`facts`, which are known when a folder is open, and the shards."""
-        return {**self.facts(), "files": file_digest({block.shard for block in self.data.blocks})}
+        """:meth:`facts`, which are known when a folder is open."""
+        return self.facts()
+
+    def files(self) -> list[Path]:
+        """The shards."""
+        return sorted({block.shard for block in self.data.blocks})
 
     def facts(self) -> dict[str, Any]:
         """What a published row says of the config."""

@@ -7,7 +7,9 @@ and target column and takes the mean of the metric over these pools.
 Shapes: B windows, Q quantile levels, H horizon steps, P pools (none where everything is one pool).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +90,15 @@ class Totals:
     def __getitem__(self, name: str) -> Values:
         """A sum by name, [*P]; those of pinball losses are [*P, Q]."""
         return self._sums[name]
+
+    def plain(self) -> dict[str, Any]:
+        """The sums as plain numbers, to be kept in a file with every digit."""
+        return {name: values.tolist() for name, values in self._sums.items()}
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Take over sums that :meth:`plain` gave, in place."""
+        for name, values in plain.items():
+            self._sums[name] = np.array(values).reshape(self._sums[name].shape)
 
     def add(self, sums: WindowSums, scales: Values, pool: tuple[NDArray[np.int64], ...] = ()) -> None:
         """Add windows.

@@ -1,5 +1,8 @@
 """Result files of a benchmark: rows in one of two layouts, kept by config or task so that scoring can go on.
 
+A file that is not finished holds in its provenance the sums over the windows that are done of the next config
+or task, so that work goes on there.
+
 **tidy**: the long shape with the key columns ``forecaster``; ``filter`` and ``reversal``, both ``none`` for a
 plain forecast; ``spectral_radius`` and ``noise_gain`` of the filter, NaN for none. Where reversals were asked
 for, rows ``scaled_absolute_error`` give the error of the median at chosen horizon steps (``step``, from 1),
@@ -15,17 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
 import pyarrow as pa
 
 from specseq.errors import InputError
 from specseq.filters import noise_gain
 from specseq.filters.stability import spectral_radius
-from specseq.scoring.evaluation import Evaluation
-from specseq.scoring.reversal import Outcome, Variant
+from specseq.scoring.evaluation import Evaluation, content_digest, stat_digest
+from specseq.scoring.reversal import Checkpoint, Outcome, Variant
 from specseq.scoring.steps import step_grid
 from specseq.scoring.submissions import BENCHMARKS
-from specseq.tables import Provenance, digest, long_table, read_parquet, read_provenance, write_parquet
+from specseq.tables import Provenance, digest, long_table, read_provenance, read_rows, write_parquet
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 
@@ -47,7 +49,7 @@ class Layout(Protocol):
     def rows(self, evaluation: Evaluation, outcomes: Outcomes) -> Iterator[Row]:
         """The rows of one config or task."""
 
-    def table(self, rows: Sequence[Row]) -> pa.Table | pd.DataFrame:
+    def table(self, rows: Sequence[Row]) -> pa.Table:
         """What is written to the file."""
 
 
@@ -96,7 +98,7 @@ class Published:
     """One row per config or task, named after the model; of a plain forecast."""
 
     benchmark: str
-    model: str
+    model: str = ""
     context_length: int | None = None
     resumes = True
 
@@ -120,9 +122,11 @@ class Published:
             row |= {"test_error": error, "trained_on_this_dataset": False}
         yield {**row, **outcome.values, "context_length": self.context_length, "basis": "raw"}
 
-    def table(self, rows: Sequence[Row]) -> pd.DataFrame:
-        """A frame whose column ``context_length`` may hold no number."""
-        return pd.DataFrame(rows).astype({"context_length": "Int64"})
+    def table(self, rows: Sequence[Row]) -> pa.Table:
+        """A table whose column ``context_length`` may hold no number."""
+        kinds = {"context_length": pa.int64()}
+        names = rows[0] if rows else {}
+        return pa.table({name: pa.array([row[name] for row in rows], kinds.get(name)) for name in names})
 
 
 class ResultFile:
@@ -140,46 +144,68 @@ class ResultFile:
     def __init__(self, path: Path, layout: Layout, provenance: Provenance) -> None:
         self.path, self.layout, self.provenance = path, layout, provenance
         self._rows: dict[str, list[Row]] = {}
-        self.provenance.facts |= {"made_of": {}, "diverged": {}}
+        self.provenance.facts |= {"made_of": {}, "stats": {}, "diverged": {}, "unfinished": {}}
         if layout.resumes and path.exists():
             self._read_earlier()
 
     def __contains__(self, name: str) -> bool:
         return name in self._rows
 
-    def expect(self, evaluation: Evaluation) -> None:
+    def expect(self, evaluation: Evaluation, forecasts: str | None = None) -> None:
         """Note what a config or task is made of.
+
+        Args:
+            evaluation: the config or task.
+            forecasts: digest of the forecasts that were made elsewhere; None for none.
 
         Raises:
             InputError: rows of it that the file holds were made of other data or another task.
         """
-        made_of, now = self.provenance.facts["made_of"], json.loads(json.dumps(evaluation.settings()))
-        earlier = made_of.get(evaluation.name, {}) if evaluation.name in self else now
+        facts, name = self.provenance.facts, evaluation.name
+        now = json.loads(json.dumps(evaluation.settings()))
+        if forecasts is not None:
+            now["forecasts"] = forecasts
+        known = name in self or name in facts["unfinished"]
+        earlier = facts["made_of"].get(name, {}) if known else {}
+        files, stats = evaluation.files(), stat_digest(evaluation.files())
+        # Contents are only read where names, sizes or times of change differ.
+        same = bool(earlier) and facts["stats"].get(name) == stats
+        now["files"] = earlier["files"] if same else content_digest(files)
         for field, value in now.items():
-            if earlier.get(field) != value:
+            if known and earlier.get(field) != value:
                 fault = f"has {field} {earlier.get(field)}, the data and tasks have {value}"
                 fault = "was made of other data files" if field == "files" else fault
-                text = f"its row of {evaluation.name} {fault}"
+                fault = "was made of other forecasts" if field == "forecasts" else fault
+                text = f"its row of {name} {fault}"
                 raise InputError(self.path, text, "delete it or give another --out")
-        made_of[evaluation.name] = now
+        facts["made_of"][name], facts["stats"][name] = now, stats
+
+    def checkpoint(self, evaluation: Evaluation) -> Checkpoint:
+        """Where to begin with a config or task."""
+        kept = self.provenance.facts["unfinished"].get(evaluation.name)
+        return Checkpoint(kept["windows"], kept["totals"]) if kept else Checkpoint()
+
+    def note(self, evaluation: Evaluation, checkpoint: Checkpoint) -> None:
+        """Note how far a config or task is."""
+        self.provenance.facts["unfinished"] = {evaluation.name: vars(checkpoint).copy()}
 
     def add(self, evaluation: Evaluation, outcomes: Outcomes) -> None:
         """Add the rows of a config or task."""
         self._rows[evaluation.name] = list(self.layout.rows(evaluation, outcomes))
+        self.provenance.facts["unfinished"] = {}
         for variant, outcome in outcomes.items():
             if outcome.diverged:
                 key = "/".join((evaluation.name, variant.filter, variant.reversal))
                 self.provenance.facts["diverged"][key] = outcome.diverged
 
     def save(self) -> None:
-        """Write all rows."""
+        """Write all rows, and how far the next config or task is."""
         rows = [row for of_one in self._rows.values() for row in of_one]
         write_parquet(self.path, self.layout.table(rows), self.provenance)
 
-    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+    def rows(self, names: Sequence[str]) -> list[Row]:
         """The rows of these configs or tasks."""
-        table = self.layout.table([row for name in names for row in self._rows[name]])
-        return table.to_pandas() if isinstance(table, pa.Table) else table
+        return [row for name in names for row in self._rows[name]]
 
     def _read_earlier(self) -> None:
         recorded, now = read_provenance(self.path), self.provenance.parameters
@@ -188,8 +214,7 @@ class ResultFile:
             other = [f"{name} {before.get(name)}" for name in now if before.get(name) != now[name]]
             fault = f"was made with other parameters: {', '.join(other) or 'more of them'}"
             raise InputError(self.path, fault, "delete it or give another --out")
-        for record in read_parquet(self.path).to_dict(orient="records"):
-            row = {str(name): value for name, value in record.items()}
+        for row in read_rows(self.path):
             self._rows.setdefault(row[self.layout.name_column], []).append(row)
-        for fact in ("made_of", "diverged"):
+        for fact in ("made_of", "stats", "diverged", "unfinished"):
             self.provenance.facts[fact] |= recorded.get(fact, {})

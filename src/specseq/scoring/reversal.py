@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from itertools import pairwise
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from specseq.filters import Filter
 from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
 from specseq.models.protocol import Forecaster, Query, at_levels
 from specseq.scoring.config import OWN_FILTER_MODES
-from specseq.scoring.evaluation import Batch, Evaluation, batches_for
+from specseq.scoring.evaluation import Batch, Evaluation, Recorded, batches_for
 from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts
 from specseq.scoring.metrics import Totals, window_sums
 from specseq.scoring.steps import StepErrors
@@ -122,8 +122,24 @@ def score(
     return outcome.values
 
 
+@dataclass
+class Checkpoint:
+    """How far the windows of a plain forecast are pooled; where it stands, work can go on.
+
+    Attributes:
+        windows: number of windows pooled.
+        totals: the sums over them, see :meth:`specseq.scoring.metrics.Totals.plain`; None at the start.
+    """
+
+    windows: int = 0
+    totals: dict[str, Any] | None = None
+
+
 def evaluate(
-    evaluation: Evaluation, plan: Plan, report: Callable[[int], None] = lambda points: None
+    evaluation: Evaluation,
+    plan: Plan,
+    report: Callable[[int], None] = lambda points: None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[Variant, Outcome]:
     """Score every variant of a plan on one config or task.
 
@@ -131,16 +147,27 @@ def evaluate(
         evaluation: the config or task.
         plan: what to score.
         report: called after each batch with its number of forecast points.
+        checkpoint: of a plan without filters: where to begin; moved after each batch, before ``report``.
 
     Raises:
         InputError: a forecast is missing, not finite or out of order.
     """
     pools: dict[Variant, _Pool] = {}
-    for batch in _pieces(evaluation, plan):
-        piece = _Piece(evaluation, plan, batch)
+    begun = checkpoint.windows if checkpoint else 0
+    if checkpoint and checkpoint.totals:
+        plain = pools[Variant(plan.forecaster.name)] = _Pool(evaluation, plan.by_step, None)
+        plain.totals.restore(checkpoint.totals)
+    for batch in _pieces(evaluation, plan, fine=checkpoint is not None):
+        if batch.first + len(batch.windows) <= begun:
+            continue
+        piece = _Piece(evaluation, plan, batch[max(begun - batch.first, 0) :])
         for variant, filter, make in piece.variants():
             pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
             pool.add(piece, make)
+        if checkpoint:
+            (pool,) = pools.values()
+            checkpoint.windows = batch.first + len(batch.windows)
+            checkpoint.totals = pool.totals.plain()
         report(piece.truth.size)
     return {variant: pool.outcome() for variant, pool in pools.items()}
 
@@ -217,6 +244,8 @@ class _Piece:
             yield from self._control(name, filter)
 
     def _plain(self, who: Forecaster) -> Quantiles:
+        if isinstance(who, Recorded):
+            return who.recorded(self.evaluation, self.batch.rows)
         return forecast(who, self.batch.windows, self.evaluation.query, self.evaluation.name)
 
     def _control(
@@ -318,11 +347,11 @@ class _Piece:
         return self._medians[id(who)]
 
 
-def _pieces(evaluation: Evaluation, plan: Plan) -> Iterator[Batch]:
+def _pieces(evaluation: Evaluation, plan: Plan, *, fine: bool) -> Iterator[Batch]:
     """Batches whose contexts together stay small: filtering copies them."""
     limit = plan.forecaster.context_length if plan.control is None else plan.control.context_length
     reach = max((filter.reach for filter in plan.filters.values()), default=0)
-    for batch in batches_for(evaluation, plan.forecaster):
+    for batch in batches_for(evaluation, plan.forecaster, fine=fine):
         windows = batch.windows
         lengths = windows.cuts - windows.starts
         if limit is not None:

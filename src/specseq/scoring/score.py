@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import pandas as pd
-
 from specseq.errors import InputError
 from specseq.filters import Filter, design
 from specseq.models.chronos2 import HUB_ID, find_weights, is_hub_id
@@ -18,15 +16,16 @@ from specseq.progress import Progress
 from specseq.scoring.config import ForecasterSettings, ScoreRequest, Term
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
+from specseq.scoring.forecast_files import ForecastFiles
 from specseq.scoring.gift_eval import TERMS, gift_evaluations
-from specseq.scoring.results import Layout, Published, ResultFile, Tidy
+from specseq.scoring.results import Published, ResultFile, Row, Tidy
 from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
 from specseq.tables import Provenance, read_parquet
 
 _SAVE_EVERY = 10.0
 
 
-def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> pd.DataFrame:
+def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> list[Row]:
     """Score a forecaster on a benchmark, plain and under the filters and reversals of the request.
 
     Weights of a training that diverged are not scored: in the tidy layout they have a row ``diverged``.
@@ -39,57 +38,96 @@ def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> pd.Data
         The rows of the configs or tasks that the request asks for, in their order.
 
     Raises:
-        InputError: data, forecaster or filters are at fault, or the file was made with other parameters or of
-            other data.
+        InputError: data, forecaster, forecasts or filters are at fault, or the file was made with other
+            parameters or of other data.
     """
     evaluations = open_evaluations(
         request.benchmark, request.data, request.tasks, request.terms, request.only
     )
-    name = str(request.forecaster.name)
+    if request.layout == "published":
+        return _score_published(request, evaluations, log)
+    return _score_tidy(request, evaluations, log)
+
+
+def _score_published(
+    request: ScoreRequest, evaluations: Sequence[Evaluation], log: TextIO | None
+) -> list[Row]:
+    given = ForecastFiles(request.forecasts) if request.forecasts else None
+    if given:
+        given.check_complete(evaluations)
+    name = str(request.forecaster.name) if request.forecaster else ""
+    parameters: dict[str, Any] = {
+        "benchmark": request.benchmark,
+        "forecaster": fingerprint(name) if request.forecaster else "forecasts",
+        "arguments": request.arguments,
+        "context_length": request.forecaster and request.forecaster.context_length,
+        "model": request.model,
+    }
+    results = ResultFile(
+        request.out, Published(request.benchmark), _provenance(request, parameters, evaluations)
+    )
+    for evaluation in evaluations:
+        results.expect(evaluation, given.digest(evaluation.name) if given else None)
+    names = [evaluation.name for evaluation in evaluations]
+    if all(name in results for name in names):
+        return results.rows(names)
+    if (reason := _diverged(name)) is not None:
+        raise InputError(name, f"its training diverged: {reason}", "there is nothing to score")
+    plan = Plan(given) if given else make_plan(request)
+    who = plan.forecaster
+    results.layout = Published(request.benchmark, request.model or who.name, who.context_length)
+    return score_all(evaluations, plan, results, log)
+
+
+def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation], log: TextIO | None) -> list[Row]:
+    name = str(request.forecaster and request.forecaster.name)
     parameters: dict[str, Any] = {"benchmark": request.benchmark, "forecaster": fingerprint(name)}
-    stage = "evaluate" if request.layout == "tidy" else "score"
-    provenance = Provenance(stage, parameters, run=request.run or None, seed=request.seed)
-    provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
-    layout: Layout = Tidy(request.benchmark, request.study, request.run, request.seed)
-    reason = _diverged(Path(name)) if name.endswith(".safetensors") else None
-    if reason is not None:
-        if request.layout == "published":
-            raise InputError(name, f"its training diverged: {reason}", "there is nothing to score")
+    layout = Tidy(request.benchmark, request.study, request.run, request.seed)
+    provenance = _provenance(request, parameters, evaluations)
+    if (reason := _diverged(name)) is not None:
         results = ResultFile(request.out, layout, provenance)
         for evaluation in evaluations:
             results.add(evaluation, {Variant(Path(name).parent.name): Outcome({}, None, reason)})
         results.save()
-        return results.frame([evaluation.name for evaluation in evaluations])
+        return results.rows([evaluation.name for evaluation in evaluations])
     plan = make_plan(request)
     if request.arguments:
         parameters["arguments"] = request.arguments
-    parameters["context_length"] = plan.forecaster.context_length
-    if request.layout == "published":
-        parameters["model"] = request.model or plan.forecaster.name
-        layout = Published(request.benchmark, parameters["model"], plan.forecaster.context_length)
-    else:
-        parameters |= {
-            "run": request.run,
-            "filters": {name: [made.stride, *made.taps] for name, made in plan.filters.items()},
-            "reversals": list(request.reversals),
-            "other": request.other and fingerprint(str(request.other.name)),
-            "missing": request.missing,
-            "centre": request.centre,
-        }
+    parameters |= {
+        "context_length": plan.forecaster.context_length,
+        "run": request.run,
+        "filters": {name: [made.stride, *made.taps] for name, made in plan.filters.items()},
+        "reversals": list(request.reversals),
+        "other": request.other and fingerprint(str(request.other.name)),
+        "missing": request.missing,
+        "centre": request.centre,
+    }
     results = ResultFile(request.out, layout, provenance)
+    for evaluation in evaluations:
+        results.expect(evaluation)
     return score_all(evaluations, plan, results, log)
+
+
+def _provenance(
+    request: ScoreRequest, parameters: dict[str, Any], evaluations: Sequence[Evaluation]
+) -> Provenance:
+    stage = "evaluate" if request.layout == "tidy" else "score"
+    provenance = Provenance(stage, parameters, run=request.run or None, seed=request.seed)
+    provenance.facts |= {"basis": "raw", "configs": len(evaluations)}
+    return provenance
 
 
 def score_all(
     evaluations: Sequence[Evaluation], plan: Plan, results: ResultFile, log: TextIO | None = None
-) -> pd.DataFrame:
+) -> list[Row]:
     """Score every config or task and keep the rows in a file.
 
-    Rows that the file holds already are kept if they were made of the same tasks and data files. Where its
-    layout resumes, it is written again every ten seconds and when anything stops the run.
+    Rows that the file holds already are kept. Where its layout resumes, it is written again every ten seconds
+    and when anything stops the run, with the sums over the windows of the config or task that it stopped in:
+    the next run goes on after them.
 
     Args:
-        evaluations: what to score.
+        evaluations: what to score; the file expects them, see :meth:`ResultFile.expect`.
         plan: who forecasts, under which filters.
         results: the file.
         log: where progress goes; standard error where None.
@@ -98,33 +136,41 @@ def score_all(
         The rows of ``evaluations``, in their order.
 
     Raises:
-        InputError: the file holds rows of other data or tasks, or a config cannot be scored.
+        InputError: a config cannot be scored.
     """
-    for evaluation in evaluations:
-        results.expect(evaluation)
     missing = [evaluation for evaluation in evaluations if evaluation.name not in results]
-    total = sum(evaluation.points for evaluation in evaluations)
+    resumes, total = results.layout.resumes, sum(evaluation.points for evaluation in evaluations)
+    checkpoints = {evaluation.name: results.checkpoint(evaluation) for evaluation in missing}
     done = total - sum(evaluation.points for evaluation in missing)
+    done += sum(
+        checkpoints[one.name].windows * one.query.horizon for one in missing if checkpoints[one.name].windows
+    )
     progress = Progress(total, "points", done, out=log or sys.stderr)
-    saved, rows = time.monotonic(), 0
+    saved, unsaved = time.monotonic(), False
 
     def report(points: int) -> None:
-        nonlocal done
+        nonlocal done, saved, unsaved
         done += points
         progress.update(done)
+        if resumes:
+            results.note(evaluation, checkpoint)
+            unsaved = True
+            if time.monotonic() - saved > _SAVE_EVERY:
+                results.save()
+                saved, unsaved = time.monotonic(), False
 
+    finished = False
     try:
         for evaluation in missing:
-            results.add(evaluation, evaluate(evaluation, plan, report))
+            checkpoint = checkpoints[evaluation.name]
+            results.add(evaluation, evaluate(evaluation, plan, report, checkpoint if resumes else None))
             evaluation.close()
-            rows += 1
-            if results.layout.resumes and time.monotonic() - saved > _SAVE_EVERY:
-                results.save()
-                saved = time.monotonic()
+            unsaved = True
+        finished = True
     finally:
-        if rows == len(missing) > 0 or (rows and results.layout.resumes):
+        if unsaved and (finished or resumes):
             results.save()
-    return results.frame([evaluation.name for evaluation in evaluations])
+    return results.rows([evaluation.name for evaluation in evaluations])
 
 
 def open_evaluations(
@@ -168,6 +214,8 @@ def make_plan(request: ScoreRequest) -> Plan:
     Raises:
         InputError: there is no such forecaster or filter.
     """
+    if request.forecaster is None:
+        raise InputError("forecaster", "is not given", "say who forecasts")
     forecaster = open_forecaster(request.forecaster, request.benchmark, request.arguments)
     control = None
     if "oracle" in request.reversals and forecaster.name != "seasonal_naive":
@@ -198,11 +246,13 @@ def _filter(name: str, spec: dict[str, Any], designed: Path | None) -> Filter:
     return Filter(row["family"], tuple(row["taps"]), int(row["stride"]), float(row["lam"]), name)
 
 
-def _diverged(weights: Path) -> str | None:
+def _diverged(name: str) -> str | None:
     """Why the training that left these weights was ended early; None where it was not."""
+    if not name.endswith(".safetensors"):
+        return None
     from specseq.training.checkpoint import diverged  # imported here: naive forecasters need no torch
 
-    return diverged(weights)
+    return diverged(Path(name))
 
 
 def fingerprint(source: str | Path) -> str:

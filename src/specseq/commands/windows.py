@@ -1,0 +1,45 @@
+"""``specseq windows``: write the windows of GIFT-Eval or FEV-Bench for forecasters of any language."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.scoring.gift_eval import TERMS
+from specseq.scoring.score import open_evaluations
+from specseq.scoring.submissions import BENCHMARKS
+from specseq.scoring.window_files import write_windows
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq windows",
+        description="Write the contexts and cut-offs of a benchmark: one Parquet file per config or task. "
+        "Nothing after the last cut-off is written. Score forecasts of them with: "
+        "specseq score ... --forecasts DIR",
+        epilog="example: specseq windows gift_eval --data data/gift_eval --only ett1 --out windows",
+    )
+    parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these data sets or tasks only")
+    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: these terms only")
+    parser.add_argument("--tasks", type=Path, metavar="FILE", help="FEV-Bench: a tasks.yaml")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write a file per config or task and name it."""
+    options = build_parser().parse_args(arguments)
+    for benchmark, option in (("fev", "terms"), ("gift_eval", "tasks")):
+        if options.benchmark == benchmark and getattr(options, option):
+            raise InputError(f"--{option}", f"does not apply to {benchmark}", "leave it out")
+    if options.out.exists() and not options.out.is_dir():
+        raise InputError("--out", f"{options.out} is no folder", "give another")
+    evaluations = open_evaluations(
+        options.benchmark, options.data, options.tasks, options.terms, options.only
+    )
+    for evaluation in evaluations:
+        print(write_windows(evaluation, options.out))
+        evaluation.close()
