@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specseq.equilibrium.text.config import BytePairs, Characters, Grammar, HubText, LocalText, TextSettings
+from specseq.equilibrium.text.config import BytePairs, Characters, Grammar, LocalText, TextSettings
 from specseq.equilibrium.text.docstrings import docstring_corpus
 from specseq.equilibrium.text.grammar import Automaton
 from specseq.equilibrium.text.ngrams import ngram_losses
@@ -148,40 +148,6 @@ def test_bad_input_is_named(tmp_path, params: dict, place: str) -> None:
     with pytest.raises(InputError, match=place):
         prepare_text(tmp_path, read(TextSettings, params, "text"))
     assert not (tmp_path / "manifest.json").exists()
-
-
-def test_a_hub_that_does_not_answer_is_named(monkeypatch) -> None:
-    import huggingface_hub
-
-    def refuse(*arguments: object, **options: object) -> str:
-        raise OSError("no route\nsecond line")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    with pytest.raises(InputError, match=r"who/what/a.txt: cannot be downloaded \(no route\); fetch it"):
-        read_text(HubText(repo="who/what", file="a.txt"))
-
-
-def test_a_file_of_the_hub_is_read_at_its_revision(monkeypatch, tmp_path) -> None:
-    import huggingface_hub
-
-    (tmp_path / "stories.txt").write_text("Once upon a time. " * 100)
-    asked = {}
-
-    def answer(repo: str, file: str, **options: object) -> str:
-        asked.update(options, repo=repo, file=file)
-        return str(tmp_path / "stories.txt")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
-    source = {"kind": "hub", "repo": "who/what", "file": "stories.txt", "revision": "abc123"}
-    text, facts = read_text(read(HubText, source, "source"))
-    assert text.startswith("Once upon")
-    assert facts["source"] == source
-    assert asked == {
-        "repo": "who/what",
-        "file": "stories.txt",
-        "repo_type": "dataset",
-        "revision": "abc123",
-    }
 
 
 def test_the_manifest_is_plain_json(tmp_path) -> None:

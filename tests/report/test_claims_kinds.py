@@ -55,6 +55,18 @@ def test_a_run_of_any_size_never_decides_a_printed_figure(tmp_path: Path) -> Non
     assert "sizes of scale paper" in ledger([figure], tmp_path, "laptop")[0].explanation
 
 
+def test_a_figure_of_a_benchmark_needs_all_of_it(tmp_path: Path) -> None:
+    figure = claim("figure", **FIGURE, scales=["paper"])
+    for configs, verdict in ((96, "not decidable at this scale"), (97, "undecided")):
+        folder = results(tmp_path / str(configs), "hub")
+        record = Provenance("evaluate")
+        record.facts["configs"] = configs
+        write_parquet(folder / "runs/base_seed0/gift_eval.parquet", pd.DataFrame({"a": [1]}), record)
+        (entry,) = ledger([figure], folder, "paper")
+        assert entry.verdict == verdict
+        assert ("96 of 97 of GIFT-Eval" in entry.explanation) == (configs == 96)
+
+
 def test_a_mechanism_may_be_measured_at_any_size_and_says_on_what(tmp_path: Path) -> None:
     made = claim("ratio", {"ratio": [query("better"), query("base")]}, {"below": 1})
     (entry,) = ledger([made], results(tmp_path, "statsmodels.datasets.co2"), "laptop")

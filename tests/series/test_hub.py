@@ -61,6 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
+        if "/owner/gated" in path:
+            return self._answer(403, b"{}", {"X-Error-Code": "GatedRepo"})
         if not path.startswith(("/api/datasets/owner/data", "/datasets/owner/data")):
             return self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
         if "/tree/" in path:
@@ -123,6 +125,18 @@ def test_a_second_download_fetches_only_what_is_missing_or_wrong(hub: SmallHub, 
     download(hub.repository, files, tmp_path)
     assert hub.served == ["etth/data-00000-of-00001.arrow"]
     assert (tmp_path / "etth" / "data-00000-of-00001.arrow").read_bytes() == b"etth" * 100
+
+
+def test_what_is_no_longer_asked_for_is_deleted(hub: SmallHub, tmp_path: Path) -> None:
+    folders = data_set_folders(hub.repository.files())
+    download(hub.repository, folders["etth"] + folders["m4_hourly"], tmp_path)
+    download(hub.repository, folders["etth"], tmp_path)
+    assert [path.parent.name for path in tmp_path.glob("*/state.json")] == ["etth"]
+
+
+def test_a_gated_repository_says_how_to_be_let_in(hub: SmallHub) -> None:
+    with pytest.raises(InputError, match=r"accept them at huggingface\.co/owner/gated and set HF_TOKEN"):
+        HubRepository("owner/gated", endpoint=hub.repository.endpoint).files()
 
 
 def test_a_checksum_that_stays_wrong_is_an_error_and_leaves_no_record(hub: SmallHub, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 # What all rules share: the plan, and how a stage is asked to do its work.
 
+import argparse
 import contextlib
+import functools
 import inspect
 import io
 import json
@@ -25,7 +27,7 @@ from specseq.errors import InputError
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products
-from specseq.studies.config import make_plan, read_settings
+from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.outside import state
 from specseq.studies.planning import Planning, page_captions
 from specseq.studies.targets import check_target
@@ -48,27 +50,41 @@ if not workflow.deployment_settings.deployment_method:
     PREFIX += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
 shell.prefix(PREFIX)
 
+@functools.cache
+def command_line():
+    """The options that Snakemake was called with, those of its profile among them."""
+    if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+        return argparse.Namespace(executor=None, targets=[])
+    with contextlib.redirect_stderr(io.StringIO()):
+        return parse_args(sys.argv[1:])[1]
+
+
 try:
     # Snakemake itself takes every value in a mapping of --config for a text, and lets a key stand twice.
-    CONFIG = read_config(
-        Path("config.yaml"), workflow.overwrite_configfiles, workflow.config_settings.config_args or []
+    CONFIG = with_scale(
+        read_config(
+            Path("config.yaml"), workflow.overwrite_configfiles, workflow.config_settings.config_args or []
+        ),
+        slurm=command_line().executor == "slurm",
     )
     SETTINGS = read_settings(CONFIG)
     PLAN = make_plan(CONFIG, ROOT)
     PLAN.runs(SETTINGS.scale)
     PLAN.data(SETTINGS.scale)
+    PLANNING = Planning(PLAN, SETTINGS.partial)
+    PLANNING.sources.check(SETTINGS.scale)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-PLANNING = Planning(PLAN, SETTINGS.partial)
 
 # Captions of Snakemake's own report (`snakemake --report`) are templates that see the config and nothing else.
 config["scale"] = SETTINGS.scale
 config["captions"] = page_captions(ROOT / "workflow/studies")
 
 
-# Training submits its own jobs and waits for them; the others cost less than a job would.
+# Training submits its own jobs and waits for them; nodes have no network; the others cost less than a job would.
 localrules:
     all,
+    download,
     pretrain,
     table,
     figure,
@@ -164,10 +180,7 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
 
 def targets():
     """What the command line asks for, which Snakemake tells nobody before it looks for rules that make it."""
-    if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
-        return []
-    with contextlib.redirect_stderr(io.StringIO()):
-        return parse_args(sys.argv[1:])[1].targets
+    return command_line().targets or []
 
 
 @one_line
@@ -194,5 +207,4 @@ def training_place():
     """Where training runs: ``local`` or ``slurm``."""
     if SETTINGS.launcher != "auto":
         return SETTINGS.launcher
-    # A plan that is only looked at (`--detailed-summary`) has no executor.
-    return "slurm" if getattr(workflow.executor_plugin, "name", None) == "slurm" else "local"
+    return "slurm" if command_line().executor == "slurm" else "local"

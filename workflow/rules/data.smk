@@ -1,7 +1,6 @@
-# Inputs:  folders that the config names, or nothing: data are embedded, computed or read from the Python library
+# Inputs:  the hub, folders that the config names, or nothing: data are embedded, computed or read from Python's library
 # Outputs: results/{scale}/data/{lotsa,gift_eval,text}/manifest.json, data/zeros.parquet, data/spacings/manifest.parquet
-#          downloads/{source}/download.json, on demand: `snakemake -c1 downloads/lotsa/download.json`, then
-#          `--config "data={lotsa: downloads/lotsa}"`
+#          downloads/{source}/download.json, where `data` says hub
 
 
 rule download:
@@ -10,7 +9,7 @@ rule download:
     log:
         "logs/downloads/{source}.log",
     wildcard_constraints:
-        source="lotsa|gift_eval|fev",
+        source="lotsa|gift_eval|fev|text|chronos2",
     conda:
         "../../envs/specseq.yaml"
     params:
@@ -23,7 +22,7 @@ rule download:
 
 rule prepare_lotsa:
     input:
-        source=one_line(lambda w: PLANNING.source(w.scale, "lotsa")),
+        source=one_line(lambda w: PLANNING.sources.needed(w.scale, "lotsa")),
     output:
         manifest="results/{scale}/data/lotsa/manifest.json",
     log:
@@ -34,7 +33,7 @@ rule prepare_lotsa:
         **request(
             "prepare_lotsa",
             lambda w: PLANNING.corpus(w.scale),
-            outside=lambda w: [PLANNING.source(w.scale, "lotsa")],
+            outside=lambda w: PLANNING.sources.own(w.scale, "lotsa"),
         ),
     message:
         "data: training series"
@@ -44,7 +43,7 @@ rule prepare_lotsa:
 
 rule prepare_gift_eval:
     input:
-        source=one_line(lambda w: PLANNING.source(w.scale, "gift_eval")),
+        source=one_line(lambda w: PLANNING.sources.needed(w.scale, "gift_eval")),
     output:
         manifest="results/{scale}/data/gift_eval/manifest.json",
     log:
@@ -55,7 +54,7 @@ rule prepare_gift_eval:
         **request(
             "prepare_gift_eval",
             lambda w: PLANNING.embedded(w.scale),
-            outside=lambda w: [PLANNING.source(w.scale, "gift_eval")],
+            outside=lambda w: PLANNING.sources.own(w.scale, "gift_eval"),
         ),
     message:
         "data: GIFT-Eval sets"
@@ -64,6 +63,8 @@ rule prepare_gift_eval:
 
 
 rule text:
+    input:
+        one_line(lambda w: PLANNING.sources.text_needed(w.scale)),
     output:
         manifest="results/{scale}/data/text/manifest.json",
     log:
@@ -73,8 +74,8 @@ rule text:
     params:
         **request(
             "text",
-            lambda w: PLANNING.text(w.scale),
-            outside=lambda w: PLANNING.text_files(w.scale),
+            lambda w: {"text": PLANNING.sources.text(w.scale)},
+            outside=lambda w: PLANNING.sources.text_own(w.scale),
         ),
     message:
         "data: text"

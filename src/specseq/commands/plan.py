@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from specseq.studies.config import load_plan
+from specseq.studies.config import AUTO, load_plan
 from specseq.sweeps import Plan
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The options that say which config is meant, as snakemake has them."""
-    parser.add_argument("--scale", help="scale; default: the one of config.yaml")
+    parser.add_argument(
+        "--scale", help="scale; default: the one of config.yaml, where that says auto the one that ran last"
+    )
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="further config files")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="values of the config")
     parser.add_argument("--root", type=Path, default=Path(), help="folder of the workflow; default: this one")
@@ -25,7 +27,15 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, str]:
         InputError: the config is wrong.
     """
     plan = load_plan(options.root, options.configfile, options.config)
-    return plan, options.scale or plan.default
+    given = [content["scale"] for _, content in plan.config.sources if "scale" in content]
+    return plan, options.scale or (_latest(plan, options.root) if given[-1] == AUTO else plan.default)
+
+
+def _latest(plan: Plan, root: Path) -> str:
+    """The scale whose stages were asked for last, or the default."""
+    asked = {path: path.stat().st_mtime for path in (root / "results").glob("*/requests/*")}
+    scales = [path.parts[-3] for path in sorted(asked, key=lambda path: asked[path])]
+    return next((scale for scale in reversed(scales) if scale in plan.scales), plan.default)
 
 
 def main(given: Sequence[str]) -> None:

@@ -39,6 +39,15 @@ class Download:
     revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
 
 
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class HubFiles:
+    """Files of one repository on the Hugging Face hub."""
+
+    repository: str = Field(pattern=r"^[^/]+/[^/]+$", description="owner/name")
+    files: tuple[str, ...] = Field(min_length=1, description="paths in the repository, or patterns")
+    revision: str | None = Field(default=None, description="branch, tag or commit; null: the main branch")
+
+
 @dataclass(frozen=True, config=STRICT)
 class LotsaDownload(Download):
     """What is downloaded of LOTSA."""

@@ -1,11 +1,12 @@
-"""Downloads of LOTSA, GIFT-Eval and FEV-Bench from the hub: which files, and where they go."""
+"""Downloads from the hub: which files of data sets, a text or a model, and where they go."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from specseq.errors import InputError
-from specseq.series.config import LotsaDownload
+from specseq.series.config import HubFiles, LotsaDownload
 from specseq.series.hub import (
     FEV,
     GIFT_EVAL,
@@ -19,7 +20,7 @@ from specseq.series.hub import (
 from specseq.series.presets import lotsa_sub_datasets
 from specseq.settings import STRICT, Field, dataclass
 
-Source = Literal["lotsa", "gift_eval", "fev"]
+Source = Literal["lotsa", "gift_eval", "fev", "text", "chronos2"]
 REPOSITORIES: Mapping[Source, str] = {"lotsa": LOTSA, "gift_eval": GIFT_EVAL, "fev": FEV}
 
 
@@ -29,27 +30,40 @@ class DownloadRequest:
 
     source: Source = Field(description="whose data")
     record: Path = Field(description="download.json of the folder to download to; it is written last")
-    select: LotsaDownload = Field(
-        default=LotsaDownload(), description="what is downloaded; the preset is LOTSA's"
+    select: LotsaDownload | HubFiles = Field(
+        default=LotsaDownload(),
+        description="what is downloaded: data sets, the preset is LOTSA's; or files of any repository",
     )
 
     def __post_init__(self) -> None:
-        if self.select.preset is not None and self.source != "lotsa":
+        named = isinstance(self.select, HubFiles)
+        if named == (self.source in REPOSITORIES):
+            remedy = "give select.datasets" if named else "give select.repository and select.files"
+            raise InputError("select", f"does not say what to download of {self.source}", remedy)
+        if isinstance(self.select, LotsaDownload) and self.select.preset and self.source != "lotsa":
             raise InputError("select.preset", f"{self.source} has no presets", "give select.datasets")
 
 
-def download_data_sets(request: DownloadRequest) -> dict[str, Any]:
-    """Download data sets, checked and resumable; returns the record.
+def download_source(request: DownloadRequest) -> dict[str, Any]:
+    """Download data sets or files, checked and resumable; returns the record.
 
     Raises:
-        InputError: no network, no such data set, or a full disk.
+        InputError: no network, no such data set or file, or a full disk.
     """
-    repository = HubRepository(REPOSITORIES[request.source], request.select.revision or "main")
-    chosen = _chosen(request.source, request.select, repository.files())
+    select = request.select
+    name = select.repository if isinstance(select, HubFiles) else REPOSITORIES[request.source]
+    kind: Literal["model", "dataset"] = "model" if request.source == "chronos2" else "dataset"
+    repository = HubRepository(name, select.revision or "main", kind=kind)
+    if isinstance(select, HubFiles):
+        chosen = {pattern: _matching(pattern, repository.files(), name) for pattern in select.files}
+    else:
+        chosen = _chosen(request.source, select, repository.files())
     record = download(
         repository, [file for files in chosen.values() for file in files], request.record.parent
     )
-    print(f"{len(chosen)} data sets, {record['bytes'] / 1e6:.1f} MB in {request.record.parent}")
+    unit = "files" if isinstance(select, HubFiles) else "data sets"
+    count = len(record["files"]) if isinstance(select, HubFiles) else len(chosen)
+    print(f"{count} {unit}, {record['bytes'] / 1e6:.1f} MB in {request.record.parent}")
     return record
 
 
@@ -64,6 +78,15 @@ def _chosen(
     else:
         names = choose(list(folders), select.datasets or list(folders), REPOSITORIES[source])
     return {name: folders[name] for name in names}
+
+
+def _matching(pattern: str, files: Sequence[RemoteFile], repository: str) -> list[RemoteFile]:
+    """The files of a repository that a pattern matches."""
+    matched = [file for file in files if fnmatchcase(file.path, pattern)]
+    if not matched:
+        there = ", ".join(file.path for file in files[:8])
+        raise InputError(repository, f"has no file {pattern!r}", f"it has {there}")
+    return matched
 
 
 def _parquet_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:

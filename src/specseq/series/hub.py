@@ -1,12 +1,13 @@
-"""Download parts of a data set repository from the Hugging Face hub: by pattern, checked, resumable."""
+"""Download parts of a repository of the Hugging Face hub, data sets or weights: checked and resumable."""
 
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from specseq.errors import InputError
 from specseq.series.disk import full_disk
@@ -19,6 +20,7 @@ FEV = "autogluon/fev_datasets"
 RECORD = "download.json"
 UNFINISHED = "download.unfinished"
 _SHA256_DIGITS = 64
+_WORDS = {"dataset": "data set", "model": "model"}
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,19 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class HubRepository:
-    """A data set repository on the hub.
+    """A repository on the hub.
 
     Attributes:
         name: ``owner/name``.
         revision: branch, tag or commit.
         endpoint: another hub than the public one.
+        kind: of data sets, or of a model's weights.
     """
 
     name: str
     revision: str = "main"
     endpoint: str | None = None
+    kind: Literal["dataset", "model"] = "dataset"
 
     def files(self) -> list[RemoteFile]:
         """All files, sorted by path.
@@ -75,7 +79,7 @@ class HubRepository:
 
         with _Reachable(self):
             tree = HfApi(endpoint=self.endpoint).list_repo_tree(
-                self.name, repo_type="dataset", recursive=True, revision=self.revision
+                self.name, repo_type=self.kind, recursive=True, revision=self.revision
             )
             entries = [entry for entry in tree if isinstance(entry, RepoFile)]
         remote = [
@@ -91,7 +95,7 @@ class HubRepository:
         with _Reachable(self):
             snapshot_download(
                 self.name,
-                repo_type="dataset",
+                repo_type=self.kind,
                 revision=self.revision,
                 local_dir=folder,
                 allow_patterns=list(paths),
@@ -112,10 +116,14 @@ class _Reachable:
         import httpx
         from huggingface_hub import errors
 
-        name = self.repository.name
+        name, kind = self.repository.name, self.repository.kind
+        if isinstance(error, errors.GatedRepoError):
+            fault = "the hub gives it only to those who have accepted its terms"
+            remedy = f"accept them at huggingface.co/{name} and set HF_TOKEN to a token of that account"
+            raise InputError(name, fault, remedy) from None
         if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
             raise InputError(
-                name, f"the hub has no data set of this name at {self.repository.revision!r}"
+                name, f"the hub has no {_WORDS[kind]} of this name at {self.repository.revision!r}"
             ) from None
         trouble = (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
         if isinstance(error, (*trouble, httpx.HTTPError, ConnectionError)):
@@ -124,7 +132,7 @@ class _Reachable:
                 name,
                 f"the hub cannot be reached ({reason})",
                 f"run this again with a network, or fetch it elsewhere with 'hf download {name} --repo-type "
-                "dataset --local-dir DIR' and give DIR as the data's folder; finished files are kept",
+                f"{kind} --local-dir DIR' and give DIR as the data's folder; finished files are kept",
             ) from None
 
 
@@ -166,6 +174,8 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
     the download is whole. Until then ``out/download.unfinished`` lies there: a folder of other making has no
     record either, so that the lack of one would not tell.
 
+    Files of an earlier download to this folder that are no longer asked for are deleted.
+
     Returns:
         The record written to ``download.json``.
 
@@ -175,6 +185,9 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
     with full_disk(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / UNFINISHED).touch()
+    with suppress(InputError):  # a damaged record is about to be replaced
+        for path in _recorded(out).keys() - {file.path for file in files}:
+            (out / path).unlink(missing_ok=True)
     (out / RECORD).unlink(missing_ok=True)
     missing = [file for file in files if file.fault(out / file.path)]
     with full_disk(out):
@@ -216,11 +229,16 @@ def recorded_checksums(folder: Path) -> dict[str, str]:
     Raises:
         InputError: the record is damaged.
     """
+    return {name: digest for name, digest in _recorded(folder).items() if len(digest) == _SHA256_DIGITS}
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """The files of a download and their checksums; empty where ``folder`` is no download."""
     path = folder / RECORD
     if not path.is_file():
         return {}
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name: digest for name, digest in files.items() if len(digest) == _SHA256_DIGITS}
+        return {str(name): str(digest) for name, digest in files.items()}
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(path, f"not the record of a download ({error})", "run the download again") from None

@@ -6,6 +6,7 @@ from typing import Any
 from specseq.series.config import EmbeddedSizes
 from specseq.series.embedded import embedded_sets, write_corpus, write_evaluation
 from specseq.series.evaluation import evaluation_manifest
+from specseq.series.hub import RECORD
 from specseq.series.prepare import prepare_store
 from specseq.settings import STRICT, Field, dataclass, read
 
@@ -20,7 +21,8 @@ class EvaluationSetsRequest:
         description="manifest.json to write; embedded sets go into the folder sets beside it"
     )
     source: str = Field(
-        EMBEDDED, description="embedded, or a folder in GIFT-Eval's layout, which stays as it is"
+        EMBEDDED,
+        description="embedded, or a folder in GIFT-Eval's layout or its download.json; it stays as it is",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
     embedded: EmbeddedSizes = Field(
@@ -34,7 +36,8 @@ class CorpusRequest:
 
     manifest: Path = Field(description="manifest.json of the store; the store is its folder")
     source: str = Field(
-        EMBEDDED, description="embedded, or a folder of save_to_disk folders, as LOTSA has them"
+        EMBEDDED,
+        description="embedded, or a folder of save_to_disk folders, as LOTSA has them, or its download.json",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
     embedded: EmbeddedSizes = Field(
@@ -46,13 +49,19 @@ class CorpusRequest:
     )
 
 
+def _folder(source: str) -> Path:
+    """The folder of a source that is given by itself or by the record of its download."""
+    path = Path(source)
+    return path.parent if path.name == RECORD else path
+
+
 def prepare_evaluation_sets(request: EvaluationSetsRequest) -> dict[str, Any]:
     """Write the manifest of the evaluation sets, and the sets where they are embedded; returns the manifest.
 
     Raises:
         InputError: no set, an unfinished download, or a damaged file.
     """
-    source = Path(request.source)
+    source = _folder(request.source)
     if request.source == EMBEDDED:
         source = request.manifest.parent / "sets"
         write_evaluation(source, embedded_sets(request.seed, request.embedded))
@@ -67,7 +76,7 @@ def prepare_corpus(request: CorpusRequest) -> dict[str, Any]:
     Raises:
         InputError: no corpus, a damaged file, an exclusion that matches nothing, or a full disk.
     """
-    source, folder = Path(request.source), request.manifest.parent
+    source, folder = _folder(request.source), request.manifest.parent
     if request.source == EMBEDDED:
         source = folder / "corpus"
         # The corpus is about to change under a store that may have been finished before.

@@ -1,7 +1,7 @@
-"""Stage ``download``: data sets from the hub, checked and resumable."""
+"""Stage ``download``: data sets, text or weights from the hub, checked and resumable."""
 
-from specseq.series.downloads import DownloadRequest, download_data_sets
+from specseq.series.downloads import DownloadRequest, download_source
 from specseq.stages.request import serve
 
 if __name__ == "__main__":
-    serve(DownloadRequest, download_data_sets, __doc__)
+    serve(DownloadRequest, download_source, __doc__)

@@ -1,17 +1,18 @@
 """All that ``config.yaml`` may say: its settings, and the plan that is read from it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from specseq.equilibrium.text.config import LocalText, TextSettings
+from specseq.equilibrium.text.config import DeclaredText, LocalText
 from specseq.errors import InputError
 from specseq.filters.config import NamedFilter
 from specseq.launch.settings import SlurmSettings
-from specseq.series.config import Download, EmbeddedSizes, LotsaDownload
+from specseq.series.config import Download, EmbeddedSizes, HubFiles, LotsaDownload
 from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
@@ -19,7 +20,8 @@ from specseq.studies.outside import check_there, tidy_path
 from specseq.sweeps import Config, Kinds, Plan, read_config
 from specseq.zeros.config import ZeroRange
 
-EMBEDDED = "embedded"
+EMBEDDED, HUB = "embedded", "hub"
+AUTO, ELSEWHERE, ON_SLURM = "auto", "laptop", "paper"
 Folder = Annotated[str, AfterValidator(tidy_path)]
 
 
@@ -27,11 +29,18 @@ Folder = Annotated[str, AfterValidator(tidy_path)]
 class DataSettings:
     """Where data lie, and the sizes of what is made."""
 
-    lotsa: Folder = Field(default=EMBEDDED, description="`embedded`, or a folder in LOTSA's layout")
-    gift_eval: Folder = Field(default=EMBEDDED, description="`embedded`, or a folder in GIFT-Eval's layout")
+    lotsa: Folder = Field(
+        default=EMBEDDED, description="`embedded`, `hub` to download it, or a folder in LOTSA's layout"
+    )
+    gift_eval: Folder = Field(
+        default=EMBEDDED, description="`embedded`, `hub` to download it, or a folder in GIFT-Eval's layout"
+    )
     fev: Folder | None = Field(
         default=None,
-        description="folder of FEV-Bench tasks (task/*.parquet); null: none",
+        description="`hub` to download FEV-Bench, or a folder of its tasks (task/*.parquet); null: none",
+    )
+    chronos2: Folder = Field(
+        default=HUB, description="`hub` to download Chronos-2, or a folder of its weights"
     )
     seed: int = Field(default=0, ge=0, description="decides the synthetic series")
     min_length: int = Field(default=17, ge=1, description="shorter training series are skipped and counted")
@@ -40,7 +49,7 @@ class DataSettings:
         description="sub-datasets left out of training: names, patterns, or `overlap` for those in GIFT-Eval",
     )
     embedded: EmbeddedSizes = Field(default=EmbeddedSizes(), description="size of the synthetic series")
-    text: TextSettings = Field(default=TextSettings(), description="text of the equilibrium study")
+    text: DeclaredText = Field(default=DeclaredText(), description="text of the equilibrium study")
     zeros: ZeroRange = Field(
         default=ZeroRange(index=1, count=100_000), description="which zeros are computed"
     )
@@ -50,9 +59,12 @@ class DataSettings:
     )
 
     def __post_init__(self) -> None:
-        for name in ("lotsa", "gift_eval", "fev"):
-            if (folder := getattr(self, name)) not in (None, EMBEDDED):
+        for name in ("lotsa", "gift_eval", "fev", "chronos2"):
+            if (folder := getattr(self, name)) not in (None, EMBEDDED, HUB):
                 check_there(folder, name)
+        for name in ("fev", "chronos2"):
+            if getattr(self, name) == EMBEDDED:
+                raise InputError(name, "none is embedded", "give hub or a folder")
         if isinstance(self.text.source, LocalText):
             check_there(self.text.source.path, "text.source.path", folder=False)
 
@@ -64,13 +76,18 @@ class Downloads:
     lotsa: LotsaDownload | None = None
     gift_eval: Download | None = None
     fev: Download | None = None
+    text: HubFiles | None = None
+    chronos2: HubFiles | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
 class WorkflowConfig:
     """Every key that ``config.yaml`` may hold."""
 
-    scale: str = Field(description="scale that `snakemake` makes when it is given no target")
+    scale: str = Field(
+        description="scale that `snakemake` makes when it is given no target; auto: paper with "
+        "`--profile slurm`, laptop elsewhere"
+    )
     launcher: Literal["auto", "local", "slurm"] = Field(
         default="auto", description="where training runs: here, or in SLURM jobs; auto: where snakemake runs"
     )
@@ -111,8 +128,21 @@ def read_settings(config: Config) -> WorkflowConfig:
         raise InputError(f"{config.source(key.split('.'))}: {key}", error.fault, error.remedy) from None
 
 
+def with_scale(config: Config, slurm: bool = False) -> Config:
+    """The config with a scale by name where it says ``auto``.
+
+    Args:
+        config: the config.
+        slurm: whether Snakemake submits to SLURM.
+    """
+    if config.content["scale"] != AUTO:
+        return config
+    return replace(config, content={**config.content, "scale": ON_SLURM if slurm else ELSEWHERE})
+
+
 def make_plan(config: Config, root: Path | None = None) -> Plan:
     """The plan of a config whose settings have been read."""
+    config = with_scale(config)
     return Plan(config, kinds(), root)
 
 

@@ -14,13 +14,15 @@ from typing import Any, Literal
 from specseq.errors import InputError
 from specseq.sources import module_file
 from specseq.studies import products, studies
-from specseq.studies.config import EMBEDDED
+from specseq.studies.config import HUB
+from specseq.studies.data import DataSources, download_record
 from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
 from specseq.studies.outside import tidy_path
 from specseq.sweeps import Plan, read_yaml
 
 Params = dict[str, Any]
+CHRONOS2 = "chronos2"
 Kind = Literal["tables", "figures"]
 
 STUDIES = "workflow/studies"
@@ -58,6 +60,11 @@ class Planning:
     plan: Plan
     partial: bool = False
 
+    @property
+    def sources(self) -> DataSources:
+        """Where data come from."""
+        return DataSources(self.plan)
+
     def results(self, study: Study, scale: str) -> Results:
         """Paths of a study's results."""
         return Results(self.plan, study, scale, self.partial)
@@ -84,31 +91,22 @@ class Planning:
         data = self.plan.data(scale)
         return {**self.embedded(scale), "min_length": data["min_length"], "exclude": data["exclude"]}
 
-    def source(self, scale: str, name: str) -> str | list[str]:
-        """The folder of outside data that the config names; nothing for embedded data."""
-        folder: str = self.plan.data(scale)[name]
-        return [] if folder == EMBEDDED else folder
-
-    def text(self, scale: str) -> Params:
-        """Which text, and its tokens."""
-        text = self.plan.data(scale)["text"]
-        source = text.get("source", {})
-        if "path" in source:
-            text = {**text, "source": {**source, "path": tidy_path(source["path"])}}
-        return {"text": text}
-
-    def text_files(self, scale: str) -> list[str]:
-        """The text of one's own, if there is one."""
-        path = self.text(scale)["text"].get("source", {}).get("path")
-        return [path] if path else []
-
     def evaluation_files(self, scale: str, run: str, benchmark: str) -> list[str]:
         """Files from outside that an evaluation reads: tasks of FEV-Bench and weights of forecasters."""
+        names = [forecaster.get("name", "") for forecaster in self._forecasters(scale, run)]
+        tasks = self.sources.own(scale, "fev") if benchmark == "fev" else []
+        chronos2 = self.sources.own(scale, "chronos2") if CHRONOS2 in names else []
+        return tasks + chronos2 + [tidy_path(name) for name in names if os.path.exists(name)]
+
+    def _forecasters(self, scale: str, run: str) -> list[Params]:
+        """The forecasters that a run names."""
         params = self.plan.run(scale, run)
-        forecasters = params.get("forecaster", {}), params.get("evaluation", {}).get("other") or {}
-        weights = [forecaster.get("name", "") for forecaster in forecasters]
-        tasks = [self.benchmark_files(scale, benchmark)] if benchmark == "fev" else []
-        return tasks + [tidy_path(name) for name in weights if os.path.exists(name)]
+        return [params.get("forecaster", {}), params.get("evaluation", {}).get("other") or {}]
+
+    def _placed(self, scale: str, forecaster: Params) -> Params:
+        """A forecaster with the folder of its weights for a name, where the config says where they lie."""
+        folder = self.sources.folder(scale, CHRONOS2) if forecaster.get("name") == CHRONOS2 else None
+        return {**forecaster, "name": folder} if folder else forecaster
 
     def download(self, source: str) -> Params:
         """What is downloaded of a source."""
@@ -145,11 +143,19 @@ class Planning:
 
     # Evaluation
 
-    def weights(self, scale: str, run: str) -> list[str]:
-        """The weights that forecast: a run's own or those of the run it names; none from outside."""
+    def _trained(self, scale: str, run: str) -> str | None:
+        """The weights of this workflow that a run forecasts with: its own or those of the run it names."""
         params = self.plan.run(scale, run)
         trained = run if "training" in params else params.get("forecaster", {}).get("run")
-        return [self.weights_file(scale, trained)] if trained else []
+        return self.weights_file(scale, trained) if trained else None
+
+    def weights(self, scale: str, run: str) -> list[str]:
+        """The weights that forecast: a run's own, those of the run it names, or downloaded ones."""
+        if trained := self._trained(scale, run):
+            return [trained]
+        from_hub = self.plan.data(scale)[CHRONOS2] == HUB
+        named = any(forecaster.get("name") == CHRONOS2 for forecaster in self._forecasters(scale, run))
+        return [download_record(CHRONOS2)] if from_hub and named else []
 
     def benchmark_files(self, scale: str, benchmark: str) -> str:
         """What must stand before an evaluation: GIFT-Eval's manifest; FEV-Bench's folder as it is.
@@ -159,17 +165,14 @@ class Planning:
         """
         if benchmark == "gift_eval":
             return f"results/{scale}/data/gift_eval/manifest.json"
-        if folder := self.plan.data(scale)["fev"]:
-            return str(folder)
-        remedy = (
-            "snakemake --cores all downloads/fev/download.json, then --config 'data={fev: downloads/fev}'"
-        )
+        if needed := self.sources.needed(scale, "fev"):
+            return str(needed)
+        remedy = "--config 'data={fev: hub}' downloads them"
         raise InputError("config.yaml: data.fev", "no folder of FEV-Bench tasks is given", remedy)
 
     def benchmark_folder(self, scale: str, benchmark: str) -> str:
         """The folder of a benchmark's data."""
-        folder = self.plan.data(scale)[benchmark]
-        return f"results/{scale}/data/{benchmark}/sets" if folder == EMBEDDED else folder
+        return self.sources.folder(scale, benchmark) or f"results/{scale}/data/{benchmark}/sets"
 
     def matched(self, scale: str, run: str) -> dict[str, Any]:
         """The filters of a run that are designed for its forecaster's residuals, by name."""
@@ -191,8 +194,11 @@ class Planning:
         evaluation = {"run": run, "benchmark": benchmark, "study": params["study"], **chosen}
         evaluation["seed"] = params.get("seed", -1)
         forecaster = {key: value for key, value in params.get("forecaster", {}).items() if key != "run"}
-        weights = self.weights(scale, run)
-        evaluation["forecaster"] = {**forecaster, "name": weights[0]} if weights else forecaster
+        trained = self._trained(scale, run)
+        placed = {**forecaster, "name": trained} if trained else self._placed(scale, forecaster)
+        evaluation["forecaster"] = placed
+        if chosen.get("other"):
+            evaluation["other"] = self._placed(scale, chosen["other"])
         if "filters" in chosen:
             evaluation["filters"] = {name: self.plan.filter(name) for name in sorted(chosen["filters"])}
         return {**evaluation, "data": self.benchmark_folder(scale, benchmark)}

@@ -140,9 +140,11 @@ def _shown(path: Path) -> str:
     return str(whole.relative_to(here) if whole.is_relative_to(here) else path)
 
 
-def _updated(old: Any, new: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings are joined, all else is replaced."""
-    made = dict(old) if isinstance(old, Mapping) else {}
+def _updated(old: Any, new: Mapping[str, Any], kinds: bool = False) -> dict[str, Any]:
+    """Mappings are joined, all else is replaced; of ``data`` also a source of another kind."""
+    replaced = kinds and isinstance(old, Mapping) and {"kind"} <= old.keys() & new.keys()
+    made = dict(old) if isinstance(old, Mapping) and not (replaced and old["kind"] != new["kind"]) else {}
     for key, value in new.items():
-        made[key] = _updated(made.get(key), value) if isinstance(value, Mapping) else value
+        inner = kinds or key == "data"
+        made[key] = _updated(made.get(key), value, inner) if isinstance(value, Mapping) else value
     return made

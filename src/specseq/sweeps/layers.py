@@ -9,7 +9,7 @@
 
 Each is laid over the ones before it. ``null`` leaves out what it names: a sweep, a point, a label of a
 grid, a parameter that a layer before set. A list in place of a mapping of names keeps these alone; its
-entries are ``name`` or ``name: changes``.
+entries are ``name`` or ``name: changes``. In ``data`` a source of another ``kind`` replaces the one before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +83,7 @@ def lay(layers: Sequence[Layer]) -> dict[str, Any]:
         studies = _Changes(layer).named(studies, changes, ("studies",), _Changes.study)
     return {
         "studies": studies,
-        "data": merge(*(layer.content.get("data") or {} for layer in layers)),
+        "data": merge(*(layer.content.get("data") or {} for layer in layers), kinds=True),
         "filters": merge(*(layer.content.get("filters") or {} for layer in layers)),
     }
 

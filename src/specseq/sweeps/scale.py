@@ -128,6 +128,17 @@ class ScalePlan:
                     return place_of(self._layers, path)
         return ""
 
+    def sources(self, path: tuple[str, ...]) -> list[tuple[Layer, Any]]:
+        """Each layer that sets a path, the weakest first, and its value."""
+        found = []
+        for layer in self._layers:
+            value: Any = layer.content
+            for key in path:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if value is not None:
+                found.append((layer, value))
+        return found
+
     def read(self, kind: Any, given: Any, path: tuple[str, ...]) -> Any:
         """Settings from a part of the plan; faults name the file that sets them."""
         try:

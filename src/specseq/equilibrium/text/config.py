@@ -37,17 +37,15 @@ class LocalText:
     kind: Literal["path"] = "path"
 
 
-@dataclass(frozen=True, config=STRICT, kw_only=True)
+@dataclass(frozen=True, config=STRICT)
 class HubText:
-    """A file of a dataset repository on the Hugging Face hub."""
+    """The files that the section ``downloads.text`` names."""
 
-    repo: str = Field(min_length=1, description="owner/name")
-    file: str = Field(min_length=1, description="path inside the repository")
-    revision: str | None = Field(default=None, description="branch, tag or commit; null: the default branch")
     kind: Literal["hub"] = "hub"
 
 
-Source = Annotated[Docstrings | Grammar | LocalText | HubText, Field(discriminator="kind")]
+Source = Annotated[Docstrings | Grammar | LocalText, Field(discriminator="kind")]
+DeclaredSource = Annotated[Docstrings | Grammar | LocalText | HubText, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -69,11 +67,24 @@ Tokeniser = Annotated[Characters | BytePairs, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
-class TextSettings:
-    """A text, how it becomes tokens, and how it is split."""
+class _Tokens:
+    """How a text becomes tokens, and how it is split."""
 
-    source: Source = Docstrings()
     tokeniser: Tokeniser = Characters()
     valid_share: float = Field(
         default=0.1, gt=0, lt=1, description="share held out, from the end of the text"
     )
+
+
+@dataclass(frozen=True, config=STRICT)
+class TextSettings(_Tokens):
+    """A text, how it becomes tokens, and how it is split."""
+
+    source: Source = Docstrings()
+
+
+@dataclass(frozen=True, config=STRICT)
+class DeclaredText(_Tokens):
+    """A text as the config gives it: one from the hub is downloaded before it is read."""
+
+    source: DeclaredSource = Docstrings()

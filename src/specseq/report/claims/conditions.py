@@ -16,6 +16,7 @@ from specseq.report.claims.queries import Folder, Missing, rows_of
 from specseq.tables import read_parquet, read_provenance
 
 _BENCHMARKS = {"gift_eval": "GIFT-Eval", "fev": "FEV-Bench"}
+_WHOLE = {"gift_eval": 97, "fev": 100}
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class Conditions:
     Attributes:
         text: for a reader, such as ``scored on 7 embedded sets; 7 configs; 23,876 parameters, 6 steps of 2``.
         embedded: whether some of the data are those that come with the package, and not the published.
+        lacking: configs or tasks of a benchmark that were not scored, in words; empty where all were.
     """
 
     text: str
     embedded: bool
+    lacking: str = ""
 
 
 def conditions(claim: Claim, folder: Folder) -> Conditions:
@@ -55,7 +58,10 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
         _counts(records),
         _span("seed", frames, ("seeds",), "seed", ["any"]),
     ]
-    return Conditions("; ".join(part for part in parts if part), any(found["embedded"] for found in data))
+    text = "; ".join(part for part in parts if part)
+    return Conditions(
+        text, any(found["embedded"] for found in data), _lacking(folder.root, groups, benchmarks)
+    )
 
 
 def study_conditions(root: Path, study: str) -> str:
@@ -80,18 +86,24 @@ def benchmark_names(root: Path) -> dict[str, str]:
     }
 
 
+def _lacking(root: Path, groups: Iterable[str], benchmarks: Iterable[str]) -> str:
+    """What evaluations of these runs left out of a benchmark, in words."""
+    for name in benchmarks:
+        scored = [record.get("configs", 0) for group in groups for record in _records(root, group, name)]
+        if name in _WHOLE and scored and min(scored) < _WHOLE[name]:
+            return f"{min(scored)} of {_WHOLE[name]} of {_BENCHMARKS[name]}"
+    return ""
+
+
 def _column(frame: pd.DataFrame, *names: str) -> Iterable[Any]:
     return [value for name in names if name in frame for value in frame[name].dropna().unique() if value]
 
 
-def _records(root: Path, group: str) -> list[Mapping[str, Any]]:
-    """Provenance of the training runs of a group, or of a run, each seed's."""
-    folder = root / "runs" / group
-    paths = [
-        *folder.parent.glob(f"{folder.name}_seed*/pretrain.parquet"),
-        *folder.glob("seed*/pretrain.parquet"),
-    ]
-    return [_record(path) for path in sorted({*paths, *folder.glob("pretrain.parquet")})]
+def _records(root: Path, group: str, result: str = "pretrain") -> list[Mapping[str, Any]]:
+    """Provenance of a result of the runs of a group, or of a run, each seed's."""
+    folder, name = root / "runs" / group, f"{result}.parquet"
+    paths = [*folder.parent.glob(f"{folder.name}_seed*/{name}"), *folder.glob(f"seed*/{name}")]
+    return [_record(path) for path in sorted({*paths, *folder.glob(name)})]
 
 
 @cache

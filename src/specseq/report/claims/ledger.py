@@ -147,9 +147,10 @@ class Ledger:
         kind, where = claim.kind, Conditions("", False)
         if kind == "measured":
             where = conditions(claim, self.folder)
-            kind = "measured" if where.embedded or self.scale != PUBLISHED_SCALE else "measured as published"
-            if where.embedded and scales == (PUBLISHED_SCALE,):
-                why = f"It is about published data, and these are embedded: {where.text}."
+            short = "embedded" if where.embedded else where.lacking
+            kind = "measured" if short or self.scale != PUBLISHED_SCALE else "measured as published"
+            if short and scales == (PUBLISHED_SCALE,):
+                why = f"It is about published data, and these are {short}: {where.text}."
                 return self._without_value(claim, "not decidable at this scale", why, scales[0])
         verdict, why = verdict_of(claim, found)
         command = make_command(self.scale, needed) if needed else f"specseq claims show {claim.id}"

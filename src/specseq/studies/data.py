@@ -1,0 +1,92 @@
+"""The data that a config names: embedded, downloaded from the hub, or a folder of one's own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from specseq.errors import InputError
+from specseq.studies.config import EMBEDDED, HUB
+from specseq.studies.outside import tidy_path
+from specseq.sweeps import Plan
+
+
+def download_folder(source: str) -> str:
+    """The folder that a source is downloaded to."""
+    return f"downloads/{source}"
+
+
+def download_record(source: str) -> str:
+    """The file that is written when a download is whole."""
+    return f"{download_folder(source)}/download.json"
+
+
+@dataclass(frozen=True)
+class DataSources:
+    """Where the data of each scale come from.
+
+    Attributes:
+        plan: all runs.
+    """
+
+    plan: Plan
+
+    def check(self, scale: str) -> None:
+        """Refuse embedded series in place of those that the scale's file names, unless they are meant.
+
+        Raises:
+            InputError: the config says ``embedded`` for all scales; only the scale's own section may.
+        """
+        for name in ("lotsa", "gift_eval"):
+            setting = self.plan.at(scale).sources(("data", name))
+            values = [value for _, value in setting]
+            if values and values[-1] == EMBEDDED and any(value != EMBEDDED for value in values):
+                layer = setting[-1][0]
+                if layer.path != ("scales", scale):
+                    raise InputError(
+                        layer.place(("data", name)),
+                        f"the scale {scale} is for published series, and these are embedded",
+                        f"leave it out, or mean it: scales: {{{scale}: {{data: {{{name}: embedded}}}}}}",
+                    )
+
+    def needed(self, scale: str, name: str) -> str | list[str]:
+        """The file or folder that must be there before data are read; nothing for embedded data.
+
+        Raises:
+            InputError: embedded data are not meant at this scale.
+        """
+        self.check(scale)
+        given = self.plan.data(scale)[name]
+        if given in (None, EMBEDDED):
+            return []
+        return download_record(name) if given == HUB else str(given)
+
+    def folder(self, scale: str, name: str) -> str | None:
+        """The folder of data from outside, downloaded or one's own; None for embedded data or none."""
+        given = self.plan.data(scale)[name]
+        if given in (None, EMBEDDED):
+            return None
+        return download_folder(name) if given == HUB else str(given)
+
+    def own(self, scale: str, name: str) -> list[str]:
+        """The folder of one's own, which the workflow watches for changes; downloads have their record."""
+        given = self.plan.data(scale)[name]
+        return [] if given in (None, EMBEDDED, HUB) else [given]
+
+    def text(self, scale: str) -> dict[str, Any]:
+        """Which text, and its tokens; one from the hub is read from where it is downloaded to."""
+        text: dict[str, Any] = self.plan.data(scale)["text"]
+        source = text.get("source", {})
+        if source.get("kind") == HUB:
+            return {**text, "source": {"kind": "path", "path": download_folder("text")}}
+        if "path" in source:
+            return {**text, "source": {**source, "path": tidy_path(source["path"])}}
+        return text
+
+    def text_needed(self, scale: str) -> list[str]:
+        """The record of the text's download, where it comes from the hub."""
+        source = self.plan.data(scale)["text"].get("source", {})
+        return [download_record("text")] if source.get("kind") == HUB else []
+
+    def text_own(self, scale: str) -> list[str]:
+        """The text of one's own, if there is one."""
+        path = self.text(scale)["source"].get("path") if "source" in self.text(scale) else None
+        return [path] if path and not self.text_needed(scale) else []

@@ -1,0 +1,76 @@
+"""Where data come from: the hub as downloads of the workflow, folders of one's own, or the package."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from specseq.errors import InputError
+from specseq.studies.config import load_plan, with_scale
+from specseq.studies.planning import Planning
+from specseq.sweeps import Config
+
+ROOT = Path(__file__).parents[2]
+
+
+def planning(*words: str) -> Planning:
+    return Planning(load_plan(ROOT, words=words))
+
+
+@pytest.mark.parametrize(
+    ("given", "slurm", "scale"),
+    [
+        ("auto", True, "paper"),
+        ("auto", False, "laptop"),
+        ("smoke", True, "smoke"),
+        ("laptop", True, "laptop"),
+    ],
+)
+def test_slurm_means_the_published_sizes_unless_a_scale_is_named(given: str, slurm: bool, scale: str) -> None:
+    assert with_scale(Config({"scale": given, "partial": True}), slurm).content["scale"] == scale
+
+
+def test_published_series_come_from_the_hub_as_nodes() -> None:
+    sources = planning().sources
+    for name in ("lotsa", "gift_eval", "fev", "chronos2"):
+        assert sources.needed("paper", name) == f"downloads/{name}/download.json"
+        assert sources.folder("paper", name) == f"downloads/{name}"
+    assert sources.text_needed("paper") == ["downloads/text/download.json"]
+    assert sources.text("paper")["source"] == {"kind": "path", "path": "downloads/text"}
+    assert (sources.needed("laptop", "lotsa"), sources.text_needed("laptop")) == ([], [])
+
+
+def test_chronos2_is_read_from_where_it_lies(tmp_path: Path) -> None:
+    run = "preconditioning/frozen/chronos2"
+    assert planning().weights("paper", run) == ["downloads/chronos2/download.json"]
+    assert planning().evaluation("paper", run, "fev")["forecaster"]["name"] == "downloads/chronos2"
+    own = planning(f"data={{chronos2: {tmp_path}}}")
+    assert own.weights("paper", run) == []
+    assert own.evaluation("paper", run, "fev")["forecaster"]["name"] == str(tmp_path)
+    assert own.evaluation_files("paper", run, "gift_eval") == [str(tmp_path)]
+
+
+def test_all_of_it_can_come_from_folders(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text("Once")
+    text = f"text: {{source: {{kind: path, path: {tmp_path / 'story.txt'}}}}}"
+    own = planning(f"data={{lotsa: {tmp_path}, gift_eval: {tmp_path}, fev: {tmp_path}, {text}}}")
+    for name in ("lotsa", "gift_eval", "fev"):
+        assert own.sources.needed("paper", name) == str(tmp_path)
+        assert own.sources.own("paper", name) == [str(tmp_path)]
+    assert own.sources.text("paper")["source"] == {"kind": "path", "path": str(tmp_path / "story.txt")}
+    assert own.sources.text_own("paper") == [str(tmp_path / "story.txt")]
+
+
+@pytest.mark.parametrize("words", ["data={lotsa: embedded}", "data={gift_eval: embedded}"])
+def test_embedded_series_at_the_published_sizes_are_meant_by_name(words: str) -> None:
+    with pytest.raises(InputError, match=r"these are embedded; leave it out, or mean it: scales: {paper:"):
+        planning(words).sources.check("paper")
+    planning(words).sources.check("laptop")
+    meant: Any = planning(f"scales={{paper: {{{words.replace('=', ': ')}}}}}").sources
+    meant.check("paper")
+    assert [] in [meant.needed("paper", name) for name in ("lotsa", "gift_eval")]
+
+
+def test_only_what_is_embedded_can_be() -> None:
+    with pytest.raises(InputError, match=r"data\.fev: none is embedded"):
+        planning("data={fev: embedded}").plan.data("laptop")
