@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "score": "score a forecaster on GIFT-Eval or FEV-Bench",
     "windows": "write a benchmark's windows for forecasters of any language",
     "leaderboard": "aggregate published results, with yours added",
+    "submission": "write what the leaderboards of GIFT-Eval and FEV-Bench take",
     "audit-results": "find partial, duplicate and suspicious submissions",
     "lotsa": "list LOTSA sub-datasets, their sizes and benchmark overlap",
     "zeros": "compute verified zeros of the Riemann zeta function",

@@ -1,7 +1,10 @@
 """FEV-Bench: tasks, windows and metrics against the package ``fev``, and what is refused."""
 
+import contextlib
 import datetime
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from specseq.errors import InputError
 from specseq.scoring.fev import fev_evaluations, open_task
-from specseq.scoring.fev_tasks import METRICS, TaskFields, official_tasks, read_tasks
+from specseq.scoring.fev_tasks import METRICS, TaskFields, lengths_digest, official_tasks, read_tasks
 from specseq.scoring.metrics import LEVELS
 from specseq.scoring.reversal import score
 from specseq.series.hub import UNFINISHED
@@ -251,6 +254,26 @@ def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_bytes("tasks: [{task_name: tâche}]".encode("latin-1"))
     with pytest.raises(InputError, match="not YAML in UTF-8"):
         read_tasks(tmp_path / "tasks.yaml")
+
+
+def test_lengths_of_items_are_those_of_the_benchmark(tmp_path: Path) -> None:
+    task = official_tasks()["epf_be"]
+    lengths = np.array([task.steps])
+    assert lengths_digest(lengths) == task.lengths
+    values = wild_series(0, int(lengths[0]), "plain")
+    for values, fault in (
+        (values, ""),
+        (values[100:], f"{len(values) - 100} steps in all items where .* has"),
+    ):
+        shutil.rmtree(tmp_path / "x", ignore_errors=True)
+        write_task(tmp_path, {"target": [values]}, "h", horizon=24, num_windows=20, seasonality=24)
+        with contextlib.nullcontext() if not fault else pytest.raises(InputError, match=f"epf_be: {fault}"):
+            open_task(tmp_path, replace(task, dataset="x"))
+    two = replace(task, dataset="x", forecasts=None, steps=300, lengths=lengths_digest(np.array([140, 160])))
+    shutil.rmtree(tmp_path / "x")
+    write_task(tmp_path, {"target": [values[:150], values[:150]]}, "h", horizon=2, num_windows=20)
+    with pytest.raises(InputError, match="items differ in length from the benchmark's, though not all"):
+        open_task(tmp_path, replace(two, horizon=2, initial_cutoff=-40, step=2))
 
 
 def test_an_unfinished_download_is_refused(tmp_path: Path) -> None:

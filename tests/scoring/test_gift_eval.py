@@ -202,6 +202,18 @@ def test_data_of_the_benchmark_must_be_whole(tmp_path: Path) -> None:
         gift_evaluations(tmp_path, only=["us_births"])
 
 
+def test_points_that_were_cut_are_counted(tmp_path: Path) -> None:
+    """Series, windows and the shortest series are those of m4_weekly, and values of the others are gone."""
+    lengths = [93] + [1035] * 357 + [371_579 - 93 - 357 * 1035]
+    arrays = [np.ones(length, np.float32) for length in lengths]
+    write_folder(tmp_path / "m4_weekly", items(arrays, "W-SUN"))
+    (evaluation,) = gift_evaluations(tmp_path)
+    assert evaluation.name == "m4_weekly/W/short"
+    write_folder(tmp_path / "m4_weekly", items([array[-900:] for array in arrays], "W-SUN"))
+    with pytest.raises(InputError, match=r"m4_weekly/W/short: \d+ values in all series where the .* 371579"):
+        gift_evaluations(tmp_path)
+
+
 def test_other_data_define_their_own_configs(tmp_path: Path) -> None:
     write_folder(tmp_path / "long" / "H", items([np.arange(9000.0)], "H"))
     write_folder(tmp_path / "Short_With_Missing", items([np.arange(30.0)], "A-DEC"))

@@ -21,7 +21,7 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.scoring.evaluation import Batch, WindowKeys
-from specseq.scoring.fev_tasks import EPSILON, Task, official_tasks, read_tasks
+from specseq.scoring.fev_tasks import EPSILON, Task, lengths_digest, official_tasks, read_tasks
 from specseq.scoring.fev_times import Stamps, common_frequency, window_cuts
 from specseq.scoring.metrics import (
     LEVELS,
@@ -134,7 +134,21 @@ def open_task(root: str | Path, task: Task) -> TaskData:
             f"{data.forecasts} forecasts where the benchmark has {task.forecasts}",
             "a partial result is no result; download the data set again",
         )
+    _check_lengths(task, lengths)
     return data
+
+
+def _check_lengths(task: Task, lengths: NDArray[np.int64]) -> None:
+    """Refuse data whose items are not as long as the benchmark's, where that is known."""
+    if task.steps is None:
+        return
+    fault = ""
+    if int(lengths.sum()) != task.steps:
+        fault = f"{int(lengths.sum())} steps in all items where the benchmark has {task.steps}"
+    elif lengths_digest(lengths) != task.lengths:
+        fault = "items differ in length from the benchmark's, though not all together"
+    if fault:
+        raise InputError(task.name, fault, "download the data set again")
 
 
 def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[str]]:

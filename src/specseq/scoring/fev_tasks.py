@@ -4,12 +4,15 @@ Source: Shchur et al. 2025, arXiv:2509.26468, and the package ``fev``.
 """
 
 import csv
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, ConfigDict, Strict
 
 from specseq.errors import InputError
@@ -143,6 +146,8 @@ class Task:
         id_column, timestamp_column: names of the columns.
         eval_metric: the metric that a result row gives as ``test_error``.
         forecasts: number of forecasts in the published result; None for a task of other making.
+        steps: steps of all items of the published data; None where they are not known.
+        lengths: digest of the lengths of the published items, see :func:`lengths_digest`.
     """
 
     name: str
@@ -159,6 +164,13 @@ class Task:
     timestamp_column: str = "timestamp"
     eval_metric: str = "SQL"
     forecasts: int | None = None
+    steps: int | None = None
+    lengths: str | None = None
+
+
+def lengths_digest(lengths: NDArray[np.int64]) -> str:
+    """A digest of the lengths of items, in the order of their ids."""
+    return hashlib.sha256(lengths.astype("<i8").tobytes()).hexdigest()[:12]
 
 
 @cache
@@ -179,6 +191,8 @@ def official_tasks() -> dict[str, Task]:
             step=horizon,
             min_context_length=int(row["min_context_length"]),
             forecasts=int(row["forecasts"]),
+            steps=int(row["steps"]) if row["steps"] else None,
+            lengths=row["lengths"] or None,
         )
     return tasks
 
@@ -232,7 +246,9 @@ def _task(path: str | Path, number: int, entry: Any) -> Task:
     )
     official = official_tasks().get(task.name)
     same = official and _shape(task) == _shape(official)
-    return replace(task, forecasts=official.forecasts) if official and same else task
+    if official is None or not same:
+        return task
+    return replace(task, forecasts=official.forecasts, steps=official.steps, lengths=official.lengths)
 
 
 def _plain(value: Any) -> Any:

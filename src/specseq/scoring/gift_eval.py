@@ -36,6 +36,7 @@ _HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8
 _HORIZON_M4 = {"H": 48, "D": 14, "W": 13, "M": 18, "Q": 8, "A": 6}
 _LONG_TERM_UNITS = ("S", "T", "H")
 _TEST_SHARE, _MOST_WINDOWS = 0.1, 20
+_NUMBERS = ("series", "variates", "shortest", "horizon", "windows", "season_length", "total")
 _PRETTY = {"saugeenday": "saugeen"}
 METRICS: dict[str, Callable[[Totals], Any]] = {
     "MSE[mean]": metrics.mean_squared_error,
@@ -67,6 +68,7 @@ class Config:
         horizon: prediction length.
         windows: test windows of each series.
         season_length: season of the scale in MASE and MSIS.
+        total: values of all series and variates together.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Config:
     horizon: int
     windows: int
     season_length: int
+    total: int
 
     @property
     def term(self) -> str:
@@ -102,9 +105,7 @@ def reference() -> dict[tuple[str, str], Config]:
     text = resources.files("specseq.scoring").joinpath("gift_eval_configs.csv").read_text("utf-8")
     found = {}
     for row in csv.DictReader(text.splitlines()):
-        numbers = (
-            int(row[k]) for k in ("series", "variates", "shortest", "horizon", "windows", "season_length")
-        )
+        numbers = (int(row[name]) for name in _NUMBERS)
         config = Config(row["config"], row["folder"], row["domain"], row["freq"], *numbers)
         found[config.folder, config.term] = config
     return found
@@ -139,6 +140,7 @@ class DataSet:
         freq: the frequency stated by every item.
         variates: variates of every item.
         shortest: length of the shortest item.
+        total: values of all items and variates together.
     """
 
     folder: str
@@ -146,6 +148,7 @@ class DataSet:
     freq: str
     variates: int
     shortest: int
+    total: int
 
     @property
     def items(self) -> int:
@@ -156,7 +159,7 @@ class DataSet:
         """The config of a term; for a published one, its facts are checked.
 
         Raises:
-            InputError: the data differ from the published config: fewer series, windows or variates.
+            InputError: the data differ from the published config: other series, variates, lengths or windows.
         """
         frequency = stated_frequency(self.freq, self.folder)
         horizon = prediction_length(self.folder, frequency, term)
@@ -172,6 +175,7 @@ class DataSet:
             horizon=horizon,
             windows=window_count(self.folder, self.shortest, horizon),
             season_length=frequency.season_length,
+            total=self.total,
         )
         if published:
             _check_against(config, published)
@@ -225,6 +229,7 @@ def _check_against(config: Config, published: Config) -> None:
         ("horizon", "steps to forecast"),
         ("windows", "test windows"),
         ("season_length", "steps in a season"),
+        ("total", "values in all series"),
     ):
         here, there = getattr(config, name), getattr(published, name)
         if here != there:
@@ -257,7 +262,8 @@ def open_dataset(root: str | Path, folder: str) -> DataSet:
     variates = np.unique(np.concatenate([block.variates for block in blocks]))
     if len(variates) > 1 or variates[0] < 1:
         raise InputError(folder, f"items have between {variates[0]} and {variates[-1]} variates")
-    return DataSet(folder, blocks, freq, int(variates[0]), int(lengths.min()))
+    total = int(lengths.sum() * variates[0])
+    return DataSet(folder, blocks, freq, int(variates[0]), int(lengths.min()), total)
 
 
 def _one_frequency(folder: str, spellings: Counter[str]) -> str:

@@ -144,7 +144,7 @@ class ResultFile:
     def __init__(self, path: Path, layout: Layout, provenance: Provenance) -> None:
         self.path, self.layout, self.provenance = path, layout, provenance
         self._rows: dict[str, list[Row]] = {}
-        self.provenance.facts |= {"made_of": {}, "stats": {}, "diverged": {}, "unfinished": {}}
+        self.provenance.facts |= {"made_of": {}, "stats": {}, "diverged": {}, "unfinished": {}, "seconds": {}}
         if layout.resumes and path.exists():
             self._read_earlier()
 
@@ -189,6 +189,11 @@ class ResultFile:
         """Note how far a config or task is."""
         self.provenance.facts["unfinished"] = {evaluation.name: vars(checkpoint).copy()}
 
+    def took(self, evaluation: Evaluation, seconds: float) -> None:
+        """Add to the time that a config or task took."""
+        spent = self.provenance.facts["seconds"]
+        spent[evaluation.name] = spent.get(evaluation.name, 0.0) + seconds
+
     def add(self, evaluation: Evaluation, outcomes: Outcomes) -> None:
         """Add the rows of a config or task."""
         self._rows[evaluation.name] = list(self.layout.rows(evaluation, outcomes))
@@ -216,5 +221,5 @@ class ResultFile:
             raise InputError(self.path, fault, "delete it or give another --out")
         for row in read_rows(self.path):
             self._rows.setdefault(row[self.layout.name_column], []).append(row)
-        for fact in ("made_of", "stats", "diverged", "unfinished"):
+        for fact in ("made_of", "stats", "diverged", "unfinished", "seconds"):
             self.provenance.facts[fact] |= recorded.get(fact, {})

@@ -147,10 +147,13 @@ def score_all(
     )
     progress = Progress(total, "points", done, out=log or sys.stderr)
     saved, unsaved = time.monotonic(), False
+    begun = saved
 
     def report(points: int) -> None:
-        nonlocal done, saved, unsaved
+        nonlocal begun, done, saved, unsaved
         done += points
+        results.took(evaluation, time.monotonic() - begun)
+        begun = time.monotonic()
         progress.update(done)
         if resumes:
             results.note(evaluation, checkpoint)
@@ -162,7 +165,7 @@ def score_all(
     finished = False
     try:
         for evaluation in missing:
-            checkpoint = checkpoints[evaluation.name]
+            checkpoint, begun = checkpoints[evaluation.name], time.monotonic()
             results.add(evaluation, evaluate(evaluation, plan, report, checkpoint if resumes else None))
             evaluation.close()
             unsaved = True
