@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "claims": "list the claims ledger with its verdicts",
     "score": "score a forecaster on GIFT-Eval or FEV-Bench",
     "windows": "write a benchmark's windows for forecasters of any language",
+    "import": "make weights of a checkpoint of another program",
     "leaderboard": "aggregate published results, with yours added",
     "submission": "write what the leaderboards of GIFT-Eval and FEV-Bench take",
     "audit-results": "find partial, duplicate and suspicious submissions",
@@ -44,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; bad input ends with one line on stderr and status 2."""
     options = build_parser().parse_args(argv)
-    module = importlib.import_module(f"specseq.commands.{options.command.replace('-', '_')}")
+    name = options.command.replace("-", "_") + "_" * keyword.iskeyword(options.command)
+    module = importlib.import_module(f"specseq.commands.{name}")
     if warning := other_checkout(Path()):
         print(f"specseq: {warning}", file=sys.stderr)
     return exit_status(f"specseq {options.command}", lambda: module.main(options.arguments))

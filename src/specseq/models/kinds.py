@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.models.protocol import Forecaster
@@ -54,7 +54,8 @@ def load_model(path: str | os.PathLike[str]) -> nn.Module:
         InputError: the file is damaged or of no model of these kinds, its weights do not fit the parameters
             in it, or they are not finite.
     """
-    return _load(path)[0]
+    tensors, params = load_weights(path)
+    return _build(tensors, params, path)[0]
 
 
 def load_trained(path: str | os.PathLike[str], **options: Any) -> Forecaster:
@@ -63,24 +64,41 @@ def load_trained(path: str | os.PathLike[str], **options: Any) -> Forecaster:
     Raises:
         InputError: as :func:`load_model`.
     """
-    model, kind = _load(path)
-    name = Path(path).parent.name
+    tensors, params = load_weights(path)
+    return forecaster_of(tensors, params, path, Path(path).parent.name, **options)
+
+
+def forecaster_of(
+    tensors: Mapping[str, Tensor], params: Mapping[str, Any], where: object, name: str = "", **options: Any
+) -> Forecaster:
+    """The forecaster of weights and the parameters that rebuild their model.
+
+    Args:
+        tensors: the weights by name.
+        params: of the run that trained them.
+        where: whose weights they are, for messages.
+        name: in results; the kind's own where empty.
+        **options: as its class takes them.
+
+    Raises:
+        InputError: as :func:`load_model`.
+    """
+    model, kind = _build(tensors, params, where)
     forecaster: Forecaster = _part(kind.forecaster)(model, **({"name": name} if name else {}), **options)
     return forecaster
 
 
-def _load(path: str | os.PathLike[str]) -> tuple[nn.Module, Kind]:
-    tensors, params = load_weights(path)
-    kind = _kind_of(params, path)
+def _build(tensors: Mapping[str, Tensor], params: Mapping[str, Any], where: object) -> tuple[nn.Module, Kind]:
+    kind = _kind_of(params, where)
     model: nn.Module = _part(kind.model)(params)
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise InputError(
-            path, f"its weights do not fit its parameters ({error})", "train the run again"
+            where, f"its weights do not fit its parameters ({error})", "train the run again"
         ) from None
     if any(not tensor.isfinite().all() for tensor in tensors.values()):
-        raise InputError(path, "its weights are not finite", "the run diverged; see its pretrain.parquet")
+        raise InputError(where, "its weights are not finite", "the run diverged; see its pretrain.parquet")
     return model, kind
 
 

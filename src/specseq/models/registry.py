@@ -25,9 +25,10 @@ def load_forecaster(
     """Make a forecaster.
 
     Args:
-        source: ``seasonal_naive``, ``naive``, ``chronos2``, a hub id or model folder of Chronos-2, or a
-            ``weights.safetensors`` of a model trained here (or the folder it lies in), a class of another
-            package as ``package.module:Class``, or a name it registers (:mod:`specseq.models.plugins`).
+        source: ``seasonal_naive``, ``naive``, ``chronos2``, a hub id or model folder of Chronos-2 or MOIRAI,
+            a Lightning checkpoint of MOIRAI (:mod:`specseq.models.imports`), a ``weights.safetensors`` of a
+            model trained or imported here (or the folder it lies in), a class of another package as
+            ``package.module:Class``, or a name it registers (:mod:`specseq.models.plugins`).
         benchmark: ``gift_eval`` or ``fev``: whose conventions the naive forecasters follow.
         arguments: keyword arguments of a class of another package.
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
@@ -71,14 +72,26 @@ def load_forecaster(
             return load_trained(weights, **given)
         if weights.is_file():
             raise InputError(
-                weights, "was not written by a run of this package", "give the folder of a Chronos-2 model"
+                weights,
+                "was not written by a run of this package",
+                "give the folder of a model with its config.json, or see specseq import",
             )
-    from specseq.models.chronos2 import HUB_ID, Chronos2, is_hub_id
+    from specseq.models.chronos2 import HUB_ID, Chronos2, find_weights, is_hub_id
 
     if name != "chronos2" and not path.exists() and not is_hub_id(source) and len(path.parts) == 1:
         raise InputError(
             name, "no such forecaster, folder or weights file", near(name, [*NAMES, *registered()])
         )
+    if name != "chronos2":
+        from specseq.models.imports.sources import is_foreign
+
+        place = find_weights(source) if is_hub_id(source) else path
+        if is_foreign(place):
+            from specseq.models.imports import import_forecaster
+            from specseq.models.kinds import forecaster_of
+
+            imported = import_forecaster(place)
+            return forecaster_of(imported.tensors, imported.params, source, path.stem, **given)
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
 
 
@@ -106,4 +119,6 @@ def read_params(weights: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (struct.error, ValueError, AttributeError) as error:
-        raise InputError(weights, f"not a readable safetensors file ({error})", "remake it") from None
+        raise InputError(
+            weights, f"not a readable safetensors file ({error})", "give an intact copy"
+        ) from None

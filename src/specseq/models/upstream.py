@@ -3,9 +3,10 @@
 Fused matrices of ours (query-key-value, gate-up, all heads) are upstream's separate ones laid together.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,21 +16,27 @@ from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.model import Moirai
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.model import Moirai2
+from specseq.models.stu.hankel import hankel_matrix
 
 # Our name of each tensor, and upstream's names of its parts.
 Names = Mapping[str, tuple[str, ...]]
 _LAYER = {
-    "mixer_norm": ("norm1",),
-    "feed_forward_norm": ("norm2",),
-    "feed_forward.gate_up": ("ffn.fc_gate", "ffn.fc1"),
-    "feed_forward.down": ("ffn.fc2",),
+    "mixer_norm.weight": ("norm1.weight",),
+    "feed_forward_norm.weight": ("norm2.weight",),
+    "feed_forward.gate_up.weight": ("ffn.fc_gate.weight", "ffn.fc1.weight"),
+    "feed_forward.down.weight": ("ffn.fc2.weight",),
 }
 _ATTENTION = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "query_norm": ("self_attn.q_norm",),
-    "key_norm": ("self_attn.k_norm",),
-    "variate_bias": ("self_attn.var_attn_bias.emb",),
-    "out": ("self_attn.out_proj",),
+    "qkv.weight": ("self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"),
+    "query_norm.weight": ("self_attn.q_norm.weight",),
+    "key_norm.weight": ("self_attn.k_norm.weight",),
+    "variate_bias.weight": ("self_attn.var_attn_bias.emb.weight",),
+    "out.weight": ("self_attn.out_proj.weight",),
+}
+_UNIT = {"inputs_DI": ("stu.stu_core.M_inputs",), "plus_KI": ("stu.stu_core.M_filters",)}
+_FULL_UNIT = {
+    "plus_KDD": ("stu.stu_core.M_phi_plus",),
+    "minus_KDD": ("stu.stu_core.M_phi_minus",),
 }
 _BLOCKS = {"embed": "in_proj", "head": "out_proj"}
 _LINEAR = {"hidden": "hidden_layer", "out": "output_layer", "skip": "residual_layer"}
@@ -56,24 +63,69 @@ def moirai_from_upstream(state: Mapping[str, Tensor], config: MoiraiConfig | Non
     Raises:
         InputError: weights are missing, superfluous or of another shape.
     """
+    tensors, sizes = moirai_tensors(state, config or MoiraiConfig())
+    model = Moirai(sizes)
+    model.load_state_dict(tensors)
+    return model
+
+
+def moirai_tensors(
+    state: Mapping[str, Tensor], config: MoiraiConfig, where: object = "upstream weights"
+) -> tuple[dict[str, Tensor], MoiraiConfig]:
+    """Our tensors of upstream's weights, and the sizes that they have.
+
+    Layers with spectral units are those of the published hybrid: both branches share a combination of the
+    filters (``shared``), or every filter has its matrices (``full``), and the transform is circular. The
+    filters are not among upstream's weights: they are computed again as upstream does, whose order and signs
+    its learned combinations refer to.
+
+    Args:
+        state: ``state_dict()`` of uni2ts' ``MoiraiModule``, or of the study's hybrid of it; or the same under
+            the prefix ``module.``.
+        config: sizes that tensors do not tell (``max_length``, ``patch_sizes``); the rest is read off.
+        where: whose weights they are, for messages.
+
+    Raises:
+        InputError: weights are missing, superfluous or of another shape.
+    """
     state = {name.removeprefix("module."): value for name, value in state.items()}
+    layers = len({name.split(".")[2] for name in state if name.startswith("encoder.layers.")})
+    stu = _units(state, layers, where)
+    bias = next((name for name in sorted(state) if name.endswith("self_attn.var_attn_bias.emb.weight")), "")
+    width = _take(state, "mask_encoding.weight", where).shape[1]
     config = replace(
-        config or MoiraiConfig(),
-        d_model=_take(state, "mask_encoding.weight").shape[1],
-        layers=len({name.split(".")[2] for name in state if name.startswith("encoder.layers.")}),
-        heads=_take(state, "encoder.layers.0.self_attn.var_attn_bias.emb.weight").shape[1],
-        d_ff=_take(state, "encoder.layers.0.ffn.fc1.weight").shape[0],
+        config,
+        d_model=width,
+        layers=layers,
+        heads=state[bias].shape[1] if bias else None,
+        d_ff=_take(state, "encoder.layers.0.ffn.fc1.weight", where).shape[0],
         parity=True,
-        stu=StuConfig(),
+        stu=stu,
     )
-    model, names = Moirai(config), _moirai_names(config.layers)
-    ours, largest = _merged(state, names), max(config.patch_sizes)
+    names = _moirai_names(config)
+    ours, largest = _merged(state, names, where), max(config.patch_sizes)
     heads = {kind: [f"param_proj.proj.{head}.{kind}" for head in _HEADS] for kind in ("weight", "bias")}
     for kind, parts in heads.items():
-        tensors = [_take(state, part).unflatten(1, (-1, largest)) for part in parts]
-        ours[f"heads.{kind}"] = torch.cat(tensors, dim=1)
-    _load(model, ours, set(state) - _parts(names) - {part for parts in heads.values() for part in parts})
-    return model
+        tensors = [_take(state, part, where) for part in parts]
+        if odd := next(
+            (part for part, value in zip(parts, tensors, strict=True) if value.shape[1] % largest), ""
+        ):
+            raise InputError(where, f"{odd} has no whole patches of {largest}", "check the patch sizes")
+        ours[f"heads.{kind}"] = torch.cat([value.unflatten(1, (-1, largest)) for value in tensors], dim=1)
+    for layer in range(layers):
+        if config.stu.mixing(layer, layers) == "stu":
+            ours[f"encoder.blocks.{layer}.mixer.unit.phi_LK"] = published_filters(
+                config.max_length, config.stu.filters
+            )
+    with torch.device("meta"):
+        expected = Moirai(config)
+    _check(
+        expected,
+        ours,
+        set(state) - _parts(names) - {part for parts in heads.values() for part in parts},
+        where,
+    )
+    return ours, config
 
 
 def moirai_to_upstream(model: Moirai) -> dict[str, Tensor]:
@@ -87,7 +139,7 @@ def moirai_to_upstream(model: Moirai) -> dict[str, Tensor]:
     if not model.config.parity:
         raise InputError("model.parity", "upstream has the published heads only", "train with parity: true")
     ours = model.state_dict()
-    theirs = _split(ours, _moirai_names(model.config.layers))
+    theirs = _split(ours, _moirai_names(model.config))
     sizes = [COMPONENTS] + [1] * (len(_HEADS) - 1)
     for kind in ("weight", "bias"):
         for head, value in zip(_HEADS, ours[f"heads.{kind}"].split(sizes, dim=1), strict=True):
@@ -106,9 +158,46 @@ def moirai2_from_upstream(state: Mapping[str, Tensor], config: Moirai2Config | N
         InputError: weights are missing, superfluous or of another shape.
     """
     model = Moirai2(config or Moirai2Config())
-    names = _moirai2_names(model.config.layers)
-    _load(model, _merged(state, names), set(state) - _parts(names))
+    model.load_state_dict(moirai2_tensors(state, model.config))
     return model
+
+
+def moirai2_tensors(
+    state: Mapping[str, Tensor], config: Moirai2Config, hints: int = 0, where: object = "upstream weights"
+) -> dict[str, Tensor]:
+    """Our tensors of upstream's Moirai2.
+
+    Args:
+        state: ``Moirai2Module.state_dict()``.
+        config: its sizes.
+        hints: hint channels, whose points follow those of values and mask in upstream's input.
+        where: whose weights they are, for messages.
+
+    Raises:
+        InputError: weights are missing, superfluous or of another shape.
+    """
+    names = _moirai2_names(config.layers)
+    ours, points = _merged(state, names, where), 2 * config.patch
+    if hints:
+        for part in ("hidden", "skip"):
+            whole = ours[f"embed.{part}.weight"]
+            ours[f"embed.{part}.weight"], ours[f"hint_{part}.weight"] = whole[:, :points], whole[:, points:]
+    with torch.device("meta"):
+        expected = Moirai2(config, hints)
+    _check(expected, ours, set(state) - _parts(names), where)
+    return ours
+
+
+def head_tensors(
+    state: Mapping[str, Tensor], theirs: str, where: object = "upstream weights"
+) -> dict[str, Tensor]:
+    """The tensors of a residual block of ours from upstream's called ``theirs``."""
+    names = {
+        f"{part}.{kind}": (f"{theirs}.{name}.{kind}",)
+        for part, name in _LINEAR.items()
+        for kind in ("weight", "bias")
+    }
+    return _merged(state, names, where)
 
 
 def moirai2_to_upstream(model: Moirai2) -> dict[str, Tensor]:
@@ -116,10 +205,47 @@ def moirai2_to_upstream(model: Moirai2) -> dict[str, Tensor]:
     return _split(model.state_dict(), _moirai2_names(model.config.layers))
 
 
-def _moirai_names(layers: int) -> Names:
+def published_filters(length: int, count: int) -> Tensor:
+    """``[L, K]``: the spectral filters as the published code computes them, smallest eigenvalue first.
+
+    In float64, rounded to float32 as there. Their signs are those that the linear algebra library gives.
+    """
+    values, vectors = np.linalg.eigh(hankel_matrix(length))
+    filters = vectors[:, -count:] * np.abs(values[-count:]) ** 0.25
+    return torch.from_numpy(filters.astype(np.float32).astype(np.float64))
+
+
+def _units(state: Mapping[str, Tensor], layers: int, where: object) -> StuConfig:
+    """Which layers have spectral units, and which units."""
+    core = "stu.stu_core."
+    spectral = {int(name.split(".")[2]) for name in state if core in name}
+    if not spectral:
+        return StuConfig()
+    full = any(name.endswith(f"{core}M_phi_plus") for name in state)
+    filters = next(
+        value.shape[0]
+        for name, value in state.items()
+        if name.endswith((f"{core}M_filters", f"{core}M_phi_plus"))
+    )
+    for pattern in ("alternating", "first_half", "last_half", "stu_only"):
+        stu = StuConfig(pattern, "full" if full else "shared", filters, published=True)
+        if spectral == {layer for layer in range(layers) if stu.mixing(layer, layers) == "stu"}:
+            return stu
+    raise InputError(where, f"spectral units in layers {sorted(spectral)} of {layers}", "no pattern of ours")
+
+
+def _moirai_names(config: MoiraiConfig) -> Names:
     inputs = {f"input.{kind}": (f"in_proj.{kind}",) for kind in ("weight", "bias")}
-    encoder = _encoder_names("encoder", layers, "mixer.attention")
-    return {"mask_embedding": ("mask_encoding.weight",), **inputs, **dict(encoder)}
+    encoder: dict[str, tuple[str, ...]] = {}
+    for layer in range(config.layers):
+        if config.stu.mixing(layer, config.layers) == "stu":
+            unit = _FULL_UNIT if config.stu.mode == "full" else _UNIT
+            mixer = {f"mixer.unit.{ours}": parts for ours, parts in unit.items()}
+        else:
+            mixer = {f"mixer.attention.{ours}": parts for ours, parts in _ATTENTION.items()}
+        encoder |= _layer_names("encoder", layer, mixer)
+    final = {"encoder.norm.weight": ("encoder.norm.weight",)}
+    return {"mask_embedding": ("mask_encoding.weight",), **inputs, **encoder, **final}
 
 
 def _moirai2_names(layers: int) -> Names:
@@ -129,31 +255,38 @@ def _moirai2_names(layers: int) -> Names:
         for part, name in _LINEAR.items()
         for kind in ("weight", "bias")
     }
-    return {**blocks, **dict(_encoder_names("decoder", layers, "mixer"))}
-
-
-def _encoder_names(stack: str, layers: int, attention: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Names of the tensors of the stack of layers ``stack``, whose attention is called ``attention``."""
-    of_layer = {**{f"{attention}.{ours}": parts for ours, parts in _ATTENTION.items()}, **_LAYER}
+    mixer = {f"mixer.{ours}": parts for ours, parts in _ATTENTION.items()}
     for layer in range(layers):
-        for ours, parts in of_layer.items():
-            theirs = tuple(f"encoder.layers.{layer}.{part}.weight" for part in parts)
-            yield f"{stack}.blocks.{layer}.{ours}.weight", theirs
-    yield f"{stack}.norm.weight", ("encoder.norm.weight",)
+        blocks |= _layer_names("decoder", layer, mixer)
+    return {**blocks, "decoder.norm.weight": ("encoder.norm.weight",)}
+
+
+def _layer_names(stack: str, layer: int, mixer: Names) -> dict[str, tuple[str, ...]]:
+    """Names of the tensors of a layer of the stack of layers ``stack``."""
+    return {
+        f"{stack}.blocks.{layer}.{ours}": tuple(f"encoder.layers.{layer}.{part}" for part in parts)
+        for ours, parts in {**mixer, **_LAYER}.items()
+    }
 
 
 def _parts(names: Names) -> set[str]:
     return {part for parts in names.values() for part in parts}
 
 
-def _take(state: Mapping[str, Tensor], name: str) -> Tensor:
+def _take(state: Mapping[str, Tensor], name: str, where: object) -> Tensor:
     if name not in state:
-        raise InputError("upstream weights", f"{name} is missing", "give the state dict of the whole module")
+        raise InputError(where, f"{name} is missing", "give the state dict of the whole module")
     return state[name]
 
 
-def _merged(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
-    return {ours: torch.cat([_take(state, part) for part in parts]) for ours, parts in names.items()}
+def _merged(state: Mapping[str, Tensor], names: Names, where: object) -> dict[str, Tensor]:
+    ours: dict[str, Tensor] = {}
+    for name, parts in names.items():
+        tensors = [_take(state, part, where) for part in parts]
+        if len({value.shape[1:] for value in tensors}) > 1:
+            raise InputError(where, f"{parts[0]} and {parts[-1]} have unlike shapes", "check the sizes")
+        ours[name] = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
+    return ours
 
 
 def _split(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
@@ -163,13 +296,11 @@ def _split(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     }
 
 
-def _load(model: nn.Module, ours: dict[str, Tensor], superfluous: set[str]) -> None:
+def _check(expected: nn.Module, ours: Mapping[str, Tensor], superfluous: set[str], where: object) -> None:
+    """Refuse weights that a model of these sizes does not have, or has in other shapes."""
     if superfluous:
-        raise InputError(
-            "upstream weights", f"hold {min(superfluous)}, which the model lacks", "check its sizes"
-        )
-    for name, value in model.state_dict().items():
+        raise InputError(where, f"holds {min(superfluous)}, which the model lacks", "check its sizes")
+    for name, value in expected.state_dict().items():
         if ours[name].shape != value.shape:
             fault = f"{name} would be {list(ours[name].shape)}, not {list(value.shape)}"
-            raise InputError("upstream weights", fault, "check the sizes")
-    model.load_state_dict(ours)
+            raise InputError(where, fault, "check the sizes")

@@ -84,7 +84,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(path, "no such file") from None
     except (SafetensorError, OSError) as error:
         raise InputError(
-            path, f"not a readable safetensors file ({error})", "delete it and remake it"
+            path, f"not a readable safetensors file ({error})", "give an intact copy, or make it again"
         ) from None
 
 

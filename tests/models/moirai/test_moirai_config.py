@@ -48,7 +48,7 @@ def test_zero_and_null_take_the_derived_widths() -> None:
         ({"d_model": 6, "heads": 1}, r"model\.heads"),
         ({"patch_sizes": [16, 8]}, r"model\.patch_sizes"),
         ({"stu": {"pattern": "stu_only", "filters": 513}}, r"model\.stu\.filters: 513"),
-        ({"stu": {"pattern": "stu_only", "mode": "full", "published": True}}, r"model\.stu\.published"),
+        ({"stu": {"pattern": "stu_only", "mode": "full", "inner": 8}}, r"model\.stu\.inner"),
         ({"stu": {"pattern": "stu_only", "mode": "full", "inner": 16}}, r"model\.stu\.inner"),
         ({"stu": {"inner": 16}}, r"model\.stu\.inner: has no effect"),
         ({"stu": {"pattern": "stu_only", "mode": "full", "d_ff": "matched"}}, r"model\.stu\.d_ff"),

@@ -45,10 +45,8 @@ class StuConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.mode == "full":
-            for name in ("published", "inner"):
-                if getattr(self, name):
-                    raise InputError(name, "excludes mode full", "set mode to shared or signed")
+        if self.mode == "full" and self.inner:
+            raise InputError("inner", "excludes mode full", "set mode to shared or signed")
         if self.pattern == "attention":
             for name, default in (("inner", None), ("d_ff", None), ("runs", "sample"), ("published", False)):
                 if getattr(self, name) != default:

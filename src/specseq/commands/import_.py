@@ -1,0 +1,83 @@
+"""``specseq import``: checkpoints of other programs as weights that every command and run takes."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.training.foreign import Imported, save_import
+
+_KINDS = """\
+kinds, and what SOURCE may be:
+  moirai       MOIRAI 1.0-R and 1.1-R of any size, and the hybrid with spectral units: a folder or hub id of
+               Hugging Face, or a Lightning checkpoint (.ckpt) of uni2ts
+  moirai2      Moirai 2.0-R, and the preconditioned one of the study: the same
+
+Nothing in a file is run: of objects other than tensors, only what the file says of them is read. Sizes are
+read off the weights and checked against the settings beside them.
+
+examples:
+  specseq import moirai2 Salesforce/moirai-2.0-R-small --out moirai2-small
+  specseq import moirai last.ckpt --out hybrid
+  specseq score gift_eval --forecaster moirai2-small --data data/gift_eval --out moirai2-small.parquet
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq import",
+        description="Make a folder of weights, which score, audit and runs take, of a checkpoint that another "
+        "program wrote.",
+        epilog=_KINDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", choices=("moirai", "moirai2"), help="what the checkpoint holds")
+    parser.add_argument("source", metavar="SOURCE", help="file, folder or hub id")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the weights go")
+    parser.add_argument(
+        "--taps",
+        metavar="C1,C2,...",
+        help="moirai2: taps of the filter it was trained with, where the file does not hold them",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Import, write and say what was found."""
+    options = build_parser().parse_args(arguments)
+    _check_folder(options.out)
+    imported = _read(options)
+    path = save_import(options.out, imported, options.source)
+    count = sum(tensor.numel() for tensor in imported.tensors.values())
+    print(f"{options.kind} of {options.source}: {len(imported.tensors)} tensors, {count:,} numbers")
+    for note in imported.notes:
+        print(f"note: {note}")
+    print(f"written: {path}")
+
+
+def _read(options: argparse.Namespace) -> Imported:
+    from specseq.models.imports import import_forecaster
+
+    return import_forecaster(options.source, options.kind, _taps(options.taps))
+
+
+def _taps(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError("--taps", f"{text!r} is no list of numbers", "write such as 0,-0.5") from None
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before the checkpoint is read."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError("--out", f"{folder} is a file", "give a folder")
+    if (folder / "weights.safetensors").exists():
+        raise InputError("--out", f"{folder} holds weights already", "give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError("--out", f"{folder} cannot be written to", "give another folder")

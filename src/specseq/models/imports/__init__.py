@@ -1,0 +1,56 @@
+"""Checkpoints of uni2ts and of the studies that build on it, as weights of our models.
+
+A source is a folder of ``save_pretrained`` (``config.json`` and ``model.safetensors``), the hub id of one, a
+Lightning checkpoint, or a state dict; which model it holds is read off its weights.
+"""
+
+from pathlib import Path
+
+from specseq.errors import InputError
+from specseq.models.imports.moirai import import_moirai
+from specseq.models.imports.moirai2 import import_moirai2
+from specseq.models.imports.sources import Source, open_source
+from specseq.training.foreign import Imported, check_finite
+
+KINDS = {"moirai": import_moirai, "moirai2": import_moirai2}
+
+
+def import_forecaster(
+    source: str | Path, kind: str | None = None, taps: tuple[float, ...] | None = None
+) -> Imported:
+    """A foreign forecaster in our form.
+
+    Args:
+        source: see the module.
+        kind: what it should hold, ``moirai`` or ``moirai2``; None for either.
+        taps: taps of the filter that a Moirai2 was trained with, where its file does not hold them.
+
+    Raises:
+        InputError: the source is missing, damaged or of another kind, or its weights do not fit its settings.
+    """
+    opened = open_source(source)
+    held = kind_of(opened)
+    if kind not in (None, held):
+        raise InputError(opened.where, f"holds {held}, not {kind}", f"import it as {held}")
+    if taps is not None and held != "moirai2":
+        raise InputError("taps", f"go with moirai2, and {opened.where} holds {held}", "leave them out")
+    imported = import_moirai(opened) if held == "moirai" else import_moirai2(opened, taps)
+    check_finite(imported.tensors, opened.where)
+    return imported
+
+
+def kind_of(source: Source) -> str:
+    """``moirai`` or ``moirai2``, by the names of the weights.
+
+    Raises:
+        InputError: they are of neither.
+    """
+    names = source.tensors
+    if any(".ffn.experts." in name or ".ffn.gate." in name for name in names):
+        raise InputError(source.where, "holds MOIRAI-MoE, which is no model here", "give MOIRAI 1 or 2")
+    if "in_proj.hidden_layer.weight" in names:
+        return "moirai2"
+    if "in_proj.weight" in names and "mask_encoding.weight" in names:
+        return "moirai"
+    shown = ", ".join(sorted(names)[:3])
+    raise InputError(source.where, f"holds no MOIRAI ({shown} ...)", "give a checkpoint of MOIRAI 1 or 2")

@@ -1,0 +1,195 @@
+"""Checkpoints that other programs wrote: read without running any code of theirs, and kept in our form.
+
+A file of ``torch.save`` may name any class. Here such a name stands for an inert record of what the file says
+of the object, so that weights and settings can be read out while nothing of the class is imported or called.
+"""
+
+import json
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.tables.files import atomic_path
+
+WEIGHTS = "weights.safetensors"
+_INTACT = "give an intact copy"
+_CLEAN = (
+    "write the weights alone where the file was made: "
+    "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'clean.pt')"
+)
+
+
+class Record:
+    """What a checkpoint says of an object whose class is not loaded.
+
+    Attributes:
+        class_name: the full name of the class.
+        arguments: what it was to be made of.
+        fields: its attributes.
+    """
+
+    class_name = ""
+
+    def __new__(cls, *arguments: Any, **named: Any) -> "Record":
+        """A record of the arguments; the reader of pickles may skip ``__init__``."""
+        record = super().__new__(cls)
+        record.arguments, record.fields = arguments, dict(named)
+        return record
+
+    def __setstate__(self, state: Any) -> None:
+        parts = state if isinstance(state, tuple) else (state,)
+        for part in parts:
+            if isinstance(part, Mapping):
+                self.fields.update(part)
+
+    arguments: tuple[Any, ...]
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A foreign checkpoint in our form.
+
+    Attributes:
+        tensors: weights under our names.
+        params: parameters of a run that rebuild the model.
+        notes: what a user should know of the conversion.
+    """
+
+    tensors: dict[str, Tensor]
+    params: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_torch(path: Path) -> Any:
+    """What a file of ``torch.save`` holds, with a :class:`Record` in place of every foreign object.
+
+    Tensors are mapped from the file, not copied.
+
+    Raises:
+        InputError: the file is missing, damaged or no such file, or what it holds cannot be told without
+            running its code; names the foreign class.
+    """
+    if not path.is_file():
+        raise InputError(path, "no such file", "give a checkpoint")
+    if not zipfile.is_zipfile(path):
+        fault = "is no file of torch.save, or one of before torch 1.6, or was cut short"
+        raise InputError(path, fault, f"{_INTACT}, or save it again with a current torch")
+    foreign: list[str] = []
+    try:
+        foreign = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+        with torch.serialization.safe_globals([(_stand_in(name), name) for name in foreign]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, EOFError) as error:
+        if foreign:
+            fault = f"holds objects of {', '.join(foreign[:3])}, which cannot be read as data"
+            raise InputError(path, fault, _CLEAN) from None
+        # torch's own words on a pickle that it refuses end in the advice to run it.
+        known = isinstance(error, pickle.UnpicklingError)
+        reason = "a pickle that is no state dict" if known else str(error).splitlines()[0]
+        raise InputError(path, f"cannot be read ({reason})", _INTACT) from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(path, f"cannot be read ({error})", _INTACT) from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as handle:
+            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "give a checkpoint") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", _INTACT) from None
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The named parts of a mapping or :class:`Record`; none of anything else."""
+    if isinstance(value, Record):
+        return value.fields
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def class_of(value: Any) -> str:
+    """The last part of the class name of a :class:`Record`, or of the ``_target_`` of a mapping."""
+    name = value.class_name if isinstance(value, Record) else fields_of(value).get("_target_", "")
+    return str(name).rpartition(".")[2]
+
+
+def tensors_of(content: Any, path: object, *sections: str) -> dict[str, Tensor]:
+    """The state dict in the content of a checkpoint: under the first of ``sections`` it has, or the whole.
+
+    Names that ``torch.compile`` or data parallelism put before a parameter's own are taken off.
+
+    Raises:
+        InputError: there is none, or it holds something else than tensors.
+    """
+    given = fields_of(content)
+    state = next((given[name] for name in sections if name in given), content)
+    named = {str(name): value for name, value in fields_of(state).items()}
+    for prefix in ("_orig_mod.", "module._orig_mod."):
+        named = {name.removeprefix(prefix): value for name, value in named.items()}
+    if not named or not any(isinstance(value, Tensor) for value in named.values()):
+        known = ", ".join(sorted(map(str, given))[:6]) or "nothing"
+        raise InputError(path, f"holds no state dict, but {known}", f"looked for {', '.join(sections)}")
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            raise InputError(path, f"{name} is no tensor but {type(value).__name__}", "give a state dict")
+    return named
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: object) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        InputError: names the first.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise InputError(path, f"{name} holds values that are not finite", "give an earlier checkpoint")
+
+
+def save_import(folder: Path, imported: Imported, source: str) -> Path:
+    """Write an imported checkpoint as the weights of a run; returns the file.
+
+    Args:
+        folder: where ``weights.safetensors`` goes.
+        imported: the checkpoint.
+        source: where it came from, kept in the file.
+    """
+    path = folder / WEIGHTS
+    tensors = {name: value.contiguous().clone() for name, value in imported.tensors.items()}
+    facts = {"source": source, "notes": list(imported.notes)}
+    metadata = {"params": json.dumps(imported.params), "imported": json.dumps(facts)}
+    with atomic_path(path) as part:
+        save_file(tensors, part, metadata=metadata)
+    return path
+
+
+def _stand_in(name: str) -> type:
+    """A class whose objects hold what a checkpoint says of objects of the class called ``name``.
+
+    Of a mapping a plain one: torch's reader sets items of no other.
+    """
+    if name.lower().endswith("dict"):
+        return _Mapping
+    return type("Record", (Record,), {"class_name": name})
+
+
+class _Mapping:
+    def __new__(cls, *arguments: Any) -> Any:
+        return OrderedDict()
