@@ -28,8 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq import",
-        description="Make a folder of weights, which score, audit and runs take, of a checkpoint that another "
-        "program wrote.",
+        description="Make a folder of weights, which score, audit and runs take, of a checkpoint that "
+        "another program wrote.",
         epilog=_KINDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -90,8 +90,8 @@ def load_forecaster(
             from specseq.models.imports import import_forecaster
             from specseq.models.kinds import forecaster_of
 
-            imported = import_forecaster(place)
-            return forecaster_of(imported.tensors, imported.params, source, path.stem, **given)
+            foreign = import_forecaster(place)
+            return forecaster_of(foreign.tensors, foreign.params, source, path.name, **given)
     return Chronos2.load(HUB_ID if name == "chronos2" else source, **given)
 
 

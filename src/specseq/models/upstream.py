@@ -192,12 +192,7 @@ def head_tensors(
     state: Mapping[str, Tensor], theirs: str, where: object = "upstream weights"
 ) -> dict[str, Tensor]:
     """The tensors of a residual block of ours from upstream's called ``theirs``."""
-    names = {
-        f"{part}.{kind}": (f"{theirs}.{name}.{kind}",)
-        for part, name in _LINEAR.items()
-        for kind in ("weight", "bias")
-    }
-    return _merged(state, names, where)
+    return _merged(state, _block_names(theirs), where)
 
 
 def moirai2_to_upstream(model: Moirai2) -> dict[str, Tensor]:
@@ -235,30 +230,36 @@ def _units(state: Mapping[str, Tensor], layers: int, where: object) -> StuConfig
 
 
 def _moirai_names(config: MoiraiConfig) -> Names:
-    inputs = {f"input.{kind}": (f"in_proj.{kind}",) for kind in ("weight", "bias")}
-    encoder: dict[str, tuple[str, ...]] = {}
+    names: dict[str, tuple[str, ...]] = {"mask_embedding": ("mask_encoding.weight",)}
+    for kind in ("weight", "bias"):
+        names[f"input.{kind}"] = (f"in_proj.{kind}",)
     for layer in range(config.layers):
+        mixer: Names
         if config.stu.mixing(layer, config.layers) == "stu":
-            unit = _FULL_UNIT if config.stu.mode == "full" else _UNIT
+            unit: Names = _FULL_UNIT if config.stu.mode == "full" else _UNIT
             mixer = {f"mixer.unit.{ours}": parts for ours, parts in unit.items()}
         else:
             mixer = {f"mixer.attention.{ours}": parts for ours, parts in _ATTENTION.items()}
-        encoder |= _layer_names("encoder", layer, mixer)
-    final = {"encoder.norm.weight": ("encoder.norm.weight",)}
-    return {"mask_embedding": ("mask_encoding.weight",), **inputs, **encoder, **final}
+        names |= _layer_names("encoder", layer, mixer)
+    return {**names, "encoder.norm.weight": ("encoder.norm.weight",)}
 
 
 def _moirai2_names(layers: int) -> Names:
-    blocks = {
-        f"{ours}.{part}.{kind}": (f"{theirs}.{name}.{kind}",)
-        for ours, theirs in _BLOCKS.items()
-        for part, name in _LINEAR.items()
-        for kind in ("weight", "bias")
-    }
+    names: dict[str, tuple[str, ...]] = {}
+    for ours, theirs in _BLOCKS.items():
+        names |= {f"{ours}.{name}": parts for name, parts in _block_names(theirs).items()}
     mixer = {f"mixer.{ours}": parts for ours, parts in _ATTENTION.items()}
     for layer in range(layers):
-        blocks |= _layer_names("decoder", layer, mixer)
-    return {**blocks, "decoder.norm.weight": ("encoder.norm.weight",)}
+        names |= _layer_names("decoder", layer, mixer)
+    return {**names, "decoder.norm.weight": ("encoder.norm.weight",)}
+
+
+def _block_names(theirs: str) -> dict[str, tuple[str, ...]]:
+    """Names of the tensors of the residual block that upstream calls ``theirs``."""
+    kinds = ("weight", "bias")
+    return {
+        f"{part}.{kind}": (f"{theirs}.{name}.{kind}",) for part, name in _LINEAR.items() for kind in kinds
+    }
 
 
 def _layer_names(stack: str, layer: int, mixer: Names) -> dict[str, tuple[str, ...]]:

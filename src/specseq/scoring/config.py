@@ -19,7 +19,8 @@ class ForecasterSettings:
 
     name: str | None = Field(
         default=None,
-        description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, or a weights file.",
+        description="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2 or MOIRAI, or a "
+        "weights file.",
     )
     run: str | None = Field(
         default=None, description="A run whose weights forecast; {seed} stands for this run's seed."

@@ -69,10 +69,10 @@ def import_moirai2(source: Source, taps: tuple[float, ...] | None = None) -> Imp
         if raw:
             heads = head_tensors(raw, _RAW.rstrip("."), source.where)
             ours |= {f"raw_head.{name}": value for name, value in heads.items()}
-    if hinted or not filters:
-        if extra := [name for name in (_INVERSE, *raw) if name in source.tensors]:
-            fault = f"holds {extra[0]} without a filtered series to invert"
-            raise InputError(source.where, fault, "give weights and settings of one model")
+    extra = [name for name in (_INVERSE, *raw) if name in source.tensors]
+    if extra and (hinted or not filters):
+        fault = f"holds {extra[0]} without a filtered series to invert"
+        raise InputError(source.where, fault, "give weights and settings of one model")
     if mode:
         params["preconditioning"] = mode
         read(Preconditioning, mode, f"{source.where}: settings").check_filter(params.get("filter"))

@@ -34,8 +34,8 @@ def segment_convolution(
         x_ND: tokens in flat order.
         filters_LD: impulse responses, at least as long as the longest segment.
         tables: the segments.
-        method: ``auto`` picks by length; ``fft`` and ``toeplitz`` force one; ``circular`` transforms at the
-            bucket's own length, so that a segment's end wraps onto its beginning. That is the published
+        method: ``auto`` picks by length; ``fft`` and ``toeplitz`` force one; ``circular`` transforms each
+            segment at the next power of two, so that its end wraps onto its beginning. That is the published
             form, kept to reproduce it; it is not causal.
 
     Returns:
@@ -46,8 +46,24 @@ def segment_convolution(
         raise ValueError(f"a segment of {longest} tokens needs a filter as long, not {filters_LD.shape[0]}")
     wide = torch.promote_types(x_ND.dtype, torch.float32)
     with torch.autocast(x_ND.device.type, enabled=False):
-        y_ND = _SegmentConvolution.apply(x_ND.to(wide), filters_LD.to(wide), tables, method)
+        convolve = _circular if method == "circular" else _SegmentConvolution.apply
+        y_ND = convolve(x_ND.to(wide), filters_LD.to(wide), tables, method)
     return y_ND.to(x_ND.dtype)
+
+
+def _circular(x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
+    """The published transform: of each segment as it is, with as many taps as it has tokens."""
+    parts, places = [], []
+    for bucket in tables.buckets:
+        lengths = torch.bincount(bucket.segment, minlength=bucket.count)
+        for length in lengths.unique().tolist():
+            tokens_ST = bucket.tokens[lengths[bucket.segment] == length].view(-1, length)
+            size = 1 << (length - 1).bit_length()
+            spectrum_SFD = torch.fft.rfft(x_ND[tokens_ST], n=size, dim=1)
+            spectrum_SFD = spectrum_SFD * torch.fft.rfft(filters_LD[:length], n=size, dim=0)
+            parts.append(torch.fft.irfft(spectrum_SFD, n=size, dim=1)[:, :length].flatten(0, 1))
+            places.append(tokens_ST.flatten())
+    return torch.cat(parts)[torch.cat(places).argsort()] if parts else x_ND
 
 
 class _SegmentConvolution(Function):
@@ -65,7 +81,7 @@ class _SegmentConvolution(Function):
                     segment, transfer = bucket.pad(block_DN, reverse=True), _reversed_toeplitz(filter_Dn)
                     parts.append(bucket.unpad(torch.bmm(segment, transfer)))
                 else:
-                    size = _transform_size(n, method)
+                    size = 2 * n
                     segment = torch.fft.rfft(bucket.pad(block_DN), n=size)
                     transfer = torch.fft.rfft(filter_Dn, n=size)
                     parts.append(bucket.unpad(torch.fft.irfft(segment * transfer[:, None], n=size)))
@@ -94,7 +110,7 @@ class _SegmentConvolution(Function):
                 else:
                     # Backwards in time the gradient runs through the same causal filter, so that neither of
                     # the two correlations needs a conjugate.
-                    size = _transform_size(n, ctx.method)
+                    size = 2 * n
                     spectrum_DSF = torch.fft.rfft(bucket.pad(block_DN, reverse=True), n=size)
                     grad_Dn = torch.fft.irfft((spectrum_DSF * segment).sum(1), n=size)[:, :n].flip(1)
                     spectrum_DSF *= transfer[:, None]
@@ -132,10 +148,6 @@ def _with_a_zero(x_DN: Tensor) -> Tensor:
 
 def _by_toeplitz(length: int, method: Method) -> bool:
     return method == "toeplitz" or (method == "auto" and length <= TOEPLITZ_UP_TO)
-
-
-def _transform_size(length: int, method: Method) -> int:
-    return length if method == "circular" else 2 * length
 
 
 def _fit(filters_LD: Tensor, length: int) -> Tensor:
