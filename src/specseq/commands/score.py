@@ -38,8 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--forecaster",
         metavar="NAME_OR_CHECKPOINT",
-        help="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2, the weights.safetensors of a "
-        "trained run, or a class of another package as package.module:Class",
+        help="seasonal_naive, naive, chronos2, a folder or hub id of Chronos-2 or MOIRAI, a checkpoint of "
+        "uni2ts, the weights.safetensors of a trained run, or a class of another package as "
+        "package.module:Class",
     )
     parser.add_argument(
         "--forecasts",
