@@ -18,10 +18,10 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.checkpoint import audit_texts, load_block
-from specseq.equilibrium.config import SOLVERS
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import SOLVERS
 from specseq.equilibrium.solvers import solve
 from specseq.spectra.exact import block_eigenvalues
 

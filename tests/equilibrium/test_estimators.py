@@ -10,22 +10,19 @@ from torch import Tensor
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import (
     AdjointEstimator,
-    Anderson,
     BlockShape,
     Estimator,
-    Euler,
     Holomorphic,
     LockIn,
     NamedEstimator,
-    NewtonGMRES,
     OneSided,
-    Solver,
     TwoSided,
 )
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import bptt_loss, cosine, operator_gradient, surrogate
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import Anderson, Euler, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
 from specseq.errors import InputError
 from specseq.settings import read

@@ -17,7 +17,8 @@ from specseq.cli import main as specseq
 from specseq.equilibrium import audit as audit_module
 from specseq.equilibrium import evaluation
 from specseq.equilibrium.checkpoint import audit_texts, load_block
-from specseq.equilibrium.config import ESTIMATORS, SOLVERS
+from specseq.equilibrium.config import ESTIMATORS
+from specseq.equilibrium.solver_config import SOLVERS
 from specseq.equilibrium.text.config import Grammar, TextSettings
 from specseq.equilibrium.text.store import prepare_text
 from specseq.errors import InputError

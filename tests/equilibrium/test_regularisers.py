@@ -12,7 +12,6 @@ from specseq.equilibrium.config import (
     BlockShape,
     JacobianNorm,
     LeadingEigenvalue,
-    NewtonGMRES,
     NumericalAbscissa,
     Penalty,
     Regularisers,
@@ -29,6 +28,7 @@ from specseq.equilibrium.regularisers import (
     penalty,
 )
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import NewtonGMRES
 from specseq.equilibrium.solvers import solve
 from specseq.errors import InputError
 from specseq.settings import read

@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import (
+from specseq.equilibrium.config import BlockShape
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import (
     SOLVERS,
     AdaptiveEuler,
     Anderson,
     BackwardEuler,
-    BlockShape,
     Euler,
     NamedSolver,
     NewtonGMRES,
     RungeKutta4,
     Solver,
 )
-from specseq.equilibrium.diagonal_blocks import diagonal_blocks
-from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.gmres import gmres
 from specseq.errors import InputError

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import BlockShape, NewtonGMRES
+from specseq.equilibrium.config import BlockShape
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import NewtonGMRES
 from specseq.equilibrium.solvers import solve
 from specseq.spectra.diagnostics import (
     difference_product,

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import Anderson, Euler, NewtonGMRES
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.solver_config import Anderson, Euler, NewtonGMRES
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import per_sample, residuals
 from specseq.errors import InputError

@@ -7,8 +7,8 @@ import torch
 
 from specseq.equilibrium.audit import PART, Audit
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import Euler
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.solver_config import Euler
 from specseq.equilibrium.solvers import solve
 from specseq.spectra.audit import force_residual
 from specseq.spectra.diagnostics import power_abscissa, subspace_radius

@@ -31,11 +31,11 @@ from specseq.equilibrium.config import (
     LockIn,
     Nudged,
     OneSided,
-    Solver,
     TwoSided,
 )
 from specseq.equilibrium.fields import AdjointFlow
 from specseq.equilibrium.nudging import NudgedPhase
+from specseq.equilibrium.solver_config import Solver
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.gmres import gmres
 from specseq.errors import InputError

@@ -15,8 +15,9 @@ from specseq.equilibrium.audit import Audit, audit_in_parts, joined
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.checkpoint import audit_texts, load_block
 from specseq.equilibrium.comparison import compare
-from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun, euler_step
+from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun
 from specseq.equilibrium.evaluation import evaluate
+from specseq.equilibrium.solver_config import euler_step
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer

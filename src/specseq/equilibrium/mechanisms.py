@@ -32,17 +32,13 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import (
-    SOLVERS,
     AdjointEstimator,
-    Anderson,
     BlockShape,
     Estimator,
-    Euler,
     Holomorphic,
     LeadingEigenvalue,
     MechanismSettings,
     MechanismTask,
-    NewtonGMRES,
     OneSided,
     TwoSided,
 )
@@ -52,6 +48,7 @@ from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import cosine, operator_gradient, surrogate
 from specseq.equilibrium.regularisers import Equilibrium, leading_radius
 from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import SOLVERS, Anderson, Euler, NewtonGMRES
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import residuals
 from specseq.seeding import stream_seed

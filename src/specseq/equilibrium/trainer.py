@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import EquilibriumRun, Solver, euler_step
+from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, RandomDirections, gate
 from specseq.equilibrium.estimators import Adjoint, Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import bptt_loss, surrogate
 from specseq.equilibrium.regularisers import Equilibrium, penalty
+from specseq.equilibrium.solver_config import Solver, euler_step
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import residuals
 from specseq.errors import Diverged

@@ -6,8 +6,8 @@ Shapes: B sample, M row of the memory, N entry of a flattened state.
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.config import Anderson
 from specseq.equilibrium.fields import Field
+from specseq.equilibrium.solver_config import Anderson
 from specseq.equilibrium.solvers.interface import Monitor, Solution, flatten, restore, solve
 
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.config import (
+from specseq.equilibrium.fields import Field
+from specseq.equilibrium.solver_config import (
     AdaptiveEuler,
     Anderson,
     Euler,
@@ -11,7 +12,6 @@ from specseq.equilibrium.config import (
     RungeKutta4,
     SemiImplicitEuler,
 )
-from specseq.equilibrium.fields import Field
 from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample, residuals, solve
 
 

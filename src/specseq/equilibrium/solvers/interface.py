@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.config import Solver
 from specseq.equilibrium.fields import Field
+from specseq.equilibrium.solver_config import Solver
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.config import BackwardEuler, NewtonGMRES
 from specseq.equilibrium.fields import Field
+from specseq.equilibrium.solver_config import BackwardEuler, NewtonGMRES
 from specseq.equilibrium.solvers.gmres import gmres
 from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample, solve
 from specseq.spectra.operators import Map
