@@ -18,6 +18,11 @@ def test_a_toy_study_runs_through_the_workflow(workspace: Workspace) -> None:
     assert table["value"].notna().all()
     assert workspace.planned(TABLE) == {}
 
+    log = workspace.folder / "logs/smoke/pretrain/toy/first/target1.log"
+    first = log.read_text()
+    workspace.snakemake("--forcerun", "pretrain", "--", TABLE)
+    assert "step 1/" in first and "step 1/" in log.read_text(), "trained again, not taken from its checkpoint"
+
     code = workspace.folder / CODE / "training.py"
     code.write_text(code.read_text().replace("last loss", "final loss"))
     assert workspace.planned(TABLE) == {"pretrain": 2, "table": 1}

@@ -1,4 +1,4 @@
-"""Settings of the solvers that settle a phase, a class each; :func:`specseq.equilibrium.solvers.solve` acts on them."""
+"""Settings of the solvers of a phase, a class each; :func:`specseq.equilibrium.solvers.solve` acts on them."""
 
 from typing import Annotated, Literal, get_args
 

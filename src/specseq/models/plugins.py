@@ -9,12 +9,17 @@ import inspect
 import re
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from specseq.errors import InputError
-from specseq.models.protocol import Forecaster
 from specseq.settings import near
 
+if TYPE_CHECKING:
+    from specseq.models.protocol import Forecaster
+
+NAMES = ("seasonal_naive", "naive", "chronos2")
+"""Names of the forecasters that come with the package."""
 GROUP = "specseq.forecasters"
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _MEMBERS = ("name", "context_length", "forecast")
@@ -30,7 +35,14 @@ def import_path(name: str) -> str | None:
     return name if _PATH.fullmatch(name) else registered().get(name)
 
 
-def load_class(path: str, arguments: Mapping[str, Any]) -> Forecaster:
+def unknown(name: str) -> str | None:
+    """What to do about a single word that names no forecaster, file or folder; None where it names one."""
+    if name in NAMES or len(Path(name).parts) > 1 or Path(name).exists() or import_path(name):
+        return None
+    return near(name, [*NAMES, *registered()])
+
+
+def load_class(path: str, arguments: Mapping[str, Any]) -> "Forecaster":
     """Make a forecaster of a class.
 
     Args:
@@ -61,4 +73,4 @@ def load_class(path: str, arguments: Mapping[str, Any]) -> Forecaster:
     forecaster = made(**arguments)
     if missing := [member for member in _MEMBERS if not hasattr(forecaster, member)]:
         raise InputError(path, f"has no {', '.join(missing)}", "see specseq.models.protocol.Forecaster")
-    return cast(Forecaster, forecaster)
+    return cast("Forecaster", forecaster)

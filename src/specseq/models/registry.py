@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.models.plugins import import_path, load_class, registered
+from specseq.models.plugins import NAMES, import_path, load_class, unknown
 from specseq.models.protocol import Forecaster
 from specseq.models.seasonal_naive import SeasonalNaive, naive
-from specseq.settings import near
 
-NAMES = ("seasonal_naive", "naive", "chronos2")
 _OPTIONS = {"context_length", "batch_size", "device"}
 
 
@@ -37,9 +35,9 @@ def load_forecaster(
         InputError: the forecaster or an option is unknown, or the value of an option is impossible.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if unknown := sorted(set(given) - _OPTIONS):
+    if others := sorted(set(given) - _OPTIONS):
         raise InputError(
-            "forecaster", f"option {', '.join(unknown)} is unknown", f"known: {', '.join(sorted(_OPTIONS))}"
+            "forecaster", f"option {', '.join(others)} is unknown", f"known: {', '.join(sorted(_OPTIONS))}"
         )
     for option in ("context_length", "batch_size"):
         if given.get(option, 1) < 1:
@@ -76,12 +74,10 @@ def load_forecaster(
                 "was not written by a run of this package",
                 "give the folder of a model with its config.json, or see specseq import",
             )
+    if remedy := unknown(name):
+        raise InputError(name, "no such forecaster, folder or weights file", remedy)
     from specseq.models.chronos2 import HUB_ID, Chronos2, find_weights, is_hub_id
 
-    if name != "chronos2" and not path.exists() and not is_hub_id(source) and len(path.parts) == 1:
-        raise InputError(
-            name, "no such forecaster, folder or weights file", near(name, [*NAMES, *registered()])
-        )
     if name != "chronos2":
         from specseq.models.imports.sources import is_foreign
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from specseq.errors import InputError
+from specseq.models.plugins import unknown
 from specseq.settings import STRICT, Field, dataclass
 
 Benchmark = Literal["gift_eval", "fev"]
@@ -34,6 +35,8 @@ class ForecasterSettings:
     def __post_init__(self) -> None:
         if (self.name is None) == (self.run is None):
             raise InputError("name", "a forecaster is given either by name or by run", "give one of them")
+        if self.name is not None and (remedy := unknown(self.name)):
+            raise InputError("name", f"{self.name}: no such forecaster, folder or weights file", remedy)
 
     @property
     def options(self) -> dict[str, Any]:
