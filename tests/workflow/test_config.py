@@ -68,8 +68,13 @@ def test_what_is_not_there_is_refused_when_the_plan_is_read(workspace: Workspace
 def test_a_misspelt_forecaster_is_known_before_anything_runs(workspace: Workspace) -> None:
     sweeps = workspace.folder / "workflow/studies/preconditioning/sweeps.yaml"
     sweeps.write_text(sweeps.read_text().replace("{name: chronos2}", "{name: chronos3}"))
-    output = workspace.snakemake("--dry-run", "--", "results/paper/tables/preconditioning.parquet", check=False)
-    assert "forecaster.name: chronos3: no such forecaster, folder or weights file; did you mean chronos2" in output
+    output = workspace.snakemake(
+        "--dry-run", "--", "results/paper/tables/preconditioning.parquet", check=False
+    )
+    assert (
+        "forecaster.name: chronos3: no such forecaster, folder or weights file; did you mean chronos2"
+        in output
+    )
 
 
 @pytest.mark.parametrize(
