@@ -1,4 +1,4 @@
-"""Settings of the solvers of a phase, a class each; :func:`specseq.equilibrium.solvers.solve` acts on them."""
+"""Settings of solvers, a class each; :func:`specseq.equilibrium.solvers.solve` acts on them."""
 
 from typing import Annotated, Literal, get_args
 
