@@ -10,7 +10,7 @@ from torch import Tensor
 
 from specseq.models.config import swiglu_width
 from specseq.models.layers import Attention, RMSNorm, Rotation, SwiGLU, TokenContext
-from specseq.models.layout import Layout, exact, power_of_two
+from specseq.models.layout import Layout, balanced, exact, power_of_two
 from specseq.series.batch import Segments
 
 ROWS = st.lists(st.lists(st.integers(1, 9), max_size=4), min_size=1, max_size=4)
@@ -58,7 +58,7 @@ def dense_attention(attention: Attention, x_BLD: Tensor, ids: dict[str, Tensor],
 
 
 @settings(max_examples=30, deadline=None)
-@given(rows=ROWS, width=st.sampled_from([exact, power_of_two]))
+@given(rows=ROWS, width=st.sampled_from([exact, balanced, power_of_two]))
 def test_layout_keeps_every_token_and_clears_padding(rows: list[list[int]], width: object) -> None:
     segments, length = table(rows)
     layout = Layout.of(segments, len(rows), length, width)  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def test_layout_keeps_every_token_and_clears_padding(rows: list[list[int]], widt
         assert torch.equal(layout.join(layout.split(stream)), stream)
 
 
-@pytest.mark.parametrize("width", [exact, power_of_two])
+@pytest.mark.parametrize("width", [exact, balanced, power_of_two])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("variates", [1, 3])
 def test_attention_is_dense_masked_attention(width: object, causal: bool, variates: int) -> None:
@@ -149,3 +149,46 @@ def test_rotation_in_half_precision_is_the_same_rotation() -> None:
     rotation, x_THE = Rotation(torch.arange(5), pairs=2), torch.randn(5, 2, 6)
     half = rotation(x_THE.bfloat16())
     torch.testing.assert_close(half.float(), rotation(x_THE.bfloat16().float()), rtol=2e-2, atol=2e-2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths=st.lists(st.integers(1, 120), min_size=1, max_size=7))
+def test_balanced_buckets_are_the_cheapest_of_all(lengths: list[int]) -> None:
+    lengths = sorted(lengths)
+
+    def cost(widths: list[int]) -> int:
+        return 6000 * len(set(widths)) + sum(width**2 for width in widths)
+
+    def plans(rest: list[int]) -> list[list[int]]:
+        if not rest:
+            return [[]]
+        ends = range(1, len(rest) + 1)
+        return [[rest[end - 1]] * end + plan for end in ends for plan in plans(rest[end:])]
+
+    chosen = balanced(torch.tensor(lengths)).tolist()
+    assert all(width >= length for width, length in zip(chosen, lengths, strict=True))
+    assert cost(chosen) == min(map(cost, plans(lengths)))
+
+
+def test_balanced_buckets_of_no_segments() -> None:
+    assert balanced(torch.zeros(0, dtype=torch.int64)).tolist() == []
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 2)])
+def test_joint_norm_and_rotation_are_the_single_ones(lead: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(3)
+    attention = Attention(24, 3).double()
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter, 0.3, 0.3, generator=generator)
+    x = torch.randn(*lead, 5, 24, generator=generator, dtype=torch.float64, requires_grad=True)
+    rotation = Rotation(torch.tensor([0, 1, 2, 0, 7]), 2)
+    joint = attention.project(x, rotation)
+    q, k, v = attention.qkv(x).unflatten(-1, (3, 3, 8)).unbind(-3)
+    single = rotation(attention.query_norm(q)), rotation(attention.key_norm(k)), v
+    upstream = [torch.randn(q.shape, generator=generator, dtype=torch.float64) for _ in range(3)]
+    leaves = [x, attention.qkv.weight, attention.query_norm.weight, attention.key_norm.weight]
+    for ours, theirs in zip(joint, single, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    grads = (torch.autograd.grad(parts, leaves, upstream) for parts in (joint, single))
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs)

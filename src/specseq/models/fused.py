@@ -2,7 +2,8 @@
 
 On a CPU these operations are bound by memory: composed of torch's own, each writes whole activations out and
 reads them back several times. The norm goes block by block, so that a block stays in a core's cache.
-Shapes: T tokens, D width, F feed-forward width, H heads, E head width, R rotated pairs.
+Shapes: T tokens, M tokens of all leading dimensions, D width, F feed-forward width, H heads, E head width,
+R rotated pairs.
 """
 
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from torch import Tensor
 _BLOCK = 1 << 15
 
 
-def _blocks(x: Tensor) -> Iterator[slice]:
-    rows = max(1, _BLOCK // max(1, x.shape[-1]))
+def _blocks(x: Tensor, width: int) -> Iterator[slice]:
+    """Rows of ``x`` by which an operand of ``width`` elements a row is worked on."""
+    rows = max(1, _BLOCK // max(1, width))
     return (slice(first, first + rows) for first in range(0, len(x), rows))
 
 
@@ -29,7 +31,7 @@ class BlockedRMSNorm(torch.autograd.Function):
         x_TD = x.reshape(-1, x.shape[-1])
         scale_T1 = torch.linalg.vecdot(x_TD, x_TD).div_(x.shape[-1]).add_(eps).rsqrt_()[:, None]
         out_TD = torch.empty_like(x_TD)
-        for rows in _blocks(x_TD):
+        for rows in _blocks(x_TD, x_TD.shape[-1]):
             torch.mul(x_TD[rows], scale_T1[rows], out=out_TD[rows]).mul_(weight)
         ctx.save_for_backward(x_TD, weight, scale_T1)
         return out_TD.view(x.shape)
@@ -40,13 +42,58 @@ class BlockedRMSNorm(torch.autograd.Function):
         x_TD, weight, scale_T1 = ctx.saved_tensors
         grad_TD = grad.reshape(x_TD.shape)
         grad_x, grad_weight = torch.empty_like(x_TD), torch.zeros_like(weight)
-        for rows in _blocks(x_TD):
+        for rows in _blocks(x_TD, x_TD.shape[-1]):
             normed = x_TD[rows] * scale_T1[rows]
             grad_weight += torch.linalg.vecdot(grad_TD[rows], normed, dim=0)
             weighted = torch.mul(grad_TD[rows], weight, out=grad_x[rows])
             along = torch.linalg.vecdot(weighted, normed)[:, None].div_(-x_TD.shape[-1])
             weighted.addcmul_(normed, along).mul_(scale_T1[rows])
         return grad_x.view(grad.shape), grad_weight, None
+
+
+class NormedTurned(torch.autograd.Function):
+    """RMS norms of queries and keys and the rotation of both, from the joint projection.
+
+    It takes ``[..., T, 3, H, E]``, the norms' weights ``[E]``, their epsilon, and cos + i sin of the angles
+    ``[T, 1, R]``, and returns queries, keys and the untouched values, ``[..., T, H, E]`` each.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, query_weight: Tensor, key_weight: Tensor, eps: float, cis_T1R: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        qkv_M3HE = qkv.flatten(0, -4)
+        qk_M2HE, heads, width = qkv_M3HE[:, :2], *qkv.shape[-2:]
+        cis_M11R = cis_T1R.expand(*qkv.shape[:-3], -1, -1).flatten(0, -3)[:, None]
+        weight_21E = torch.stack((query_weight, key_weight))[:, None]
+        scale_M2H1 = torch.linalg.vecdot(qk_M2HE, qk_M2HE).div_(width).add_(eps).rsqrt_()[..., None]
+        out_M2HE = qkv.new_empty(qk_M2HE.shape)
+        for rows in _blocks(out_M2HE, 2 * heads * width):
+            torch.mul(qk_M2HE[rows], scale_M2H1[rows], out=out_M2HE[rows]).mul_(weight_21E)
+            _turn_in_place(out_M2HE[rows], cis_M11R[rows])
+        ctx.save_for_backward(qkv_M3HE, weight_21E, scale_M2H1, cis_M11R)
+        q, k = out_M2HE.unflatten(0, qkv.shape[:-3]).unbind(-3)
+        return q, k, qkv.select(-3, 2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        qkv_M3HE, weight_21E, scale_M2H1, cis_M11R = ctx.saved_tensors
+        heads, width = qkv_M3HE.shape[-2:]
+        grad_M3HE, grad_weight_2E = torch.empty_like(qkv_M3HE), torch.zeros_like(weight_21E[:, 0])
+        q, k, v = (grad.reshape(-1, heads, width) for grad in grads)
+        for rows in _blocks(qkv_M3HE, 2 * heads * width):
+            grad_M2HE = torch.stack((q[rows], k[rows]), 1)
+            _turn_in_place(grad_M2HE, cis_M11R[rows].conj())
+            normed = qkv_M3HE[rows, :2] * scale_M2H1[rows]
+            grad_weight_2E += (grad_M2HE * normed).sum((0, 2))
+            grad_M2HE *= weight_21E
+            along = torch.linalg.vecdot(grad_M2HE, normed)[..., None].div_(-width)
+            torch.mul(grad_M2HE.addcmul_(normed, along), scale_M2H1[rows], out=grad_M3HE[rows, :2])
+            grad_M3HE[rows, 2] = v[rows]
+        query_grad, key_grad = grad_weight_2E
+        lead = grads[0].shape[:-2]
+        return grad_M3HE.view(*lead, 3, heads, width), query_grad, key_grad, None, None
 
 
 class SiluProduct(torch.autograd.Function):
@@ -70,6 +117,30 @@ class SiluProduct(torch.autograd.Function):
         return grad_gate_up
 
 
+class PinballSum(torch.autograd.Function):
+    """Sum of ``max(q e, (q - 1) e)`` with errors ``e = target - predicted`` over the wanted points.
+
+    It takes predictions ``[K, F, Q, P]``, targets and a mask ``[K, F, P]``, and levels ``[Q]``. Where an
+    error is 0, the gradient is that of a positive one. Composed of torch's own, the gradient of the maximum
+    alone takes longer than all of this.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, predicted: Tensor, target: Tensor, wanted: Tensor, levels_Q: Tensor) -> Tensor:
+        wanted, levels_Q1 = wanted[..., None, :], levels_Q[:, None]
+        error = torch.where(wanted, target[..., None, :] - predicted, 0.0)
+        slope = torch.where(wanted, torch.where(error < 0, levels_Q1 - 1, levels_Q1), 0.0)
+        ctx.save_for_backward(slope)
+        return error.mul_(slope).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        (slope,) = ctx.saved_tensors
+        of_target = slope.sum(-2) * grad if ctx.needs_input_grad[1] else None
+        return slope * -grad, of_target, None, None
+
+
 class Turn(torch.autograd.Function):
     """Rotate the first 2 R of E dimensions, pair by pair: ``cis`` holds cos + i sin as complex numbers."""
 
@@ -87,6 +158,10 @@ class Turn(torch.autograd.Function):
 
 def _turn(x_THE: Tensor, cis_T1R: Tensor) -> Tensor:
     out_THE = x_THE.clone(memory_format=torch.contiguous_format)
-    pairs = out_THE[..., : 2 * cis_T1R.shape[-1]].unflatten(-1, (-1, 2))
-    torch.view_as_complex(pairs).mul_(cis_T1R)
+    _turn_in_place(out_THE, cis_T1R)
     return out_THE
+
+
+def _turn_in_place(x: Tensor, cis: Tensor) -> None:
+    pairs = x[..., : 2 * cis.shape[-1]].unflatten(-1, (-1, 2))
+    torch.view_as_complex(pairs).mul_(cis)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from specseq.models.fused import BlockedRMSNorm, SiluProduct, Turn
+from specseq.models.fused import BlockedRMSNorm, NormedTurned, SiluProduct, Turn
 from specseq.models.layout import Layout
 
 
@@ -72,9 +72,12 @@ class Rotation:
         """Turn the first ``2 R`` of E dimensions of each token and head by its position."""
         half = x_THE.dtype in (torch.bfloat16, torch.float16)
         full = x_THE.float() if half else x_THE
-        cis = self.cis_T1R.to(torch.complex128) if full.dtype == torch.float64 else self.cis_T1R
-        turned: Tensor = Turn.apply(full, cis)
+        turned: Tensor = Turn.apply(full, self.of(full))
         return turned.to(x_THE.dtype)
+
+    def of(self, x: Tensor) -> Tensor:
+        """cos + i sin of the angles, ``[T, 1, R]``, in the precision of ``x``."""
+        return self.cis_T1R.to(torch.complex128) if x.dtype == torch.float64 else self.cis_T1R
 
 
 @dataclass(frozen=True)
@@ -109,31 +112,39 @@ class TokenContext:
 
     @classmethod
     def of(
-        cls, layout: Layout, time_id_T: Tensor, variate_id_T: Tensor, pairs: int, causal: bool
+        cls, layout: Layout, time_id_T: Tensor, variate_id_T: Tensor | None, pairs: int, causal: bool
     ) -> "TokenContext":
         """
         Args:
             layout: segments are samples.
             time_id_T: token number within its variate.
-            variate_id_T: number of the variate within its sample.
+            variate_id_T: number of the variate within its sample; None where every sample has one.
             pairs: rotated pairs of a head, R.
             causal: a query sees keys of its own and earlier times only (of all variates).
         """
-        times, variates = layout.split(time_id_T), layout.split(variate_id_T)
+        times = layout.split(time_id_T)
+        variates = [None] * len(times) if variate_id_T is None else layout.split(variate_id_T)
         masks = []
         for bucket, time_NW, variate_NW in zip(layout.buckets, times, variates, strict=True):
             valid_NW = bucket.valid()
-            univariate = bool((variate_NW == variate_NW[:, :1]).all())
-            allowed = None if valid_NW is None else valid_NW[:, None, None, :]
-            variate = None if univariate else _one_hot(variate_NW)
-            if causal and univariate:
+            one_variate = variate_NW is None or _is_uniform(variate_NW, valid_NW)
+            if causal and one_variate:
                 masks.append(BucketMask(causal=True))
                 continue
+            allowed = None if valid_NW is None else valid_NW[:, None, None, :]
             if causal:
                 earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
-                allowed = earlier if allowed is None else earlier & allowed
+                # A padding query has no time; it must see something.
+                allowed = earlier if valid_NW is None else (earlier | ~valid_NW[:, None, :, None]) & allowed
+            variate = None if variate_NW is None or one_variate else _one_hot(variate_NW)
             masks.append(BucketMask(allowed=allowed, variate=variate))
         return cls(layout, Rotation(time_id_T, pairs), tuple(masks))
+
+
+def _is_uniform(variate_NW: Tensor, valid_NW: Tensor | None) -> bool:
+    """Whether every segment has a single variate."""
+    same_NW = variate_NW == variate_NW[:, :1]
+    return bool((same_NW if valid_NW is None else same_NW | ~valid_NW).all())
 
 
 def _one_hot(variate_NW: Tensor) -> Tensor:
@@ -172,7 +183,14 @@ class Attention(nn.Module):
 
     def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
-        q_THE, k_THE, v_THE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
+        if not x_TD.is_cuda and qkv_T3HE.dtype in (torch.float32, torch.float64):
+            weights = self.query_norm.weight, self.key_norm.weight
+            q_THE, k_THE, v_THE = NormedTurned.apply(
+                qkv_T3HE, *weights, self.query_norm.eps, rotation.of(qkv_T3HE)
+            )
+            return q_THE, k_THE, v_THE
+        q_THE, k_THE, v_THE = qkv_T3HE.unbind(-3)
         q_THE = rotation(self.query_norm(q_THE)).to(v_THE.dtype)
         k_THE = rotation(self.key_norm(k_THE)).to(v_THE.dtype)
         return q_THE, k_THE, v_THE

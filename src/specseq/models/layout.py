@@ -10,6 +10,7 @@ Shapes: B rows, L tokens per row, T tokens in the stream, N segments of a bucket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +22,42 @@ from specseq.series.batch import Segments
 LARGEST_INPUT = 1e15
 
 
-def exact(length: int) -> int:
-    """One bucket per distinct length: no padding, best on a CPU."""
-    return length
+# What a bucket costs beside the attention of its tokens, as so many pairs of tokens: some twenty small
+# operators, of one layer and its gradient on one CPU core.
+_PAIRS_OF_A_BUCKET = 6_000
+
+Widths = Callable[[Tensor], Tensor]
+"""From ascending lengths of segments, ``int64 [S]``, to the widths of their buckets."""
 
 
-def power_of_two(length: int) -> int:
+def exact(lengths_S: Tensor) -> Tensor:
+    """One bucket per distinct length: no padding."""
+    return lengths_S
+
+
+def power_of_two(lengths_S: Tensor) -> Tensor:
     """Few buckets of widths 1, 2, 4, ...: best where launching small kernels dominates the cost."""
-    return 1 << (length - 1).bit_length()
+    return torch.tensor([1 << (length - 1).bit_length() for length in lengths_S.tolist()], dtype=torch.int64)
+
+
+def balanced(lengths_S: Tensor) -> Tensor:
+    """The buckets of least cost on a CPU: a constant for each, and the pairs of tokens of padded segments.
+
+    Small batches get one or two, batches of long segments little padding.
+    """
+    distinct, ends = np.unique(lengths_S.numpy(), return_counts=True)
+    ends = np.concatenate(([0], ends.cumsum()))
+    cost, first = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
+    for last, width in enumerate(distinct.tolist(), 1):
+        # The last bucket holds the lengths from one of those before on.
+        costs = cost[:last] + (ends[last] - ends[:last]) * width**2
+        first[last] = costs.argmin()
+        cost[last] = costs[first[last]] + _PAIRS_OF_A_BUCKET
+    widths, last = np.empty(ends[-1], dtype=np.int64), len(distinct)
+    while last:
+        widths[ends[first[last]] : ends[last]] = distinct[last - 1]
+        last = first[last]
+    return torch.from_numpy(widths)
 
 
 @dataclass(frozen=True)
@@ -37,46 +66,41 @@ class Bucket:
 
     Attributes:
         count: number of segments, N.
-        width: tokens of the widest slot, W; shorter segments are padded at their end.
+        width: slots of a segment, W; shorter segments are padded at their end.
         tokens: number of stream tokens in this bucket.
-        gather: ``int64 [N * W]``, for each slot the token (within the bucket) it holds, padding repeating the
-            segment's last token; None where every segment fills its slot.
-        scatter: ``int64 [tokens]``, the slot of each token; None likewise.
+        slots: ``int64 [tokens]``, the slot of each token among the N · W; None where every segment fills its
+            own.
     """
 
     count: int
     width: int
     tokens: int
-    gather: Tensor | None = None
-    scatter: Tensor | None = None
+    slots: Tensor | None = None
 
     def pad(self, x_TX: Tensor) -> Tensor:
-        """``[tokens, X] -> [N, W, X]``; slots beyond a segment's end hold copies of its last token."""
-        slots = x_TX if self.gather is None else x_TX.index_select(0, self.gather)
-        return slots.reshape(self.count, self.width, *x_TX.shape[1:])
+        """``[tokens, X] -> [N, W, X]``; slots beyond a segment's end hold zeros."""
+        if self.slots is not None:
+            empty = x_TX.new_zeros(self.count * self.width, *x_TX.shape[1:])
+            x_TX = empty.index_copy(0, self.slots, x_TX)
+        return x_TX.reshape(self.count, self.width, *x_TX.shape[1:])
 
     def unpad(self, x_NWX: Tensor) -> Tensor:
         """``[N, W, X] -> [tokens, X]``; what padding slots hold is dropped."""
-        slots = x_NWX.reshape(self.count * self.width, *x_NWX.shape[2:])
-        return slots if self.scatter is None else slots.index_select(0, self.scatter)
+        x_SX = x_NWX.reshape(self.count * self.width, *x_NWX.shape[2:])
+        return x_SX if self.slots is None else x_SX.index_select(0, self.slots)
 
     def valid(self) -> Tensor | None:
         """``bool [N, W]``, True where a slot holds a token of its own; None where all do."""
-        if self.scatter is None:
+        if self.slots is None:
             return None
-        mask = torch.zeros(self.count * self.width, dtype=torch.bool, device=self.scatter.device)
-        mask[self.scatter] = True
+        mask = torch.zeros(self.count * self.width, dtype=torch.bool, device=self.slots.device)
+        mask[self.slots] = True
         return mask.reshape(self.count, self.width)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Bucket":
         """The same bucket on a device."""
-        moved = [
-            part if part is None else part.to(device, non_blocking=non_blocking) for part in self._parts()
-        ]
-        return Bucket(self.count, self.width, self.tokens, *moved)
-
-    def _parts(self) -> tuple[Tensor | None, Tensor | None]:
-        return self.gather, self.scatter
+        slots = None if self.slots is None else self.slots.to(device, non_blocking=non_blocking)
+        return Bucket(self.count, self.width, self.tokens, slots)
 
 
 @dataclass(frozen=True)
@@ -98,23 +122,20 @@ class Layout:
     segment_T: Tensor
 
     @classmethod
-    def of(cls, segments: Segments, rows: int, length: int, width: Callable[[int], int] = exact) -> "Layout":
+    def of(cls, segments: Segments, rows: int, length: int, widths: Widths = balanced) -> "Layout":
         """Lay out the segments of a batch that lies on the CPU.
 
         Args:
             segments: runs of tokens; mixing stays within a run.
             rows: rows of the batch, B.
             length: tokens per row, L.
-            width: bucket width of a segment length, at least that length.
+            widths: bucket widths of the segments, ascending and at least as long as they.
         """
-        lengths = segments.lengths
-        widths = torch.tensor([width(int(n)) for n in lengths.tolist()], dtype=torch.int64)
-        order = torch.argsort(widths, stable=True)
-        widths, lengths = widths[order], lengths[order]
+        lengths, order = torch.sort(segments.lengths, stable=True)
         starts = (segments.rows * length + segments.starts)[order]
         tokens = _ranges(lengths) + torch.repeat_interleave(starts, lengths)
         buckets = []
-        distinct, counts = torch.unique_consecutive(widths, return_counts=True)
+        distinct, counts = torch.unique_consecutive(widths(lengths), return_counts=True)
         for slot, part in zip(distinct.tolist(), lengths.split(counts.tolist()), strict=True):
             buckets.append(_bucket(part, slot))
         segment_T = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
@@ -201,7 +222,5 @@ def _bucket(lengths: Tensor, width: int) -> Bucket:
     count, tokens = len(lengths), int(lengths.sum())
     if bool((lengths == width).all()):
         return Bucket(count, width, tokens)
-    firsts = lengths.cumsum(0) - lengths
-    slots = torch.minimum(torch.arange(width)[None], (lengths - 1)[:, None]) + firsts[:, None]
     offsets = torch.repeat_interleave(torch.arange(count) * width, lengths)
-    return Bucket(count, width, tokens, slots.reshape(-1), _ranges(lengths) + offsets)
+    return Bucket(count, width, tokens, _ranges(lengths) + offsets)

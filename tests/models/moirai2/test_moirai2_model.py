@@ -136,6 +136,22 @@ def test_pinball_against_its_definition() -> None:
     assert float(pinball(predicted, target, wanted & False, LEVELS)) == 0
 
 
+def test_gradient_of_pinball_is_that_of_its_composition() -> None:
+    draw = torch.Generator().manual_seed(1)
+    predicted = torch.randn(3, 2, 9, 4, generator=draw, requires_grad=True)
+    target = torch.randn(3, 2, 4, generator=draw, requires_grad=True)
+    wanted = torch.rand(3, 2, 4, generator=draw) < 0.7
+    error = target[:, :, None] - predicted
+    levels = torch.tensor(LEVELS)[:, None]
+    composed = torch.maximum(levels * error, (levels - 1) * error)[wanted[:, :, None].expand_as(error)].mean()
+    ours = torch.autograd.grad(pinball(predicted, target, wanted, LEVELS), [predicted, target])
+    for mine, theirs in zip(ours, torch.autograd.grad(composed, [predicted, target]), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    unknown = torch.where(wanted, target, torch.nan).detach()
+    loss = pinball(predicted, unknown, wanted, LEVELS)
+    assert torch.equal(torch.autograd.grad(loss, predicted)[0], ours[0])
+
+
 def test_shards_draw_the_masks_of_the_whole() -> None:
     whole = drawn(pack([[9, 7, 3], [14, 2], [20], [5]], 24))
     parts = [whole.shard(number, 2) for number in (0, 1)]

@@ -5,7 +5,7 @@ of one sample), K predicted tokens, Q predicted points, V variates of a sample, 
 patch size; X anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.models.layout import Layout, exact
+from specseq.models.layout import Layout, Widths, balanced
 from specseq.models.stu.segments import SegmentTables, tables_on
 from specseq.series.batch import PackedBatch, from_numpy
 
@@ -65,14 +65,14 @@ class BatchTables:
         batch: PackedBatch,
         patch_sizes: Sequence[int],
         by_variate: bool = False,
-        width: Callable[[int], int] = exact,
+        width: Widths = balanced,
     ) -> "BatchTables":
         """
         Args:
             batch: packed rows, on the CPU.
             patch_sizes: the model's.
             by_variate: spectral units may not cross from one variate to the next.
-            width: bucket width of a sample's length in attention.
+            width: bucket widths of the samples in attention.
         """
         rows, length = batch.sample_id.shape
         layout = Layout.of(batch.samples, rows, length, width)

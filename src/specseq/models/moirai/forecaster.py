@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
-from specseq.models.layout import exact, power_of_two
+from specseq.models.layout import balanced, power_of_two
 from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.model import Moirai
 from specseq.models.protocol import Query
@@ -130,7 +130,7 @@ class MoiraiForecaster:
         samples = [self._sample(context[-room:], patch, tokens) for context in contexts]
         length = max(sample.tokens for sample in samples)
         batch = pack([[sample] for sample in samples], length, max(self.model.config.patch_sizes))
-        tables = self.model.tables(batch, exact if self.device.type == "cpu" else power_of_two)
+        tables = self.model.tables(batch, balanced if self.device.type == "cpu" else power_of_two)
         prediction = self.model(batch.to(self.device), tables.to(self.device))
         quantiles_VQ = prediction.quantile(levels).numpy()
         order = torch.argsort(tables.layout.tokens[tables.predicted_K]).numpy()

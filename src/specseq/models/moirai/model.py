@@ -9,7 +9,7 @@ levels.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.models.layers import Attention, Block, RMSNorm, TokenContext
-from specseq.models.layout import exact, location_scale, standardise
+from specseq.models.layout import Widths, balanced, location_scale, standardise
 from specseq.models.mixture import COMPONENTS, PARAMETERS, Mixture
 from specseq.models.moirai.batch import BatchTables, SizeGroup
 from specseq.models.moirai.config import MoiraiConfig
@@ -212,7 +212,7 @@ class Moirai(nn.Module):
         self.encoder = MoiraiEncoder(config)
         self.heads = MultiSizeHeads(config.d_model, config.patch_sizes, config.parity)
 
-    def tables(self, batch: PackedBatch, width: Callable[[int], int] = exact) -> BatchTables:
+    def tables(self, batch: PackedBatch, width: Widths = balanced) -> BatchTables:
         """Index tables of a batch on the CPU; ``width`` as :meth:`BatchTables.of` takes it."""
         return BatchTables.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
 

@@ -1,6 +1,6 @@
 """A MOIRAI run, baseline or hybrid, as a task for the training loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.errors import InputError
-from specseq.models.layout import exact, power_of_two
+from specseq.models.layout import Widths, balanced, power_of_two
 from specseq.models.moirai.batch import BatchTables
 from specseq.models.moirai.config import MoiraiConfig, MoiraiData
 from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
@@ -48,7 +48,7 @@ class RawBatch:
 
     def to(self, device: torch.device) -> ModelBatch:
         """Make the tables on the CPU and move everything."""
-        width: Callable[[int], int] = exact if device.type == "cpu" else power_of_two
+        width: Widths = balanced if device.type == "cpu" else power_of_two
         by_variate = self.config.stu.runs == "variate"
         tables = BatchTables.of(self.packed, self.config.patch_sizes, by_variate, width)
         return ModelBatch(self.packed.to(device), tables.to(device))

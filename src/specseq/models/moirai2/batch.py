@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from specseq.filters import Filter, design, operators
-from specseq.models.layout import Layout, exact, location_scale, power_of_two, standardise
+from specseq.models.layout import Layout, Widths, balanced, location_scale, power_of_two, standardise
 from specseq.models.moirai2.config import Moirai2Config, Preconditioning
 from specseq.seeding import generator
 from specseq.series.anomaly import context_tokens
@@ -169,9 +169,9 @@ class RawBatch:
 
     def to(self, device: torch.device) -> ModelBatch:
         """Lay the batch out on the CPU and move it."""
-        return self.prepare(exact if device.type == "cpu" else power_of_two).to(device)
+        return self.prepare(balanced if device.type == "cpu" else power_of_two).to(device)
 
-    def prepare(self, width: Any = exact) -> ModelBatch:
+    def prepare(self, width: Widths = balanced) -> ModelBatch:
         """Lay out and scale; ``width`` as in :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
         packed = self.packed
         rows, length = packed.sample_id.shape

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.filters import Filter, operators
+from specseq.models.fused import PinballSum
 from specseq.models.layers import Attention, Block, Encoder, ResidualBlock, TokenContext
 from specseq.models.layout import Layout
 from specseq.models.moirai2.batch import ModelBatch, Preconditioner
@@ -73,7 +74,7 @@ class Moirai2(nn.Module):
     def context(self, layout: Layout, time_T: Tensor) -> TokenContext:
         """The shared input of the attention layers: every sample is one variate, tokens in time order."""
         pairs = self.config.head_width // 4
-        return TokenContext.of(layout, time_T, torch.zeros_like(time_T), pairs, causal=True)
+        return TokenContext.of(layout, time_T, None, pairs, causal=True)
 
     def forward(self, tokens_TD: Tensor, context: TokenContext) -> Tensor:
         """Hidden states ``[T, D]``; that of a token depends on it and earlier ones of its segment."""
@@ -302,11 +303,9 @@ def pinball(
     predicted_KFQP: Tensor, target_KFP: Tensor, wanted_KFP: Tensor, quantile_levels: Sequence[float]
 ) -> Tensor:
     """Mean of ``max(q (y - ŷ_q), (q - 1) (y - ŷ_q))`` over the points in the loss, 0 without any."""
-    levels_Q1 = torch.tensor(quantile_levels, dtype=torch.float32, device=predicted_KFQP.device)[:, None]
-    error = target_KFP[:, :, None] - predicted_KFQP
-    losses = torch.maximum(levels_Q1 * error, (levels_Q1 - 1) * error)
-    chosen = torch.where(wanted_KFP[:, :, None], losses, 0.0)
-    return chosen.sum() / (wanted_KFP.sum() * len(quantile_levels)).clamp(min=1)
+    levels_Q = torch.tensor(quantile_levels, dtype=predicted_KFQP.dtype, device=predicted_KFQP.device)
+    total: Tensor = PinballSum.apply(predicted_KFQP, target_KFP, wanted_KFP, levels_Q)
+    return total / (wanted_KFP.sum() * len(quantile_levels)).clamp(min=1)
 
 
 def _size(hint: Tensor, known: Tensor, ids: Tensor | None) -> Tensor:
