@@ -135,7 +135,7 @@ class TokenContext:
             if causal:
                 earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
                 # A padding query has no time; it must see something.
-                allowed = earlier if valid_NW is None else (earlier | ~valid_NW[:, None, :, None]) & allowed
+                allowed = earlier if allowed is None else (earlier | ~allowed.mT) & allowed
             variate = None if variate_NW is None or one_variate else _one_hot(variate_NW)
             masks.append(BucketMask(allowed=allowed, variate=variate))
         return cls(layout, Rotation(time_id_T, pairs), tuple(masks))
