@@ -1,0 +1,151 @@
+"""Forecasters of statsforecast and GluonTS behind this interface; both are imported when they are used.
+
+``specseq score gift_eval --forecaster specseq.models.adapters:StatsForecast --option model=AutoETS ...``
+
+A context comes without its dates: a predictor with calendar features is given dates from 2000 on, which are
+not the data's.
+
+Shapes: B windows, Q quantile levels, H horizon steps.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.models.protocol import Query
+from specseq.models.seasonal_naive import naive
+from specseq.models.windows import Windows, carry_forward
+from specseq.settings import near
+
+_START = "2000-01-01"
+# Units of a frequency as pandas spells its periods.
+_PERIODS = {"S": "s", "T": "min", "H": "h", "A": "Y"}
+
+
+def filled(context: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A context with gaps filled by the value before, leading ones by the first; zeros where all miss."""
+    whole = Windows(context, np.zeros(1, np.int64), np.array([len(context)]), 0)
+    return carry_forward(whole, "first")[0].values.astype(np.float64)
+
+
+class StatsForecast:
+    """A model of Nixtla's statsforecast (AutoETS, AutoTheta ...), fitted to every context by itself.
+
+    Its quantiles are the bounds of its intervals, and its mean at the level 0.5; gaps are filled with the
+    value before them.
+
+    Args:
+        model: name of a class in ``statsforecast.models``.
+        season_length: None for the benchmark's.
+        context_length: longest history given to the model; None for all of it.
+        fallback: forecast by Naive where the model refuses a context, such as one of three values; an error
+            otherwise.
+        **options: further arguments of the class.
+    """
+
+    def __init__(
+        self,
+        model: str = "AutoETS",
+        season_length: int | None = None,
+        context_length: int | None = None,
+        fallback: bool = False,
+        **options: Any,
+    ) -> None:
+        models = _module("statsforecast.models")
+        if not isinstance(getattr(models, model, None), type):
+            raise InputError("model", f"statsforecast has no {model!r}", near(model, models.__all__))
+        self.name, self.context_length = model, context_length
+        self._class, self._season, self._fallback, self._options = (
+            getattr(models, model),
+            season_length,
+            fallback,
+            options,
+        )
+
+    def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+        """Quantiles ``[B, Q, H]``, see :class:`specseq.models.protocol.Forecaster`.
+
+        Raises:
+            InputError: the model refuses a context, and there is no fallback.
+        """
+        model = self._class(season_length=self._season or query.season_length, **self._options)
+        # The interval of 80 % is bounded by the quantiles 0.1 and 0.9.
+        widths = {level: _number(200 * abs(level - 0.5)) for level in query.quantile_levels}
+        levels = sorted({width for width in widths.values() if width})
+        quantiles = np.empty((len(contexts), len(widths), query.horizon), np.float32)
+        for row, context in enumerate(contexts):
+            try:
+                answer = model.forecast(y=filled(context), h=query.horizon, level=levels)
+            except Exception as error:  # statsforecast has no class of its own for these
+                if not self._fallback:
+                    fault = f"refuses a context of {len(context)} values ({type(error).__name__}: {error})"
+                    raise InputError(
+                        self.name, fault, "use --option fallback=true for Naive there"
+                    ) from error
+                quantiles[row] = naive().forecast([context], query)[0]
+                continue
+            for index, (level, width) in enumerate(widths.items()):
+                side = "lo" if level < 0.5 else "hi"
+                quantiles[row, index] = answer[f"{side}-{width}" if width else "mean"]
+        return quantiles
+
+
+class GluonTS:
+    """A predictor of GluonTS.
+
+    Args:
+        make: a function ``(horizon, freq, season_length) -> Predictor``, or its import path
+            ``module:function``; it is called for every batch.
+        name: in results; that of the function where None.
+        context_length: longest history given to the predictor; None for all of it.
+    """
+
+    def __init__(
+        self,
+        make: str | Callable[[int, str, int], Any],
+        name: str | None = None,
+        context_length: int | None = None,
+    ) -> None:
+        if isinstance(make, str):
+            module, _, attribute = make.partition(":")
+            found = getattr(_module(module), attribute, None)
+            if not callable(found):
+                raise InputError("make", f"{make!r} is no function", "give module:function")
+            make = found
+        self._make, self.context_length = make, context_length
+        self.name = name or getattr(make, "__name__", "gluonts")
+
+    def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+        """Quantiles ``[B, Q, H]``, see :class:`specseq.models.protocol.Forecaster`."""
+        import pandas as pd
+
+        unit = query.freq.lstrip("0123456789")
+        freq = query.freq.removesuffix(unit) + _PERIODS.get(unit, unit)
+        predictor = self._make(query.horizon, freq, query.season_length)
+        start = pd.Period(_START, freq)
+        entries = [
+            {"item_id": str(n), "start": start, "target": context} for n, context in enumerate(contexts)
+        ]
+        made = [
+            [np.asarray(one.quantile(level), np.float32) for level in query.quantile_levels]
+            for one in predictor.predict(entries)
+        ]
+        return np.asarray(made, np.float32).reshape(-1, len(query.quantile_levels), query.horizon)
+
+
+def _number(width: float) -> float:
+    """A width of an interval as statsforecast names its bounds: 80, or 85.5."""
+    rounded = round(width, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise InputError(name, f"cannot be imported ({error})", f"install {package}") from None
