@@ -16,7 +16,7 @@ COMMANDS: dict[str, str] = {
     "plan": "list runs, or say which file sets each parameter of one",
     "status": "say of each run: done, running with its ETA, queued or failed",
     "claims": "list the claims ledger with its verdicts",
-    "score": "score a forecaster on GIFT-Eval or FEV-Bench",
+    "score": "score a forecaster on a benchmark",
     "windows": "write a benchmark's windows for forecasters of any language",
     "import": "make weights of a checkpoint of another program",
     "leaderboard": "aggregate published results, with yours added",

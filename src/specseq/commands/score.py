@@ -1,4 +1,4 @@
-"""``specseq score``: score a forecaster on GIFT-Eval or FEV-Bench."""
+"""``specseq score``: score a forecaster on a benchmark."""
 
 import argparse
 import json
@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from specseq.commands.listing import format_rows
 from specseq.errors import InputError
+from specseq.scoring import lsf, monash
+from specseq.scoring.aggregate import geometric_mean
 from specseq.scoring.config import ScoreRequest
 from specseq.scoring.fev_tasks import METRICS, official_tasks
 from specseq.scoring.gift_eval import TERMS, reference
 from specseq.scoring.score import score_benchmark
-from specseq.scoring.submissions import BENCHMARKS
 from specseq.settings import read
 from specseq.tables.files import check_target
 
 _SHOWN = {
     "gift_eval": {"MASE": "eval_metrics/MASE[0.5]", "CRPS": "eval_metrics/mean_weighted_sum_quantile_loss"},
     "fev": {name: name for name in METRICS},
+    "lsf": {"MSE": "MSE", "MAE": "MAE"},
+    "monash": {"MAE": "MAE", "Naive": "naive_MAE", "normalised": "normalised_MAE"},
 }
 _LOADING = ("context_length", "batch_size", "device")
 
@@ -34,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: specseq score gift_eval --forecaster seasonal_naive --data data/gift_eval "
         "--out seasonal_naive.parquet",
     )
-    parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
+    parser.add_argument("benchmark", choices=sorted(_SHOWN))
     parser.add_argument(
         "--forecaster",
         metavar="NAME_OR_CHECKPOINT",
@@ -101,6 +106,9 @@ def main(arguments: Sequence[str]) -> None:
         option = error.where.rpartition(".")[2].replace("_", "-")
         raise InputError(f"--{option}", error.fault, error.remedy) from None
     _show(rows, options.benchmark)
+    if options.benchmark == "monash" and len(rows) > 1:
+        mean = geometric_mean(np.array([row["normalised_MAE"] for row in rows]))
+        print(f"normalised MAE over {len(rows)} tasks, geometric mean: {mean:.4f}")
     print(f"written: {options.out}")
 
 
@@ -117,10 +125,15 @@ def _argument(text: str) -> tuple[str, Any]:
 
 def _show(rows: Sequence[dict[str, Any]], benchmark: str) -> None:
     columns = _SHOWN[benchmark]
-    if benchmark == "fev":
-        name, kind, published = "task_name", "tasks", set(official_tasks())
-    else:
+    published: set[str]
+    if benchmark == "gift_eval":
         name, kind, published = "config", "configs", {config.name for config in reference().values()}
+    elif benchmark == "fev":
+        name, kind, published = "task_name", "tasks", set(official_tasks())
+    elif benchmark == "lsf":
+        name, kind, published = "task", "tasks", {f"{name}/{h}" for name in lsf.DATA for h in lsf.HORIZONS}
+    else:
+        name, kind, published = "task", "tasks", set(monash.SETS)
     names = {name: name} | columns
     print(format_rows([{key: row[column] for key, column in names.items()} for row in rows], list(names)))
     known = len(published & {row[name] for row in rows})

@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from specseq.errors import InputError
+from specseq.scoring.config import ScoredBenchmark
 from specseq.scoring.gift_eval import TERMS
 from specseq.scoring.score import open_evaluations
-from specseq.scoring.submissions import BENCHMARKS
 from specseq.scoring.window_files import write_windows
 
 
@@ -20,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         "specseq score ... --forecasts DIR",
         epilog="example: specseq windows gift_eval --data data/gift_eval --only ett1 --out windows",
     )
-    parser.add_argument("benchmark", choices=sorted(BENCHMARKS))
+    parser.add_argument("benchmark", choices=get_args(ScoredBenchmark))
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these data sets or tasks only")
@@ -32,9 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Write a file per config or task and name it."""
     options = build_parser().parse_args(arguments)
-    for benchmark, option in (("fev", "terms"), ("gift_eval", "tasks")):
-        if options.benchmark == benchmark and getattr(options, option):
-            raise InputError(f"--{option}", f"does not apply to {benchmark}", "leave it out")
+    for benchmark, option in (("gift_eval", "terms"), ("fev", "tasks")):
+        if options.benchmark != benchmark and getattr(options, option):
+            raise InputError(f"--{option}", f"does not apply to {options.benchmark}", "leave it out")
     if options.out.exists() and not options.out.is_dir():
         raise InputError("--out", f"{options.out} is no folder", "give another")
     evaluations = open_evaluations(

@@ -110,14 +110,9 @@ class GluonTS:
         name: str | None = None,
         context_length: int | None = None,
     ) -> None:
-        if isinstance(make, str):
-            module, _, attribute = make.partition(":")
-            found = getattr(_module(module), attribute, None)
-            if not callable(found):
-                raise InputError("make", f"{make!r} is no function", "give module:function")
-            make = found
-        self._make, self.context_length = make, context_length
-        self.name = name or getattr(make, "__name__", "gluonts")
+        self._make = _function(make) if isinstance(make, str) else make
+        self.context_length = context_length
+        self.name = name or getattr(self._make, "__name__", "gluonts")
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         """Quantiles ``[B, Q, H]``, see :class:`specseq.models.protocol.Forecaster`."""
@@ -141,6 +136,15 @@ def _number(width: float) -> float:
     """A width of an interval as statsforecast names its bounds: 80, or 85.5."""
     rounded = round(width, 6)
     return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _function(path: str) -> Callable[[int, str, int], Any]:
+    """The function of an import path."""
+    module, _, name = path.partition(":")
+    found: Callable[[int, str, int], Any] | None = getattr(_module(module), name, None)
+    if not callable(found):
+        raise InputError("make", f"{path!r} is no function", "give module:function")
+    return found
 
 
 def _module(name: str) -> Any:

@@ -117,8 +117,15 @@ def range_sums(terms: NDArray[Any], low: Index, high: Index) -> Values:
         values = np.append(values, 0.0)
     sums = np.add.reduceat(values, edges)[::2]
     sums[begin >= high] = 0.0
-    position = np.arange(len(low)) - np.maximum.accumulate(np.where(follows, 0, np.arange(len(low))))
-    for step in range(1, int(position.max()) + 1):
+    edges = np.append(np.flatnonzero(~follows), len(low))
+    counts = np.diff(edges)
+    if (counts > 1).sum() <= counts.max():
+        for group in np.flatnonzero(counts > 1):
+            part = sums[edges[group] : edges[group + 1]]
+            np.cumsum(part, out=part)
+        return sums
+    position = np.arange(len(low)) - np.repeat(edges[:-1], counts)
+    for step in range(1, int(counts.max())):
         rows = np.flatnonzero(position == step)
         sums[rows] += sums[rows - 1]
     return sums

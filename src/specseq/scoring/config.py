@@ -8,6 +8,8 @@ from specseq.models.plugins import unknown
 from specseq.settings import STRICT, Field, dataclass
 
 Benchmark = Literal["gift_eval", "fev"]
+ScoredBenchmark = Literal["gift_eval", "fev", "lsf", "monash"]
+NAMES = {"gift_eval": "GIFT-Eval", "fev": "FEV-Bench", "lsf": "long-sequence forecasting", "monash": "Monash"}
 Term = Literal["short", "medium", "long"]
 Mode = Literal["self", "plug_in", "hybrid", "fir", "oracle"]
 OWN_FILTER_MODES: tuple[Mode, ...] = ("self", "fir", "oracle")
@@ -103,7 +105,7 @@ def check_reversals(
 class ScoreRequest:
     """What is scored where: the request of the stage ``evaluate`` and of ``specseq score``."""
 
-    benchmark: Benchmark
+    benchmark: ScoredBenchmark
     data: Annotated[Path, Field(description="Folder of the benchmark's data.")]
     out: Annotated[Path, Field(description="Parquet file of the result.")]
     forecaster: ForecasterSettings | None = Field(
@@ -153,9 +155,9 @@ class ScoreRequest:
             raise InputError("forecasts", fault, "use the layout published, without arguments")
         if self.forecaster is not None and self.forecaster.run is not None:
             raise InputError("forecaster.run", "a request names the weights", "give forecaster.name")
-        if self.benchmark == "fev" and self.terms is not None:
-            raise InputError("terms", "FEV-Bench has no terms", "leave it out")
-        if self.benchmark == "gift_eval" and self.tasks is not None:
-            raise InputError("tasks", "GIFT-Eval has no tasks.yaml", "leave it out")
+        if self.benchmark != "gift_eval" and self.terms is not None:
+            raise InputError("terms", f"{NAMES[self.benchmark]} has no terms", "leave it out")
+        if self.benchmark != "fev" and self.tasks is not None:
+            raise InputError("tasks", f"{NAMES[self.benchmark]} has no tasks.yaml", "leave it out")
         if self.layout == "published" and (self.filters or self.reversals):
             raise InputError("layout", "published rows hold no filters", "use the layout tidy")

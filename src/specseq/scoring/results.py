@@ -66,7 +66,8 @@ class Tidy:
 
     def rows(self, evaluation: Evaluation, outcomes: Outcomes) -> Iterator[Row]:
         """A row per variant and metric, and per variant and chosen horizon step."""
-        columns = {column: name for name, column in BENCHMARKS[self.benchmark].metrics.items()}
+        known = BENCHMARKS[self.benchmark].metrics if self.benchmark in BENCHMARKS else {}
+        columns = {column: name for name, column in known.items()}
         for variant, outcome in outcomes.items():
             taps = outcome.filter.array if outcome.filter else None
             keys = {
@@ -80,7 +81,7 @@ class Tidy:
                 "noise_gain": float("nan") if taps is None else noise_gain(taps),
             }
             for column, value in outcome.values.items():
-                yield {**keys, "metric": columns[column], "value": value}
+                yield {**keys, "metric": columns.get(column, column), "value": value}
             if outcome.steps is not None:
                 for step in step_grid(len(outcome.steps)):
                     error = float(outcome.steps[step - 1])
@@ -104,8 +105,8 @@ class Published:
 
     @property
     def name_column(self) -> str:
-        """``config`` or ``task_name``."""
-        return {"gift_eval": "config", "fev": "task_name"}[self.benchmark]
+        """``config``, ``task_name`` or ``task``."""
+        return {"gift_eval": "config", "fev": "task_name"}.get(self.benchmark, "task")
 
     def rows(self, evaluation: Evaluation, outcomes: Outcomes) -> Iterator[Row]:
         """The row of a config or task.
@@ -116,7 +117,7 @@ class Published:
         ((variant, outcome),) = outcomes.items()
         if outcome.diverged:
             raise InputError(evaluation.name, f"{variant.forecaster} diverged: {outcome.diverged}")
-        row = {BENCHMARKS[self.benchmark].model_column or "model": self.model, **evaluation.facts()}
+        row = {"model_name" if self.benchmark == "fev" else "model": self.model, **evaluation.facts()}
         if self.benchmark == "fev":
             error = outcome.values[row["eval_metric"]]
             row |= {"test_error": error, "trained_on_this_dataset": False}

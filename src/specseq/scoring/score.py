@@ -18,6 +18,8 @@ from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.forecast_files import ForecastFiles
 from specseq.scoring.gift_eval import TERMS, gift_evaluations
+from specseq.scoring.lsf import lsf_evaluations
+from specseq.scoring.monash import monash_evaluations
 from specseq.scoring.results import Published, ResultFile, Row, Tidy
 from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
 from specseq.tables import Provenance, read_parquet
@@ -186,7 +188,7 @@ def open_evaluations(
     """The configs or tasks of a benchmark whose data lie in a folder.
 
     Args:
-        benchmark: ``gift_eval`` or ``fev``.
+        benchmark: ``gift_eval``, ``fev``, ``lsf`` or ``monash``.
         data: folder of the benchmark's data.
         tasks: FEV-Bench: a ``tasks.yaml``; None for that of the folder, else the benchmark's.
         terms: GIFT-Eval: terms to keep; None for all.
@@ -197,6 +199,10 @@ def open_evaluations(
     """
     if benchmark == "fev":
         return fev_evaluations(data, tasks, only)
+    if benchmark == "lsf":
+        return lsf_evaluations(data, only)
+    if benchmark == "monash":
+        return monash_evaluations(data, only)
     return gift_evaluations(data, terms or tuple(TERMS), only)
 
 

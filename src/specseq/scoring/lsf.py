@@ -1,0 +1,251 @@
+"""Long-sequence forecasting: ETTh1, ETTh2, ETTm1, ETTm2, electricity and weather at four horizons.
+
+Each variate is a series of its own, standardised by mean and deviation (of the population) of its training
+part. Every window of the test part is scored, one step apart; its context is all that stands before it. MSE
+and MAE are of the median and pool all windows, variates and steps. The splits are the usual ones: of ETT 12,
+4 and 4 months of 30 days; of the others the first 70 % and the last 20 %. Source: Zhou et al. 2021 (Informer,
+arXiv:2012.07436) and Wu et al. 2021 (Autoformer, arXiv:2106.13008).
+
+Shapes: T steps, V variates, N windows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from specseq.errors import InputError
+from specseq.models.protocol import Query
+from specseq.models.windows import Windows
+from specseq.scoring import metrics
+from specseq.scoring.evaluation import Batch, WindowKeys
+from specseq.scoring.metrics import LEVELS, Totals
+from specseq.series.frequency import parse_frequency
+from specseq.settings import near
+
+HORIZONS = (96, 192, 336, 720)
+_MONTH = 30 * 24
+
+
+@dataclass(frozen=True)
+class LsfData:
+    """A data set of the benchmark.
+
+    Attributes:
+        name: as published; its file is ``<name>.csv``.
+        steps: rows of the published file.
+        variates: columns beside ``date``.
+        freq: frequency alias.
+    """
+
+    name: str
+    steps: int
+    variates: int
+    freq: str
+
+    @property
+    def split(self) -> tuple[int, int, int]:
+        """Steps of the training part, and where the test part begins and ends."""
+        if self.name.startswith("ETT"):
+            month = _MONTH * (4 if self.freq == "15T" else 1)
+            return 12 * month, 16 * month, 20 * month
+        return int(0.7 * self.steps), self.steps - int(0.2 * self.steps), self.steps
+
+
+DATA = {
+    data.name: data
+    for data in (
+        LsfData("ETTh1", 17420, 7, "H"),
+        LsfData("ETTh2", 17420, 7, "H"),
+        LsfData("ETTm1", 69680, 7, "15T"),
+        LsfData("ETTm2", 69680, 7, "15T"),
+        LsfData("electricity", 26304, 321, "H"),
+        LsfData("weather", 52696, 21, "10T"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns ``names``, standardised, float32 [V, T]; the time of the first row."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    start: np.datetime64
+
+
+def _read(path: Path, data: LsfData) -> _Table:
+    """Read a published file.
+
+    Raises:
+        InputError: it is unreadable, or has other rows or columns, or values that are missing.
+    """
+    try:
+        table = csv.read_csv(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(path, f"not a readable CSV ({error})", "download it again") from None
+    names = [name for name in table.column_names if name != "date"]
+    if "date" not in table.column_names:
+        raise InputError(path, "column 'date' is missing", near("date", table.column_names))
+    for found, wanted, what in (
+        (table.num_rows, data.steps, "rows"),
+        (len(names), data.variates, "columns beside date"),
+    ):
+        if found != wanted:
+            raise InputError(path, f"{found} {what} where the benchmark has {wanted}", "download it again")
+    try:
+        columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
+        start = table.column("date")[0].cast(pa.timestamp("us")).as_py()
+    except pa.ArrowException as error:
+        raise InputError(
+            path, f"holds values that are no numbers or dates ({error})", "download it again"
+        ) from None
+    values = np.stack(columns)
+    if missing := int((~np.isfinite(values)).sum()):
+        raise InputError(path, f"{missing} values are missing", "download it again")
+    train = values[:, : data.split[0]]
+    spread = train.std(axis=1, keepdims=True)
+    spread[spread == 0] = 1.0
+    standardised = (values - train.mean(axis=1, keepdims=True)) / spread
+    return _Table(tuple(names), standardised.astype(np.float32), np.datetime64(start))
+
+
+class LsfEvaluation:
+    """A data set at a horizon; its file is read when it is first needed.
+
+    Args:
+        path: the file.
+        data: the data set.
+        horizon: steps to forecast.
+    """
+
+    ahead = 0
+
+    def __init__(self, path: Path, data: LsfData, horizon: int) -> None:
+        self.path, self.data, self.horizon = path, data, horizon
+        _, first, last = data.split
+        self._cuts = np.arange(first, last - horizon + 1)
+
+    @cached_property
+    def table(self) -> _Table:
+        """The file's content."""
+        return _read(self.path, self.data)
+
+    @property
+    def name(self) -> str:
+        """``<data set>/<horizon>``."""
+        return f"{self.data.name}/{self.horizon}"
+
+    @property
+    def points(self) -> int:
+        """Variates x windows x horizon."""
+        return self.data.variates * len(self._cuts) * self.horizon
+
+    @property
+    def query(self) -> Query:
+        """What each window asks; the season is a day."""
+        frequency = parse_frequency(self.data.freq)
+        return Query(self.horizon, LEVELS, frequency.season_length, self.data.freq)
+
+    def batches(self, points: int) -> Iterator[Batch]:
+        """All windows, variate by variate."""
+        variates, steps = self.table.values.shape
+        begins = np.repeat(np.arange(variates) * steps, len(self._cuts))
+        cuts = begins + np.tile(self._cuts, variates)
+        whole = Batch(Windows(self.table.values.ravel(), begins, cuts, self.horizon), begins)
+        first = 0
+        for block in whole.windows.blocks(points):
+            yield whole[first : first + len(block)]
+            first += len(block)
+
+    def keys(self) -> WindowKeys:
+        """Which variate and window each window is."""
+        target, window = np.indices((self.data.variates, len(self._cuts))).reshape(2, -1)
+        return WindowKeys(
+            items=(self.data.name,),
+            targets=self.table.names,
+            item=np.zeros_like(target),
+            target=target,
+            window=window,
+            places=self._cuts[window],
+            starts=np.array([self.table.start]),
+            freq=self.data.freq,
+        )
+
+    def totals(self) -> Totals:
+        """Totals of one pool."""
+        return Totals()
+
+    def metrics(self, totals: Totals) -> dict[str, float]:
+        """MSE and MAE of the standardised series."""
+        return {
+            "MSE": float(metrics.mean_squared_error(totals)),
+            "MAE": float(metrics.mean_absolute_error(totals)),
+        }
+
+    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
+        """None: the series are standardised instead, [B]."""
+        return np.full(len(batch.windows), np.nan)
+
+    def settings(self) -> dict[str, Any]:
+        """:meth:`facts`."""
+        return self.facts()
+
+    def files(self) -> list[Path]:
+        """The file."""
+        return [self.path]
+
+    def facts(self) -> dict[str, Any]:
+        """The task, its windows and its splits."""
+        train, first, last = self.data.split
+        return {
+            "task": self.name,
+            "freq": self.data.freq,
+            "num_variates": self.data.variates,
+            "windows": len(self._cuts),
+            "prediction_length": self.horizon,
+            "train_steps": train,
+            "test_begin": first,
+            "test_end": last,
+        }
+
+    def close(self) -> None:
+        """Release the data."""
+        self.__dict__.pop("table", None)
+
+
+def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvaluation]:
+    """Every data set whose file lies below a folder, at every horizon.
+
+    Args:
+        root: folder of ``<name>.csv`` at any depth.
+        only: data sets or tasks (``ETTh1`` or ``ETTh1/96``) to keep; each must be there.
+
+    Raises:
+        InputError: nothing is found, or a file twice.
+    """
+    if not Path(root).is_dir():
+        raise InputError(root, "no such folder", "give the folder of ETTh1.csv, electricity.csv ...")
+    found: dict[str, Path] = {}
+    for path in sorted(Path(root).rglob("*.csv")):
+        if path.stem in found:
+            raise InputError(root, f"holds {found[path.stem]} and {path}", "keep one of them")
+        if path.stem in DATA:
+            found[path.stem] = path
+    evaluations = {
+        f"{name}/{horizon}": LsfEvaluation(path, DATA[name], horizon)
+        for name, path in sorted(found.items())
+        for horizon in HORIZONS
+    }
+    if not evaluations:
+        raise InputError(root, "holds none of the data sets", f"wanted is any of {', '.join(DATA)} as .csv")
+    for name in only:
+        if name not in {*evaluations, *found}:
+            raise InputError(name, "no such data set or task", near(name, [*found, *evaluations]))
+    return [one for name, one in evaluations.items() if not only or {name, one.data.name} & set(only)]
