@@ -15,6 +15,8 @@ rule audit:
         "logs/{scale}/audit/{run}.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("audit"),
     params:
         **request("audit", lambda w: PLANNING.audit(w.scale, w.run)),
     message:
@@ -30,6 +32,8 @@ rule mechanisms:
         "logs/{scale}/equilibrium_mechanisms.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("mechanisms"),
     params:
         **request("mechanisms", lambda w: PLANNING.mechanisms(w.scale)),
     message:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products
 from specseq.studies.config import make_plan, read_settings, with_scale
+from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
 from specseq.studies.planning import Planning, page_captions
 from specseq.studies.targets import check_target
@@ -49,6 +51,7 @@ PREFIX = f"export PYTHONPATH={shlex.quote(SEARCHED)}; "
 if not workflow.deployment_settings.deployment_method:
     PREFIX += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
 shell.prefix(PREFIX)
+
 
 @functools.cache
 def command_line():
@@ -116,11 +119,72 @@ def check_arrays(settings):
 # hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
 onstart:
     check_arrays(workflow.executor_settings)
+    if not PLANNING.partial:
+        forget_lost(reported_scales())
     workflow.scheduler.job_rate_limiter = None
     for warning in lock_warnings(
         ROOT / "envs/requirements.lock", Path(f"results/{SETTINGS.scale}/requirements.lock")
     ):
         logger.warning(warning)
+
+
+# The rules that tables, claims and page are made by; none of them needs a cluster.
+REPORTING, MOST_REPORTING = ["table", "figure", "claims", "report_page"], 8
+
+
+def reported_scales():
+    """The scales whose tables, figures, claims or page this call is to make."""
+    places = [Path(target).parts for target in targets() or [f"results/{SETTINGS.scale}/report"]]
+    named = [parts[1] for parts in places if len(parts) > 2 and parts[0] == "results" and parts[2] != "runs"]
+    return [
+        scale for scale in PLAN.scales if scale in named or "all" in targets() and scale == SETTINGS.scale
+    ]
+
+
+def lost_jobs(scale):
+    """The jobs of a scale that did not end: those that failed, and those that waited for them."""
+    for job in workflow.dag.needrun_jobs():
+        of = job.wildcards_dict
+        if of.get("scale") == scale and job.output:
+            reason, log = last_line([str(log) for log in job.log])
+            name = of.get("run") or of.get("table") or of.get("figure") or ""
+            if "benchmark" in of:
+                name = f"{name}/{of['benchmark']}"
+            failed = job in workflow.scheduler.failed
+            # What reports is made from what there is, unless it fails itself.
+            if job.rule.name in REPORTING and not failed:
+                continue
+            yield LostJob(
+                job.rule.name, name, tuple(map(str, job.output)), failed, reason * failed, log * failed
+            )
+
+
+def report_without(scale):
+    """Make tables, claims and page from what there is, where jobs were lost: a call of its own, which runs no stage."""
+    config = [*(workflow.config_settings.config_args or []), f"scale={scale}", "partial=true"]
+    files = [str(path) for path in workflow.overwrite_configfiles]
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", workflow.main_snakefile, "--cores"),
+        *(
+            str(min(workflow.resource_settings.cores or 1, os.cpu_count() or 1, MOST_REPORTING)),
+            "--nolock",
+            "--allowed-rules",
+            *REPORTING,
+        ),
+        *(["--configfile", *files] if files else []),
+        *("--config", *config, "--", f"results/{scale}/report/index.html"),
+    ]
+    surroundings = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
+    subprocess.run(command, env=surroundings)
+
+
+onerror:
+    # Whoever stops the workflow wants no more of it.
+    if workflow.scheduler._user_kill is None:
+        for scale in reported_scales():
+            if save_lost(scale, lost_jobs(scale)):
+                logger.info(f"Making tables, claims and page of {scale} from the results that are there.")
+                report_without(scale)
 
 
 def one_line(lookup):
@@ -175,6 +239,32 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         "code": lambda wildcards: source_digest(*files(wildcards)),
         "decides": one_line(decides),
         "request": one_line(path),
+    }
+
+
+@functools.cache
+def default_partition():
+    """The partition for processors, which the profile or the command line names."""
+    given = getattr(command_line(), "default_resources", None) or {}
+    return given["slurm_partition"].raw if "slurm_partition" in given else ""
+
+
+def asked(rule):
+    """The resources of a rule, by the study of its run: those of resources.yaml, and more when it is tried again."""
+
+    def of(wildcards):
+        scale = wildcards.get("scale", SETTINGS.scale)
+        return PLANNING.resources(scale, rule, wildcards.get("run", ""))
+
+    def partition(wildcards):
+        return SETTINGS.slurm.partition if of(wildcards).gpus else default_partition()
+
+    return {
+        "mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1),
+        "runtime": lambda wildcards, attempt: of(wildcards).minutes * attempt,
+        "cpus_per_task": lambda wildcards: of(wildcards).cpus,
+        "gpu": lambda wildcards: of(wildcards).gpus,
+        "slurm_partition": lambda wildcards: partition(wildcards) or "",
     }
 
 

@@ -29,6 +29,8 @@ rule prepare_lotsa:
         "logs/{scale}/data/lotsa.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("prepare_lotsa"),
     params:
         **request(
             "prepare_lotsa",
@@ -50,6 +52,8 @@ rule prepare_gift_eval:
         "logs/{scale}/data/gift_eval.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("prepare_gift_eval"),
     params:
         **request(
             "prepare_gift_eval",
@@ -71,6 +75,8 @@ rule text:
         "logs/{scale}/data/text.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("text"),
     params:
         **request(
             "text",
@@ -91,6 +97,8 @@ rule zeros:
     conda:
         "../../envs/specseq.yaml"
     threads: 2
+    resources:
+        **asked("zeros"),
     params:
         **request(
             "zeros",
@@ -112,6 +120,8 @@ rule spacings:
         "logs/{scale}/data/spacings.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("spacings"),
     params:
         **request("spacings", lambda w: {"spacings": PLAN.data(w.scale)["spacings"]}),
     message:

@@ -12,6 +12,8 @@ rule design:
         "logs/{scale}/design.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("design"),
     params:
         **request("design", lambda w: {"filters": PLANNING.fixed_filters()}),
     message:
@@ -30,6 +32,8 @@ rule residuals:
         "logs/{scale}/residuals/{run}/{benchmark}.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("residuals"),
     params:
         **request(
             "residuals",
@@ -52,6 +56,8 @@ rule design_matched:
         "logs/{scale}/matched/{run}/{benchmark}.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("design_matched"),
     params:
         **request("design", lambda w: {"filters": PLANNING.matched(w.scale, w.run)}),
     message:
@@ -71,10 +77,13 @@ rule evaluate:
         "logs/{scale}/evaluate/{run}/{benchmark}.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("evaluate"),
     params:
         **request(
             "evaluate",
             lambda w: PLANNING.evaluation(w.scale, w.run, w.benchmark),
+            besides=lambda w, threads: {"parts": f"results/{w.scale}/checkpoints/{w.run}/{w.benchmark}"},
             outside=lambda w: PLANNING.evaluation_files(w.scale, w.run, w.benchmark),
             code=lambda w: ["stages/evaluate.py", "models"],
         ),
@@ -94,6 +103,8 @@ rule measure:
         "logs/{scale}/stu_measurements.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("measure"),
     params:
         **request(
             "measure",

@@ -29,7 +29,11 @@ rule pretrain:
                     f"results/{w.scale}/runs/{w.run}/pretrain.parquet",
                 ),
                 "cluster": training_place(),
-                "slurm": CONFIG.content.get("slurm") if training_place() == "slurm" else None,
+                "slurm": (
+                    PLANNING.slurm(w.scale, w.run, CONFIG.content.get("slurm") or {})
+                    if training_place() == "slurm"
+                    else None
+                ),
             },
         ),
     message:

@@ -12,6 +12,8 @@ rule rollout:
         "logs/{scale}/rollout/{run}.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("rollout"),
     params:
         **request("rollout", lambda w: {"run": w.run, "params": PLAN.run(w.scale, w.run)}),
     message:
@@ -29,6 +31,8 @@ rule references:
         "logs/{scale}/zeta_references.log",
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **asked("references"),
     params:
         **request("references", lambda w: {"references": PLAN.data(w.scale)["references"]}),
     message:

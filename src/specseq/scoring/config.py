@@ -114,6 +114,9 @@ class ScoreRequest:
     forecasts: Path | None = Field(
         default=None, description="Folder of forecasts that were made elsewhere, instead of a forecaster."
     )
+    parts: Path | None = Field(
+        default=None, description="Layout tidy: folder for what is done so far, to go on from after a kill."
+    )
     layout: Literal["tidy", "published"] = Field(
         default="tidy",
         description="tidy: long rows of every filter and reversal; published: a row per config or task in "
@@ -159,5 +162,7 @@ class ScoreRequest:
             raise InputError("terms", f"{NAMES[self.benchmark]} has no terms", "leave it out")
         if self.benchmark != "fev" and self.tasks is not None:
             raise InputError("tasks", f"{NAMES[self.benchmark]} has no tasks.yaml", "leave it out")
+        if self.layout == "published" and self.parts is not None:
+            raise InputError("parts", "published rows are kept in the file itself", "leave it out")
         if self.layout == "published" and (self.filters or self.reversals):
             raise InputError("layout", "published rows hold no filters", "use the layout tidy")

@@ -8,10 +8,10 @@ oracle score comes with the score of seasonal naive under the same oracle.
 Shapes: B windows, Q quantile levels, H horizon steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -152,24 +152,67 @@ def evaluate(
     Raises:
         InputError: a forecast is missing, not finite or out of order.
     """
+    if checkpoint is None:
+        return dict(chain.from_iterable(made.items() for _, made in by_filter(evaluation, plan, report)))
     pools: dict[Variant, _Pool] = {}
-    begun = checkpoint.windows if checkpoint else 0
-    if checkpoint and checkpoint.totals:
+    begun = checkpoint.windows
+    if checkpoint.totals:
         plain = pools[Variant(plan.forecaster.name)] = _Pool(evaluation, plan.by_step, None)
         plain.totals.restore(checkpoint.totals)
-    for batch in _pieces(evaluation, plan, fine=checkpoint is not None):
+    for batch in _pieces(evaluation, plan, fine=True):
         if batch.first + len(batch.windows) <= begun:
             continue
         piece = _Piece(evaluation, plan, batch[max(begun - batch.first, 0) :])
-        for variant, filter, make in piece.variants():
+        for variant, filter, make in piece.variants(NONE):
             pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
             pool.add(piece, make)
-        if checkpoint:
-            (pool,) = pools.values()
-            checkpoint.windows = batch.first + len(batch.windows)
-            checkpoint.totals = pool.totals.plain()
+        (pool,) = pools.values()
+        checkpoint.windows = batch.first + len(batch.windows)
+        checkpoint.totals = pool.totals.plain()
         report(piece.truth.size)
     return {variant: pool.outcome() for variant, pool in pools.items()}
+
+
+def by_filter(
+    evaluation: Evaluation,
+    plan: Plan,
+    report: Callable[[int], None] = lambda points: None,
+    done: Collection[str] = (),
+) -> Iterator[tuple[str, dict[Variant, Outcome]]]:
+    """Score a plan on one config or task part by part: the plain forecasts, then each filter.
+
+    Forecasts of the unfiltered contexts are made once for all parts.
+
+    Args:
+        evaluation, plan, report: see :func:`evaluate`.
+        done: parts that are not wanted again.
+
+    Yields:
+        The part, ``none`` or the name of a filter, and its variants.
+
+    Raises:
+        InputError: a forecast is missing, not finite or out of order.
+    """
+    parts = [NONE, *plan.filters]
+    left = [part for part in parts if part not in done]
+    pieces = (_Piece(evaluation, plan, batch) for batch in _pieces(evaluation, plan, fine=False))
+    kept = list(pieces) if len(left) > 1 else pieces
+    for number, part in enumerate(parts):
+        if part not in left:
+            report(_share(evaluation.points, number, len(parts)))
+            continue
+        pools: dict[Variant, _Pool] = {}
+        for piece in kept:
+            for variant, filter, make in piece.variants(part):
+                pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
+                pool.add(piece, make)
+            report(_share(piece.truth.size, number, len(parts)))
+        yield part, {variant: pool.outcome() for variant, pool in pools.items()}
+
+
+def _share(points: int, number: int, parts: int) -> int:
+    """What a part counts of the points, so that all of them count the whole."""
+    return points * (number + 1) // parts - points * number // parts
 
 
 class _Pool:
@@ -230,23 +273,28 @@ class _Piece:
         """Seasonal errors, [B]."""
         return self.evaluation.seasonal_errors(self.batch)
 
-    def variants(self) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
-        """Every variant with its filter and what makes its quantiles [B, Q, H]."""
+    def variants(self, part: str) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+        """The variants of a part, each with its filter and what makes its quantiles [B, Q, H]."""
         plan, who, control = self.plan, self.plan.forecaster, self.plan.control
+        if part != NONE:
+            yield from self._reversals(who, part, plan.filters[part], plan.reversals)
+            yield from self._control(part, plan.filters[part])
+            return
         if isinstance(who, FilteredForecaster) and plan.reversals:
             yield from self._own_filter(who)
         else:
             yield Variant(who.name), None, partial(self._plain, who)
         if control is not None:
             yield Variant(control.name), None, partial(self._plain, control)
-        for name, filter in plan.filters.items():
-            yield from self._reversals(who, name, filter, plan.reversals)
-            yield from self._control(name, filter)
 
     def _plain(self, who: Forecaster) -> Quantiles:
         if isinstance(who, Recorded):
             return who.recorded(self.evaluation, self.batch.rows)
-        return forecast(who, self.batch.windows, self.evaluation.query, self.evaluation.name)
+        query = self.evaluation.query
+        quantiles = forecast(who, self.batch.windows, query, self.evaluation.name)
+        if self.plan.filters and 0.5 in query.quantile_levels:
+            self._medians[id(who)] = quantiles[:, query.quantile_levels.index(0.5)].copy()
+        return quantiles
 
     def _control(
         self, name: str, filter: Filter

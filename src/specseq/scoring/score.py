@@ -20,6 +20,7 @@ from specseq.scoring.forecast_files import ForecastFiles
 from specseq.scoring.gift_eval import TERMS, gift_evaluations
 from specseq.scoring.lsf import lsf_evaluations
 from specseq.scoring.monash import monash_evaluations
+from specseq.scoring.parts import Parts
 from specseq.scoring.results import Published, ResultFile, Row, Tidy
 from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
 from specseq.tables import Provenance, read_parquet
@@ -107,7 +108,11 @@ def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation], log: T
     results = ResultFile(request.out, layout, provenance)
     for evaluation in evaluations:
         results.expect(evaluation)
-    return score_all(evaluations, plan, results, log)
+    parts = Parts(request.parts, parameters) if request.parts else None
+    rows = score_all(evaluations, plan, results, log, parts)
+    if parts:
+        parts.forget()
+    return rows
 
 
 def _provenance(
@@ -120,7 +125,11 @@ def _provenance(
 
 
 def score_all(
-    evaluations: Sequence[Evaluation], plan: Plan, results: ResultFile, log: TextIO | None = None
+    evaluations: Sequence[Evaluation],
+    plan: Plan,
+    results: ResultFile,
+    log: TextIO | None = None,
+    parts: Parts | None = None,
 ) -> list[Row]:
     """Score every config or task and keep the rows in a file.
 
@@ -133,6 +142,7 @@ def score_all(
         plan: who forecasts, under which filters.
         results: the file.
         log: where progress goes; standard error where None.
+        parts: keeps what is done of each config or task; None keeps nothing.
 
     Returns:
         The rows of ``evaluations``, in their order.
@@ -168,7 +178,11 @@ def score_all(
     try:
         for evaluation in missing:
             checkpoint, begun = checkpoints[evaluation.name], time.monotonic()
-            results.add(evaluation, evaluate(evaluation, plan, report, checkpoint if resumes else None))
+            if parts:
+                outcomes = parts.evaluate(evaluation, plan, report)
+            else:
+                outcomes = evaluate(evaluation, plan, report, checkpoint if resumes else None)
+            results.add(evaluation, outcomes)
             evaluation.close()
             unsaved = True
         finished = True

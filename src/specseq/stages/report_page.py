@@ -20,12 +20,17 @@ class PageRequest:
     studies: Path = Field(description="folder of the studies, each with page.yaml")
     scale: str = Field(description="name of the scale")
     out: Path = Field(description="HTML file to write")
+    lost: tuple[dict[str, Any], ...] = Field(
+        default=(), description="jobs that failed or could not begin, whose results the page lacks"
+    )
 
 
 def main(request: PageRequest) -> None:
     """Make the page."""
     sections = load_sections(request.studies)
-    write_text(request.out, render_page(request.folder, sections, request.scale, explanations()))
+    write_text(
+        request.out, render_page(request.folder, sections, request.scale, explanations(), lost=request.lost)
+    )
 
 
 def explanations() -> dict[str, str]:

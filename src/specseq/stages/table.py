@@ -16,6 +16,7 @@ class TableRequest:
     name: str = Field(description="name of the table; its study declares what makes it")
     inputs: dict[str, tuple[Path, ...]] = Field(description="files that it is made from, by name")
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the table")
+    without: tuple[str, ...] = Field(default=(), description="results that are not there yet, which it lacks")
     parquet: Path = Field(description="Parquet file to write")
     csv: Path = Field(description="CSV file to write")
 
@@ -23,6 +24,9 @@ class TableRequest:
 def main(request: TableRequest) -> None:
     """Make and write the table."""
     provenance = Provenance("table", {"name": request.name, **request.params})
+    if request.without:
+        provenance.facts["without"] = list(request.without)
+        print(f"made without {len(request.without)} results that are not there: {', '.join(request.without)}")
     inputs = {name: list(files) for name, files in request.inputs.items()}
     frame = maker("tables", request.name)(inputs, request.params)
     write_csv(request.csv, frame)

@@ -17,6 +17,7 @@ from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
 from specseq.studies.outside import check_there, tidy_path
+from specseq.studies.resources import StageResources
 from specseq.sweeps import Config, Kinds, Plan, read_config
 from specseq.zeros.config import ZeroRange
 
@@ -97,6 +98,10 @@ class WorkflowConfig:
     slurm: SlurmSettings = Field(default=SlurmSettings(), description="training jobs on SLURM")
     data: dict[str, Any] = Field(default_factory=dict, description="data sources; wins over the scale's")
     downloads: Downloads = Field(default=Downloads(), description="what is downloaded on demand")
+    resources: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what rules ask for, {study: {rule: {minutes, mem_mb, cpus, gpus}}}; all: {...} wins",
+    )
     filters: dict[str, Any] = Field(
         default_factory=dict, description="filters by name, beside those of the preconditioning study"
     )
@@ -111,7 +116,7 @@ class WorkflowConfig:
 @cache
 def kinds() -> Kinds:
     """What a plan is read as, with every study that can be found."""
-    return Kinds(studies(), DataSettings, NamedFilter)
+    return Kinds(studies(), DataSettings, NamedFilter, StageResources)
 
 
 def read_settings(config: Config) -> WorkflowConfig:

@@ -26,12 +26,14 @@ class Results:
         study: the study whose results these are.
         scale: the scale.
         partial: list only files that exist, so that one failed run withholds nothing.
+        lost: files that are out of date, because the job that makes them failed or could not begin.
     """
 
     plan: Plan
     study: "Study"
     scale: str
     partial: bool = False
+    lost: frozenset[str] = frozenset()
 
     @property
     def folder(self) -> str:
@@ -65,7 +67,11 @@ class Results:
             for name in names
             if name in self.study.results(params, self.plan)
         ]
-        return [path for path in paths if os.path.exists(path)] if self.partial else paths
+        return [path for path in paths if self.at_hand(path)] if self.partial else paths
+
+    def at_hand(self, path: str) -> bool:
+        """Whether a result exists and is up to date."""
+        return path not in self.lost and os.path.exists(path)
 
     def evaluations(self, ending: str = "") -> list[str]:
         """Results of every run on each benchmark at hand: scores, or those with an ending."""
@@ -91,11 +97,13 @@ class Table:
             lies in the study's package. Editing the module makes the table anew.
         inputs: the files it is made from.
         params: its parameters beside the scale.
+        optional: inputs without which it can be made, where they are lost.
     """
 
     make: str
     inputs: Callable[[Results], Inputs]
     params: Callable[[Results], Mapping[str, Any]] = no_params
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ class Figure:
 
     make: str
     inputs: Callable[[Results], Inputs]
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,6 @@ class Study:
         after_training: sections of a run that only judge it once it is trained.
         tables: comparison tables by name; each name begins with the study's.
         figures: figures by name.
-        needed: groups of results; with ``partial`` the study is left out while one group is empty.
         checks: module whose public functions its claims may name; empty for none. One that begins with a dot
             lies in the study's package.
     """
@@ -139,7 +147,6 @@ class Study:
     after_training: frozenset[str] = frozenset()
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    needed: Callable[[Results], Sequence[Sequence[str]]] = lambda results: ()
     checks: str = ""
 
     def training_params(self, params: Mapping[str, Any]) -> dict[str, Any]:

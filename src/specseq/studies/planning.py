@@ -6,22 +6,27 @@ Nothing here imports torch or pandas, or knows of Snakemake.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from specseq.errors import InputError
+from specseq.settings import read
 from specseq.sources import module_file
 from specseq.studies import products, studies
 from specseq.studies.config import HUB
 from specseq.studies.data import DataSources, download_record
 from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
+from specseq.studies.lost import load_lost
 from specseq.studies.outside import tidy_path
+from specseq.studies.resources import ALL, StageResources
 from specseq.sweeps import Plan, read_yaml
 
 Params = dict[str, Any]
+NAIVE = ("seasonal_naive", "naive")
+FORECASTING = ("evaluate", "residuals")
 CHRONOS2 = "chronos2"
 Kind = Literal["tables", "figures"]
 
@@ -67,7 +72,12 @@ class Planning:
 
     def results(self, study: Study, scale: str) -> Results:
         """Paths of a study's results."""
-        return Results(self.plan, study, scale, self.partial)
+        return Results(self.plan, study, scale, self.partial, self._lost(scale))
+
+    def _lost(self, scale: str) -> frozenset[str]:
+        return (
+            frozenset(file for job in load_lost(scale) for file in job.files) if self.partial else frozenset()
+        )
 
     def section(self, content: Mapping[str, Any], key: str, where: str) -> Any:
         """A part of the config that this result needs and that the schema does not demand.
@@ -240,25 +250,85 @@ class Planning:
         declared = self.plan.studies(scale).get("equilibrium", {})
         return {"mechanisms": self.section(declared, "mechanisms", "studies.equilibrium")}
 
+    # What stages ask for
+
+    def resources(self, scale: str, rule: str, run: str = "") -> StageResources:
+        """What a rule asks for, of the study of its run or of the one that declares it."""
+        declared = self.plan.resources(scale)
+        owners = [run.partition("/")[0]] if run else [name for name in declared if name != ALL]
+        given: Params = next((declared[name][rule] for name in owners if rule in declared.get(name, {})), {})
+        asked = read(StageResources, {**given, **declared.get(ALL, {})}, f"resources: {rule}")
+        return replace(asked, gpus=0) if rule in FORECASTING and not self._models(scale, run) else asked
+
+    def _models(self, scale: str, run: str) -> bool:
+        """Whether a model forecasts, or a naive forecaster."""
+        names = [forecaster.get("name") for forecaster in self._forecasters(scale, run)]
+        return self._trained(scale, run) is not None or any(name not in (None, *NAIVE) for name in names)
+
+    def slurm(self, scale: str, run: str, given: Params) -> Params:
+        """The settings of a training job: its study's resources, and what the section ``slurm`` gives."""
+        asked = self.resources(scale, "pretrain", run)
+        wanted = {
+            "time": asked.minutes,
+            "mem": f"{asked.mem_mb}MB",
+            "cpus_per_task": asked.cpus,
+            "gpus_per_node": asked.gpus,
+        }
+        return {**wanted, **given}
+
     # Tables, figures, claims
 
     def shown(self, scale: str, kind: Kind) -> list[str]:
         """Tables or figures of the studies that the config declares.
 
-        A partial plan leaves out a study of which no run is there yet.
+        A partial plan leaves out those for which an input is not there, or of a list of inputs not one.
         """
-        return [
-            name
-            for name, (study, _) in products(kind).items()
-            if study.name in self.plan.studies(scale)
-            and not (self.partial and not all(study.needed(self.results(study, scale))))
+        declared = [
+            name for name, (study, _) in products(kind).items() if study.name in self.plan.studies(scale)
         ]
+        return (
+            [name for name in declared if self._can_be_made(scale, kind, name)] if self.partial else declared
+        )
+
+    def _can_be_made(self, scale: str, kind: Kind, name: str) -> bool:
+        study, product = products(kind)[name]
+        if any(job.failed and (job.rule, job.name) == (kind[:-1], name) for job in load_lost(scale)):
+            return False
+        whole = product.inputs(replace(self.results(study, scale), partial=False))
+        there = self.inputs(scale, kind, name)
+        return all(there[key] for key, files in whole.items() if files and key not in product.optional)
 
     def inputs(self, scale: str, kind: Kind, name: str) -> dict[str, list[str]]:
-        """The files that a table or figure is made from, by name."""
+        """The files that a table or figure is made from, by name; in a partial plan those that are there."""
         study, product = products(kind)[name]
-        given = product.inputs(self.results(study, scale))
-        return {key: [files] if isinstance(files, str) else list(files) for key, files in given.items()}
+        results = self.results(study, scale)
+        given = product.inputs(results)
+        return {
+            key: (
+                [file for file in [files] if not self.partial or self._there(results, file)]
+                if isinstance(files, str)
+                else list(files)
+            )
+            for key, files in given.items()
+        }
+
+    def _there(self, results: Results, file: str) -> bool:
+        """Whether a single input of a partial plan is at hand, or is a table that can be made."""
+        path = Path(file)
+        if path.parent.name == "tables":
+            return self._can_be_made(results.scale, "tables", path.stem)
+        return results.at_hand(file)
+
+    def without(self, scale: str, kind: Kind, name: str) -> list[str]:
+        """The runs and files that a table or figure of a partial plan is made without."""
+        if not self.partial:
+            return []
+        study, product = products(kind)[name]
+        whole = product.inputs(replace(self.results(study, scale), partial=False))
+        there = {file for files in self.inputs(scale, kind, name).values() for file in files}
+        files = [file for given in whole.values() for file in ([given] if isinstance(given, str) else given)]
+        folder = f"results/{scale}/"
+        return [file.removeprefix(folder).removeprefix("runs/") for file in files if file not in there]
 
     def product_code(self, stage: str, kind: Kind, name: str) -> list[str]:
         """The source files that make a table or figure."""
@@ -269,7 +339,8 @@ class Planning:
         """Name and parameters of a table."""
         study, product = products("tables")[name]
         own = product.params(self.results(study, scale)) if isinstance(product, Table) else {}
-        return {"name": name, "params": {"scale": scale, **own}}
+        without = self.without(scale, "tables", name)
+        return {"name": name, "params": {"scale": scale, **own}, **({"without": without} if without else {})}
 
     def evidence(self, scale: str) -> list[str]:
         """Every table that claims and page read."""
@@ -288,4 +359,6 @@ class Planning:
 
     def page(self, scale: str) -> Params:
         """What the page is made from."""
-        return {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale}
+        given: Params = {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale}
+        lost = [asdict(job) for job in load_lost(scale)] if self.partial else []
+        return {**given, "lost": lost} if lost else given

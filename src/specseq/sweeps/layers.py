@@ -2,7 +2,7 @@
 
 ::
 
-    workflow/studies/<study>/sweeps.yaml    the study's runs; data.yaml and filters.yaml beside it
+    workflow/studies/<study>/sweeps.yaml    its runs; data.yaml, filters.yaml, resources.yaml beside it
     workflow/scales/<scale>.yaml            what the scale changes, by path
     config.yaml                             studies, filters and data of one's own, and what changes in them;
                                             its section `scales` holds overlays like the files'
@@ -23,6 +23,7 @@ from specseq.sweeps.files import Config, holds, read_yaml
 from specseq.sweeps.merge import merge
 
 _STUDY_FILES = {"data.yaml": "data", "filters.yaml": "filters"}
+_RESOURCES = "resources.yaml"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Layer:
 
     Attributes:
         file: where it stands, as messages name it; or the config, which has several sources.
-        content: its ``studies``, ``data`` and ``filters``.
+        content: its ``studies``, ``data``, ``filters`` and ``resources``.
         adds: whether it may name studies, sweeps and points that no layer before it has.
         path: place of the content in the file.
         implied: how many keys of a path the file's own place stands for.
@@ -57,6 +58,8 @@ def study_layers(root: Path) -> list[Layer]:
         file = path.relative_to(root).as_posix()
         if path.name == "sweeps.yaml":
             layers.append(Layer(file, {"studies": {path.parent.name: read_yaml(path)}}, implied=2))
+        elif path.name == _RESOURCES:
+            layers.append(Layer(file, {"resources": {path.parent.name: read_yaml(path)}}, implied=2))
         elif path.name in _STUDY_FILES:
             layers.append(Layer(file, {_STUDY_FILES[path.name]: read_yaml(path)}, implied=1))
     return layers
@@ -72,7 +75,7 @@ def scale_layers(root: Path) -> dict[str, Layer]:
 
 
 def lay(layers: Sequence[Layer]) -> dict[str, Any]:
-    """All layers as one: ``studies``, ``data`` and ``filters``.
+    """All layers as one: ``studies``, ``data``, ``filters`` and ``resources``.
 
     Raises:
         InputError: a layer changes what is not there.
@@ -85,6 +88,7 @@ def lay(layers: Sequence[Layer]) -> dict[str, Any]:
         "studies": studies,
         "data": merge(*(layer.content.get("data") or {} for layer in layers), kinds=True),
         "filters": merge(*(layer.content.get("filters") or {} for layer in layers)),
+        "resources": merge(*(layer.content.get("resources") or {} for layer in layers)),
     }
 
 

@@ -79,6 +79,10 @@ class Plan:
         """Data sources and sizes of a scale."""
         return self.at(scale).data
 
+    def resources(self, scale: str) -> dict[str, Any]:
+        """What rules ask for, see :attr:`ScalePlan.resources`."""
+        return self.at(scale).resources
+
     def studies(self, scale: str) -> dict[str, Any]:
         """The studies at a scale with their sweeps."""
         return self.at(scale).studies

@@ -36,11 +36,13 @@ class Kinds:
         studies: the studies by name.
         data: class of the section ``data``.
         filter: type of an entry of ``filters``.
+        resources: type of the entries of ``resources``: what a rule asks for.
     """
 
     studies: Mapping[str, Declaration]
     data: Any
     filter: Any
+    resources: Any = dict[str, Any]
 
 
 class ScalePlan:
@@ -61,6 +63,7 @@ class ScalePlan:
         self.studies: dict[str, Any] = whole["studies"]
         self.filters: dict[str, Any] = whole["filters"]
         self._data: dict[str, Any] = whole["data"]
+        self._resources: dict[str, Any] = whole["resources"]
         for name in self.studies:
             if name not in kinds.studies:
                 raise InputError(
@@ -76,6 +79,19 @@ class ScalePlan:
             name: value if isinstance(value, str) else self._data.get(name, plain(value))
             for name, value in values.items()
         }
+
+    @cached_property
+    def resources(self) -> dict[str, Any]:
+        """What rules ask for: study, or ``all`` -> rule -> settings as they are given.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
+        for study, rules in self._resources.items():
+            for rule, given in rules.items() if study != "all" else [("", rules)]:
+                path = ("resources", study, rule) if rule else ("resources", study)
+                self.read(self._kinds.resources, given, path)
+        return self._resources
 
     @cached_property
     def parts(self) -> dict[str, Sequence[Part]]:

@@ -21,6 +21,7 @@ from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
+from specseq.report.page.missing import missing
 from specseq.report.page.sections import Section
 from specseq.report.page.tables import cell, study_table, table
 from specseq.tables import read_parquet, read_provenance
@@ -48,19 +49,27 @@ MEANINGS = {
 }
 
 
-def _provenance(results: Path, root: Path) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
+def _records(results: Path, root: Path) -> list[tuple[str, dict[str, Any] | None]]:
+    """Every result file with its provenance, or None where that cannot be read."""
+    records: list[tuple[str, dict[str, Any] | None]] = []
     for path in sorted(results.rglob("*.parquet")):
-        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        shown = str(path.relative_to(root) if path.is_relative_to(root) else path)
         try:
-            record = read_provenance(path)
+            records.append((shown, read_provenance(path)))
         except InputError:
-            rows.append({"file": str(shown), "stage": "cannot be read"})
-            continue
-        if record:
+            records.append((shown, None))
+    return records
+
+
+def _provenance(records: Iterable[tuple[str, dict[str, Any] | None]]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for file, record in records:
+        if record is None:
+            rows.append({"file": file, "stage": "cannot be read"})
+        elif record:
             rows.append(
                 {
-                    "file": str(shown),
+                    "file": file,
                     "stage": record.get("stage"),
                     "run": record.get("run"),
                     "seed": record.get("seed"),
@@ -68,7 +77,7 @@ def _provenance(results: Path, root: Path) -> pd.DataFrame:
                     "device": record.get("device"),
                     "seconds": record.get("wall_seconds"),
                     "finished": record.get("finished"),
-                    "command": shlex.join(["snakemake", "--cores", "all", str(shown)]),
+                    "command": shlex.join(["snakemake", "--cores", "all", file]),
                 }
             )
     return pd.DataFrame(rows)
@@ -105,6 +114,7 @@ def render_page(
     scale: str,
     explained: Mapping[str, str] = MappingProxyType({}),
     root: Path = Path(),
+    lost: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The report of one scale as HTML.
 
@@ -114,11 +124,13 @@ def render_page(
         scale: name of the scale.
         explained: file of a table -> docstring that explains its columns.
         root: folder that shown paths are relative to.
+        lost: jobs whose results are not there, see :func:`specseq.report.page.missing.missing`.
 
     Returns:
         A page that needs no other file and no network.
     """
     markdown = MarkdownIt("commonmark", {"html": False})
+    records = _records(results, root)
     ledger_file = results / "claims.parquet"
     sections = list(sections)
     claims = read_parquet(ledger_file) if ledger_file.is_file() else pd.DataFrame(columns=LEDGER_COLUMNS)
@@ -168,7 +180,8 @@ def render_page(
         kinds=_by_kind(claims),
         chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
         made=read_provenance(ledger_file) if ledger_file.is_file() else {},
-        provenance=table(_provenance(results, root)),
+        provenance=table(_provenance(records)),
+        missing=missing(lost, records),
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from specseq.errors import InputError
 from specseq.report.claims.conditions import benchmark_names
-from specseq.tables import read_parquet
+from specseq.tables import read_parquet, read_provenance
 
 
 def cell(value: Any, name: str = "") -> str:
@@ -43,7 +43,7 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[str, Any]:
     """A table of a section: ``content`` (None where it is not made or cannot be read), what is ``constant``
-    over its rows, and ``meaning``, its columns explained.
+    over its rows, ``without``, results that it lacks, and ``meaning``, its columns explained.
 
     Args:
         results: results folder of the scale.
@@ -65,6 +65,7 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
         "spec": spec,
         "content": table(frame.drop(columns=constant)),
         "constant": told,
+        "without": read_provenance(results / spec.file).get("without", []),
         "meaning": _meaning(spec.meaning or explained.get(spec.file, "")),
     }
 

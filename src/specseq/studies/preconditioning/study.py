@@ -95,5 +95,4 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
-    needed=lambda results: [results.of_runs("pretrain.parquet"), results.evaluations()],
 )

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from specseq.errors import InputError
 from specseq.models.stu.hankel import hankel_eigenpairs
 from specseq.report.style import counted, plain_log, sample_sizes
 from specseq.tables import read_parquet
@@ -128,6 +129,8 @@ def speed(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """
     long = read_parquet(inputs["long"][0])
     rows = long[(long["benchmark"] == "measurement") & long["group"].str.startswith("stu/layout/")]
+    if rows.empty:
+        raise InputError("stu_measurements", "no model has been measured yet", "train all runs of the study")
     groups = _in_order(rows.loc[rows["metric"] == "step_seconds", "group"].unique())
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 1.6 + 0.32 * max(1, len(groups))), sharey=True)
     for panel, (metric, title) in zip(axes, PANELS.items(), strict=True):

@@ -17,6 +17,7 @@ TABLES = {
             "evaluation": results.evaluations(),
             "measurement": results.file("stu_measurements.parquet"),
         },
+        optional=frozenset({"measurement"}),
     ),
     "stu": Table(
         ".tables:summary",
@@ -43,5 +44,4 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
-    needed=lambda results: [results.of_runs("weights.safetensors"), results.evaluations()],
 )

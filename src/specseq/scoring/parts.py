@@ -1,0 +1,84 @@
+"""What a long evaluation has done so far, kept beside its result so that a killed job goes on from there.
+
+A part is a config or task under one filter, or without one. The parts of each config or task are one JSON
+file, which is written anew after each part.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specseq.filters import Filter
+from specseq.scoring.evaluation import Evaluation, stat_digest
+from specseq.scoring.reversal import NONE, Outcome, Plan, Variant, by_filter
+from specseq.sources import source_digest
+from specseq.tables import digest
+from specseq.tables.files import write_text
+
+Outcomes = dict[Variant, Outcome]
+
+
+class Parts:
+    """Parts of one evaluation in a folder.
+
+    Args:
+        folder: for the parts of this evaluation alone.
+        parameters: all that decides the numbers beside data, tasks and code; parts of other making are not
+            used.
+    """
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.parameters = {**parameters, "code": source_digest("scoring/parts.py", "models")}
+
+    def evaluate(self, evaluation: Evaluation, plan: Plan, report: Callable[[int], None]) -> Outcomes:
+        """The outcomes of a config or task: parts that are there are read, the others made and kept.
+
+        Raises:
+            InputError: a forecast is missing, not finite or out of order.
+        """
+        data = {"settings": evaluation.settings(), "files": stat_digest(evaluation.files())}
+        of, name = digest({**self.parameters, **data}), digest({"name": evaluation.name})
+        path = self.folder / f"{name}.json"
+        parts = _read(path, of)
+        for part, outcomes in by_filter(evaluation, plan, report, done=tuple(parts)):
+            parts[part] = outcomes
+            plain = {name: [_plain(*item) for item in made.items()] for name, made in parts.items()}
+            write_text(path, json.dumps({"of": of, "parts": plain}))
+        return {variant: made for part in (NONE, *plan.filters) for variant, made in parts[part].items()}
+
+    def forget(self) -> None:
+        """Delete all parts: the result holds them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(path: Path, of: str) -> dict[str, Outcomes]:
+    """The parts in a file; none where there is no such file or it is of another evaluation."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    if content.get("of") != of:
+        return {}
+    return {part: dict(map(_restored, made)) for part, made in content["parts"].items()}
+
+
+def _plain(variant: Variant, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "variant": list(variant),
+        "values": outcome.values,
+        "filter": outcome.filter and asdict(outcome.filter),
+        "diverged": outcome.diverged,
+        "steps": None if outcome.steps is None else outcome.steps.tolist(),
+    }
+
+
+def _restored(kept: Mapping[str, Any]) -> tuple[Variant, Outcome]:
+    filter = kept["filter"] and Filter(**{**kept["filter"], "taps": tuple(kept["filter"]["taps"])})
+    steps = None if kept["steps"] is None else np.array(kept["steps"])
+    return Variant(*kept["variant"]), Outcome(kept["values"], filter, kept["diverged"], steps)

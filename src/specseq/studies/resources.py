@@ -1,0 +1,18 @@
+"""What stages ask of a cluster, by study and rule."""
+
+from specseq.settings import STRICT, Field, dataclass
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class StageResources:
+    """What one rule asks for; a stage that is tried again gets more time and memory."""
+
+    minutes: int = Field(default=120, ge=1, description="time limit; training goes on in a new job")
+    mem_mb: int = Field(default=8000, ge=100, description="memory in MB")
+    cpus: int = Field(default=1, ge=1, description="CPU cores")
+    gpus: int = Field(default=0, ge=0, description="GPUs, on the partition of the section `slurm`")
+
+
+StudyResources = dict[str, StageResources]
+ALL = "all"
+"""In the place of a study: what is said for every rule of every study, and wins."""

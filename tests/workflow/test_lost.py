@@ -1,0 +1,52 @@
+"""A lost run withholds nothing but itself: the rest is told, says what is missing, and is completed later."""
+
+import json
+from typing import Any
+
+import pytest
+
+from specseq.tables import read_parquet, read_provenance
+from tests.workflow.workspace import Workspace
+
+RUN = "stu/layout/alternating_seed0"
+PAGE = "results/smoke/report/index.html"
+
+pytestmark = pytest.mark.slow
+
+
+def only_stu(config: dict[str, Any]) -> None:
+    config["scale"] = "smoke"
+    others = dict.fromkeys(["equilibrium", "preconditioning", "zeta"])
+    config["scales"] = {"smoke": {"studies": {**others, "stu": {"sweeps": ["layout"]}}}}
+
+
+def test_a_lost_run_is_named_and_completed(workspace: Workspace) -> None:
+    workspace.edit(only_stu)
+    results = workspace.folder / "results/smoke"
+    obstacle = results / "checkpoints" / RUN
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("a file where the folder of checkpoints is to be")
+    said = workspace.snakemake(check=False)
+    assert "Making tables, claims and page of smoke from the results that are there." in said
+
+    page = (results / "report/index.html").read_text()
+    assert "What is missing" in page
+    assert RUN in page
+    lost = json.loads((results / "lost.json").read_text())["jobs"]
+    assert {job["rule"]: job["name"] for job in lost if job["failed"]} == {
+        "pretrain": RUN,
+        "figure": "stu_speed",
+    }
+    assert {"evaluate", "measure"} <= {job["rule"] for job in lost if not job["failed"]}
+    assert set(read_parquet(results / "tables/stu_long.parquet")["run"]) == {"stu/layout/attention_seed0"}
+    without = read_provenance(results / "tables/stu_long.parquet")["without"]
+    assert without == [f"{RUN}/pretrain.parquet", f"{RUN}/gift_eval.parquet", "stu_measurements.parquet"]
+    assert len(read_parquet(results / "claims.parquet")) > 500
+
+    obstacle.unlink()
+    workspace.snakemake()
+    assert RUN in set(read_parquet(results / "tables/stu_long.parquet")["run"])
+    assert "without" not in read_provenance(results / "tables/stu_long.parquet")
+    assert "What is missing" not in (results / "report/index.html").read_text()
+    assert not (results / "lost.json").exists()
+    assert workspace.planned(PAGE) == {}
