@@ -84,7 +84,7 @@ CALM, BROKEN = [1e-6, 1e-6, 1e-6], [1e-6, 1e-6, 0.4]
 
 def curves(residual: list[float], end: float, alpha: float = -0.3) -> dict[str, list[float]]:
     spectrum = {"alpha": [-0.5, -0.4, alpha], "im": [0.0, 0.0, 1.4]}
-    return {"loss": [4.0, 3.5, end], "force_residual": residual, **spectrum}
+    return {"loss": [4.0, 3.5, end], "bigram_loss": [3.8] * 3, "force_residual": residual, **spectrum}
 
 
 def test_a_run_that_never_breaks_has_no_wall(claims: dict[str, Claim], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from specseq.errors import InputError
+from specseq.report.gates import UNDECIDABLE
 from specseq.report.style import styled
 from specseq.report.tidy import group_of
 from specseq.report.tidy import make as make_long
@@ -24,7 +25,7 @@ def run_rows(name: str, seed: int, losses: list[float], residuals: list[float]) 
     rows = [{**run, "task": "train", "step": 10, "metric": "free_evaluations", "value": 40.0}]
     rows += [{**run, "task": "train", "step": 10, "metric": "nudged_evaluations", "value": 16.0}]
     for step, (loss, residual) in enumerate(zip(losses, residuals, strict=True), 1):
-        found = {"loss": loss, "force_residual": residual, **SPECTRUM}
+        found = {"loss": loss, "force_residual": residual, "bigram_loss": 3.3, **SPECTRUM}
         rows += [
             {**run, "task": "valid", "step": 10 * step, "metric": f"valid/{metric}", "value": value}
             for metric, value in found.items()
@@ -68,9 +69,7 @@ def test_runs_are_summed_up_over_seeds(long: Path) -> None:
     assert jacreg["eps_crit"] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(
-    ("bigram", "verdict"), [(3.2, "lower"), (3.0, "not decidable at this scale"), (np.nan, "lower")]
-)
+@pytest.mark.parametrize(("bigram", "verdict"), [(3.2, "lower"), (3.0, UNDECIDABLE), (np.nan, UNDECIDABLE)])
 def test_a_baseline_worse_than_a_bigram_model_decides_nothing(
     tmp_path: Path, bigram: float, verdict: str
 ) -> None:
@@ -78,17 +77,20 @@ def test_a_baseline_worse_than_a_bigram_model_decides_nothing(
     for seed in range(3):
         rows += run_rows("euler", seed, [4.0, 3.1 + 0.01 * seed], [1e-4, 1e-4])
         rows += run_rows("anderson", seed, [4.0, 2.1 + 0.01 * seed], [1e-4, 1e-4])
-    rows += [
-        {**row, "metric": "valid/bigram_loss", "value": bigram}
+    rows = [
+        {**row, "value": bigram} if row["metric"] == "valid/bigram_loss" else row
         for row in rows
-        if row["metric"] == "valid/loss" and not np.isnan(bigram)
+        if row["metric"] != "valid/bigram_loss" or not np.isnan(bigram)
     ]
     write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
     frame = make_long({"training": [tmp_path / "a.parquet"]}, {})
     write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
     inputs = {"long": [tmp_path / "long.parquet"]}
     row = tables.summary(inputs, {"scale": "smoke"}).set_index("group").loc["equilibrium/wall/anderson"]
-    assert (row["verdict"], row["baseline_loss"]) == (verdict, pytest.approx(3.11))
+    assert (row["verdict"], row["baseline_value"]) == (verdict, pytest.approx(3.11))
+    assert row["worth"] == pytest.approx(3.11 - bigram, nan_ok=True)
+    reach = 4.3027 * 0.01 / np.sqrt(3)  # Student's over three seeds
+    assert row["worth_low"] == pytest.approx(3.11 - bigram - reach, rel=1e-4, nan_ok=True)
     assert row["bigram_loss"] == pytest.approx(bigram, nan_ok=True)
     with styled():
         names = [line.get_label() for line in figures.walls(inputs, {}).axes[0].lines]

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from specseq.errors import InputError
+from specseq.report.gates import UNDECIDABLE
 from specseq.report.style import styled
 from specseq.studies.stu import figures, tables
 from specseq.tables import Provenance, write_parquet
@@ -58,12 +60,17 @@ def _measured(hybrid: bool, seed: int) -> dict[str, float]:
     }
 
 
-def _written(folder: Path, rows: list[dict[str, Any]]) -> dict[str, list[Path]]:
-    path, corpus = folder / "long.parquet", folder / "manifest.json"
+def _written(folder: Path, rows: list[dict[str, Any]], naive: float = 2.0) -> dict[str, list[Path]]:
+    """Inputs of the tables; seasonal naive has so many times attention's MASE with seed 0."""
+    path, corpus, scores = folder / "long.parquet", folder / "manifest.json", folder / "naive.parquet"
+    plain = {"benchmark": "gift_eval", "forecaster": "seasonal_naive", "reversal": "none", "step": -1}
+    tasks = enumerate(("a/D/short", "b/H/short", "b/H/long"), 1)
+    scored = [{**plain, "task": task, "metric": "MASE", "value": naive * number} for number, task in tasks]
+    write_parquet(scores, pd.DataFrame(scored), Provenance("test"))
     write_parquet(path, pd.DataFrame(rows), Provenance("test"))
     held = {"b": {"gift_eval_overlap": "b", "series": 3}, "a": {"gift_eval_overlap": "a", "series": 0}}
     corpus.write_text(json.dumps({"datasets": held}))
-    return {"long": [path], "corpus": [corpus]}
+    return {"long": [path], "corpus": [corpus], "naive": [scores]}
 
 
 @pytest.fixture
@@ -89,6 +96,21 @@ def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, l
     assert table.loc[("stu/layout/attention", "all"), "mase"] == pytest.approx(
         np.exp(np.mean([np.log((1 + n) * (1 + 0.1 * s)) for n in range(3) for s in SEEDS]))
     )
+
+
+def test_an_attention_worse_than_seasonal_naive_decides_nothing(tmp_path: Path) -> None:
+    inputs = _written(tmp_path, _rows(SEEDS), naive=0.5)
+    table = tables.summary(inputs, PARAMS).set_index(["group", "term"])
+    row = table.loc[("stu/layout/signed", "all")]
+    worth = 2 * np.exp(np.log([1, 1.1, 1.2]).mean())  # over seeds, alike on every config
+    assert (row["verdict"], row["worth"]) == (UNDECIDABLE, pytest.approx(worth))
+    reach = 4.3027 * np.log([1, 1.1, 1.2]).std(ddof=1) / np.sqrt(3)
+    assert row["worth_high"] == pytest.approx(worth * np.exp(reach), rel=1e-4)
+    assert row["reference_value"] == pytest.approx(0.5 * np.exp(np.log([1, 2, 3]).mean()))
+    assert row["baseline_value"] == pytest.approx(worth * row["reference_value"])
+    assert "of Seasonal Naive" in row["gate"]
+    with pytest.raises(InputError, match="no run scores seasonal naive"):
+        tables.summary({**inputs, "naive": []}, PARAMS)
 
 
 def test_a_diverged_run_and_a_missing_baseline_are_said(tmp_path: Path) -> None:
@@ -149,7 +171,10 @@ def test_figures_show_every_model(long: dict[str, list[Path]], tmp_path: Path) -
             "alternating, signed filters",
             "alternating, signed filters, schedule as printed",
         ]
-        assert [text.get_text() for text in ratios.get_legend().get_texts()] == ["all", "short", "long"]
+        assert [text.get_text() for text in ratios.get_legend().get_texts()] == [
+            "seasonal naive",
+            *("all", "short", "long"),
+        ]
         training = figures.training(long, {}).axes
         assert [len(panel.get_lines()) for panel in training] == [2, 2]
         step, mixing = figures.speed(long, {}).axes

@@ -124,6 +124,8 @@ def describe(entry: Entry, results: Path) -> str:
         ("rests on", entry.kind),
         ("corrected", _corrected(entry)),
         ("on", entry.conditions),
+        ("gate", entry.gate),
+        ("power", entry.power.text if entry.power else ""),
         ("why", entry.explanation),
         ("with it", "; ".join(spec.consequences) if entry.verdict in AGAINST else ""),
         *(("record", cited.text) for cited in spec.cites),

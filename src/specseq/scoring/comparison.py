@@ -31,6 +31,7 @@ class Comparison:
         wilcoxon_p: two-sided Wilcoxon signed-rank test of the log ratios; NaN where all are zero.
         ratio: geometric mean of A/B; below one is better for A.
         low, high: its interval over tasks (and seeds, where there are several); NaN for a single pair.
+        task_sd, seed_sd: standard deviations of the log ratio of single tasks and seeds; NaN for one.
     """
 
     tasks: int
@@ -44,6 +45,8 @@ class Comparison:
     ratio: float
     low: float
     high: float
+    task_sd: float
+    seed_sd: float
 
     @property
     def verdict(self) -> str:
@@ -156,4 +159,10 @@ def compare(a: Floats, b: Floats, *, resamples: int = 2000, seed: int = 0, alpha
         ratio=ratio,
         low=low,
         high=high,
+        task_sd=_sd(logs_TS.mean(axis=1)),
+        seed_sd=_sd(logs_TS.mean(axis=0)),
     )
+
+
+def _sd(values: Floats) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from specseq.settings import STRICT, Field, dataclass
-from specseq.studies.interface import BENCHMARKS
+from specseq.studies.interface import BENCHMARKS, Results
 from specseq.sweeps import Plan
 
 
@@ -27,6 +27,14 @@ def matched_filters(params: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """The filters of a run that are designed for its forecaster's residuals."""
     names = params.get("evaluation", {}).get("filters", ())
     return {name: spec for name in names if (spec := plan.filter(name))["family"] == "matched"}
+
+
+def seasonal_naive_scores(results: Results) -> list[str]:
+    """Scores of seasonal naive at a scale, the reference of every forecaster, from whichever study."""
+    runs = results.plan.runs(results.scale)
+    named = [run for run, p in runs.items() if p.get("forecaster", {}).get("name") == "seasonal_naive"]
+    paths = [f"{results.folder}/runs/{run}/{name}.parquet" for run in named for name in results.benchmarks]
+    return [path for path in paths if results.at_hand(path)] if results.partial else paths
 
 
 def forecasting_results(params: Mapping[str, Any], plan: Plan) -> set[str]:

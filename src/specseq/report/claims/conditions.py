@@ -13,6 +13,7 @@ from specseq.errors import InputError
 from specseq.report.claims.language import queries_of
 from specseq.report.claims.loading import Claim
 from specseq.report.claims.queries import Folder, Missing, rows_of
+from specseq.sweeps import without_seed
 from specseq.tables import read_parquet, read_provenance
 
 _BENCHMARKS = {"gift_eval": "GIFT-Eval", "fev": "FEV-Bench"}
@@ -41,14 +42,9 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
         claim: a claim on result files.
         folder: the scale's results.
     """
-    frames = []
-    for query in queries_of(claim.quantity):
-        try:
-            frames.append(rows_of(folder, query)[0])
-        except Missing:
-            continue
-    groups = sorted({str(run) for frame in frames for run in _column(frame, "group", "run", "baseline")})
-    records = [record for group in groups for record in _records(folder.root, group)]
+    frames = _selected(claim, folder)
+    groups = {str(run) for frame in frames for run in _column(frame, "group", "run", "baseline")}
+    records = [record for group in sorted(groups) for record in _records(folder.root, group)]
     benchmarks = sorted({str(name) for frame in frames for name in _column(frame, "benchmark")})
     named = [_data(folder.root, name) for name in dict.fromkeys([*benchmarks, *_inputs(records)])]
     data = [found for found in named if found["data"]]
@@ -62,6 +58,22 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
     return Conditions(
         text, any(found["embedded"] for found in data), _lacking(folder.root, groups, benchmarks)
     )
+
+
+def groups_of(claim: Claim, folder: Folder) -> set[str]:
+    """The runs that a claim's rows are of, without their seeds."""
+    frames = _selected(claim, folder)
+    return {without_seed(str(run)) for frame in frames for run in _column(frame, "group", "run", "baseline")}
+
+
+def _selected(claim: Claim, folder: Folder) -> list[pd.DataFrame]:
+    frames = []
+    for query in queries_of(claim.quantity):
+        try:
+            frames.append(rows_of(folder, query)[0])
+        except Missing:
+            continue
+    return frames
 
 
 def study_conditions(root: Path, study: str) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from specseq.report.claims.intervals import (
     BACK,
     LEAST_POINTS,
+    Axis,
     Back,
     Measured,
     precomputed,
@@ -76,11 +77,12 @@ def _estimate(
     drawn: bool,
     name: str,
     evidence: str,
-    back: Back = float,
+    scale: str = "difference",
     left_out: int = 0,
     lost: str = "",
 ) -> Measured:
-    """Mean of the cells with its interval, carried back through ``back``; none where seeds were lost."""
+    """Mean of the cells with its interval, carried back from ``scale``; no interval where seeds were lost."""
+    back = BACK[scale]
     note = f"{left_out} replicates without a partner or a finite value left out" if left_out else ""
     if cells_TS.size == 0:
         return Measured(math.nan, math.nan, math.nan, False, 0, evidence, lost or "no finite value")
@@ -89,14 +91,19 @@ def _estimate(
         return Measured(value, math.nan, math.nan, False, cells_TS.size, evidence, lost)
     if drawn and cells_TS.shape[1] < 2:
         why = "one seed gives no interval over seeds"
-        return Measured(
-            value, math.nan, math.nan, False, cells_TS.size, evidence, f"{why}; {note}".rstrip("; ")
-        )
+        reason, axes = f"{why}; {note}".rstrip("; "), (Axis("seeds", 1),)
+        return Measured(value, math.nan, math.nan, False, cells_TS.size, evidence, reason, axes, scale)
     if cells_TS.size < 2:
         why = "one measurement gives no interval"
         return Measured(value, math.nan, math.nan, False, 1, evidence, f"{why}; {note}".rstrip("; "))
     low, high = (back(end) for end in crosswise_interval(cells_TS, generator(0, "claims", name)))
-    return Measured(value, low, high, False, cells_TS.size, evidence, note)
+    return Measured(value, low, high, False, cells_TS.size, evidence, note, _axes(cells_TS), scale)
+
+
+def _axes(cells_TS: Floats) -> tuple[Axis, ...]:
+    """Configs and seeds, where there are several of either."""
+    means = {"configs": cells_TS.mean(axis=1), "seeds": cells_TS.mean(axis=0)}
+    return tuple(Axis(unit, len(x), float(x.std(ddof=1))) for unit, x in means.items() if len(x) > 1)
 
 
 def _exact(values: pd.Series, evidence: str, back: Back = float) -> Measured:
@@ -154,7 +161,8 @@ def single(folder: Folder, query: Query, name: str) -> Measured:
         return _exact(moved, evidence, back)
     cells, drawn = _square(finite)
     lost = lost or _lost_tasks(moved)
-    return _estimate(cells, drawn, name, evidence, back, len(values) - len(finite), lost)
+    scale = "ratio" if geometric else "difference"
+    return _estimate(cells, drawn, name, evidence, scale, len(values) - len(finite), lost)
 
 
 def _keyed(values: pd.Series, side: str) -> pd.DataFrame:
@@ -189,14 +197,13 @@ def paired(folder: Folder, a: Query, b: Query, kind: str, name: str) -> Measured
         raise Missing(b.file, "shares no task and seed with the other side")
     moved = joined if kind == "difference" else joined.apply(_log)
     cells = moved["a"] - moved["b"]
-    back = BACK[kind]
     finite = cells[np.isfinite(cells)]
     left_out = max(len(left), len(right)) - len(finite)
     square, drawn = _square(finite)
     lost = _lost(folder, cells, a, b)
     if a.exact and b.exact and not lost:
-        return _exact(cells, evidence, back)
-    return _estimate(square, drawn, name, evidence, back, max(0, left_out), lost or _lost_tasks(cells))
+        return _exact(cells, evidence, BACK[kind])
+    return _estimate(square, drawn, name, evidence, kind, max(0, left_out), lost or _lost_tasks(cells))
 
 
 def trend(folder: Folder, query: Query, x: str, name: str) -> Measured:

@@ -29,6 +29,20 @@ Back = Callable[[float], float]
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Replicates of one kind behind a measurement.
+
+    Attributes:
+        unit: ``seeds``, ``configs`` or another kind. n: how many. sd: standard deviation of single ones on
+        the scale of the comparison; NaN where only the interval is known.
+    """
+
+    unit: str
+    n: int
+    sd: float = math.nan
+
+
+@dataclass(frozen=True)
 class Measured:
     """A measured quantity.
 
@@ -39,6 +53,8 @@ class Measured:
         n: replicates behind it.
         evidence: what decided it: files and rows, or the formula.
         note: why there is no interval, or what was left out.
+        axes: the replicates by kind, where more of them would narrow the interval.
+        scale: that of the comparison: ``difference``, or ``ratio`` and ``percent`` for logarithms.
     """
 
     value: float
@@ -48,6 +64,8 @@ class Measured:
     n: int
     evidence: str
     note: str = ""
+    axes: tuple[Axis, ...] = ()
+    scale: str = "difference"
 
     def within(self, bounds: Span | None) -> "Measured":
         """The same with an interval that stays among the values that the quantity can have."""
@@ -72,6 +90,29 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else math.nan
 
 
+FORWARD: dict[str, Back] = {"difference": float, "ratio": _log, "percent": lambda x: _log(1 + x / 100)}
+_COUNTED = {"seeds": ("paired_seeds", "seeds"), "configs": ("paired_configs", "configs", "tasks")}
+_SPREAD = {"seeds": "seed_sd", "configs": "config_sd"}  # of the logarithm of the column ratio
+
+
+def _axes_of_row(row: "pd.Series[Any]", column: str) -> tuple[Axis, ...]:
+    """The replicates behind a row's interval: those whose spread it holds, else its seeds or its configs."""
+    counts = {
+        unit: int(row[found[0]])
+        for unit, names in _COUNTED.items()
+        if (found := [name for name in names if name in row and pd.notna(row[name])])
+    }
+    known = [
+        Axis(unit, number, float(row[_SPREAD[unit]]))
+        for unit, number in counts.items()
+        if column == "ratio" and _SPREAD[unit] in row and (number < 2 or math.isfinite(row[_SPREAD[unit]]))
+    ]
+    if known:
+        return tuple(known)
+    several = [Axis(unit, number) for unit, number in counts.items() if number > 1]
+    return tuple((several or [Axis(unit, number) for unit, number in counts.items()])[:1])
+
+
 def precomputed(folder: Folder, query: Query) -> Measured:
     """The value of a query's one row with the interval that the table holds.
 
@@ -82,15 +123,16 @@ def precomputed(folder: Folder, query: Query) -> Measured:
         return _interval_in_rows(folder, query, query.interval)
     low, high = query.interval or ("", "")
     row, evidence = _one_row(folder, query, query.value, low, high, *query.enough)
-    value = float(row[query.value])
+    value, axes = float(row[query.value]), _axes_of_row(row, query.value)
+    scale = "ratio" if any(math.isfinite(axis.sd) for axis in axes) else "difference"
     for name, least in query.enough.items():
         if row[name] < least:
             note = f"{name} is {row[name]:.3g}, an interval needs {least:g}"
             return Measured(value, math.nan, math.nan, False, 1, evidence, note)
     if row[low] == row[high]:
         note = "its interval has no width: one replicate gives none"
-        return Measured(value, math.nan, math.nan, False, 1, evidence, note)
-    return Measured(value, float(row[low]), float(row[high]), False, 1, evidence)
+        return Measured(value, math.nan, math.nan, False, 1, evidence, note, axes, scale)
+    return Measured(value, float(row[low]), float(row[high]), False, 1, evidence, "", axes, scale)
 
 
 def _one_row(folder: Folder, query: Query, *columns: str) -> tuple["pd.Series[Any]", str]:
@@ -116,14 +158,21 @@ def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
     forward: Back = float if kind == "difference" else _log
     back = BACK[kind]
     evidence = f"{a.evidence} against {b.evidence}"
-    ends = [a.low, a.high, b.low, b.high]
     middle = forward(a.value) - forward(b.value)
-    if not all(math.isfinite(end) for end in ends):
+    if not all(map(math.isfinite, (a.low, a.high, b.low, b.high))):
         note = a.note or b.note or "no interval on one side"
         return Measured(back(middle), math.nan, math.nan, False, 2, evidence, note)
     down = math.hypot(forward(a.value) - forward(a.low), forward(b.high) - forward(b.value))
     up = math.hypot(forward(a.high) - forward(a.value), forward(b.value) - forward(b.low))
-    return Measured(back(middle), back(middle - down), back(middle + up), False, 2, evidence)
+    ends = back(middle - down), back(middle + up)
+    return Measured(back(middle), *ends, False, 2, evidence, "", _shared_axes(a, b), kind)
+
+
+def _shared_axes(a: Measured, b: Measured) -> tuple[Axis, ...]:
+    """The replicates of two rows that are compared, as many as the row with fewer has."""
+    others = {axis.unit: axis for axis in b.axes}
+    shared = [(axis, others[axis.unit]) for axis in a.axes if axis.unit in others]
+    return tuple(Axis(x.unit, min(x.n, y.n), math.hypot(x.sd, y.sd)) for x, y in shared)
 
 
 def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:

@@ -330,5 +330,10 @@ class Note:
     title: str = Field(description="what it is called")
     source: str = Field(default="", description="where it stands")
     queries: Mapping[str, Query] = Field(default_factory=dict, description="queries that several claims use")
+    ungated: tuple[str, ...] = Field(
+        default=(),
+        description="patterns of metrics and columns that do not depend on what a model has learnt: claims "
+        "on them stand whatever their baseline is worth",
+    )
     claims: tuple[Statement, ...] = Field(default=(), description="single claims")
     tables: tuple[Table, ...] = Field(default=(), description="whole tables")

@@ -6,7 +6,10 @@ range that rounding leaves to arithmetic), relation, verdict, kind (what the ver
 the printed digits; ``mechanism``, a closed form or a constructed test; ``measured``, trained or scored at
 another size or on other data than the published; ``measured as published``), conditions (data, configs,
 parameters, steps, seeds), family (the search that the claim is one of), comparisons (how many of it were
-measured), p_corrected (Holm's), verdict_corrected, evidence, cites (outside records), command (makes the
+measured), p_corrected (Holm's), verdict_corrected, gate (of a claim on trained models: what their baseline is
+worth beside the trivial reference), deciding_seeds, deciding_configs, deciding_scale, power (of an undecided
+claim: how many would decide it at the observed spread, the smallest scale with the seeds, and both in words),
+evidence, cites (outside records), command (makes the
 evidence, at the first scale that can decide the claim, or shows the arithmetic), status (live, superseded,
 retracted), scale, explanation, consequences.
 """
@@ -20,22 +23,29 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from specseq.report.claims.conditions import Conditions, conditions
+from specseq.report.claims.conditions import Conditions, conditions, groups_of
 from specseq.report.claims.correction import Correction, holm, p_value
 from specseq.report.claims.estimates import measure
+from specseq.report.claims.gating import gates_of
 from specseq.report.claims.intervals import Measured
 from specseq.report.claims.language import PUBLISHED_SCALE, Kind, Verdict, files
 from specseq.report.claims.loading import Claim
+from specseq.report.claims.power import Power, power_of
 from specseq.report.claims.queries import Folder, Missing, check_scale
+from specseq.report.gates import UNDECIDABLE
 from specseq.sweeps import without_seed
 
 COLUMNS = (
     "id", "note", "place", "quote", "statement", "ours", "published", "measured", "low", "high", "relation",
-    "verdict", "kind", "conditions", "family", "comparisons", "p_corrected", "verdict_corrected", "evidence",
+    "verdict", "kind", "conditions", "family", "comparisons", "p_corrected", "verdict_corrected", "gate",
+    "deciding_seeds", "deciding_configs", "deciding_scale", "power", "evidence",
     "cites", "command", "status", "scale", "explanation", "consequences",
 )  # fmt: skip
+UNLEARNT = "The baseline has learnt no more than the trivial reference, so that runs of it decide nothing:"
 AGAINST = ("contradicted", "inconsistent")
-_NUMBERS = ("measured", "low", "high", "comparisons", "p_corrected")
+_NUMBERS = (
+    "measured", "low", "high", "comparisons", "p_corrected", "deciding_seeds", "deciding_configs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Entry:
         kind: what the verdict rests on.
         conditions: data, configs, parameters, steps and seeds of what was measured.
         correction: of a claim that is one of a search, its verdict after correction.
+        gate: of a claim on trained models, what their baseline is worth.
+        power: of an undecided claim, what would decide it; None where that is no matter of numbers.
     """
 
     claim: Claim
@@ -64,6 +76,8 @@ class Entry:
     kind: Kind
     conditions: str = ""
     correction: Correction | None = None
+    gate: str = ""
+    power: Power | None = None
 
 
 def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
@@ -153,10 +167,19 @@ class Ledger:
                 why = f"It is about published data, and these are {short}: {where.text}."
                 return self._without_value(claim, "not decidable at this scale", why, scales[0])
         verdict, why = verdict_of(claim, found)
+        gates, passes = gates_of(claim, self.folder) if kind.startswith("measured") else ([], True)
+        explanation = _explain(claim, verdict, found, why)
+        if not passes:
+            verdict = UNDECIDABLE
+            failed = [text.partition(": ")[2] for text in gates if text.startswith(UNDECIDABLE)]
+            explanation = f"{UNLEARNT} {'; '.join(failed)}."
+        power = None
+        if verdict == "undecided":
+            power = power_of(found, claim.region, groups_of(claim, self.folder), self.declared)
         command = make_command(self.scale, needed) if needed else f"specseq claims show {claim.id}"
         return Entry(
             claim, verdict, found.value, found.low, found.high, found.evidence,
-            _explain(claim, verdict, found, why), command, kind, where.text,
+            explanation, command, kind, where.text, gate="; ".join(gates), power=power,
         )  # fmt: skip
 
     def _without_value(self, claim: Claim, verdict: Verdict, why: str, scale: str) -> Entry:
@@ -224,7 +247,8 @@ def ledger(
     searches: dict[str, dict[int, float]] = {}
     for place, entry in enumerate(entries):
         p = p_value(entry.claim.region, entry.measured, entry.low, entry.high)
-        if entry.claim.family and entry.kind.startswith("measured") and math.isfinite(p):
+        decidable = entry.kind.startswith("measured") and entry.verdict != UNDECIDABLE
+        if entry.claim.family and decidable and math.isfinite(p):
             searches.setdefault(entry.claim.family, {})[place] = p
     for found in searches.values():
         if len(found) > 1:
@@ -258,6 +282,11 @@ def ledger_frame(entries: Sequence[Entry], scale: str) -> pd.DataFrame:
             "comparisons": entry.correction.comparisons if entry.correction else math.nan,
             "p_corrected": entry.correction.p if entry.correction else math.nan,
             "verdict_corrected": entry.correction.verdict if entry.correction else "",
+            "gate": entry.gate,
+            "deciding_seeds": entry.power.seeds if entry.power else None,
+            "deciding_configs": entry.power.configs if entry.power else None,
+            "deciding_scale": entry.power.scale if entry.power else "",
+            "power": entry.power.text if entry.power else "",
             "evidence": entry.evidence,
             "cites": "; ".join(cited.text for cited in entry.claim.spec.cites),
             "command": entry.command,

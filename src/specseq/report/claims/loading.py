@@ -47,6 +47,7 @@ class Claim:
         compute: the result of an arithmetic quantity; None of others.
         source: the YAML file.
         family: name of the claims that are one search, such as those of one template; empty for none.
+        ungated: patterns of metrics and columns that do not depend on what a model has learnt.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Claim:
     compute: Callable[[], Range] | None
     source: str
     family: str = ""
+    ungated: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -84,7 +86,7 @@ class Claim:
             raise InputError(where, error.fault, error.remedy) from None
         search = f"{note.note}.{spec.family or family}" if spec.family or family else ""
         name, region = f"{note.note}.{spec.id}", spec.relation.region
-        return cls(name, note.note, spec, quantity, region, compute, source, search)
+        return cls(name, note.note, spec, quantity, region, compute, source, search, note.ungated)
 
     @property
     def kind(self) -> Kind:

@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from specseq.report.gates import difference_gate, no_gate
 from specseq.scoring.comparison import student_interval
 from specseq.tables import read_parquet
 
 BASELINE = "equilibrium/wall/euler"
 BROKEN = 0.01
 REFERENCES = ("unigram_loss", "bigram_loss")
-UNDECIDABLE = "not decidable at this scale"
 LAST = (
     *("force_residual", "alpha", "im", "rotation", "eps_crit", "omega", "gap", "rho"),
     *("jacobian_norm", "cos_exact", "loss_converged", *REFERENCES),
@@ -39,9 +39,12 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
       roots found by every means;
     - ``unigram_loss``, ``bigram_loss``: cross-entropy of n-gram models on the same held-out windows;
     - ``against_euler``: ``loss_best`` minus that of Euler at 0.1, paired over seeds, with ``against_low`` and
-      ``against_high``; ``baseline_loss`` is that of Euler. ``verdict`` says whether the interval excludes
-      zero; it is *not decidable at this scale* where ``baseline_loss`` is above ``bigram_loss``, since a
-      baseline that has learnt no more than a bigram model tells nothing;
+      ``against_high``. ``verdict`` says whether the interval excludes zero;
+    - ``baseline_value``: ``loss_best`` of Euler, ``reference_value`` that of the ``reference``, the bigram
+    model,
+      and ``worth`` their difference with its 95 % interval over seeds, ``worth_low`` to ``worth_high``. A
+      baseline that has learnt no more than a bigram model tells nothing: ``gate`` says so, else
+      ``decidable``, and ``verdict`` is *not decidable at this scale*;
     - ``broke``: share of seeds whose free phase at the end leaves a force residual above 0.01, or that
       diverged;
     - ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of
@@ -119,18 +122,20 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
         values = seeds[name].to_numpy()
         ends = interval(values) if np.isfinite(values).all() else (np.nan, np.nan)
         made[f"{name}_low"], made[f"{name}_high"] = ends
-    compared = ("against_euler", "against_low", "against_high", "baseline_loss")
-    made |= dict.fromkeys(compared, np.nan) | {"verdict": ""}
-    if baseline is not None and group != BASELINE:
-        shared = seeds.index.intersection(baseline.index)
-        less = (seeds.loc[shared, "loss_best"] - baseline.loc[shared, "loss_best"]).to_numpy()
-        if len(less):
-            low, high = interval(less)
-            made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
-            made["verdict"] = "lower" if high < 0 else "higher" if low > 0 else "undecided"
-            made["baseline_loss"] = float(baseline.loc[shared, "loss_best"].mean())
-            if made["baseline_loss"] > made["bigram_loss"]:
-                made["verdict"] = UNDECIDABLE
+    compared = ("against_euler", "against_low", "against_high")
+    made |= dict.fromkeys(compared, np.nan) | {"verdict": ""} | no_gate()
+    shared = seeds.index.intersection([] if baseline is None else baseline.index)
+    if baseline is None or not len(shared):
+        return made
+    euler = baseline.loc[shared]
+    losses, bigram = euler["loss_best"].to_numpy(), euler["bigram_loss"].to_numpy()
+    gate = difference_gate("loss", "a bigram model", losses, bigram)
+    made |= gate.columns()
+    if group != BASELINE:
+        less = seeds.loc[shared, "loss_best"].to_numpy() - losses
+        low, high = interval(less)
+        made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
+        made["verdict"] = gate.verdict("lower" if high < 0 else "higher" if low > 0 else "undecided")
     return made
 
 

@@ -44,7 +44,8 @@ NAMES = {
 def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """One row per model: MASE over attention's of the same schedule, paired over configs and seeds.
 
-    Terms stand below each other where several were evaluated.
+    Terms stand below each other where several were evaluated. Dashed lines are seasonal naive over attention:
+    left of 1, attention is worse and decides nothing.
 
     Args:
         inputs: ``summary``, the study's comparison table.
@@ -59,6 +60,10 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     terms = [term for term in MARKS if term in set(table["term"])]
     for number, term in enumerate(terms):
         _term_rows(axes, table[table["term"] == term].set_index("group"), groups, term, number, len(terms))
+    shown = table[table["term"] == terms[0]] if terms else table
+    for number, value in enumerate((1 / shown["worth"].dropna()).round(6).unique()):
+        label = "_" if number else "seasonal naive"
+        axes.axvline(value, color="C7", lw=1, ls="--", label=label)
     names = [f"{_label(group)}{TRAINED[group.split('/')[1]]}" for group in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
@@ -69,7 +74,7 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title=f"{counted(configs, 'configs')}, {counted(seeds, 'seeds')}; 95 % intervals over both",
     )
     plain_log(axes.xaxis)
-    if len(terms) > 1:
+    if terms:
         axes.legend(title="term", loc="best")
     return figure
 

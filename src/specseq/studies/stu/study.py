@@ -1,6 +1,6 @@
 """The STU hybrid: MOIRAI with spectral layers in place of attention."""
 
-from specseq.studies.forecasting import forecasting_results
+from specseq.studies.forecasting import forecasting_results, seasonal_naive_scores
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
 from specseq.studies.stu.config import StuRun
 
@@ -21,7 +21,11 @@ TABLES = {
     ),
     "stu": Table(
         ".tables:summary",
-        lambda results: {**_long(results), "corpus": results.file("data/lotsa/manifest.json")},
+        lambda results: {
+            **_long(results),
+            "corpus": results.file("data/lotsa/manifest.json"),
+            "naive": seasonal_naive_scores(results),
+        },
         Results.baselines,
     ),
     "stu_models": Table(".tables:models", _long, Results.baselines),

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from specseq.errors import InputError
+from specseq.report.gates import Gate, ratio_gate
 from specseq.report.leakage import leaked_configs
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.scoring.comparison import compare, student_interval
 from specseq.tables import read_parquet
 
 CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
-COMPARED = ("ratio", "low", "high", "wins", "losses", "wilcoxon_p", "verdict")
+COMPARED = ("ratio", "low", "high", "seed_sd", "config_sd", "wins", "losses", "wilcoxon_p", "verdict")
 COSTS = ("step_seconds", "mixing_seconds")
 MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
 LEAKS = ("packing_error", "alone_error", "causality_error", "causality_error_circular")
@@ -26,29 +28,51 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that
     of ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
-    ``high`` are its 95 % interval over both, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
-    them; where a config was lost in some seed, the verdict is ``diverged``. The term ``all`` pools the terms.
-    ``leaked`` counts configs whose series the training corpus holds too, wholly or up to their test windows;
-    ``parameter_ratio`` says whether the models are matched.
+    ``high`` are its 95 % interval over both, ``seed_sd`` and ``config_sd`` the standard deviations of its
+    logarithm over either, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over them; where a
+    config was lost in some seed, the verdict is ``diverged``. ``worth`` is the MASE of ``baseline`` over that
+    of seasonal naive (``reference``) on the same configs and seeds, with its 95 % interval ``worth_low`` to
+    ``worth_high``, of the values ``baseline_value`` and ``reference_value``; where it is above 1, ``gate``
+    says so, else ``decidable``, and the verdict is *not decidable at this scale*. The term ``all`` pools the
+    terms. ``leaked`` counts configs whose series the training corpus holds too, wholly or up to their test
+    windows; ``parameter_ratio`` says whether the models are matched.
 
     Args:
-        inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus.
+        inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus; ``naive``,
+            scores of seasonal naive.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
+
+    Raises:
+        InputError: there are no scores of seasonal naive.
     """
     long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
+    naive = _seasonal_naive(inputs["naive"])
     rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
     rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
     parameters = long[long["metric"] == "parameters"]
     made = [
         {**row, **_sizes(parameters, row["group"], row["baseline"])}
-        for row in _rows(rows, params.get("baselines", {}), corpus)
+        for row in _rows(rows, params.get("baselines", {}), corpus, naive)
     ]
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
-def _rows(rows: pd.DataFrame, baselines: dict[str, str], corpus: Path) -> Iterator[dict[str, Any]]:
+def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
+    """MASE of plain seasonal naive by benchmark and task."""
+    if not paths:
+        remedy = "declare the run preconditioning/frozen/seasonal_naive"
+        raise InputError("stu table", "no run scores seasonal naive, the reference", remedy)
+    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    plain = rows[(rows["forecaster"] == "seasonal_naive") & (rows["reversal"] == "none")]
+    plain = plain[(plain["metric"] == "MASE") & (plain["step"] == -1)]
+    return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])["value"]
+
+
+def _rows(
+    rows: pd.DataFrame, baselines: dict[str, str], corpus: Path, naive: "pd.Series[float]"
+) -> Iterator[dict[str, Any]]:
     for benchmark, own in rows.groupby("benchmark", sort=False):
         terms = list(own["term"].unique())
         for term in ["all", *terms] if len(terms) > 1 else terms:
@@ -57,7 +81,10 @@ def _rows(rows: pd.DataFrame, baselines: dict[str, str], corpus: Path) -> Iterat
             crps = chosen[chosen["metric"] == CRPS[str(benchmark)]]
             for group in mase["group"].unique():
                 against = _baseline_of(group, baselines)
-                compared = _compared(_matrix(mase, group), _matrix(mase, against))
+                ours, theirs = _matrix(mase, group), _matrix(mase, against)
+                gate = _gate(ours, theirs, naive.get(benchmark, naive.iloc[:0]))
+                compared = _compared(ours, theirs)
+                verdict = "baseline" if group == against else gate.verdict(compared["verdict"])
                 tasks = mase.loc[mase["group"] == group, "task"]
                 yield {
                     "group": group,
@@ -69,8 +96,15 @@ def _rows(rows: pd.DataFrame, baselines: dict[str, str], corpus: Path) -> Iterat
                     "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
                     "mase": _geometric(mase, group),
                     "crps": _geometric(crps, group),
-                    **({**compared, "verdict": "baseline"} if group == against else compared),
+                    **{**compared, "verdict": verdict},
+                    **gate.columns(),
                 }
+
+
+def _gate(ours: pd.DataFrame, theirs: pd.DataFrame, naive: "pd.Series[float]") -> Gate:
+    """What the baseline is worth on the configs and seeds that both models have."""
+    tasks, seeds = (a.intersection(b) for a, b in zip(ours.axes, theirs.axes, strict=True))
+    return ratio_gate("MASE", "Seasonal Naive", theirs.loc[tasks, seeds], naive)
 
 
 def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -89,7 +123,8 @@ def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
     if not scorable(a).all(axis=1).any():
         return {**found, "verdict": "undecided"}
     comparison = compare(a, b)
-    return {**found, **{name: getattr(comparison, name) for name in COMPARED}}
+    columns = {name: "task_sd" if name == "config_sd" else name for name in COMPARED}
+    return {**found, **{name: getattr(comparison, field) for name, field in columns.items()}}
 
 
 def _geometric(rows: pd.DataFrame, group: str) -> float:

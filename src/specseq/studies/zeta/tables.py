@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.report import tidy
+from specseq.report.gates import difference_gate, no_gate
 from specseq.scoring.comparison import student_interval
 from specseq.settings import read
 from specseq.spacings.config import SpacingModelConfig
@@ -55,8 +56,10 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     ``wigner``, ``ar1``, ``ar32``, ``ar64`` and ``ar127`` are the NLL of these references on the same set, the
     autoregressions over the contexts of the model's window, 1 to ``length`` - 1, of lower order where fewer
-    spacings are known. ``gate`` is ``decidable`` where the model's ``baseline`` is better than AR(1) there;
-    otherwise it names both numbers, and comparisons with that baseline say nothing of trained models.
+    spacings are known. ``worth`` is the NLL of the model's ``baseline`` there less that of AR(1), the
+    ``reference``, with its 95 % interval ``worth_low`` to ``worth_high``, of the values ``baseline_value``
+    and ``reference_value``. ``gate`` is ``decidable`` where the baseline is better; otherwise it names both
+    numbers, and comparisons with that baseline say nothing of trained models.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -104,24 +107,21 @@ def autoregression_nll(results: pd.DataFrame, task: str, order: int, length: int
 
 
 def _gated(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with each model's ``baseline`` and the ``gate`` of comparisons with it."""
-    nll = table.set_index(["group", "set"])["nll"]
-    baselines: list[str | None] = []
-    gates: list[str | None] = []
-    for _, row in table.iterrows():
-        baseline = "zeta/leak/causal" if row["group"].startswith("zeta/leak/") else "zeta/models/baseline"
-        ending = "" if row["set"] == "real" else f"_{row['set']}"
-        key = (baseline + ending, row["set"])
-        if pd.isna(row["length"]) or key not in nll or pd.isna(row["ar1"]):
-            baselines.append(None)
-            gates.append(None)
-            continue
-        worse = nll[key] >= row["ar1"] or pd.isna(nll[key])
-        reason = f"not decidable at this scale: baseline {nll[key]:.3f}, AR(1) {row['ar1']:.3f}"
-        baselines.append(key[0])
-        gates.append(reason if worse else "decidable")
-    columns = {"baseline": baselines, "gate": gates}
-    return table.join(pd.DataFrame(columns, index=table.index, dtype=object))
+    """The table with each model's ``baseline`` and the gate of comparisons with it."""
+    scored = table.set_index(["group", "set"])[["nll", "nll_low", "nll_high"]]
+    rows = [_gate_columns(row, scored) for _, row in table.iterrows()]
+    columns = pd.DataFrame(rows, index=table.index)
+    return table.join(columns.astype({name: object for name in ("baseline", "reference", "gate")}))
+
+
+def _gate_columns(row: "pd.Series[Any]", scored: pd.DataFrame) -> dict[str, Any]:
+    baseline = "zeta/leak/causal" if row["group"].startswith("zeta/leak/") else "zeta/models/baseline"
+    key = (baseline + ("" if row["set"] == "real" else f"_{row['set']}"), row["set"])
+    if pd.isna(row["length"]) or key not in scored.index or pd.isna(row["ar1"]):
+        return {"baseline": None, **no_gate()}
+    nll, low, high = scored.loc[key].astype(float)
+    gate = difference_gate("NLL", "AR(1)", np.array([nll]), np.array([row["ar1"]]), (low, high))
+    return {"baseline": key[0], **gate.columns()}
 
 
 def _summary(runs: pd.DataFrame) -> dict[str, Any]:

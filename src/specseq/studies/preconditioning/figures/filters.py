@@ -73,6 +73,7 @@ def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """MASE relative to no filter, with bootstrap intervals, over Σ|h| and over Σh².
 
     Of the designed filters those whose gains are finite; filters matched to errors are others in each config.
+    A dashed line is seasonal naive beside the forecaster without a filter.
 
     Args:
         inputs: ``summary``, the study's comparison table, and ``filters``, the design stage's.
@@ -104,6 +105,8 @@ def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
                     label=reversal if number == 0 else f"{reversal}, {forecaster}",
                 )
         axes.axhline(1, color="0.4", lw=1)
+        for value in (1 / shown["worth"].dropna()).round(6).unique():
+            axes.axhline(value, color="C0", lw=1, ls="--", label="seasonal naive")
         axes.set(xscale="log", yscale="log", xlabel=label)
         plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="MASE relative to no filter")
@@ -183,6 +186,8 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         axes.plot(
             oracle["step"], oracle["control"], ":", color=MODES["oracle"], label="oracle, seasonal naive"
         )
+        if forecaster != "seasonal_naive":
+            axes.plot(oracle["step"], oracle["reference"], "--", color="C0", lw=1, label="seasonal naive")
         if name in filters.index:
             _white(axes, oracle, filters.loc[name])
         axes.axhline(1, color="0.4", lw=1)

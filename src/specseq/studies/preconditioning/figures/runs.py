@@ -9,13 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from specseq.report.gates import UNDECIDABLE
 from specseq.report.style import counted, line, plain_log, sample_sizes, spread
 from specseq.report.tidy import group_of
 from specseq.tables import read_parquet
 
 PANELS_PER_LINE = 4
 LARGEST = 2.0
-COLOURS = {"better": "C2", "worse": "C1", "undecided": "0.35"}
+COLOURS = {"better": "C2", "worse": "C1", "undecided": "0.35", UNDECIDABLE: "0.7"}
 
 
 def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
@@ -92,6 +93,9 @@ def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figur
 def forest(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Two panels of paired ratios of MASE with 95 % intervals: trained runs; self reversal of frozen ones.
 
+    A dashed line is seasonal naive beside each baseline: left of 1, the baseline is worse and decides
+    nothing.
+
     Args:
         inputs: ``summary``, the study's comparison table.
         params: none.
@@ -136,8 +140,12 @@ def _forest_panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> N
             label=verdict,
         )
     axes.axvline(1, color="0.4", lw=1)
+    naive = (1 / rows["worth"].dropna()).round(6).unique()
+    for number, value in enumerate(naive):
+        axes.axvline(value, color="C0", lw=1, ls="--", label="_" if number else "seasonal naive")
     axes.set_yticks(place, rows["label"], fontsize=7)
-    low, high = (rows["low"].min(), rows["high"].max()) if len(rows) else (0.9, 1.1)
+    low = min([rows["low"].min(), *naive]) if len(rows) else 0.9
+    high = max([rows["high"].max(), *naive]) if len(rows) else 1.1
     axes.set(xscale="log", xlim=(low * 0.97, min(high, 2 * LARGEST) * 1.03), ylim=(-1, max(len(rows), 1)))
     counts = [f"{beyond} above {LARGEST:g}"] * (beyond > 0) + [f"{diverged} diverged"] * (diverged > 0)
     left_out = f"; left out: {', '.join(counts)}" if counts else ""

@@ -15,9 +15,10 @@ from specseq.tables import read_parquet, read_provenance
 REVERSALS = ("oracle", "self", "plug_in", "hybrid", "fir")
 TRAINING_COLUMNS = (
     *("benchmark", "group", "taps", "norm", "mase_raw", "mase_normalised"),
-    *("percent", "low", "high", "seed_sd", "verdict", "baseline"),
+    *("percent", "low", "high", "seed_sd", "verdict", "baseline", "worth", "worth_low", "worth_high", "gate"),
     *("fir_percent", "oracle_percent", "control_percent", "basis", "configs", "seeds", "files"),
 )
+GATE = ("worth", "worth_low", "worth_high", "gate")
 SIZES = ("tap_sum", "noise_gain", "absolute_gain", "spectral_radius")
 TAP_COLUMNS = [
     *("group", "seed", "stride", "degree", "tap", "designed", "first", "value", "steps"),
@@ -34,7 +35,8 @@ def reversal(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     and seeds, ``*_percent`` their change against the same forecaster without a filter, with 95 % intervals;
     ``control_percent`` is what seasonal naive "gains" under the same oracle, and ``gap`` self minus oracle in
     points. Percentages stand on the ``configs`` that can be scored, and are NaN of a reversal that diverged
-    on one. Taps of a matched filter are those for the first seed.
+    on one. Taps of a matched filter are those for the first seed. ``worth`` is the forecaster's MASE without
+    a filter over that of seasonal naive; where that is above 1, ``gate`` says that no change is decidable.
 
     Args:
         inputs: ``summary``, the table ``preconditioning``; ``filters``, the design stage's; ``matched``,
@@ -67,6 +69,7 @@ def reversal(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
                     row["control_percent"] = percent(scored_row["control"])
             row["gap"] = row.get("self_percent", float("nan")) - row.get("oracle_percent", float("nan"))
             row |= {"basis": "raw", "configs": plain["paired_configs"], "seeds": plain["seeds"]}
+            row |= {name: plain[name] for name in GATE}
             made.append({**row, "files": plain["files"]})
     return pd.DataFrame(made).assign(scale=params["scale"])
 
@@ -97,7 +100,8 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     ``oracle_percent`` and ``fir_percent`` are the same models under the other reversals, against the same
     baseline; ``control_percent`` is what seasonal naive "gains" under that oracle. They are NaN where there
     is nothing to undo. ``basis`` names what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of
-    what was learned.
+    what was learned. ``worth`` is the baseline's MASE over that of seasonal naive; where that is above 1,
+    ``gate`` says so and no change is decidable.
 
     Args:
         inputs: ``summary``, the table ``preconditioning``; ``taps``, the table ``preconditioning_taps``.
@@ -133,6 +137,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
                 "seed_sd": 100 * row["seed_sd"],
                 "verdict": row["verdict"],
                 "baseline": row["baseline"],
+                **{name: row[name] for name in GATE},
                 "fir_percent": other("fir"),
                 "oracle_percent": other("oracle"),
                 "control_percent": other("oracle", "control"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.filters import Filter
+from specseq.report.gates import Gate, ratio_gate
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.report.tidy import group_of
 from specseq.scoring.comparison import compare
@@ -24,6 +25,8 @@ GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
 BASELINE = "preconditioning/baseline"
 FROZEN = "preconditioning/frozen"
 CONTROL = "seasonal_naive"
+TRIVIAL = (CONTROL, "naive")
+REFERENCE = "Seasonal Naive"
 STEP_METRIC = "scaled_absolute_error"
 SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
 Values = NDArray[np.float64]
@@ -173,6 +176,41 @@ def unfiltered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["reversal"] == "none"]
 
 
+def seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores of plain seasonal naive by benchmark and task.
+
+    Args:
+        table: from :func:`wide`.
+
+    Raises:
+        InputError: it is not among the runs.
+    """
+    plain = unfiltered(table)
+    plain = plain[plain["forecaster"] == CONTROL]
+    if plain.empty:
+        raise InputError(
+            "preconditioning table", "no plain seasonal naive among the runs", "add it to a sweep"
+        )
+    return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])
+
+
+def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> Gate:
+    """What a baseline is worth beside seasonal naive, on the configs and seeds that some rows share with it.
+
+    Args:
+        rows: of one benchmark; what is compared with the baseline.
+        baseline: plain forecasts.
+        naive: from :func:`seasonal_naive`.
+    """
+    errors = matrix(baseline)
+    tasks, seeds = (
+        axis.intersection(rows[name]) for axis, name in zip(errors.axes, ("task", "seed"), strict=True)
+    )
+    return ratio_gate(
+        "MASE", REFERENCE, errors.loc[tasks, seeds], naive.loc[rows["benchmark"].iloc[0], "MASE"]
+    )
+
+
 def matrix(rows: pd.DataFrame, column: str = "MASE") -> pd.DataFrame:
     """A metric by task and seed."""
     return rows.pivot(index="task", columns="seed", values=column)
@@ -186,7 +224,7 @@ def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
     """
     ours, plain = matrix(rows), matrix(baseline)
     a, b = (errors.to_numpy() for errors in paired(ours, plain))
-    found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd"), np.nan)
+    found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd", "config_sd"), np.nan)
     found |= {"paired_seeds": a.shape[1], "paired_configs": 0, "wins": 0}
     if not a.size:
         return {**found, "verdict": "diverged" if rows["diverged"].any() else unpaired(ours, plain)}
@@ -197,10 +235,10 @@ def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
     if not usable.any():
         return {**found, "verdict": "undecided"}
     compared = compare(a, b)
-    by_seed = np.log(a[usable] / b[usable]).mean(axis=0)
-    found |= {name: getattr(compared, name) for name in ("ratio", "low", "high", "wins", "verdict")}
-    found["seed_sd"] = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan
-    return found
+    found |= {
+        name: getattr(compared, name) for name in ("ratio", "low", "high", "seed_sd", "wins", "verdict")
+    }
+    return {**found, "config_sd": compared.task_sd}
 
 
 def geometric(values: Any) -> float:

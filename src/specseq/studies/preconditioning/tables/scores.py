@@ -8,21 +8,25 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from specseq.errors import InputError
+from specseq.report.gates import Gate, no_gate, worst
 from specseq.report.leakage import leaked_configs
 from specseq.report.pairing import paired, scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 from specseq.studies.preconditioning.tables.runs import (
     BASELINE,
+    CONTROL,
     FROZEN,
     GROUP,
+    TRIVIAL,
     Values,
     controls,
     files,
+    gate_of,
     geometric,
     matrix,
     ratio,
     read_runs,
+    seasonal_naive,
     step_errors,
     unfiltered,
     wide,
@@ -32,7 +36,19 @@ REVERSALS = ("self", "plug_in", "hybrid", "fir")
 BEST_COLUMNS = [
     *("benchmark", "group", "forecaster", "reversal", "set", "filters", "diverged", "filter"),
     *("ratio", "low", "high", "chosen", "chosen_ratio", "chosen_low", "chosen_high", "verdict"),
-    *("configs", "left_out", "seeds", "files", "scale"),
+    *(
+        "configs",
+        "left_out",
+        "seeds",
+        "seed_sd",
+        "config_sd",
+        "worth",
+        "worth_low",
+        "worth_high",
+        "gate",
+        "files",
+        "scale",
+    ),
 ]
 NUMBERS = ("error", "ratio", "low", "high")
 
@@ -44,15 +60,20 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     plain geometric means over configs and seeds; ``mase_low`` and ``mase_high`` are Student's 95 % interval
     of ``mase_raw`` over seeds, the configs being what they are (NaN for one seed); ``mase_normalised``
     divides each config by seasonal naive first. The ratio compares MASE with the plain forecast of the
-    baseline (``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` is the
-    standard deviation over seeds of its logarithm. It stands on the ``paired_configs``, those with an error
-    above zero on both sides. A variant that was lost on a config has no ratio and the verdict ``diverged``,
-    whatever it is on the others. A trained run's baseline is a run of as many steps, those of the run that it
-    began from among them; a frozen forecaster's is itself without a filter. ``leaked`` counts configs whose
-    series the training corpus of a run holds too, wholly or up to their test windows. Oracle rows use future
-    data and are no forecasts; beside each stands seasonal naive under the same oracle, as a row and, in
-    ``control``, as its ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned
-    with it, if one was. ``files``: see :mod:`specseq.studies.preconditioning.tables.runs`.
+    baseline (``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` and
+    ``config_sd`` are the standard deviations over seeds and configs of its logarithm. It stands on the
+    ``paired_configs``, those with an error above zero on both sides. A variant that was lost on a config has
+    no ratio and the verdict ``diverged``, whatever it is on the others. A trained run's baseline is a run of
+    as many steps, those of the run that it began from among them; a frozen forecaster's is itself without a
+    filter. ``worth`` is that baseline's MASE over that of seasonal naive (``reference``) on the same configs
+    and seeds, with its 95 % interval ``worth_low`` to ``worth_high``, of the values ``baseline_value`` and
+    ``reference_value``. A baseline that is worse than seasonal naive has learnt nothing that could be
+    compared: ``gate`` says so, else ``decidable``, and the verdict is *not decidable at this scale*.
+    ``leaked`` counts configs whose series the training corpus of a run holds too, wholly or up to their test
+    windows. Oracle rows use future data and are no forecasts; beside each stands seasonal naive under the
+    same oracle, as a row and, in ``control``, as its ratio. Rows of a trained model under ``fir`` use the
+    finite inverse that was learned with it, if one was. ``files``: see
+    :mod:`specseq.studies.preconditioning.tables.runs`.
 
     Args:
         inputs: ``runs``, long evaluation results; ``corpus``, manifest of the training corpus.
@@ -60,26 +81,21 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     """
     (corpus,) = inputs["corpus"]
     table = wide(read_runs(inputs["runs"]))
-    naive = _seasonal_naive(table)
+    naive = seasonal_naive(table)
     plain = unfiltered(table)
     made = []
     for keys, rows in table.groupby(GROUP, sort=True):
         named = dict(zip(GROUP, map(str, keys), strict=True))
         against, baseline = _baseline_of(named, plain, params.get("baselines", {}))
         made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
+        if named["forecaster"] in TRIVIAL:
+            made[-1] |= no_gate()
+        else:
+            gate = gate_of(rows, baseline, naive)
+            made[-1] |= {**gate.columns(), "verdict": gate.verdict(made[-1]["verdict"])}
         made[-1] |= {"leaked": _leaked(named, rows, corpus), "files": files(rows)}
     summary = pd.DataFrame(made)
     return summary.assign(control=controls(summary, ["benchmark"], "ratio"), scale=params["scale"])
-
-
-def _seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
-    plain = unfiltered(table)
-    plain = plain[plain["forecaster"] == "seasonal_naive"]
-    if plain.empty:
-        raise InputError(
-            "preconditioning table", "no plain seasonal naive among the runs", "add it to a sweep"
-        )
-    return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])
 
 
 def _baseline_of(
@@ -97,7 +113,7 @@ def _leaked(named: dict[str, str], rows: pd.DataFrame, corpus: Path) -> float:
     """NaN for a forecaster that was trained elsewhere, on who knows what."""
     if named["forecaster"] in ("trained", "moirai2"):
         return leaked_configs(named["benchmark"], rows["task"], corpus)
-    return 0.0 if named["forecaster"] in ("seasonal_naive", "naive") else float("nan")
+    return 0.0 if named["forecaster"] in TRIVIAL else float("nan")
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # an error of zero is one, if none that can be compared
@@ -140,50 +156,61 @@ def best(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     out (``diverged`` counts those), and configs without an error above zero of the baseline and of every
     candidate (``left_out``). All ratios are of MASE to no filter, or to the trained run's baseline.
 
-    ``filter`` is the best in hindsight with its ``ratio`` and 95 % interval ``low``, ``high``. As the least
+    ``filter`` is the best in hindsight with its ``ratio``, 95 % interval ``low``, ``high``, and the standard
+    deviations of the ratio's logarithm over seeds and configs, ``seed_sd`` and ``config_sd``. As the least
     of many it looks better than it is, so ``chosen_ratio`` with ``chosen_low`` and ``chosen_high`` is what an
     honest choice brings: for each config the filter that is best on all the others (``chosen``, and on how
     many). ``verdict`` is *better* if that interval lies below 1, *worse* if even the best in hindsight lies
-    above 1, and *undecided* otherwise.
+    above 1, and *undecided* otherwise; *not decidable at this scale* where ``gate`` says that the baseline,
+    or one of several, is worse than seasonal naive (``worth`` times its MASE).
 
     Args:
         inputs: ``runs``, long evaluation results.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
     table = wide(read_runs(inputs["runs"]))
-    made = [row for row in [*_around_frozen(table), *_of_trained(table, params.get("baselines", {}))] if row]
+    naive = seasonal_naive(table)
+    made = [*_around_frozen(table, naive), *_of_trained(table, naive, params.get("baselines", {}))]
+    made = [row for row in made if row]
     return pd.DataFrame(made, columns=BEST_COLUMNS[:-1]).assign(scale=params["scale"])
 
 
-def _around_frozen(table: pd.DataFrame) -> Iterator[dict[str, Any] | None]:
+def _around_frozen(table: pd.DataFrame, naive: pd.DataFrame) -> Iterator[dict[str, Any] | None]:
     frozen = table[table["group"].str.startswith(FROZEN)]
     for keys, own in frozen.groupby(["benchmark", "group", "forecaster"]):
         named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
         plain = matrix(unfiltered(own))
+        trivial = named["forecaster"] in TRIVIAL
+        gate = None if trivial else gate_of(own, unfiltered(own), naive)
         for reversal in REVERSALS:
             rows = own[own["reversal"] == reversal]
             candidates = {str(name): (part, plain) for name, part in rows.groupby("filter")}
             matched = {name: pair for name, pair in candidates.items() if name.startswith("matched")}
             for kind, chosen in (("all", candidates), ("matched", matched)):
-                yield _best_row({**named, "reversal": reversal, "set": kind, "files": files(own)}, chosen)
+                named_set = {**named, "reversal": reversal, "set": kind, "files": files(own)}
+                yield _best_row(named_set, chosen, gate)
 
 
-def _of_trained(table: pd.DataFrame, baselines: dict[str, str]) -> Iterator[dict[str, Any] | None]:
+def _of_trained(
+    table: pd.DataFrame, naive: pd.DataFrame, baselines: dict[str, str]
+) -> Iterator[dict[str, Any] | None]:
     trained = table[table["forecaster"] == "trained"]
     for benchmark, own in trained.groupby("benchmark"):
-        plain = {str(group): matrix(rows) for group, rows in unfiltered(own).groupby("group")}
-        candidates = {}
+        plain = {str(group): rows for group, rows in unfiltered(own).groupby("group")}
+        candidates, gates = {}, {}
         for group, rows in own[own["reversal"] == "self"].groupby("group"):
             against = baselines.get(str(group), BASELINE)
             if against in plain:
-                candidates[str(group)] = (rows, plain[against])
+                candidates[str(group)] = (rows, matrix(plain[against]))
+                gates[against] = gate_of(rows, plain[against], naive)
         named = {"benchmark": benchmark, "group": "preconditioning", "forecaster": "trained"}
         sources = f"runs/preconditioning/*/*/{benchmark}.parquet"
-        yield _best_row({**named, "reversal": "self", "set": "trained", "files": sources}, candidates)
+        named |= {"reversal": "self", "set": "trained", "files": sources}
+        yield _best_row(named, candidates, worst(gates.values()))
 
 
 def _best_row(
-    named: dict[str, Any], candidates: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+    named: dict[str, Any], candidates: dict[str, tuple[pd.DataFrame, pd.DataFrame]], gate: Gate | None
 ) -> dict[str, Any] | None:
     """The row of a set of candidates, each its scores and those of its baseline; None of an empty set."""
     logs, diverged, all_tasks = {}, 0, set[Any]()
@@ -215,19 +242,27 @@ def _best_row(
         counted = pd.Series([names[place] for place in chosen_T]).value_counts()
         chosen = ", ".join(f"{name} ({count})" for name, count in counted.items())
         honest = paired_ratio(logs_FTS[chosen_T, np.arange(len(tasks))])
+    verdict = "better" if honest[2] < 1 else "worse" if hindsight[1] > 1 else "undecided"
     return {
         **named,
+        **(gate.columns() if gate else no_gate()),
         "filters": len(logs),
         "diverged": diverged,
         "filter": names[best],
         **dict(zip(("ratio", "low", "high"), hindsight, strict=True)),
         "chosen": chosen,
         **dict(zip(("chosen_ratio", "chosen_low", "chosen_high"), honest, strict=True)),
-        "verdict": "better" if honest[2] < 1 else "worse" if hindsight[1] > 1 else "undecided",
+        "verdict": gate.verdict(verdict) if gate else verdict,
         "configs": len(tasks),
         "left_out": len(all_tasks) - len(tasks),
         "seeds": len(seeds),
+        "seed_sd": _sd(logs_FTS[best].mean(axis=0)),
+        "config_sd": _sd(logs_FTS[best].mean(axis=1)),
     }
+
+
+def _sd(values: Values) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
 
 def left_out_choice(logs_FTS: Values) -> Any:
@@ -244,7 +279,8 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     the plain forecast of the same model at the same step, or for a trained model to the baseline's; ``low``
     and ``high`` are Student's 95 % interval over configs. Configs end at their horizons, so later steps stand
     on fewer of them (``configs``). A step that was lost on a config, because the reversal diverged there, has
-    no numbers. Beside an oracle's ratio stands in ``control`` that of seasonal naive under the same oracle.
+    no numbers. Beside an oracle's ratio stands in ``control`` that of seasonal naive under the same oracle;
+    ``reference`` is the ratio of plain seasonal naive to the same plain forecast at that step.
 
     Args:
         inputs: ``runs``, long evaluation results.
@@ -258,9 +294,16 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     plain = rows.loc[(rows["reversal"] == "none") & np.isfinite(rows["value"]), [*cell, "group", "value"]]
     plain = plain.rename(columns={"group": "against", "value": "plain"})
     rows = rows.merge(plain, on=[*cell, "against"])
+    naive = rows[(rows["forecaster"] == CONTROL) & (rows["reversal"] == "none")]
+    by_step = naive.groupby(["benchmark", "task", "step"], as_index=False)["value"].first()
+    rows = rows.merge(
+        by_step.rename(columns={"value": "naive"}), on=["benchmark", "task", "step"], how="left"
+    )
     rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
+    rows["log_reference"] = np.log(rows["naive"] / rows["plain"])
     # Seeds first, so that what is left to vary is the config.
-    by_task = rows.groupby([*GROUP, "step", "task"], as_index=False)[["log_ratio", "log_error"]].mean()
+    logs = ["log_ratio", "log_error", "log_reference"]
+    by_task = rows.groupby([*GROUP, "step", "task"], as_index=False)[logs].mean()
     grouped = by_task.groupby([*GROUP, "step"])
     made = grouped["log_ratio"].agg(["mean", "std", "size"])
     reach = stdtrit(made["size"] - 1, 0.975) * made["std"] / np.sqrt(made["size"])
@@ -271,6 +314,7 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
             "ratio": np.exp(made["mean"]),
             "low": np.exp(made["mean"] - reach),
             "high": np.exp(made["mean"] + reach),
+            "reference": np.exp(grouped["log_reference"].mean()),
         }
     )
     table = table.reset_index().replace({name: {np.inf: np.nan} for name in NUMBERS})

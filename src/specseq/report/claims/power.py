@@ -1,0 +1,129 @@
+"""How many replicates would decide an undecided claim at the spread observed, and which scale has them.
+
+The interval of a mean of n replicates with standard deviation s reaches t(n - 1)·s/√n to each side, Student's
+t at 97.5 %. At the estimate observed it excludes the nearest end of the claim's region, a distance d away,
+once that is below d: :func:`replicates` is the least such n. The estimate moves as replicates come in, so
+that this many decide a claim about every other time; the interval's coverage is not touched by that.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from specseq.report.claims.intervals import FORWARD, Axis, Measured
+from specseq.report.claims.relations import Region
+from specseq.sweeps import without_seed
+
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Power:
+    """What would decide a claim.
+
+    Attributes:
+        seeds, configs: numbers that would do; None where more of them are not what is missing.
+        scale: the smallest scale that has the seeds; empty for none, or where no seeds are missing.
+        text: the same in words.
+    """
+
+    seeds: int | None
+    configs: int | None
+    scale: str
+    text: str
+
+
+def replicates(sd: float, distance: float) -> int | None:
+    """The least n of two or more with t(n - 1)·sd/√n below the distance; None above a million.
+
+    Args:
+        sd: standard deviation of single replicates.
+        distance: from the estimate to the bound, on the same scale.
+    """
+    from scipy.special import stdtrit
+
+    def reach(n: int) -> float:
+        return float(stdtrit(n - 1, 0.975)) * sd / math.sqrt(n)
+
+    if not distance > 0 or not math.isfinite(sd) or reach(_MOST) >= distance:
+        return None
+    low, high = 1, 2
+    while reach(high) >= distance:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reach(middle) < distance else (middle, high)
+    return high
+
+
+def power_of(
+    found: Measured, region: Region, groups: Collection[str], declared: Mapping[str, Collection[str]]
+) -> Power | None:
+    """What would decide a measured claim that is undecided; None where that is no matter of numbers.
+
+    Args:
+        found: the measurement.
+        region: where the claim wants it.
+        groups: the runs that it is of, without their seeds.
+        declared: scale -> its runs, with and without their seeds.
+    """
+    if not found.axes or math.isnan(found.value) or found.exact:
+        return None
+    distance, half = _nearest(found, region)
+    needed = {axis.unit: _needed(found, axis, distance, half) for axis in found.axes}
+    short = {axis.unit: needed[axis.unit] for axis in found.axes if (needed[axis.unit] or _MOST) > axis.n}
+    if not short:  # each axis would do by itself, both together do not
+        widest = max(found.axes, key=lambda axis: axis.sd / math.sqrt(axis.n))
+        short = {widest.unit: replicates(_implied(widest, half), distance)}
+    seeds, configs = short.get("seeds"), short.get("configs")
+    scale = _having(seeds, groups, declared) if seeds else ""
+    have = {axis.unit: axis.n for axis in found.axes}
+    parts = []
+    for unit, number in short.items():
+        if number is None:
+            parts.append(f"no number of {unit} (the estimate lies on the bound)")
+        else:
+            parts.append(f"{number:,} {unit} (here {have[unit]})")
+    known = all(have[unit] > 1 for unit in short)
+    text = ("At the spread observed it takes " if known else "It takes at least ") + " and ".join(parts)
+    if seeds:
+        text += f"; scale {scale} has the seeds" if scale else "; no scale has the seeds"
+    return Power(seeds, configs, scale, text)
+
+
+def _nearest(found: Measured, region: Region) -> tuple[float, float]:
+    """Distance to the nearest end of the region on the comparison's scale, and the interval's half there."""
+    forward = FORWARD[found.scale]
+    value = forward(found.value)
+    ends = [(abs(forward(end) - value), end) for end in (region.low, region.high) if math.isfinite(end)]
+    distance, end = min((pair for pair in ends if math.isfinite(pair[0])), default=(0.0, found.value))
+    return distance, abs(forward(found.high if end > found.value else found.low) - value)
+
+
+def _needed(found: Measured, axis: Axis, distance: float, half: float) -> int | None:
+    if axis.n < 2:
+        return 2
+    # With one axis the interval is all its own; the bootstrap may have made it wider than Student's.
+    sd = axis.sd if math.isfinite(axis.sd) and len(found.axes) > 1 else _implied(axis, half)
+    return replicates(sd, distance)
+
+
+def _implied(axis: Axis, half: float) -> float:
+    """The standard deviation that would make half the interval."""
+    from scipy.special import stdtrit
+
+    return half * math.sqrt(axis.n) / float(stdtrit(axis.n - 1, 0.975))
+
+
+def _having(seeds: int, groups: Collection[str], declared: Mapping[str, Collection[str]]) -> str:
+    """The smallest scale that declares so many seeds of all the runs."""
+    having = {}
+    for scale, runs in declared.items():
+        counts = dict.fromkeys(groups, 0)
+        for run in runs:
+            group = without_seed(run)
+            if group != run and group in counts:
+                counts[group] += 1
+        if counts and min(counts.values()) >= seeds:
+            having[scale] = len(runs)
+    return min(having, key=having.__getitem__, default="")
