@@ -109,7 +109,7 @@ rule report_page:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        **request("report_page", lambda w: PLANNING.page(w.scale)),
+        **request("report_page", lambda w: PLANNING.page(w.scale), code=lambda w: PLANNING.page_code()),
     message:
         "report: {output}"
     shell:

@@ -9,7 +9,7 @@ Shapes: T tasks, S seeds.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from specseq.report.pairing import scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 
-DECIDABLE = "decidable"
-UNDECIDABLE = "not decidable at this scale"
+DECIDABLE: Final = "decidable"
+UNDECIDABLE: Final = "not decidable at this scale"
 COLUMNS = ("reference", "reference_value", "baseline_value", "worth", "worth_low", "worth_high", "gate")
 """Columns of a table of comparisons: the reference's name and value, the baseline's, the baseline's worth
 (its ratio to the reference, or its difference from it) with a 95 % interval, and :attr:`Gate.text`."""

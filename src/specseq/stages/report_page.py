@@ -8,7 +8,7 @@ from typing import Any
 from specseq.report.page import load_sections, render_page
 from specseq.settings import STRICT, Field, dataclass
 from specseq.stages.request import serve
-from specseq.studies import maker, products
+from specseq.studies import answers, maker, products
 from specseq.tables.files import write_text
 
 
@@ -28,9 +28,10 @@ class PageRequest:
 def main(request: PageRequest) -> None:
     """Make the page."""
     sections = load_sections(request.studies)
-    write_text(
-        request.out, render_page(request.folder, sections, request.scale, explanations(), lost=request.lost)
+    made = render_page(
+        request.folder, sections, request.scale, explanations(), answers(), lost=request.lost
     )
+    write_text(request.out, made)
 
 
 def explanations() -> dict[str, str]:

@@ -30,6 +30,11 @@ def studies() -> dict[str, Study]:
     return {study.name: study for study in declared}
 
 
+def answers() -> dict[str, Any]:
+    """The functions that make the page's opening sentences, by study."""
+    return {name: study.load(study.answer) for name, study in studies().items() if study.answer}
+
+
 def products(kind: Literal["tables", "figures"]) -> dict[str, tuple[Study, Table | Figure]]:
     """The tables or figures of all studies by name, each with its study."""
     return {

@@ -136,6 +136,8 @@ class Study:
         figures: figures by name.
         checks: module whose public functions its claims may name; empty for none. One that begins with a dot
             lies in the study's package.
+        answer: ``module:function`` that makes the page's opening sentence of the study's tables; empty for
+        none.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Study:
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     checks: str = ""
+    answer: str = ""
 
     def training_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a run that decide its training."""

@@ -357,6 +357,12 @@ class Planning:
         checks = [_file_of(study.module(study.checks)) for study in declared if study.checks]
         return ["stages/claims.py", *checks]
 
+    def page_code(self) -> list[str]:
+        """The source files that make the page, with those of the studies' opening sentences."""
+        declared = [studies()[name] for name in self.plan.study_names]
+        answers = [_file_of(study.module(study.answer)) for study in declared if study.answer]
+        return ["stages/report_page.py", *answers]
+
     def page(self, scale: str) -> Params:
         """What the page is made from."""
         given: Params = {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale}

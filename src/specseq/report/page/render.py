@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from specseq.errors import InputError
 from specseq.report.claims.conditions import study_conditions
 from specseq.report.claims.ledger import shown
 from specseq.report.page import assets
+from specseq.report.page.answers import Find, answer_of
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
 from specseq.report.page.missing import missing
@@ -28,7 +30,8 @@ from specseq.tables import read_parquet, read_provenance
 
 LEDGER_COLUMNS = (
     "id", "note", "place", "quote", "statement", "ours", "published", "measured", "low", "high", "relation",
-    "verdict", "kind", "conditions", "comparisons", "p_corrected", "verdict_corrected", "evidence", "cites",
+    "verdict", "kind", "conditions", "comparisons", "p_corrected", "verdict_corrected", "gate",
+    "power", "evidence", "cites",
     "command", "status", "explanation", "consequences",
 )  # fmt: skip
 KINDS = {
@@ -108,11 +111,31 @@ def _counts(claims: pd.DataFrame) -> list[tuple[str, int]]:
     return [(name, int((claims["verdict"] == name).sum())) for name in VERDICT_COLOURS]
 
 
+def _counts_by_evidence(claims: pd.DataFrame) -> dict[str, list[tuple[str, int]]]:
+    """Counts of verdicts that arithmetic or a constructed test gives, and of those that runs give."""
+    if "kind" not in claims:
+        return {}
+    by_runs = claims["kind"].astype(str).str.startswith("measured")
+    return {"by arithmetic": _counts(claims[~by_runs]), "by runs": _counts(claims[by_runs])}
+
+
+def _answer(
+    find: Find | None, results: Path, claims: pd.DataFrame, own: pd.DataFrame, markdown: MarkdownIt
+) -> dict[str, str]:
+    """A study's answer as HTML by part; empty of a study that makes none."""
+    if find is None:
+        return {}
+    return {
+        part: markdown.render(text) for part, text in asdict(answer_of(find, results, claims, own)).items()
+    }
+
+
 def render_page(
     results: Path,
     sections: Iterable[Section],
     scale: str,
     explained: Mapping[str, str] = MappingProxyType({}),
+    answers: Mapping[str, Find] = MappingProxyType({}),
     root: Path = Path(),
     lost: Sequence[Mapping[str, Any]] = (),
 ) -> str:
@@ -123,6 +146,7 @@ def render_page(
         sections: what to show of each study.
         scale: name of the scale.
         explained: file of a table -> docstring that explains its columns.
+        answers: study -> what makes its opening sentence.
         root: folder that shown paths are relative to.
         lost: jobs whose results are not there, see :func:`specseq.report.page.missing.missing`.
 
@@ -147,7 +171,8 @@ def render_page(
                 "headline_image": thumbnail(results / section.headline),
                 "notes": section.notes,
                 "conditions": study_conditions(results, section.study),
-                "counts": _counts(own),
+                "counts": _counts_by_evidence(own),
+                "answer": _answer(answers.get(section.study), results, claims, own, markdown),
                 "figures": [
                     {
                         "spec": figure,
@@ -175,6 +200,7 @@ def render_page(
         notes=notes,
         kind_meanings=KINDS,
         verdicts=[(name, VERDICT_COLOURS[name], count, MEANINGS[name]) for name, count in _counts(claims)],
+        evidence={name: dict(counts) for name, counts in _counts_by_evidence(claims).items()},
         against=_against(claims),
         findings=_findings(sections, claims, markdown),
         kinds=_by_kind(claims),

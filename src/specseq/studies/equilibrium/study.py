@@ -63,4 +63,5 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
+    answer=".answer:finding",
 )

@@ -95,4 +95,5 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
+    answer=".answer:finding",
 )

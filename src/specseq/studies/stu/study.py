@@ -48,4 +48,5 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
+    answer=".answer:finding",
 )

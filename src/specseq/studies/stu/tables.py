@@ -82,7 +82,7 @@ def _rows(
             for group in mase["group"].unique():
                 against = _baseline_of(group, baselines)
                 ours, theirs = _matrix(mase, group), _matrix(mase, against)
-                gate = _gate(ours, theirs, naive.get(benchmark, naive.iloc[:0]))
+                gate = _gate(ours, theirs, naive[naive.index.get_level_values(0) == benchmark].droplevel(0))
                 compared = _compared(ours, theirs)
                 verdict = "baseline" if group == against else gate.verdict(compared["verdict"])
                 tasks = mase.loc[mase["group"] == group, "task"]

@@ -42,4 +42,5 @@ STUDY = Study(
     tables=TABLES,
     figures=FIGURES,
     checks=".checks",
+    answer=".answer:finding",
 )

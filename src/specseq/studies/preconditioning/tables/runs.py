@@ -204,7 +204,8 @@ def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> 
     """
     errors = matrix(baseline)
     tasks, seeds = (
-        axis.intersection(rows[name]) for axis, name in zip(errors.axes, ("task", "seed"), strict=True)
+        axis.intersection(pd.Index(rows[name]))
+        for axis, name in zip(errors.axes, ("task", "seed"), strict=True)
     )
     return ratio_gate(
         "MASE", REFERENCE, errors.loc[tasks, seeds], naive.loc[rows["benchmark"].iloc[0], "MASE"]

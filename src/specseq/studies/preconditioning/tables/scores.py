@@ -295,10 +295,8 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     plain = plain.rename(columns={"group": "against", "value": "plain"})
     rows = rows.merge(plain, on=[*cell, "against"])
     naive = rows[(rows["forecaster"] == CONTROL) & (rows["reversal"] == "none")]
-    by_step = naive.groupby(["benchmark", "task", "step"], as_index=False)["value"].first()
-    rows = rows.merge(
-        by_step.rename(columns={"value": "naive"}), on=["benchmark", "task", "step"], how="left"
-    )
+    naive_steps = naive.groupby(["benchmark", "task", "step"])["value"].first().rename("naive").reset_index()
+    rows = rows.merge(naive_steps, on=["benchmark", "task", "step"], how="left")
     rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
     rows["log_reference"] = np.log(rows["naive"] / rows["plain"])
     # Seeds first, so that what is left to vary is the config.

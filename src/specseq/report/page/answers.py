@@ -1,0 +1,142 @@
+"""The answer with which the page opens a study: what was found, how sure it is, what would make it surer.
+
+The finding is a sentence or two that the study makes of its tables; the rest follows from the ledger.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from specseq.errors import InputError
+from specseq.report.claims.ledger import shown
+from specseq.report.gates import UNDECIDABLE
+from specseq.tables import read_parquet
+
+DECIDED = ("reproduced", "contradicted", "inconsistent", "does not hold")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study found.
+
+    Attributes:
+        text: a sentence or two, Markdown.
+        gates: the gates of the comparisons that it speaks of, as their tables hold them.
+    """
+
+    text: str
+    gates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A study's answer in three parts, Markdown: the finding, how sure it is, what would make it surer."""
+
+    finding: str
+    sure: str
+    surer: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The results that a finding is made of.
+
+    Attributes:
+        folder: the scale's results.
+        claims: the ledger.
+    """
+
+    folder: Path
+    claims: pd.DataFrame
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A comparison table; without rows and columns where it is not made."""
+        try:
+            return read_parquet(self.folder / "tables" / f"{name}.parquet")
+        except InputError:
+            return pd.DataFrame()
+
+    def claim(self, name: str) -> "pd.Series | None":
+        """The ledger's row of a claim that was measured; None of others."""
+        rows = self.claims[self.claims["id"] == name] if "id" in self.claims else self.claims
+        return rows.iloc[0] if len(rows) and pd.notna(rows["measured"].iloc[0]) else None
+
+
+Find = Callable[[Found], Finding | None]
+
+
+def in_brackets(value: float, low: float, high: float) -> str:
+    """``0.996 [0.957, 1.036]``, or the value alone where it has no interval."""
+    number = f"{value:.3f}" if abs(value) < 100 else shown(value)
+    if pd.isna(low) or pd.isna(high):
+        return f"{number} (no interval)"
+    return f"{number} [{low:.3f}, {high:.3f}]"
+
+
+def one(rows: pd.DataFrame, **where: str) -> "pd.Series | None":
+    """The first row of a table with these values; None where there is none."""
+    for name, value in where.items():
+        if name not in rows:
+            return None
+        rows = rows[rows[name] == value]
+    return rows.iloc[0] if len(rows) else None
+
+
+def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame) -> Answer:
+    """A study's answer.
+
+    Args:
+        find: makes its finding.
+        folder: the scale's results.
+        claims: the ledger.
+        own: the study's part of it.
+    """
+    found = find(Found(folder, claims))
+    if found is None:
+        return Answer("No run of this study is there yet.", _sure(own), _surer(own, ()))
+    failed = [text for text in dict.fromkeys(found.gates) if text.startswith(UNDECIDABLE)]
+    numbers = "; ".join(text.partition(": ")[2] for text in failed)
+    closed = (
+        f"**Not decidable at this scale:** the baseline has learnt no more than the reference ({numbers}). "
+    )
+    return Answer((closed if failed else "") + found.text, _sure(own), _surer(own, failed))
+
+
+def _sure(own: pd.DataFrame) -> str:
+    """How many claims runs decide, and what is left of them after correction; and what arithmetic decides."""
+    if "kind" not in own:
+        return "No claim is judged yet."
+    by_runs = own["kind"].astype(str).str.startswith("measured")
+    decided = own["verdict"].isin(DECIDED)
+    measured, counts = int(by_runs.sum()), own.loc[by_runs, "verdict"].value_counts()
+    others = [
+        f"{int(counts[name])} {name}" for name in ("undecided", UNDECIDABLE, "not run") if name in counts
+    ]
+    text = f"Runs decide {int((by_runs & decided).sum())} of {measured} claims on trained or scored models"
+    text += f" ({', '.join(others)})" if others else ""
+    lost = by_runs & decided & (own["verdict_corrected"] == "undecided")
+    if lost.any():
+        text += f"; {int(lost.sum())} of them do not stand Holm's correction for their searches"
+    arithmetic = int((~by_runs & decided).sum())
+    return f"{text}. Arithmetic and constructed tests decide {arithmetic} more. Intervals are 95 %."
+
+
+def _surer(own: pd.DataFrame, failed: Iterable[str]) -> str:
+    """What would decide more: a better baseline, more seeds, more configs."""
+    parts = []
+    if failed:
+        parts.append("First, a baseline that beats its reference: longer training, at a larger scale.")
+    open_ = own[own["verdict"] == "undecided"] if "deciding_seeds" in own else own.iloc[:0]
+    for unit in ("seeds", "configs"):
+        numbers = open_[f"deciding_{unit}"].dropna() if len(open_) else pd.Series(dtype=float)
+        if len(numbers):
+            parts.append(
+                f"At the spread observed {len(numbers)} of {len(open_)} undecided claims need more {unit}: "
+                f"half of them {int(numbers.median()):,} or fewer."
+            )
+    if len(open_):
+        scales = open_.loc[open_["deciding_scale"].fillna("") != "", "deciding_scale"].value_counts()
+        parts += [f"Scale {scale} has the seeds for {count}." for scale, count in scales.items()]
+    return " ".join(parts) or "No undecided claim hangs on the number of seeds or configs."

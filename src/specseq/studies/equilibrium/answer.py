@@ -1,0 +1,40 @@
+"""What the equilibrium study found, in a sentence or two."""
+
+import pandas as pd
+
+from specseq.report.page.answers import Finding, Found, in_brackets, one
+from specseq.studies.equilibrium.tables import BASELINE
+
+
+def finding(found: Found) -> Finding | None:
+    """Where does Euler's wall stand, and what trains below it?"""
+    table = found.table("equilibrium")
+    euler = one(table, group=BASELINE)
+    if euler is None:
+        return None
+    others = table[table["group"].str.startswith("equilibrium/wall/") & table["against_euler"].notna()]
+    return Finding(f"{_wall(euler)} {_best(others)}".strip(), tuple(table["gate"].dropna()))
+
+
+def _wall(euler: "pd.Series") -> str:
+    broke, seeds = round(euler["broke"] * euler["seeds"]), int(euler["seeds"])
+    if not broke:
+        loss = in_brackets(euler["loss_best"], euler["loss_low"], euler["loss_high"])
+        return (
+            f"The wall was not reached: with Euler at ε = 0.1 the free phase still converges at the end in "
+            f"every one of {seeds} seeds, after {euler['steps']:,.0f} steps and at a loss of {loss}."
+        )
+    at = [euler[f"loss_at_break{ending}"] for ending in ("", "_low", "_high")]
+    where = f", at a loss of {in_brackets(*at)}" if pd.notna(at[0]) else ""
+    return f"With Euler at ε = 0.1 the free phase is lost in {broke} of {seeds} seeds{where}."
+
+
+def _best(others: pd.DataFrame) -> str:
+    if others.empty:
+        return ""
+    best = others.sort_values("against_euler").iloc[0]
+    name = best["group"].rsplit("/", 1)[1].replace("_", " ")
+    apart = in_brackets(best["against_euler"], best["against_low"], best["against_high"])
+    sure = "trains below it" if best["verdict"] == "lower" else "is not known to train below it"
+    many = f"The best of {len(others)} others, picked in hindsight ({name}),"
+    return f"{many} {sure}: {apart} nats from Euler's loss."

@@ -1,0 +1,35 @@
+"""What the preconditioning study found, in a sentence or two."""
+
+import pandas as pd
+
+from specseq.report.page.answers import Finding, Found, in_brackets
+from specseq.studies.preconditioning.tables.runs import TRIVIAL
+
+
+def finding(found: Found) -> Finding | None:
+    """Does any filter beat no filter once it is undone, around a frozen forecaster and trained with it?"""
+    best = found.table("preconditioning_best")
+    if best.empty:
+        return None
+    rows = best[(best["reversal"] == "self") & best["set"].isin(["all", "trained"])]
+    rows = rows[rows["benchmark"] == rows["benchmark"].iloc[-1]] if len(rows) else rows
+    trivial = rows["forecaster"].isin(TRIVIAL)
+    rows = rows[~trivial] if (~trivial).any() else rows
+    gates = tuple(rows["gate"].dropna())
+    return Finding(" ".join(_sentence(row) for _, row in rows.iterrows()), gates) if len(rows) else None
+
+
+def _sentence(row: "pd.Series") -> str:
+    where = "Trained with it," if row["set"] == "trained" else f"Around {row['forecaster']},"
+    best = in_brackets(row["ratio"], row["low"], row["high"])
+    chosen = in_brackets(row["chosen_ratio"], row["chosen_low"], row["chosen_high"])
+    hindsight = f"the best of {row['filters']}, picked in hindsight, is {best} of the MASE without"
+    if row["verdict"] == "better":
+        honest = f"chosen on the other configs it is {chosen}"
+        return f"{where} a filter beats no filter once undone: {honest}; {hindsight}."
+    if row["verdict"] == "worse":
+        return f"{where} no filter beats no filter once undone: even {hindsight}."
+    return (
+        f"{where} no filter is known to beat no filter once undone: {hindsight}, "
+        f"and one chosen on the other configs is {chosen}."
+    )

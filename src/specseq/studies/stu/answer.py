@@ -1,0 +1,25 @@
+"""What the STU study found, in a sentence or two."""
+
+from specseq.report.page.answers import Finding, Found, in_brackets
+
+
+def finding(found: Found) -> Finding | None:
+    """Do spectral transform units take the place of attention in forecasts?"""
+    table = found.table("stu")
+    if table.empty:
+        return None
+    table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+    table = table[table["term"] == table["term"].iloc[0]]  # all of them, or the only one
+    hybrids = table[(table["group"] != table["baseline"]) & table["ratio"].notna()]
+    if hybrids.empty:
+        return None
+    counts = hybrids["verdict"].value_counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    best = hybrids.sort_values("ratio").iloc[0]
+    name = best["group"].split("/", 1)[1].replace("_", " ")
+    ratio = in_brackets(best["ratio"], best["low"], best["high"])
+    text = (
+        f"Of {len(hybrids)} hybrids beside attention that was trained alike: {said}. "
+        f"The best of them, picked in hindsight ({name}), has {ratio} of attention's MASE."
+    )
+    return Finding(text, tuple(hybrids["gate"].dropna()))
