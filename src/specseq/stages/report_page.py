@@ -28,9 +28,7 @@ class PageRequest:
 def main(request: PageRequest) -> None:
     """Make the page."""
     sections = load_sections(request.studies)
-    made = render_page(
-        request.folder, sections, request.scale, explanations(), answers(), lost=request.lost
-    )
+    made = render_page(request.folder, sections, request.scale, explanations(), answers(), lost=request.lost)
     write_text(request.out, made)
 
 
