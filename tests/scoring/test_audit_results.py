@@ -87,6 +87,69 @@ def test_metrics_that_do_not_belong_together(field: Path) -> None:
     assert found(field) == {("mixed", "inconsistent", 3, ""), ("mixed", "invalid", 1, "")}
 
 
+METRICS = [name for name in made.gift_eval_frame(0) if name.startswith("eval_metrics/")]
+
+
+def rows_of(folder: Path, name: str) -> list[tuple[str, int, str, str]]:
+    findings = audit(read_folder(folder, GIFT_EVAL), GIFT_EVAL)
+    return [(f.kind, f.tasks, f.against, f.sure) for f in findings if f.model == name]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda frame: frame.round(3),
+        lambda frame: frame * 0.97,
+        lambda frame: frame * np.random.default_rng(0).uniform(0.9995, 1.0005, frame.shape),
+        lambda frame: (frame * 1.02).round(4),
+    ],
+    ids=["rounded", "scaled", "noisy", "scaled and rounded"],
+)
+def test_near_copies(field: Path, spoil) -> None:
+    frame = made.gift_eval_frame(4, 0.9)
+    frame[METRICS] = spoil(frame[METRICS])
+    frame.to_csv(field / "z_near.csv", index=False)
+    assert rows_of(field, "z_near") == [("near copy", 12, "plain", "likely")]
+
+
+def test_a_mosaic_is_put_together_from_several_models_and_a_choice_by_task_is_none(field: Path) -> None:
+    sources = [made.gift_eval_frame(seed, level) for seed, level in ((2, 0.8), (3, 0.7), (4, 0.9))]
+    frame = sources[0].copy()
+    frame[METRICS] = np.min([source[METRICS] for source in sources], axis=0)
+    frame.to_csv(field / "best_of_all.csv", index=False)
+    chosen = pd.concat(
+        [source.iloc[part] for source, part in zip(sources, np.split(np.arange(12), 3), strict=True)]
+    )
+    chosen.to_csv(field / "router.csv", index=False)
+    kinds = {finding[0]: finding for finding in rows_of(field, "best_of_all")}
+    assert kinds["mosaic"][1] >= 6
+    assert kinds["mosaic"][3] == "certain"
+    assert "mosaic" not in {finding[0] for finding in rows_of(field, "router")}
+
+
+def test_a_row_far_ahead_of_the_field_is_an_outlier(tmp_path: Path) -> None:
+    for seed in range(12):
+        level = 0.7 if seed == 7 else 0.8 + 0.01 * seed
+        frame = made.gift_eval_frame(0, level)
+        noise = np.random.default_rng(seed).uniform(0.95, 1.05, (12, 1))
+        frame[METRICS] = frame[METRICS] * noise
+        if seed == 7:
+            frame.loc[3, METRICS] *= 0.5
+        frame.to_csv(tmp_path / f"{'seasonal_naive' if seed == 0 else f'model_{seed}'}.csv", index=False)
+    findings = audit(read_folder(tmp_path, GIFT_EVAL), GIFT_EVAL)
+    outliers = {(f.model, f.tasks, f.sure) for f in findings if f.kind == "outlier"}
+    assert outliers == {("model_7", 1, "possible")}
+
+
+def test_the_leaderboard_marks_what_is_found(field: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made.gift_eval_frame(1, 1.1).to_csv(field / "a_copy.csv", index=False)
+    assert cli.main(["leaderboard", "gift_eval", "--results", str(field)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["model"].endswith("flags")
+    assert lines["a_copy"].endswith("copy")
+    assert not lines["plain"].endswith("copy")
+
+
 def test_fev_windows_and_partial(tmp_path: Path) -> None:
     folder = made.fev_folder(tmp_path)
     odd = made.fev_frame("Odd", 7)
@@ -112,3 +175,9 @@ def test_the_three_kinds_in_the_published_files() -> None:
     assert ("ZooCast-Top1", "copy", 94, "chronos-2") in findings
     turk = {finding[1:3] for finding in findings if finding[0].startswith("TurkForecast")}
     assert ("other data", 51) in turk
+    assert ("DeOSAlphaTimeGPTPredictor-2025", "mosaic", 43, "TimesFM-2.5") in findings
+    assert ("Falcon-2.0", "outlier", 1, "") in findings
+    assert [kind for _, kind, *_ in findings if kind in ("mosaic", "near copy")] == ["mosaic"]
+    others = {"EXAONE-Forecast-Agent", "timesfm_2_0_500m", "Lingjiang", "RAES-Conductance-Ensemble-V"}
+    others |= {"STRIDE (+Chronos-2)", "Falcon-2.0"}
+    assert {model for model, kind, *_ in findings if kind == "outlier"} == others

@@ -50,5 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{benchmark.name}: {len(submissions)} submissions, {len(findings)} findings")
     if findings:
         print(
-            format_rows([finding.row() for finding in findings], ["model", "kind", "tasks", "of", "detail"])
+            format_rows(
+                [finding.row() for finding in findings], ["model", "kind", "tasks", "of", "sure", "detail"]
+            )
         )

@@ -12,12 +12,22 @@ from typing import Any
 from specseq.commands.listing import format_rows
 from specseq.errors import InputError
 from specseq.scoring import leaderboard as boards
+from specseq.scoring.audit_results import flags
 from specseq.scoring.submissions import BENCHMARKS, FEV, read_folder
 
 Row = dict[str, Any]
 _SHOWN = {
-    "gift_eval": ("model", "n", "MASE", "CRPS", "MASE_raw", "CRPS_raw", "CRPS_rank", "missing"),
-    "fev": ("model", "n", "win_rate", "skill_score", "skill_score_low", "skill_score_high", "missing"),
+    "gift_eval": ("model", "n", "MASE", "CRPS", "MASE_raw", "CRPS_raw", "CRPS_rank", "missing", "flags"),
+    "fev": (
+        "model",
+        "n",
+        "win_rate",
+        "skill_score",
+        "skill_score_low",
+        "skill_score_high",
+        "missing",
+        "flags",
+    ),
 }
 
 _COMPARED: tuple[str, ...] = (
@@ -106,6 +116,9 @@ def main(arguments: Sequence[str]) -> None:
             submissions, benchmark, rules, metric=metric, resamples=options.resamples
         )
         shown = _SHOWN["fev"]
+    if not options.compare:
+        found = flags(submissions, benchmark)
+        rows = [{**row, "flags": found.get(row["model"], "")} for row in rows]
     if options.out:
         _write(options.out, rows, vars(options))
     print(format_rows(rows[: options.top or None], shown))

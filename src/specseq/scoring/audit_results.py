@@ -5,6 +5,11 @@ What a file of aggregated metrics gives away:
 * **partial**: fewer tasks than the benchmark, or a task twice.
 * **copy** and **overlap**: every metric of a task equals another submission's to float32 rounding. Asking it
   of all metrics at once keeps out chance equality of values printed with three digits.
+* **near copy**: the same but for rounding, noise of 0.2 % or a constant factor per metric, on a third of
+  tasks.
+* **mosaic**: metrics of one row equal those of several submissions, which no forecast can do.
+* **outlier**: a row is 1.3 times better than the next best, as a geometric mean over metrics. A better model
+  may be, or one that has seen the data.
 * **other data**: MAE/ND and RMSE/NRMSE are both the mean absolute target over the points scored, which no
   forecaster can influence. Where both differ from the field's median, other points were scored (fewer series,
   fewer windows, another sampling rate). FEV-Bench files say outright how many windows they hold.
@@ -15,14 +20,20 @@ What a file of aggregated metrics gives away:
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from specseq.scoring.audit_pairs import equal_pairs, mosaics, near_pairs, origins
 from specseq.scoring.submissions import Benchmark, Floats, Submission
 
-KINDS = ("partial", "copy", "overlap", "other data", "inconsistent", "invalid")
+KINDS = (
+    *("partial", "copy", "near copy", "mosaic", "overlap"),
+    *("other data", "inconsistent", "invalid", "outlier"),
+)
+_OUTLYING = ("MASE", "MAE", "sMAPE", "RMSE", "CRPS", "MSIS", "SQL", "WQL", "WAPE")
+_AHEAD = 1.3
+_LEAST_FIELD = 10  # models that make a field
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,8 @@ class Finding:
         of: tasks looked at.
         against: the other submission, for copies and overlaps.
         detail: what was found, with an example.
+        sure: ``certain``: a fact of the files; ``likely``: nothing else explains it well; ``possible``: a
+            better model does, too.
     """
 
     model: str
@@ -44,6 +57,7 @@ class Finding:
     of: int
     against: str
     detail: str
+    sure: str = "certain"
 
     def row(self) -> dict[str, Any]:
         """The finding as one row of a table."""
@@ -77,40 +91,70 @@ def _invalid(submission: Submission) -> Iterator[Finding]:
 
 
 def _pairs(
-    submissions: Sequence[Submission],
-    tasks: Sequence[str],
-    metrics: Sequence[str],
-    references: frozenset[str],
-    copy_share: float,
-    overlap_share: float,
+    table: Floats, names: Sequence[str], references: frozenset[str], copy_share: float, overlap_share: float
 ) -> Iterator[Finding]:
-    if not metrics:  # nothing stands in more than one submission
+    """Copies, overlaps and near copies; each says what the pair of models shows that comes next."""
+    equal = equal_pairs(table)
+    chosen = [pair for pair in equal if pair.rows / pair.of >= overlap_share]
+    for pair, origin, other in origins(chosen, names, references):
+        kind = "copy" if pair.rows / pair.of >= copy_share else "overlap"
+        text = f"every metric equals {names[origin]}'s on {pair.rows} of {pair.of} tasks"
+        yield Finding(names[other], kind, pair.rows, pair.of, names[origin], text, "certain")
+    known = {(pair.a, pair.b) for pair in chosen}
+    near = [pair for pair in near_pairs(table) if (pair.a, pair.b) not in known]
+    chosen = [pair for pair in near if pair.rows / pair.of >= overlap_share]
+    next_most = max((pair.rows for pair in near if pair not in chosen), default=0)
+    for pair, origin, other in origins(chosen, names, references):
+        factor = pair.factor if other == pair.a else 1 / pair.factor
+        how = (
+            f"times {np.median(factor):.4g}"
+            if np.abs(np.log(factor)).max() > 2e-3
+            else "to rounding or 0.2 %"
+        )
+        text = f"every metric is {names[origin]}'s {how} on {pair.rows} of {pair.of} tasks"
+        text += f"; of the other pairs none on more than {next_most}"
+        yield Finding(names[other], "near copy", pair.rows, pair.of, names[origin], text, "likely")
+
+
+def _mosaics(table: Floats, names: Sequence[str]) -> Iterator[Finding]:
+    for mosaic in mosaics(table):
+        sources = ", ".join(names[one] for one in mosaic.sources[:4])
+        total = int(np.isfinite(table[mosaic.model]).sum())
+        text = (
+            f"metrics of one row equal those of several models ({sources}): {mosaic.cells} of {total} values"
+        )
+        against = names[mosaic.sources[0]]
+        yield Finding(names[mosaic.model], "mosaic", mosaic.rows, table.shape[1], against, text, "certain")
+
+
+def _outliers(
+    table: Floats,
+    names: Sequence[str],
+    tasks: Sequence[str],
+    columns: Sequence[int],
+    doubtful: frozenset[str],
+) -> Iterator[Finding]:
+    """Rows ahead of the next best by a factor, as a geometric mean over metrics.
+
+    Models that scored other data are left out of the field; copies of a row stand with it.
+    """
+    field = np.array([name not in doubtful for name in names])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.where(table[field] > 0, table[field], np.nan))[:, :, list(columns)]
+    if len(logs) < _LEAST_FIELD:
         return
-    table_MTK = np.array([[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]).swapaxes(
-        1, 2
-    )
-    equal: list[tuple[int, int, int, int]] = []
-    for a, b in combinations(range(len(submissions)), 2):
-        both = np.isfinite(table_MTK[a]) & np.isfinite(table_MTK[b])
-        same = np.isclose(table_MTK[a], table_MTK[b], rtol=1e-5, atol=0) | ~both
-        shared = both.sum(axis=1) >= min(2, len(metrics))
-        count, of = int((same.all(axis=1) & shared).sum()), int(shared.sum())
-        if of and count / of >= overlap_share:
-            equal.append((a, b, count, of))
-    degree: Counter[int] = Counter()
-    for a, b, count, _ in equal:
-        degree.update({a: count, b: count})
-    for a, b, count, of in equal:
-
-        def standing(index: int) -> tuple[bool, int, str]:
-            model = submissions[index].model
-            return model not in references, -degree[index], model
-
-        origin, other = sorted((a, b), key=standing)
-        kind = "copy" if count / of >= copy_share else "overlap"
-        name = submissions[origin].model
-        text = f"every metric equals {name}'s on {count} of {of} tasks"
-        yield Finding(submissions[other].model, kind, count, of, name, text)
+    scores = np.where(np.isfinite(logs).all(axis=2), logs.mean(axis=2), np.inf)
+    shown = [name for name in names if name not in doubtful]
+    found: dict[str, list[tuple[float, str]]] = {}
+    for task, of_task in zip(tasks, scores.T, strict=True):
+        first, second = np.argsort(of_task, kind="stable")[:2]
+        if of_task[second] - of_task[first] > np.log(_AHEAD):
+            ratio = float(np.exp(of_task[second] - of_task[first]))
+            found.setdefault(shown[first], []).append((ratio, task))
+    for name, rows in found.items():
+        ratio, task = max(rows)
+        text = f"{ratio:.3g} times better than the next best of {len(shown)} models on {task}"
+        yield Finding(name, "outlier", len(rows), len(tasks), "", text, "possible")
 
 
 def _scale(submissions: Sequence[Submission], tasks: Sequence[str], tolerance: float) -> Iterator[Finding]:
@@ -138,11 +182,11 @@ def _scale(submissions: Sequence[Submission], tasks: Sequence[str], tolerance: f
             text = (
                 f"mean |target| (MAE/ND and RMSE/NRMSE) is {factor:.3g} times the field's on {tasks[worst]}"
             )
-            yield Finding(submission.model, "other data", int(both.sum()), seen, "", text)
+            yield Finding(submission.model, "other data", int(both.sum()), seen, "", text, "likely")
         if one.any():
             worst = int(np.argmax(one))
             text = f"MAE/ND and RMSE/NRMSE imply different targets, e.g. on {tasks[worst]}"
-            yield Finding(submission.model, "inconsistent", int(one.sum()), seen, "", text)
+            yield Finding(submission.model, "inconsistent", int(one.sum()), seen, "", text, "likely")
 
 
 def _provenance(
@@ -165,6 +209,15 @@ def _provenance(
             if odd:
                 text = f"{column} is {by_task[odd[0]]} on {odd[0]}, the field has {usual[odd[0]]}"
                 yield Finding(model, "other data", len(odd), len(usual), "", text)
+
+
+def flags(submissions: Sequence[Submission], benchmark: Benchmark) -> dict[str, str]:
+    """What :func:`audit` finds of each model, the kinds in order; a partial result is not among them."""
+    kinds: dict[str, list[str]] = {}
+    for finding in audit(submissions, benchmark):
+        if finding.kind != "partial" and finding.kind not in kinds.setdefault(finding.model, []):
+            kinds[finding.model].append(finding.kind)
+    return {model: ", ".join(found) for model, found in kinds.items()}
 
 
 def audit(
@@ -195,8 +248,18 @@ def audit(
     tasks = tuple(dict.fromkeys(task for s in base or submissions for task in s.tasks))
     metrics = [m for m in benchmark.metrics if sum(m in s.metrics for s in submissions) > 1]
     found = [made for s in submissions for make in (_partial(s, tasks), _invalid(s)) for made in make]
-    found += _pairs(submissions, tasks, metrics, references, copy_share, overlap_share)
+    names = [submission.model for submission in submissions]
+    values = [[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]
+    table = np.array(values).reshape(len(submissions), len(metrics), len(tasks)).swapaxes(1, 2)
+    if metrics:  # else nothing stands in more than one submission
+        found += _pairs(table, names, references, copy_share, overlap_share)
+        found += _mosaics(table, names)
     if {"MAE", "ND", "RMSE", "NRMSE"} <= set(metrics):
         found += _scale(submissions, tasks, tolerance)
     found += _provenance(submissions, tasks, benchmark.provenance)
+    doubtful = frozenset(
+        f.model for f in found if f.kind in ("other data", "inconsistent", "copy", "near copy")
+    )
+    if columns := [number for number, metric in enumerate(metrics) if metric in _OUTLYING]:
+        found += _outliers(table, names, tasks, columns, doubtful)
     return sorted(found, key=lambda f: (KINDS.index(f.kind), -f.tasks, f.model))
