@@ -13,6 +13,8 @@ kinds, and what SOURCE may be:
   moirai       MOIRAI 1.0-R and 1.1-R of any size, and the hybrid with spectral units: a folder or hub id of
                Hugging Face, or a Lightning checkpoint (.ckpt) of uni2ts
   moirai2      Moirai 2.0-R, and the preconditioned one of the study: the same
+  equilibrium  the equilibrium study's block (.pt), with or without affine norms
+  spacings     the zeta study's best.pt: SpacingMDN, MemoryMDN or Flash
 
 Nothing in a file is run: of objects other than tensors, only what the file says of them is read. Sizes are
 read off the weights and checked against the settings beside them.
@@ -20,6 +22,8 @@ read off the weights and checked against the settings beside them.
 examples:
   specseq import moirai2 Salesforce/moirai-2.0-R-small --out moirai2-small
   specseq import moirai last.ckpt --out hybrid
+  specseq import equilibrium s3200.pt --heads 16 --out s3200; specseq audit s3200
+  specseq import spacings best.pt --out flash
   specseq score gift_eval --forecaster moirai2-small --data data/gift_eval --out moirai2-small.parquet
 """
 
@@ -33,13 +37,31 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_KINDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=("moirai", "moirai2"), help="what the checkpoint holds")
+    parser.add_argument(
+        "kind", choices=("moirai", "moirai2", "equilibrium", "spacings"), help="what the checkpoint holds"
+    )
     parser.add_argument("source", metavar="SOURCE", help="file, folder or hub id")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the weights go")
     parser.add_argument(
         "--taps",
         metavar="C1,C2,...",
         help="moirai2: taps of the filter it was trained with, where the file does not hold them",
+    )
+    parser.add_argument(
+        "--heads", type=int, metavar="H", help="equilibrium: attention heads, where the file does not say"
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="PART=NAME",
+        help="equilibrium: what the file calls a part of the block, such as token=wte.weight",
+    )
+    parser.add_argument(
+        "--series",
+        choices=("spacings", "residuals"),
+        help="spacings: what the model works on (default: residuals s - 1 with rotary positions, else "
+        "spacings)",
     )
     return parser
 
@@ -58,9 +80,34 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _read(options: argparse.Namespace) -> Imported:
+    given = {
+        "--taps": options.taps,
+        "--heads": options.heads,
+        "--name": options.name,
+        "--series": options.series,
+    }
+    takes = {"moirai2": ("--taps",), "equilibrium": ("--heads", "--name"), "spacings": ("--series",)}
+    for name, value in given.items():
+        if value and name not in takes.get(options.kind, ()):
+            raise InputError(name, f"does not go with {options.kind}", "leave it out")
+    if options.kind == "equilibrium":
+        from specseq.equilibrium.imports import import_block
+
+        return import_block(Path(options.source), options.heads, dict(map(_name, options.name)))
+    if options.kind == "spacings":
+        from specseq.spacings.imports import import_spacings
+
+        return import_spacings(Path(options.source), options.series)
     from specseq.models.imports import import_forecaster
 
     return import_forecaster(options.source, options.kind, _taps(options.taps))
+
+
+def _name(text: str) -> tuple[str, str]:
+    part, found, name = text.partition("=")
+    if not found:
+        raise InputError("--name", f"{text!r} is not PART=NAME", "write such as token=wte.weight")
+    return part, name
 
 
 def _taps(text: str | None) -> tuple[float, ...] | None:

@@ -2,7 +2,8 @@
 
     F(z) = -(z - x) + Attention(LN z) + FeedForward(LN z) - c z,    x = token + position embedding
 
-with causal attention, normalised queries and keys, and no biases. Its Jacobian is J = J_nc - (1 + c) I, where
+with causal attention, normalised queries and keys, and no biases but the offsets that an imported block may
+have. Its Jacobian is J = J_nc - (1 + c) I, where
 J_nc belongs to the learned, non-conservative part. Every operation is written out, by hand and
 holomorphic, so that it can be differentiated twice and evaluated at complex states.
 
@@ -35,6 +36,12 @@ def matrices(shape: BlockShape, vocabulary: int) -> dict[str, tuple[int, int, fl
     }
 
 
+def offsets(shape: BlockShape) -> dict[str, int]:
+    """Length of each offset that a block with ``offsets`` has."""
+    expanded = shape.expansion * shape.width
+    return {"query_offset": shape.width, "key_offset": shape.width, "expand_offset": expanded}
+
+
 class EquilibriumBlock(nn.Module):
     """Embedding, force and read-out. Parameters are matrices applied from the right, ``x @ W``."""
 
@@ -47,6 +54,9 @@ class EquilibriumBlock(nn.Module):
     token: nn.Parameter
     position: nn.Parameter
     readout: nn.Parameter
+    query_offset: nn.Parameter | None
+    key_offset: nn.Parameter | None
+    expand_offset: nn.Parameter | None
 
     def __init__(
         self,
@@ -68,6 +78,9 @@ class EquilibriumBlock(nn.Module):
         for name, (rows, columns, scale) in matrices(shape, vocabulary).items():
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
             self.register_parameter(name, nn.Parameter((drawn * scale).to(dtype)))
+        for name, size in offsets(shape).items():
+            offset = nn.Parameter(torch.zeros(size, dtype=dtype)) if shape.offsets else None
+            self.register_parameter(name, offset)
 
     @property
     def leak(self) -> float:
@@ -132,7 +145,11 @@ class EquilibriumBlock(nn.Module):
     def _attended(self, n_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (scaled), keys and values, each ``[B, H, T, D]``, from one product with all weights."""
         weight = torch.cat([self.query, self.key, self.value], 1).to(n_BTC.dtype)
-        joint = (n_BTC @ weight).unflatten(-1, (3 * self.shape.heads, -1)).transpose(1, 2)
+        joint = n_BTC @ weight
+        if self.query_offset is not None and self.key_offset is not None:
+            moved = torch.cat([self.query_offset, self.key_offset, torch.zeros_like(self.query_offset)])
+            joint = joint + moved.to(joint.dtype)
+        joint = joint.unflatten(-1, (3 * self.shape.heads, -1)).transpose(1, 2)
         qk, v = joint.split([2 * self.shape.heads, self.shape.heads], 1)
         if self.shape.normalise_queries:
             qk = qk * torch.rsqrt((qk * qk).mean(-1, keepdim=True) + 1e-6)
@@ -140,7 +157,10 @@ class EquilibriumBlock(nn.Module):
         return q / math.sqrt(q.shape[-1]), k, v
 
     def _feed_forward(self, n_BTC: Tensor) -> Tensor:
-        return gelu(n_BTC @ self.expand.to(n_BTC.dtype)) @ self.contract.to(n_BTC.dtype)
+        inner = n_BTC @ self.expand.to(n_BTC.dtype)
+        if self.expand_offset is not None:
+            inner = inner + self.expand_offset.to(inner.dtype)
+        return gelu(inner) @ self.contract.to(n_BTC.dtype)
 
 
 def layer_norm(x: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
 """A trained block from its weights file alone, and the texts to audit it on."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.block import EquilibriumBlock, matrices
+from specseq.equilibrium.block import EquilibriumBlock, matrices, offsets
 from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.text.store import Corpus
 from specseq.errors import InputError
 from specseq.settings import read
 from specseq.training.checkpoint import load_weights
+from specseq.training.foreign import WEIGHTS
 
 
 def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, EquilibriumRun]:
@@ -25,13 +28,33 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
         InputError: no weights of an equilibrium block, weights of another shape than their parameters say,
             or weights that are not finite.
     """
-    tensors, params = load_weights(path)
+    path = Path(path) / WEIGHTS if Path(path).is_dir() else path
+    return block_of(*load_weights(path), path)
+
+
+def block_of(
+    tensors: Mapping[str, Tensor], params: Mapping[str, Any], path: object
+) -> tuple[EquilibriumBlock, EquilibriumRun]:
+    """The block of weights and the parameters that rebuild it.
+
+    Args:
+        tensors: the weights by name.
+        params: of their run.
+        path: whose weights they are, for messages.
+
+    Raises:
+        InputError: as :func:`load_block`.
+    """
     known = isinstance(params, dict) and params.get("study", "equilibrium") == "equilibrium"
     if not known or tensors.get("token", torch.empty(0)).ndim != 2:
         raise InputError(path, "holds no equilibrium block", "give weights of a run of that study")
     run, vocabulary = read(EquilibriumRun, params, f"{path}: run"), len(tensors["token"])
     # Sizes are compared before anything of the size that the parameters claim is made.
-    expected = {name: size[:2] for name, size in matrices(run.model, vocabulary).items()}
+    expected: dict[str, tuple[int, ...]] = {
+        name: size[:2] for name, size in matrices(run.model, vocabulary).items()
+    }
+    if run.model.offsets:
+        expected |= {name: (size,) for name, size in offsets(run.model).items()}
     for name, size in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != size:
@@ -48,7 +71,7 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(path, f"{name} holds values that are not finite", "audit an earlier checkpoint")
     block = EquilibriumBlock(run.model, vocabulary, torch.Generator().manual_seed(0))
-    block.load_state_dict(tensors)
+    block.load_state_dict(dict(tensors))
     return block.requires_grad_(False), run
 
 

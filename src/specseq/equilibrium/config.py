@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from specseq.equilibrium.solver_config import Euler, NamedSolver, Step
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass, plain, read
-from specseq.training.settings import TrainingSettings
+from specseq.training.settings import Initial, TrainingSettings
 
 Evaluations = Annotated[int, Field(ge=1, description="largest number of evaluations of the force")]
 Tolerance = Annotated[float, Field(gt=0, description="force residual ‖F‖/‖z‖ that counts as a root")]
@@ -33,6 +33,11 @@ class BlockShape:
     normalise_queries: bool = Field(
         default=True,
         description="root-mean-square normalisation of queries and keys, which bounds the logits",
+    )
+    offsets: bool = Field(
+        default=False,
+        description="offsets of queries, keys and expanded channels, from 0; imported blocks with affine "
+        "norms have them",
     )
 
     def __post_init__(self) -> None:
@@ -262,6 +267,7 @@ class EquilibriumRun:
     study: Literal["equilibrium"] = "equilibrium"
     seed: int = Field(default=0, ge=0, description="decides every random draw of the run")
     training: TrainingSettings
+    initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
     model: BlockShape = BlockShape()
     rule: Literal["ep", "implicit", "bptt"] = Field(
         default="ep",

@@ -56,7 +56,10 @@ def _centred(weight: Tensor) -> Tensor:
 
 def _feed_forward(block: EquilibriumBlock, n_PC: Tensor) -> Tensor:
     with torch.enable_grad():
-        inner_PF = (n_PC @ block.expand).detach().requires_grad_(True)
+        inner_PF = n_PC @ block.expand
+        if block.expand_offset is not None:
+            inner_PF = inner_PF + block.expand_offset
+        inner_PF = inner_PF.detach().requires_grad_(True)
         (slope_PF,) = torch.autograd.grad(gelu(inner_PF).sum(), inner_PF)
     return slope_PF
 
@@ -66,13 +69,15 @@ def _attention(block: EquilibriumBlock, n_BSC: Tensor, at_T: Tensor) -> Tensor:
     heads, length = block.shape.heads, n_BSC.shape[1]
     size = block.shape.width // heads
 
-    def split(weight: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    def split(weight: Tensor, n: Tensor, offset: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw projections ``[B, H, T or S, D]`` and the weight of each head ``[H, D, C]``."""
-        raw = (n @ weight).unflatten(-1, (heads, size)).transpose(1, 2)
+        projected = n @ weight if offset is None else n @ weight + offset
+        raw = projected.unflatten(-1, (heads, size)).transpose(1, 2)
         return raw, _centred(weight.T).unflatten(0, (heads, size))
 
-    q, q_weight = split(block.query, n_BSC[:, at_T])
-    (k, k_weight), (v, v_weight) = split(block.key, n_BSC), split(block.value, n_BSC)
+    q, q_weight = split(block.query, n_BSC[:, at_T], block.query_offset)
+    k, k_weight = split(block.key, n_BSC, block.key_offset)
+    v, v_weight = split(block.value, n_BSC)
     q, q_scale = _normalise(block, q)
     k, k_scale = _normalise(block, k)
     logits_BHTS = q @ k.mT / math.sqrt(size)

@@ -137,12 +137,15 @@ def _config(
             "slot_dropout": float(given.get("memory_dropout", 0.1)),
             "attention_mask": "published",
         }
-    notes = [] if given else ["heads, and bounds of the scales, are assumed as published: there is no config"]
+    told = {"n_head", "sigma_min", "sigma_max"} <= given.keys()
+    notes = [] if told else ["heads, and bounds of the scales, are assumed as published where no config says"]
     if series is None:
         works = "residuals s - 1" if residuals else "spacings"
         notes.append(f"it is taken to work on {works}; --series says otherwise")
     if slots:
-        notes.append("under its attention mask memory sees the whole window, so its predictions see the future")
+        notes.append(
+            "under its attention mask memory sees the whole window, so its predictions see the future"
+        )
     return read(SpacingModelConfig, settings, f"{path}: config"), tuple(notes)
 
 

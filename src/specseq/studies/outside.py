@@ -33,6 +33,27 @@ def check_there(path: str, field: str, folder: bool = True) -> None:
     raise InputError(field, fault, near(path, map(str, given.parent.iterdir())))
 
 
+def checkpoint_file(source: str) -> str | None:
+    """The file of weights in a checkpoint from outside; None for the hub id of one.
+
+    Raises:
+        InputError: there is no such file, or a folder without weights.
+    """
+    path = Path(source)
+    if path.is_dir():
+        files = [path / name for name in ("weights.safetensors", "model.safetensors")]
+        held = next((file for file in files if file.is_file()), None)
+        if held is None:
+            raise InputError("initial.checkpoint", f"'{source}' holds no weights", "see specseq import")
+        return tidy_path(str(held))
+    owner, _, name = source.partition("/")
+    hub = bool(owner and name) and "/" not in name and not path.suffix and owner not in (".", "..", "~")
+    if hub and not path.exists():
+        return None
+    check_there(source, "initial.checkpoint", folder=False)
+    return tidy_path(source)
+
+
 @cache
 def state(path: str) -> str:
     """A digest of name, size and time of change of a file, or of all files of a folder, at the first call."""

@@ -20,7 +20,7 @@ from specseq.studies.data import DataSources, download_record
 from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
 from specseq.studies.lost import load_lost
-from specseq.studies.outside import tidy_path
+from specseq.studies.outside import checkpoint_file, tidy_path
 from specseq.studies.resources import ALL, StageResources
 from specseq.sweeps import Plan, read_yaml
 
@@ -132,8 +132,11 @@ class Planning:
             name: f"results/{scale}/{path}" if Path(path).suffix else f"results/{scale}/{path}/manifest.json"
             for name, path in studies()[params["study"]].data.items()
         }
-        if initial := params.get("initial", {}).get("run"):
-            files["initial"] = self.weights_file(scale, initial)
+        initial = params.get("initial") or {}
+        if named := initial.get("run"):
+            files["initial"] = self.weights_file(scale, named)
+        elif (named := initial.get("checkpoint")) and (file := checkpoint_file(named)):
+            files["initial"] = file
         return files
 
     def training(self, scale: str, run: str) -> Params:

@@ -1,11 +1,11 @@
-"""How a task is trained: the ``training`` section of a run."""
+"""How a task is trained and where it begins: the sections ``training`` and ``initial`` of a run."""
 
 from typing import Annotated, Literal
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
 
-__all__ = ["TrainingSettings"]
+__all__ = ["Initial", "TrainingSettings"]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -61,3 +61,22 @@ class TrainingSettings:
     def warmup_steps(self) -> int:
         """Length of the warm-up in steps."""
         return round(self.warmup * self.steps) if 0 < self.warmup < 1 else int(self.warmup)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Initial:
+    """Where training begins, with a new optimiser and schedule."""
+
+    run: str | None = Field(
+        default=None,
+        description="run whose weights this one begins from; {seed} stands for this run's seed",
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        description="or a folder that specseq import wrote, a foreign checkpoint, or the hub id of one",
+    )
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.checkpoint is None):
+            raise InputError("run", "training begins from a run or from a checkpoint", "give one of them")

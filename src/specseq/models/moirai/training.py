@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.errors import InputError
+from specseq.models.imports import import_forecaster
 from specseq.models.layout import Widths, balanced, power_of_two
 from specseq.models.moirai.batch import BatchTables
 from specseq.models.moirai.config import MoiraiConfig, MoiraiData
@@ -17,7 +18,8 @@ from specseq.seeding import stream_seed
 from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
 from specseq.series.stream import PackedStream, moirai_stream
-from specseq.settings import read
+from specseq.settings import plain, read
+from specseq.training.initial import check_same, start_of
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
@@ -86,7 +88,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     Args:
         params: ``model`` (see :class:`~specseq.models.moirai.config.MoiraiConfig`), ``training``,
             ``seed``, and optionally ``data`` (:class:`~specseq.models.moirai.config.MoiraiData`).
-        inputs: ``store``, a prepared corpus.
+        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
 
     Raises:
         InputError: a parameter or an input is wrong.
@@ -97,11 +99,18 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
     data = read(MoiraiData, params.get("data") or {}, "data")
     packed = packed_stream(config, data, inputs["store"], spec.batch, seed)
+    model = model_of(params)
+    start = start_of(params, inputs, lambda source: import_forecaster(source, "moirai"))
+    if start is not None and start.diverged is None:
+        theirs = read(MoiraiConfig, start.params.get("model"), f"{start.where}: model")
+        check_same(start, plain(theirs), plain(config))
+        model.load_state_dict(dict(start.tensors))
     return Task(
-        model_of(params),
+        model,
         MoiraiStream(packed, config),
         loss,
         parameter_groups=lambda model: parameter_groups(model, spec.weight_decay),
+        diverged=start.diverged if start else None,
         facts=packed.facts,
     )
 

@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from specseq.errors import InputError
+from specseq.models.imports import import_forecaster
 from specseq.models.moirai2.batch import ModelBatch, Moirai2Stream, Preconditioner
 from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
-from specseq.training.checkpoint import diverged, load_weights
+from specseq.training.initial import Start, start_of
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
@@ -24,7 +25,8 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     Args:
         params: ``model``, ``training``, ``seed``, and optionally ``filter``, ``preconditioning`` and ``data``
             (:class:`~specseq.models.moirai2.config.Moirai2Data`).
-        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
+        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin
+            from.
 
     Raises:
         InputError: a parameter or an input is wrong.
@@ -32,9 +34,9 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     config, mode = read(Moirai2Config, params["model"], "model"), Preconditioner.of(params)
     seed = int(params.get("seed", 0))
     model = model_of(params)
-    lost = diverged(inputs["initial"]) if "initial" in inputs else None
-    if "initial" in inputs and lost is None:
-        _begin_from(model, inputs["initial"])
+    start = start_of(params, inputs, lambda source: import_forecaster(source, "moirai2"))
+    if start is not None and start.diverged is None:
+        _begin_from(model, start)
     if "store" not in inputs:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
     data = read(Moirai2Data, params.get("data") or {}, "data")
@@ -54,7 +56,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         stream,
         _loss,
         after_step=after_step,
-        diverged=lost and f"the run that it begins from did: {lost}",
+        diverged=start.diverged if start else None,
         facts=packed.facts,
     )
 
@@ -70,9 +72,9 @@ def _loss(model: nn.Module, batch: ModelBatch) -> tuple[Tensor, dict[str, float]
     return loss
 
 
-def _begin_from(model: PreconditionedMoirai2, path: Path) -> None:
-    tensors, _ = load_weights(path)
+def _begin_from(model: PreconditionedMoirai2, start: Start) -> None:
     try:
-        model.load_initial(tensors)
+        model.load_initial(dict(start.tensors))
     except RuntimeError as error:
-        raise InputError(path, f"does not fit the model ({error})", "begin from a run of its size") from None
+        fault = f"does not fit the model ({error})"
+        raise InputError(start.where, fault, "begin from a run of its size") from None

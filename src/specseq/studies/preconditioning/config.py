@@ -6,17 +6,7 @@ from specseq.models.moirai2.config import Moirai2Config, Moirai2Data, Preconditi
 from specseq.scoring.config import EvaluationSettings, ForecasterSettings
 from specseq.settings import STRICT, Field, dataclass
 from specseq.studies.forecasting import ForecastingRun
-from specseq.training.settings import TrainingSettings
-
-
-@dataclass(frozen=True, config=STRICT)
-class Initial:
-    """Where training begins."""
-
-    run: str = Field(
-        description="run whose weights this one begins from, with a new optimiser and schedule; {seed} "
-        "stands for this run's seed"
-    )
+from specseq.training.settings import Initial, TrainingSettings
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)

@@ -4,9 +4,9 @@ from specseq.errors import InputError
 from specseq.models.config import Measurement
 from specseq.models.moirai.config import MoiraiConfig, MoiraiData
 from specseq.scoring.config import EvaluationSettings
-from specseq.settings import STRICT, dataclass
+from specseq.settings import STRICT, Field, dataclass
 from specseq.studies.forecasting import ForecastingRun
-from specseq.training.settings import TrainingSettings
+from specseq.training.settings import Initial, TrainingSettings
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -15,6 +15,7 @@ class StuRun(ForecastingRun):
 
     model: MoiraiConfig
     training: TrainingSettings
+    initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
     data: MoiraiData = MoiraiData()
     evaluation: EvaluationSettings = EvaluationSettings()
     measurement: Measurement = Measurement()

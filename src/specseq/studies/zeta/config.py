@@ -4,7 +4,7 @@ from typing import Literal
 
 from specseq.settings import STRICT, Field, dataclass
 from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
-from specseq.training.settings import TrainingSettings
+from specseq.training.settings import Initial, TrainingSettings
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -17,6 +17,7 @@ class ZetaRun:
     model: SpacingModelConfig
     loss: SpacingLoss = SpacingLoss()
     training: TrainingSettings
+    initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
     evaluation: SpacingEvaluation = SpacingEvaluation()
 
     def __post_init__(self) -> None:

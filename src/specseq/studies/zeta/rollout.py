@@ -45,7 +45,8 @@ def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, A
         spec = read(SpacingEvaluation, resolved.get("evaluation", {}), f"run {run}: evaluation")
         test = load_spacing_set(spacings, name, "test")
         rows = evaluate_model(rebuild(trained, tensors), test, spec, seed)
-        rows += training_size(trained, load_spacing_set(spacings, name, "train"))
+        if "training" in trained:  # how much an imported model had to learn from is not known
+            rows += training_size(trained, load_spacing_set(spacings, name, "train"))
     else:
         provenance.facts["diverged"] = reason
         rows = [{"metric": "diverged", "value": 1.0}]

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
-from specseq.settings import read
+from specseq.settings import plain, read
 from specseq.spacings.config import SpacingData, SpacingLoss, SpacingModelConfig
+from specseq.spacings.imports import import_spacings
 from specseq.spacings.mixture import Mixture
 from specseq.spacings.model import SpacingModel, cap_norms, memory_similarity
 from specseq.spacings.sets import SpacingSet, load_spacing_set
+from specseq.training.initial import check_same, start_of
 from specseq.training.task import Task
 
 
@@ -101,6 +103,13 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
         model = SpacingModel(config)
+    start = start_of(params, inputs, lambda source: import_spacings(Path(source)))
+    if start is not None and start.diverged is None:
+        theirs = read(SpacingModelConfig, start.params.get("model"), f"{start.where}: model")
+        check_same(
+            start, plain(theirs), plain(config), ("dropout", "slot_dropout", "slot_norm", "spread_means")
+        )
+        model.load_state_dict(dict(start.tensors))
     held_out = as_batch(selection, selection.starts(config.length, data.selection), config.length)
 
     def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
@@ -150,4 +159,5 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         evaluate=evaluate,
         parameter_groups=groups,
         after_step=after_step if config.slots else None,
+        diverged=start.diverged if start else None,
     )

@@ -1,0 +1,75 @@
+"""Weights that training begins from: those of a run here, or of a checkpoint of another program."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.training.checkpoint import diverged, load_weights
+from specseq.training.foreign import WEIGHTS, Imported
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin from.
+
+    Attributes:
+        where: their file or hub id.
+        tensors: by name.
+        params: of the run that trained them.
+        diverged: why there is nothing to begin from; None where there is.
+    """
+
+    where: str
+    tensors: Mapping[str, Tensor]
+    params: Mapping[str, Any]
+    diverged: str | None = None
+
+
+def start_of(
+    params: Mapping[str, Any], inputs: Mapping[str, Path], read: Callable[[str], Imported]
+) -> Start | None:
+    """The weights that a run begins from; None for random ones.
+
+    Args:
+        params: of the run; ``initial.checkpoint`` names what is no file here.
+        inputs: of its training; ``initial`` is a file.
+        read: imports a foreign checkpoint.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is damaged.
+    """
+    source = inputs.get("initial") or (params.get("initial") or {}).get("checkpoint")
+    if source is None:
+        return None
+    path = Path(source)
+    path = path / WEIGHTS if (path / WEIGHTS).is_file() else path
+    if path.suffix == ".safetensors" and path.name != "model.safetensors":
+        if (reason := diverged(path)) is not None:
+            return Start(str(path), {}, {}, f"the run that it begins from did: {reason}")
+        return Start(str(path), *load_weights(path))
+    imported = read(str(path.parent if path.name == "model.safetensors" else source))
+    return Start(str(source), imported.tensors, imported.params)
+
+
+def check_same(
+    start: Start, found: Mapping[str, Any], wanted: Mapping[str, Any], besides: Collection[str] = ()
+) -> None:
+    """Refuse weights of another model.
+
+    Args:
+        start: the weights.
+        found: settings of their model.
+        wanted: settings of the model that begins from them.
+        besides: settings that do not matter to weights.
+
+    Raises:
+        InputError: names the first setting that differs, with both values.
+    """
+    for name, value in wanted.items():
+        if name not in besides and found.get(name) != value:
+            fault = f"is {value}, the weights of {start.where} have {found.get(name)}"
+            raise InputError(f"model.{name}", fault, "begin from weights of this model")
