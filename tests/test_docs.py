@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from specseq.errors import InputError
 from specseq.report.claims import ledger, load
 from specseq.studies.config import load_plan
+from specseq.studies.planning import Planning
 from specseq.studies.preconditioning import checks
 from specseq.sweeps.merge import merge
 from tests.documented import ROOT, apply_changes, blocks, path_of, write_files
@@ -97,6 +99,24 @@ def test_the_larger_spectral_model_is_planned(tmp_path: Path) -> None:
     run = plan.run("laptop", "zeta/beyond/spectral_seed0")
     assert (run["model"]["length"], run["model"]["width"], run["training"]["steps"]) == (256, 64, 6000)
     assert plan.data("laptop")["zeros"] == {"index": 177389452, "count": 4000000}
+
+
+def test_runs_begin_from_a_checkpoint_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = blocks(ROOT / "docs/checkpoints.md", "yaml")
+    (tmp_path / "tuned.yaml").write_text(block)
+    plan = load_plan(ROOT, [tmp_path / "tuned.yaml"])
+    run = "preconditioning/tuned/degree4_seed0"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no file or folder 'moirai2-small'"):
+        Planning(plan).training_inputs("laptop", run)
+    (tmp_path / "moirai2-small").mkdir()
+    with pytest.raises(InputError, match="'moirai2-small' holds no weights"):
+        Planning(plan).training_inputs("laptop", run)
+    (tmp_path / "moirai2-small/weights.safetensors").touch()
+    assert Planning(plan).training_inputs("laptop", run)["initial"] == "moirai2-small/weights.safetensors"
+    (tmp_path / "hub.yaml").write_text(block.replace("moirai2-small", "Salesforce/moirai-2.0-R-small"))
+    hub = Planning(load_plan(ROOT, [tmp_path / "hub.yaml"]))
+    assert "initial" not in hub.training_inputs("laptop", run)
 
 
 def test_chronos2_joins_as_described(tmp_path: Path) -> None:

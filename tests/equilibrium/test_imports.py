@@ -16,8 +16,12 @@ from torch.nn import functional as F
 from specseq.equilibrium.checkpoint import load_block
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.imports import import_block
+from specseq.equilibrium.text.config import Grammar, TextSettings
+from specseq.equilibrium.text.store import Corpus, prepare_text
 from specseq.errors import InputError
+from specseq.studies.equilibrium.training import build
 from specseq.training.foreign import save_import
+from specseq.training.loop import train
 
 C, H, T, V = 16, 2, 6, 11
 
@@ -142,3 +146,30 @@ def test_the_command_names_parts_and_the_audit_takes_the_folder(tmp_path: Path) 
     )
     assert audit.returncode == 0, audit.stderr
     assert len(json.loads(audit.stdout)["samples"]) == 2
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    settings = TextSettings(source=Grammar(characters=2000, states=3, symbols=V - 1))
+    prepare_text(tmp_path / "text", settings)
+    vocabulary = Corpus.open(tmp_path / "text").vocabulary
+    weights = state(True, False)
+    weights["tok.weight"], weights["head"] = torch.randn(vocabulary, C), torch.randn(C, vocabulary)
+    torch.save({"model": weights, "args": {"H": H, "eps": 0.05}}, tmp_path / "s.pt")
+    imported = import_block(tmp_path / "s.pt")
+    params = {
+        "study": "equilibrium",
+        "seed": 0,
+        "model": imported.params["model"],
+        "training": {"steps": 1, "batch": 2, "precision": "float32", "tensorboard": False},
+        "evaluation": {"windows": 1, "aligned": 1, "samples": 1, "budget": 20, "unrolled": 5},
+        "initial": {"checkpoint": str(tmp_path / "s.pt")},
+    }
+    begun = build(params, {"text": tmp_path / "text"})
+    for name, value in begun.model.state_dict().items():
+        assert torch.equal(value, imported.tensors[name]), name
+    assert train(begun, params, tmp_path / "run", "digest").step == 1
+    for name in ("query_offset", "expand_offset"):
+        assert not torch.equal(begun.model.state_dict()[name], imported.tensors[name])
+    other = {**params, "model": {**imported.params["model"], "offsets": False}}
+    with pytest.raises(InputError, match=r"model\.offsets: is False, the weights of .* have True"):
+        build(other, {"text": tmp_path / "text"})

@@ -22,8 +22,11 @@ from specseq.models.registry import load_forecaster
 from specseq.models.stu.hankel import hankel_matrix
 from specseq.models.stu.segments import segment_tables
 from specseq.models.upstream import moirai2_to_upstream, moirai_to_upstream
+from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.prepare import prepare_store
 from specseq.training.checkpoint import load_weights
 from specseq.training.foreign import save_import
+from specseq.training.loop import train
 from tests.models import foreign
 
 QUERY = Query(20, (0.1, 0.5, 0.9), freq="H")
@@ -262,6 +265,8 @@ def test_files_that_are_no_checkpoints_are_refused(moirai_folder: Path, tmp_path
         with pytest.raises(InputError, match="give an intact copy") as caught:
             import_forecaster(tmp_path / "bad.ckpt")
         assert "delete" not in str(caught.value)
+    with pytest.raises(InputError, match="no such file"):
+        load_forecaster("runs/gone.ckpt")
     torch.save({"state_dict": {"weight": torch.ones(2)}}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="holds no MOIRAI"):
         import_forecaster(tmp_path / "other.ckpt")
@@ -285,3 +290,48 @@ def test_the_command_writes_a_folder_that_scores(moirai_folder: Path, tmp_path: 
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1
     assert "holds weights already" in again.stderr
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    start = np.datetime64("2020-01-01T00:00:00")
+    series = (10 + np.sin(np.arange(700) / 4)).astype(np.float32)
+    items = [Item(f"item{number}", start, "H", series + number) for number in range(4)]
+    write_folder(tmp_path / "corpus" / "sines", items, licence="CC0", source="tests")
+    prepare_store(tmp_path / "corpus", tmp_path / "store", min_length=16)
+    return tmp_path / "store"
+
+
+def test_training_goes_on_from_a_moirai(moirai_folder: Path, store: Path, tmp_path: Path) -> None:
+    from specseq.models.moirai.training import build
+
+    imported = import_forecaster(moirai_folder)
+    training = {"steps": 1, "batch": 1, "tensorboard": False}
+    params = {"study": "stu", "seed": 0, "model": imported.params["model"], "training": training}
+    begun = build(params, {"store": store, "initial": moirai_folder / "model.safetensors"})
+    for name, value in begun.model.state_dict().items():
+        assert torch.equal(value, imported.tensors[name]), name
+    assert train(begun, params, tmp_path / "run", "digest").step == 1
+    other = {**params, "model": {**imported.params["model"], "parity": False}}
+    with pytest.raises(InputError, match=r"model\.parity: is False, the weights of .* have True"):
+        build(other, {"store": store, "initial": moirai_folder / "model.safetensors"})
+
+
+def test_training_goes_on_from_a_moirai2_with_a_filter_of_its_own(store: Path, tmp_path: Path) -> None:
+    from specseq.models.moirai2.training import build
+
+    state = moirai2_to_upstream(foreign.moirai2().backbone)
+    folder = foreign.write_folder(tmp_path / "theirs", state, foreign.MOIRAI2_SETTINGS)
+    imported = import_forecaster(folder)
+    params = {
+        "study": "preconditioning",
+        "seed": 0,
+        "model": imported.params["model"],
+        "filter": {"family": "chebyshev", "degree": 2},
+        "training": {"steps": 1, "batch": 1, "tensorboard": False},
+        "initial": {"checkpoint": str(folder)},
+    }
+    begun = build(params, {"store": store})
+    for name, value in imported.tensors.items():
+        assert torch.equal(begun.model.state_dict()[name], value), name
+    assert train(begun, params, tmp_path / "run", "digest").step == 1

@@ -12,6 +12,11 @@ from torch.nn import functional as F
 from specseq.errors import InputError
 from specseq.spacings.imports import import_spacings
 from specseq.spacings.model import rebuild
+from specseq.studies.zeta.rollout import evaluate_run
+from specseq.studies.zeta.training import build
+from specseq.tables import read_parquet
+from specseq.training.foreign import save_import
+from specseq.training.loop import train
 
 D, H, L, K, M, BLOCKS = 16, 2, 12, 3, 4, 2
 E = D // H
@@ -153,3 +158,32 @@ def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:
     assert any("residuals s - 1" in note for note in notes)
     assert any("see the future" in note for note in notes)
     assert not import_spacings(tmp_path / "best.pt", "spacings").params["model"]["residuals"]
+
+
+def test_training_goes_on_from_a_checkpoint(manifest: Path, tmp_path: Path) -> None:
+    torch.save({"model": state("flash"), "config": MemoryMDNConfig()}, tmp_path / "best.pt")
+    imported = import_spacings(tmp_path / "best.pt")
+    params = {
+        "study": "zeta",
+        "seed": 0,
+        "model": imported.params["model"],
+        "training": {"steps": 1, "batch": 4, "tensorboard": False},
+        "initial": {"checkpoint": str(tmp_path / "best.pt")},
+    }
+    for source in (tmp_path / "best.pt", save_import(tmp_path / "ours", imported, "best.pt")):
+        begun = build(params, {"spacings": manifest, "initial": source})
+        for name, value in begun.model.state_dict().items():
+            assert torch.equal(value, imported.tensors[name]), name
+    assert train(begun, params, tmp_path / "run", "digest").step == 1
+    other = {**params, "model": {**imported.params["model"], "components": 5}}
+    with pytest.raises(InputError, match=r"model\.components: is 5, the weights of .* have 3"):
+        build(other, {"spacings": manifest})
+
+
+def test_an_imported_model_is_rolled_out(manifest: Path, tmp_path: Path) -> None:
+    torch.save({"model": state("spacing"), "config": MemoryMDNConfig()}, tmp_path / "best.pt")
+    weights = save_import(tmp_path, import_spacings(tmp_path / "best.pt"), "best.pt")
+    sizes = {"windows": 20, "contexts": [4, 8], "rollout_contexts": [4], "horizons": [1, 4], "draws": 5}
+    evaluate_run(weights, manifest, "zeta/imported/a", {"evaluation": sizes}, tmp_path / "rollout.parquet")
+    rows = read_parquet(tmp_path / "rollout.parquet")
+    assert {"nll", "mae"} <= set(rows["metric"])

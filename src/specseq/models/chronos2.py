@@ -18,6 +18,8 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 
 HUB_ID = "amazon/chronos-2"
+FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+"""What files of weights are called."""
 
 
 class Chronos2:
@@ -103,7 +105,7 @@ def is_hub_id(source: str | Path) -> bool:
     """Whether this is a model on the hub: of the form ``owner/name``, and no path that exists."""
     name, path = str(source), Path(source)
     written = name.count("/") == 1 and not name.startswith((".", "/", "~"))
-    return written and path.suffix != ".safetensors" and not path.exists()
+    return written and path.suffix not in FILES and not path.exists()
 
 
 def find_weights(source: str | Path) -> Path:

@@ -76,12 +76,12 @@ def load_forecaster(
             )
     if remedy := unknown(name):
         raise InputError(name, "no such forecaster, folder or weights file", remedy)
-    from specseq.models.chronos2 import HUB_ID, Chronos2, find_weights, is_hub_id
+    from specseq.models.chronos2 import HUB_ID, Chronos2
 
     if name != "chronos2":
-        from specseq.models.imports.sources import is_foreign
+        from specseq.models.imports.sources import is_foreign, place_of
 
-        place = find_weights(source) if is_hub_id(source) else path
+        place = place_of(source)
         if is_foreign(place):
             from specseq.models.imports import import_forecaster
             from specseq.models.kinds import forecaster_of

@@ -8,6 +8,8 @@ from pathlib import Path
 from specseq.errors import InputError
 from specseq.settings import near
 
+_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
 
 def tidy_path(path: str) -> str:
     """A path in one spelling: no detours, no trailing slash, relative where it lies below this folder."""
@@ -47,8 +49,8 @@ def checkpoint_file(source: str) -> str | None:
             raise InputError("initial.checkpoint", f"'{source}' holds no weights", "see specseq import")
         return tidy_path(str(held))
     owner, _, name = source.partition("/")
-    hub = bool(owner and name) and "/" not in name and not path.suffix and owner not in (".", "..", "~")
-    if hub and not path.exists():
+    hub = owner not in ("", ".", "..", "~") and bool(name) and "/" not in name
+    if hub and path.suffix not in _FILES and not path.exists() and not Path(owner).exists():
         return None
     check_there(source, "initial.checkpoint", folder=False)
     return tidy_path(source)

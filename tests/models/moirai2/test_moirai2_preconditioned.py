@@ -13,7 +13,8 @@ from specseq.models.moirai2.batch import ModelBatch
 from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.moirai2.training import model_of
 from specseq.settings import read
-from specseq.training.checkpoint import save_weights
+from specseq.training.checkpoint import load_weights, save_weights
+from specseq.training.initial import Start
 from specseq.training.optimiser import Optimiser
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
@@ -250,15 +251,16 @@ def test_fine_tuning_begins_from_a_baseline(tmp_path: Path) -> None:
         for parameter in baseline.parameters():
             parameter.add_(0.01)
     save_weights(tmp_path / "weights.safetensors", baseline, params())
+    start = Start("weights", *load_weights(tmp_path / "weights.safetensors"))
     model = built(filter=LYAPUNOV, preconditioning={"learnable": True, "hint": None})
-    _begin_from(model, tmp_path / "weights.safetensors")
+    _begin_from(model, start)
     for name, parameter in baseline.backbone.named_parameters():
         assert torch.equal(model.backbone.get_parameter(name), parameter)
     assert model.taps is not None
     assert model.taps.tolist() == pytest.approx(LYAPUNOV["taps"])
     nothing = built(filter=NOTHING, preconditioning={"learnable": True})
-    _begin_from(nothing, tmp_path / "weights.safetensors")
+    _begin_from(nothing, start)
     assert float(nothing(prepared())[0]) == float(baseline(prepared())[0])
     other = model_of(params(model={**MODEL, "layers": 1}))
     with pytest.raises(InputError, match="does not fit the model"):
-        _begin_from(other, tmp_path / "weights.safetensors")
+        _begin_from(other, start)

@@ -9,11 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from specseq.errors import InputError
-from specseq.models.chronos2 import find_weights, is_hub_id
+from specseq.models.chronos2 import FILES, find_weights, is_hub_id
 from specseq.training.foreign import class_of, fields_of, read_safetensors, read_torch, tensors_of
 
 MODEL = "model.safetensors"
-_TORCH = (".ckpt", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,19 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def is_foreign(source: str | Path) -> bool:
+def place_of(source: str | Path) -> Path:
+    """The file or folder of a source; of a hub id the local copy, downloaded if need be.
+
+    Raises:
+        InputError: it is neither, and the hub does not know it or cannot be reached.
+    """
+    return find_weights(source) if is_hub_id(source) else Path(source)
+
+
+def is_foreign(path: Path) -> bool:
     """Whether this looks like a forecaster of uni2ts: a checkpoint file, or a folder with its settings."""
-    path = Path(source)
-    if path.is_file():
-        return path.suffix in _TORCH
+    if path.suffix in FILES:
+        return path.suffix != ".safetensors"
     try:
         settings = json.loads((path / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -79,9 +86,9 @@ def open_source(source: str | Path) -> Source:
     Raises:
         InputError: it is missing, damaged, or no source.
     """
-    path = Path(source)
-    if path.is_dir() or is_hub_id(source):
-        return _folder(find_weights(source))
+    path = place_of(source)
+    if path.is_dir():
+        return _folder(find_weights(path))
     if path.suffix == ".safetensors":
         return Source(path, _module(read_safetensors(path))[0])
     return _checkpoint(path)
