@@ -304,7 +304,7 @@ def test_an_interrupted_command_says_so_and_keeps_its_rows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.parquet"
-    command = ["score", "gift_eval", "--forecaster", "fake", "--data", str(root), "--out", str(out)]
+    command = ["score", "gift_eval", "--forecaster", "naive", "--data", str(root), "--out", str(out)]
     monkeypatch.setattr(
         "specseq.scoring.score.load_forecaster", lambda *_, **__: Stumbling(freq="W", stop=stop)
     )

@@ -104,6 +104,7 @@ def main(arguments: Sequence[str]) -> None:
         if not error.where.startswith("-."):
             raise
         option = error.where.rpartition(".")[2].replace("_", "-")
+        option = "forecaster" if option == "name" else option
         raise InputError(f"--{option}", error.fault, error.remedy) from None
     _show(rows, options.benchmark)
     if options.benchmark == "monash" and len(rows) > 1:

@@ -36,8 +36,17 @@ def import_path(name: str) -> str | None:
 
 
 def unknown(name: str) -> str | None:
-    """What to do about a single word that names no forecaster, file or folder; None where it names one."""
-    if name in NAMES or len(Path(name).parts) > 1 or Path(name).exists() or import_path(name):
+    """What to do about a single word that names no forecaster, file or folder; None where it names one.
+
+    A file of weights by its name is one, though it may not be there.
+    """
+    if (
+        name in NAMES
+        or name.endswith(".safetensors")
+        or len(Path(name).parts) > 1
+        or Path(name).exists()
+        or import_path(name)
+    ):
         return None
     return near(name, [*NAMES, *registered()])
 

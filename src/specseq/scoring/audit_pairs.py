@@ -38,24 +38,41 @@ class Pair:
     factor: Floats
 
 
-def equal_pairs(table: Floats) -> list[Pair]:
-    """Every pair with rows that are equal in every metric, to float32 rounding.
+@dataclass(frozen=True)
+class Equalities:
+    """What is equal between models.
+
+    Attributes:
+        pairs: every pair with rows that are equal in every metric, to float32 rounding.
+        cells: ``[M, M]``, metrics of each pair that are equal to ten times that precision.
+    """
+
+    pairs: list[Pair]
+    cells: NDArray[np.int64]
+
+
+def equalities(table: Floats) -> Equalities:
+    """Compare every pair of models.
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.
     """
-    pairs = []
+    pairs, cells = [], np.zeros((len(table), len(table)), np.int64)
+    finite, size = np.isfinite(table), np.abs(table)
     for a in range(len(table) - 1):
-        rest = table[a + 1 :]
-        both = np.isfinite(table[a]) & np.isfinite(rest)
-        same = (np.abs(table[a] - rest) <= _EQUAL * np.abs(rest)) | ~both
+        rest = slice(a + 1, None)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(table[a] - table[rest])
+            same, precise = apart <= _EQUAL * size[rest], apart <= 0.1 * _EQUAL * size[rest]
+        cells[a, rest] = cells[rest, a] = precise.sum(axis=(1, 2))
+        both = finite[a] & finite[rest]
         shared = both.sum(axis=2) >= min(2, table.shape[2])
-        counts, of = (same.all(axis=2) & shared).sum(axis=1), shared.sum(axis=1)
+        counts, of = ((same | ~both).all(axis=2) & shared).sum(axis=1), shared.sum(axis=1)
         pairs += [
             Pair(a, a + 1 + int(b), int(counts[b]), int(of[b]), np.ones(table.shape[2]))
             for b in np.flatnonzero(counts)
         ]
-    return pairs
+    return Equalities(pairs, cells)
 
 
 def near_pairs(table: Floats) -> list[Pair]:
@@ -138,7 +155,7 @@ class Mosaic:
     sources: tuple[int, ...]
 
 
-def mosaics(table: Floats) -> Iterator[Mosaic]:
+def mosaics(table: Floats, equal: Equalities) -> Iterator[Mosaic]:
     """Models with rows put together metric by metric from others.
 
     A source is a model that one metric in twenty equals. A row counts if the source that explains most of its
@@ -146,15 +163,14 @@ def mosaics(table: Floats) -> Iterator[Mosaic]:
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.
+        equal: what is equal in it.
     """
     for model, own in enumerate(table):
-        equal = np.abs(table - own) <= 0.1 * _EQUAL * np.abs(own)
-        equal[model] = False
-        shares = equal.sum(axis=(1, 2)) / max(int(np.isfinite(own).sum()), 1)
+        shares = equal.cells[model] / max(int(np.isfinite(own).sum()), 1)
         sources = [int(one) for one in np.argsort(-shares) if shares[one] >= _MAIN_SOURCE]
         if len(sources) < 2:
             continue
-        cells = equal[sources]
+        cells = np.abs(table[sources] - own) <= 0.1 * _EQUAL * np.abs(own)
         explained, by_one = cells.any(axis=0).sum(axis=1), cells.sum(axis=2).max(axis=0)
         if rows := int((explained - by_one >= 2).sum()):
             yield Mosaic(model, rows, int(cells.any(axis=0).sum()), tuple(sources))

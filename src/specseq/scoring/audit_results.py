@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from specseq.scoring.audit_pairs import equal_pairs, mosaics, near_pairs, origins
+from specseq.scoring.audit_pairs import Equalities, equalities, mosaics, near_pairs, origins
 from specseq.scoring.submissions import Benchmark, Floats, Submission
 
 KINDS = (
@@ -91,11 +91,15 @@ def _invalid(submission: Submission) -> Iterator[Finding]:
 
 
 def _pairs(
-    table: Floats, names: Sequence[str], references: frozenset[str], copy_share: float, overlap_share: float
+    table: Floats,
+    equal: Equalities,
+    names: Sequence[str],
+    references: frozenset[str],
+    copy_share: float,
+    overlap_share: float,
 ) -> Iterator[Finding]:
     """Copies, overlaps and near copies; each says what the pair of models shows that comes next."""
-    equal = equal_pairs(table)
-    chosen = [pair for pair in equal if pair.rows / pair.of >= overlap_share]
+    chosen = [pair for pair in equal.pairs if pair.rows / pair.of >= overlap_share]
     for pair, origin, other in origins(chosen, names, references):
         kind = "copy" if pair.rows / pair.of >= copy_share else "overlap"
         text = f"every metric equals {names[origin]}'s on {pair.rows} of {pair.of} tasks"
@@ -116,8 +120,8 @@ def _pairs(
         yield Finding(names[other], "near copy", pair.rows, pair.of, names[origin], text, "likely")
 
 
-def _mosaics(table: Floats, names: Sequence[str]) -> Iterator[Finding]:
-    for mosaic in mosaics(table):
+def _mosaics(table: Floats, equal: Equalities, names: Sequence[str]) -> Iterator[Finding]:
+    for mosaic in mosaics(table, equal):
         sources = ", ".join(names[one] for one in mosaic.sources[:4])
         total = int(np.isfinite(table[mosaic.model]).sum())
         text = (
@@ -252,8 +256,9 @@ def audit(
     values = [[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]
     table = np.array(values).reshape(len(submissions), len(metrics), len(tasks)).swapaxes(1, 2)
     if metrics:  # else nothing stands in more than one submission
-        found += _pairs(table, names, references, copy_share, overlap_share)
-        found += _mosaics(table, names)
+        equal = equalities(table)
+        found += _pairs(table, equal, names, references, copy_share, overlap_share)
+        found += _mosaics(table, equal, names)
     if {"MAE", "ND", "RMSE", "NRMSE"} <= set(metrics):
         found += _scale(submissions, tasks, tolerance)
     found += _provenance(submissions, tasks, benchmark.provenance)

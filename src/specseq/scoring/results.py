@@ -28,6 +28,7 @@ from specseq.scoring.reversal import Checkpoint, Outcome, Variant
 from specseq.scoring.steps import step_grid
 from specseq.scoring.submissions import BENCHMARKS
 from specseq.tables import Provenance, digest, long_table, read_provenance, read_rows, write_parquet
+from specseq.tables.arrays import arrow_array
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 
@@ -125,9 +126,9 @@ class Published:
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """A table whose column ``context_length`` may hold no number."""
-        kinds = {"context_length": pa.int64()}
-        names = rows[0] if rows else {}
-        return pa.table({name: pa.array([row[name] for row in rows], kinds.get(name)) for name in names})
+        return pa.table(
+            {name: arrow_array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+        )
 
 
 class ResultFile:

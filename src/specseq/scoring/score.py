@@ -271,7 +271,7 @@ def _filter(name: str, spec: dict[str, Any], designed: Path | None) -> Filter:
 
 def _diverged(name: str) -> str | None:
     """Why the training that left these weights was ended early; None where it was not."""
-    if not name.endswith(".safetensors"):
+    if not name.endswith(".safetensors") or not Path(name).is_file():
         return None
     from specseq.training.checkpoint import diverged  # imported here: naive forecasters need no torch
 

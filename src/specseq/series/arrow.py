@@ -21,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
+from specseq.tables.arrays import numpy_values
 
 COLUMNS = ("item_id", "start", "freq", "target")
 _LOOKED_BEYOND, _LONGEST_LEGACY_SCHEMA = 2, 1 << 20
@@ -276,7 +277,7 @@ def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         size = column.type.list_size
         offsets = size * np.arange(column.offset, column.offset + len(column) + 1, dtype=np.int64)
     else:
-        offsets = column.offsets.to_numpy().astype(np.int64)
+        offsets = numpy_values(column.offsets).astype(np.int64)
     first, last = offsets[:-1], offsets[1:]
     if column.null_count:
         last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)
@@ -308,7 +309,7 @@ def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
         length, offset = _rectangles(first, last, *_edges(column.values))
     else:
         variates, length, offset, values = np.ones_like(first), last - first, first, column.values
-    flat = values.to_numpy(zero_copy_only=False)
+    flat = numpy_values(values)
     position = None
     if flat.dtype == np.float32 and values.null_count == 0 and len(flat):
         address = flat.__array_interface__["data"][0] - whole.address
@@ -317,7 +318,7 @@ def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
         shard,
         batch.column("item_id").to_pylist(),
         [alias or "" for alias in batch.column("freq").to_pylist()],
-        batch.column("start").cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False),
+        numpy_values(batch.column("start").cast(pa.timestamp("s"), safe=False)),
         _as_float32(shard, flat),
         offset,
         length,
