@@ -9,6 +9,7 @@ from torch import nn
 
 from specseq.settings import read
 from specseq.training.optimiser import AdamW, Optimiser, default_groups
+from specseq.training.orthogonal import orthogonal
 from specseq.training.schedule import factor
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
@@ -67,6 +68,48 @@ def test_only_matrices_decay() -> None:
         "norm.bias",
         "sizes_bias",
     }
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 30), (30, 8), (1, 5)])
+def test_orthogonal_matrices_keep_their_singular_vectors(shape: tuple[int, int]) -> None:
+    """Against the same iteration of each singular value."""
+    matrices = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(k), dtype=torch.float64) for k in (0, 1)
+    ]
+    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+        u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+        values = values / values.norm()
+        for _ in range(5):
+            values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+        torch.testing.assert_close(found, u @ torch.diag(values) @ v, rtol=1e-9, atol=1e-9)
+        assert values.min() > 0.5
+
+
+def test_muon_takes_the_steps_of_torch_and_goes_on_from_its_state() -> None:
+    """torch's rounds to bfloat16 while it orthogonalises."""
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(12, 20), nn.Linear(12, 20)
+    theirs.load_state_dict(ours.state_dict())
+    task = Task(ours, lambda model, batch: (model(batch).square().mean(), {}), iter([]))
+    settings = spec(optimiser="muon", lr=0.02, schedule="constant", warmup=0, clip=0, weight_decay=0.1)
+    mine = Optimiser(task, settings)
+    matrix = torch.optim.Muon([theirs.weight], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    bias = torch.optim.AdamW([theirs.bias], lr=0.02, betas=(0.9, 0.98), eps=1e-6, weight_decay=0)
+    for step in range(6):
+        if step == 3:
+            state = mine.state_dict()
+            mine = Optimiser(task, settings)
+            mine.load_state_dict(state)
+        batch = torch.randn(5, 12)
+        for model in (ours, theirs):
+            (model(batch) - batch.sum()).square().mean().backward()
+        mine.step(step)
+        for optimiser in (matrix, bias):
+            optimiser.step()
+            optimiser.zero_grad()
+    moved = ours.weight - theirs.weight
+    assert moved.norm() < 0.02 * ours.weight.norm()
+    torch.testing.assert_close(ours.bias, theirs.bias, rtol=0.02, atol=0.005)
 
 
 def test_optimiser_is_adamw_with_scaled_rates() -> None:

@@ -1,4 +1,4 @@
-"""AdamW with weight decay on matrices, the learning-rate schedule and gradient clipping."""
+"""AdamW and Muon with weight decay on matrices, the learning-rate schedule and gradient clipping."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,9 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from specseq.errors import InputError
+from specseq.training.orthogonal import orthogonal
 from specseq.training.schedule import factor
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
+
+MOMENTUM = 0.95
+"""Decay rate of Muon's momentum, as published."""
 
 
 def default_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -34,6 +39,8 @@ class AdamW:
     """torch's fused AdamW without its ``Optimizer`` class, whose constructor imports the compiler.
 
     That import takes longer than a small run's training. Updates and the layout of the state are torch's.
+    Groups with ``orthogonal: True`` hold matrices that move by Muon, the orthogonalised Nesterov momentum
+    (Jordan et al. 2024), at the rates of AdamW (Liu et al., arXiv:2502.16982).
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], **defaults: Any) -> None:
@@ -50,23 +57,38 @@ class AdamW:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            states = [self._state_of(parameter) for parameter in parameters]
-            adamw(
-                parameters,
-                [parameter.grad for parameter in parameters if parameter.grad is not None],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=True,
-                amsgrad=False,
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            (self._turn if group.get("orthogonal") else self._update)(group, parameters, gradients)
+
+    def _update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        states = [self._state_of(parameter) for parameter in parameters]
+        adamw(
+            parameters,
+            gradients,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+    def _turn(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """A step of Muon, whose root mean square is that of AdamW (.2)."""
+        momenta = []
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            state = self.state.setdefault(parameter, {"momentum": torch.zeros_like(parameter)})
+            state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+            momenta.append(torch.lerp(gradient, state["momentum"], MOMENTUM))
+        for parameter, direction in zip(parameters, orthogonal(momenta), strict=True):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.add_(direction, alpha=-0.2 * max(parameter.shape) ** 0.5 * group["lr"])
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
@@ -105,12 +127,14 @@ class AdamW:
 
 
 class Optimiser:
-    """AdamW, its learning-rate schedule and the clipping of gradients."""
+    """AdamW or Muon, its learning-rate schedule and the clipping of gradients."""
 
     def __init__(self, task: Task, settings: TrainingSettings) -> None:
         groups = (task.parameter_groups or default_groups)(task.model)
         self.settings = settings
         self.groups = _with_scales(groups)
+        if settings.optimiser == "muon":
+            self.groups = _with_matrices_apart(self.groups, task.model)
         self.parameters = [parameter for group in self.groups for parameter in group["params"]]
         self.adamw = AdamW(
             self.groups,
@@ -152,3 +176,22 @@ def _with_scales(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         if parameters:
             filled.append({"lr_scale": 1.0, **group, "params": parameters})
     return filled
+
+
+def _with_matrices_apart(groups: Iterable[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
+    """Groups whose weights of linear layers are in groups of their own, marked ``orthogonal``."""
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    if not linear:
+        raise InputError(
+            "training.optimiser", "muon turns weights of linear layers, and there are none", "use adamw"
+        )
+    parts = [
+        {
+            **group,
+            "orthogonal": matrices,
+            "params": [p for p in group["params"] if (id(p) in linear) == matrices],
+        }
+        for group in groups
+        for matrices in (True, False)
+    ]
+    return [part for part in parts if part["params"]]

@@ -18,6 +18,10 @@ class TrainingSettings:
     batch: int = Field(default=16, ge=1, description="rows per batch")
     lr: float = Field(default=1e-3, ge=0, description="peak learning rate")
     weight_decay: float = Field(default=0.1, ge=0, description="decoupled weight decay of matrices")
+    optimiser: Literal["adamw", "muon"] = Field(
+        default="adamw",
+        description="muon: weights of linear layers move by their orthogonalised momentum, the rest by AdamW",
+    )
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.98), description="decay rates of AdamW's two moments")
     eps: float = Field(default=1e-6, ge=0, description="AdamW's epsilon")
     warmup: float = Field(
