@@ -2,12 +2,15 @@
 
     python benchmarks/bench_scoring.py --data DIR [--only ett1 ...] [--json FILE]
     python benchmarks/bench_scoring.py --points 40000000
+    python benchmarks/bench_scoring.py --steps 20000000
+    python benchmarks/bench_scoring.py --cold
 
 ``--data`` holds ``gift_eval/`` and ``fev/`` in the benchmarks' layouts. Seasonal Naive is forecast once by
 this package, outside the clock; each side then scores those forecasts: windows, scales, metrics, data read
 before. ``end to end`` is this package reading, forecasting and scoring, against fev reading and scoring or
 GluonTS scoring alone. Both sides' metrics must agree. ``--points`` scores a made data set of that many
-forecast points for its peak memory.
+forecast points for its peak memory, ``--steps`` 20 windows of one series of that many steps, ``--cold`` a
+small config by the command, from the start of the process; both count CPU seconds.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import json
 import logging
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -213,6 +217,40 @@ def peak_memory(points: int) -> dict[str, Any]:
     return {"points": total, "seconds": seconds, "peak_gb": peak, "peak_gb_before_scoring": before}
 
 
+def long_series(steps: int) -> dict[str, Any]:
+    """Score 20 windows of one series: CPU seconds, and the peak memory of the process."""
+    from specseq.series.arrow_writer import Item, write_folder
+
+    values = np.random.default_rng(0).normal(size=steps).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(Path(folder) / "x", [Item("one", np.datetime64("2000-01-01", "s"), "T", values)])
+        (evaluation,) = gift_evaluations(folder, ["short"])
+        begin = time.process_time()
+        score(evaluation, SeasonalNaive())
+        spent = time.process_time() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return {"steps": steps, "windows": evaluation.config.windows, "cpu_seconds": spent, "peak_gb": peak}
+
+
+def cold() -> dict[str, Any]:
+    """CPU seconds of ``specseq score`` on two series of 300 steps, the whole process; the least of five."""
+    from specseq.series.arrow_writer import Item, write_folder
+
+    spent = []
+    with tempfile.TemporaryDirectory() as folder:
+        start = np.datetime64("2020-01-01", "s")
+        write_folder(Path(folder) / "x", [Item(f"i{n}", start, "H", np.arange(300.0)) for n in range(2)])
+        for number in range(5):
+            words = ["score", "gift_eval", "--forecaster", "seasonal_naive", "--data", folder]
+            out = Path(folder) / f"out{number}.parquet"
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = [sys.executable, "-m", "specseq.cli", *words, "--out", str(out)]
+            subprocess.run(command, check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {"cpu_seconds": min(spent)}
+
+
 def main() -> None:
     """Run and print the table."""
     logging.disable(logging.CRITICAL)
@@ -221,11 +259,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="data sets or tasks")
     parser.add_argument("--benchmark", choices=["gift_eval", "fev"], help="one of the two only")
     parser.add_argument("--points", type=int, help="measure peak memory at so many forecast points instead")
+    parser.add_argument("--steps", type=int, help="score one series of so many steps instead")
+    parser.add_argument("--cold", action="store_true", help="score a small config by the command instead")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     if options.points:
         result: dict[str, Any] = {"memory": peak_memory(options.points)}
         print(json.dumps(result["memory"]))
+    elif options.steps or options.cold:
+        result = {"series": long_series(options.steps)} if options.steps else {"cold": cold()}
+        print(json.dumps(result))
     elif options.data:
         rows: list[dict[str, Any]] = []
         for benchmark in [options.benchmark] if options.benchmark else ["gift_eval", "fev"]:
@@ -243,7 +286,7 @@ def main() -> None:
                 f"({their_whole / whole:.0f}x)"
             )
     else:
-        parser.error("give --data or --points")
+        parser.error("give --data, --points, --steps or --cold")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 
