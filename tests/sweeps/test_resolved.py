@@ -18,8 +18,9 @@ PLAN = load_plan(Path(__file__).parents[2])
     ("scale", "count", "expected"),
     [
         ("smoke", 27, "677fefa05a7633c2"),
-        ("laptop", 153, "b0eb0d6856b7a535"),
-        ("paper", 790, "873ded56baa5dec6"),
+        ("laptop", 96, "275e8dd566377733"),
+        ("workstation", 312, "1b2c0a54662cbe2a"),
+        ("paper", 810, "96a8d2b13b1390ca"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

@@ -46,7 +46,7 @@ def test_the_published_size_is_what_the_paper_scale_runs() -> None:
     model, training = spec["model"], spec["training"]
     assert (model["width"], model["heads"], model["length"], training["batch"]) == (512, 16, 256, 24)
     assert PLAN.data("paper")["text"]["tokeniser"] == {"kind": "bpe", "size": 4096}
-    assert PLAN.data("paper")["text"]["source"]["repo"].endswith("TinyStories")
+    assert PLAN.data("paper")["text"]["source"] == {"kind": "hub"}
 
 
 def test_step_sizes_solvers_and_regularisers_are_crossed_with_seeds() -> None:

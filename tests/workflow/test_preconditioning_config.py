@@ -100,7 +100,7 @@ def all_steps(declared: dict[str, dict[str, Any]], spec: dict[str, Any]) -> int:
     return steps(spec) + (all_steps(declared, declared[before]) if before else 0)
 
 
-@pytest.mark.parametrize(("scale", "least"), [("smoke", 1), ("laptop", 3), ("paper", 5)])
+@pytest.mark.parametrize(("scale", "least"), [("smoke", 1), ("laptop", 3), ("workstation", 3), ("paper", 5)])
 def test_seeds_and_budgets_are_matched(scale: str, least: int) -> None:
     trained = {run: spec for run, spec in runs(scale).items() if "training" in spec}
     by_group: dict[str, set[int]] = {}
@@ -115,7 +115,7 @@ def test_seeds_and_budgets_are_matched(scale: str, least: int) -> None:
     assert all(len(seeds) >= least for seeds in by_group.values())
 
 
-@pytest.mark.parametrize("scale", ["laptop", "paper"])
+@pytest.mark.parametrize("scale", ["workstation", "paper"])
 def test_controls_stand_beside_what_they_control(scale: str) -> None:
     identity = [spec for spec in points(scale, "chebyshev") if spec["filter"]["degree"] == 1]
     assert len(identity) == 1
