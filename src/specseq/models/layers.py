@@ -25,7 +25,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda or x.dtype != torch.float32:
+        if x.device.type != "cpu" or x.dtype != torch.float32:
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
         normed: Tensor = BlockedRMSNorm.apply(x, self.weight, self.eps)
         return normed

@@ -134,6 +134,10 @@ class Study:
         after_training: sections of a run that only judge it once it is trained.
         tables: comparison tables by name; each name begins with the study's.
         figures: figures by name.
+        cost: module with ``kind(params, data)``, what decides a step of a run, and
+            ``step(kind, training, lengths, gpu)``, the :class:`~specseq.studies.cost.step.StepUsage` of such
+            a step, where ``lengths`` are those of the shortest and the longest series of the corpus; empty:
+            costs are not estimated.
         checks: module whose public functions its claims may name; empty for none. One that begins with a dot
             lies in the study's package.
         answer: ``module:function`` that makes the page's opening sentence of the study's tables; empty for
@@ -149,6 +153,7 @@ class Study:
     after_training: frozenset[str] = frozenset()
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    cost: str = ""
     checks: str = ""
     answer: str = ""
 

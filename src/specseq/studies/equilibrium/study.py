@@ -62,6 +62,7 @@ STUDY = Study(
     after_training=frozenset({"audit"}),
     tables=TABLES,
     figures=FIGURES,
+    cost=".cost",
     checks=".checks",
     answer=".answer:finding",
 )

@@ -94,6 +94,7 @@ STUDY = Study(
     after_training=frozenset({"evaluation", "baseline"}),
     tables=TABLES,
     figures=FIGURES,
+    cost=".cost",
     checks=".checks",
     answer=".answer:finding",
 )

@@ -47,6 +47,7 @@ STUDY = Study(
     after_training=frozenset({"evaluation", "baseline", "measurement"}),
     tables=TABLES,
     figures=FIGURES,
+    cost=".cost",
     checks=".checks",
     answer=".answer:finding",
 )

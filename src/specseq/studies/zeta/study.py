@@ -41,6 +41,7 @@ STUDY = Study(
     after_training=frozenset({"evaluation"}),
     tables=TABLES,
     figures=FIGURES,
+    cost=".cost",
     checks=".checks",
     answer=".answer:finding",
 )

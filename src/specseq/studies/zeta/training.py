@@ -82,6 +82,22 @@ def predictions(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Mixture,
     return model(batch["spacings"], batch["height"])[:, :-1], batch["spacings"][:, 1:]
 
 
+def total_loss(
+    model: nn.Module, batch: Mapping[str, Tensor], terms: SpacingLoss
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch with bonus and penalty, and its parts; ``weight`` is the number of spacings."""
+    mixture, truth = predictions(model, batch)
+    nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
+    total = nll - terms.entropy_weight * entropy
+    metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
+    metrics["weight"] = float(truth.numel())
+    if terms.diversity_weight:
+        similarity = memory_similarity(model.get_parameter("memory"))
+        total = total + terms.diversity_weight * similarity
+        metrics["memory_similarity"] = float(similarity.detach())
+    return total, metrics
+
+
 def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     """Model, windows and loss of a run.
 
@@ -113,16 +129,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     held_out = as_batch(selection, selection.starts(config.length, data.selection), config.length)
 
     def loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        mixture, truth = predictions(model, batch)
-        nll, entropy = -mixture.log_prob(truth).mean(), mixture.weight_entropy().mean()
-        total = nll - terms.entropy_weight * entropy
-        metrics = {"nll": float(nll.detach()), "weight_entropy": float(entropy.detach())}
-        metrics["weight"] = float(truth.numel())
-        if terms.diversity_weight:
-            similarity = memory_similarity(model.get_parameter("memory"))
-            total = total + terms.diversity_weight * similarity
-            metrics["memory_similarity"] = float(similarity.detach())
-        return total, metrics
+        return total_loss(model, batch, terms)
 
     @torch.no_grad()
     def evaluate(model: nn.Module) -> dict[str, float]:

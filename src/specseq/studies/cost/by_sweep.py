@@ -1,0 +1,103 @@
+"""Costs of runs put together by sweep: the table that ``specseq cost`` prints."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+
+import pandas as pd
+
+from specseq.errors import InputError
+from specseq.studies.cost.estimate import Cost
+from specseq.tables import read_parquet
+
+KEYS = ["study", "sweep"]
+
+
+def by_sweep(costs: Iterable[Cost]) -> pd.DataFrame:
+    """One row per sweep, then one per study and one for all (with ``*`` for what is summed over).
+
+    Runs, kinds and hours are sums, steps and FLOPs means, seconds and GiB per step the largest of the sweep.
+    """
+    runs = pd.DataFrame([vars(cost) for cost in costs])
+    if runs.empty:
+        return pd.DataFrame(columns=[*KEYS, "runs"])
+    runs = runs.assign(gpu_hours=runs["training_hours"])
+    every = [
+        _summed(runs, KEYS),
+        _summed(runs, ["study"]).assign(sweep="*"),
+        _summed(runs.assign(all="*"), ["all"]).rename(columns={"all": "study"}).assign(sweep="*"),
+    ]
+    order = {study: place for place, study in enumerate([*dict.fromkeys(runs["study"]), "*"])}
+    table = pd.concat(every, ignore_index=True)
+    table = table.sort_values("study", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return table[[*KEYS, *(name for name in table.columns if name not in KEYS)]]
+
+
+def _summed(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    groups = runs.groupby(keys, sort=False)
+    return groups.agg(
+        runs=("run", "size"),
+        kinds=("kind", "nunique"),
+        steps=("steps", "mean"),
+        tflop_per_step=("step_flops", lambda flops: flops.mean() / 1e12),
+        gib_per_step=("step_bytes", lambda peak: peak.max() / 2**30),
+        seconds_per_step=("step_seconds", "max"),
+        bound=("bound", lambda bounds: bounds.value_counts().index[0]),
+        gpu_hours=("gpu_hours", "sum"),
+        host_cpu_hours=("host_hours", "sum"),
+        jobs=("segments", "sum"),
+        most_segments=("segments", "max"),
+        disk_gb=("disk_bytes", lambda size: size.sum() / 1e9),
+        measured=("measured", "mean"),
+    ).reset_index()
+
+
+def with_measurements(costs: Iterable[Cost], measured: pd.DataFrame, limit_minutes: int) -> list[Cost]:
+    """Costs whose time and memory per step are those that a rehearsal measured of a run of the same kind.
+
+    Args:
+        costs: the estimates.
+        measured: rows with ``run``, ``seconds_per_step``, ``host_seconds_per_step`` and
+            ``device_peak_bytes``.
+        limit_minutes: time limit of a training job.
+    """
+    estimates = list(costs)
+    kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}
+    rows = measured.to_dict("records")
+    found = {kinds[row["run"]]: row for row in rows if row["run"] in kinds}
+    changed = []
+    for cost in estimates:
+        row = found.get((cost.study, cost.kind))
+        if row is None:
+            changed.append(cost)
+            continue
+        more = cost.steps * (float(row["seconds_per_step"]) - cost.step_seconds) / 3600
+        hours = max(cost.training_hours + more, 0.0)
+        changed.append(
+            replace(
+                cost,
+                step_seconds=float(row["seconds_per_step"]),
+                step_bytes=float(row["device_peak_bytes"]),
+                training_hours=hours,
+                host_hours=cost.steps * float(row["host_seconds_per_step"]) / 3600,
+                segments=max(1, ceil(60 * hours / limit_minutes)),
+                measured=True,
+            )
+        )
+    return changed
+
+
+def read_rehearsal(path: Path) -> pd.DataFrame:
+    """The measurements of a rehearsal.
+
+    Raises:
+        InputError: no such file, or it lacks a column.
+    """
+    table = read_parquet(path)
+    needed = ["run", "seconds_per_step", "host_seconds_per_step", "device_peak_bytes"]
+    if missing := [name for name in needed if name not in table.columns]:
+        raise InputError(
+            path, f"has no column {missing[0]!r}", "give the file that the scale rehearsal writes"
+        )
+    return table

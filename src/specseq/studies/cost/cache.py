@@ -1,0 +1,80 @@
+"""Usages of steps that were metered before, in the user's cache folder: metering takes a second per kind."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from specseq.sources import module_file, source_digest
+from specseq.studies import studies
+from specseq.studies.cost.step import StepUsage
+from specseq.tables.files import atomic_path
+from specseq.training.metering import Usage
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/specseq``, or ``~/.cache/specseq``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specseq"
+
+
+class UsageCache:
+    """Usages by what decides them; those of other code are not found."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"usages_{_code()}.json"
+        self._held: dict[str, Any] = {}
+        try:
+            self._held = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # None yet, or one that was damaged: it is made anew.
+            self._held = {}
+
+    def get(self, key: str) -> StepUsage | None:
+        """The usage of a step, if it is known."""
+        held = self._held.get(_digest(key))
+        return None if held is None else _step(held)
+
+    def put(self, key: str, usage: StepUsage) -> None:
+        """Keep a usage; :meth:`save` writes it."""
+        self._held[_digest(key)] = _plain(usage)
+
+    def save(self) -> None:
+        """Write the file, whole; a folder that cannot be written is no fault."""
+        try:
+            with atomic_path(self._path) as part:
+                Path(part).write_text(json.dumps(self._held), encoding="utf-8")
+        except OSError:
+            return
+
+
+def _code() -> str:
+    """Digest of the source that decides usages: the studies' descriptions and all that they import."""
+    files = [os.fspath(module_file(study.module(study.cost))) for study in studies().values() if study.cost]
+    return source_digest("training/metering.py", *sorted(files))[:16]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def _plain(step: StepUsage) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if not isinstance(value, Usage):
+            return value
+        operators = [[*kind, count] for kind, count in value.operators.items()]
+        return [operators, value.views, value.peak_bytes, dict(value.syncs)]
+
+    return {field.name: plain(getattr(step, field.name)) for field in fields(step)}
+
+
+def _step(held: dict[str, Any]) -> StepUsage:
+    def usage(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        operators = Counter({(kind, flops, moved): count for kind, flops, moved, count in value[0]})
+        return Usage(operators, value[1], value[2], Counter(value[3]))
+
+    return StepUsage(**{name: usage(value) for name, value in held.items()})

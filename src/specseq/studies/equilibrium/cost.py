@@ -1,0 +1,214 @@
+"""What a step of equilibrium propagation takes, phase by phase.
+
+Phases are metered at two small budgets and extrapolated: every evaluation costs the same. They are taken to
+their full budgets; a phase that settles earlier costs less.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+
+from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import (
+    Anderson,
+    BlockShape,
+    EquilibriumRun,
+    Estimator,
+    LeadingEigenvalue,
+    LockIn,
+    NewtonGMRES,
+    Penalty,
+    Solver,
+)
+from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.gradients import bptt_loss, surrogate
+from specseq.equilibrium.regularisers import Equilibrium, penalty
+from specseq.equilibrium.solvers import solve
+from specseq.settings import read
+from specseq.studies.cost.step import StepUsage, backpropagation, parameters_of
+from specseq.training.metering import Usage, metered
+from specseq.training.settings import TrainingSettings
+
+# CPU-seconds of the eigenproblem of a C × C block: constant, and per C³. Measured on one core.
+_EIGENPROBLEM = 3e-4, 2.1e-9
+# A spectrum with its condition numbers, in the audit; the share of its budget that finding a root takes.
+_SPECTRUM = 3e-4, 1.0e-9
+_ROOT_SHARE = 0.25
+# Symbols where the tokeniser has no size of its own: characters of the embedded text.
+_CHARACTERS = 96
+_BUDGETS = 4, 8
+
+
+def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides what a step takes: not step sizes, radii, weights and tolerances."""
+    kept = {key: params[key] for key in ("model", "rule", "evaluation") if key in params}
+    for name in ("solver", "nudged_solver"):
+        if solver := params.get(name):
+            kept[name] = _only(solver, "name", "memory", "krylov")
+    if estimator := params.get("estimator"):
+        kept["estimator"] = _only(
+            estimator, "name", "points", "period", "cycles", "corrected", "drift_cancelled"
+        )
+    for name in ("free", "nudged"):
+        kept[name] = _only(params.get(name) or {}, "evaluations")
+    penalties = {
+        name: {"weight": 1, **_only(penalty, "form", "samples", "positions", "size", "iterations")}
+        for name, penalty in (params.get("regularisers") or {}).items()
+    }
+    size = (data["text"].get("tokeniser") or {}).get("size")
+    return {**kept, "regularisers": penalties, "symbols": size or _CHARACTERS}
+
+
+def _only(section: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: section[name] for name in names if name in section}
+
+
+def step(
+    params: Mapping[str, Any], training: TrainingSettings, lengths: tuple[int, int], gpu: bool
+) -> StepUsage:
+    """A step of a run; see :attr:`Study.cost <specseq.studies.interface.Study.cost>`."""
+    symbols = int(params["symbols"])
+    given = {key: value for key, value in params.items() if key != "symbols"}
+    run = read(EquilibriumRun, {**given, "training": {"steps": training.steps}}, "run")
+    shape, rows = run.model, -(-training.batch // training.micro_batches)
+    step_size = getattr(run.solver, "step", 0.1)
+    if run.rule == "bptt":
+        usage = _extrapolated(lambda n: _unrolled(shape, symbols, rows, step_size, n), run.free.evaluations)
+        usage = usage * training.micro_batches
+    else:
+        usage = _free(run.solver, shape, symbols, rows, run.free.evaluations)
+        usage += _adjoint(run, shape, symbols, rows) + _weights(shape, symbols, rows)
+    blocking = 0.0
+    for settings in run.regularisers.active().values():
+        usage += _penalty(settings, shape, symbols, rows)
+        if isinstance(settings, LeadingEigenvalue) and settings.form == "left_right":
+            blocks = min(settings.samples, rows) * (settings.positions or shape.length)
+            blocking += blocks * _seconds(_EIGENPROBLEM, shape.width)
+    evaluation, audited = _evaluation(run, shape, symbols)
+    block = _block(shape, symbols)
+    return StepUsage(
+        usage,
+        parameters_of(block),
+        host_seconds=1e-4,
+        blocking_seconds=blocking,
+        evaluation=evaluation,
+        blocking_evaluation=audited,
+    )
+
+
+def _seconds(law: tuple[float, float], width: int) -> float:
+    return law[0] + law[1] * width**3
+
+
+@lru_cache(maxsize=8)
+def _block(shape: BlockShape, symbols: int) -> EquilibriumBlock:
+    return EquilibriumBlock(shape, symbols, torch.Generator().manual_seed(0)).to("meta")
+
+
+def _data(shape: BlockShape, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens (or targets), and states, of some rows."""
+    tokens = torch.empty(rows, shape.length, dtype=torch.int64, device="meta")
+    return tokens, tokens, torch.empty(rows, shape.length, shape.width, device="meta")
+
+
+def _extrapolated(usage_of: Callable[[int], Usage], budget: int) -> Usage:
+    """The usage at a budget of evaluations, from those at two small ones."""
+    low, high = _BUDGETS
+    if budget <= high:
+        return usage_of(budget)
+    return usage_of(low).extrapolated(usage_of(high), (budget - low) / (high - low))
+
+
+def _free(solver: Solver, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+    return _extrapolated(lambda n: _relaxed(solver, shape, symbols, rows, n), budget)
+
+
+@cache
+def _relaxed(solver: Solver, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+    x = _data(shape, rows)[2]
+    return metered(lambda: solve(solver, FreePhase(_block(shape, symbols), x), x, budget, 1e-30))
+
+
+def _problem(shape: BlockShape, symbols: int, rows: int) -> Problem:
+    _, targets, state = _data(shape, rows)
+    return Problem(_block(shape, symbols), state, state, targets)
+
+
+def _adjoint(run: EquilibriumRun, shape: BlockShape, symbols: int, rows: int) -> Usage:
+    if run.rule == "implicit":
+        return _extrapolated(lambda n: _implicit(shape, symbols, rows, n), min(60, run.nudged.evaluations))
+    solver, estimator, budget = run.nudged_solver or run.solver, run.estimator, run.nudged.evaluations
+    if isinstance(estimator, LockIn):
+        # One Euler step per evaluation, whatever the budget.
+        short, long = (replace(estimator, period=2, cycles=n) for n in (1, 2))
+        low, high = (_nudged(some, solver, shape, symbols, rows, budget) for some in (short, long))
+        return low.extrapolated(high, (estimator.evaluations - 4) / 4)
+    return _extrapolated(lambda n: _nudged(estimator, solver, shape, symbols, rows, n), budget)
+
+
+@cache
+def _nudged(
+    estimator: Estimator, solver: Solver, shape: BlockShape, symbols: int, rows: int, budget: int
+) -> Usage:
+    problem = _problem(shape, symbols, rows)
+    return metered(lambda: estimate(estimator, problem, solver, budget, 1e-30))
+
+
+@cache
+def _implicit(shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+    return metered(lambda: implicit_adjoint(_problem(shape, symbols, rows), 1e-30, budget))
+
+
+@cache
+def _weights(shape: BlockShape, symbols: int, rows: int) -> Usage:
+    """From the adjoint to the gradient of the weights, and the loss itself."""
+    tokens, targets, state = _data(shape, rows)
+    block = _block(shape, symbols)
+    usage = backpropagation(block, lambda: (surrogate(block, state, tokens, targets, state), None), False)
+    with torch.no_grad():
+        return usage + metered(lambda: block.cost(state, targets))
+
+
+@cache
+def _unrolled(shape: BlockShape, symbols: int, rows: int, step_size: float, steps: int) -> Usage:
+    tokens, targets, _ = _data(shape, rows)
+    block = _block(shape, symbols)
+    return backpropagation(block, lambda: bptt_loss(block, tokens, targets, step_size, steps), False)
+
+
+@cache
+def _penalty(settings: Penalty, shape: BlockShape, symbols: int, rows: int) -> Usage:
+    if isinstance(settings, LeadingEigenvalue) and settings.form == "left_right":
+        # Two vector-Jacobian products of a force and their gradient, on the few samples looked at; the
+        # eigenproblems are counted as the processor's.
+        return _weights(shape, symbols, settings.samples) * 2
+    block = _block(shape, symbols)
+    tokens, _, state = _data(shape, rows)
+
+    def value() -> tuple[torch.Tensor, None]:
+        at = Equilibrium(block, block.embed(tokens), state, torch.Generator().manual_seed(0))
+        return penalty(settings, at), None
+
+    return backpropagation(block, value, False)
+
+
+def _evaluation(run: EquilibriumRun, shape: BlockShape, symbols: int) -> tuple[Usage, float]:
+    """One evaluation along training, and the processor's part of its audit."""
+    settings = run.evaluation
+    roots = int(_ROOT_SHARE * settings.budget)
+    usage = _free(run.solver, shape, symbols, settings.windows, run.free.evaluations)
+    for solver in (Anderson(), NewtonGMRES()):
+        usage += _free(solver, shape, symbols, settings.windows, max(1, roots // 2))
+    usage += (
+        _adjoint(replace(run, gate=None), shape, symbols, settings.aligned) if run.rule != "bptt" else Usage()
+    )
+    usage += _extrapolated(lambda n: _implicit(shape, symbols, settings.aligned, n), 30)
+    if settings.unrolled:
+        usage += _extrapolated(
+            lambda n: _unrolled(shape, symbols, settings.aligned, 0.1, n), settings.unrolled
+        )
+    return usage, settings.samples * shape.length * _seconds(_SPECTRUM, shape.width)

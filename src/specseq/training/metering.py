@@ -1,0 +1,397 @@
+"""What a piece of work costs, without doing it: its operators run on meta tensors, which hold no values.
+
+FLOPs are those of matrix products, attention and factorisations, as torch counts them; bytes are those that
+each operator reads and writes; memory is followed storage by storage. Where the work asks for a value
+(``bool``, ``float``, a boolean index) it gets that of one representative entry: tensors carry one through
+pointwise operators and reductions, so that loops end by their budgets and nothing counts as converged.
+"""
+
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.flop_counter import flop_registry
+
+aten = torch.ops.aten
+
+Kind = tuple[str, float, float]
+"""Precision, FLOPs and bytes of an operator."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a piece of work takes.
+
+    Attributes:
+        operators: how often an operator of each kind runs; fractions where usages were scaled.
+        views: operators that move no data.
+        peak_bytes: largest sum of storages alive at once, without what was there before.
+        syncs: how often the device is asked for a value, by operator.
+    """
+
+    operators: Counter[Kind] = field(default_factory=Counter)
+    views: float = 0.0
+    peak_bytes: float = 0.0
+    syncs: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def flops(self) -> float:
+        """All FLOPs."""
+        return sum(flops * count for (_, flops, _), count in self.operators.items())
+
+    @property
+    def kernels(self) -> float:
+        """Operators that do something."""
+        return sum(self.operators.values())
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both, one after the other."""
+        return Usage(
+            _sum(self.operators, other.operators),
+            self.views + other.views,
+            max(self.peak_bytes, other.peak_bytes),
+            _sum(self.syncs, other.syncs),
+        )
+
+    def __mul__(self, times: float) -> "Usage":
+        """The same so many times over; memory is needed once."""
+        return Usage(
+            Counter({kind: count * times for kind, count in self.operators.items()}),
+            self.views * times,
+            self.peak_bytes,
+            Counter({name: count * times for name, count in self.syncs.items()}),
+        )
+
+    def extrapolated(self, further: "Usage", times: float) -> "Usage":
+        """What this grows to when the growth from here to ``further`` happens ``times`` times, memory too."""
+        grown = self * (1 - times) + further * times
+        peak = self.peak_bytes + (further.peak_bytes - self.peak_bytes) * times
+        return Usage(grown.operators, grown.views, peak, grown.syncs)
+
+
+def _sum(one: Counter[Any], other: Counter[Any]) -> Counter[Any]:
+    total = Counter(one)
+    for key, count in other.items():
+        total[key] += count
+    return total
+
+
+def metered(work: Callable[[], Any], bfloat16: bool = False) -> Usage:
+    """What a call on meta tensors takes; ``bfloat16`` as with autocast."""
+    with Meter(bfloat16) as meter:
+        work()
+    return meter.usage
+
+
+class Meter:
+    """A context in which work on meta tensors is metered; see the module."""
+
+    def __init__(self, bfloat16: bool = False) -> None:
+        self._operators, self._functions = _Operators(), _Functions(bfloat16)
+        self._autocast = torch.autocast
+
+    def __enter__(self) -> "Meter":
+        torch.autocast = self._region  # type: ignore[assignment,misc]
+        self._functions.__enter__()
+        self._operators.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._operators.__exit__(kind, error, trace)
+        self._functions.__exit__(kind, error, trace)
+        torch.autocast = self._autocast  # type: ignore[misc]
+
+    def _region(self, device_type: str, *arguments: Any, **named: Any) -> AbstractContextManager[Any]:
+        """``torch.autocast``, which knows of no meta tensors."""
+        if device_type != "meta":
+            return self._autocast(device_type, *arguments, **named)
+        return self._functions.region(bool(named.get("enabled", True)))
+
+    @property
+    def usage(self) -> Usage:
+        """What has been metered so far."""
+        return self._operators.usage()
+
+
+_PRODUCTS = {
+    torch.nn.functional.linear,
+    torch.matmul,
+    torch.Tensor.matmul,
+    torch.Tensor.__matmul__,
+    torch.mm,
+    torch.bmm,
+    torch.einsum,
+    torch.baddbmm,
+    torch.addmm,
+}
+
+
+class _Functions(TorchFunctionMode):
+    """Attention in one operator, as accelerators have it, and products in bfloat16 as autocast has them."""
+
+    def __init__(self, bfloat16: bool) -> None:
+        super().__init__()
+        self.bfloat16 = bfloat16
+
+    @contextmanager
+    def region(self, enabled: bool) -> Iterator[None]:
+        """A part of the work where autocast is on or off."""
+        before, self.bfloat16 = self.bfloat16, enabled
+        try:
+            yield
+        finally:
+            self.bfloat16 = before
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        attention = func is torch.nn.functional.scaled_dot_product_attention
+        if self.bfloat16 and (attention or func in _PRODUCTS):
+            args, kwargs = tree_map_only(Tensor, _halved, (args, kwargs))
+        if not attention or args[0].device.type != "meta":
+            return func(*args, **kwargs)
+        q, k, v = args[:3]
+        mask, causal = kwargs.get("attn_mask"), bool(kwargs.get("is_causal", False))
+        if mask is not None:
+            mask = torch.zeros((), dtype=q.dtype, device=q.device).expand(*q.shape[:3], k.shape[2])
+        scale = kwargs.get("scale")
+        return aten._scaled_dot_product_efficient_attention(
+            q, k, v, mask, torch.is_grad_enabled(), float(kwargs.get("dropout_p", 0.0)), causal, scale=scale
+        )[0]
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.bfloat16) if tensor.dtype == torch.float32 else tensor
+
+
+# A tensor of floats with more entries is data.
+_FEW = 1 << 14
+# Reductions whose result is like one of the entries; a sum is one where only its being zero matters.
+_LIKE_AN_ENTRY = {"all", "any", "max", "min", "mean", "amax", "amin", "sum", "cumsum", "unique_consecutive"}
+_LIKE_ENTRY_OF_SOURCE = {"copy_", "_to_copy", "clone", "detach", "expand", "index", "gather", "index_select"}
+
+
+class _Operators(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: Counter[Kind] = Counter()
+        self.syncs: Counter[str] = Counter()
+        self.views = 0
+        self.alive = self.peak = 0
+        self.known: set[int] = set()
+
+    def usage(self) -> Usage:
+        return Usage(Counter(self.operators), float(self.views), float(self.peak), Counter(self.syncs))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = _tensors(args) + _tensors(kwargs.values())
+        if not any(tensor.device.type == "meta" for tensor in given):
+            made = func(*args, **kwargs)
+            if isinstance(made, Tensor) and made.device.type == "meta":
+                made.value = _filling(func, args)  # type: ignore[attr-defined]
+                self._follow(made)
+            return made
+        name = func.overloadpacket.__name__
+        if name == "_local_scalar_dense":
+            self.syncs[name] += 1
+            return _plain(args[0])
+        made = self._run(name, func, args, kwargs)
+        results = _tensors((made,))
+        self._note(func, given, results, args, kwargs, made)
+        value = _representative(name, func, args, kwargs) if any(map(_asked_for, results)) else None
+        for result in results:
+            result.value = value if value is not None else _default(result)  # type: ignore[attr-defined]
+            self._follow(result)
+        return made
+
+    def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operator; those whose result has the size of their values get all or nothing of them."""
+        if name == "index":
+            places = [self._places(index) if index is not None and index.dtype == torch.bool else [index]
+                      for index in args[1]]  # fmt: skip
+            return func(args[0], [index for part in places for index in part])
+        if name == "index_put_" and any(index is not None and index.dtype == torch.bool for index in args[1]):
+            self.syncs["nonzero"] += 1
+            return args[0]
+        if name == "nonzero":
+            self.syncs[name] += 1
+            count = args[0].numel() if _value(args[0]) else 0
+            return torch.empty(count, args[0].ndim, dtype=torch.int64, device="meta")
+        if name == "_unique2":
+            self.syncs[name] += 1
+            none = torch.empty(0, dtype=torch.int64, device="meta")
+            return args[0].flatten(), torch.empty_like(args[0], dtype=torch.int64), none
+        if name == "bincount":
+            return torch.empty(
+                max(kwargs.get("minlength", 0), *args[2:], 1), dtype=torch.int64, device="meta"
+            )
+        if name == "_to_copy" and torch.device(kwargs.get("device") or "meta").type == "cpu":
+            self.syncs["copy to the host"] += 1
+            filled = torch.full(args[0].shape, _value(args[0]), dtype=kwargs.get("dtype") or args[0].dtype)
+            return filled
+        return self._remembered(func, args, kwargs)
+
+    def _remembered(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of an operator that makes new tensors, whose shapes are worked out once."""
+        if func._schema.is_mutable or func.is_view:
+            return func(*args, **kwargs)
+        try:
+            key = func, _signature(args), _signature(tuple(kwargs.items()))
+            shapes = _SHAPES.get(key)
+        except TypeError:
+            return func(*args, **kwargs)
+        if shapes is not None:
+            made = [torch.empty_strided(*shape, dtype=dtype, device="meta") for *shape, dtype in shapes]
+            return made[0] if len(made) == 1 else tuple(made)
+        result = func(*args, **kwargs)
+        given = {tensor.untyped_storage()._cdata for tensor in _tensors(args)}
+        results = [result] if isinstance(result, Tensor) else result
+        new = all(isinstance(t, Tensor) and t.untyped_storage()._cdata not in given for t in results)
+        if new and (isinstance(result, Tensor) or len(results) > 1):
+            _SHAPES[key] = [(t.shape, t.stride(), t.dtype) for t in results]
+        return result
+
+    def _places(self, mask: Tensor) -> list[Tensor]:
+        self.syncs["nonzero"] += 1
+        count = mask.numel() if _value(mask) else 0
+        return [torch.empty(count, dtype=torch.int64, device="meta") for _ in range(mask.ndim)]
+
+    def _note(self, func: Any, given: Any, results: list[Tensor], args: Any, kwargs: Any, made: Any) -> None:
+        before = {tensor.untyped_storage()._cdata for tensor in given if tensor.device.type == "meta"}
+        if not func._schema.is_mutable and all(t.untyped_storage()._cdata in before for t in results):
+            self.views += 1
+            return
+        flops = 0.0
+        if formula := flop_registry.get(func.overloadpacket):
+            flops = float(formula(*args, **kwargs, out_val=made))
+        widest = max((*given, *results), key=lambda tensor: tensor.element_size())
+        precision = next((str(t.dtype) for t in (*results, *given) if _inexact(t)), str(widest.dtype))
+        moved = sum(tensor.numel() * tensor.element_size() for tensor in (*given, *results))
+        self.operators[precision.removeprefix("torch."), flops, float(moved)] += 1
+
+    def _follow(self, tensor: Tensor) -> None:
+        if tensor.device.type != "meta":
+            return
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.known:
+            return
+        size = storage.nbytes()
+        self.known.add(key)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.alive -= size
+
+
+_SHAPES: dict[Any, list[tuple[Any, ...]]] = {}
+
+
+def _signature(value: Any) -> Any:
+    """What the shapes of results follow from."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape), value.stride(), value.dtype, value.device.type
+    if isinstance(value, list | tuple):
+        return tuple(map(_signature, value))
+    return type(value), value
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """Tensors among values and in their lists."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
+
+
+def _asked_for(tensor: Tensor) -> bool:
+    """Whether a tensor's values may decide what happens next: masks, indices, and a number per sample."""
+    return not _inexact(tensor) or tensor.numel() <= _FEW
+
+
+def _inexact(tensor: Tensor) -> bool:
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
+
+
+def _default(tensor: Tensor) -> Any:
+    return True if tensor.dtype == torch.bool else 1.0 if _inexact(tensor) else 1
+
+
+def _value(tensor: Tensor) -> Any:
+    """The representative entry of a tensor."""
+    if tensor.device.type != "meta":
+        return tensor.flatten()[0].item() if tensor.numel() else 0
+    return getattr(tensor, "value", _default(tensor))
+
+
+def _plain(tensor: Tensor) -> Any:
+    value = _value(tensor)
+    if tensor.dtype == torch.bool:
+        return bool(value)
+    return float(value) if _inexact(tensor) else int(value)
+
+
+def _filling(func: Any, args: Any) -> Any:
+    name = func.overloadpacket.__name__
+    return {"zeros": 0, "ones": 1}.get(name, args[1] if name == "full" else 1)
+
+
+def _representative(name: str, func: Any, args: Any, kwargs: Any) -> Any:
+    """The value of an entry of the result, where it follows from entries of the arguments; else None."""
+    if name in ("zeros_like", "new_zeros", "zero_"):
+        return 0
+    if name in ("full_like", "new_full", "fill_"):
+        return args[-1] if not isinstance(args[-1], Tensor) else _value(args[-1])
+    if name == "copy_":
+        return _value(args[1])
+    if name in _LIKE_AN_ENTRY or name in _LIKE_ENTRY_OF_SOURCE or func.is_view:
+        return _value(args[0])
+    if torch.Tag.pointwise not in func.tags:
+        return None
+    named = {name: part for name, part in kwargs.items() if name != "memory_format"}
+    key = func, _entries(args), _entries(tuple(named.items()))
+    try:
+        if key not in _VALUES:
+            _VALUES[key] = _evaluated(func, args, named)
+    except TypeError:
+        return None
+    return _VALUES[key]
+
+
+_VALUES: dict[Any, Any] = {}
+
+
+def _entries(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _value(value), value.dtype
+    if isinstance(value, list | tuple):
+        return tuple(map(_entries, value))
+    return type(value), value
+
+
+def _evaluated(func: Any, args: Any, kwargs: Any) -> Any:
+    """A pointwise operator on the representative entries; None where it gives no finite number."""
+    single = tree_map_only(Tensor, lambda t: torch.tensor(_value(t), dtype=t.dtype), (args, kwargs))
+    try:
+        value = func(*single[0], **single[1]).item()
+    except (RuntimeError, OverflowError):
+        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,99 @@
+"""Work on tensors without values: FLOPs, memory, answers to questions about values."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from specseq.training.metering import Usage, metered
+
+
+def test_flops_of_a_linear_layer_and_its_gradients_are_those_of_its_products() -> None:
+    layer = torch.nn.Linear(64, 32, device="meta")
+    x = torch.empty(10, 64, device="meta", requires_grad=True)
+    usage = metered(lambda: layer(x).sum().backward())
+    # forward, gradient of the weights, gradient of the input
+    assert usage.flops == 3 * 2 * 10 * 64 * 32
+
+
+def test_flops_are_those_that_torch_counts_with_values() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Linear(16, 8))
+    x = torch.randn(5, 8)
+    with FlopCounterMode(display=False) as counter:
+        model(x).square().mean().backward()
+    twin = model.to("meta")
+    usage = metered(lambda: twin(x.to("meta")).square().mean().backward())
+    assert usage.flops == counter.get_total_flops()
+
+
+def test_attention_is_one_operator_and_keeps_no_scores() -> None:
+    q = torch.empty(2, 4, 512, 32, device="meta", requires_grad=True)
+    usage = metered(
+        lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).sum().backward()
+    )
+    # Two products forward, five backward, of 2 · 2 · 4 · 512 · 512 · 32 FLOPs.
+    assert usage.flops == 7 * 2 * 2 * 4 * 512 * 512 * 32
+    assert usage.peak_bytes < 2 * 4 * 512 * 512 * 4
+
+
+def test_peak_of_memory_is_that_of_what_is_alive_at_once() -> None:
+    x = torch.empty(1000, device="meta")
+
+    def work() -> None:
+        y = x + 1
+        z = y + 1
+        del y
+        z = z + 1
+
+    assert metered(work).peak_bytes == 2 * 4000
+
+
+def test_products_under_autocast_are_in_bfloat16_and_regions_without_it_are_not() -> None:
+    a = torch.empty(4, 4, device="meta")
+
+    def work() -> None:
+        assert (a @ a).dtype == torch.bfloat16
+        with torch.autocast("meta", enabled=False):
+            assert (a @ a).dtype == torch.float32
+
+    usage = metered(work, bfloat16=True)
+    assert {kind[0] for kind in usage.operators if kind[1]} == {"bfloat16", "float32"}
+    assert torch.autocast is torch.amp.autocast_mode.autocast or torch.autocast.__module__.startswith("torch")
+
+
+def test_questions_about_values_have_the_answer_of_a_representative_entry() -> None:
+    x = torch.empty(8, device="meta")
+
+    def work() -> None:
+        assert bool(torch.isfinite(x + 2).all())
+        assert not bool((x.norm() <= 1e-5).any())
+        assert bool((torch.zeros(8, device="meta") == 0).all())
+        assert not bool(torch.isnan(x).any())
+        assert int((~torch.isfinite(x)).sum()) == 0
+
+    assert metered(work).syncs["_local_scalar_dense"] == 5
+
+
+@pytest.mark.parametrize(("mask", "rows"), [(torch.ones, 8), (torch.zeros, 0)])
+def test_a_boolean_index_takes_all_or_nothing(mask: object, rows: int) -> None:
+    x = torch.empty(8, 3, device="meta")
+    shapes = []
+    metered(lambda: shapes.append(x[mask(8, dtype=torch.bool, device="meta")].shape))  # type: ignore[operator]
+    assert shapes == [(rows, 3)]
+
+
+def test_usages_add_up_and_extrapolate() -> None:
+    a = torch.empty(16, 16, device="meta")
+
+    def products(count: int) -> Usage:
+        def work() -> None:
+            x = a
+            for _ in range(count):
+                x = x @ a
+
+        return metered(work)
+
+    two, four = products(2), products(4)
+    assert (two + two).flops == four.flops
+    assert (two * 3).flops == products(6).flops
+    assert two.extrapolated(four, 4).flops == products(10).flops
+    assert two.extrapolated(four, 4).kernels == pytest.approx(10)
