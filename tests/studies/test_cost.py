@@ -152,8 +152,8 @@ def test_a_rehearsal_replaces_the_estimates_of_its_kind() -> None:
     assert other == costs[2]
 
 
-# CPU-seconds of a step of the laptop scale, the median of several, by benchmarks/bench_small.py on a core that
-# was shared with other work: a large product ran at the rate that is recorded too.
+# CPU-seconds of a step of the laptop scale, the median of several, by benchmarks/bench_small.py on a core
+# that was shared with other work: a large product ran at the rate that is recorded too.
 RECORDED = json.loads((Path(__file__).parent / "laptop_steps.json").read_text(encoding="utf-8"))
 
 

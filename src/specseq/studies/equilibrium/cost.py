@@ -13,20 +13,18 @@ import torch
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import (
-    Anderson,
     BlockShape,
     EquilibriumRun,
     Estimator,
     LeadingEigenvalue,
     LockIn,
-    NewtonGMRES,
     Penalty,
-    Solver,
 )
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import bptt_loss, surrogate
 from specseq.equilibrium.regularisers import Equilibrium, penalty
+from specseq.equilibrium.solver_config import Anderson, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
 from specseq.settings import read
 from specseq.studies.cost.step import StepUsage, backpropagation, parameters_of
