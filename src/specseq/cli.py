@@ -14,6 +14,7 @@ from specseq.errors import exit_status
 COMMANDS: dict[str, str] = {
     "design": "design a filter and print its taps and diagnostics",
     "cost": "estimate the hours, memory and disk of a scale",
+    "preflight": "check what would stop a scale from running",
     "plan": "list runs, or say which file sets each parameter of one",
     "status": "say of each run: done, running with its ETA, queued or failed",
     "claims": "list the claims ledger with its verdicts",

@@ -143,7 +143,7 @@ def test_a_rehearsal_replaces_the_estimates_of_its_kind() -> None:
     measured = pd.DataFrame(
         [{"run": "a/x/1", "seconds_per_step": 3.0, "host_seconds_per_step": 2.0, "device_peak_bytes": 5.0}]
     )
-    first, second, other = with_measurements(costs, measured, 90)
+    first, second, other = with_measurements(costs, measured, lambda run: 90)
     assert first.training_hours == second.training_hours == pytest.approx(3)
     assert first.segments == 2
     assert second.measured
@@ -159,7 +159,7 @@ RECORDED = json.loads((Path(__file__).parent / "laptop_steps.json").read_text(en
 
 @pytest.mark.parametrize("study", ["equilibrium", "preconditioning", "stu", "zeta"])
 def test_estimates_of_the_laptop_scale_are_within_twice_the_recorded_times(study: str) -> None:
-    estimator = Estimator(load_plan(ROOT), "laptop", DEVICES["cpu"], 720)
+    estimator = Estimator(load_plan(ROOT), "laptop", DEVICES["cpu"], lambda run: 720)
     taken = {
         run: seconds for run, seconds in RECORDED["seconds_per_step"].items() if run.startswith(f"{study}/")
     }

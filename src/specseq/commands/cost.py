@@ -60,6 +60,7 @@ def main(given: Sequence[str]) -> None:
     from specseq.studies.cost.cache import UsageCache, cache_folder
     from specseq.studies.cost.devices import read_device
     from specseq.studies.cost.estimate import Estimator
+    from specseq.studies.planning import Planning
 
     options = _arguments(given)
     plan, scale = plan_of(options)
@@ -72,7 +73,11 @@ def main(given: Sequence[str]) -> None:
         raise InputError(
             "--only", f"no study is called '{options.only}'", near(options.only, plan.study_names)
         )
-    limit = read(SlurmSettings, plan.config.content.get("slurm") or {}, "slurm").minutes
+    planning, given_slurm = Planning(plan), plan.config.content.get("slurm") or {}
+
+    def limit(run: str) -> int:
+        return read(SlurmSettings, planning.slurm(scale, run, given_slurm), "slurm").minutes
+
     cache = UsageCache(cache_folder())
     estimator = Estimator(plan, scale, device, limit, cache)
     runs = [run for run in plan.runs(scale) if options.only in (None, run.split("/")[0])]

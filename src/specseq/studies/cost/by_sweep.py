@@ -1,6 +1,6 @@
 """Costs of runs put together by sweep: the table that ``specseq cost`` prints."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -53,14 +53,16 @@ def _summed(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     ).reset_index()
 
 
-def with_measurements(costs: Iterable[Cost], measured: pd.DataFrame, limit_minutes: int) -> list[Cost]:
+def with_measurements(
+    costs: Iterable[Cost], measured: pd.DataFrame, limit: Callable[[str], int]
+) -> list[Cost]:
     """Costs whose time and memory per step are those that a rehearsal measured of a run of the same kind.
 
     Args:
         costs: the estimates.
         measured: rows with ``run``, ``seconds_per_step``, ``host_seconds_per_step`` and
             ``device_peak_bytes``.
-        limit_minutes: time limit of a training job.
+        limit: time limit of a run's training job, in minutes.
     """
     estimates = list(costs)
     kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}
@@ -81,7 +83,7 @@ def with_measurements(costs: Iterable[Cost], measured: pd.DataFrame, limit_minut
                 step_bytes=float(row["device_peak_bytes"]),
                 training_hours=hours,
                 host_hours=cost.steps * float(row["host_seconds_per_step"]) / 3600,
-                segments=max(1, ceil(60 * hours / limit_minutes)),
+                segments=max(1, ceil(60 * hours / limit(cost.run))),
                 measured=True,
             )
         )

@@ -1,8 +1,7 @@
 """The cost of a run: seconds, memory and disk from what its steps take and what a device can do."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -62,31 +61,36 @@ class Cost:
 
 def seconds(usage: Usage, device: Device) -> tuple[float, str]:
     """Time on a device and what most of it goes to: an operator takes what its slowest resource takes."""
-    spent: Counter[str] = Counter({"overhead": usage.views * device.view})
+    spent = {"products": 0.0, "memory": 0.0, "overhead": usage.views * device.view}
     for (precision, flops, moved), count in usage.operators.items():
         products = flops / device.rate(precision)
         memory = moved / (1e9 * device.bandwidth * device.streaming)
         longest = max(products, memory, device.kernel)
         which = "products" if longest == products else "memory" if longest == memory else "overhead"
         spent[which] += longest * count
-    return sum(spent.values()), spent.most_common(1)[0][0]
+    return sum(spent.values()), max(spent, key=lambda name: spent[name])
 
 
 class Estimator:
     """Estimates runs of a plan at one scale; a kind of step is metered once."""
 
     def __init__(
-        self, plan: Plan, scale: str, device: Device, limit_minutes: int, cache: UsageCache | None = None
+        self,
+        plan: Plan,
+        scale: str,
+        device: Device,
+        limit: Callable[[str], int],
+        cache: UsageCache | None = None,
     ) -> None:
         """
         Args:
             plan: all runs.
             scale: the scale.
             device: where training runs.
-            limit_minutes: time limit of a training job.
+            limit: time limit of a run's training job, in minutes.
             cache: usages that were metered before.
         """
-        self.plan, self.scale, self.device, self.limit = plan, scale, device, limit_minutes
+        self.plan, self.scale, self.device, self.limit = plan, scale, device, limit
         self.cache = cache
         self._usages: dict[str, StepUsage] = {}
 
@@ -120,7 +124,7 @@ class Estimator:
             bound,
             total_s / 3600,
             training.steps * (usage.host_seconds + usage.blocking_seconds) / 3600,
-            max(1, ceil(total_s / 60 / self.limit)),
+            max(1, ceil(total_s / 60 / self.limit(run))),
             usage.parameters * 4 * (1 + 2 * 3) + 40 * 30 * training.steps / training.log_every,
         )
 
