@@ -10,7 +10,7 @@ import pytest
 
 from specseq.report.claims import Claim, Entry, ledger
 from specseq.studies.claims import load_claims
-from specseq.studies.equilibrium.tables import summary
+from specseq.studies.equilibrium.tables import summary, walls
 from specseq.tables import Provenance, write_parquet
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
@@ -66,6 +66,8 @@ def equilibrium_results(folder: Path, runs: dict[str, dict[str, list[float]]]) -
         summary(inputs, {"scale": "paper"}),
         Provenance("table"),
     )
+    by_seed = walls(inputs, {"scale": "paper"})
+    write_parquet(folder / "tables/equilibrium_walls.parquet", by_seed, Provenance("table"))
 
 
 WALLS = (

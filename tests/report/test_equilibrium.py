@@ -97,6 +97,23 @@ def test_a_baseline_worse_than_a_bigram_model_decides_nothing(
     assert ("bigram model" in names) == (not np.isnan(bigram))
 
 
+def test_walls_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    rows = []
+    for seed, lower in enumerate((-0.3, 0.1, -0.2)):
+        rows += run_rows("euler", seed, [4.0, 3.0 + seed, 2.9], [1e-4, 0.1, 0.3])
+        rows += run_rows("small_step", seed, [4.0, 3.0 + seed + lower, 2.9], [1e-4, 0.1, 0.3])
+    rows += run_rows("tiny_step", 0, [4.0, 2.0], [1e-4, 1e-4])
+    write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
+    frame = make_long({"training": [tmp_path / "a.parquet"]}, {})
+    write_parquet(tmp_path / "long.parquet", frame, Provenance("table"))
+    table = tables.walls({"long": [tmp_path / "long.parquet"]}, {"scale": "smoke"}).set_index("group")
+    small = table.loc["equilibrium/wall/small_step"]
+    assert small["difference"].tolist() == pytest.approx([-0.3, 0.1, -0.2])
+    assert small["longer"].unique().tolist() == ["equilibrium/wall/euler"]
+    assert table.loc[["equilibrium/wall/tiny_step"], "difference"].isna().all(), "it kept its free phase"
+    assert table.loc["equilibrium/wall/euler", "loss_at_break"].tolist() == [3.0, 4.0, 5.0]
+
+
 def test_a_break_is_where_the_free_phase_was_lost_for_good(tmp_path: Path) -> None:
     """Settling late is no break, and neither is a passing residual; a run that blew up in between broke."""
     made = {

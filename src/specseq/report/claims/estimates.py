@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from specseq.report.claims.intervals import (
     BACK,
+    FORWARD,
     LEAST_POINTS,
     Axis,
     Back,
@@ -125,13 +126,13 @@ def measure(claim: Claim, folder: Folder) -> Measured:
     """
     match claim.quantity:
         case Select(query=query):
-            return single(folder, query, claim.id).within(query.bounds)
+            return over_windows(folder, single(folder, query, claim.id), query).within(query.bounds)
         case Ratio(ratio=(Select(query=a), Select(query=b))):
-            return paired(folder, a, b, "ratio", claim.id)
+            return over_windows(folder, paired(folder, a, b, "ratio", claim.id), a, b)
         case Percent(percent=(Select(query=a), Select(query=b))):
-            return paired(folder, a, b, "percent", claim.id)
+            return over_windows(folder, paired(folder, a, b, "percent", claim.id), a, b)
         case Difference(difference=(Select(query=a), Select(query=b))):
-            return paired(folder, a, b, "difference", claim.id)
+            return over_windows(folder, paired(folder, a, b, "difference", claim.id), a, b)
         case Trend(trend=along) if isinstance(along.of, Select):
             return trend(folder, along.of.query, along.x, claim.id).within((-1, 1))
         case Arithmetic(arithmetic=name, of=arguments) if claim.compute:
@@ -140,6 +141,39 @@ def measure(claim: Claim, folder: Folder) -> Measured:
             evidence = f"arithmetic: {name}({shown})"
             return Measured(result.value, result.low, result.high, True, 1, evidence)
     raise AssertionError(f"{claim.id}: a quantity that was not resolved")
+
+
+def over_windows(folder: Folder, found: Measured, *sides: Query) -> Measured:
+    """A measurement whose interval is also over the test windows that its queries' rows were scored on.
+
+    To the half of the interval over seeds those of the rows' own intervals are added in quadrature. Two sides
+    are taken as independent: that they share their windows would make the interval narrower.
+    """
+    halves = [_window_halves(folder, side, found.scale) if side.windows else (0.0, 0.0) for side in sides]
+    # What reaches down on the second side reaches up in the comparison.
+    down = math.hypot(*(half[place] for place, half in enumerate(halves)))
+    up = math.hypot(*(half[1 - place] for place, half in enumerate(halves)))
+    if found.exact or math.isnan(found.low) or not down + up > 0:
+        return found
+    forward, back = FORWARD[found.scale], BACK[found.scale]
+    middle = forward(found.value)
+    low = back(middle - math.hypot(middle - forward(found.low), down))
+    high = back(middle + math.hypot(forward(found.high) - middle, up))
+    return replace(found, low=low, high=high, windows=max(down, up))
+
+
+def _window_halves(folder: Folder, query: Query, scale: str) -> tuple[float, float]:
+    """How far the interval over windows reaches down and up, means over seeds; 0 where rows have none."""
+    metric = query.where.get("metric")
+    try:
+        ends = [
+            select(folder, replace(query, where={**query.where, "metric": f"{metric}{ending}"}))[0].mean()
+            for ending in ("_low", "", "_high")
+        ]
+    except Missing:
+        return 0.0, 0.0
+    low, middle, high = map(FORWARD[scale], ends)
+    return (middle - low, high - middle) if math.isfinite(high - low) else (0.0, 0.0)
 
 
 def _short(value: object) -> str:

@@ -55,6 +55,8 @@ class Measured:
         note: why there is no interval, or what was left out.
         axes: the replicates by kind, where more of them would narrow the interval.
         scale: that of the comparison: ``difference``, or ``ratio`` and ``percent`` for logarithms.
+        windows: the part of the interval's half, on that scale, that is over test windows and stays whatever
+            the number of replicates.
     """
 
     value: float
@@ -66,6 +68,7 @@ class Measured:
     note: str = ""
     axes: tuple[Axis, ...] = ()
     scale: str = "difference"
+    windows: float = 0.0
 
     def within(self, bounds: Span | None) -> "Measured":
         """The same with an interval that stays among the values that the quantity can have."""

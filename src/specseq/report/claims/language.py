@@ -81,6 +81,10 @@ class Query:
         default=None,
         description="least and greatest value that the quantity can have; null where there is none",
     )
+    windows: bool = Field(
+        default=False,
+        description="widen the interval by that over test windows: the rows <metric>_low, <metric>_high",
+    )
     enough: Mapping[str, float] = Field(
         default_factory=dict, description="column -> least value for the row's interval to decide anything"
     )

@@ -70,6 +70,10 @@ def power_of(
     if not found.axes or math.isnan(found.value) or found.exact:
         return None
     distance, half = _nearest(found, region)
+    if found.windows >= distance > 0:
+        text = "More seeds do not decide it: over the test windows alone the interval reaches the bound"
+        return Power(None, None, "", text)
+    distance, half = (math.sqrt(max(0.0, x**2 - found.windows**2)) for x in (distance, half))
     needed = {axis.unit: _needed(found, axis, distance, half) for axis in found.axes}
     short = {axis.unit: needed[axis.unit] for axis in found.axes if (needed[axis.unit] or _MOST) > axis.n}
     if not short:  # each axis would do by itself, both together do not

@@ -32,6 +32,7 @@ TABLES = {
         },
     ),
     "equilibrium": Table(".tables:summary", _long),
+    "equilibrium_walls": Table(".tables:walls", _long),
     "equilibrium_signals": Table(".tables:signals", _long),
     "equilibrium_mechanisms": Table(".tables:mechanisms", _measured),
 }

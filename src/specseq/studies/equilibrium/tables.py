@@ -15,6 +15,7 @@ from specseq.scoring.comparison import student_interval
 from specseq.tables import read_parquet
 
 BASELINE = "equilibrium/wall/euler"
+WALL_STEPS = {BASELINE: 0.1, "equilibrium/wall/small_step": 0.05, "equilibrium/wall/tiny_step": 0.025}
 BROKEN = 0.01
 REFERENCES = ("unigram_loss", "bigram_loss")
 LAST = (
@@ -137,6 +138,29 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
         made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
         made["verdict"] = gate.verdict("lower" if high < 0 else "higher" if low > 0 else "undecided")
     return made
+
+
+def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Euler's walls by step and seed: one row per (group, seed) of the runs that differ in ε alone.
+
+    ``step`` is ε, ``loss_at_break`` as in the table ``equilibrium`` (NaN where the free phase was not lost),
+    and ``longer`` the run with the next longer step, from whose wall with the same seed this one lies
+    ``difference`` away.
+
+    Args:
+        inputs: ``long``, all results of the study.
+        params: ``scale``.
+    """
+    long = read_parquet(inputs["long"][0])
+    long = long[(long["benchmark"] == "pretrain") & long["group"].isin(list(WALL_STEPS))]
+    at_break = {group: _per_seed(own)["loss_at_break"] for group, own in long.groupby("group")}
+    made = []
+    for group, longer in zip(WALL_STEPS, [None, *WALL_STEPS], strict=False):
+        for seed, loss in at_break.get(group, pd.Series(dtype=float)).items():
+            other = float(at_break[longer].get(seed, np.nan)) if longer in at_break else np.nan
+            made.append((group, seed, WALL_STEPS[group], loss, longer, loss - other))
+    columns = ["group", "seed", "step", "loss_at_break", "longer", "difference"]
+    return pd.DataFrame(made, columns=columns).assign(scale=params["scale"])
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -48,11 +48,11 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     spacings, ``windows`` the number of test windows per seed. ``nll``, ``mae``, ``crps`` one step ahead over
     all positions of a window, ``nll_long`` with at least half of it known, ``err_10`` and ``err_100`` of mean
     rollouts from ``context``, the longest there is, each the mean over seeds; models of different ``length``
-    do not compare in them. ``nll_low`` and ``nll_high`` bound the NLL: Student's interval over seeds where
-    there are several, the block bootstrap of the test band otherwise. ``leak`` is NLL without the future less
-    NLL with it at the longest context. ``causality_violation`` is the largest change of an output by a later
-    input, in float64; where it is zero, so is the leak: what the two float32 scores then differ by is
-    rounding.
+    do not compare in them. ``nll_low`` and ``nll_high`` bound the NLL over seeds and test windows: the halves
+    of Student's interval over seeds and of the block bootstrap of the test band, added in quadrature; the
+    latter alone for one seed. ``leak`` is NLL without the future less NLL with it at the longest context.
+    ``causality_violation`` is the largest change of an output by a later input, in float64; where it is zero,
+    so is the leak: what the two float32 scores then differ by is rounding.
 
     ``wigner``, ``ar1``, ``ar32``, ``ar64`` and ``ar127`` are the NLL of these references on the same set, the
     autoregressions over the contexts of the model's window, 1 to ``length`` - 1, of lower order where fewer
@@ -150,10 +150,15 @@ def _mean(runs: pd.DataFrame, metric: str) -> float:
 
 
 def _interval(runs: pd.DataFrame) -> tuple[float, float]:
+    """Over windows, and over seeds where there are several."""
     values = runs.loc[runs["metric"] == "nll"].groupby("seed")["value"].mean().to_numpy()
+    low, high = _mean(runs, "nll_low"), _mean(runs, "nll_high")
     if len(values) < 2:
-        return _mean(runs, "nll_low"), _mean(runs, "nll_high")
-    return student_interval(values)
+        return low, high
+    middle, (least, most) = float(values.mean()), student_interval(values)
+    if np.isnan(high - low):  # references have no windows of their own
+        return least, most
+    return middle - np.hypot(middle - least, middle - low), middle + np.hypot(most - middle, high - middle)
 
 
 def _leak(runs: pd.DataFrame) -> float:

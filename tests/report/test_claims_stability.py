@@ -1,0 +1,62 @@
+"""Runs with other seeds: no decided verdict turns into its opposite more often than an interval may err."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from specseq.report.claims import Claim
+from specseq.report.claims.ledger import Ledger
+from specseq.report.claims.queries import Folder
+from tests.report.planted_claims import claim
+
+PAIRS, TASKS = 20, 10
+OPPOSITE = {"reproduced": "contradicted", "contradicted": "reproduced"}
+
+
+def _side(run: str, **more: object) -> dict:
+    return {"query": {"file": "tables/a_long.parquet", "where": {"group": run, "metric": "MASE"}, **more}}
+
+
+def _results(effect: float, draw: np.random.Generator, tasks: np.ndarray) -> pd.DataFrame:
+    """Two models, three seeds, ten tasks whose effects are those of the data and stay between repetitions."""
+    rows = []
+    for run, level in (("a/ours", effect), ("a/theirs", 0.0)):
+        for seed in range(3):
+            own = level + draw.normal(0, 0.1)
+            for task, base in enumerate(tasks):
+                error = np.exp(base + own + draw.normal(0, 0.05))
+                rows.append((run, f"{run}_seed{seed}", seed, f"t{task}", "MASE", error))
+    return pd.DataFrame(rows, columns=["group", "run", "seed", "task", "metric", "value"])
+
+
+@pytest.mark.parametrize("effect", [0.0, -0.1, 0.3])
+@pytest.mark.parametrize("kind", ["ratio", "difference"])
+def test_no_verdict_turns_into_its_opposite_with_other_seeds(effect: float, kind: str) -> None:
+    bound = {"ratio": 1, "difference": 0}[kind]
+    compared = claim(kind, {kind: [_side("a/ours"), _side("a/theirs")]}, {"below": bound})
+    draw = np.random.default_rng(round(1000 * (1 + effect)))
+    tasks = draw.normal(0, 1 if kind != "difference" else 0.1, TASKS)
+    verdicts = [_verdict(compared, _results(effect, draw, tasks)) for _ in range(2 * PAIRS)]
+    pairs = list(zip(verdicts[::2], verdicts[1::2], strict=True))
+    opposite = sum(OPPOSITE.get(one) == other for one, other in pairs)
+    assert opposite == 0, Counter(pairs)
+    wrong = Counter(verdicts)["reproduced" if effect >= 0 else "contradicted"]
+    assert wrong <= 0.1 * 2 * PAIRS, Counter(verdicts)
+    if abs(effect) >= 0.3:
+        assert Counter(verdicts)["contradicted"] > PAIRS, "a large effect is found"
+
+
+def _verdict(compared: Claim, frame: pd.DataFrame) -> str:
+    folder = Folder(Path("nowhere"), {"tables/a_long.parquet": frame})
+    return Ledger(folder, "laptop", {}).judge(compared).verdict
+
+
+def test_one_seed_never_decides_what_was_drawn() -> None:
+    draw = np.random.default_rng(0)
+    frame = _results(-2.0, draw, draw.normal(0, 1, TASKS))
+    one = frame[frame["seed"] == 0]
+    compared = claim("one", {"ratio": [_side("a/ours"), _side("a/theirs")]}, {"below": 1})
+    assert (_verdict(compared, one), _verdict(compared, frame)) == ("undecided", "reproduced")
