@@ -58,6 +58,8 @@ class Gate:
     @property
     def numbers(self) -> str:
         """In words: ``MASE of the baseline 2.31, of Seasonal Naive 1.46, ratio 1.58 [1.3, 1.9]``."""
+        if math.isnan(self.reference_value):
+            return f"{self.measure} of {self.reference} on the same data is not known"
         interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         return (
             f"{self.measure} of the baseline {self.baseline_value:.4g}, "

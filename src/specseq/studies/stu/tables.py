@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from specseq.errors import InputError
 from specseq.report.gates import Gate, ratio_gate
 from specseq.report.leakage import leaked_configs
 from specseq.report.pairing import paired, scorable, unpaired
@@ -39,12 +38,9 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     Args:
         inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus; ``naive``,
-            scores of seasonal naive.
+            scores of seasonal naive; without them no comparison is decidable.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
-
-    Raises:
-        InputError: there are no scores of seasonal naive.
     """
     long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
     naive = _seasonal_naive(inputs["naive"])
@@ -60,10 +56,10 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
 
 def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
-    """MASE of plain seasonal naive by benchmark and task."""
+    """MASE of plain seasonal naive by benchmark and task; empty where no run scores it."""
     if not paths:
-        remedy = "declare the run preconditioning/frozen/seasonal_naive"
-        raise InputError("stu table", "no run scores seasonal naive, the reference", remedy)
+        nothing = pd.MultiIndex.from_arrays([[], []], names=["benchmark", "task"])
+        return pd.Series(dtype=float, index=nothing)
     rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
     plain = rows[(rows["forecaster"] == "seasonal_naive") & (rows["reversal"] == "none")]
     plain = plain[(plain["metric"] == "MASE") & (plain["step"] == -1)]
