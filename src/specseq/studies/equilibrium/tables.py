@@ -155,10 +155,12 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     long = long[(long["benchmark"] == "pretrain") & long["group"].isin(list(WALL_STEPS))]
     at_break = {group: _per_seed(own)["loss_at_break"] for group, own in long.groupby("group")}
     made = []
-    for group, longer in zip(WALL_STEPS, [None, *WALL_STEPS], strict=False):
-        for seed, loss in at_break.get(group, pd.Series(dtype=float)).items():
-            other = float(at_break[longer].get(seed, np.nan)) if longer in at_break else np.nan
-            made.append((group, seed, WALL_STEPS[group], loss, longer, loss - other))
+    none = pd.Series(dtype=float)
+    for group, longer in zip(WALL_STEPS, ["", *WALL_STEPS], strict=False):
+        others = at_break.get(longer, none)
+        for seed, loss in at_break.get(group, none).items():
+            apart = loss - float(others.get(seed, np.nan))
+            made.append((group, seed, WALL_STEPS[group], loss, longer, apart))
     columns = ["group", "seed", "step", "loss_at_break", "longer", "difference"]
     return pd.DataFrame(made, columns=columns).assign(scale=params["scale"])
 
