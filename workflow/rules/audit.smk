@@ -22,7 +22,7 @@ rule audit:
     message:
         "audit: {wildcards.run}"
     shell:
-        "python -m specseq.stages.audit --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages audit --request {params.request} > {log} 2>&1"
 
 
 rule mechanisms:
@@ -39,4 +39,4 @@ rule mechanisms:
     message:
         "mechanisms: solvers, estimators and diagnostics on blocks whose answers are known"
     shell:
-        "python -m specseq.stages.mechanisms --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages mechanisms --request {params.request} > {log} 2>&1"

@@ -25,9 +25,10 @@ sys.path.insert(0, SOURCE)
 
 from specseq.environment import leaked, lock_warnings, search_first
 from specseq.errors import InputError
+from specseq.launch import preloaded
 from specseq.sources import source_digest
 from specseq.stages.request import save
-from specseq.studies import products
+from specseq.studies import products, studies
 from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
@@ -122,6 +123,8 @@ onstart:
     if not PLANNING.partial:
         forget_lost(reported_scales())
     workflow.scheduler.job_rate_limiter = None
+    if getattr(workflow.executor_plugin, "name", None) == "local":
+        preload()
     for warning in lock_warnings(
         ROOT / "envs/requirements.lock", Path(f"results/{SETTINGS.scale}/requirements.lock")
     ):
@@ -185,6 +188,17 @@ onerror:
             if save_lost(scale, lost_jobs(scale)):
                 logger.info(f"Making tables, claims and page of {scale} from the results that are there.")
                 report_without(scale)
+
+
+def preload():
+    """Start the process whose forks do the work of stages that have one thread and the environment of snakemake."""
+    if workflow.deployment_settings.deployment_method:
+        return
+    builds = {study.reference(study.build).partition(":")[0] for study in studies().values()}
+    environment = {**dict.fromkeys(preloaded.DECISIVE, "1"), "PYTHONPATH": SEARCHED}
+    address = preloaded.start(Path("logs/preloaded.log"), environment, [*preloaded.MODULES, *sorted(builds)])
+    if address:
+        os.environ[preloaded.ADDRESS] = address
 
 
 def one_line(lookup):

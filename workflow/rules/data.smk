@@ -17,7 +17,7 @@ rule download:
     message:
         "download: {wildcards.source} into downloads/{wildcards.source}"
     shell:
-        "python -m specseq.stages.download --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages download --request {params.request} > {log} 2>&1"
 
 
 rule prepare_lotsa:
@@ -40,7 +40,7 @@ rule prepare_lotsa:
     message:
         "data: training series"
     shell:
-        "python -m specseq.stages.prepare_lotsa --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages prepare_lotsa --request {params.request} > {log} 2>&1"
 
 
 rule prepare_gift_eval:
@@ -63,7 +63,7 @@ rule prepare_gift_eval:
     message:
         "data: GIFT-Eval sets"
     shell:
-        "python -m specseq.stages.prepare_gift_eval --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages prepare_gift_eval --request {params.request} > {log} 2>&1"
 
 
 rule text:
@@ -86,7 +86,7 @@ rule text:
     message:
         "data: text"
     shell:
-        "python -m specseq.stages.text --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages text --request {params.request} > {log} 2>&1"
 
 
 rule zeros:
@@ -108,7 +108,7 @@ rule zeros:
     message:
         "data: zeros of the zeta function"
     shell:
-        "python -m specseq.stages.zeros --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages zeros --request {params.request} > {log} 2>&1"
 
 
 rule spacings:
@@ -127,4 +127,4 @@ rule spacings:
     message:
         "data: spacing sets, real and controls"
     shell:
-        "python -m specseq.stages.spacings --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages spacings --request {params.request} > {log} 2>&1"

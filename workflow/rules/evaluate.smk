@@ -19,7 +19,7 @@ rule design:
     message:
         "design: taps and diagnostics of every filter"
     shell:
-        "python -m specseq.stages.design --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages design --request {params.request} > {log} 2>&1"
 
 
 rule residuals:
@@ -44,7 +44,7 @@ rule residuals:
     message:
         "residuals: {wildcards.run} before the test windows of {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.residuals --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages residuals --request {params.request} > {log} 2>&1"
 
 
 rule design_matched:
@@ -63,7 +63,7 @@ rule design_matched:
     message:
         "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.design --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages design --request {params.request} > {log} 2>&1"
 
 
 rule evaluate:
@@ -90,7 +90,7 @@ rule evaluate:
     message:
         "evaluate: {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "python -m specseq.stages.evaluate --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages evaluate --request {params.request} > {log} 2>&1"
 
 
 rule measure:
@@ -114,4 +114,4 @@ rule measure:
     message:
         "measure: parameters, speed and leaks of the STU study's models"
     shell:
-        "python -m specseq.stages.measure --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages measure --request {params.request} > {log} 2>&1"

@@ -39,4 +39,4 @@ rule pretrain:
     message:
         "pretrain: {wildcards.run}"
     shell:
-        "python -m specseq.stages.pretrain --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages pretrain --request {params.request} > {log} 2>&1"

@@ -32,7 +32,7 @@ rule table:
     message:
         "table: {wildcards.table}"
     shell:
-        "python -m specseq.stages.table --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages table --request {params.request} > {log} 2>&1"
 
 
 rule figure:
@@ -65,7 +65,7 @@ rule figure:
     message:
         "figure: {wildcards.figure}"
     shell:
-        "python -m specseq.stages.figure --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages figure --request {params.request} > {log} 2>&1"
 
 
 rule claims:
@@ -91,7 +91,7 @@ rule claims:
     message:
         "claims: verdicts of the ledger"
     shell:
-        "python -m specseq.stages.claims --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages claims --request {params.request} > {log} 2>&1"
 
 
 rule report_page:
@@ -113,4 +113,4 @@ rule report_page:
     message:
         "report: {output}"
     shell:
-        "python -m specseq.stages.report_page --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages report_page --request {params.request} > {log} 2>&1"

@@ -19,7 +19,7 @@ rule rollout:
     message:
         "rollout: {wildcards.run}"
     shell:
-        "python -m specseq.stages.rollout --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages rollout --request {params.request} > {log} 2>&1"
 
 
 rule references:
@@ -38,4 +38,4 @@ rule references:
     message:
         "references: constant, Wigner and autoregressive predictors of spacings"
     shell:
-        "python -m specseq.stages.references --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages references --request {params.request} > {log} 2>&1"
