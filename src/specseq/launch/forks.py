@@ -139,6 +139,9 @@ def _become(request: Mapping[str, Any], files: list[int]) -> None:
     for target, file in enumerate(files):
         os.dup2(file, target)
         os.close(file)
+    # What they were opened on is remembered of the former: whether one can seek, or is a terminal.
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

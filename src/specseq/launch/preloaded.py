@@ -24,6 +24,7 @@ DECISIVE = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_TH
 # What stages have in common and takes long to import; none of them starts a thread or computes.
 MODULES = (
     "torch",
+    "torch.utils.tensorboard",
     "pandas",
     "pyarrow.parquet",
     "scipy.linalg",
@@ -79,8 +80,13 @@ def run(module: str, arguments: Sequence[str]) -> int | None:
     Signals to this process are passed on. If it is killed, the fork is, too.
     """
     with socket.socket(socket.AF_UNIX) as connection:
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.default_int_handler:
+            # Until there is a fork, an interrupt simply ends this process.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         child = _ask(connection, module, arguments)
         if child is None:
+            signal.signal(signal.SIGINT, before)
             return None
 
         def pass_on(signum: int, frame: FrameType | None) -> None:
