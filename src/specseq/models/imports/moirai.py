@@ -12,6 +12,7 @@ from specseq.training.foreign import Imported
 
 _PATTERNS = {"attn_only": "attention"}
 _NOTE = (
+    "each sample is transformed by itself, as in the first version of the hybrid's code; its "
     "spectral filters are not in the checkpoint and were computed again: their signs, and all of those past "
     "about the twentieth, are those of this machine's linear algebra"
 )
