@@ -90,7 +90,7 @@ def test_hybrids_are_counted_by_verdict(tmp_path: Path) -> None:
     ]  # fmt: skip
     answer = answered("stu", tmp_path, "stu", rows)
     assert answer.finding == (
-        "Of 2 hybrids beside attention that was trained alike: 1 worse, 1 undecided. The best of them, "
+        "Of 2 hybrids beside attention trained alike: 1 worse, 1 undecided. The best of them, "
         "picked in hindsight (layout/matched), has 1.050 [0.950, 1.150] of attention's MASE."
     )
 

@@ -36,5 +36,6 @@ def _best(others: pd.DataFrame) -> str:
     name = best["group"].rsplit("/", 1)[1].replace("_", " ")
     apart = in_brackets(best["against_euler"], best["against_low"], best["against_high"])
     sure = "trains below it" if best["verdict"] == "lower" else "is not known to train below it"
-    many = f"The best of {len(others)} others, picked in hindsight ({name}),"
+    number = len(others)
+    many = f"The best of {number} other{'s' if number > 1 else ''}, picked in hindsight ({name}),"
     return f"{many} {sure}: {apart} nats from Euler's loss."

@@ -19,7 +19,7 @@ def finding(found: Found) -> Finding | None:
     name = best["group"].split("/", 1)[1].replace("_", " ")
     ratio = in_brackets(best["ratio"], best["low"], best["high"])
     text = (
-        f"Of {len(hybrids)} hybrids beside attention that was trained alike: {said}. "
+        f"Of {len(hybrids)} hybrid{'s' if len(hybrids) > 1 else ''} beside attention trained alike: {said}. "
         f"The best of them, picked in hindsight ({name}), has {ratio} of attention's MASE."
     )
     return Finding(text, tuple(hybrids["gate"].dropna()))
