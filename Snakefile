@@ -21,7 +21,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        f"results/{config['scale']}/report/index.html",
+        reports(config["scale"]),
 
 
 check_targets()

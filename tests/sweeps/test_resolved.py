@@ -21,6 +21,8 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("laptop", 96, "275e8dd566377733"),
         ("workstation", 312, "1b2c0a54662cbe2a"),
         ("paper", 810, "96a8d2b13b1390ca"),
+        ("rehearsal", 88, "a4a9b55b2a1f7d78"),
+        ("desk", 112, "88d5b777900bc1bd"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

@@ -54,20 +54,16 @@ def test_resume_is_bit_exact(toy: ModuleType, tmp_path: Path, leave_after: int) 
     whole = toy.build(given, {})
     expected = train(whole, given, tmp_path / "whole", "d")
 
-    class LeaveLater(Requests):
-        steps = 0
+    requests, first = Requests(), toy.build(given, {})
+    after = first.after_step
 
-        @property
-        def leave(self) -> bool:
-            self.steps += 1
-            return self.steps >= leave_after
+    def leave_later(model: torch.nn.Module, step: int) -> dict[str, float]:
+        requests.leave = step == leave_after
+        return dict(after(model, step))
 
-        @leave.setter
-        def leave(self, value: bool) -> None: ...
-
-    first = toy.build(given, {})
+    first.after_step = leave_later
     with pytest.raises(Interrupted, match=f"step {leave_after} of 12"):
-        train(first, given, tmp_path / "cut", "d", requests=LeaveLater())
+        train(first, given, tmp_path / "cut", "d", requests=requests)
     torch.rand(17)
     second = toy.build(given, {})
     outcome = train(second, given, tmp_path / "cut", "d")
@@ -78,6 +74,35 @@ def test_resume_is_bit_exact(toy: ModuleType, tmp_path: Path, leave_after: int) 
     again = train(toy.build(given, {}), given, tmp_path / "cut", "d")
     assert again.resumed_from == 12
     assert rows(again) == rows(expected)
+
+
+@pytest.mark.parametrize("last", [5, 12])
+def test_a_long_evaluation_is_left_at_once_and_made_after_the_resume(
+    toy: ModuleType, tmp_path: Path, last: int
+) -> None:
+    given = params(checkpoint_every=100, evaluate_every=5)
+    whole = toy.build(given, {})
+    expected = train(whole, given, tmp_path / "whole", "d")
+    requests, first = Requests(), toy.build(given, {})
+    evaluate = first.evaluate
+    made = []
+
+    def asked_in_its_midst(model: torch.nn.Module) -> dict[str, float]:
+        made.append(model)
+        if len(made) == {5: 1, 12: 3}[last]:
+            torch.rand(3)
+            requests.ask_to_leave()
+            raise AssertionError("left at once")
+        return dict(evaluate(model))
+
+    first.evaluate = asked_in_its_midst
+    with pytest.raises(Interrupted, match=f"before the evaluation at step {last} of 12"):
+        train(first, given, tmp_path / "cut", "d", requests=requests)
+    second = toy.build(given, {})
+    outcome = train(second, given, tmp_path / "cut", "d")
+    assert outcome.resumed_from == last
+    assert rows(outcome) == rows(expected)
+    assert all(map(torch.equal, weights(second), weights(whole)))
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])

@@ -32,7 +32,7 @@ from specseq.studies import products, studies
 from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
-from specseq.studies.planning import Planning, page_captions
+from specseq.studies.planning import REHEARSAL, Planning, page_captions
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
 
@@ -93,6 +93,7 @@ localrules:
     table,
     figure,
     claims,
+    rehearsal,
     report_page,
 
 
@@ -132,7 +133,13 @@ onstart:
 
 
 # The rules that tables, claims and page are made by; none of them needs a cluster.
-REPORTING, MOST_REPORTING = ["table", "figure", "claims", "report_page"], 8
+REPORTING, MOST_REPORTING = ["table", "figure", "claims", "report_page", "rehearsal"], 8
+
+
+def reports(scale):
+    """What a whole call makes of a scale: its page, and of a rehearsal what each run costs."""
+    costs = [f"results/{scale}/rehearsal.parquet"] if scale == REHEARSAL else []
+    return [f"results/{scale}/report/index.html", *costs]
 
 
 def reported_scales():
@@ -175,7 +182,7 @@ def report_without(scale):
             *REPORTING,
         ),
         *(["--configfile", *files] if files else []),
-        *("--config", *config, "--", f"results/{scale}/report/index.html"),
+        *("--config", *config, "--", *reports(scale)),
     ]
     surroundings = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
     subprocess.run(command, env=surroundings)

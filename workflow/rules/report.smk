@@ -1,5 +1,6 @@
 # Inputs:  results of the runs of a study, as its study.py declares them; the notes' claims; the page's sections
 # Outputs: results/{scale}/tables/{table}.parquet and .csv, figures/{figure}.svg, .png and .pdf
+#          results/{scale}/rehearsal.parquet and .csv
 #          results/{scale}/claims.parquet and .csv, results/{scale}/report/index.html
 
 
@@ -66,6 +67,24 @@ rule figure:
         "figure: {wildcards.figure}"
     shell:
         "python -m specseq.stages figure --request {params.request} > {log} 2>&1"
+
+
+rule rehearsal:
+    input:
+        lambda w: PLANNING.rehearsal_results(w.scale),
+    output:
+        parquet="results/{scale}/rehearsal.parquet",
+        csv="results/{scale}/rehearsal.csv",
+    log:
+        "logs/{scale}/rehearsal.log",
+    conda:
+        "../../envs/specseq.yaml"
+    params:
+        **request("rehearsal", lambda w: PLANNING.rehearsal(w.scale, SETTINGS.slurm.signal_delay_s)),
+    message:
+        "rehearsal: what each run costs, in {output.csv}"
+    shell:
+        "python -m specseq.stages.rehearsal --request {params.request} > {log} 2>&1"
 
 
 rule claims:

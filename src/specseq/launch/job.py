@@ -112,7 +112,7 @@ def _leaving_on_signals(requests: Requests) -> Iterator[list[int]]:
         received.append(signum)
         if requests.leave or not requests.heeded:
             sys.exit(128 + signum)
-        requests.leave = True
+        requests.ask_to_leave()
 
     # What the caller had ignored, as nohup does, stays so.
     signums = [
@@ -177,7 +177,7 @@ def _heed_slurm(requests: Requests) -> None:
     """
 
     def on_usr2(signum: int, frame: FrameType | None) -> None:
-        requests.leave = True
+        requests.ask_to_leave()
 
     def on_termination(signum: int, frame: FrameType | None) -> None:
         requests.save = True

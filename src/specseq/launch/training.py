@@ -140,6 +140,7 @@ class TrainingRun:
             **task.facts,
             "diverged": outcome.diverged,
             "resumed_from": outcome.resumed_from,
+            "costs": dict(outcome.costs),
             "model_parameters": parameters,
             "inputs": {name: str(path) for name, path in self.inputs.items()},
             "run_digest": digest,

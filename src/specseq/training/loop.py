@@ -5,6 +5,7 @@ uninterrupted one ends: weights, moments, random generators, position in the dat
 """
 
 import math
+import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Outcome:
         resumed_from: step of the checkpoint it resumed from; 0 without one.
         device: name of the device it ran on.
         seconds: wall time since it was started or resumed.
+        costs: seconds per step, share of them spent waiting for batches, peaks of memory in MB.
     """
 
     record: Record
@@ -49,6 +51,7 @@ class Outcome:
     resumed_from: int = 0
     device: str = "cpu"
     seconds: float = 0.0
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -108,6 +111,8 @@ class _Training:
     record: Record = field(default_factory=Record)
     step: int = 0
     diverged: str | None = None
+    waited: float = 0.0  # seconds until batches were ready
+    due: bool = False  # whether the evaluation of this step is still to be made
 
     def __post_init__(self) -> None:
         randomness.seed_all(self.seed, "training")
@@ -147,12 +152,15 @@ class _Training:
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
         resumed_from = self._resume()
+        started = time.monotonic()
         self.diverged = self.diverged or self.task.diverged
         progress = Progress(self.settings.steps, done=self.step)
         with Scalars(
             self.folder / "tensorboard", self.step, self.settings.tensorboard and self.world.leads
         ) as log:
             self.requests.heeded = True
+            if self.due:
+                log.add(self.step, self._evaluate())
             while self.step < self.settings.steps and self.diverged is None:
                 metrics = self._advance()
                 if self.diverged is not None:
@@ -170,7 +178,18 @@ class _Training:
                 print(f"diverged: {self.diverged}", flush=True)
         if self.step > resumed_from or self.diverged is not None:
             self._save()
-        return Outcome(self.record, self.step, self.diverged, resumed_from, name, time.monotonic() - began)
+        spent, steps = max(time.monotonic() - started, 1e-9), self.step - resumed_from
+        costs = {
+            "seconds_per_step": spent / steps if steps else math.nan,
+            "waiting_share": self.waited / spent,
+            "host_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        if self.device.type == "cuda":
+            costs["device_peak_mb"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+            costs["device_mb"] = torch.cuda.get_device_properties(self.device).total_memory / 2**20
+        return Outcome(
+            self.record, self.step, self.diverged, resumed_from, name, time.monotonic() - began, costs
+        )
 
     def _advance(self) -> dict[str, float]:
         """One optimiser step; a loss or gradient that is not finite leaves the weights as they were."""
@@ -197,7 +216,10 @@ class _Training:
         weight, sums = 0.0, dict[str, float]()
         failed: Diverged | None = None
         try:
-            for part in next(self.batches):
+            asked = time.monotonic()
+            drawn = next(self.batches)
+            self.waited += time.monotonic() - asked
+            for part in drawn:
                 metrics, of_part = self._gradients_of(part, scale=pieces > 1)
                 weight += of_part
                 for name, value in metrics.items():
@@ -237,18 +259,29 @@ class _Training:
         return metrics, weight
 
     def _evaluate(self) -> dict[str, float]:
+        """Metrics on held-out data; a request to leave ends the evaluation, which is made after the resume.
+
+        Raises:
+            Interrupted: as requested; the state is saved.
+        """
         metrics: dict[str, float] = {}
         failed: Diverged | None = None
+        self.due = False
         if self.world.leads:
             self.model.eval()
             try:
-                with randomness.untouched(), torch.no_grad():
+                with self.requests.stopping(), randomness.untouched(), torch.no_grad():
                     found = self.task.evaluate(self.model)
                 metrics = {f"valid/{name}": value for name, value in found.items()}
                 self.record.add(self.step, metrics)
             except Diverged as error:
                 failed = error
+            except Interrupted:
+                self.due = True
             self.model.train()
+        if self.world.any(self.due):
+            self._save()
+            raise Interrupted(f"left before the evaluation at step {self.step} of {self.settings.steps}")
         try:
             self._agree(failed)
         except Diverged as error:
@@ -282,6 +315,7 @@ class _Training:
             "others": {name: other.state_dict() for name, other in self.task.state.items()},
             "record": self.record.state_dict(),
             "diverged": self.diverged,
+            "due": self.due,
         }
         try:
             self.checkpoints.save(self.step, state)
@@ -299,7 +333,7 @@ class _Training:
         for name, other in self.task.state.items():
             other.load_state_dict(state["others"][name])
         self.record.load_state_dict(state["record"])
-        self.diverged = state["diverged"]
+        self.diverged, self.due = state["diverged"], state["due"]
         generators = state["randomness"]
         # With more processes than before, some share a state.
         randomness.restore(generators[self.world.rank % len(generators)])
