@@ -2,8 +2,8 @@
 
 Columns: ``run``; ``steps`` of the full training; ``seconds_per_step``; ``waiting_share``, the share of them
 spent waiting for batches; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of
-the card (NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` it takes at
-the time limit; ``verdict``: *fits*, or what does not.
+the card (NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it
+takes at the time limit; ``verdict``: *fits*, or what does not.
 """
 
 import math
