@@ -10,10 +10,11 @@ run: $(VENV)/.run ## set up and reproduce all studies at laptop scale on embedde
 	$(BIN)/snakemake --cores $(CORES) --config scale=$(SCALE)
 	@echo "The report is in results/$(SCALE)/report/index.html"
 
-test: $(VENV)/.test ## set up and pass the tests; a failure of one half does not keep the other from running
-	finished=$$(mktemp -d); trap 'rm -rf "$$finished"' EXIT; export SPECSEQ_FINISHED="$$finished"; \
+test: $(VENV)/.test ## set up and pass the tests; those on SLURM, which mostly wait, run beside the others
+	finished=$$(mktemp -d); trap 'rm -rf "$$finished"*' EXIT; export SPECSEQ_FINISHED="$$finished"; \
+	$(BIN)/python -m pytest -m slurm > "$$finished.slurm" 2>&1 & \
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slurm"; local=$$?; \
-	$(BIN)/python -m pytest -m slurm; slurm=$$?; \
+	wait $$!; slurm=$$?; cat "$$finished.slurm"; \
 	echo "Tests on this machine: $$([ $$local = 0 ] && echo passed || echo FAILED)." \
 	    "Tests on SLURM: $$([ $$slurm = 0 ] && echo passed or skipped || echo FAILED)."; \
 	[ $$local = 0 ] && [ $$slurm = 0 ]

@@ -52,7 +52,7 @@ def test_smoke_scale_from_end_to_end(tmp_path: Path, finished: Workspace) -> Non
     output = workspace.snakemake(*faults.PROFILE, *grouped)
     assert submitted(output, "has been submitted with SLURM jobid") >= 5
     assert (tmp_path / "results/smoke/report/index.html").stat().st_size > 10_000
-    assert same_results(tmp_path / "results/smoke", finished.folder / "results/smoke") > 50
+    assert same_results(tmp_path / "results/smoke", finished.folder / "untouched/smoke") > 50
     tickets = list((tmp_path / "results/smoke/jobs").rglob("ticket.json"))
     assert tickets
     assert all('"cluster": "slurm"' in path.read_text() for path in tickets)
