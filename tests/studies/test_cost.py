@@ -189,7 +189,7 @@ def test_the_command_prints_a_table_and_writes_csv(
     ("options", "fault"),
     [
         (["--gpu", "h1000"], "neither a known device nor a file"),
-        (["--only", "zetta"], "did you mean 'zeta'"),
+        (["--only", "zetta"], "did you mean zeta"),
         (["--utilisation", "0"], "is no share"),
     ],
 )

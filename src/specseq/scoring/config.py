@@ -71,6 +71,12 @@ class EvaluationSettings:
         default="zero",
         description="What a missing tap of `filters` means: no filter there (skip), or the context's mean.",
     )
+    context_length: int | None = Field(
+        default=None,
+        ge=1,
+        description="Longest history that the trained model is given, in steps; null: all that it takes. "
+        "Other forecasters have their own.",
+    )
     centre: bool = Field(
         default=True, description="Whether `filters` act on deviations from the context's mean."
     )

@@ -210,6 +210,8 @@ class Planning:
         forecaster = {key: value for key, value in params.get("forecaster", {}).items() if key != "run"}
         trained = self._trained(scale, run)
         placed = {**forecaster, "name": trained} if trained else self._placed(scale, forecaster)
+        if context_length := evaluation.pop("context_length", None):
+            placed["context_length"] = context_length
         evaluation["forecaster"] = placed
         if chosen.get("other"):
             evaluation["other"] = self._placed(scale, chosen["other"])

@@ -32,6 +32,9 @@ class PreconditioningRun(ForecastingRun):
                     raise InputError(
                         name, "goes with a model, not with a forecaster", "leave one of them out"
                     )
+            if self.evaluation.context_length is not None:
+                fault = "is for a model that is trained here"
+                raise InputError("evaluation.context_length", fault, "give forecaster.context_length")
             return
         for name in ("model", "training"):
             if getattr(self, name) is None:
