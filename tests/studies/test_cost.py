@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -158,8 +159,19 @@ RECORDED = json.loads((Path(__file__).parent / "laptop_steps.json").read_text(en
 
 
 @pytest.mark.parametrize("study", ["equilibrium", "preconditioning", "stu", "zeta"])
-def test_estimates_of_the_laptop_scale_are_within_twice_the_recorded_times(study: str) -> None:
-    estimator = Estimator(load_plan(ROOT), "laptop", DEVICES["cpu"], lambda run: 720)
+def test_estimates_of_the_laptop_scale_are_within_twice_the_recorded_times(
+    study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = load_plan(ROOT)
+    declared = plan.run
+
+    def recorded(scale: str, run: str) -> dict[str, Any]:
+        params = declared(scale, run)
+        batch = RECORDED["batch"].get(study, params["training"]["batch"])
+        return {**params, "training": {**params["training"], "batch": batch}}
+
+    monkeypatch.setattr(plan, "run", recorded)
+    estimator = Estimator(plan, "laptop", DEVICES["cpu"], lambda run: 720)
     taken = {
         run: seconds for run, seconds in RECORDED["seconds_per_step"].items() if run.startswith(f"{study}/")
     }
