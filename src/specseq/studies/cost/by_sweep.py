@@ -60,13 +60,13 @@ def with_measurements(
 
     Args:
         costs: the estimates.
-        measured: rows with ``run``, ``seconds_per_step``, ``host_seconds_per_step`` and
-            ``device_peak_bytes``.
+        measured: rows with ``run``, ``seconds_per_step`` and ``device_peak_mb``; runs that failed count for
+            nothing.
         limit: time limit of a run's training job, in minutes.
     """
     estimates = list(costs)
     kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}
-    rows = measured.to_dict("records")
+    rows = measured.dropna(subset="seconds_per_step").to_dict("records")
     found = {kinds[row["run"]]: row for row in rows if row["run"] in kinds}
     changed = []
     for cost in estimates:
@@ -80,9 +80,8 @@ def with_measurements(
             replace(
                 cost,
                 step_seconds=float(row["seconds_per_step"]),
-                step_bytes=float(row["device_peak_bytes"]),
+                step_bytes=1e6 * float(row["device_peak_mb"]),
                 training_hours=hours,
-                host_hours=cost.steps * float(row["host_seconds_per_step"]) / 3600,
                 segments=max(1, ceil(60 * hours / limit(cost.run))),
                 measured=True,
             )
@@ -97,7 +96,7 @@ def read_rehearsal(path: Path) -> pd.DataFrame:
         InputError: no such file, or it lacks a column.
     """
     table = read_parquet(path)
-    needed = ["run", "seconds_per_step", "host_seconds_per_step", "device_peak_bytes"]
+    needed = ["run", "seconds_per_step", "device_peak_mb"]
     if missing := [name for name in needed if name not in table.columns]:
         raise InputError(
             path, f"has no column {missing[0]!r}", "give the file that the scale rehearsal writes"
