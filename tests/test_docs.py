@@ -93,12 +93,22 @@ def test_config_examples_are_planned(page: str, way: str, tmp_path: Path) -> Non
 
 
 def test_the_larger_spectral_model_is_planned(tmp_path: Path) -> None:
-    [block] = blocks(ROOT / "docs/zeta.md", "yaml")
+    [block] = [block for block in blocks(ROOT / "docs/zeta.md", "yaml") if "beyond" in block]
     (tmp_path / "beyond.yaml").write_text(block)
     plan = load_plan(ROOT, [tmp_path / "beyond.yaml"])
     run = plan.run("laptop", "zeta/beyond/spectral_seed0")
     assert (run["model"]["length"], run["model"]["width"], run["training"]["steps"]) == (256, 64, 6000)
     assert plan.data("laptop")["zeros"] == {"index": 177389452, "count": 4000000}
+
+
+def test_memory_is_rolled_out_in_three_ways_as_described(tmp_path: Path) -> None:
+    [block] = [block for block in blocks(ROOT / "docs/zeta.md", "yaml") if "rollout" in block]
+    (tmp_path / "memory.yaml").write_text(block)
+    run = load_plan(ROOT, [tmp_path / "memory.yaml"]).run("laptop", "zeta/models/memory_causal_seed0")
+    assert run == {
+        **load_plan(ROOT).run("laptop", "zeta/models/memory_causal_seed0"),
+        "rollout": {"memory": ["kept", "zeroed", "faded"]},
+    }
 
 
 def test_runs_begin_from_a_checkpoint_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

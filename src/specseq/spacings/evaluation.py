@@ -12,7 +12,8 @@ step ahead, teacher-forced
   (``context``): the same prediction when the model is given no more than its context. The two agree for a
   causal model; where they do not, the difference is what leaked.
 - ``pit_share`` (``step`` = bin of ten): histogram of the probability integral transform.
-- ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts.
+- ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts;
+  ``err_mean_zeroed``, ``err_mean_faded`` and so on: of the same windows and draws with memory so.
 - ``rollout_std``, ``rollout_acf`` (``step`` = lag), ``rollout_number_variance`` (``step`` = L),
 ``rollout_form_factor``
   (``step`` = 1000 τ, where the window holds a whole number of periods): of sampled rollouts; ``data_...`` the
@@ -38,6 +39,7 @@ from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.config import SpacingEvaluation
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
+from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
 from specseq.spacings.sets import SpacingSet
 from specseq.spacings.statistics import autocorrelation, form_factor, number_variance
 
@@ -65,7 +67,13 @@ def with_interval(
     yield {**keys, "metric": f"{metric}_high", "value": high}
 
 
-def evaluate_model(model: SpacingModel, test: SpacingSet, spec: SpacingEvaluation, seed: int) -> list[Row]:
+def evaluate_model(
+    model: SpacingModel,
+    test: SpacingSet,
+    spec: SpacingEvaluation,
+    seed: int,
+    settings: RolloutSettings = MEMORY_KEPT,
+) -> list[Row]:
     """All metrics of a trained model on a test set.
 
     Args:
@@ -73,11 +81,14 @@ def evaluate_model(model: SpacingModel, test: SpacingSet, spec: SpacingEvaluatio
         test: the test split.
         spec: sizes.
         seed: of sampled rollouts and resampling.
+        settings: what becomes of memory in rollouts.
 
     Raises:
-        InputError: the model is too short for a context, or the band for one window.
+        InputError: the model is too short for a context, or the band for one window, or has no memory to
+            zero.
     """
     spec.check(model.config)
+    settings.check(model.config)
     length, horizon = model.config.length, spec.horizons[-1]
     rolled = spec.rollout_contexts[-1] + horizon
     span = max(length + 1, rolled)
@@ -90,7 +101,7 @@ def evaluate_model(model: SpacingModel, test: SpacingSet, spec: SpacingEvaluatio
     height = torch.from_numpy(test.height(starts).astype(np.float32))
     rows = list(_one_step(model, s, height, spec, seed))
     for context in spec.rollout_contexts:
-        rows += _rollouts(model, s, height, context, spec, seed)
+        rows += _rollouts(model, s, height, context, spec, seed, settings)
     rows += _probes(model, s, height, spec, seed)
     rows.append({"metric": "windows", "value": len(starts)})
     return rows
@@ -130,21 +141,32 @@ def _one_step(
 
 
 def _rollouts(
-    model: SpacingModel, s: Tensor, height: Tensor, context: int, spec: SpacingEvaluation, seed: int
+    model: SpacingModel,
+    s: Tensor,
+    height: Tensor,
+    context: int,
+    spec: SpacingEvaluation,
+    seed: int,
+    settings: RolloutSettings,
 ) -> Iterator[Row]:
     horizon = spec.horizons[-1]
     truth = s[:, context : context + horizon]
-    draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
-    sampled = torch.empty(0)
-    for metric, source in (("err_mean", None), ("err_sampled", draw)):
-        predicted = rollout(model, s[:, :context], height, horizon, source)
-        sampled = predicted if source is not None else sampled
-        error = accumulated_error(predicted, truth).numpy()
-        for h in spec.horizons:
-            yield from with_interval(metric, error[:, h - 1], spec, seed, step=h, context=context)
-    if context == spec.rollout_contexts[-1]:
-        yield from sequence_statistics("rollout", sampled.double().numpy(), context=context)
-        yield from sequence_statistics("data", truth.double().numpy(), context=context)
+    for mode in settings.memory:
+        suffix, strengths = "" if mode == "kept" else f"_{mode}", settings.strengths(mode, horizon)
+        draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
+        predicted = {
+            "mean": rollout(model, s[:, :context], height, horizon, None, strengths),
+            "sampled": rollout(model, s[:, :context], height, horizon, draw, strengths),
+        }
+        for source, spacings in predicted.items():
+            error = accumulated_error(spacings, truth).numpy()
+            for h in spec.horizons:
+                keys = {"step": h, "context": context}
+                yield from with_interval(f"err_{source}{suffix}", error[:, h - 1], spec, seed, **keys)
+        if mode == "kept" and context == spec.rollout_contexts[-1]:
+            sampled = predicted["sampled"].double().numpy()
+            yield from sequence_statistics("rollout", sampled, context=context)
+            yield from sequence_statistics("data", truth.double().numpy(), context=context)
 
 
 def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:

@@ -2,8 +2,13 @@
 
 The window grows from its context to the model's full length and then begins anew from as many of the last
 spacings as the context had, at most three quarters of the length: every position the model sees is one it
-was trained on, and what was computed is used for many steps. Shapes: B windows, C context, H horizon.
+was trained on, and what was computed is used for many steps. Memory may be weaker than it was trained:
+then the whole window of each step is read with memory of that step's strength, the context too. Shapes: B
+windows, C context, H horizon.
 """
+
+from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -19,6 +24,7 @@ def rollout(
     height_B: Tensor,
     horizon: int,
     generator: torch.Generator | None = None,
+    memory: Sequence[float] | None = None,
 ) -> Tensor:
     """(B, H) spacings that follow the contexts, one step at a time, with a key-value cache where there can be
     one.
@@ -29,9 +35,13 @@ def rollout(
             height_B: heights of the windows.
             horizon: H.
             generator: draw each step from the mixture, draws below 0 becoming 0; None takes its mean.
+            memory: (H,) factors of the memory slots at each step; None keeps them. While they change, no
+                cache is valid.
     """
-    if not model.config.causal:
-        return rollout_without_cache(model, context_BC, height_B, horizon, generator)
+    if memory is not None and len(set(memory)) == 1:
+        model, memory = with_memory(model, memory[0]), None
+    if memory is not None or not model.config.causal:
+        return rollout_without_cache(model, context_BC, height_B, horizon, generator, memory)
     context = context_BC.shape[1]
     history = [context_BC]
     mixture, cache = model.start(context_BC, height_B)
@@ -53,15 +63,36 @@ def rollout_without_cache(
     height_B: Tensor,
     horizon: int,
     generator: torch.Generator | None = None,
+    memory: Sequence[float] | None = None,
 ) -> Tensor:
     """What :func:`rollout` gives, by reading the whole window anew at each step."""
     context = context_BC.shape[1]
-    history, window = [context_BC], context
-    for _ in range(horizon):
-        mixture = model(_tail(history, window), height_B)[:, -1]
+    history = [context_BC]
+    for step in range(1, horizon + 1):
+        reader = model if memory is None else with_memory(model, memory[step - 1])
+        mixture = reader(_tail(history, window_length(step, context, model)), height_B)[:, -1]
         history.append(_next(mixture, generator)[:, None])
-        window = _restart(context, model) if window == model.config.length else window + 1
     return torch.cat(history[1:], 1)
+
+
+def with_memory(model: SpacingModel, strength: float) -> SpacingModel:
+    """A model whose memory slots are multiplied by a factor; their learned positions stay.
+
+    A factor of 1, or a model without memory, gives the model itself; all else a copy.
+    """
+    if model.memory is None or strength == 1:
+        return model
+    copied = deepcopy(model)
+    with torch.no_grad():
+        copied.get_parameter("memory").mul_(strength)
+    return copied
+
+
+def window_length(step: int, context: int, model: SpacingModel) -> int:
+    """Spacings in the window that step 1, 2 ... of a rollout is predicted from."""
+    grown, restart = context + step - 1, _restart(context, model)
+    beyond = grown - model.config.length - 1
+    return grown if beyond < 0 else restart + beyond % (model.config.length - restart + 1)
 
 
 def _restart(context: int, model: SpacingModel) -> int:

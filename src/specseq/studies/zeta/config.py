@@ -4,6 +4,7 @@ from typing import Literal
 
 from specseq.settings import STRICT, Field, dataclass
 from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
+from specseq.spacings.rollout_config import RolloutSettings
 from specseq.training.settings import Initial, TrainingSettings
 
 
@@ -19,7 +20,9 @@ class ZetaRun:
     training: TrainingSettings
     initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
     evaluation: SpacingEvaluation = SpacingEvaluation()
+    rollout: RolloutSettings = RolloutSettings()
 
     def __post_init__(self) -> None:
         self.evaluation.check(self.model)
+        self.rollout.check(self.model)
         self.loss.check(self.model)

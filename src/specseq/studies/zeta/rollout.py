@@ -16,6 +16,7 @@ from specseq.settings import read
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.evaluation import Row, evaluate_model
 from specseq.spacings.model import rebuild
+from specseq.spacings.rollout_config import RolloutSettings
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.tables import Provenance, long_table, write_parquet
 from specseq.training.checkpoint import diverged, load_weights
@@ -29,7 +30,7 @@ def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, A
         spacings: manifest of the spacing sets.
         run: run id.
         params: of the run, in place of those that the weights carry; ``evaluation`` holds the sizes,
-            ``data.set`` names the spacing set.
+            ``rollout`` what becomes of memory, ``data.set`` names the spacing set.
         out: Parquet file to write.
 
     Raises:
@@ -44,7 +45,8 @@ def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, A
     if reason is None:
         spec = read(SpacingEvaluation, resolved.get("evaluation", {}), f"run {run}: evaluation")
         test = load_spacing_set(spacings, name, "test")
-        rows = evaluate_model(rebuild(trained, tensors), test, spec, seed)
+        settings = read(RolloutSettings, resolved.get("rollout", {}), f"run {run}: rollout")
+        rows = evaluate_model(rebuild(trained, tensors), test, spec, seed, settings)
         if "training" in trained:  # how much an imported model had to learn from is not known
             rows += training_size(trained, load_spacing_set(spacings, name, "train"))
     else:
