@@ -226,8 +226,9 @@ def test_stages_from_zeros_to_rollout(tmp_path: Path) -> None:
     params = run_params()
     save_weights(weights, build(params, {"spacings": manifest}).model, params)
     inputs = {"weights": weights, "spacings": manifest, "run": "zeta/mask/a", "out": out}
-    run("rollout", **inputs, params=params)
+    run("rollout", **inputs, params={**params, "rollout": {"drift": True}})
     table = read_parquet(out)
+    assert {"drift_distance_true", "drift_bias_mean"} <= set(table["metric"])
     assert list(table.columns) == [*LONG_COLUMNS[:6], "context", *LONG_COLUMNS[6:]]
     assert set(table["run"]) == {"zeta/mask/a"}
     assert read_provenance(out)["stage"] == "rollout"

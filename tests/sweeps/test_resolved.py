@@ -19,8 +19,8 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 27, "677fefa05a7633c2"),
         ("laptop", 99, "821a0a50be21bc6f"),
-        ("workstation", 312, "bc3b58c45afbba21"),
-        ("paper", 810, "f5ebd3280fe2a4c7"),
+        ("workstation", 312, "cdd224f1f81e50cb"),
+        ("paper", 810, "44b36eb5352b609f"),
         ("rehearsal", 88, "a4a9b55b2a1f7d78"),
         ("desk", 112, "88d5b777900bc1bd"),
     ],

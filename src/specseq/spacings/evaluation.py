@@ -13,7 +13,8 @@ step ahead, teacher-forced
   causal model; where they do not, the difference is what leaked.
 - ``pit_share`` (``step`` = bin of ten): histogram of the probability integral transform.
 - ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts;
-  ``err_mean_zeroed``, ``err_mean_faded`` and so on: of the same windows and draws with memory so.
+  ``err_mean_zeroed``, ``err_mean_faded`` and so on: of the same windows and draws with memory so. With
+  ``rollout.drift`` also the rows of :mod:`specseq.spacings.drift`.
 - ``rollout_std``, ``rollout_acf`` (``step`` = lag), ``rollout_number_variance`` (``step`` = L),
 ``rollout_form_factor``
   (``step`` = 1000 τ, where the window holds a whole number of periods): of sampled rollouts; ``data_...`` the
@@ -37,6 +38,7 @@ from specseq.seeding import generator, stream_seed
 from specseq.spacings import scores
 from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.config import SpacingEvaluation
+from specseq.spacings.drift import TrainingLaw, drift
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
 from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
@@ -73,6 +75,7 @@ def evaluate_model(
     spec: SpacingEvaluation,
     seed: int,
     settings: RolloutSettings = MEMORY_KEPT,
+    law: TrainingLaw | None = None,
 ) -> list[Row]:
     """All metrics of a trained model on a test set.
 
@@ -82,10 +85,11 @@ def evaluate_model(
         spec: sizes.
         seed: of sampled rollouts and resampling.
         settings: what becomes of memory in rollouts.
+        law: of training windows, to measure drift from; None measures none.
 
     Raises:
-        InputError: the model is too short for a context, or the band for one window, or has no memory to
-            zero.
+        InputError: the model is too short for a context, or the band for one window, or there is no memory
+            to zero.
     """
     spec.check(model.config)
     settings.check(model.config)
@@ -101,7 +105,7 @@ def evaluate_model(
     height = torch.from_numpy(test.height(starts).astype(np.float32))
     rows = list(_one_step(model, s, height, spec, seed))
     for context in spec.rollout_contexts:
-        rows += _rollouts(model, s, height, context, spec, seed, settings)
+        rows += _rollouts(model, s, height, context, spec, seed, settings, law)
     rows += _probes(model, s, height, spec, seed)
     rows.append({"metric": "windows", "value": len(starts)})
     return rows
@@ -148,6 +152,7 @@ def _rollouts(
     spec: SpacingEvaluation,
     seed: int,
     settings: RolloutSettings,
+    law: TrainingLaw | None,
 ) -> Iterator[Row]:
     horizon = spec.horizons[-1]
     truth = s[:, context : context + horizon]
@@ -163,6 +168,11 @@ def _rollouts(
             for h in spec.horizons:
                 keys = {"step": h, "context": context}
                 yield from with_interval(f"err_{source}{suffix}", error[:, h - 1], spec, seed, **keys)
+        if law is not None:
+            followed = {**predicted, "true": truth}
+            measured = drift(model, s[:, :context], height, followed, spec.horizons, strengths, law)
+            for metric, h, values in measured:
+                yield from with_interval(f"{metric}{suffix}", values, spec, seed, step=h, context=context)
         if mode == "kept" and context == spec.rollout_contexts[-1]:
             sampled = predicted["sampled"].double().numpy()
             yield from sequence_statistics("rollout", sampled, context=context)

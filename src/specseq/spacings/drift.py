@@ -1,0 +1,146 @@
+"""Where rollouts drift: what tells the four explanations of a bad rollout apart, step by step.
+
+A rollout feeds a model its own predictions. At a step the model is put on the window it had then, and on the
+window that the true spacings would have given it. Rows have ``step`` = h and ``context``, and an end
+``_mean``, ``_sampled`` or ``_true`` that says which spacings the window holds, then that of the memory's mode
+(``_zeroed``, ``_faded``). The true ones are what the others are compared with.
+
+- ``drift_distance``: squared Mahalanobis distance, per spacing, of the last spacings read from the training
+  windows; 1 on average over those. More: the model reads what it was not trained on; less: too smooth
+  sequences (distribution shift).
+- ``drift_entropy``, ``drift_weight_entropy``: of the mixture that predicts step h (entropy collapse).
+- ``drift_bias``: mean of the predicted less the true spacing of step h (memory as an anchor).
+- ``drift_attention``: share of the attention of the last token that memory takes, averaged over heads and
+  blocks; even attention over M slots and L spacings gives M/(M+L) (interference). Only with memory.
+
+Shapes: W windows, N spacings, B windows, P tokens.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from specseq.errors import InputError
+from specseq.spacings.attention import Block, rotate
+from specseq.spacings.model import SpacingModel
+from specseq.spacings.rollout import window_length, with_memory
+from specseq.spacings.sets import SpacingSet
+
+Array = NDArray[np.float64]
+
+_LONGEST = 16
+_MOST_WINDOWS = 20_000
+_LEAST_PER_SPACING = 10
+
+
+@dataclass(frozen=True)
+class TrainingLaw:
+    """Mean (N,) and whitening matrix (N, N) of windows of N training spacings."""
+
+    mean: Array
+    whitening: Array
+
+    def distance(self, s_WN: Array) -> Array:
+        """(W,) squared Mahalanobis distance per spacing; its mean over the law's own windows is 1."""
+        return np.asarray((((s_WN - self.mean) @ self.whitening) ** 2).mean(axis=1))
+
+
+def training_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
+    """The law of training windows as long as the shortest context, at most 16 spacings.
+
+    Args:
+        train: the training split.
+        contexts: that rollouts start from.
+
+    Raises:
+        InputError: the split has too few windows for a covariance.
+    """
+    length = min(_LONGEST, *contexts)
+    starts = train.starts(length, _MOST_WINDOWS)
+    if len(starts) < _LEAST_PER_SPACING * length:
+        fault = f"{train.name} has {len(starts)} windows of {length} spacings"
+        raise InputError("rollout.drift", fault, f"use more zeros: {_LEAST_PER_SPACING * length} are needed")
+    s_WN = train.windows(starts, length).astype(np.float64)
+    mean = s_WN.mean(axis=0)
+    covariance = (s_WN - mean).T @ (s_WN - mean) / len(s_WN)
+    return TrainingLaw(mean, np.linalg.inv(np.linalg.cholesky(covariance)).T)
+
+
+@torch.no_grad()
+def drift(
+    model: SpacingModel,
+    context_BC: Tensor,
+    height_B: Tensor,
+    followed_BH: Mapping[str, Tensor],
+    horizons: Sequence[int],
+    strengths: Sequence[float],
+    law: TrainingLaw,
+) -> Iterator[tuple[str, int, Array]]:
+    """Name, step and (B,) values of each measurement.
+
+    Args:
+        model: in evaluation mode.
+        context_BC: known spacings.
+        height_B: heights of the windows.
+        followed_BH: continuations of the contexts by name, ``true`` among them.
+        horizons: steps to measure at.
+        strengths: factor of the memory slots at each step.
+        law: of training windows.
+    """
+    context = context_BC.shape[1]
+    width, parts = len(law.mean), torch.arange(len(context_BC)).split(128)  # nodes of an entropy fill memory
+    for name, following in followed_BH.items():
+        history = torch.cat([context_BC, following], 1)
+        for step in horizons:
+            past, true = history[:, : context + step - 1], followed_BH["true"][:, step - 1]
+            reader = with_memory(model, strengths[step - 1])
+            with attention_on_memory(reader) as shares:
+                mixture = reader(past[:, -window_length(step, context, model) :], height_B)[:, -1].double()
+            measured = {
+                "entropy": torch.cat([mixture[rows].predictive_entropy() for rows in parts]),
+                "weight_entropy": mixture.weight_entropy(),
+                "bias": mixture.expectation() - true.double(),
+            }
+            if shares:
+                measured["attention"] = torch.stack(shares).mean(0).double()
+            yield f"drift_distance_{name}", step, law.distance(past[:, -width:].double().numpy())
+            for quantity, values in measured.items():
+                yield f"drift_{quantity}_{name}", step, values.numpy()
+
+
+@contextmanager
+def attention_on_memory(model: SpacingModel) -> Iterator[list[Tensor]]:
+    """Collects, per block of a forward pass, the (B,) share of the last token's attention that memory takes.
+
+    Stays empty for a model without memory.
+    """
+    shares: list[Tensor] = []
+
+    def measure(block: torch.nn.Module, given: tuple[Any, ...]) -> None:
+        assert isinstance(block, Block)
+        x_BPD, _, phases, slots = given
+        B, P, D = x_BPD.shape
+        normed = block.qkv(block.norm1(x_BPD)).view(B, P, 3, block.heads, D // block.heads)
+        q, k = normed.permute(2, 0, 3, 1, 4)[:2]
+        q = q[:, :, -1:]
+        if phases is not None:
+            q = rotate(q, phases[-1:])
+            k = torch.cat([k[:, :, :slots], rotate(k[:, :, slots:], phases)], 2)
+        # The last token sees every other under either mask.
+        weight = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1)
+        shares.append(weight[..., :slots].sum((1, 2, 3)) / block.heads)
+
+    blocks = model.blocks if model.config.slots else []
+    hooks = [block.register_forward_pre_hook(measure) for block in blocks]
+    try:
+        yield shares
+    finally:
+        for hook in hooks:
+            hook.remove()
