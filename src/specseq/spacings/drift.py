@@ -137,8 +137,7 @@ def attention_on_memory(model: SpacingModel) -> Iterator[list[Tensor]]:
         weight = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1)
         shares.append(weight[..., :slots].sum((1, 2, 3)) / block.heads)
 
-    blocks = model.blocks if model.config.slots else []
-    hooks = [block.register_forward_pre_hook(measure) for block in blocks]
+    hooks = [block.register_forward_pre_hook(measure) for block in model.blocks if model.config.slots]
     try:
         yield shares
     finally:
