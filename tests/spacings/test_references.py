@@ -18,6 +18,7 @@ from specseq.spacings.statistics import (
     form_factor,
     gue_number_variance,
     jitter,
+    jitter_positions,
     number_variance,
     peak_at_one,
 )
@@ -107,6 +108,18 @@ def test_autocorrelation_and_jitter() -> None:
     assert autocorrelation(moving, 2) == pytest.approx([-0.5, 0], abs=0.02)
     rigid = 1 + 0.1 * moving
     assert peak_at_one(jitter(rigid, 0.5, rng)).mean() < 0.5 * peak_at_one(rigid).mean()
+
+
+def test_jittered_positions_keep_a_known_share_of_a_peak() -> None:
+    """K(1) of a lattice is N; noise of ±a leaves q = (sin(2πa) / (2πa))² of it, and adds 1 - q of its own."""
+    rng, lattice = np.random.default_rng(0), np.ones((200, 500))
+    for amplitude, share in ((0.0, 1.0), (0.25, (2 / np.pi) ** 2), (0.5, 0.0)):
+        noisy = jitter_positions(lattice, amplitude, rng)
+        peak = form_factor(noisy, np.array([1.0])).mean()
+        assert peak == pytest.approx(500 * share + 1 - share, rel=0.02, abs=0.3)
+    strayed = jitter_positions(lattice, 0.25, rng).cumsum(axis=1)
+    walked = jitter(lattice, 0.25, rng).cumsum(axis=1)
+    assert strayed[:, -1].std() < 0.25 < 2 < walked[:, -1].std()
 
 
 def test_bootstrap_covers_and_heeds_dependence() -> None:

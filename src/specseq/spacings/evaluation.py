@@ -22,6 +22,8 @@ step ahead, teacher-forced
 - ``causality_violation``: exactly 0 for a causal model.
 - ``nll_without_slot`` (``step`` = slot), ``nll_without_memory``: truncated NLL with slots zeroed.
 - ``kernel`` (``step`` = d), ``kernel_decay``, ``kernel_fit_r2``; ``memory_ln_primes_p``.
+- ``hermiticity``, ``hermiticity_null``, ``hermiticity_z``, ``hermiticity_p``: symmetry of the attention forms
+  beside its null (:mod:`specseq.spacings.hermiticity`).
 """
 
 import math
@@ -39,6 +41,7 @@ from specseq.spacings import scores
 from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.config import SpacingEvaluation
 from specseq.spacings.drift import TrainingLaw, drift
+from specseq.spacings.hermiticity import hermiticity
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
 from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
@@ -213,6 +216,12 @@ def _probes(
         yield from with_interval("nll_without_memory", nll, spec, seed, context=context)
         p = scores.memory_primes_p_value(model.memory, generator(seed, "memory"))
         yield {"metric": "memory_ln_primes_p", "value": p}
+    if len(model.blocks):
+        found = hermiticity(model, generator(seed, "hermiticity"))
+        yield {"metric": "hermiticity", "value": found.symmetry}
+        yield {"metric": "hermiticity_null", "value": found.null}
+        yield {"metric": "hermiticity_z", "value": found.z}
+        yield {"metric": "hermiticity_p", "value": found.p}
     rows = slice(0, spec.kernel_windows)
     mu = scores.kernel(model, s[rows, :context], height[rows])
     for d, value in enumerate(mu.tolist(), 1):

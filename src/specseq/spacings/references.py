@@ -7,8 +7,8 @@ known. Rollouts start from the same windows as the models'. Of the data besides:
 
 - ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, which is the ramp.
 - ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
-- ``peak`` (``step`` = N) and ``peak_jittered`` (``step`` = 1000 a): largest K near τ = 1, plain and with ±a
-noise, N = 2000.
+- ``peak`` (``step`` = N), ``peak_jittered`` and ``peak_positions_jittered`` (``step`` = 1000 a): largest K
+near τ = 1, plain and with noise of ±a on spacings or on positions, N = 2000.
 
 :func:`spread` is the one statistic that takes all splits together.
 """
@@ -26,7 +26,13 @@ from specseq.spacings.config import SpacingEvaluation, SpacingReferences
 from specseq.spacings.evaluation import Row, sequence_statistics, with_interval
 from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
 from specseq.spacings.sets import SpacingSet, load_spacing_set
-from specseq.spacings.statistics import PUBLISHED_BAND, form_factor, jitter, peak_at_one
+from specseq.spacings.statistics import (
+    PUBLISHED_BAND,
+    form_factor,
+    jitter,
+    jitter_positions,
+    peak_at_one,
+)
 from specseq.tables import read_rows
 
 Array = NDArray[np.float64]
@@ -154,7 +160,9 @@ def _data(test: SpacingSet, seed: int) -> Iterator[Row]:
         yield {"metric": "peak", "step": n, "value": float(peak_at_one(windows(n)).mean())}
     if test.segment >= _PEAK_LENGTH:
         long = windows(_PEAK_LENGTH)
-        for amplitude in _JITTER:
-            noisy = jitter(long, amplitude, generator(seed, "jitter", amplitude))
-            value = float(peak_at_one(noisy).mean())
-            yield {"metric": "peak_jittered", "step": math.ceil(1000 * amplitude), "value": value}
+        noises = {"peak_jittered": ("jitter", jitter), "peak_positions_jittered": ("shift", jitter_positions)}
+        for metric, (stream, noise) in noises.items():
+            for amplitude in _JITTER:
+                noisy = noise(long, amplitude, generator(seed, stream, amplitude))
+                value = float(peak_at_one(noisy).mean())
+                yield {"metric": metric, "step": math.ceil(1000 * amplitude), "value": value}

@@ -55,8 +55,18 @@ def peak_at_one(s_WN: Array, points: int = 41, width: float = 0.02) -> Array:
 
 
 def jitter(s_WN: Array, amplitude: float, rng: np.random.Generator) -> Array:
-    """Spacings with independent uniform noise of ±amplitude, as positions binned that coarsely have it."""
+    """Spacings with independent uniform noise of ±amplitude: positions that stray as a random walk."""
     return s_WN + rng.uniform(-amplitude, amplitude, s_WN.shape)
+
+
+def jitter_positions(s_WN: Array, amplitude: float, rng: np.random.Generator) -> Array:
+    """Spacings of points that each stray by independent uniform noise of ±amplitude.
+
+    Of what a form factor has beyond 1 at τ that leaves (sin(2πτa) / (2πτa))² at amplitude a; a peak made by
+    positions on a grid vanishes with the grid, when a is the grid's step.
+    """
+    noise = rng.uniform(-amplitude, amplitude, (len(s_WN), s_WN.shape[1] + 1))
+    return s_WN + np.diff(noise, axis=1)
 
 
 def gue_number_variance(length: float) -> float:
