@@ -1,6 +1,12 @@
-"""One thread a process: tests run side by side, and small problems lose time to more."""
+"""What all tests begin with."""
 
 import os
+import signal
 
+# Tests run side by side, and small problems lose time to more threads.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# A shell's job in the background ignores Ctrl-C, and so would what tests start, interrupt and wait for.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
