@@ -356,7 +356,7 @@ def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
         ("other", "no equilibrium block"),
         ("broken", "not a readable"),
         ("missing", "no such file"),
-        ("folder", "is a folder"),
+        ("folder", "no such file"),
     ):
         assert specseq(["audit", str(tmp_path / f"{name}.safetensors")]) == 2
         printed = capsys.readouterr().err

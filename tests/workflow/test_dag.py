@@ -71,7 +71,7 @@ def test_an_unknown_run_names_the_nearest(workspace: Workspace) -> None:
 
 def test_with_partial_a_study_without_runs_withholds_nothing(workspace: Workspace) -> None:
     planned = workspace.planned("results/smoke/report/index.html", config=["scale=smoke", "partial=true"])
-    assert planned == {"claims": 1, "report_page": 1}
+    assert planned == {"claims": 1, "figure": 1, "report_page": 1}, "the figure of zeta_masks needs no run"
     refused = workspace.snakemake("--dry-run", "--config", "partial=yes", check=False)
     assert "--config: partial: 'yes' is not true or false" in refused
 

@@ -216,7 +216,7 @@ def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Bu
         with pa.ipc.open_stream(pa.BufferReader(whole)) as reader:
             _check_schema(shard, reader.schema)
             yield reader, whole
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InputError(shard, f"truncated or damaged shard ({error})", "download it again") from None
 
 

@@ -53,7 +53,7 @@ def test_missing_superfluous_and_misshapen_weights_are_named(build: Build) -> No
     theirs = moirai_to_upstream(model)
     with pytest.raises(InputError, match=r"encoder\.layers\.1\.norm1\.weight is missing"):
         back({k: v for k, v in theirs.items() if k != "encoder.layers.1.norm1.weight"}, model)
-    with pytest.raises(InputError, match="hold quantiles"):
+    with pytest.raises(InputError, match="holds quantiles"):
         back({**theirs, "quantiles": torch.zeros(1)}, model)
     with pytest.raises(InputError, match=r"input\.weight would be \[2, 16, 32\]"):
         back({**theirs, "in_proj.weight": theirs["in_proj.weight"][:2]}, model)

@@ -43,7 +43,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
             ``stu/layout/attention``.
     """
     long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
-    naive = _seasonal_naive(inputs["naive"])
+    naive = _seasonal_naive(inputs.get("naive", []))
     rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
     rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
