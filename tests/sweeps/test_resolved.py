@@ -18,7 +18,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     ("scale", "count", "expected"),
     [
         ("smoke", 27, "677fefa05a7633c2"),
-        ("laptop", 99, "821a0a50be21bc6f"),
+        ("laptop", 72, "20f44121a04c643b"),
         ("workstation", 312, "cdd224f1f81e50cb"),
         ("paper", 810, "44b36eb5352b609f"),
         ("rehearsal", 88, "a4a9b55b2a1f7d78"),
