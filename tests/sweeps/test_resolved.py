@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 27, "677fefa05a7633c2"),
         ("laptop", 72, "20f44121a04c643b"),
-        ("workstation", 312, "cdd224f1f81e50cb"),
+        ("workstation", 312, "8c884781cf0c82d6"),
         ("paper", 810, "44b36eb5352b609f"),
         ("rehearsal", 88, "a4a9b55b2a1f7d78"),
         ("desk", 112, "88d5b777900bc1bd"),

@@ -11,6 +11,7 @@ def _long(results: Results) -> Inputs:
 TABLES = {
     "zeta": Table(".tables:summary", _long),
     "zeta_size": Table(".tables:size", _long),
+    "zeta_memory": Table(".memory:memory", _long),
     "zeta_long": Table(
         ".tables:long",
         lambda results: {
