@@ -48,6 +48,8 @@ def test_embedded_series_are_refused_at_the_paper_scale(
     assert status == 1
     assert "is embedded" in printed["data.lotsa"]
     assert printed["hub"].startswith("FAIL  hub: HF_HUB_OFFLINE is set")
+    status, printed = lines(capsys, "--scale", "desk", *options)
+    assert "is embedded" in printed["data.lotsa"], "as the workflow refuses it"
 
 
 def test_a_partition_that_is_not_there(capsys: pytest.CaptureFixture[str], sbatch: Path) -> None:
@@ -76,11 +78,11 @@ def test_a_full_disk(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def test_missing_data_sets_are_counted(tmp_path: Path) -> None:
     assert module._absent("gift_eval", tmp_path)
     (tmp_path / "some").mkdir()
-    finding = module._source("gift_eval", str(tmp_path), "paper", ROOT)
+    finding = module._folder("data.gift_eval", "gift_eval", tmp_path)
     assert "data sets are not in" in finding.fault
     assert finding.remedy
 
 
 def test_an_unfinished_download(tmp_path: Path) -> None:
     (tmp_path / UNFINISHED).touch()
-    assert "unfinished" in module._source("lotsa", str(tmp_path), "paper", ROOT).fault
+    assert "unfinished" in module._folder("data.lotsa", "lotsa", tmp_path).fault

@@ -34,7 +34,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--gpu", default=None, help="h100, h200, a100, rtx4090, cpu (one core) or a YAML file of your own; "
-        "default: h100, and cpu at scales that are not paper",
+        "default: h100 where trainings ask for a GPU, else cpu",
     )  # fmt: skip
     parser.add_argument("--utilisation", type=float, help="share of its rates that products reach (0.5)")
     parser.add_argument("--only", metavar="STUDY", help="only this study")
@@ -64,7 +64,9 @@ def main(given: Sequence[str]) -> None:
 
     options = _arguments(given)
     plan, scale = plan_of(options)
-    device = read_device(options.gpu or ("h100" if scale == "paper" else "cpu"))
+    planning, given_slurm = Planning(plan), plan.config.content.get("slurm") or {}
+    wants_gpu = any(planning.resources(scale, "pretrain", run).gpus for run in plan.runs(scale))
+    device = read_device(options.gpu or ("h100" if wants_gpu else "cpu"))
     if options.utilisation is not None:
         if not 0 < options.utilisation <= 1:
             raise InputError("--utilisation", f"{options.utilisation:g} is no share", "give one from 0 to 1")
@@ -73,7 +75,6 @@ def main(given: Sequence[str]) -> None:
         raise InputError(
             "--only", f"no study is called '{options.only}'", near(options.only, plan.study_names)
         )
-    planning, given_slurm = Planning(plan), plan.config.content.get("slurm") or {}
 
     def limit(run: str) -> int:
         return read(SlurmSettings, planning.slurm(scale, run, given_slurm), "slurm").minutes

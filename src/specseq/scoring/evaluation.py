@@ -4,6 +4,7 @@ Shapes: B windows.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,13 @@ class Batch:
         first, _, _ = rows.indices(len(self.windows))
         pool = tuple(index[rows] for index in self.pool)
         return Batch(self.windows[rows], self.begins[rows], pool, self.first + first)
+
+    def blocks(self, points: int) -> Iterator["Batch"]:
+        """The same windows in batches of about ``points`` forecast points."""
+        first = 0
+        for block in self.windows.blocks(points):
+            yield self[first : first + len(block)]
+            first += len(block)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -139,6 +147,39 @@ class Evaluation(Protocol):
         """Release data held in memory."""
 
 
+class FileEvaluation(ABC):
+    """What evaluations of one file share whose metrics pool all windows and need no seasonal errors.
+
+    Args:
+        path: the file.
+    """
+
+    ahead = 0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def totals(self) -> Totals:
+        """Totals of one pool."""
+        return Totals()
+
+    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
+        """None, [B]."""
+        return np.full(len(batch.windows), np.nan)
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """As of :class:`Evaluation`."""
+
+    def settings(self) -> dict[str, Any]:
+        """:meth:`facts`."""
+        return self.facts()
+
+    def files(self) -> list[Path]:
+        """The file."""
+        return [self.path]
+
+
 @runtime_checkable
 class Recorded(Protocol):
     """Forecasts that exist already, for the windows of evaluations."""
@@ -153,9 +194,10 @@ def stat_digest(paths: Iterable[Path]) -> str:
     return digest({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
 
 
-def content_digest(paths: Iterable[Path]) -> str:
-    """A digest of names and contents of files, whenever they were written."""
-    return digest({path.name: _sha256(path, path.stat().st_mtime_ns) for path in paths})
+def content_digest(paths: Iterable[Path], root: Path | None = None) -> str:
+    """A digest of names and contents of files, whenever they were written; names are paths below ``root``."""
+    named = {str(path.relative_to(root)) if root else path.name: path for path in paths}
+    return digest({name: _sha256(path, path.stat().st_mtime_ns) for name, path in named.items()})
 
 
 @lru_cache(maxsize=4096)

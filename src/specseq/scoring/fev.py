@@ -254,10 +254,7 @@ class FevEvaluation:
         for target, (windows, window, begins) in enumerate(self.data.windows()):
             whole = Batch(windows, begins, (np.full_like(window, target), window), before)
             before += len(windows)
-            first = 0
-            for block in windows.blocks(points):
-                yield whole[first : first + len(block)]
-                first += len(block)
+            yield from whole.blocks(points)
 
     def keys(self) -> WindowKeys:
         """Which series and window each forecast is: items by id, for each target column."""

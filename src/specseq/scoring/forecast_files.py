@@ -17,7 +17,6 @@ belongs to no window is counted, and refused.
 Shapes: N windows, Q quantile levels, H horizon steps, R rows.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.scoring.calendar import place_of
-from specseq.scoring.evaluation import Evaluation, WindowKeys
+from specseq.scoring.evaluation import Evaluation, WindowKeys, content_digest
 from specseq.scoring.fev_predictions import is_predictions, prediction_files, read_predictions
 from specseq.scoring.forecasting import check_quantiles
 from specseq.scoring.metrics import LEVELS
@@ -72,12 +71,7 @@ class ForecastFiles:
 
     def digest(self, name: str) -> str:
         """A digest of the files of a config or task."""
-        whole = hashlib.sha256()
-        for file in self._files(name):
-            whole.update(f"{file.relative_to(self.folder)}\0".encode())
-            with file.open("rb") as handle:
-                whole.update(hashlib.file_digest(handle, "sha256").digest())
-        return whole.hexdigest()[:16]
+        return content_digest(self._files(name), self.folder)
 
     def recorded(self, evaluation: Evaluation, rows: NDArray[np.int64]) -> Quantiles:
         """Quantiles ``[len(rows), Q, H]`` of windows by their numbers in the evaluation's order.

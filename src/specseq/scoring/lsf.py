@@ -11,7 +11,7 @@ Shapes: T steps, V variates, N windows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, WindowKeys
+from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, Totals
 from specseq.series.frequency import parse_frequency
 from specseq.settings import near
@@ -80,8 +80,9 @@ class _Table:
     start: np.datetime64
 
 
-def _read(path: Path, data: LsfData) -> _Table:
-    """Read a published file.
+@lru_cache(maxsize=1)
+def _read(path: Path, data: LsfData, changed: int) -> _Table:
+    """Read a published file, which was last ``changed`` then; once for the horizons, which follow each other.
 
     Raises:
         InputError: it is unreadable, or has other rows or columns, or values that are missing.
@@ -116,7 +117,7 @@ def _read(path: Path, data: LsfData) -> _Table:
     return _Table(tuple(names), standardised.astype(np.float32), np.datetime64(start))
 
 
-class LsfEvaluation:
+class LsfEvaluation(FileEvaluation):
     """A data set at a horizon; its file is read when it is first needed.
 
     Args:
@@ -125,17 +126,16 @@ class LsfEvaluation:
         horizon: steps to forecast.
     """
 
-    ahead = 0
-
     def __init__(self, path: Path, data: LsfData, horizon: int) -> None:
-        self.path, self.data, self.horizon = path, data, horizon
+        super().__init__(path)
+        self.data, self.horizon = data, horizon
         _, first, last = data.split
         self._cuts = np.arange(first, last - horizon + 1)
 
-    @cached_property
+    @property
     def table(self) -> _Table:
         """The file's content."""
-        return _read(self.path, self.data)
+        return _read(self.path, self.data, self.path.stat().st_mtime_ns)
 
     @property
     def name(self) -> str:
@@ -159,10 +159,7 @@ class LsfEvaluation:
         begins = np.repeat(np.arange(variates) * steps, len(self._cuts))
         cuts = begins + np.tile(self._cuts, variates)
         whole = Batch(Windows(self.table.values.ravel(), begins, cuts, self.horizon), begins)
-        first = 0
-        for block in whole.windows.blocks(points):
-            yield whole[first : first + len(block)]
-            first += len(block)
+        return whole.blocks(points)
 
     def keys(self) -> WindowKeys:
         """Which variate and window each window is."""
@@ -178,28 +175,12 @@ class LsfEvaluation:
             freq=self.data.freq,
         )
 
-    def totals(self) -> Totals:
-        """Totals of one pool."""
-        return Totals()
-
     def metrics(self, totals: Totals) -> dict[str, float]:
         """MSE and MAE of the standardised series."""
         return {
             "MSE": float(metrics.mean_squared_error(totals)),
             "MAE": float(metrics.mean_absolute_error(totals)),
         }
-
-    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
-        """None: the series are standardised instead, [B]."""
-        return np.full(len(batch.windows), np.nan)
-
-    def settings(self) -> dict[str, Any]:
-        """:meth:`facts`."""
-        return self.facts()
-
-    def files(self) -> list[Path]:
-        """The file."""
-        return [self.path]
 
     def facts(self) -> dict[str, Any]:
         """The task, its windows and its splits."""
@@ -216,8 +197,7 @@ class LsfEvaluation:
         }
 
     def close(self) -> None:
-        """Release the data."""
-        self.__dict__.pop("table", None)
+        """Nothing: the next horizon is of the same data."""
 
 
 def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvaluation]:

@@ -23,7 +23,7 @@ from specseq.models.protocol import Query
 from specseq.models.seasonal_naive import naive
 from specseq.models.windows import Windows
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, WindowKeys
+from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, MEDIAN, Totals
 from specseq.scoring.tsf import TsfSeries, read_tsf
 from specseq.settings import near
@@ -97,7 +97,7 @@ class _Content:
     starts: NDArray[np.datetime64]
 
 
-class MonashEvaluation:
+class MonashEvaluation(FileEvaluation):
     """A set; its file is read when it is first needed.
 
     Args:
@@ -105,10 +105,9 @@ class MonashEvaluation:
         data: the set.
     """
 
-    ahead = 0
-
     def __init__(self, path: Path, data: MonashSet) -> None:
-        self.path, self.data = path, data
+        super().__init__(path)
+        self.data = data
 
     @cached_property
     def content(self) -> _Content:
@@ -150,10 +149,7 @@ class MonashEvaluation:
     def batches(self, points: int) -> Iterator[Batch]:
         """All series."""
         whole = Batch(self._windows, self.content.edges[:-1])
-        first = 0
-        for block in whole.windows.blocks(points):
-            yield whole[first : first + len(block)]
-            first += len(block)
+        return whole.blocks(points)
 
     def keys(self) -> WindowKeys:
         """A window per series."""
@@ -179,28 +175,12 @@ class MonashEvaluation:
             error, steps = error + float(errors[seen].sum()), steps + int(seen.sum())
         return error / steps
 
-    def totals(self) -> Totals:
-        """Totals of one pool."""
-        return Totals()
-
     def metrics(self, totals: Totals) -> dict[str, float]:
         """MAE, Naive's MAE, and the first divided by the second."""
         error = float(metrics.mean_absolute_error(totals))
         with np.errstate(divide="ignore"):
             ratio = float(np.divide(error, self.naive_error))
         return {"MAE": error, "naive_MAE": self.naive_error, "normalised_MAE": ratio}
-
-    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
-        """None: errors are divided by Naive's instead, [B]."""
-        return np.full(len(batch.windows), np.nan)
-
-    def settings(self) -> dict[str, Any]:
-        """:meth:`facts`."""
-        return self.facts()
-
-    def files(self) -> list[Path]:
-        """The file."""
-        return [self.path]
 
     def facts(self) -> dict[str, Any]:
         """What the set is made of."""

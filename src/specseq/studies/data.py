@@ -7,6 +7,7 @@ from specseq.errors import InputError
 from specseq.studies.config import EMBEDDED, HUB
 from specseq.studies.outside import tidy_path
 from specseq.sweeps import Plan
+from specseq.sweeps.layers import Layer
 
 
 def download_folder(source: str) -> str:
@@ -36,16 +37,20 @@ class DataSources:
             InputError: the config says ``embedded`` for all scales; only the scale's own section may.
         """
         for name in ("lotsa", "gift_eval"):
-            setting = self.plan.at(scale).sources(("data", name))
-            values = [value for _, value in setting]
-            if values and values[-1] == EMBEDDED and any(value != EMBEDDED for value in values):
-                layer = setting[-1][0]
-                if layer.path != ("scales", scale):
-                    raise InputError(
-                        layer.place(("data", name)),
-                        f"the scale {scale} is for published series, and these are embedded",
-                        f"leave it out, or mean it: scales: {{{scale}: {{data: {{{name}: embedded}}}}}}",
-                    )
+            if layer := self.displaced(scale, name):
+                raise InputError(
+                    layer.place(("data", name)),
+                    f"the scale {scale} is for published series, and these are embedded",
+                    f"leave it out, or mean it: scales: {{{scale}: {{data: {{{name}: embedded}}}}}}",
+                )
+
+    def displaced(self, scale: str, name: str) -> Layer | None:
+        """The layer of the config that takes a scale's published data away; the scale's own section may."""
+        setting = self.plan.at(scale).sources(("data", name))
+        absent = [value in (None, EMBEDDED) for _, value in setting]
+        if not absent or all(absent) or not absent[-1] or setting[-1][0].path == ("scales", scale):
+            return None
+        return setting[-1][0]
 
     def needed(self, scale: str, name: str) -> str | list[str]:
         """The file or folder that must be there before data are read; nothing for embedded data.

@@ -3,20 +3,20 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from csv import DictReader
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from specseq.environment import pinned
 from specseq.errors import InputError
 from specseq.launch.settings import SlurmSettings
 from specseq.series.hub import check_finished
 from specseq.settings import read
-from specseq.studies.config import EMBEDDED, HUB
-from specseq.studies.planning import Planning
+from specseq.studies.config import HUB
+from specseq.studies.data import DataSources, download_record
+from specseq.studies.planning import CHRONOS2, Planning
 from specseq.sweeps import Plan
 
 # Bytes per training run: weights and two checkpoints with both moments of the largest model, and its tables.
@@ -51,10 +51,10 @@ def preflight(plan: Plan, scale: str, root: Path, slurm: bool) -> Iterator[Findi
         root: folder of the workflow.
         slurm: whether training runs on SLURM.
     """
-    data = plan.data(scale)
+    sources = DataSources(plan)
     for name in ("lotsa", "gift_eval", "fev"):
-        yield _source(name, data.get(name), scale, root)
-    if hub := _missing_downloads(plan, scale, root):
+        yield _source(sources, scale, name, root)
+    if hub := _missing_downloads(sources, scale, root):
         yield _reachable(hub)
     yield _disk(plan, scale, root, bool(hub))
     yield from _versions(root)
@@ -62,17 +62,20 @@ def preflight(plan: Plan, scale: str, root: Path, slurm: bool) -> Iterator[Findi
         yield from _jobs(plan, scale)
 
 
-def _source(name: str, folder: str | None, scale: str, root: Path) -> Finding:
-    check = f"data.{name}"
-    if folder is None or folder == EMBEDDED:
-        if scale != "paper":
-            return Finding(check, said=f"{folder or 'none'}")
-        lacking = "is embedded" if folder else "is not given"
+def _source(sources: DataSources, scale: str, name: str, root: Path) -> Finding:
+    check, given, folder = f"data.{name}", sources.plan.data(scale)[name], sources.folder(scale, name)
+    if folder is None:
+        if not sources.displaced(scale, name):
+            return Finding(check, said=given or "none")
+        lacking = "is embedded" if given else "is not given"
         remedy = f"give the hub's data or a folder: --config 'data={{{name}: DIR}}'"
-        return Finding(check, f"{lacking}, and the paper scale is for the published data", remedy)
-    place = root / ("downloads/" + name if folder == HUB else folder)
-    if folder == HUB and not (place / "download.json").is_file():
+        return Finding(check, f"{lacking}, and the scale {scale} is for published data", remedy)
+    if given == HUB and not (root / download_record(name)).is_file():
         return Finding(check, said="is downloaded from the hub when it is needed")
+    return _folder(check, name, root / folder)
+
+
+def _folder(check: str, name: str, place: Path) -> Finding:
     if not place.is_dir():
         return Finding(check, f"there is no folder {place}", "give one that exists, or hub")
     try:
@@ -98,17 +101,16 @@ def _absent(name: str, folder: Path) -> list[str]:
     return [one for one in wanted if not (folder / one).is_dir()]
 
 
-def _missing_downloads(plan: Plan, scale: str, root: Path) -> list[str]:
+def _missing_downloads(sources: DataSources, scale: str, root: Path) -> list[str]:
     """Sources that the scale takes from the hub and that are not there yet."""
-    data: Mapping[str, Any] = plan.data(scale)
-    names = [name for name in ("lotsa", "gift_eval", "fev", "chronos2") if data.get(name) == HUB]
-    if (data["text"].get("source") or {}).get("kind") == HUB:
-        names.append("text")
-    if "chronos2" in names and not any(
-        "chronos2" in str(run.get("forecaster")) for run in plan.runs(scale).values()
-    ):
-        names.remove("chronos2")
-    return [name for name in names if not (root / "downloads" / name / "download.json").is_file()]
+    data, runs = sources.plan.data(scale), sources.plan.runs(scale).values()
+    names = ["lotsa", "gift_eval", "fev"]
+    if any(CHRONOS2 in str(run.get("forecaster")) for run in runs):
+        names.append(CHRONOS2)
+    wanted = [name for name in names if data[name] == HUB]
+    if sources.text_needed(scale):
+        wanted.append("text")
+    return [name for name in wanted if not (root / download_record(name)).is_file()]
 
 
 def _reachable(names: list[str]) -> Finding:
