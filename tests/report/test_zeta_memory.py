@@ -1,12 +1,15 @@
-"""The table of memory in rollouts, from planted results."""
+"""Table and figure of memory in rollouts, from planted results."""
 
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from specseq.report.style import styled
 from specseq.studies.zeta.memory import MEASURES, memory
+from specseq.studies.zeta.memory_figure import memory as draw
 from specseq.tables import Provenance, write_parquet
 
 
@@ -48,3 +51,33 @@ def test_without_such_measurements_it_is_empty(tmp_path: Path) -> None:
     assert table.empty
     assert list(table.columns)[:5] == ["group", "set", "context", "step", "seeds"]
     assert made(tmp_path, [{"group": "zeta/models/baseline", "metric": "nll", "value": 2.0}]).empty
+
+
+def test_the_figure_shows_each_mode_beside_the_baseline(tmp_path: Path) -> None:
+    curves = [
+        {"group": group, "metric": metric, "step": step, "value": value * step}
+        for group, metrics in (
+            ("zeta/models/memory_causal", ("err_mean", "err_mean_zeroed", "err_mean_faded")),
+            ("zeta/models/baseline", ("err_mean", "drift_distance_true")),
+        )
+        for value, metric in enumerate(metrics, 1)
+        for step in (1, 10, 100)
+    ]
+    path = tmp_path / "memory.parquet"
+    write_parquet(path, made(tmp_path, curves), Provenance("test"))
+    with styled():
+        figure = draw({"memory": [path]}, {})
+        (panel,) = figure.axes
+        assert panel.get_title(loc="left") == "memory (causal mask)"
+        drawn = {line.get_label(): line.get_ydata().tolist() for line in panel.get_lines()}
+        assert drawn == {
+            "memory kept": [1, 10, 100],
+            "memory zeroed": [2, 20, 200],
+            "memory faded": [3, 30, 300],
+            "baseline without memory": [1, 10, 100],
+        }
+        write_parquet(
+            path, made(tmp_path, [{"group": "a", "metric": "nll", "value": 1.0}]), Provenance("test")
+        )
+        assert "no model" in draw({"memory": [path]}, {}).axes[0].get_title(loc="left")
+    plt.close("all")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from specseq.errors import InputError
 from specseq.spacings.config import SpacingEvaluation
-from specseq.spacings.drift import attention_on_memory, drift, training_law
+from specseq.spacings.drift import attention_on_memory, drift, drift_law
 from specseq.spacings.evaluation import evaluate_model
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import rollout
@@ -29,7 +29,7 @@ def normal_set(count: int, scale: float = 0.2) -> SpacingSet:
 
 def test_distance_is_one_over_the_training_windows_and_mahalanobis_elsewhere(manifest: Path) -> None:
     train = load_spacing_set(manifest, "real", "train")
-    law = training_law(train, (16, 32))
+    law = drift_law(train, (16, 32))
     windows = train.windows(train.starts(16), 16).astype(np.float64)
     assert law.distance(windows).mean() == pytest.approx(1, abs=1e-9)
     other = np.random.default_rng(1).uniform(0, 2, (5, 16))
@@ -45,7 +45,7 @@ def test_distance_is_one_over_the_training_windows_and_mahalanobis_elsewhere(man
 
 
 def test_distance_tells_smooth_from_strange() -> None:
-    law = training_law(normal_set(40_000), (4, 10))
+    law = drift_law(normal_set(40_000), (4, 10))
     assert len(law.mean) == 4
     assert law.distance(np.ones((1, 4)))[0] == pytest.approx(0, abs=0.01)
     assert law.distance(np.full((1, 4), 1.6))[0] == pytest.approx(9, rel=0.05)
@@ -53,7 +53,7 @@ def test_distance_tells_smooth_from_strange() -> None:
 
 def test_too_few_training_windows_are_refused() -> None:
     with pytest.raises(InputError, match=r"rollout\.drift.*100 windows of 16.*160 are needed"):
-        training_law(normal_set(1600), (16,))
+        drift_law(normal_set(1600), (16,))
 
 
 def test_even_attention_gives_memory_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_attention_is_what_the_blocks_pay(factors: dict[str, Any], monkeypatch: 
 
 @pytest.mark.parametrize("mode", ["kept", "faded"])
 def test_measurements_of_a_rollout(mode: Any) -> None:
-    model, law = lively(), training_law(normal_set(20_000), (9,))
+    model, law = lively(), drift_law(normal_set(20_000), (9,))
     draw = torch.Generator().manual_seed(1)
     s, height = torch.rand(4, 9 + 30, generator=draw) + 0.5, torch.full((4,), 7.5e7)
     strengths = RolloutSettings(memory=("kept", "faded")).strengths(mode, 30)
@@ -113,7 +113,7 @@ def rows_of(model: SpacingModel, manifest: Path, modes: Any, drifting: bool) -> 
     spec = SpacingEvaluation(
         windows=20, contexts=(4, 8), rollout_contexts=(4, 8), horizons=(1, 30), draws=20, kernel_windows=4
     )
-    law = training_law(train, spec.rollout_contexts) if drifting else None
+    law = drift_law(train, spec.rollout_contexts) if drifting else None
     rows = evaluate_model(model, test, spec, 0, RolloutSettings(memory=modes), law)
     return {(row["metric"], row.get("step", -1), row.get("context", -1)): row["value"] for row in rows}
 

@@ -19,9 +19,9 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 27, "677fefa05a7633c2"),
         ("laptop", 72, "20f44121a04c643b"),
-        ("workstation", 312, "8c884781cf0c82d6"),
-        ("paper", 810, "44b36eb5352b609f"),
-        ("rehearsal", 88, "a4a9b55b2a1f7d78"),
+        ("workstation", 324, "35adaf64e800a4ba"),
+        ("paper", 840, "8eb61e8780b3e0d2"),
+        ("rehearsal", 90, "411af7b5cdc35caf"),
         ("desk", 112, "88d5b777900bc1bd"),
     ],
 )

@@ -92,3 +92,16 @@ def test_ablations_change_one_factor() -> None:
             run = made[f"zeta/entropy/entropy_weight{weight}_{mask}_seed0"]
             assert run["model"] == whole["model"]
             assert run["loss"] == {**whole["loss"], "entropy_weight": weight}
+
+
+def test_experiments_change_what_they_are_about() -> None:
+    made = runs("paper")
+    for mask in ("published", "causal"):
+        whole = made[f"zeta/models/memory_{mask}_seed0"]
+        for name, feedback in (("memory", {}), ("mean", {"rollout_feedback": "mean"})):
+            run = made[f"zeta/rollout_training/{name}_{mask}_seed0"]
+            assert run["loss"] == {**whole["loss"], "rollout_horizon": 8, **feedback}
+            assert all(run[key] == whole[key] for key in ("model", "training", "data"))
+        run = made[f"zeta/gating/memory_{mask}_seed0"]
+        assert run["model"] == {**whole["model"], "gate": {"spacings": 16}}
+        assert all(run[key] == whole[key] for key in ("loss", "training", "data"))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.spacings.config import AttentionMask
+from specseq.spacings.gate import Opening
 
 
 def attention_mask(slots: int, length: int, kind: AttentionMask) -> Tensor:
@@ -75,6 +76,7 @@ class Block(nn.Module):
         phases: Tensor | None = None,
         slots: int = 0,
         cache: LayerCache | None = None,
+        opening: Opening | None = None,
     ) -> Tensor:
         """
         Args:
@@ -82,7 +84,7 @@ class Block(nn.Module):
             mask: (P, all keys) boolean; None where a single new token sees all that is cached.
             phases: (P - slots, E/2) rotary angles of the sequence tokens among x; None without rotary
             positions. slots: memory tokens at the head of x, which are not rotated. cache: takes and gives
-            back keys and values of earlier tokens.
+            back keys and values of earlier tokens. opening: of memory; None where nothing gates it.
         """
         B, P, D = x_BPD.shape
         q, k, v = (
@@ -95,6 +97,8 @@ class Block(nn.Module):
             k, v = cache.append(k, v)
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        if opening is not None:
+            y = opening.close(y, q, k, v, mask)
         x_BPD = x_BPD + self.drop(self.out(y.transpose(1, 2).reshape(B, P, D)))
         return x_BPD + self.drop(self.down(F.gelu(self.up(self.norm2(x_BPD)))))
 

@@ -9,6 +9,7 @@ from specseq.settings import STRICT, Field, dataclass, read
 
 SpacingSetName = Literal["real", "shuffled", "gue", "poisson"]
 AttentionMask = Literal["causal", "published"]
+Feedback = Literal["mean", "component"]
 Positive = Annotated[int, Field(ge=1)]
 
 SPLITS = ("train", "selection", "test")
@@ -20,6 +21,24 @@ def frequency_grid(window: int, highest: float) -> list[float]:
     """Frequencies k/window from :data:`LOWEST_FREQUENCY` to the highest."""
     first, last = math.ceil(LOWEST_FREQUENCY * window), math.floor(highest * window)
     return [k / window for k in range(first, last + 1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class MemoryGate:
+    """A gate that closes memory where the last spacings are unlike those of training."""
+
+    spacings: int = Field(
+        default=16,
+        ge=2,
+        description="last spacings that are compared; the gate is open where fewer are known",
+    )
+    reach: float = Field(
+        default=2.0,
+        gt=0,
+        description="distance from the training centroid at which the gate is half open; training windows "
+        "have 1 on average",
+    )
+    sharpness: float = Field(default=4.0, gt=0, description="how suddenly the gate closes beyond")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -45,6 +64,10 @@ class SpacingModelConfig:
     )
     attention_mask: AttentionMask = Field(
         default="causal", description="under the published mask memory sees the future"
+    )
+    gate: MemoryGate | None = Field(
+        default=None,
+        description="memory is read as far as the window is like those of training; null: always",
     )
     spread_means: bool = Field(
         default=True, description="start the components' means apart instead of at one point"
@@ -79,6 +102,11 @@ class SpacingModelConfig:
             raise InputError("lines", "has no effect without windows", "give windows and highest, or 0 lines")
         if self.attention_mask == "published" and not self.slots:
             raise InputError("attention_mask", "published is causal without memory", "give slots")
+        if self.gate and not self.slots:
+            raise InputError("gate", "has no effect without memory", "give slots, or leave it out")
+        if self.gate and self.gate.spacings > self.length:
+            fault = f"{self.gate.spacings} are more than the window of {self.length}"
+            raise InputError("gate.spacings", fault, "compare fewer")
 
     @property
     def causal(self) -> bool:
@@ -99,13 +127,36 @@ class SpacingLoss:
     memory_lr_scale: float = Field(
         default=1.0, ge=0, description="learning rate of the memory slots, relative"
     )
+    rollout_horizon: int = Field(
+        default=0,
+        ge=0,
+        description="steps of the model's own rollout from half a window, whose likelihood is added; 0: none",
+    )
+    rollout_feedback: Feedback = Field(
+        default="component",
+        description="what the model reads of its own predictions: the mean, or a draw with gradients through "
+        "the component drawn",
+    )
+    rollout_weight: float = Field(default=1.0, gt=0, description="of the likelihood along own rollouts")
+
+    def __post_init__(self) -> None:
+        if self.rollout_horizon == 1:
+            raise InputError("rollout_horizon", "one step feeds nothing back", "take 2 or more, or 0")
+        for name, default in (("rollout_feedback", "component"), ("rollout_weight", 1.0)):
+            if not self.rollout_horizon and getattr(self, name) != default:
+                raise InputError(name, "has no effect without rollout_horizon", "give it, or leave this out")
 
     def check(self, model: SpacingModelConfig) -> None:
-        """Refuse settings of memory slots for a model without them.
+        """Refuse settings that do not fit a model: memory without slots, a rollout beyond the window.
 
         Raises:
-            InputError: one would have no effect.
+            InputError: one would have no effect, or there is nothing to compare the rollout with.
         """
+        following = model.length - model.length // 2
+        if self.rollout_horizon > following:
+            wanted, window = f"{self.rollout_horizon} steps", f"the window's {model.length} spacings"
+            fault = f"{wanted}, and {following} of {window} follow its first half"
+            raise InputError("loss.rollout_horizon", fault, "take fewer")
         if not model.slots and (self.diversity_weight or self.memory_lr_scale != 1):
             fault = "diversity_weight and memory_lr_scale have no effect without memory"
             raise InputError("loss", fault, "give model.slots, or leave them out")

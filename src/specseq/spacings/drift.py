@@ -12,14 +12,15 @@ window that the true spacings would have given it. Rows have ``step`` = h and ``
 - ``drift_bias``: mean of the predicted less the true spacing of step h (memory as an anchor).
 - ``drift_attention``: share of the attention of the last token that memory takes, averaged over heads and
   blocks; even attention over M slots and L spacings gives M/(M+L) (interference). Only with memory.
+- ``drift_gate``: how far the gate of memory is open to the last token. Only with a gate, of whose effect the
+  share above knows nothing.
 
-Shapes: W windows, N spacings, B windows, P tokens.
+Shapes: N spacings, B windows, P tokens.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.errors import InputError
 from specseq.spacings.attention import Block, rotate
+from specseq.spacings.law import TrainingLaw, training_law
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import window_length, with_memory
 from specseq.spacings.sets import SpacingSet
@@ -36,23 +37,9 @@ from specseq.spacings.sets import SpacingSet
 Array = NDArray[np.float64]
 
 _LONGEST = 16
-_MOST_WINDOWS = 20_000
-_LEAST_PER_SPACING = 10
 
 
-@dataclass(frozen=True)
-class TrainingLaw:
-    """Mean (N,) and whitening matrix (N, N) of windows of N training spacings."""
-
-    mean: Array
-    whitening: Array
-
-    def distance(self, s_WN: Array) -> Array:
-        """(W,) squared Mahalanobis distance per spacing; its mean over the law's own windows is 1."""
-        return np.asarray((((s_WN - self.mean) @ self.whitening) ** 2).mean(axis=1))
-
-
-def training_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
+def drift_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
     """The law of training windows as long as the shortest context, at most 16 spacings.
 
     Args:
@@ -62,15 +49,7 @@ def training_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
     Raises:
         InputError: the split has too few windows for a covariance.
     """
-    length = min(_LONGEST, *contexts)
-    starts = train.starts(length, _MOST_WINDOWS)
-    if len(starts) < _LEAST_PER_SPACING * length:
-        fault = f"{train.name} has {len(starts)} windows of {length} spacings"
-        raise InputError("rollout.drift", fault, f"use more zeros: {_LEAST_PER_SPACING * length} are needed")
-    s_WN = train.windows(starts, length).astype(np.float64)
-    mean = s_WN.mean(axis=0)
-    covariance = (s_WN - mean).T @ (s_WN - mean) / len(s_WN)
-    return TrainingLaw(mean, np.linalg.inv(np.linalg.cholesky(covariance)).T)
+    return training_law(train, min(_LONGEST, *contexts), "rollout.drift")
 
 
 @torch.no_grad()
@@ -110,6 +89,8 @@ def drift(
             }
             if shares:
                 measured["attention"] = torch.stack(shares).mean(0).double()
+            if model.gate is not None:
+                measured["gate"] = model.gate(past[:, -window_length(step, context, model) :])[:, -1].double()
             yield f"drift_distance_{name}", step, law.distance(past[:, -width:].double().numpy())
             for quantity, values in measured.items():
                 yield f"drift_{quantity}_{name}", step, values.numpy()

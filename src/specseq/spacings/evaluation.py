@@ -40,8 +40,9 @@ from specseq.seeding import generator, stream_seed
 from specseq.spacings import scores
 from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.config import SpacingEvaluation
-from specseq.spacings.drift import TrainingLaw, drift
+from specseq.spacings.drift import drift
 from specseq.spacings.hermiticity import hermiticity
+from specseq.spacings.law import TrainingLaw
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
 from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings

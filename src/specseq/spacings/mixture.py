@@ -71,14 +71,17 @@ class Mixture(NamedTuple):
         apart = _absolute_moment(self.mean[..., :, None] - self.mean[..., None, :], spread)
         return near - 0.5 * (weight[..., :, None] * weight[..., None, :] * apart).sum((-2, -1))
 
-    def sample(self, generator: torch.Generator) -> Tensor:
-        """One draw per mixture; NaN where a parameter is."""
-        shape = self.mean.shape[:-1]
-        u = torch.rand((*shape, 1), generator=generator, dtype=self.mean.dtype)
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw per mixture; NaN where a parameter is.
+
+        Gradients pass through mean and scale of the component drawn, and not through the choice of it.
+        """
+        shape, dtype, device = (*self.mean.shape[:-1], 1), self.mean.dtype, self.mean.device
+        u = torch.rand(shape, generator=generator, dtype=dtype, device=device)
         component = (
             (self.log_weight.exp().cumsum(-1) < u).sum(-1, keepdim=True).clamp(max=self.mean.shape[-1] - 1)
         )
-        noise = torch.randn((*shape, 1), generator=generator, dtype=self.mean.dtype)
+        noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
         draw = (self.mean.gather(-1, component) + self.scale.gather(-1, component) * noise).squeeze(-1)
         faulty = torch.stack(tuple(self)).isnan().any(0).any(-1)
         return torch.where(faulty, torch.nan, draw)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from specseq.settings import read
 from specseq.spacings.attention import Block, LayerCache, attention_mask, initialise, rotary_phases
 from specseq.spacings.config import SpacingModelConfig
+from specseq.spacings.gate import Gate, Opening
 from specseq.spacings.mixture import Mixture
 from specseq.spacings.spectrum import Spectrum
 
@@ -26,6 +27,7 @@ class Cache:
         self.length = 0
         self.position = torch.empty(0)
         self.recent = torch.empty(0)
+        self.compared = torch.empty(0)
         self.cos = torch.empty(0)
         self.sin = torch.empty(0)
 
@@ -54,6 +56,7 @@ class SpacingModel(nn.Module):
         self.deepen = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(widths[-1], 3 * c.components)
         self.register_buffer("mask", attention_mask(c.slots, c.length, c.attention_mask), persistent=False)
+        self.gate = Gate(c.gate) if c.gate else None
         phases = rotary_phases(c.width // c.heads, c.length) if c.positions == "rotary" else torch.empty(0)
         self.register_buffer("rotary", phases, persistent=False)
         initialise(self, c.width, c.blocks)
@@ -75,12 +78,18 @@ class SpacingModel(nn.Module):
             keep_slots: (M,) boolean, False for memory slots to be zeroed (ablation).
         """
         x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(len(s_BL), keep_slots))
-        tokens = x_BPD.shape[1]
+        tokens, slots, opening = x_BPD.shape[1], self.config.slots, self._opening(s_BL)
+        mask, phases = self.mask[:tokens, :tokens], self._phases(0, s_BL.shape[1])
         for block in self.blocks:
-            x_BPD = block(
-                x_BPD, self.mask[:tokens, :tokens], self._phases(0, s_BL.shape[1]), self.config.slots
-            )
-        return self._mixture(x_BPD[:, self.config.slots :])
+            x_BPD = block(x_BPD, mask, phases, slots, opening=opening)
+        return self._mixture(x_BPD[:, slots:])
+
+    def _opening(self, s_BL: Tensor) -> Opening | None:
+        """How far memory is open to each token of a window; its own rows read it whole."""
+        if self.gate is None:
+            return None
+        slots = self.config.slots
+        return Opening(slots, torch.cat([s_BL.new_ones(len(s_BL), slots), self.gate(s_BL)], 1))
 
     def _shift(self, s: Tensor) -> Tensor:
         return s - 1 if self.config.residuals else s
@@ -157,10 +166,12 @@ class SpacingModel(nn.Module):
             ]
         )
         x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(B, None))
-        tokens = x_BPD.shape[1]
+        tokens, opening = x_BPD.shape[1], self._opening(s_BL)
         for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x_BPD = block(x_BPD, self.mask[:tokens, :tokens], self._phases(0, L), c.slots, layer)
+            x_BPD = block(x_BPD, self.mask[:tokens, :tokens], self._phases(0, L), c.slots, layer, opening)
         cache.length = L
+        if c.gate:
+            cache.compared = s_BL[:, -c.gate.spacings :]
         if c.taps:
             cache.recent = F.pad(s_BL - 1, (c.taps, 0))[:, -c.taps :]
         if self.spectrum is not None and height_B is not None:
@@ -188,9 +199,14 @@ class SpacingModel(nn.Module):
             cache.recent = torch.cat([cache.recent[:, 1:], s_B[:, None] - 1], 1)
             taps = self.taps(cache.recent)[:, None]
             features = taps if features is None else features + taps
+        opening: Opening | None = None
+        if self.gate is not None:
+            known = torch.cat([cache.compared, s_B[:, None]], 1)
+            cache.compared = known[:, -self.gate.config.spacings :]
+            opening = Opening(self.config.slots, self.gate(cache.compared)[:, -1:])
         x_B1D = self._tokens(s_B[:, None], features, None, L)
         for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x_B1D = block(x_B1D, None, self._phases(L, L + 1), 0, layer)
+            x_B1D = block(x_B1D, None, self._phases(L, L + 1), 0, layer, opening)
         cache.length = L + 1
         return self._mixture(x_B1D[:, 0])
 

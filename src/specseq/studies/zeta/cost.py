@@ -24,7 +24,10 @@ def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": params["model"],
         "data": data,
-        "loss": {"diversity_weight": float(bool(loss.get("diversity_weight")))},
+        "loss": {
+            "diversity_weight": float(bool(loss.get("diversity_weight"))),
+            **{key: value for key, value in loss.items() if key in ("rollout_horizon", "rollout_feedback")},
+        },
     }
 
 

@@ -20,6 +20,8 @@ MEASURES = {
     "bias_zeroed": "drift_bias_mean_zeroed",
     "attention": "drift_attention_sampled",
     "attention_true": "drift_attention_true",
+    "gate": "drift_gate_sampled",
+    "gate_true": "drift_gate_true",
 }
 
 
@@ -30,8 +32,8 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     ``rollout.memory`` or ``rollout.drift``; means over ``seeds``. ``err`` is the accumulated error of mean
     rollouts with memory kept, ``err_zeroed`` and ``err_faded`` those without. ``distance`` is that of sampled
     rollouts from training windows, ``entropy`` that of the mixtures predicted along them, ``attention`` the
-    share that memory takes in them, ``bias`` the mean error of mean rollouts at the step alone; ``_true`` is
-    the same on the true spacings.
+    share that memory takes in them, ``bias`` the mean error of mean rollouts at the step alone, ``gate`` how
+    far a gate of memory is open; ``_true`` is the same on the true spacings.
 
     Args:
         inputs: ``long``, all results of the study.

@@ -14,7 +14,7 @@ import torch
 
 from specseq.settings import read
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
-from specseq.spacings.drift import training_law
+from specseq.spacings.drift import drift_law
 from specseq.spacings.evaluation import Row, evaluate_model
 from specseq.spacings.model import rebuild
 from specseq.spacings.rollout_config import RolloutSettings
@@ -48,7 +48,7 @@ def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, A
         test = load_spacing_set(spacings, name, "test")
         settings = read(RolloutSettings, resolved.get("rollout", {}), f"run {run}: rollout")
         train = load_spacing_set(spacings, name, "train")
-        law = training_law(train, spec.rollout_contexts) if settings.drift else None
+        law = drift_law(train, spec.rollout_contexts) if settings.drift else None
         rows = evaluate_model(rebuild(trained, tensors), test, spec, seed, settings, law)
         if "training" in trained:  # how much an imported model had to learn from is not known
             rows += training_size(trained, train)

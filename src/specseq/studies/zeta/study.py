@@ -31,6 +31,7 @@ FIGURES = {
         ".figures:size", lambda results: {**_long(results), "sizes": results.table("zeta_size")}
     ),
     "zeta_masks": Figure(".figures:masks", lambda results: {}),
+    "zeta_memory": Figure(".memory_figure:memory", lambda results: {"memory": results.table("zeta_memory")}),
 }
 
 STUDY = Study(

@@ -17,8 +17,10 @@ from specseq.seeding import generator, stream_seed
 from specseq.settings import plain, read
 from specseq.spacings.config import SpacingData, SpacingLoss, SpacingModelConfig
 from specseq.spacings.imports import import_spacings
+from specseq.spacings.law import training_law
 from specseq.spacings.mixture import Mixture
 from specseq.spacings.model import SpacingModel, cap_norms, memory_similarity
+from specseq.spacings.own_rollouts import own_rollout_nll
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.training.initial import check_same, start_of
 from specseq.training.task import Task
@@ -95,6 +97,11 @@ def total_loss(
         similarity = memory_similarity(model.get_parameter("memory"))
         total = total + terms.diversity_weight * similarity
         metrics["memory_similarity"] = float(similarity.detach())
+    if terms.rollout_horizon:
+        s_BL, height_B = batch["spacings"], batch["height"]
+        own = own_rollout_nll(model, s_BL, height_B, terms.rollout_horizon, terms.rollout_feedback)
+        total = total + terms.rollout_weight * own
+        metrics["rollout_nll"] = float(own.detach())
     return total, metrics
 
 
@@ -119,6 +126,8 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "model"))
         model = SpacingModel(config)
+    if config.gate and model.gate:
+        model.gate.fit(training_law(train, config.gate.spacings, "model.gate"))
     start = start_of(params, inputs, lambda source: import_spacings(Path(source)))
     if start is not None and start.diverged is None:
         theirs = read(SpacingModelConfig, start.params.get("model"), f"{start.where}: model")

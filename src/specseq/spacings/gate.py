@@ -1,0 +1,70 @@
+"""A gate that closes memory where the last spacings are unlike those of training (note 003, experiment D).
+
+Shapes: B windows, L spacings, N spacings that are compared, P tokens, H heads, E width of a head, M slots.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from specseq.spacings.config import MemoryGate
+from specseq.spacings.law import TrainingLaw
+
+
+class Gate(nn.Module):
+    """How far memory is open at each spacing: 1 near the centroid of training windows, 0 far from it.
+
+    ``sigmoid(sharpness · (reach - d))``, where d is the squared Mahalanobis distance per spacing of the last
+    N spacings from the mean of training windows. It has nothing to learn, and reads nothing that comes later.
+    """
+
+    mean_N: Tensor
+    whitening_NN: Tensor
+
+    def __init__(self, config: MemoryGate) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean_N", torch.ones(config.spacings))
+        self.register_buffer("whitening_NN", torch.eye(config.spacings))
+
+    def fit(self, law: TrainingLaw) -> None:
+        """Take over the law of the training windows."""
+        self.mean_N.copy_(torch.from_numpy(law.mean))
+        self.whitening_NN.copy_(torch.from_numpy(law.whitening))
+
+    def forward(self, s_BL: Tensor) -> Tensor:
+        """(B, L) openings; 1 where fewer than N spacings are known."""
+        c, (B, L) = self.config, s_BL.shape
+        early = s_BL.new_ones(B, min(L, c.spacings - 1))
+        if c.spacings > L:
+            return early
+        with torch.autocast(s_BL.device.type, enabled=False):
+            apart = (s_BL.unfold(1, c.spacings, 1) - self.mean_N) @ self.whitening_NN
+            distance = apart.square().mean(-1)
+        return torch.cat([early, torch.sigmoid(c.sharpness * (c.reach - distance))], 1)
+
+
+class Opening(NamedTuple):
+    """The gate in one pass: memory is the first ``slots`` keys, and tokens read ``share_BP`` of it."""
+
+    slots: int
+    share_BP: Tensor
+
+    def close(self, y: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, H, P, E): attention without the part of it that memory gives and the gate holds back.
+
+        A gate that is open takes nothing off, so that the result is the attention given, bit for bit.
+
+        Args:
+            y: attention over all keys.
+            q: queries (B, H, P, E); ``k`` and ``v``: all keys and values.
+            mask: as of the attention.
+        """
+        score = q @ k.mT / math.sqrt(q.shape[-1])
+        if mask is not None:
+            score = score.masked_fill(~mask, -math.inf)
+        from_memory = F.softmax(score, -1)[..., : self.slots] @ v[:, :, : self.slots]
+        return y - (1 - self.share_BP)[:, None, :, None].to(y.dtype) * from_memory
