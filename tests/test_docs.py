@@ -111,6 +111,14 @@ def test_memory_is_rolled_out_in_three_ways_as_described(tmp_path: Path) -> None
     }
 
 
+def test_zeros_come_from_files_as_described(tmp_path: Path) -> None:
+    text = (ROOT / "docs/zeta.md").read_text(encoding="utf-8")
+    [word] = [word.replace("DIR", str(tmp_path)) for word in re.findall(r'"(data={zeros[^"]*)"', text)]
+    plan = load_plan(ROOT, words=[word])
+    assert plan.data("smoke")["zeros"] == {"platt": str(tmp_path), "index": 1, "count": 4520}
+    assert Planning(plan).sources.zeros_own("smoke") == [str(tmp_path)]
+
+
 def test_runs_begin_from_a_checkpoint_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = blocks(ROOT / "docs/checkpoints.md", "yaml")
     (tmp_path / "tuned.yaml").write_text(block)

@@ -104,6 +104,7 @@ rule zeros:
             "zeros",
             lambda w: {"zeros": PLAN.data(w.scale)["zeros"]},
             besides=lambda w, threads: {"workers": threads},
+            outside=lambda w: PLANNING.sources.zeros_own(w.scale),
         ),
     message:
         "data: zeros of the zeta function"
@@ -113,7 +114,7 @@ rule zeros:
 
 rule spacings:
     input:
-        zeros=rules.zeros.output.out,
+        zeros=lambda w: [] if PLANNING.sources.arrays(w.scale) else f"results/{w.scale}/data/zeros.parquet",
     output:
         manifest="results/{scale}/data/spacings/manifest.parquet",
     log:
@@ -123,7 +124,11 @@ rule spacings:
     resources:
         **asked("spacings"),
     params:
-        **request("spacings", lambda w: {"spacings": PLAN.data(w.scale)["spacings"]}),
+        **request(
+            "spacings",
+            lambda w: {"spacings": PLAN.data(w.scale)["spacings"]},
+            outside=lambda w: PLANNING.sources.arrays(w.scale),
+        ),
     message:
         "data: spacing sets, real and controls"
     shell:

@@ -12,7 +12,7 @@ _EPILOG = """examples:
   specseq zeros --index 1 --count 1000000 --out zeros.parquet
   specseq zeros --height 7.5e7 --count 100000 --out high.parquet
   specseq zeros --height 1000 --to 2000 --out stretch.parquet
-  specseq zeros --platt zeros_14.dat --out zeros.parquet
+  specseq zeros --platt zeros_14.dat --out zeros.parquet       # or a folder of such files
 
 The table has columns n, gamma, t0 and delta (gamma = t0 + delta, delta holding the digits that a double of
 gamma cannot). That no zero is missing is shown by Turing's method and recorded in the file's footer. An
@@ -39,7 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     first.add_argument(
         "--height", type=float, help="start at the first zero at or above this height, to 1.1e10"
     )
-    first.add_argument("--platt", type=Path, help="read this binary file instead of computing")
+    first.add_argument(
+        "--platt", type=Path, help="read this binary file, or a folder of them, instead of computing"
+    )
     last = parser.add_mutually_exclusive_group()
     last.add_argument("--count", type=int, help="number of zeros")
     last.add_argument("--to", type=float, help="zeros below this height (with --height)")
@@ -54,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     from specseq.zeros.catalogue import ZerosRequest, make_zeros
 
     zeros = {name: getattr(options, name) for name in ("index", "height", "count", "to")}
-    values = {name: getattr(options, name) for name in ("out", "platt", "workers", "quiet")}
-    request = to_request(ZerosRequest, {**values, "zeros": zeros if options.platt is None else None})
+    values = {name: getattr(options, name) for name in ("out", "workers", "quiet")}
+    request = to_request(ZerosRequest, {**values, "zeros": {**zeros, "platt": options.platt}})
     check_target(request.out, "--out")
     try:
         record = make_zeros(request)

@@ -245,8 +245,16 @@ class SpacingSplits:
     )
     matrix_size: int = Field(default=2000, ge=20, description="size of the GUE matrices")
     seed: int = Field(default=0, ge=0, description="of shuffling and controls")
+    arrays: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of the study's own arrays, train and val as .npy or .pt, in place of zeros",
+    )
+    index: int = Field(default=1, ge=1, description="of arrays: the zero before the first spacing")
 
     def __post_init__(self) -> None:
+        if self.index != 1 and self.arrays is None:
+            raise InputError("index", "has no effect without arrays", "set zeros.index")
         if sum(self.shares) > 1 + 1e-9:
             raise InputError("shares", f"{list(self.shares)} sum to more than one", "lower them")
 

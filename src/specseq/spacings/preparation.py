@@ -1,4 +1,4 @@
-"""How the sets of :mod:`specseq.spacings.sets` are cut from a table of zeros and drawn."""
+"""How the sets of :mod:`specseq.spacings.sets` are cut from a table of zeros, or from arrays, and drawn."""
 
 import hashlib
 import math
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
+from specseq.spacings.arrays import read_arrays
 from specseq.spacings.config import SpacingSplits
 from specseq.spacings.gue import gue_segment, poisson_segment, segment_length
 from specseq.spacings.sets import HEIGHT_EVERY
@@ -24,25 +25,29 @@ from specseq.zeros.unfolding import spacings
 
 Array = NDArray[np.float64]
 
+Pieces = Iterator[tuple[int, int, Array, Array]]
+"""Position and index of a piece's first spacing, (K,) spacings, (K + 1,) heights of the zeros around them."""
+
 
 def write_spacing_sets(
-    zeros: os.PathLike[str], folder: Path, splits: SpacingSplits, provenance: Provenance
+    zeros: os.PathLike[str] | None, folder: Path, splits: SpacingSplits, provenance: Provenance
 ) -> pd.DataFrame:
     """Write all sets and their manifest; memory stays at one split of float32, whatever the table's size.
 
     Args:
-        zeros: a table of zeros; completeness is checked as it is read.
+        zeros: a table of zeros; completeness is checked as it is read. None where ``splits`` name arrays.
         folder: where the sets go.
         splits: how they are cut.
         provenance: goes into the manifest's footer.
 
     Raises:
-        InputError: the table can't be read, is incomplete or too short.
+        InputError: table or arrays can't be read, are too short, or the table is incomplete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cuts = splits.cut(_rows(zeros) - 1)
+    count, pieces = _source(zeros, splits)
+    cuts = splits.cut(count)
     rows = []
-    for split, (first, height, real) in _real(zeros, folder, cuts).items():
+    for split, (first, height, real) in _real(pieces, folder, cuts).items():
         rows.append(_row(folder, "real", split, real, len(real), first, height))
         rng = generator(splits.seed, "shuffled", split)
         shuffled = rng.permutation(np.asarray(real))
@@ -71,6 +76,15 @@ def _control(name: str, count: int, splits: SpacingSplits, rng: np.random.Genera
     return np.concatenate(pieces).astype(np.float32)
 
 
+def _source(zeros: os.PathLike[str] | None, splits: SpacingSplits) -> tuple[int, Pieces]:
+    """Number of spacings, and their pieces."""
+    if zeros is None:
+        assert splits.arrays is not None
+        arrays = read_arrays(splits.arrays, splits.index)
+        return len(arrays), arrays.pieces()
+    return _rows(zeros) - 1, _pieces(zeros)
+
+
 def _rows(zeros: os.PathLike[str]) -> int:
     try:
         return int(pq.read_metadata(os.fspath(zeros)).num_rows)
@@ -79,9 +93,9 @@ def _rows(zeros: os.PathLike[str]) -> int:
 
 
 def _real(
-    zeros: os.PathLike[str], folder: Path, cuts: dict[str, tuple[int, int]]
+    pieces: Pieces, folder: Path, cuts: dict[str, tuple[int, int]]
 ) -> dict[str, tuple[int, Array, NDArray[np.float32]]]:
-    """Fill the real splits from the table, batch by batch: first index, heights and spacings of each."""
+    """Fill the real splits from pieces of the series: first index, heights and spacings of each."""
     files = {
         split: np.lib.format.open_memmap(
             folder / f"real_{split}.npy", mode="w+", dtype=np.float32, shape=(stop - start,)
@@ -90,14 +104,13 @@ def _real(
     }
     heights = {split: np.empty(math.ceil((b - a) / HEIGHT_EVERY) + 1) for split, (a, b) in cuts.items()}
     origin: dict[str, int] = {}
-    for at, piece in _pieces(zeros):
-        s, gamma = spacings(piece), piece.gamma
+    for at, index, s, gamma in pieces:
         for split, (start, stop) in cuts.items():
             low, high = max(start, at), min(stop, at + len(s))
             if low >= high:
                 continue
             files[split][low - start : high - start] = s[low - at : high - at]
-            origin.setdefault(split, int(piece.n[low - at]))
+            origin.setdefault(split, index + low - at)
             marks = np.arange(-(-(low - start) // HEIGHT_EVERY) * HEIGHT_EVERY, high - start, HEIGHT_EVERY)
             heights[split][marks // HEIGHT_EVERY] = gamma[marks + start - at]
             heights[split][-1] = gamma[high - at]
@@ -106,12 +119,12 @@ def _real(
     return {split: (origin[split], heights[split], files[split]) for split in cuts}
 
 
-def _pieces(zeros: os.PathLike[str]) -> Iterator[tuple[int, Zeros]]:
-    """Batches that overlap by one zero, with the position of each one's first spacing."""
+def _pieces(zeros: os.PathLike[str]) -> Pieces:
+    """From batches that overlap by one zero."""
     at, last = 0, None
     for batch in read_zeros(zeros):
         piece = batch if last is None else Zeros.join([last, batch])
-        yield at, piece
+        yield at, int(piece.n[0]), spacings(piece), piece.gamma
         at += len(piece) - 1
         last = piece[-1:]
 

@@ -19,7 +19,7 @@ from specseq.studies import studies
 from specseq.studies.outside import check_there, tidy_path
 from specseq.studies.resources import StageResources
 from specseq.sweeps import Config, Kinds, Plan, read_config
-from specseq.zeros.config import ZeroRange
+from specseq.zeros.config import ZeroSource
 
 EMBEDDED, HUB = "embedded", "hub"
 AUTO, ELSEWHERE, ON_SLURM = "auto", "laptop", "paper"
@@ -51,8 +51,8 @@ class DataSettings:
     )
     embedded: EmbeddedSizes = Field(default=EmbeddedSizes(), description="size of the synthetic series")
     text: DeclaredText = Field(default=DeclaredText(), description="text of the equilibrium study")
-    zeros: ZeroRange = Field(
-        default=ZeroRange(index=1, count=100_000), description="which zeros are computed"
+    zeros: ZeroSource = Field(
+        default=ZeroSource(index=1, count=100_000), description="which zeros, computed or from files"
     )
     spacings: SpacingSplits = Field(default=SpacingSplits(), description="sets of spacings")
     references: SpacingReferences = Field(
@@ -68,6 +68,10 @@ class DataSettings:
                 raise InputError(name, "none is embedded", "give hub or a folder")
         if isinstance(self.text.source, LocalText):
             check_there(self.text.source.path, "text.source.path", folder=False)
+        if self.zeros.platt:
+            check_there(self.zeros.platt, "zeros.platt", folder=False)
+        if self.spacings.arrays:
+            check_there(self.spacings.arrays, "spacings.arrays")
 
 
 @dataclass(frozen=True, config=STRICT)

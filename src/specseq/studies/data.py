@@ -76,6 +76,14 @@ class DataSources:
         given = self.plan.data(scale)[name]
         return [] if given in (None, EMBEDDED, HUB) else [given]
 
+    def zeros_own(self, scale: str) -> list[str]:
+        """Files of zeros of one's own, if there are any."""
+        return [path] if (path := self.plan.data(scale)["zeros"].get("platt")) else []
+
+    def arrays(self, scale: str) -> list[str]:
+        """The folder of arrays of spacings that takes the place of zeros, if there is one."""
+        return [path] if (path := self.plan.data(scale)["spacings"].get("arrays")) else []
+
     def text(self, scale: str) -> dict[str, Any]:
         """Which text, and its tokens; one from the hub is read from where it is downloaded to."""
         text: dict[str, Any] = self.plan.data(scale)["text"]

@@ -23,10 +23,10 @@ from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance
 from specseq.tables.files import atomic_path
 from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
-from specseq.zeros.config import HIGHEST, ZeroRange
+from specseq.zeros.config import HIGHEST, ZeroRange, ZeroSource
 from specseq.zeros.counts import smooth_count
 from specseq.zeros.pieces import computed, open_parts
-from specseq.zeros.platt import read_platt
+from specseq.zeros.platt_files import read_platt_range
 from specseq.zeros.selection import Zeros, part_of, stretches
 from specseq.zeros.verification import TOLERANCE, Verifier
 
@@ -91,17 +91,12 @@ def compute(request: ZeroRange) -> Zeros:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class ZerosRequest:
-    """A table of zeros to compute, or to convert from a file of Platt's."""
+    """A table of zeros to compute, or to convert from files of Platt's."""
 
     out: Path = Field(description="Parquet file to write")
-    zeros: ZeroRange | None = Field(None, description="which zeros to compute")
-    platt: Path | None = Field(None, description="binary file of zeros to convert in place of computing")
+    zeros: ZeroSource = Field(description="which zeros, and the files that hold them")
     workers: int = Field(1, ge=1, description="processes")
     quiet: bool = Field(False, description="print no progress")
-
-    def __post_init__(self) -> None:
-        if (self.zeros is None) == (self.platt is None):
-            raise InputError("zeros", "give which zeros to compute, or a file to convert", "one of the two")
 
 
 def make_zeros(request: ZerosRequest) -> dict[str, object]:
@@ -111,15 +106,19 @@ def make_zeros(request: ZerosRequest) -> dict[str, object]:
         InputError: a faulty request or file, or zeros are missing from the file.
         Diverged: zeros are missing and can't be found.
     """
-    if request.zeros is None:
-        assert request.platt is not None
-        provenance = Provenance("zeros", {"platt": request.platt.name})
-        try:
-            return write_converted(request.out, read_platt(request.platt), provenance)
-        except InputError as error:
-            raise InputError(request.platt, error.fault, "fetch the file anew") from None
-    provenance = Provenance("zeros", plain(request.zeros))
-    return write_zeros(request.out, request.zeros, provenance, request.workers, request.quiet)
+    zeros = request.zeros
+    files = {"platt": Path(zeros.platt).name} if zeros.platt else {}
+    provenance = Provenance("zeros", {**plain(zeros), **files})
+    if zeros.platt is None:
+        return write_zeros(request.out, zeros, provenance, request.workers, request.quiet)
+    try:
+        return write_converted(
+            request.out, read_platt_range(zeros.platt, zeros.index, zeros.count), provenance
+        )
+    except InputError as error:
+        if error.where != "zeros":
+            raise
+        raise InputError(zeros.platt, error.fault, "fetch the file anew") from None
 
 
 def write_zeros(

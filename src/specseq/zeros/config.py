@@ -56,3 +56,22 @@ class ZeroRange:
         assert self.count is not None
         first = self.index if self.index is not None else smooth_count(max(self.height or 0.0, 10.0)) + 8
         return height_of_index(max(first + self.count + 8, 20.0))
+
+
+@dataclass(frozen=True, config=STRICT)
+class ZeroSource(ZeroRange):
+    """Zeros that are computed, or taken from files of D. Platt's, there all where no index or count is."""
+
+    platt: str | None = Field(
+        default=None,
+        min_length=1,
+        description="D. Platt's binary files in place of computing: one, or a folder of `*.dat`",
+    )
+
+    def __post_init__(self) -> None:
+        if self.platt is None:
+            super().__post_init__()
+            return
+        for name in ("height", "to"):
+            if getattr(self, name) is not None:
+                raise InputError(name, "goes with zeros that are computed", "give index and count")

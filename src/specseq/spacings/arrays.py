@@ -1,0 +1,109 @@
+"""The zeta study's own arrays of spacings (``continuous_clean``, ``continuous_residuals``) as one series.
+
+A folder holds ``train`` and ``val``, each as ``.npy``, or as ``.pt`` by ``torch.save``: rows [R, L] of
+consecutive spacings that follow each other at ascending height, or residuals s - 1 of them. Laid end to end
+they are the spacings from a zero of given index on. Heights, which the arrays lack, are those where the
+smooth part of the counting function reaches each index: within a few spacings of the zeros themselves.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.training.foreign import read_torch
+from specseq.zeros.counts import height_of_index
+
+Array = NDArray[np.float64]
+
+PARTS = ("train", "val")
+CHUNK = 1 << 20
+# Heights between so many indices are interpolated: the counting function bends slowly.
+_KNOTS = 4097
+_NEAR = 0.02
+
+
+@dataclass(frozen=True)
+class SpacingArrays:
+    """Spacings from arrays.
+
+    Attributes:
+        parts: float arrays, flat and memory-mapped where they are files of NumPy.
+        centred: whether they hold s - 1.
+        index: of the zero before the first spacing.
+    """
+
+    parts: tuple[NDArray[np.floating], ...]
+    centred: bool
+    index: int
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def pieces(self) -> Iterator[tuple[int, int, Array, Array]]:
+        """Position and index of a piece's first spacing, (K,) spacings, and (K + 1,) heights around them.
+
+        Raises:
+            InputError: a spacing is not a number, or not positive.
+        """
+        knots = np.unique(np.linspace(0, len(self), _KNOTS).round())
+        heights = np.array([height_of_index(self.index + knot) for knot in knots])
+        at = 0
+        for name, part in zip(PARTS, self.parts, strict=True):
+            for start in range(0, len(part), CHUNK):
+                s = np.asarray(part[start : start + CHUNK], dtype=np.float64) + self.centred
+                if not (s > 0).all():
+                    place = start + int(np.argmin(s > 0))
+                    fault = f"spacing {place} of {name} is {s[place - start]:g}"
+                    raise InputError("arrays", fault, "spacings are positive: rebuild the arrays")
+                yield at, self.index + at, s, np.interp(np.arange(at, at + len(s) + 1), knots, heights)
+                at += len(s)
+
+
+def read_arrays(folder: str | os.PathLike[str], index: int) -> SpacingArrays:
+    """Open the arrays of a folder.
+
+    Args:
+        folder: the folder.
+        index: of the zero before the first spacing of ``train``.
+
+    Raises:
+        InputError: an array is missing or unreadable or holds no spacings, or the two are not of one kind.
+    """
+    parts = tuple(_read(Path(folder), name) for name in PARTS)
+    means = [float(np.asarray(part[:CHUNK], dtype=np.float64).mean()) for part in parts]
+    for name, mean in zip(PARTS, means, strict=True):
+        if min(abs(mean), abs(mean - 1)) > _NEAR:
+            fault = f"the mean of {name} is {mean:.4g}, that of spacings 1 and that of residuals 0"
+            raise InputError(folder, fault, "give unfolded spacings")
+    centred = [abs(mean) < abs(mean - 1) for mean in means]
+    if centred[0] != centred[1]:
+        raise InputError(
+            folder, "one of train and val holds spacings, the other residuals", "give both alike"
+        )
+    return SpacingArrays(parts, centred[0], index)
+
+
+def _read(folder: Path, name: str) -> NDArray[np.floating]:
+    paths = [folder / f"{name}{ending}" for ending in (".npy", ".pt")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise InputError(folder, f"holds no {name}.npy or {name}.pt", "give the folder of the study's arrays")
+    if path.suffix == ".npy":
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(path, f"can't be read ({error})", "give an intact copy") from None
+    else:
+        tensor = read_torch(path)
+        if not hasattr(tensor, "numpy"):
+            raise InputError(path, f"holds a {type(tensor).__name__}", "save the tensor alone")
+        array = tensor.numpy()
+    if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.floating) or not array.size:
+        fault = f"holds {array.dtype} of shape {list(array.shape)}"
+        raise InputError(path, fault, "rows of spacings are due: floats of shape [R, L]")
+    return array.reshape(-1)
