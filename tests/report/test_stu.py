@@ -148,6 +148,27 @@ def test_models_are_measured_against_attention_seed_by_seed(long: dict[str, list
     assert (row["seeds"], row["diverged"]) == (3, 0)
 
 
+def test_trained_speeds_compare_on_one_accelerator_alone(tmp_path: Path) -> None:
+    inputs = _written(tmp_path, _rows(SEEDS))
+    seconds = {"attention": 0.5, "signed": 0.8}
+    for device, ratio in (("NVIDIA H100", 0.625), ("cpu", None)):
+        inputs["training"] = []
+        for point, seed in product(seconds, SEEDS):
+            provenance = Provenance(
+                "pretrain", run=f"stu/layout/{point}_seed{seed}", seed=seed, device=device
+            )
+            provenance.facts["costs"] = {"seconds_per_step": seconds[point] * (1 + seed)}
+            path = tmp_path / f"{device}_{point}_{seed}.parquet"
+            write_parquet(path, pd.DataFrame({"value": [1.0]}), provenance)
+            inputs["training"].append(path)
+        row = tables.models(inputs, PARAMS).set_index("group").loc["stu/layout/signed"]
+        assert row["device"] == device
+        assert row["trained_per_second"] == pytest.approx(np.mean([1 / 0.8, 1 / 1.6, 1 / 2.4]))
+        assert (
+            np.isnan(row["trained_ratio"]) if ratio is None else row["trained_ratio"] == pytest.approx(ratio)
+        )
+
+
 def test_one_seed_has_no_interval_and_a_diverged_run_counts(tmp_path: Path) -> None:
     rows = [
         {**row, "value": 1.0} if row["metric"] == "diverged" else row

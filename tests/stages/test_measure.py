@@ -90,6 +90,11 @@ def test_models_side_by_side(run: Callable[..., Path], weights: Callable[..., Pa
     assert set(gains["run"]) == {"stu/layout/signed_seed1"}
     assert gains["task"].unique().tolist() == [f"layer0/channel{channel}" for channel in range(4)]
     assert gains["step"].tolist() == 4 * list(range(65))
+    lags = frame[frame["metric"].str.startswith("lag_")]
+    assert set(lags["task"]) == {"layer0", "layer1"}
+    kinds = lags.groupby(["run", "task"])["metric"].agg(set)
+    attention = {"lag_attention", "lag_attention_ahead", "lag_even", "lag_even_ahead"}
+    assert kinds["stu/layout/signed_seed1"].to_dict() == {"layer0": {"lag_unit"}, "layer1": attention}
     assert read_provenance(out)["parameters"] == SIZES
 
 

@@ -19,8 +19,8 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 27, "677fefa05a7633c2"),
         ("laptop", 72, "20f44121a04c643b"),
-        ("workstation", 324, "35adaf64e800a4ba"),
-        ("paper", 840, "8eb61e8780b3e0d2"),
+        ("workstation", 324, "9d6b7d59c44b70ce"),
+        ("paper", 840, "77137c5db88b9b19"),
         ("rehearsal", 90, "411af7b5cdc35caf"),
         ("desk", 112, "88d5b777900bc1bd"),
     ],

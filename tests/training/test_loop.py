@@ -210,11 +210,11 @@ def test_more_parts_than_rows_are_a_wrong_setting(
 
 def test_bfloat16_is_near_float32_and_not_it(toy: ModuleType, tmp_path: Path) -> None:
     last = {}
-    for precision in ("float32", "auto", "bfloat16"):
+    for precision in ("float32", "auto", "tf32", "bfloat16"):
         given = params(precision=precision, steps=20)
         outcome = train(toy.build(given, {}), given, tmp_path / precision, "d", device=torch.device("cpu"))
         last[precision] = [value for _, name, value in outcome.record if name == "loss"]
-    assert last["auto"] == last["float32"]
+    assert last["auto"] == last["float32"] == last["tf32"]
     assert last["bfloat16"] != last["float32"]
     assert last["bfloat16"] == pytest.approx(last["float32"], rel=0.1, abs=0.02)
 

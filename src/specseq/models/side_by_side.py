@@ -12,7 +12,10 @@ The result has the long shape, benchmark ``measurement``, with the key column ``
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
   :mod:`specseq.models.measurement`;
 - ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
-  the spectral ones), at ``step`` 64ths of half a cycle a token.
+  the spectral ones), at ``step`` 64ths of half a cycle a token;
+- ``lag_attention``, ``lag_even``, ``lag_unit``: share of lag ``step`` in what layer n reads (task
+  ``layer<n>``, all layers counted), on the first batch, and with the end ``_ahead`` the share of later tokens
+  (:mod:`specseq.models.lags`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +27,7 @@ import torch
 from specseq.errors import InputError
 from specseq.models.config import Measurement
 from specseq.models.kinds import load_model
+from specseq.models.lags import lag_profiles
 from specseq.models.measurement import (
     alone_error,
     causality_errors,
@@ -112,6 +116,7 @@ def _measure(runs: Mapping[str, Path], batches: list[PackedBatch], repeats: int)
         for metric, value in found.items():
             yield {"run": run, "task": "fixed batches", "metric": metric, "value": value}
         yield from ({"run": run, **row} for row in _responses(model))
+        yield from ({"run": run, **row} for row in _lags(model, batches[0]))
 
 
 def _batches(params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Measurement) -> list[PackedBatch]:
@@ -140,6 +145,15 @@ def _leaks(model: Moirai, batch: PackedBatch) -> dict[str, float]:
         "alone_error": alone_error(model, batch),
         **causality_errors(model, batch),
     }
+
+
+def _lags(model: Moirai, batch: PackedBatch) -> Iterator[dict[str, Any]]:
+    for profile in lag_profiles(model, batch):
+        row, metric = {"task": f"layer{profile.layer}"}, f"lag_{profile.mixer}"
+        for lag, share in enumerate(profile.share_L):
+            yield {**row, "step": lag, "metric": metric, "value": float(share)}
+        if profile.mixer != "unit":
+            yield {**row, "step": 0, "metric": f"{metric}_ahead", "value": profile.ahead}
 
 
 def _responses(model: Moirai) -> Iterator[dict[str, Any]]:

@@ -138,6 +138,8 @@ class _Training:
             and self.device.type == "cuda"
             and torch.cuda.is_bf16_supported()
         )
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = self.settings.precision == "tf32"
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced)
 
     def run(self) -> Outcome:

@@ -33,8 +33,10 @@ class TrainingSettings:
     )
     cycles: float = Field(default=1, ge=0, description="cosines of cosine_restarts")
     clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0 disables clipping")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 autocast where the accelerator has it, else float32"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = Field(
+        default="auto",
+        description="auto: bfloat16 autocast where the accelerator has it, else float32; tf32: float32 whose "
+        "matrix products an accelerator of NVIDIA rounds to TF32",
     )
     micro_batches: int = Field(
         default=1, ge=1, description="parts that a batch is computed in, to save memory"

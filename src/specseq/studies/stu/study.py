@@ -28,13 +28,19 @@ TABLES = {
         },
         Results.baselines,
     ),
-    "stu_models": Table(".tables:models", _long, Results.baselines),
+    "stu_models": Table(
+        ".tables:models",
+        lambda results: {**_long(results), "training": results.of_runs("pretrain.parquet")},
+        Results.baselines,
+    ),
+    "stu_lags": Table(".lags:table", _long),
 }
 
 FIGURES = {
     "stu_training": Figure(".figures:training", _long),
     "stu_speed": Figure(".figures:speed", _long),
     "stu_filters": Figure(".figures:filters", _long),
+    "stu_lags": Figure(".lags:figure", _long),
     "stu_ratios": Figure(".figures:ratios", lambda results: {"summary": results.table("stu")}),
 }
 

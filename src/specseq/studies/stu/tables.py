@@ -11,7 +11,8 @@ from specseq.report.gates import Gate, ratio_gate
 from specseq.report.leakage import leaked_configs
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.scoring.comparison import compare, student_interval
-from specseq.tables import read_parquet
+from specseq.sweeps import without_seed
+from specseq.tables import read_parquet, read_provenance
 
 CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
 COMPARED = ("ratio", "low", "high", "seed_sd", "config_sd", "wins", "losses", "wilcoxon_p", "verdict")
@@ -144,22 +145,54 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
       for one seed);
     - ``step_ratio``, ``mixing_ratio``: CPU seconds of a training step, and of its token mixing, over the
       baseline's, mean over paired seeds; ``steps_per_second``;
+    - ``device`` of the training, and ``trained_per_second``: its steps a second by the wall clock, with its
+      evaluations and checkpoints; ``trained_ratio`` to the baseline's, mean over paired seeds, where both ran
+      on one kind of accelerator: on a processor runs may stand in each other's way;
     - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: the largest of
       all seeds;
     - ``diverged``: runs that were ended early.
 
     Args:
-        inputs: ``long``, all results of the study.
+        inputs: ``long``, all results of the study; ``training``, the metrics of each run, whose provenance
+            holds what the steps took.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
     """
     long = read_parquet(inputs["long"][0])
+    speeds = _speeds(inputs.get("training", []))
     whole = long[(long["benchmark"] == "measurement") & (long["step"] == -1)]
     wide = whole.pivot(index=["group", "seed"], columns="metric", values="value")
     wide = wide.reindex(columns=[*MEASURED, *LEAKS, "diverged"])
     groups = list(dict.fromkeys(whole["group"]))
-    rows = [_model_row(wide, group, _baseline_of(group, params.get("baselines", {}))) for group in groups]
+    against = {group: _baseline_of(group, params.get("baselines", {})) for group in groups}
+    rows = [
+        {**_model_row(wide, group, baseline), **_speed_row(speeds, group, baseline)}
+        for group, baseline in against.items()
+    ]
     return pd.DataFrame(rows).assign(scale=params["scale"])
+
+
+def _speeds(paths: list[Path]) -> pd.DataFrame:
+    """Device and steps a second of each training, by group and seed."""
+    rows = []
+    for record in map(read_provenance, paths):
+        seconds = float(record.get("costs", {}).get("seconds_per_step", float("nan")))
+        run = {"group": without_seed(record["run"]), "seed": record["seed"]}
+        rows.append({**run, "device": record["device"], "trained_per_second": 1 / seconds})
+    return pd.DataFrame(rows, columns=["group", "seed", "device", "trained_per_second"]).set_index("seed")
+
+
+def _speed_row(speeds: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
+    own, other = (speeds[speeds["group"] == name] for name in (group, baseline))
+    devices = sorted(set(own["device"]) | set(other["device"]))
+    ratio = (own["trained_per_second"] / other["trained_per_second"]).mean()
+    # Ratios of runs on unlike devices, or beside others on one processor, say nothing of the models.
+    alike = len(devices) == 1 and devices[0] != "cpu"
+    return {
+        "device": ", ".join(sorted(set(own["device"]))),
+        "trained_per_second": own["trained_per_second"].mean(),
+        "trained_ratio": float(ratio) if alike else float("nan"),
+    }
 
 
 def _model_row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
