@@ -1,7 +1,8 @@
 """Settings of Moirai2 and of its preconditioned training."""
 
+from dataclasses import asdict
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from specseq.errors import InputError
 from specseq.filters.config import NamedFilter
@@ -165,3 +166,14 @@ class Moirai2Data(Drawing):
         ge=0,
         description="further draws for a window beyond the limit, before it is kept from the loss",
     )
+    validation: int = Field(
+        default=0,
+        ge=0,
+        description="batches of windows, the same for all runs, on which evaluations in training take the "
+        "loss of the raw series; 0: none",
+    )
+
+    @property
+    def crops(self) -> dict[str, Any]:
+        """How windows are drawn, as :func:`~specseq.series.stream.moirai2_stream` takes it."""
+        return {key: value for key, value in asdict(self).items() if key != "validation"}

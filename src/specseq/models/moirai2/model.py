@@ -189,11 +189,7 @@ class PreconditionedMoirai2(nn.Module):
         """Loss of a batch and its parts; ``weight`` is the number of points in the quantile loss."""
         mode, config = self.settings, self.config
         points = config.patch
-        ids_N = batch.ids_N
-        raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
-        filtered_N = self.filtered(raw_N, observed_N, ids_N)
-        hints_CN = self.hints(raw_N, observed_N, ids_N, batch.known_TP.flatten(), batch.noise_CN)
-        hidden_KD = self._hidden(batch, filtered_N, hints_CN)
+        filtered_N, hidden_KD = self._read(batch)
         predicted = self.backbone.quantiles(hidden_KD)
         wanted_KFP = batch.wanted_KFP
         raw_KFP = batch.values_TP[batch.target_KF]
@@ -219,6 +215,27 @@ class PreconditionedMoirai2(nn.Module):
             assert self.taps is not None
             total = total + mode.l2 * self.taps.square().sum()
         return total, metrics
+
+    def raw_loss(self, batch: ModelBatch) -> Tensor:
+        """The quantile loss of the raw series, in which all modes compare.
+
+        It is that of the head for the raw series where there is one, else of the forecast after its recursive
+        reversal; of the baseline, and of hints, it is the training loss.
+        """
+        _, hidden_KD = self._read(batch)
+        predicted = self.backbone.quantiles(hidden_KD, self.raw_head)
+        if self.raw_head is None and self.mode.filter is not None:
+            predicted = self._reversed(batch, predicted)
+        raw_KFP = batch.values_TP[batch.target_KF]
+        return pinball(predicted, raw_KFP, batch.wanted_KFP, self.config.quantile_levels)
+
+    def _read(self, batch: ModelBatch) -> tuple[Tensor, Tensor]:
+        """The points that the model is trained on, filtered where it has a filter, and hidden states."""
+        ids_N = batch.ids_N
+        raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
+        filtered_N = self.filtered(raw_N, observed_N, ids_N)
+        hints_CN = self.hints(raw_N, observed_N, ids_N, batch.known_TP.flatten(), batch.noise_CN)
+        return filtered_N, self._hidden(batch, filtered_N, hints_CN)
 
     def _hidden(self, batch: ModelBatch, inputs_N: Tensor, hints_CN: Tensor | None) -> Tensor:
         shown_TP = batch.observed_TP & batch.shown_T[:, None]

@@ -1,16 +1,17 @@
 """A Moirai2 run as a task for the training loop."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.models.imports import import_forecaster
-from specseq.models.moirai2.batch import ModelBatch, Moirai2Stream, Preconditioner
+from specseq.models.moirai2.batch import ModelBatch, Moirai2Stream, Preconditioner, RawBatch
 from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.model import PreconditionedMoirai2
+from specseq.seeding import stream_seed
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
@@ -41,10 +42,16 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         raise InputError("inputs", "no 'store' among them", "give store=FOLDER of a prepared corpus")
     data = read(Moirai2Data, params.get("data") or {}, "data")
     rows = read(TrainingSettings, params.get("training"), "training").batch
-    packed = moirai2_stream(
-        open_store(inputs["store"]), rows, seed, config.tokens, patch_slot=config.patch, **asdict(data)
-    )
+    store, patch = open_store(inputs["store"]), config.patch
+    packed = moirai2_stream(store, rows, seed, config.tokens, patch_slot=patch, **data.crops)
     stream = Moirai2Stream(packed, config, mode)
+    held_out: list[RawBatch] = []
+    if data.validation:
+        fresh = moirai2_stream(
+            store, rows, stream_seed(0, "validation"), config.tokens, patch_slot=patch, **data.crops
+        )
+        drawn = Moirai2Stream(fresh, config, mode)
+        held_out = [next(drawn) for _ in range(data.validation)]
     after_step = None
     if mode.settings.learnable:
 
@@ -55,10 +62,23 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         model,
         stream,
         _loss,
+        evaluate=lambda network: _validate(cast(PreconditionedMoirai2, network), held_out),
         after_step=after_step,
         diverged=start.diverged if start else None,
         facts=packed.facts,
     )
+
+
+@torch.no_grad()
+def _validate(model: PreconditionedMoirai2, held_out: list[RawBatch]) -> dict[str, float]:
+    """``raw_loss``, the mean over all points of the batches; nothing without batches."""
+    device = next(model.parameters()).device
+    total, points = 0.0, 0.0
+    for raw in held_out:
+        batch = raw.to(device)
+        count = float(batch.wanted_KFP.sum())
+        total, points = total + count * float(model.raw_loss(batch)), points + count
+    return {"raw_loss": total / points} if points else {}
 
 
 def model_of(params: dict[str, Any]) -> PreconditionedMoirai2:

@@ -1,7 +1,7 @@
 """What a step of Moirai2 takes."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from specseq.series.stream import moirai2_stream
 from specseq.settings import read
 from specseq.studies.cost.corpus import nominal_store
 from specseq.studies.cost.step import StepUsage, backpropagation, halved, parameters_of
+from specseq.training.metering import metered
 from specseq.training.settings import TrainingSettings
 
 # CPU-seconds of drawing and laying out a batch, per batch and per token: measured on one core.
@@ -53,7 +54,13 @@ def step(
         batch = replace(batch, noise_CN=noise)
     model = model_of({**params, "seed": 0}).to("meta")
     usage = backpropagation(model, lambda: model(batch), halved(training, gpu), training.micro_batches)
-    return StepUsage(usage, parameters_of(model), host_seconds=_HOST[0] + _HOST[1] * tokens)
+    host = _HOST[0] + _HOST[1] * tokens
+    if not data.validation:
+        return StepUsage(usage, parameters_of(model), host_seconds=host)
+    with torch.no_grad():
+        forward = metered(lambda: model.raw_loss(batch))
+    evaluation = forward * (data.validation * training.micro_batches)
+    return StepUsage(usage, parameters_of(model), host_seconds=host, evaluation=evaluation)
 
 
 @lru_cache(maxsize=8)
@@ -62,7 +69,7 @@ def _batch(
 ) -> tuple[ModelBatch, int]:
     """One part of a batch without values, and the tokens of the whole."""
     packed = moirai2_stream(
-        nominal_store(*lengths), rows, 0, config.tokens, patch_slot=config.patch, **asdict(data)
+        nominal_store(*lengths), rows, 0, config.tokens, patch_slot=config.patch, **data.crops
     )
     raw: RawBatch = next(Moirai2Stream(packed, config))
     batch = raw.shard(0, parts).prepare(power_of_two if gpu else exact)

@@ -33,6 +33,7 @@ TABLES = {
         Results.baselines,
     ),
     "preconditioning_taps": Table(".tables.note:taps", _metrics),
+    "preconditioning_convergence": Table(".tables.convergence:convergence", _metrics),
     "preconditioning_steps": Table(".tables.scores:steps", _scores, Results.baselines),
     "preconditioning_theory": Table(".tables.laws:theory", _theory),
     "preconditioning_theory_steps": Table(".tables.laws:theory_steps", _theory),
