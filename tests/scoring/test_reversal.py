@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from specseq.filters import Filter
-from specseq.models.preconditioned import FilteredContexts, Preconditioned, precondition
+from specseq.models.preconditioned import FilteredContexts, Mode, Preconditioned, precondition
 from specseq.models.protocol import Query, at_levels
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import reversal
@@ -144,6 +144,11 @@ class Trained(Short):
         own = replace(query, quantile_levels=self.quantile_levels)
         return filtered, super().forecast(filtered.series, own)
 
+    def forecast_unfiltered(
+        self, contexts: Sequence[NDArray[np.float32]], query: Query
+    ) -> NDArray[np.float32]:
+        return super().forecast(contexts, replace(query, quantile_levels=(0.5,)))[:, 0]
+
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         filtered, quantiles = self.forecast_filtered(contexts, query)
         answer = filtered.reverse(quantiles, self.quantile_levels, "self")
@@ -157,12 +162,41 @@ def test_a_model_with_a_filter_of_its_own(root: Path) -> None:
     )
     own = Variant("fake", "own", "self")
     assert set(outcomes) == {
-        *(Variant("fake"), own, Variant("fake", "own", "oracle")),
+        *(Variant("fake"), own, Variant("fake", "own", "oracle"), Variant("fake", "own", "plug_in")),
         *(Variant("seasonal_naive"), Variant("seasonal_naive", "own", "oracle")),
     }
     assert outcomes[own].values == pytest.approx(outcomes[Variant("fake")].values)
     assert outcomes[own].filter == Trained.filter
     assert outcomes[Variant("fake", "own", "oracle")].values != outcomes[own].values
+
+
+class ShortNaive(SeasonalNaive):
+    """Seasonal naive that sees no more than the model does."""
+
+    context_length = Short.context_length
+
+
+@pytest.mark.parametrize("mode", ["plug_in", "hybrid"])
+def test_lags_of_a_model_s_own_filter_come_from_forecasts_of_the_raw_series(root: Path, mode: Mode) -> None:
+    """Its own, of series as they are, or another model's."""
+    (evaluation,) = gift_evaluations(root, ["short"])
+    other = ShortNaive() if mode == "hybrid" else None
+    outcomes = evaluate(evaluation, Plan(Trained(), {}, ["self", mode], other=other))
+    found = outcomes[Variant("fake", "own", mode)].values
+
+    class ByHand(Trained):
+        def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
+            filtered, quantiles = self.forecast_filtered(contexts, query)
+            median = replace(query, quantile_levels=(0.5,))
+            path = (
+                other.forecast(contexts, median)[:, 0]
+                if other
+                else Short.forecast(self, contexts, median)[:, 0]
+            )
+            return filtered.reverse(quantiles, self.quantile_levels, mode, path_BH=path)
+
+    assert found == pytest.approx(score(evaluation, ByHand()))
+    assert found != pytest.approx(outcomes[Variant("fake", "own", "self")].values)
 
 
 class Skewed(Trained):

@@ -12,8 +12,6 @@ ScoredBenchmark = Literal["gift_eval", "fev", "lsf", "monash"]
 NAMES = {"gift_eval": "GIFT-Eval", "fev": "FEV-Bench", "lsf": "long-sequence forecasting", "monash": "Monash"}
 Term = Literal["short", "medium", "long"]
 Mode = Literal["self", "plug_in", "hybrid", "fir", "oracle"]
-OWN_FILTER_MODES: tuple[Mode, ...] = ("self", "fir", "oracle")
-"""Reversals that apply to the filter a model was trained with."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -61,8 +59,8 @@ class EvaluationSettings:
     )
     reversals: tuple[Mode, ...] = Field(
         default=(),
-        description="How filters are undone; of a filter the model was trained with, self, fir and oracle. "
-        "The oracle uses the truth and is a diagnostic.",
+        description="How filters are undone: those of a frozen forecaster, or that which the model was "
+        "trained with. The oracle uses the truth and is a diagnostic.",
     )
     other: ForecasterSettings | None = Field(
         default=None, description="Forecasts the lags of the reversal hybrid; given by name."
@@ -101,8 +99,6 @@ def check_reversals(
         if not reversals:
             raise InputError("filters", "have no effect without reversals", "add reversals")
         return
-    if unused := [mode for mode in reversals if mode not in OWN_FILTER_MODES]:
-        raise InputError("reversals", f"{unused[0]} has no effect without filters", "add filters")
     if missing != "zero" or not centre:
         name = "centre" if missing == "zero" else "missing"
         raise InputError(name, "has no effect without filters", "leave it out")

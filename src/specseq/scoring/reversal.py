@@ -21,7 +21,6 @@ from specseq.errors import Diverged
 from specseq.filters import Filter
 from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
 from specseq.models.protocol import Forecaster, Query, at_levels
-from specseq.scoring.config import OWN_FILTER_MODES
 from specseq.scoring.evaluation import Batch, Evaluation, Recorded, batches_for
 from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts
 from specseq.scoring.metrics import Totals, window_sums
@@ -105,6 +104,11 @@ class FilteredForecaster(Protocol):
 
         Its Q levels are the model's own, whatever the query asks.
         """
+
+    def forecast_unfiltered(
+        self, contexts: Sequence[NDArray[np.float32]], query: Query
+    ) -> NDArray[np.float32]:
+        """The model's median [B, H] when it is shown the series as they are, for the reversal plug_in."""
 
 
 def score(
@@ -331,28 +335,48 @@ class _Piece:
     ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
         """A model that was trained on filtered series, plain and under the reversals of its own filter.
 
-        Its plain forecast is its self reversal; the reversals that need another forecast do not apply.
+        Its plain forecast is its self reversal. The lags of plug_in are what it forecasts of the series as
+        they are, on which it was not trained.
         """
         who, query = self.plan.forecaster, self.evaluation.query
         contexts = self.batch.windows.contexts(who.context_length)
         order = np.argsort([len(context) for context in contexts], kind="stable")
-        filtered, quantiles = model.forecast_filtered([contexts[row] for row in order], query)
+        ordered = [contexts[row] for row in order]
+        filtered, quantiles = model.forecast_filtered(ordered, query)
         if filtered is None:
             answer = at_levels(quantiles, model.quantile_levels, query.quantile_levels)
             yield Variant(who.name), None, partial(self._in_order, who, "self", answer, order)
             return
         source = _Filtered(filtered, quantiles, model.quantile_levels, order, model.inverse)
-        reverse = partial(self._reverse, who, lambda: source)
+        lags = self._in_rows(order, lambda: model.forecast_unfiltered(ordered, query))
+        reverse = partial(self._reverse, who, lambda: source, plug_in=lags)
         yield Variant(who.name), None, partial(reverse, "self")
         name = filtered.filter.name
         for mode in self.plan.reversals:
-            if mode in OWN_FILTER_MODES:
-                yield Variant(who.name, name, mode), filtered.filter, partial(reverse, mode)
+            yield Variant(who.name, name, mode), filtered.filter, partial(reverse, mode)
         yield from self._control(name, filtered.filter)
 
-    def _reverse(self, who: Forecaster, source: Callable[[], _Filtered], mode: Mode) -> Quantiles:
+    @staticmethod
+    def _in_rows(order: NDArray[np.int64], make: Callable[[], Quantiles]) -> Callable[[], Quantiles]:
+        """What is made in an order, in the order of the batch's rows."""
+
+        def rows() -> Quantiles:
+            made = make()
+            back = np.empty_like(made)
+            back[order] = made
+            return back
+
+        return rows
+
+    def _reverse(
+        self,
+        who: Forecaster,
+        source: Callable[[], _Filtered],
+        mode: Mode,
+        plug_in: Callable[[], Quantiles] | None = None,
+    ) -> Quantiles:
         """Quantiles of the raw series [B, Q, H], from a forecast in a filter's space."""
-        made, path = source(), self._path(mode)
+        made, path = source(), plug_in() if plug_in and mode == "plug_in" else self._path(mode)
         taps, stride = (made.inverse if mode == "fir" else None) or (None, None)
         quantiles = made.contexts.reverse(
             made.quantiles,

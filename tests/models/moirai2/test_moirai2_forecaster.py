@@ -152,6 +152,16 @@ def test_zero_taps_forecast_as_the_baseline_to_the_bit(mode: dict[str, Any]) -> 
         assert np.array_equal(inverse, expected)
 
 
+def test_unfiltered_forecasts_are_those_of_the_model_without_its_filter() -> None:
+    query, contexts = Query(40, LEVELS), series()
+    contexts[1][3:6] = np.nan
+    plain, filtered = built(), built(filter={"family": "literal", "taps": [-0.9, -0.4]})
+    expected = Moirai2Forecaster(plain).forecast(contexts, query)[:, 4]
+    found = Moirai2Forecaster(filtered).forecast_unfiltered(contexts, query)
+    assert np.array_equal(found, expected)
+    assert not np.allclose(Moirai2Forecaster(filtered).forecast(contexts, query)[:, 4], expected)
+
+
 @pytest.mark.parametrize("mode", [{"dual_head": True}, {"hint": {}}], ids=json.dumps)
 def test_fed_back_points_are_filtered_and_hinted(mode: dict[str, Any]) -> None:
     model = built(filter={"family": "literal", "taps": [-0.9, -0.4]}, preconditioning=mode)

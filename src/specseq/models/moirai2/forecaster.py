@@ -98,6 +98,15 @@ class Moirai2Forecaster:
             return None, quantiles
         return self._reversible(kept, location, scale), quantiles
 
+    def forecast_unfiltered(self, contexts: Sequence[Floats], query: Query) -> Floats:
+        """Median ``[B, H]`` of a model that is shown the series as they are, in place of filtered ones."""
+        kept = [_last(context, self.context_length) for context in contexts]
+        median = np.empty((len(kept), query.horizon), np.float32)
+        for rows in self._batches(kept):
+            forecast, _, _ = self._forecast([kept[row] for row in rows], query.horizon, filtered=False)
+            median[rows] = forecast[:, self.model.config.median]
+        return median
+
     def _batches(self, contexts: Sequence[Floats]) -> Iterator[list[int]]:
         """Batches of places of contexts with the same number of tokens."""
         patch = self.model.config.patch
@@ -110,7 +119,7 @@ class Moirai2Forecaster:
 
     @torch.inference_mode()
     def _forecast(
-        self, contexts: list[Floats], horizon: int
+        self, contexts: list[Floats], horizon: int, filtered: bool = True
     ) -> tuple[Floats, NDArray[np.float64], NDArray[np.float64]]:
         model, config = self.model, self.model.config
         points = -(-len(contexts[0]) // config.patch) * config.patch
@@ -123,7 +132,7 @@ class Moirai2Forecaster:
         loc, scale = location_scale(raw, observed, rows, len(rows))
         scaled = torch.where(observed, (raw.double() - loc[:, None]) / scale[:, None], 0.0).float()
         scaled, observed = scaled.to(self.device), observed.to(self.device)
-        embedded = self._embed(scaled, observed, points, 0)
+        embedded = self._embed(scaled, observed, points, 0, filtered)
 
         def feed(paths_NQT: Tensor, first: int) -> Tensor:
             """Predicted points as tokens: z where the head predicts z, else filtered or hinted afresh."""
@@ -135,7 +144,7 @@ class Moirai2Forecaster:
             there = torch.ones_like(paths_NQT, dtype=torch.bool)
             whole = torch.cat((past, paths_NQT), dim=-1)
             known = torch.cat((observed[:, None].expand(-1, levels, -1), there), dim=-1)
-            return self._embed(whole, known, points, points + first)
+            return self._embed(whole, known, points, points + first, filtered)
 
         head = model.backbone.head if model.raw_head is None else model.raw_head
         quantiles = decode(model.backbone, embedded, horizon, feed, head).double().cpu()
@@ -143,12 +152,12 @@ class Moirai2Forecaster:
         limit = torch.finfo(torch.float32).max
         return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy(), scale.numpy()
 
-    def _embed(self, points: Tensor, observed: Tensor, context: int, first: int) -> Tensor:
-        """Tokens of scaled points ``[..., T]`` from ``first`` on, filtered or hinted: ``[..., W, D]``.
+    def _embed(self, points: Tensor, observed: Tensor, context: int, first: int, filtered: bool) -> Tensor:
+        """Tokens of scaled points ``[..., T]`` from ``first`` on, ``filtered`` or hinted: ``[..., W, D]``.
 
         The first ``context`` points are the context, the others predicted.
         """
-        inputs = self.model.filtered(points, observed)
+        inputs = self.model.filtered(points, observed) if filtered else points
         known = observed.clone()
         known[..., context:] = False
         hints = self.model.hints(points, observed, known=known)

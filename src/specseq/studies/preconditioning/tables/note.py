@@ -16,7 +16,8 @@ REVERSALS = ("oracle", "self", "plug_in", "hybrid", "fir")
 TRAINING_COLUMNS = (
     *("benchmark", "group", "taps", "norm", "mase_raw", "mase_normalised"),
     *("percent", "low", "high", "seed_sd", "verdict", "baseline", "worth", "worth_low", "worth_high", "gate"),
-    *("fir_percent", "oracle_percent", "control_percent", "basis", "configs", "seeds", "files"),
+    *("fir_percent", "plug_in_percent", "hybrid_percent", "oracle_percent", "control_percent"),
+    *("basis", "configs", "seeds", "files"),
 )
 GATE = ("worth", "worth_low", "worth_high", "gate")
 SIZES = ("tap_sum", "noise_gain", "absolute_gain", "spectral_radius")
@@ -97,11 +98,12 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     what the note prints, ``mase_normalised`` divides by seasonal naive first; ``percent`` with ``low`` and
     ``high`` is the change against ``baseline``, paired over configs and seeds, and ``seed_sd`` the spread of
     single seeds, in per cent. A forecast of a trained model undoes its own filter by the self reversal.
-    ``oracle_percent`` and ``fir_percent`` are the same models under the other reversals, against the same
-    baseline; ``control_percent`` is what seasonal naive "gains" under that oracle. They are NaN where there
-    is nothing to undo. ``basis`` names what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of
-    what was learned. ``worth`` is the baseline's MASE over that of seasonal naive; where that is above 1,
-    ``gate`` says so and no change is decidable.
+    ``fir_percent``, ``plug_in_percent``, ``hybrid_percent`` and ``oracle_percent`` are the same models under
+    the other reversals, against the same baseline; ``control_percent`` is what seasonal naive "gains" under
+    that oracle. They are NaN where there is nothing to undo, or where a reversal was not asked for. ``basis``
+    names what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of what was learned. ``worth`` is
+    the baseline's MASE over that of seasonal naive; where that is above 1, ``gate`` says so and no change is
+    decidable.
 
     Args:
         inputs: ``summary``, the table ``preconditioning``; ``taps``, the table ``preconditioning_taps``.
@@ -138,8 +140,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
                 "verdict": row["verdict"],
                 "baseline": row["baseline"],
                 **{name: row[name] for name in GATE},
-                "fir_percent": other("fir"),
-                "oracle_percent": other("oracle"),
+                **{f"{name}_percent": other(name) for name in ("fir", "plug_in", "hybrid", "oracle")},
                 "control_percent": other("oracle", "control"),
                 "basis": "raw",
                 "configs": row["paired_configs"],
