@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 27, "677fefa05a7633c2"),
         ("laptop", 72, "20f44121a04c643b"),
-        ("workstation", 324, "96e46c584204d492"),
+        ("workstation", 324, "405abd1d2fc4fbea"),
         ("paper", 840, "77137c5db88b9b19"),
         ("rehearsal", 90, "411af7b5cdc35caf"),
         ("desk", 112, "88d5b777900bc1bd"),

@@ -3,7 +3,6 @@
 Shapes: B windows, L spacings, N spacings that are compared, P tokens, H heads, E width of a head, M slots.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -63,8 +62,11 @@ class Opening(NamedTuple):
             q: queries (B, H, P, E); ``k`` and ``v``: all keys and values.
             mask: as of the attention.
         """
-        score = q @ k.mT / math.sqrt(q.shape[-1])
-        if mask is not None:
-            score = score.masked_fill(~mask, -math.inf)
-        from_memory = F.softmax(score, -1)[..., : self.slots] @ v[:, :, : self.slots]
+        # Attention over one-hot values gives the weights of the slots without all the others.
+        width = max(self.slots, q.shape[-1])
+        one_hot = F.pad(
+            torch.eye(self.slots, width, dtype=q.dtype, device=q.device), (0, 0, 0, k.shape[2] - self.slots)
+        )
+        weight = F.scaled_dot_product_attention(q, k, one_hot.expand(*k.shape[:3], width), attn_mask=mask)
+        from_memory = weight[..., : self.slots] @ v[:, :, : self.slots]
         return y - (1 - self.share_BP)[:, None, :, None].to(y.dtype) * from_memory
