@@ -45,6 +45,7 @@ ROOT = Path(__file__).parents[2]
         {"estimator": {"name": "adjoint"}},
         {"estimator": {"name": "lock_in", "period": 6, "cycles": 2}},
         {"rule": "bptt"},
+        {"rule": "transformer"},
         {"regularisers": {"jacobian": {"weight": 0.1}, "residual": {"weight": 1}}},
     ],
     ids=str,

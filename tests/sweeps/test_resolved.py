@@ -17,12 +17,12 @@ PLAN = load_plan(Path(__file__).parents[2])
 @pytest.mark.parametrize(
     ("scale", "count", "expected"),
     [
-        ("smoke", 27, "677fefa05a7633c2"),
-        ("laptop", 72, "20f44121a04c643b"),
-        ("workstation", 324, "405abd1d2fc4fbea"),
-        ("paper", 840, "77137c5db88b9b19"),
-        ("rehearsal", 90, "411af7b5cdc35caf"),
-        ("desk", 112, "88d5b777900bc1bd"),
+        ("smoke", 28, "591ca76a698042e1"),
+        ("laptop", 75, "c7ca813969d51f94"),
+        ("workstation", 372, "581252b2cfbb5082"),
+        ("paper", 879, "0c9a7181cf6d19d5"),
+        ("rehearsal", 92, "9b0108948b65d91d"),
+        ("desk", 115, "5fc3ec57ce6869e2"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

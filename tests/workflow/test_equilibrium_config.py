@@ -29,8 +29,9 @@ def test_every_run_is_one_that_can_be_made(scale: str) -> None:
 
 @pytest.mark.parametrize("scale", sorted(PLAN.scales))
 def test_all_runs_have_the_same_evaluations_and_training(scale: str) -> None:
-    """But those whose point it is: half of the nudge, and backpropagation's memory."""
-    plain = [spec for run, spec in runs(scale).items() if "/half_nudge" not in run and "/bptt" not in run]
+    """But those whose point it is: length of the nudge, width, another start, backpropagation's memory."""
+    others = ("/half_nudge", "/bptt", "/nudged_length/", "/width/", "/start/")
+    plain = [spec for run, spec in runs(scale).items() if not any(part in run for part in others)]
     for key in ("free", "nudged", "training", "model", "evaluation"):
         assert all(spec[key] == plain[0][key] for spec in plain), key
     for run, spec in runs(scale).items():
@@ -69,7 +70,8 @@ def test_step_sizes_solvers_and_regularisers_are_crossed_with_seeds() -> None:
 
 def test_every_part_of_the_library_is_in_some_run() -> None:
     specs = list(runs("paper").values())
-    assert {spec["rule"] for spec in specs} == {"ep", "implicit", "bptt"}
+    assert {spec["rule"] for spec in specs} == {"ep", "implicit", "bptt", "transformer"}
+    assert {spec["estimator"].get("length", {}).get("method") for spec in specs} == {None, "select", "track"}
     assert {spec["estimator"]["name"] for spec in specs} == set(ESTIMATORS)
     assert {name for spec in specs for name in spec.get("regularisers", {})} == set(
         Regularisers.__dataclass_fields__
@@ -77,5 +79,22 @@ def test_every_part_of_the_library_is_in_some_run() -> None:
     penalties = [penalty for spec in specs for penalty in spec.get("regularisers", {}).values()]
     assert {penalty.get("form") for penalty in penalties} == {None, "published"}
     assert any("target" in penalty for penalty in penalties)
-    for key in ("gate", "caps", "nudged_solver", "audit"):
+    for key in ("gate", "caps", "nudged_solver", "audit", "initial"):
         assert any(spec.get(key) for spec in specs)
+
+
+@pytest.mark.parametrize("scale", ["paper", "workstation"])
+def test_a_warm_start_takes_as_many_steps_in_all_as_scratch(scale: str) -> None:
+    found = runs(scale)
+    scratch = found["equilibrium/wall/eigreg_seed1"]["training"]["steps"]
+    source = found["equilibrium/start/source_seed1"]["training"]["steps"]
+    for name in ("warm", "warm_eigreg"):
+        spec = found[f"equilibrium/start/{name}_seed1"]
+        assert spec["initial"]["run"] == "equilibrium/start/source_seed1"
+        assert source + spec["training"]["steps"] == scratch
+
+
+def test_widths_keep_the_channels_of_a_head() -> None:
+    shapes = [spec["model"] for run, spec in runs("paper").items() if "/width/" in run]
+    assert {shape["width"] for shape in shapes} == {32, 64, 128, 256}
+    assert {shape["width"] // shape["heads"] for shape in shapes} == {16}

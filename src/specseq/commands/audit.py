@@ -24,7 +24,10 @@ verdicts:
 A sample has the verdict of its worst position, which is the one shown. The numbers are the
 sample's: alpha is max Re(mu), im and kappa are the imaginary part and condition number of that mode,
 rho is max |1 + step mu|, eps_crit the largest stable Euler step, omega the numerical abscissa of J,
-residual the force residual |F|/|z|.
+residual the force residual |F|/|z|, settling the time in which the flow's slowest mode falls to 2 %,
+damping the least -Re(mu)/|mu|.
+
+with --steps Euler relaxes anew with each step, and shows step residual and force residual side by side.
 
 Interrupted, it shows and writes what it has audited so far, without the fingerprint.
 
@@ -39,7 +42,11 @@ examples:
 _FINGERPRINT = ("loss", "loss_converged", "force_residual", "cos_exact", "cos_bptt")
 _UNROLLED = 60  # relaxation steps of the backpropagation that the gradient is compared with
 _FILES = {"spectrum": "spectrum", "verdicts": "audit", "fingerprint": "fingerprint"}
-_COLUMNS = ("position", "verdict", "alpha", "im", "rho", "eps_crit", "omega", "kappa", "residual")
+_COLUMNS = (
+    *("position", "verdict", "alpha", "im", "rho", "eps_crit", "settling_time", "damping_ratio"),
+    *("omega", "kappa", "residual"),
+)
+_HEADS = {"settling_time": "settling", "damping_ratio": "damping"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, default=8, help="texts to audit (default 8)")
     parser.add_argument("--text", type=Path, help="folder of the prepared text; without it, random symbols")
     parser.add_argument("--step", type=float, help="Euler step (default: that of the run)")
+    parser.add_argument("--steps", type=float, nargs="+", default=(), metavar="STEP", help="steps to sweep")
     parser.add_argument(
         "--budget", type=int, default=2000, help="evaluations to find roots with (default 2000)"
     )
@@ -72,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     from specseq.equilibrium.fingerprint import AuditRequest, audit_checkpoint
     from specseq.tables.files import check_target
 
-    settings = {name: getattr(options, name) for name in ("samples", "step", "budget", "tolerance")}
+    named = ("samples", "step", "budget", "tolerance", "steps")
+    settings = {name: getattr(options, name) for name in named}
     settings["evaluation"] = {"unrolled": _UNROLLED}
     values = {"checkpoint": options.checkpoint, "text": options.text, "audit": settings}
     if options.out:
@@ -98,6 +107,11 @@ def main(arguments: Sequence[str]) -> int:
         "summary": {name: _plain(value) for name, value in audit.summary().items()},
         "fingerprint": {name: _plain(metrics[name]) for name in _FINGERPRINT if name in metrics},
     }
+    if result.sweep is not None:
+        means = result.sweep.drop(columns="sample").groupby("step", as_index=False, sort=False).mean()
+        record["steps"] = [
+            {str(name): _plain(value) for name, value in row.items()} for row in means.to_dict("records")
+        ]
     if options.out and result.interruption is None:
         _draw(options.out)
     if options.json:
@@ -129,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 def _show(record: dict[str, Any], positions: int) -> None:
     print(f"{record['checkpoint']}: text {record['text']}, Euler step {record['step']:g}")
-    print("sample " + " ".join(f"{name:>10}" for name in _COLUMNS))
+    print("sample " + " ".join(f"{_HEADS.get(name, name):>10}" for name in _COLUMNS))
     for row in record["samples"]:
         cells = []
         for name in _COLUMNS:
@@ -146,5 +160,8 @@ def _show(record: dict[str, Any], positions: int) -> None:
             for name, value in record["fingerprint"].items()
         )
         print(f"fingerprint: {', '.join(facts)}")
+    for row in record.get("steps", ()):
+        facts = (f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in row.items())
+        print(f"sweep: {', '.join(facts)}")
     counts = ", ".join(f"{count} {name}" for name, count in record["verdicts"].items())
     print(f"{positions} positions: {counts}; {record['evaluations']} evaluations")

@@ -28,7 +28,7 @@ from specseq.spectra.verdict import SEVERITY, Verdict, worst
 
 _SPECTRAL = (
     *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
-    *("rotation", "omega", "gap"),
+    *("rotation", "settling_time", "damping_ratio", "omega", "gap"),
 )
 
 _LARGEST = 1 << 27  # numbers in the largest temporary of the spectrum
@@ -78,6 +78,8 @@ class Audit:
                 "limit_re": limit["limit_re"],
                 "limit_im": limit["limit_im"],
                 "rotation": at_root["rotation"].max(),
+                "settling_time": at_root["settling_time"].max(),
+                "damping_ratio": at_root["damping_ratio"].min(),
                 "omega": at_root["omega"].max(),
                 "gap": at_root["gap"].max(),
             }
@@ -202,8 +204,8 @@ def sample_rows(table: pd.DataFrame) -> pd.DataFrame:
     The verdict is the most serious of all positions. ``position`` is where it is decided: of those with that
     verdict the rightmost mode, for EULER-WALL the largest ρ. ``alpha`` with ``im``, ``kappa`` and ``error``
     belong to the rightmost mode of the whole sample, ``eps_crit`` with ``limit_re`` and ``limit_im`` to the
-    mode that limits Euler's step, and ``rho``, ``rotation``, ``omega``, ``gap`` and ``residual`` are largest
-    values. NaN where no position has a value.
+    mode that limits Euler's step, ``rho``, ``rotation``, ``settling_time``, ``omega``, ``gap`` and
+    ``residual`` are largest values, ``damping_ratio`` the smallest. NaN where no position has a value.
     """
     return pd.DataFrame([_sample_row(own) for _, own in table.groupby("sample")])
 
@@ -218,4 +220,6 @@ def _sample_row(own: pd.DataFrame) -> dict[str, Any]:
     limit = own.iloc[int(own["eps_crit"].fillna(np.inf).to_numpy().argmin())]
     row |= {name: lead[name] for name in ("alpha", "im", "kappa", "error")}
     row |= {name: limit[name] for name in ("eps_crit", "limit_re", "limit_im")}
-    return row | {name: own[name].max() for name in ("rho", "rotation", "omega", "gap", "residual")}
+    row["damping_ratio"] = own["damping_ratio"].min()
+    largest = ("rho", "rotation", "settling_time", "omega", "gap", "residual")
+    return row | {name: own[name].max() for name in largest}

@@ -98,10 +98,12 @@ class EquilibriumBlock(nn.Module):
     def nonconservative(self, z_BTC: Tensor) -> Tensor:
         """Attention(LN z) + FeedForward(LN z), real or complex."""
         n_BTC = layer_norm(z_BTC)
-        q, k, v = self._attended(n_BTC)
-        logits_BHTT = q @ k.transpose(-1, -2)
-        mask = _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)
-        return self._merge(softmax(logits_BHTT, mask) @ v) + self._feed_forward(n_BTC)
+        return self._attention(n_BTC) + self._feed_forward(n_BTC)
+
+    def transformed(self, x_BTC: Tensor) -> Tensor:
+        """One pass through these weights as a plain transformer: attention, feed-forward part, norm."""
+        z_BTC = x_BTC + self._attention(layer_norm(x_BTC))
+        return layer_norm(z_BTC + self._feed_forward(layer_norm(z_BTC)))
 
     def force(self, z_BTC: Tensor, x_BTC: Tensor) -> Tensor:
         """F(z) for the input x."""
@@ -138,6 +140,12 @@ class EquilibriumBlock(nn.Module):
         index = targets_BT.unsqueeze(-1)
         p_BTV = p_BTV.scatter_add(-1, index, -torch.ones_like(index, dtype=p_BTV.dtype))
         return p_BTV @ self.readout.to(z_BTC.dtype).T
+
+    def _attention(self, n_BTC: Tensor) -> Tensor:
+        q, k, v = self._attended(n_BTC)
+        logits_BHTT = q @ k.transpose(-1, -2)
+        mask = _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)
+        return self._merge(softmax(logits_BHTT, mask) @ v)
 
     def _merge(self, x_BHTD: Tensor) -> Tensor:
         return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)

@@ -59,22 +59,53 @@ class Nudged:
     drift_cancelled: bool = Field(default=False, description="subtract the free drift from the nudged force")
 
 
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class AdaptiveLength:
+    """A nudged phase that is looked at on its way, and whose length follows from its estimates."""
+
+    method: Literal["select", "track"] = Field(
+        description="select: of all looks, the estimate that solves the adjoint equation best; track: the "
+        "phase ends where the estimate no longer moves"
+    )
+    every: int = Field(
+        default=20,
+        ge=2,
+        description="evaluations between looks; a solver with a memory begins each stretch anew",
+    )
+    change: float = Field(
+        default=0.01, gt=0, description="relative change between looks at which track ends the phase"
+    )
+
+    def __post_init__(self) -> None:
+        if self.method != "track" and self.change != 0.01:
+            raise InputError("change", "acts on track only", "give method: track, or leave it out")
+
+
 @dataclass(frozen=True, config=STRICT)
-class OneSided(Nudged):
+class Settled(Nudged):
+    """Settings that estimators by nudged phases at rest share."""
+
+    length: AdaptiveLength | None = Field(
+        default=None, description="null: the phase is as long as its budget and tolerance say"
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class OneSided(Settled):
     """(z* - z(r)) / r."""
 
     name: Literal["one_sided"] = "one_sided"
 
 
 @dataclass(frozen=True, config=STRICT)
-class TwoSided(Nudged):
+class TwoSided(Settled):
     """(z(-r) - z(r)) / 2r."""
 
     name: Literal["two_sided"] = "two_sided"
 
 
 @dataclass(frozen=True, config=STRICT)
-class Holomorphic(Nudged):
+class Holomorphic(Settled):
     """The first Fourier coefficient of z(r e^{iφ}) over points of a circle."""
 
     points: int = Field(default=4, ge=2, description="nudge points N, even; the bias is O(r^N)")
@@ -257,6 +288,9 @@ class AuditSettings:
     step: float | None = Field(default=None, gt=0, description="Euler step ε; null: that of the run")
     budget: Evaluations = 2000
     tolerance: Annotated[Tolerance, Field(le=0.01)] = 1e-6
+    steps: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(), description="Euler steps ε to relax with, step and force residual side by side"
+    )
     evaluation: AuditEvaluation = AuditEvaluation()
 
 
@@ -269,9 +303,10 @@ class EquilibriumRun:
     training: TrainingSettings
     initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
     model: BlockShape = BlockShape()
-    rule: Literal["ep", "implicit", "bptt"] = Field(
+    rule: Literal["ep", "implicit", "bptt", "transformer"] = Field(
         default="ep",
-        description="nudged equilibria, the exact adjoint, or backpropagation through Euler's steps",
+        description="nudged equilibria, the exact adjoint, backpropagation through Euler's steps, or through "
+        "one pass of the same weights as a plain transformer, which has no equilibrium",
     )
     solver: NamedSolver = Euler()
     nudged_solver: NamedSolver | None = Field(
@@ -298,7 +333,11 @@ class EquilibriumRun:
                 "nudged_solver": self.nudged_solver is not None,
                 "estimator": self.estimator != TwoSided(),
             }
-            ignored["gate"] = self.rule == "bptt" and self.gate is not None
+            ignored["gate"] = self.rule != "implicit" and self.gate is not None
+            if self.rule == "transformer":
+                ignored["solver"] = self.solver != Euler()
+                ignored["regularisers"] = bool(self.regularisers.active())
+                ignored["audit"] = self.audit is not None
             for name in (name for name, given in ignored.items() if given):
                 raise InputError(name, f"is not used by the rule {self.rule}", "leave it out")
         elif isinstance(self.estimator, LockIn):
@@ -330,6 +369,8 @@ MechanismTask = Literal[
     "products",
     "nudged_solver",
     "penalty",
+    "controllers",
+    "nudged_length",
 ]
 
 

@@ -17,27 +17,31 @@ Shapes: B sample, T position, C channel, N nudge point.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import (
+    AdaptiveLength,
     AdjointEstimator,
     Estimator,
     Holomorphic,
     LockIn,
     Nudged,
     OneSided,
-    TwoSided,
+    Settled,
 )
 from specseq.equilibrium.fields import AdjointFlow
 from specseq.equilibrium.nudging import NudgedPhase
 from specseq.equilibrium.solver_config import Solver
-from specseq.equilibrium.solvers import solve
+from specseq.equilibrium.solvers import Solution, solve
 from specseq.equilibrium.solvers.gmres import gmres
+from specseq.equilibrium.solvers.interface import per_sample
 from specseq.errors import InputError
 from specseq.spectra.operators import Jacobian
 
@@ -67,16 +71,19 @@ class Adjoint:
         a_BTC: the estimate.
         residual_B: largest force residual among the phases of a sample; not finite where one diverged.
         evaluations: spent.
+        facts: what the solver of the nudged phase has to say, as of :class:`Solution`; ``length_B``, the
+            evaluations after which the estimate of each sample was taken, where the length adapts.
     """
 
     a_BTC: Tensor
     residual_B: Tensor
     evaluations: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @singledispatch
 def estimate(
-    estimator: Estimator, problem: Problem, solver: Solver, budget: int, tolerance: float
+    estimator: Estimator | Settled, problem: Problem, solver: Solver, budget: int, tolerance: float
 ) -> Adjoint:
     """Estimate the adjoint at a free equilibrium.
 
@@ -90,20 +97,81 @@ def estimate(
     raise TypeError(f"{estimator!r} is no estimator")
 
 
-def _phases(
-    estimator: Nudged, problem: Problem, betas_N: Tensor, solver: Solver, budget: int, tolerance: float
-) -> tuple[Tensor, Adjoint]:
-    """States of the nudged phases, and their residuals and evaluations."""
-    field = _field(estimator, problem, betas_N)
+@estimate.register
+def _by_nudges(
+    estimator: Settled, problem: Problem, solver: Solver, budget: int, tolerance: float
+) -> Adjoint:
+    """From the states of all nudge points, solved as one batch."""
+    nudged = _nudged(estimator, problem, _betas(estimator, problem.root_BTC))
     # The adjoint is a difference of states over r: the states must be as much sharper.
-    solution = solve(solver, field, field.start, budget, tolerance * estimator.radius)
-    points = betas_N.shape[0]
-    residual_B = solution.residual_B.view(points, -1).amax(0)
-    z_NBTC = solution.state.unflatten(0, (points, -1))
-    return z_NBTC, Adjoint(problem.root_BTC, residual_B, field.evaluations)
+    sharper = tolerance * estimator.radius
+
+    def stretch(state: Tensor, evaluations: int) -> Solution:
+        return solve(solver, nudged, state, evaluations, sharper)
+
+    def read(solution: Solution) -> Adjoint:
+        z_NBTC = solution.state.unflatten(0, (-1, len(problem.root_BTC)))
+        residual_B = solution.residual_B.unflatten(0, (-1, len(problem.root_BTC))).amax(0)
+        return Adjoint(_response(estimator, z_NBTC, problem.root_BTC), residual_B, nudged.evaluations)
+
+    if estimator.length is not None:
+        return _adaptive(estimator.length, problem, nudged, budget, stretch, read)
+    solution = stretch(nudged.start, budget)
+    adjoint = read(solution)
+    return Adjoint(adjoint.a_BTC, adjoint.residual_B, adjoint.evaluations, solution.facts)
 
 
-def _field(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase:
+def _adaptive(
+    length: AdaptiveLength,
+    problem: Problem,
+    nudged: NudgedPhase,
+    budget: int,
+    stretch: Callable[[Tensor, int], Solution],
+    read: Callable[[Solution], Adjoint],
+) -> Adjoint:
+    """Looks at the estimate every so many evaluations.
+
+    ``select`` asks each time how well the estimate solves Jᵀ a = -∂cost/∂z, one product with Jᵀ that counts
+    as an evaluation, and keeps the best of each sample: a phase that runs away does not spoil what it had.
+    ``track`` keeps the last one, and ends when that of no sample moves any more.
+    """
+    block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
+    jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
+    source = block.cost_gradient(root, problem.targets_BT).detach()
+    state, kept = nudged.start, Adjoint(root * torch.nan, torch.full_like(root[:, 0, 0], torch.inf), 0)
+    score_B = torch.full_like(kept.residual_B, torch.inf)
+    length_B = torch.zeros_like(score_B)
+    while nudged.evaluations < budget:
+        solution = stretch(state, min(length.every, budget - nudged.evaluations))
+        state, look = solution.state, read(solution)
+        spent = nudged.evaluations
+        if length.method == "select":
+            nudged.evaluations += 1
+            new_B = _share(jacobian.rmatvec(look.a_BTC) + source, source)
+            better_B = ~(new_B >= score_B)
+        else:
+            new_B = _share(look.a_BTC - kept.a_BTC, look.a_BTC)
+            better_B = torch.ones_like(new_B, dtype=torch.bool)
+        score_B = torch.where(better_B, new_B, score_B)
+        length_B = torch.where(better_B, float(spent), length_B)
+        kept = Adjoint(
+            torch.where(per_sample(better_B, root), look.a_BTC, kept.a_BTC),
+            torch.where(better_B, look.residual_B, kept.residual_B),
+            nudged.evaluations,
+        )
+        still = length.method == "track" and bool((score_B <= length.change).all())
+        if still or bool(solution.converged_B.all()):
+            break
+    return Adjoint(kept.a_BTC, kept.residual_B, nudged.evaluations, {"length_B": length_B.tolist()})
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """‖part‖/‖whole‖ of each sample; infinite where anything is not finite."""
+    ratio_B = part.flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
+    return ratio_B.nan_to_num(torch.inf, torch.inf)
+
+
+def _nudged(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase:
     return NudgedPhase(
         problem.block,
         problem.x_BTC,
@@ -115,37 +183,34 @@ def _field(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase:
     )
 
 
-@estimate.register
-def _one_sided(
-    estimator: OneSided, problem: Problem, solver: Solver, budget: int, tolerance: float
-) -> Adjoint:
-    betas = problem.root_BTC.new_tensor([estimator.radius])
-    z, done = _phases(estimator, problem, betas, solver, budget, tolerance)
-    return Adjoint((problem.root_BTC - z[0]) / estimator.radius, done.residual_B, done.evaluations)
+def _betas(estimator: Settled, root: Tensor) -> Tensor:
+    """The nudge points; of a circle the upper half, since z(β̄) is the conjugate of z(β)."""
+    match estimator:
+        case OneSided():
+            return root.new_tensor([estimator.radius])
+        case Holomorphic():
+            return estimator.radius * _turns(estimator, root)
+        case _:
+            return root.new_tensor([estimator.radius, -estimator.radius])
 
 
-@estimate.register
-def _two_sided(
-    estimator: TwoSided, problem: Problem, solver: Solver, budget: int, tolerance: float
-) -> Adjoint:
-    betas = problem.root_BTC.new_tensor([estimator.radius, -estimator.radius])
-    z, done = _phases(estimator, problem, betas, solver, budget, tolerance)
-    return Adjoint((z[1] - z[0]) / (2 * estimator.radius), done.residual_B, done.evaluations)
+def _response(estimator: Settled, z: Tensor, root: Tensor) -> Tensor:
+    """-dz/dβ from the states of the nudge points."""
+    match estimator:
+        case OneSided():
+            return (root - z[0]) / estimator.radius
+        case Holomorphic():
+            weighted = (z * _turns(estimator, root).conj().view(-1, 1, 1, 1)).real.sum(0)
+            return -2 * weighted / (estimator.points * estimator.radius)
+        case _:
+            return (z[1] - z[0]) / (2 * estimator.radius)
 
 
-@estimate.register
-def _holomorphic(
-    estimator: Holomorphic, problem: Problem, solver: Solver, budget: int, tolerance: float
-) -> Adjoint:
-    """z(β̄) is the conjugate of z(β), so with phases π(2k+1)/N half of the points are enough."""
-    root = problem.root_BTC
+def _turns(estimator: Holomorphic, root: Tensor) -> Tensor:
+    """e^{iφ} at the phases π(2k+1)/N."""
     phases = torch.arange(estimator.points // 2, device=root.device, dtype=root.dtype)
     phases = math.pi * (2 * phases + 1) / estimator.points
-    turns = torch.polar(torch.ones_like(phases), phases)
-    z, done = _phases(estimator, problem, estimator.radius * turns, solver, budget, tolerance)
-    weighted = (z * turns.conj().view(-1, 1, 1, 1)).real.sum(0)
-    a_BTC = -2 * weighted / (estimator.points * estimator.radius)
-    return Adjoint(a_BTC, done.residual_B, done.evaluations)
+    return torch.polar(torch.ones_like(phases), phases)
 
 
 @estimate.register
@@ -163,19 +228,19 @@ def _lock_in(estimator: LockIn, problem: Problem, solver: Solver, budget: int, t
             "raise nudged.evaluations, or shorten period or cycles",
         )
     root, settle = problem.root_BTC, estimator.cycles * estimator.period
-    field = _field(estimator, problem, root.new_ones(1))
+    nudged = _nudged(estimator, problem, root.new_ones(1))
     z, total = root, torch.zeros_like(root)
     for tick in range(2 * settle):
         carrier = math.cos(2 * math.pi * tick / estimator.period)
         if tick >= settle:
             total += carrier * (z - root)
-        field.betas_K = torch.full_like(field.betas_K, estimator.radius * carrier)
-        z = z + estimator.step * field(z)
+        nudged.betas_K = torch.full_like(nudged.betas_K, estimator.radius * carrier)
+        z = z + estimator.step * nudged(z)
     a_BTC = -2 * total / (estimator.radius * settle)
     at_rest = problem.block.force(root, problem.x_BTC).detach().flatten(1).norm(dim=1)
     finite = torch.isfinite(a_BTC).flatten(1).all(1)
     residual_B = torch.where(finite, at_rest / root.flatten(1).norm(dim=1), torch.inf)
-    return Adjoint(a_BTC, residual_B, field.evaluations)
+    return Adjoint(a_BTC, residual_B, nudged.evaluations)
 
 
 @estimate.register
@@ -186,9 +251,9 @@ def _adjoint_flow(
     block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
     jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
     source = block.cost_gradient(root, problem.targets_BT).detach()
-    field = AdjointFlow(jacobian, source, block.leak)
-    solution = solve(solver, field, source / block.leak, budget, tolerance)
-    return Adjoint(solution.state, solution.residual_B, field.evaluations)
+    flow = AdjointFlow(jacobian, source, block.leak)
+    solution = solve(solver, flow, source / block.leak, budget, tolerance)
+    return Adjoint(solution.state, solution.residual_B, flow.evaluations, solution.facts)
 
 
 def implicit_adjoint(problem: Problem, tolerance: float, krylov: int = 60) -> Adjoint:

@@ -14,9 +14,15 @@ from specseq.equilibrium.audit import audit_block, find_root
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import Evaluation, JacobianNorm
 from specseq.equilibrium.estimators import Problem, implicit_adjoint
-from specseq.equilibrium.gradients import bptt_loss, cosine, operator_gradient, surrogate
+from specseq.equilibrium.gradients import (
+    bptt_loss,
+    cosine,
+    operator_gradient,
+    surrogate,
+    transformer_loss,
+)
 from specseq.equilibrium.regularisers import Equilibrium, penalty
-from specseq.equilibrium.trainer import Trainer
+from specseq.equilibrium.trainer import Trainer, step_metrics
 
 
 def evaluate(
@@ -35,11 +41,15 @@ def evaluate(
     """
     device = next(block.parameters()).device
     tokens, targets = valid["tokens"].to(device), valid["targets"].to(device)
+    if trainer.run.rule == "transformer":
+        with torch.no_grad():
+            return {"loss": float(transformer_loss(block, tokens, targets))}
     with torch.no_grad():
-        root, residual, _ = trainer.relax(block, tokens)
-        loss = float(block.cost(root, targets)) / targets.numel()
-    metrics = {"loss": loss, "force_residual": float(residual.mean())}
-    metrics["force_residual_worst"] = float(residual.max())
+        free = trainer.relax(block, tokens)
+        loss = float(block.cost(free.state, targets)) / targets.numel()
+    metrics = {"loss": loss, "force_residual": float(free.residual_B.mean())}
+    metrics["force_residual_worst"] = float(free.residual_B.max())
+    metrics |= step_metrics("free", free.facts)
     with torch.enable_grad():
         metrics |= _converged(settings, trainer, block, tokens, targets)
     audited = tokens[: settings.samples]
@@ -94,6 +104,6 @@ def _own_gradient(trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, tar
     if trainer.run.rule == "bptt":
         loss, _ = bptt_loss(block, tokens, targets, trainer.step, trainer.run.free.evaluations)
         return operator_gradient(block, loss)
-    root, _, _ = trainer.relax(block, tokens)
+    root = trainer.relax(block, tokens).state
     a_BTC = trainer.adjoint(Problem(block, block.embed(tokens).detach(), root, targets)).a_BTC
     return operator_gradient(block, surrogate(block, root, tokens, targets, a_BTC))

@@ -18,9 +18,11 @@ from specseq.equilibrium.comparison import compare
 from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun
 from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.solver_config import euler_step
+from specseq.equilibrium.step_sweep import MEASURES, step_sweep
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
+from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance, long_table, write_parquet
@@ -73,7 +75,9 @@ class AuditRequest:
         default=None, description="table to write of all eigenvalues: checkpoint, sample, position, re, im"
     )
     fingerprint: Path | None = Field(
-        default=None, description="table to write, in the long shape with benchmark audit"
+        default=None,
+        description="table to write, in the long shape with benchmark audit; of an ε-sweep task "
+        "step_sweep/<ε>, one step per sample",
     )
 
 
@@ -85,12 +89,14 @@ class AuditResult:
         audit: verdicts and spectra of every sample and position.
         step: Euler step ε in use.
         metrics: the fingerprint by name; empty where it was not asked for.
+        sweep: the ε-sweep of :func:`specseq.equilibrium.step_sweep.step_sweep`; None where not asked for.
         interruption: what ended the audit before its last sample, where it was to keep what it had.
     """
 
     audit: Audit
     step: float
     metrics: dict[str, float]
+    sweep: pd.DataFrame | None = None
     interruption: KeyboardInterrupt | None = None
 
 
@@ -107,11 +113,15 @@ def audit_checkpoint(
         keep: after an interruption, return what has been audited, without a fingerprint, instead of raising.
 
     Raises:
-        InputError: no weights of an equilibrium block, or a text of another vocabulary.
+        InputError: no weights of an equilibrium block, those of a plain transformer, or a text of another
+            vocabulary.
     """
     settings = request.audit
     provenance = Provenance("audit", plain(settings), run=request.run)
     block, run = load_block(request.checkpoint)
+    if run.rule == "transformer":
+        fault = "was trained as a plain transformer, which has no equilibrium"
+        raise InputError(request.checkpoint, fault, "audit a run of another rule")
     provenance.seed = run.seed
     step = settings.step or euler_step(run.solver)
     tokens = audit_texts(block, settings.samples, request.text)
@@ -130,6 +140,9 @@ def audit_checkpoint(
     provenance.facts |= {"step": step, "evaluations": audit.evaluations, "samples": len(audit.residual_B)}
     provenance.facts["checkpoint"] = str(request.checkpoint)
     name = request.run or str(request.checkpoint)
+    sweep = None
+    if interruption is None and settings.steps:
+        sweep = step_sweep(audit, block, tokens, settings.steps, settings.budget)
     metrics: dict[str, float] = {}
     if interruption is None and (request.text or request.fingerprint):
         metrics = fingerprint(block, run, request.text, audit, tokens, step, settings.evaluation)
@@ -139,10 +152,15 @@ def audit_checkpoint(
         write_parquet(request.spectrum, named(eigenvalues(audit), name), provenance)
     if request.fingerprint and interruption is None:
         keys = {"study": "equilibrium", "run": name, "seed": run.seed, "benchmark": "audit"}
-        keys["task"] = "fingerprint"
-        rows = [{**keys, "metric": metric, "value": value} for metric, value in metrics.items()]
+        rows: list[dict[str, object]] = [
+            {**keys, "task": "fingerprint", "metric": metric, "value": value}
+            for metric, value in metrics.items()
+        ]
+        for record in () if sweep is None else sweep.to_dict("records"):
+            place = {**keys, "task": f"step_sweep/{record['step']:g}", "step": record["sample"]}
+            rows += [{**place, "metric": f"swept/{name}", "value": record[name]} for name in MEASURES]
         write_parquet(request.fingerprint, long_table(rows), provenance)
-    return AuditResult(audit, step, metrics, interruption)
+    return AuditResult(audit, step, metrics, sweep, interruption)
 
 
 def named(table: pd.DataFrame, checkpoint: str) -> pd.DataFrame:

@@ -40,6 +40,11 @@ def bptt_loss(
     return block.cost(z_BTC, targets_BT) / targets_BT.numel(), z_BTC.detach()
 
 
+def transformer_loss(block: EquilibriumBlock, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Mean cost in nats per token of one pass as a plain transformer."""
+    return block.cost(block.transformed(block.embed(tokens_BT)), targets_BT) / targets_BT.numel()
+
+
 def operator_gradient(block: EquilibriumBlock, scalar: Tensor) -> Tensor:
     """Gradient of a scalar in the weights that shape the Jacobian, as one vector."""
     weights = [getattr(block, name) for name in block.operator_names()]

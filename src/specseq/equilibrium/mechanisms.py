@@ -16,14 +16,21 @@ abscissa         lanczos, power                                products         
 products         exact_64, exact_32, central_32, one_sided_32  —                       alpha_error
 nudged_solver    solver of the nudged phase                    evaluations             cos_exact
 penalty          published                                     subspace iterations     cos_exact
+controllers      exact, adaptive, adaptive_naive               contraction             eps_crit, step_reached,
+                                                                                       floor_overshoots,
+                                                                                       force_residual
+nudged_length    fixed, select, track                          budget T2               cos_exact, evaluations,
+                                                                                       seconds
 ================ ============================================= ======================= ======================
 
-``task`` carries the block after a slash where there are two: ``rotating`` is stable for the flow,
-``unstable`` is not.
+``task`` carries the block after a slash where there are several: ``rotating`` is stable for the flow,
+``unstable`` is not; ``smooth`` and ``stiff`` have leading modes near -1 ± i and -1 ± 16i; ``small`` has
+random weights. ``seconds`` are the processor's.
 """
 
 import copy
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,6 +39,7 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import (
+    AdaptiveLength,
     AdjointEstimator,
     BlockShape,
     Estimator,
@@ -47,8 +55,8 @@ from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import cosine, operator_gradient, surrogate
 from specseq.equilibrium.regularisers import Equilibrium, leading_radius
-from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
-from specseq.equilibrium.solver_config import SOLVERS, Anderson, Euler, NewtonGMRES
+from specseq.equilibrium.rotating import CASES, PACES, rotating_block, rotating_tokens
+from specseq.equilibrium.solver_config import SOLVERS, AdaptiveEuler, Anderson, Euler, NewtonGMRES
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import residuals
 from specseq.seeding import stream_seed
@@ -247,6 +255,59 @@ def penalty(case: str, seed: int) -> Iterator[Row]:
         yield _row(f"penalty/{case}", "published", iterations, "cos_exact", cosine(found, exact))
 
 
+def controllers(case: str, seed: int) -> Iterator[Row]:
+    """Where adaptive Euler's step goes from .01, within .001 to .1, by either rule, without a hand-off.
+
+    It begins from a small disturbance of a root, where ε_crit is what limits a step.
+    """
+    block, x, root = _root(PACES[case])
+    draw = torch.Generator().manual_seed(stream_seed(seed, "disturbance"))
+    start = root + 1e-3 * torch.randn(root.shape, generator=draw, dtype=torch.float64)
+    mu = block_eigenvalues(diagonal_blocks(block, root)).flatten(1)
+    task = f"controllers/{case}"
+    yield _row(task, "exact", math.nan, "eps_crit", critical_step(mu)[0].min().item())
+    for name, contraction in (("adaptive", 1.0), ("adaptive_naive", 0.9)):
+        solver = AdaptiveEuler(0.01, ceiling=0.1, patience=0, contraction=contraction)
+        solution = solve(solver, FreePhase(block, x), start, 1000)
+        reached = torch.tensor(solution.facts["typical_step"]).double().log().mean().exp().item()
+        overshoots = sum(solution.facts["floor_overshoots"])
+        yield _row(task, name, contraction, "step_reached", reached)
+        yield _row(task, name, contraction, "floor_overshoots", overshoots)
+        yield _row(task, name, contraction, "force_residual", solution.residual_B.max().item())
+
+
+def nudged_length(case: str, seed: int) -> Iterator[Row]:
+    """The gradient's cosine with the exact one, and its cost, against the budget of the nudged phase (Euler).
+
+    On the block ``unstable`` the nudged phase runs away from the root: the longer it is, the worse.
+    """
+    problem, tokens = _problem(seed)
+    if case == "unstable":
+        block, x, root = _root(CASES[case], 2)
+        tokens = rotating_tokens()
+        problem = Problem(block.requires_grad_(True), x, root, tokens.roll(-1, 1))
+
+    def gradient(a: Tensor) -> Tensor:
+        scalar = surrogate(problem.block, problem.root_BTC, tokens, problem.targets_BT, a)
+        return operator_gradient(problem.block, scalar)
+
+    exact = gradient(implicit_adjoint(problem, 1e-12, 300).a_BTC)
+    lengths = {
+        "fixed": None,
+        "select": AdaptiveLength(method="select"),
+        "track": AdaptiveLength(method="track"),
+    }
+    for budget in (20, 40, 80, 160):
+        for name, length in lengths.items():
+            began = time.process_time()
+            found = estimate(TwoSided(length=length), problem, Euler(0.1), budget, 1e-12)
+            seconds = time.process_time() - began
+            task = f"nudged_length/{case}"
+            yield _row(task, name, budget, "cos_exact", cosine(gradient(found.a_BTC), exact))
+            yield _row(task, name, budget, "evaluations", found.evaluations)
+            yield _row(task, name, budget, "seconds", seconds)
+
+
 _MEASUREMENTS: dict[MechanismTask, Callable[[int], Iterator[Row]]] = {
     "estimator_bias": estimator_bias,
     "alignment": alignment,
@@ -257,4 +318,8 @@ _MEASUREMENTS: dict[MechanismTask, Callable[[int], Iterator[Row]]] = {
     "products": products,
     "nudged_solver": lambda seed: nudged_solver(),
     "penalty": lambda seed: (row for case in CASES for row in penalty(case, seed)),
+    "controllers": lambda seed: (row for case in PACES for row in controllers(case, seed)),
+    "nudged_length": lambda seed: (
+        row for case in ("small", "unstable") for row in nudged_length(case, seed)
+    ),
 }

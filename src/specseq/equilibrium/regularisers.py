@@ -31,8 +31,9 @@ class Equilibrium:
         block: its weights carry the gradient.
         x_BTC: input, a function of the weights.
         root_BTC: free state, a constant.
-        generator: for random directions.
+        generator: for random directions, which are drawn for the whole batch.
         step: ε of the run's Euler map.
+        rows: where the samples lie in a batch that several processes share: number of the first, and of all.
     """
 
     block: EquilibriumBlock
@@ -40,6 +41,31 @@ class Equilibrium:
     root_BTC: Tensor
     generator: torch.Generator
     step: float = 0.1
+    rows: tuple[int, int] | None = None
+
+    @property
+    def batch(self) -> int:
+        """Samples of the whole batch."""
+        return len(self.root_BTC) if self.rows is None else self.rows[1]
+
+    def own(self, samples: int) -> slice:
+        """The samples here, by their number in the batch, that are among its first ``samples``."""
+        first = 0 if self.rows is None else self.rows[0]
+        return slice(first, max(first, min(first + len(self.root_BTC), samples)))
+
+    def normal(self, samples: int, *shape: int) -> Tensor:
+        """Standard normal numbers for the first ``samples`` of the batch."""
+        size = (min(samples, self.batch), *self.root_BTC.shape[1:], *shape)
+        return torch.randn(size, generator=self.generator, dtype=torch.float32).to(self.root_BTC)
+
+    def mean(self, value_P: Tensor, samples: int) -> Tensor:
+        """The mean over the first ``samples`` of the batch of a value that is known of those here.
+
+        Of several processes each has a part of it: the parts' mean, weighted by their samples, is the mean.
+        """
+        if self.rows is None:
+            return value_P.mean()
+        return value_P.sum() * (self.batch / (len(self.root_BTC) * min(samples, self.batch)))
 
 
 @singledispatch
@@ -57,11 +83,12 @@ def _jacobian(settings: JacobianNorm, at: Equilibrium) -> Tensor:
 
     Shrinks rotation and non-normality together with everything else that the block has learnt.
     """
-    e_BTC = torch.randn(at.root_BTC.shape, generator=at.generator, dtype=torch.float32).to(at.root_BTC)
+    all_BTC = at.normal(at.batch)
+    e_BTC = all_BTC[at.own(at.batch)]
     z_BTC = at.root_BTC.detach().clone().requires_grad_(True)
     learned = at.block.nonconservative(z_BTC)
     (pulled,) = torch.autograd.grad(learned, z_BTC, e_BTC, create_graph=True)
-    return pulled.square().sum() / e_BTC.square().sum()
+    return pulled.square().sum() / (all_BTC.square().sum() * (len(e_BTC) / at.batch))
 
 
 @penalty.register
@@ -74,7 +101,8 @@ def _residual(settings: ResidualNorm, at: Equilibrium) -> Tensor:
 @penalty.register
 def _eigenvalue(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
     """One-sided control of the Euler map: the mean of max(|λ| - margin, 0)² for the leading λ of I + εJ."""
-    return (leading_radius(settings, at) - settings.margin).clamp_min(0).square().mean()
+    excess_P = (leading_radius(settings, at) - settings.margin).clamp_min(0)
+    return at.mean(excess_P.square(), settings.samples)
 
 
 @penalty.register
@@ -84,11 +112,12 @@ def _abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
     ω bounds how fast anything can grow at first, and says nothing of stability: it is positive for stable and
     unstable trained blocks alike. Kept because the study it belongs to began with it and took it back.
     """
-    return (differentiable_abscissa(settings, at) - settings.margin).clamp_min(0).square().mean()
+    excess_P = (differentiable_abscissa(settings, at) - settings.margin).clamp_min(0)
+    return at.mean(excess_P.square(), settings.samples)
 
 
 def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
-    """|λ| of each sample looked at, differentiable in the weights.
+    """|λ| of each sample looked at that is here, differentiable in the weights.
 
     The form ``left_right`` takes λ from the exact block spectrum and differentiates it with both
     eigenvectors, d|λ| = Re[(λ̄/|λ|) ε uᵀ dD v / (uᵀv)] (Magnus 1985), exact while λ is simple; at the
@@ -96,10 +125,17 @@ def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
     two-dimensional right subspace from a few subspace iterations; for a non-normal J it neither finds λ nor
     has its gradient, and is kept to show that.
     """
-    z_PTC, x_PTC = at.root_BTC[: settings.samples].detach(), at.x_BTC[: settings.samples]
+    z_PTC, x_PTC = _looked(settings.samples, at)
     step = at.step if settings.step is None else settings.step
     form = _right_subspace if settings.form == "published" else _left_right
     return form(settings, at, step, z_PTC, x_PTC)
+
+
+def _looked(samples: int, at: Equilibrium) -> tuple[Tensor, Tensor]:
+    """State and input of the samples looked at that are here."""
+    own = at.own(samples)
+    count = own.stop - own.start
+    return at.root_BTC[:count].detach(), at.x_BTC[:count]
 
 
 def _left_right(
@@ -109,6 +145,8 @@ def _left_right(
     looked = torch.arange(length)
     if settings.positions is not None:
         looked = torch.randperm(length, generator=at.generator)[: settings.positions]
+    if not len(z_PTC):
+        return z_PTC.new_zeros(0)
     # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
     blocks_PTCC = diagonal_blocks(at.block, z_PTC, looked.to(z_PTC.device)).double().cpu()
     lam_PTC = 1 + step * block_eigenvalues(blocks_PTCC)
@@ -138,7 +176,9 @@ def _left_right(
 def _right_subspace(
     settings: LeadingEigenvalue, at: Equilibrium, step: float, z_PTC: Tensor, x_PTC: Tensor
 ) -> Tensor:
-    start = torch.randn(*z_PTC.shape, 2, generator=at.generator, dtype=torch.float32).to(z_PTC)
+    start = at.normal(settings.samples, 2)[at.own(settings.samples)]
+    if not len(z_PTC):
+        return z_PTC.new_zeros(0)
     z_live = z_PTC.clone().requires_grad_(True)
     with torch.enable_grad():
         force = at.block.force(z_live, x_PTC)
@@ -155,8 +195,11 @@ def _right_subspace(
 
 
 def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
-    """ω of each sample looked at, differentiable in the weights."""
-    z_PTC, x_PTC = at.root_BTC[: settings.samples].detach(), at.x_BTC[: settings.samples]
+    """ω of each sample looked at that is here, differentiable in the weights."""
+    z_PTC, x_PTC = _looked(settings.samples, at)
+    start = at.normal(settings.samples)[at.own(settings.samples)]
+    if not len(z_PTC):
+        return z_PTC.new_zeros(0)
     z_live = z_PTC.clone().requires_grad_(True)
     with torch.enable_grad():
         force = at.block.force(z_live, x_PTC)
@@ -168,7 +211,6 @@ def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Ten
         (pulled,) = torch.autograd.grad(force, z_live, v, retain_graph=True)
         return (image + pulled) / 2
 
-    start = torch.randn(z_PTC.shape, generator=at.generator, dtype=torch.float32).to(z_PTC)
     space = Arnoldi(symmetric, start)
     space.grow(settings.size)
     values, _, coefficients = space.ritz()

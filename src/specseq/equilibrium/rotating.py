@@ -10,6 +10,9 @@ from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import BlockShape
 
 CASES: dict[str, tuple[float, float, float]] = {"rotating": (1.0, 0.5, 0.8), "unstable": (1.0, 0.6, 1.0)}
+# For controllers of the step, with roots that are stable for the flow: leading modes near -1 ± i and -1 ± 16i
+# (normalisation multiplies gains by 3.2); ε_crit is 0.80 and 0.0059.
+PACES: dict[str, tuple[float, float, float]] = {"smooth": (1.0, 0.31, 0.31), "stiff": (1.0, 0.31, 5.0)}
 
 
 def rotating_block(

@@ -20,7 +20,11 @@ class Euler:
 
 @dataclass(frozen=True, config=STRICT)
 class AdaptiveEuler:
-    """Euler whose step shrinks on any overshoot of the force residual and grows otherwise."""
+    """Euler whose step shrinks on any overshoot of the force residual and grows otherwise.
+
+    With ``contraction`` below 1 it also shrinks where the residual falls slowly: the naive controller, which
+    takes the slow decay of a small step for instability.
+    """
 
     step: Step = 0.1
     grow: float = Field(default=1.1, ge=1, description="factor of ε after a step without overshoot")
@@ -29,6 +33,13 @@ class AdaptiveEuler:
     ceiling: float = Field(default=1.0, gt=0, description="largest ε")
     patience: int = Field(
         default=30, ge=0, description="shrinks at the floor before Anderson takes over; 0: never"
+    )
+    contraction: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="ε shrinks where a step leaves more than this share of the force residual; 1: where it "
+        "overshoots, less: where it falls slowly, too",
     )
     name: Literal["adaptive"] = "adaptive"
 

@@ -2,7 +2,12 @@
 
 Three rules share everything else. ``ep`` estimates the adjoint from nudged equilibria or the adjoint flow
 with the solver of the free phase, ``implicit`` solves for it by GMRES, ``bptt`` differentiates an Euler
-relaxation of finite length.
+relaxation of finite length. A fourth, ``transformer``, is the baseline without an equilibrium: one pass
+through the same weights.
+
+Where several processes share a batch, each has some of its rows; random directions, samples looked at,
+controllers and the mean over samples that teach are those of the whole batch, so that the step is that of a
+single process. Phases end by budget or by the tolerance, which each process finds for its own rows.
 
 Shapes: B sample, T position, C channel, P sample that teaches.
 """
@@ -18,12 +23,13 @@ from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, RandomDirections, gate
 from specseq.equilibrium.estimators import Adjoint, Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.gradients import bptt_loss, surrogate
+from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
 from specseq.equilibrium.regularisers import Equilibrium, penalty
 from specseq.equilibrium.solver_config import Solver, euler_step
-from specseq.equilibrium.solvers import solve
+from specseq.equilibrium.solvers import Solution, solve
 from specseq.equilibrium.solvers.interface import residuals
 from specseq.errors import Diverged
+from specseq.training.parallel import here
 
 
 class Trainer:
@@ -62,11 +68,10 @@ class Trainer:
         weights = {f"weight_{name}": weight for name, (_, weight) in self.penalties.items()}
         return {"directions": self.directions, **weights}
 
-    def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> tuple[Tensor, Tensor, int]:
-        """The free phase as training has it: state, force residual of each sample, evaluations."""
+    def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> Solution:
+        """The free phase as training has it."""
         x_BTC, phase = block.embed(tokens_BT).detach(), self.run.free
-        solution = solve(self.run.solver, FreePhase(block, x_BTC), x_BTC, phase.evaluations, phase.tolerance)
-        return solution.state, solution.residual_B, solution.evaluations
+        return solve(self.run.solver, FreePhase(block, x_BTC), x_BTC, phase.evaluations, phase.tolerance)
 
     def adjoint(self, problem: Problem) -> Adjoint:
         """The adjoint as the rules ``ep`` and ``implicit`` find it."""
@@ -81,7 +86,7 @@ class Trainer:
 
         A penalty's weight moves once per step, so with penalties a batch is taken whole.
         """
-        return self.run.rule == "bptt" and not self.penalties
+        return self.run.rule in ("bptt", "transformer") and not self.penalties
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The scalar to back-propagate for one batch, and metrics with the loss and the ``weight`` in tokens.
@@ -98,21 +103,31 @@ class Trainer:
         with torch.autocast(batch["tokens"].device.type, enabled=False):
             scalar, metrics = self._scalar(model, batch)
             scalar.backward()
-        return metrics
+        return {**metrics, "weight": float(batch["targets"].numel())}
 
-    def _scalar(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def observe(self, metrics: Mapping[str, float]) -> None:
+        """Move the weights of penalties after a step with these metrics."""
+        for _, weight in self.penalties.values():
+            weight.update(metrics["force_residual"])
+
+    def _scalar(self, model: nn.Module, given: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         block: EquilibriumBlock = model  # type: ignore[assignment]
-        tokens_BT, targets_BT = batch["tokens"], batch["targets"]
+        tokens_BT, targets_BT = given["tokens"], given["targets"]
+        if self.run.rule == "transformer":
+            loss = transformer_loss(block, tokens_BT, targets_BT)
+            return loss, {"loss": float(loss.detach())}
         rule = self._unrolled if self.run.rule == "bptt" else self._at_equilibrium
         scalar, root_BTC, metrics = rule(block, tokens_BT, targets_BT)
         if self.penalties:
-            at = Equilibrium(block, block.embed(tokens_BT), root_BTC, self.directions.generator, self.step)
+            world, batch = here(), self.run.training.batch
+            rows = None if world.size == 1 else (batch * world.rank // world.size, batch)
+            x_BTC, generator = block.embed(tokens_BT), self.directions.generator
+            at = Equilibrium(block, x_BTC, root_BTC, generator, self.step, rows)
             for name, (settings, weight) in self.penalties.items():
                 value = penalty(settings, at)
                 scalar = scalar + weight.weight * value
                 metrics[f"penalty/{name}"] = float(value.detach())
                 metrics[f"penalty/{name}_weight"] = weight.weight
-                weight.update(metrics["force_residual"])
         return scalar, metrics
 
     def _unrolled(
@@ -127,15 +142,17 @@ class Trainer:
     def _at_equilibrium(
         self, block: EquilibriumBlock, tokens_BT: Tensor, targets_BT: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        root_BTC, g_B, spent = self.relax(block, tokens_BT)
+        free = self.relax(block, tokens_BT)
+        root_BTC, g_B = free.state, free.residual_B
         with torch.no_grad():
             loss = float(block.cost(root_BTC, targets_BT)) / targets_BT.numel()
-        metrics = self._free_metrics(loss, g_B, spent)
+        metrics = self._free_metrics(loss, g_B, free.evaluations) | step_metrics("free", free.facts)
         lost = int((~torch.isfinite(g_B)).sum())
         if lost and self.run.gate is None:
             raise Diverged(f"the free phase of {lost} of {len(g_B)} samples overflowed")
         teach_B = gate(g_B, self.run.gate)
         metrics["gated"] = 1 - float(teach_B.float().mean())
+        share = self._share(teach_B)
         if not bool(teach_B.any()):
             return sum((w.sum() * 0.0 for w in block.parameters()), root_BTC.new_zeros(())), root_BTC, metrics
         rows = slice(None) if bool(teach_B.all()) else teach_B
@@ -143,7 +160,17 @@ class Trainer:
         adjoint = self.adjoint(Problem(block, block.embed(tokens_PT).detach(), root_PTC, targets_PT))
         metrics["nudged_residual"] = float(adjoint.residual_B.mean())
         metrics["nudged_evaluations"] = float(adjoint.evaluations)
-        return surrogate(block, root_PTC, tokens_PT, targets_PT, adjoint.a_BTC), root_BTC, metrics
+        metrics |= step_metrics("nudged", adjoint.facts)
+        scalar = surrogate(block, root_PTC, tokens_PT, targets_PT, adjoint.a_BTC)
+        return scalar if share is None else share * scalar, root_BTC, metrics
+
+    def _share(self, teach_B: Tensor) -> float | None:
+        """This process's share of the samples that teach, by its share of all samples; None where it is 1."""
+        world = here()
+        if self.run.gate is None or world.size == 1:
+            return None
+        teach = float(teach_B.sum())
+        return teach / max(world.total(teach), 1) * self.run.training.batch / len(teach_B)
 
     def _free_metrics(self, loss: float, g_B: Tensor, spent: int) -> dict[str, float]:
         residual = float(g_B.mean())
@@ -153,6 +180,28 @@ class Trainer:
             "step_residual": self.step * residual,
             "free_evaluations": float(spent),
         }
+
+
+def step_metrics(phase: str, facts: Mapping[str, Any]) -> dict[str, float]:
+    """What a solve has to say of its steps and its length, of all samples together; nothing where both are
+    fixed.
+
+    ``<phase>_step`` is the geometric mean of the steps that the controller settled at,
+    ``<phase>_floor_overshoots`` how often a sample should have shrunk its step at the floor,
+    ``<phase>_handed_off`` 1 where Anderson took over, and ``<phase>_length`` the evaluations after which the
+    estimate was taken. The first three are means over samples.
+    """
+    metrics: dict[str, float] = {}
+    if "typical_step" in facts:
+        steps, overshoots = (
+            torch.tensor(facts[name]).double() for name in ("typical_step", "floor_overshoots")
+        )
+        metrics[f"{phase}_step"] = steps.log().mean().exp().item()
+        metrics[f"{phase}_floor_overshoots"] = overshoots.mean().item()
+        metrics[f"{phase}_handed_off"] = float(facts["handed_off"])
+    if "length_B" in facts:
+        metrics[f"{phase}_length"] = torch.tensor(facts["length_B"]).double().mean().item()
+    return metrics
 
 
 class AfterStep:

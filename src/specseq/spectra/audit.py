@@ -17,7 +17,14 @@ from specseq.spectra.exact import (
     leading_vectors,
     rounding_error,
 )
-from specseq.spectra.modes import critical_step, largest_rotation, leading_mode, spectral_radius
+from specseq.spectra.modes import (
+    critical_step,
+    damping_ratio,
+    largest_rotation,
+    leading_mode,
+    settling_time,
+    spectral_radius,
+)
 from specseq.spectra.operators import Map
 from specseq.spectra.verdict import verdicts
 
@@ -96,12 +103,13 @@ def audit_table(
         tolerance: largest force residual that counts as a root.
 
     Returns:
-        Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, omega, gap,
-        kappa, error, residual, verdict``. ``im``, ``kappa`` and ``error`` (how far rounding may have moved
-        it) belong to the rightmost mode, ``limit_*`` to the mode that limits the Euler step, ``rotation`` is
-        max |Im μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of the sample. Where the verdict is
-        NO-ROOT, the spectrum is that of no equilibrium and its columns are NaN; so are ``omega`` and ``gap``
-        of the whole sample.
+        Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, settling_time,
+        damping_ratio, omega, gap, kappa, error, residual, verdict``. ``im``, ``kappa`` and ``error`` (how far
+        rounding may have moved it) belong to the rightmost mode, ``limit_*`` to the mode that limits the
+        Euler step, ``rotation`` is max |Im μ|, ``settling_time`` that of the flow to 2 % (infinite where
+        α ≥ 0), ``damping_ratio`` the least -Re μ/|μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of
+        the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its columns are
+        NaN; so are ``omega`` and ``gap`` of the whole sample.
     """
     samples, length = residual_BT.shape
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
@@ -117,6 +125,8 @@ def audit_table(
         "limit_re": mode.real,
         "limit_im": mode.imag,
         "rotation": largest_rotation(spectrum.mu_BTC),
+        "settling_time": settling_time(spectrum.mu_BTC),
+        "damping_ratio": damping_ratio(spectrum.mu_BTC),
         "omega": omega_BT,
         "gap": omega_BT - sample_alpha,
         "kappa": spectrum.kappa_BT,

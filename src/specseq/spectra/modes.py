@@ -4,6 +4,8 @@ All functions reduce the last axis, which runs over the modes. A spectrum with a
 gives NaN, since a number that cannot be known is not guessed.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,18 @@ def critical_step(mu: Tensor) -> tuple[Tensor, Tensor]:
     # Where several modes forbid every step, the rightmost is the one to name.
     mode = torch.where(limit > 0, mode, leading_mode(mu))
     return _known(mu, limit), torch.complex(_known(mu, mode.real), mode.imag.abs())
+
+
+def settling_time(mu: Tensor) -> Tensor:
+    """Time in which the slowest mode of the flow falls to 2 %, ln 50 / -α; infinite where α ≥ 0."""
+    alpha = spectral_abscissa(mu)
+    return torch.where(alpha < 0, math.log(50) / -alpha, alpha.abs() + torch.inf)
+
+
+def damping_ratio(mu: Tensor) -> Tensor:
+    """min -Re μ / |μ|: 1 where nothing rotates, near 0 where a mode rings, negative where one grows."""
+    size = mu.abs().clamp_min(torch.finfo(mu.real.dtype).tiny)
+    return _known(mu, (-mu.real / size).amin(-1))
 
 
 def largest_rotation(mu: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def main(request: TextRequest) -> None:
     manifest = prepare_text(folder, request.text)
     print(
         f"{folder}: {manifest['tokens']} tokens of {manifest['tokeniser']['vocabulary']} symbols, "
-        f"text sha256 {manifest['text_sha256'][:16]}"
+        f"sha256 {manifest['tokens_sha256'][:16]}"
     )
 
 

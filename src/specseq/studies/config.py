@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from specseq.equilibrium.text.config import DeclaredText, LocalText
+from specseq.equilibrium.text.config import DeclaredText, LocalText, TokenFiles
 from specseq.errors import InputError
 from specseq.filters.config import NamedFilter
 from specseq.launch.settings import SlurmSettings
@@ -72,6 +72,8 @@ class DataSettings:
             check_there(self.zeros.platt, "zeros.platt", folder=False)
         if self.spacings.arrays:
             check_there(self.spacings.arrays, "spacings.arrays")
+        if isinstance(self.text.source, TokenFiles):
+            check_there(self.text.source.path, "text.source.path")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -197,6 +197,8 @@ class _Training:
         """One optimiser step; a loss or gradient that is not finite leaves the weights as they were."""
         try:
             metrics = self._gradients()
+            if self.task.observe is not None:
+                self.task.observe(metrics)
             if not math.isfinite(metrics["loss"]):
                 raise Diverged(f"the loss is {metrics['loss']} at step {self.step + 1}")
             metrics["grad_norm"] = self.optimiser.clip()

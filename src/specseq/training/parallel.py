@@ -64,14 +64,30 @@ class World:
             parameter.grad = grad
 
     def combine_metrics(self, metrics: Mapping[str, float], share: float) -> dict[str, float]:
-        """Means over processes, weighted by their share."""
-        return {name: self.total(value * share) for name, value in metrics.items()}
+        """Means over the processes that have a metric, weighted by their share."""
+        held = self.gathered((dict(metrics), share))
+        means = {}
+        for name in dict.fromkeys(name for own, _ in held for name in own):
+            having = [(own[name], weight) for own, weight in held if name in own]
+            whole = sum(weight for _, weight in having)
+            # With every share 0, as with none: no process has anything to weigh.
+            means[name] = sum(
+                value * (weight / whole if whole else 1 / len(having)) for value, weight in having
+            )
+        return means
 
     def _reduced(self, value: float, operation: Any) -> float:
         on_device = torch.distributed.get_backend() == "nccl"
         held = torch.tensor(value, dtype=torch.float64, device="cuda" if on_device else "cpu")
         torch.distributed.all_reduce(held, op=operation)
         return float(held)
+
+
+def here() -> World:
+    """The world that this process has joined; outside :func:`joined` that of a single process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return World()
+    return World(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
 @contextmanager

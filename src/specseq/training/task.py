@@ -41,7 +41,9 @@ class Task:
             metric ``weight``, the number of terms that the scalar is the mean of, is not recorded: it weights
             parts of a batch that are computed separately.
         gradients: instead of ``loss``, for rules other than back-propagation of one scalar: fills ``.grad``
-            of the parameters and returns metrics, ``loss`` among them.
+            of the parameters and returns metrics, ``loss`` and perhaps ``weight`` among them.
+        observe: called at each step with the metrics of the whole batch, the same in every process, for
+            controllers that follow them.
         evaluate: called every ``evaluate_every`` steps and at the end; its metrics are logged as
             ``valid/<name>``.
         parameter_groups: replaces the default groups (weight decay on matrices only); each group is a mapping
@@ -56,6 +58,7 @@ class Task:
     batches: BatchStream
     loss: Callable[[nn.Module, Any], tuple[torch.Tensor, dict[str, float]]] | None = None
     gradients: Callable[[nn.Module, Any], dict[str, float]] | None = None
+    observe: Callable[[Mapping[str, float]], None] | None = None
     evaluate: Callable[[nn.Module], dict[str, float]] = _no_evaluation
     parameter_groups: Callable[[nn.Module], Iterable[dict[str, Any]]] | None = None
     after_step: Callable[[nn.Module, int], dict[str, float]] | None = None

@@ -1,5 +1,8 @@
 """Solvers that follow the flow z' = F(z): they rest only where the flow, as they discretise it, is stable."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,6 +37,9 @@ def _adaptive(
 ) -> Solution:
     """Euler whose step shrinks on any overshoot of the force residual and grows otherwise.
 
+    Its facts say of each sample the last step, the typical one (the geometric mean over the second half of
+    the steps taken) and how often it should have shrunk at the floor, and whether Anderson took over.
+
     Removes the Euler wall if the floor is below ε_crit, slowly: where a rotating mode limits the step, the
     residual overshoots early and long before it diverges. When some sample has shrunk ``patience`` times at
     the floor, Anderson takes over from the best states with the budget that is left.
@@ -42,27 +48,42 @@ def _adaptive(
     f, g_B = monitor.evaluate(z)
     step_B = torch.full_like(g_B, solver.step)
     stuck_B = torch.zeros_like(g_B, dtype=torch.long)
+    taken = [step_B]
     while monitor.going:
+        taken.append(step_B)
         z = z + per_sample(step_B, z) * f
         before_B = g_B
         f, g_B = monitor.evaluate(z)
-        overshoot = g_B > before_B
+        overshoot = g_B > solver.contraction * before_B
         stuck_B = stuck_B + (overshoot & (step_B <= solver.floor))
         factor_B = torch.where(overshoot, solver.shrink, solver.grow)
         step_B = (step_B * factor_B).clamp(solver.floor, solver.ceiling)
         stuck = solver.patience > 0 and bool((stuck_B >= solver.patience).any())
         if stuck and monitor.spent < budget:
-            return _hand_off(monitor, force, budget, tolerance)
-    return monitor.solution(handed_off=False, step=step_B.tolist())
+            facts = {**_steps(step_B, taken, stuck_B), "handed_off": True}
+            return _hand_off(monitor, force, budget, tolerance, facts)
+    return monitor.solution(**_steps(step_B, taken, stuck_B), handed_off=False)
 
 
-def _hand_off(monitor: Monitor, force: Field, budget: int, tolerance: float) -> Solution:
+def _steps(step_B: Tensor, taken: Sequence[Tensor], stuck_B: Tensor) -> dict[str, Any]:
+    """What the controller of the step did, for each sample."""
+    late = torch.stack([step.log() for step in taken[len(taken) // 2 :]])
+    return {
+        "step": step_B.tolist(),
+        "typical_step": late.mean(0).exp().tolist(),
+        "floor_overshoots": stuck_B.tolist(),
+    }
+
+
+def _hand_off(
+    monitor: Monitor, force: Field, budget: int, tolerance: float, facts: dict[str, Any]
+) -> Solution:
     spent = monitor.spent
     rest = solve(Anderson(), force, monitor.best_state, budget - spent, tolerance)
     trace = monitor.trace + [(spent + count, g_B) for count, g_B in rest.trace]
     early = monitor.converged_B.cpu()
     evaluations_B = torch.where(early, monitor.evaluations_B, spent + rest.evaluations_B)
-    facts = {**rest.facts, "handed_off": True}
+    facts = {**rest.facts, **facts}
     return Solution(rest.state, rest.residual_B, rest.converged_B, monitor.spent, evaluations_B, trace, facts)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
 
 
@@ -37,6 +38,18 @@ class LocalText:
     kind: Literal["path"] = "path"
 
 
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class TokenFiles:
+    """Tokens made elsewhere, and their tokeniser: see :mod:`specseq.equilibrium.text.tokens`."""
+
+    path: str = Field(
+        min_length=1,
+        description="folder with train.bin or train.npy, perhaps val.bin or val.npy, and tokenizer.json or "
+        "meta.json",
+    )
+    kind: Literal["tokens"] = "tokens"
+
+
 @dataclass(frozen=True, config=STRICT)
 class HubText:
     """The files that the section ``downloads.text`` names."""
@@ -44,8 +57,10 @@ class HubText:
     kind: Literal["hub"] = "hub"
 
 
-Source = Annotated[Docstrings | Grammar | LocalText, Field(discriminator="kind")]
-DeclaredSource = Annotated[Docstrings | Grammar | LocalText | HubText, Field(discriminator="kind")]
+Source = Annotated[Docstrings | Grammar | LocalText | TokenFiles, Field(discriminator="kind")]
+DeclaredSource = Annotated[
+    Docstrings | Grammar | LocalText | TokenFiles | HubText, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -82,9 +97,20 @@ class TextSettings(_Tokens):
 
     source: Source = Docstrings()
 
+    def __post_init__(self) -> None:
+        _one_tokeniser(self.source, self.tokeniser)
+
 
 @dataclass(frozen=True, config=STRICT)
 class DeclaredText(_Tokens):
     """A text as the config gives it: one from the hub is downloaded before it is read."""
 
     source: DeclaredSource = Docstrings()
+
+    def __post_init__(self) -> None:
+        _one_tokeniser(self.source, self.tokeniser)
+
+
+def _one_tokeniser(source: object, tokeniser: Characters | BytePairs) -> None:
+    if isinstance(source, TokenFiles) and tokeniser != Characters():
+        raise InputError("tokeniser", "token files bring their own", "give `tokeniser: null`")

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from specseq.equilibrium.text.config import TextSettings
+from specseq.equilibrium.text.config import TextSettings, TokenFiles
 from specseq.equilibrium.text.sources import read_text
 from specseq.equilibrium.text.tokenise import Tokens, context_entropies, tokenise
+from specseq.equilibrium.text.tokens import read_tokens
 from specseq.errors import InputError
+from specseq.settings import plain
 from specseq.tables.files import atomic_path, write_text
 
 _COUNTED = 20_000_000  # tokens that context entropies are counted on; more would sort for gigabytes
@@ -29,13 +31,18 @@ def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict
     Raises:
         InputError: the text cannot be had, or not be tokenised so.
     """
-    text, facts = read_text(settings.source)
-    tokens, tokeniser = tokenise(text, settings.tokeniser)
-    train = int(len(tokens) * (1 - settings.valid_share))
+    train: int | None = None
+    facts: dict[str, Any] = {"source": plain(settings.source)}
+    if isinstance(settings.source, TokenFiles):
+        tokens, train, tokeniser = read_tokens(Path(settings.source.path))
+    else:
+        text, facts = read_text(settings.source)
+        tokens, tokeniser = tokenise(text, settings.tokeniser)
+        facts |= {"characters": len(text), "text_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    if train is None:
+        train = int(len(tokens) * (1 - settings.valid_share))
     manifest = {
         **facts,
-        "characters": len(text),
-        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "tokens": len(tokens),
         "train_tokens": train,
         "tokens_sha256": hashlib.sha256(tokens.tobytes()).hexdigest(),

@@ -22,7 +22,7 @@ from specseq.equilibrium.config import (
 )
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.gradients import bptt_loss, surrogate
+from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
 from specseq.equilibrium.regularisers import Equilibrium, penalty
 from specseq.equilibrium.solver_config import Anderson, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
@@ -74,6 +74,10 @@ def step(
     run = read(EquilibriumRun, {**given, "training": {"steps": training.steps}}, "run")
     shape, rows = run.model, -(-training.batch // training.micro_batches)
     step_size = getattr(run.solver, "step", 0.1)
+    if run.rule == "transformer":
+        whole, seen = (_transformed(shape, symbols, count) for count in (rows, run.evaluation.windows))
+        count = parameters_of(_block(shape, symbols))
+        return StepUsage(whole * training.micro_batches, count, host_seconds=1e-4, evaluation=seen)
     if run.rule == "bptt":
         usage = _extrapolated(lambda n: _unrolled(shape, symbols, rows, step_size, n), run.free.evaluations)
         usage = usage * training.micro_batches
@@ -176,6 +180,13 @@ def _unrolled(shape: BlockShape, symbols: int, rows: int, step_size: float, step
     tokens, targets, _ = _data(shape, rows)
     block = _block(shape, symbols)
     return backpropagation(block, lambda: bptt_loss(block, tokens, targets, step_size, steps), False)
+
+
+@cache
+def _transformed(shape: BlockShape, symbols: int, rows: int) -> Usage:
+    tokens, targets, _ = _data(shape, rows)
+    block = _block(shape, symbols)
+    return backpropagation(block, lambda: (transformer_loss(block, tokens, targets), None), False)
 
 
 @cache

@@ -34,6 +34,9 @@ TABLES = {
     "equilibrium": Table(".tables:summary", _long),
     "equilibrium_walls": Table(".tables:walls", _long),
     "equilibrium_signals": Table(".tables:signals", _long),
+    "equilibrium_controllers": Table(".dynamics_tables:controllers", _long),
+    "equilibrium_steps": Table(".dynamics_tables:steps", _long),
+    "equilibrium_widths": Table(".dynamics_tables:widths", _long),
     "equilibrium_mechanisms": Table(".tables:mechanisms", _measured),
 }
 

@@ -15,6 +15,7 @@ from specseq.scoring.comparison import student_interval
 from specseq.tables import read_parquet
 
 BASELINE = "equilibrium/wall/euler"
+TRANSFORMER = "equilibrium/plain/transformer"
 WALL_STEPS = {BASELINE: 0.1, "equilibrium/wall/small_step": 0.05, "equilibrium/wall/tiny_step": 0.025}
 BROKEN = 0.01
 REFERENCES = ("unigram_loss", "bigram_loss")
@@ -41,6 +42,8 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     - ``unigram_loss``, ``bigram_loss``: cross-entropy of n-gram models on the same held-out windows;
     - ``against_euler``: ``loss_best`` minus that of Euler at 0.1, paired over seeds, with ``against_low`` and
       ``against_high``. ``verdict`` says whether the interval excludes zero;
+    - ``behind``: ``loss_best`` minus that of a plain transformer with the same weights and schedule, paired
+      over seeds, with ``behind_low`` and ``behind_high``;
     - ``baseline_value``: ``loss_best`` of Euler, ``reference_value`` that of the ``reference``, the bigram
     model,
       and ``worth`` their difference with its 95 % interval over seeds, ``worth_low`` to ``worth_high``. A
@@ -64,7 +67,10 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     long = read_parquet(inputs["long"][0])
     long = long[long["benchmark"] == "pretrain"]
     runs = {group: _per_seed(own) for group, own in long.groupby("group", sort=False)}
-    rows = [_group_row(str(group), seeds, runs.get(BASELINE)) for group, seeds in runs.items()]
+    rows = [
+        _group_row(str(group), seeds, runs.get(BASELINE)) | _behind(seeds, runs.get(TRANSFORMER))
+        for group, seeds in runs.items()
+    ]
     return pd.DataFrame(rows).assign(scale=params["scale"])
 
 
@@ -138,6 +144,16 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
         made["against_euler"], made["against_low"], made["against_high"] = less.mean(), low, high
         made["verdict"] = gate.verdict("lower" if high < 0 else "higher" if low > 0 else "undecided")
     return made
+
+
+def _behind(seeds: pd.DataFrame, transformer: pd.DataFrame | None) -> dict[str, float]:
+    """How far a run group's loss lies above that of the plain transformer."""
+    shared = seeds.index.intersection([] if transformer is None else transformer.index)
+    if transformer is None or not len(shared):
+        return dict.fromkeys(("behind", "behind_low", "behind_high"), np.nan)
+    more = (seeds.loc[shared, "loss_best"] - transformer.loc[shared, "loss_best"]).to_numpy()
+    low, high = interval(more)
+    return {"behind": float(more.mean()), "behind_low": low, "behind_high": high}
 
 
 def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -223,7 +239,8 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
     """Measurements on blocks with known answers: one figure per row.
 
     ``block`` is ``rotating`` (stable for the flow), ``unstable`` (its root is left by a rotating pair),
-    ``leftward`` (its symmetric part reaches further left than right) or ``small``, of random weights.
+    ``leftward`` (its symmetric part reaches further left than right), ``smooth`` and ``stiff`` (leading modes
+    near -1 ± i and -1 ± 16i) or ``small``, of random weights.
     ``method`` is a solver, an estimator or, for ``growth``, the step in units of ε_crit. ``value`` is, by
     ``metric``:
 
@@ -239,6 +256,11 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
     - ``alpha_error``: |α - exact| from Jacobian products of a kind
     - ``cos_exact``: of the adjoint whose nudged phase had another solver than the free phase
     - ``penalty_cosine``: of the gradient of the published eigenvalue penalty with the exact one
+    - ``step_reached``: ε at which adaptive Euler settles, by its rule or by the naive one
+      (``adaptive_naive``), within .001 to .1; ``eps_crit`` of the same root
+    - ``floor_overshoots``: times that the step should have shrunk at its floor
+    - ``length_cosine``, ``length_evaluations``, ``length_seconds``: of the gradient with the exact one, and
+      what the nudged phase took, by its way to end and its budget T2; ``seconds`` are the processor's
 
     Args:
         inputs: ``measured``, the table of the stage ``mechanisms``.
@@ -250,7 +272,9 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
         kind=parts[0], block=parts[2].where(parts[2] != "", parts[0].map(BLOCKS).fillna("small"))
     )
     rows = [
-        row for part in (_bias, _steps, _roots, _diagnostics, _other_measurements) for row in part(measured)
+        row
+        for part in (_bias, _steps, _roots, _diagnostics, _other_measurements, _controllers, _lengths)
+        for row in part(measured)
     ]
     return pd.DataFrame(rows, columns=["metric", "block", "method", "value", "unit"]).assign(
         scale=params["scale"]
@@ -319,3 +343,18 @@ def _other_measurements(measured: pd.DataFrame) -> Iterator[Measured]:
     for row in _of(measured, "penalty").to_dict("records"):
         method = f"{row['method']}, {row['at']:g} iterations"
         yield "penalty_cosine", row["block"], method, float(row["value"]), ""
+
+
+def _controllers(measured: pd.DataFrame) -> Iterator[Measured]:
+    units = {"step_reached": "time", "eps_crit": "time", "floor_overshoots": "steps"}
+    for row in _of(measured, "controllers").to_dict("records"):
+        if row["metric"] in units:
+            yield row["metric"], row["block"], row["method"], float(row["value"]), units[row["metric"]]
+
+
+def _lengths(measured: pd.DataFrame) -> Iterator[Measured]:
+    units = {"cos_exact": "", "evaluations": "evaluations", "seconds": "s"}
+    names = {"cos_exact": "length_cosine", "evaluations": "length_evaluations", "seconds": "length_seconds"}
+    for row in _of(measured, "nudged_length").to_dict("records"):
+        method = f"{row['method']}, T2 = {row['at']:g}"
+        yield names[row["metric"]], row["block"], method, float(row["value"]), units[row["metric"]]

@@ -52,6 +52,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         model=block,
         batches=Windows(corpus.train, run.model.length, run.training.batch, run.seed),
         **({"loss": trainer.loss} if trainer.backpropagates else {"gradients": trainer.gradients}),
+        observe=trainer.observe,
         evaluate=lambda model: evaluate(run.evaluation, trainer, model, valid) | references,  # type: ignore[arg-type]
         after_step=AfterStep(caps),
         diverged=start.diverged if start else None,
