@@ -74,3 +74,11 @@ def test_embedded_series_at_the_published_sizes_are_meant_by_name(words: str) ->
 def test_only_what_is_embedded_can_be() -> None:
     with pytest.raises(InputError, match=r"data\.fev: none is embedded"):
         planning("data={fev: embedded}").plan.data("laptop")
+
+
+def test_arrays_of_spacings_take_the_place_of_zeros(tmp_path: Path) -> None:
+    own = planning(f"data={{spacings: {{arrays: {tmp_path}}}}}").sources
+    assert own.arrays("paper") == [str(tmp_path)]
+    assert (planning().sources.arrays("paper"), planning().sources.zeros_own("paper")) == ([], [])
+    with pytest.raises(InputError, match=r"data\.spacings\.arrays: there is no folder"):
+        planning(f"data={{spacings: {{arrays: {tmp_path / 'none'}}}}}").plan.data("paper")

@@ -3,7 +3,7 @@
 A folder holds ``train`` and ``val``, each as ``.npy``, or as ``.pt`` by ``torch.save``: rows [R, L] of
 consecutive spacings that follow each other at ascending height, or residuals s - 1 of them. Laid end to end
 they are the spacings from a zero of given index on. Heights, which the arrays lack, are those where the
-smooth part of the counting function reaches each index: within a few spacings of the zeros themselves.
+smooth part of the counting function reaches each index less a half: within a spacing or two of the zeros.
 """
 
 import os
@@ -51,7 +51,8 @@ class SpacingArrays:
             InputError: a spacing is not a number, or not positive.
         """
         knots = np.unique(np.linspace(0, len(self), _KNOTS).round())
-        heights = np.array([height_of_index(self.index + knot) for knot in knots])
+        # Up to the n-th zero there are n - 1/2 on average of just before and just after it.
+        heights = np.array([height_of_index(self.index + knot - 0.5) for knot in knots])
         at = 0
         for name, part in zip(PARTS, self.parts, strict=True):
             for start in range(0, len(part), CHUNK):
