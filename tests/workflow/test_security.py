@@ -89,9 +89,9 @@ def test_values_on_the_command_line(refusing: Workspace) -> None:
     nothing_was_executed(refusing)
 
 
-@pytest.mark.parametrize("name", ["a b", 'it\'s "so"', "$(touch hacked); touch hacked"])
-def test_data_folders(refusing: Workspace, name: str) -> None:
+def test_data_folders(refusing: Workspace) -> None:
     """A folder with any name is used as it is called; this one holds no data, and the stage says so."""
+    name = 'it\'s "so"; $(touch hacked); touch hacked'
     folder = refusing.folder.parent / "data" / name
     folder.mkdir(parents=True)
     refusing.edit(lambda config: config["data"].update(gift_eval=str(folder)))
@@ -118,9 +118,8 @@ def test_slurm_settings(refusing: Workspace) -> None:
     nothing_was_executed(refusing)
 
 
-@pytest.mark.parametrize("name", ["a b", "it's $(touch hacked); `touch hacked`"])
-def test_the_workflow_s_own_folder(tmp_path: Path, name: str) -> None:
-    workspace = copy_workflow(tmp_path / name)
+def test_the_workflow_s_own_folder(tmp_path: Path) -> None:
+    workspace = copy_workflow(tmp_path / "it's $(touch hacked); `touch hacked`")
     workspace.snakemake("--", "results/smoke/filters.parquet")
     assert (workspace.folder / "results/smoke/filters.parquet").exists()
     assert not list(tmp_path.rglob("hacked"))

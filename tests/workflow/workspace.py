@@ -82,7 +82,7 @@ def copy_workflow(folder: Path) -> Workspace:
         shutil.copytree(ROOT / name, folder / name)
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info"))
     (folder / "default").symlink_to("workflow/profiles/default")
     (folder / "slurm").symlink_to("workflow/profiles/slurm")
     return Workspace(folder)

@@ -122,23 +122,24 @@ class PinballSum(torch.autograd.Function):
 
     It takes predictions ``[K, F, Q, P]``, targets and a mask ``[K, F, P]``, and levels ``[Q]``. Where an
     error is 0, the gradient is that of a positive one. Composed of torch's own, the gradient of the maximum
-    alone takes longer than all of this.
+    alone takes longer than all of this; masks are multiplied, for a choice by a boolean that is spread over
+    the levels takes five times as long.
     """
 
     @staticmethod
     def forward(ctx: Any, predicted: Tensor, target: Tensor, wanted: Tensor, levels_Q: Tensor) -> Tensor:
-        wanted, levels_Q1 = wanted[..., None, :], levels_Q[:, None]
-        error = torch.where(wanted, target[..., None, :] - predicted, 0.0)
-        slope = torch.where(wanted, torch.where(error < 0, levels_Q1 - 1, levels_Q1), 0.0)
+        mask = wanted[..., None, :].to(predicted.dtype)
+        excess = torch.sub(predicted, target[..., None, :]).mul_(mask)
+        slope = excess.clamp(min=0).sign_().sub_(levels_Q[:, None]).mul_(mask)
         ctx.save_for_backward(slope)
-        return error.mul_(slope).sum()
+        return excess.mul_(slope).sum()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         (slope,) = ctx.saved_tensors
-        of_target = slope.sum(-2) * grad if ctx.needs_input_grad[1] else None
-        return slope * -grad, of_target, None, None
+        of_target = slope.sum(-2) * -grad if ctx.needs_input_grad[1] else None
+        return slope * grad, of_target, None, None
 
 
 class Turn(torch.autograd.Function):

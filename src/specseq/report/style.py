@@ -96,8 +96,12 @@ def save(figure: Figure, target: Path) -> None:
         figure: closed after saving.
         target: path without suffix.
     """
+    # Layout and margins are worked out once; each format would do it twice.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    drawn = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
     for suffix in FORMATS:
         stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
         with atomic_path(target.with_name(f"{target.name}.{suffix}")) as path:
-            figure.savefig(path, format=suffix, metadata=stamp)
+            figure.savefig(path, format=suffix, metadata=stamp, bbox_inches=drawn)
     plt.close(figure)

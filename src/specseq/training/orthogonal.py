@@ -27,14 +27,15 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     places = defaultdict(list)
     for place, matrix in enumerate(wide):
         places[matrix.shape[0]].append(place)
-    for side, alike in places.items():
+    for alike in places.values():
         gram = torch.stack([wide[place] @ wide[place].mT for place in alike])
-        product = torch.eye(side, dtype=gram.dtype, device=gram.device).expand_as(gram)
-        for _ in range(STEPS):
+        product = gram.new_empty(0)
+        for step in range(STEPS):
             polynomial = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
             polynomial.diagonal(dim1=-2, dim2=-1).add_(A)
-            product = polynomial @ product
-            gram = polynomial @ gram @ polynomial
+            product = polynomial @ product if step else polynomial
+            if step < STEPS - 1:
+                gram = polynomial @ gram @ polynomial
         for place, one in zip(alike, product, strict=True):
             wide[place] = one @ wide[place]
     return [

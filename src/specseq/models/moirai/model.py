@@ -41,8 +41,10 @@ class MultiSizeInput(nn.Module):
 
     def forward(self, x_TP: Tensor, groups: Sequence[SizeGroup]) -> list[Tensor]:
         """``[k, D]`` for each group of tokens."""
+        # The gradient of an index is as large as what is indexed; that of all parts is made once.
+        weights, biases = self.weight.unbind(), self.bias.unbind()
         return [
-            F.linear(x_TP[g.tokens, : g.size], self.weight[g.number, :, : g.size], self.bias[g.number])
+            F.linear(x_TP[g.tokens, : g.size], weights[g.number][:, : g.size], biases[g.number])
             for g in groups
         ]
 
@@ -83,12 +85,13 @@ class MultiSizeHeads(nn.Module):
     def forward(self, x_KD: Tensor, groups: Sequence[SizeGroup]) -> Tensor:
         """``[12, Q]``: tokens in the order of the groups laid end to end, each with its p points."""
         parts = []
+        weights, biases = self.weight.unbind(), self.bias.unbind()
         for group, x_kD in zip(groups, x_KD.split([len(g.tokens) for g in groups]), strict=True):
-            weight_CpD = self.weight[group.number, :, : group.size]
+            weight_CpD = weights[group.number][:, : group.size]
             if self.parity:
                 used_Cp1 = self._used(group.number)[:, : group.size, None]
                 weight_CpD = weight_CpD * used_Cp1.to(x_kD.device)
-            bias_Cp = self.bias[group.number, :, : group.size]
+            bias_Cp = biases[group.number][:, : group.size]
             raw_kCp = F.linear(x_kD, weight_CpD.flatten(0, 1), bias_Cp.flatten()).unflatten(1, bias_Cp.shape)
             parts.append(raw_kCp.transpose(0, 1).flatten(1))
         return torch.cat(parts, dim=1) if parts else x_KD.new_zeros(len(PARAMETERS), 0)
