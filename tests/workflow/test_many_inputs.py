@@ -7,7 +7,7 @@ from specseq.tables import Provenance, long_table, read_parquet, write_parquet
 from tests.workflow.workspace import Workspace
 
 RUNS = 550
-SWEEP = "a_sweep_with_a_long_name_" * 8
+SWEEP = "a_sweep_with_a_long_name_" * 7 + "indeed"
 
 
 def test_a_table_of_hundreds_of_runs(workspace: Workspace) -> None:
