@@ -100,6 +100,15 @@ def test_what_the_note_does_not_state_is_not_held_against_it(tmp_path: Path) -> 
     assert entry.verdict == "does not hold"
 
 
+def test_a_verdict_that_a_claim_cannot_have_is_not_explained() -> None:
+    """Its paragraph would never be read."""
+    of = {"arithmetic": "total", "of": {"of": [2, 2]}}
+    for key, ours in (("contradicted", False), ("inconsistent", True), ("does not hold", False)):
+        with pytest.raises(InputError, match=f"explains '{key}', which it cannot become"):
+            claim("closed", of, {"above": 5}, ours=ours, explain={key: "Because."})
+    claim("closed", of, {"above": 5}, ours=True, explain={"does not hold": "Because."})
+
+
 def searched(count: int, folder: Path) -> list[Claim]:
     """Claims of one search: all but the first compare what does not differ."""
     rng = np.random.default_rng(0)

@@ -43,7 +43,7 @@ def test_every_claim_gets_a_verdict_and_no_result_is_needed_for_arithmetic(entri
         verdict = entry.verdict
         assert verdict in VERDICTS
         if entry.claim.compute:
-            assert verdict in ("reproduced", *AGAINST), entry.claim.id
+            assert verdict in ("reproduced", entry.claim.against), entry.claim.id
             assert math.isfinite(entry.measured)
         else:
             assert verdict in ("not run", "not decidable at this scale"), entry.claim.id
@@ -51,7 +51,7 @@ def test_every_claim_gets_a_verdict_and_no_result_is_needed_for_arithmetic(entri
 
 def test_every_finding_against_a_note_is_explained(entries: dict[str, Entry]) -> None:
     for entry in entries.values():
-        if entry.verdict in AGAINST:
+        if entry.verdict in (*AGAINST, "does not hold"):
             text = entry.explanation
             assert len(text.split()) >= 25, f"{entry.claim.id}: {text}"
             assert "{" not in text
@@ -177,7 +177,8 @@ def test_every_run_that_a_claim_asks_for_is_declared(claims: list[Claim]) -> Non
     for claim in claims:
         if "not run" not in claim.spec.explain:
             known = set().union(*(made[scale] for scale in claim.spec.scales or made))
-            assert set(_groups(claim)) <= known, claim.id
+            predictors = {name for name in _groups(claim) if "/references/" in name}  # no runs of a sweep
+            assert set(_groups(claim)) <= known | predictors, claim.id
 
 
 def test_queries_read_tables_of_the_scale(claims: list[Claim]) -> None:
@@ -216,7 +217,7 @@ EXPECTED = {
     "000.s1.baseline": "contradicted",
     "000.s1.baseline_is_mase": "reproduced",
     "000.s0.best_self": "reproduced",
-    "000.s1.gap_grows": "inconsistent",
+    "000.s1.gap_grows": "reproduced",
     "000.s3.exp1.d2.monic": "reproduced",
     "000.s3.exp1.d6.monic": "inconsistent",
     "000.s5.taps": "reproduced",
@@ -233,11 +234,40 @@ EXPECTED = {
     "003.s5.nll_ratio": "reproduced",
     "003.s9.rollout_comparable": "reproduced",
     "000.s3.exp1_control": "inconsistent",
+    "000.s4.two_best": "inconsistent",
+    "000.s3.exp1_base": "does not hold",      # the note does not say how long its baseline was trained
+    "000.s4.improvement": "does not hold",    # nor over what stride 16 improves
+    "002.stu.mixture_logits": "does not hold",  # it says four components, and there are four
+    "003.s1.horizon_200": "does not hold",    # a default without a result
+    "003.s3.pit": "does not hold",            # a hypothesis, by which it means few components
 }  # fmt: skip
 
 
 def test_verdicts_by_arithmetic(entries: dict[str, Entry]) -> None:
     assert {name: entries[name].verdict for name in EXPECTED} == EXPECTED
+
+
+def test_all_mixture_weights_move_with_one_logit_but_three_stay_equal() -> None:
+    """Why a claim on constant weights would accuse wrongly: the softmax has one sum."""
+    low, high = (np.exp(logits) / np.exp(logits).sum() for logits in np.array([[0, 0, 0, 0], [2.0, 0, 0, 0]]))
+    assert (low != high).all()
+    assert (high[1:] == high[1]).all()
+
+
+def test_what_a_note_does_not_print_is_looked_up(claims: list[Claim]) -> None:
+    """The attention mask of the memory models and the layout of the logits."""
+    cited = {claim.id for claim in claims if claim.spec.cites}
+    assert {"003.leak.memory_published", "003.leak.flash_published", "002.stu.mixture_logits"} <= cited
+    assert not cited & {"003.leak.baseline", "003.leak.memory_causal", "003.leak.flash_causal"}
+
+
+def test_linear_filters_are_compared_at_the_contexts_of_the_networks(claims: list[Claim]) -> None:
+    """An autoregression's NLL at full order is over contexts that a row of 256 only partly has."""
+    for claim in claims:
+        for query in queries_of(claim.quantity):
+            names = f"{query.where.get('run', '')} {query.where.get('group', '')}"
+            if "zeta/references/ar" in names and claim.id.startswith("003.references."):
+                assert query.where.get("metric") == "err_mean" or query.value == "nll_row", claim.id
 
 
 def test_degree_three_rows_fail_and_degree_four_rows_hold(entries: dict[str, Entry]) -> None:
@@ -249,7 +279,8 @@ def test_degree_three_rows_fail_and_degree_four_rows_hold(entries: dict[str, Ent
 def test_numbers_that_explanations_state() -> None:
     """Roots and maxima of the printed lists, and the objective of no filter, which they exceed."""
     lists = {3: [-1.5, 0, 0.75], 4: [0, -2.0, 0, 1.125], 5: [0, 2.5, 0, -3.125, 0, 1.5625]}
-    for degree, radius in ((3, 1.12), (4, 1.03), (5, 1.875)):
+    lists |= {6: [-4.5, 0, 6.75, 0, -4.5, 0], 7: [0, 7.0, 0, -14.0, 0, 10.5, 0]}
+    for degree, radius in ((3, 1.12), (4, 1.03), (5, 1.875), (6, 4.12), (7, 2.96)):
         assert spectral_radius(np.array(lists[degree])) == pytest.approx(radius, abs=0.005)
         assert sup_norm(np.array(lists[degree])) > 1
     for lam, taps in ((1, [-0.454, 0, -0.306]), (5, [-0.128, 0, -0.142])):

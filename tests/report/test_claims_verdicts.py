@@ -276,6 +276,9 @@ def test_a_claim_names_the_scale_that_can_decide_it(results: Path) -> None:
     found, needs_paper = ledger([asked, big], results, "laptop", declared)
     assert found.explanation.endswith("no such run at this scale, but at scale paper")
     assert found.command == needs_paper.command == "snakemake --cores all results/paper/tables/a.parquet"
+    own = {"paper": {f"{big.study}/a_seed{n}" for n in (0, 1)} | {"elsewhere/a_seed0"}}
+    (sized,) = ledger([big], results, "laptop", own)
+    assert f"(2 runs of {big.study}; see specseq cost --scale paper --only {big.study})" in sized.explanation
     (late,) = ledger([asked], results, "laptop", {"laptop": {"absent"}})
     assert late.explanation.endswith("no result of it is there yet")
     assert late.command == "snakemake --cores all results/laptop/tables/a.parquet"

@@ -115,6 +115,15 @@ def test_seeds_are_pooled_and_students_interval_is_of_them(results: dict[str, li
     assert table.loc[("zeta/references/wigner", "shuffled"), "nll"] == 0.5
 
 
+def test_autoregressions_have_the_nll_over_a_row_of_the_note(results: dict[str, list[Path]]) -> None:
+    """AR(c) with c < p spacings known: 0.45 - 0.001 min(c, p) over c = 1 to 255."""
+    table = tables.summary(results, PARAMS).set_index(["group", "set"])["nll_row"]
+    expected = 0.45 - 0.001 * (sum(range(1, 33)) + 223 * 32) / 255
+    assert table["zeta/references/ar32", "real"] == pytest.approx(expected)
+    assert pd.isna(table["zeta/references/wigner", "real"])
+    assert pd.isna(table["zeta/models/baseline", "real"])
+
+
 def test_one_seed_has_the_bootstrap_interval(tmp_path: Path) -> None:
     table = tables.summary(_write(tmp_path, (0,)), PARAMS).set_index(["group", "set"])
     row = table.loc[("zeta/models/baseline", "real")]

@@ -83,21 +83,18 @@ class Entry:
 def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
     """The verdict on a measured claim, and the reason where it is not plain."""
     region = claim.region
-    against: Verdict = claim.spec.fails if claim.compute else "contradicted"
-    if claim.spec.ours:
-        against = "does not hold"  # what the note does not state cannot be held against it
     if math.isnan(found.value):
         return "undecided", f"measured, and undefined there ({found.note or 'no finite value'})"
     if found.exact:
         if region.meets(found.low, found.high):
             return "reproduced", ""
-        return against, ""
+        return claim.against, ""
     if math.isnan(found.low):
         return "undecided", found.note
     if region.contains(found.low) and region.contains(found.high):
         return "reproduced", found.note
     if not region.meets(found.low, found.high):
-        return against, found.note
+        return claim.against, found.note
     return "undecided", f"the 95 % interval straddles the bound; {found.note}".rstrip("; ")
 
 
@@ -152,7 +149,8 @@ class Ledger:
         """The claim with its verdict; a missing file or missing rows make it *not run*."""
         needed, scales = files(claim.quantity), claim.spec.scales
         if scales and self.scale not in scales:
-            why = f"It needs the sizes of scale {' or '.join(map(self._sized, scales))}."
+            sized = " or ".join(self._sized(scale, claim) for scale in scales)
+            why = f"It needs the sizes of scale {sized}."
             return self._without_value(claim, "not decidable at this scale", why, scales[0])
         try:
             found = measure(claim, self.folder)
@@ -196,24 +194,30 @@ class Ledger:
             scale = self.scale
             why += f"; make it with: {make_command(scale, [missing.file])}"
         elif missing.absent:
-            scale, where = self._declaring(missing.absent)
+            scale, where = self._declaring(missing.absent, claim)
             why += f"; {where}"
         if needs := claim.spec.explain.get("not run"):
             why += f". {needs}"
         return why, scale
 
-    def _sized(self, scale: str) -> str:
-        """A scale's name with the number of its runs, where they are known."""
-        runs = sum(run != without_seed(run) for run in self.declared.get(scale, ()))
-        return f"{scale} ({runs:,} runs)" if runs else scale
+    def _sized(self, scale: str, claim: Claim) -> str:
+        """A scale's name with the study's runs in it, where they are known, and what tells their cost."""
+        own = [run for run in self.declared.get(scale, ()) if run.startswith(f"{claim.study}/")]
+        runs = sum(run != without_seed(run) for run in own)
+        cost = f"specseq cost --scale {scale} --only {claim.study}"
+        return f"{scale} ({runs:,} runs of {claim.study}; see {cost})" if runs else scale
 
-    def _declaring(self, absent: Sequence[str]) -> tuple[str, str]:
+    def _declaring(self, absent: Sequence[str], claim: Claim) -> tuple[str, str]:
         """The scale at which the runs that a file lacks are declared, or nothing; and that in words."""
         having = [name for name, runs in self.declared.items() if all(run in runs for run in absent)]
         if self.scale in having:
             return self.scale, "no result of it is there yet"
         nowhere = "the config declares no such run at this scale"
-        return (having[0], f"{nowhere}, but at scale {self._sized(having[0])}") if having else ("", nowhere)
+        return (
+            (having[0], f"{nowhere}, but at scale {self._sized(having[0], claim)}")
+            if having
+            else ("", nowhere)
+        )
 
 
 def make_command(scale: str, wanted: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from specseq.report.claims.language import (
     Note,
     Quantity,
     Statement,
+    Verdict,
     queries_of,
     resolved,
 )
@@ -32,6 +33,8 @@ Check = Callable[..., Range]
 
 # Filled in when the verdict is known, so a table's template leaves them alone.
 _LATER = frozenset({"measured", "low", "high", "published", "n"})
+# Verdicts against a statement; a claim can have one of them.
+_FAILING = frozenset({"contradicted", "inconsistent", "does not hold"})
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -74,8 +77,8 @@ class Claim:
             family: the search that it is part of, if the statement names none.
 
         Raises:
-            InputError: a shared query or a check is unknown, arguments do not fit the check, or a run of any
-                size would decide a printed figure.
+            InputError: a shared query or a check is unknown, arguments do not fit the check, a run of any
+                size would decide a printed figure, or a verdict is explained that the claim cannot have.
         """
         try:
             quantity = resolved(spec.quantity, note.queries)
@@ -86,7 +89,24 @@ class Claim:
             raise InputError(where, error.fault, error.remedy) from None
         search = f"{note.note}.{spec.family or family}" if spec.family or family else ""
         name, region = f"{note.note}.{spec.id}", spec.relation.region
-        return cls(name, note.note, spec, quantity, region, compute, source, search, note.ungated)
+        claim = cls(name, note.note, spec, quantity, region, compute, source, search, note.ungated)
+        for verdict in spec.explain:
+            if verdict in _FAILING and verdict != claim.against:
+                fault = f"explains '{verdict}', which it cannot become"
+                raise InputError(f"{source}: {name}.explain", fault, f"say '{claim.against}'")
+        return claim
+
+    @property
+    def study(self) -> str:
+        """The study whose folder its file lies in."""
+        return Path(self.source).parent.name
+
+    @property
+    def against(self) -> Verdict:
+        """The verdict where what is found goes against the statement."""
+        if self.spec.ours:
+            return "does not hold"  # what the note does not state cannot be held against it
+        return self.spec.fails if self.compute else "contradicted"
 
     @property
     def kind(self) -> Kind:

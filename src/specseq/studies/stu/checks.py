@@ -100,7 +100,7 @@ def shared_filter_weight(lag: Any) -> Range:
 
 
 def live_mixture_weights(patch: Any, components: Any = 4, slot: Any = 128) -> Range:
-    """Components whose weight depends on the input in the published head, at one patch size.
+    """Components whose logit depends on the input in the published head, at one patch size.
 
     The head keeps the first components·patch of components·slot outputs, which then are split by component.
     """

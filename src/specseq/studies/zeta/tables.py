@@ -17,6 +17,7 @@ SPECTRAL = ("zeta/size/", "zeta/beyond/spectral")
 MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
 STEPS = (10, 100)
 ORDERS = (1, 32, 64, 127)
+ROW = 256  # spacings in a row of the note, whose NLL is over the contexts 1 to 255
 NOT_MODELS = ("zeta/references/data", "zeta/references/ar")  # nothing that predicts all of a window
 
 
@@ -56,10 +57,13 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     ``wigner``, ``ar1``, ``ar32``, ``ar64`` and ``ar127`` are the NLL of these references on the same set, the
     autoregressions over the contexts of the model's window, 1 to ``length`` - 1, of lower order where fewer
-    spacings are known. ``worth`` is the NLL of the model's ``baseline`` there less that of AR(1), the
-    ``reference``, with its 95 % interval ``worth_low`` to ``worth_high``, of the values ``baseline_value``
-    and ``reference_value``. ``gate`` is ``decidable`` where the baseline is better; otherwise it names both
-    numbers, and comparisons with that baseline say nothing of trained models.
+    spacings are known. Rows of autoregressions have instead ``nll_row``, that NLL over the contexts of the
+    note's rows of 256 spacings, 1 to 255; ``nll_row_low`` and ``nll_row_high`` are as far from it as the ends
+    of the block bootstrap are from ``nll``, which is at full order. ``worth`` is the NLL of the model's
+    ``baseline`` there less that of AR(1), the ``reference``, with its 95 % interval ``worth_low`` to
+    ``worth_high``, of the values ``baseline_value`` and ``reference_value``. ``gate`` is ``decidable`` where
+    the baseline is better; otherwise it names both numbers, and comparisons with that baseline say nothing of
+    trained models.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -74,7 +78,20 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     # Whole numbers that may be missing: a reference has no window, a run that diverged is not rolled out.
     table = pd.DataFrame(rows).astype(dict.fromkeys(("length", "windows", "context"), "Int64"))
     references = pd.DataFrame([_references(results, row) for _, row in table.iterrows()], index=table.index)
-    return _gated(table.join(references))
+    as_noted = pd.DataFrame([_over_a_row(results, row) for _, row in table.iterrows()], index=table.index)
+    return _gated(table.join(references).join(as_noted))
+
+
+def _over_a_row(results: pd.DataFrame, row: "pd.Series[Any]") -> dict[str, float]:
+    """A reference's NLL over the contexts of a row of the note with its interval; missing for other rows."""
+    order = str(row["group"]).removeprefix("zeta/references/ar")
+    nll = (
+        autoregression_nll(results, f"{row['set']}/test", int(order), ROW)
+        if order.isdigit()
+        else float("nan")
+    )
+    ends = {f"nll_row_{end}": nll + row[f"nll_{end}"] - row["nll"] for end in ("low", "high")}
+    return {"nll_row": nll, **ends}
 
 
 def _references(results: pd.DataFrame, row: "pd.Series[Any]") -> dict[str, float]:
