@@ -129,12 +129,20 @@ WITHDRAWN = (
     "000.s5.taps_digits", "000.s3.pending.stride16_d4_25k.beats_baseline", "000.s1.gap_grows_all",
     "001.q1.small_relocates", "001.q2.no_integrator_measured", "001.q3.anderson_cheaper",
     "001.q3.implicit_cost", "003.s7.peak", "003.s7.peak_factor", "004.s5.pair",
+    "000.s2.best.regular5_beats_baseline", "000.s6.fine_tuning_filter", "003.s0.bug_old", "003.s7.residuals",
+    "003.s3.ratios.err100",
 )  # fmt: skip
 
 
 def test_what_was_withdrawn_stays_away(entries: dict[str, Entry]) -> None:
-    """Exactness nobody claimed, questions taken for predictions, figures that stand in no note."""
+    """Exactness nobody claimed, questions taken for predictions, figures of no note, second copies."""
     assert not set(WITHDRAWN) & set(entries)
+
+
+def test_no_two_claims_are_one(claims: list[Claim]) -> None:
+    """The same quantity in the same region would be counted twice, whatever its words."""
+    decided = Counter((repr(claim.quantity), claim.region.text) for claim in claims)
+    assert [key for key, count in decided.items() if count > 1] == []
 
 
 def test_words_in_place_of_raw_keys(claims: list[Claim]) -> None:
