@@ -263,9 +263,10 @@ def test_all_mixture_weights_move_with_one_logit_but_three_stay_equal() -> None:
 
 
 def test_what_a_note_does_not_print_is_looked_up(claims: list[Claim]) -> None:
-    """The attention mask of the memory models and the layout of the logits."""
+    """The attention mask of the memory models, the layout of the logits, the filter of both branches."""
     cited = {claim.id for claim in claims if claim.spec.cites}
-    assert {"003.leak.memory_published", "003.leak.flash_published", "002.stu.mixture_logits"} <= cited
+    codes = {"003.leak.memory_published", "003.leak.flash_published", "002.stu.mixture_logits"}
+    assert codes | {"002.stu.even_lags"} <= cited
     assert not cited & {"003.leak.baseline", "003.leak.memory_causal", "003.leak.flash_causal"}
 
 
