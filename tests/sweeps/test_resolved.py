@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 372, "4045430aa627a896"),
+        ("workstation", 372, "0ca3f1d4db67b986"),
         ("paper", 879, "0c9a7181cf6d19d5"),
         ("rehearsal", 92, "9b0108948b65d91d"),
         ("desk", 115, "5fc3ec57ce6869e2"),
