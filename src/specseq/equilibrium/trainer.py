@@ -194,7 +194,7 @@ def step_metrics(phase: str, facts: Mapping[str, Any]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     if "typical_step" in facts:
         steps, overshoots = (
-            torch.tensor(facts[name]).double() for name in ("typical_step", "floor_overshoots")
+            torch.tensor(facts[name], dtype=torch.float64) for name in ("typical_step", "floor_overshoots")
         )
         metrics[f"{phase}_step"] = steps.log().mean().exp().item()
         metrics[f"{phase}_floor_overshoots"] = overshoots.mean().item()

@@ -60,17 +60,18 @@ def _adaptive(
         step_B = (step_B * factor_B).clamp(solver.floor, solver.ceiling)
         stuck = solver.patience > 0 and bool((stuck_B >= solver.patience).any())
         if stuck and monitor.spent < budget:
-            facts = {**_steps(step_B, taken, stuck_B), "handed_off": True}
+            facts = {**_steps(solver, step_B, taken, stuck_B), "handed_off": True}
             return _hand_off(monitor, force, budget, tolerance, facts)
-    return monitor.solution(**_steps(step_B, taken, stuck_B), handed_off=False)
+    return monitor.solution(**_steps(solver, step_B, taken, stuck_B), handed_off=False)
 
 
-def _steps(step_B: Tensor, taken: Sequence[Tensor], stuck_B: Tensor) -> dict[str, Any]:
+def _steps(solver: AdaptiveEuler, step_B: Tensor, taken: Sequence[Tensor], stuck_B: Tensor) -> dict[str, Any]:
     """What the controller of the step did, for each sample."""
     late = torch.stack([step.log() for step in taken[len(taken) // 2 :]])
+    typical_B = late.mean(0).exp().clamp(solver.floor, solver.ceiling)  # but for rounding it lies there
     return {
         "step": step_B.tolist(),
-        "typical_step": late.mean(0).exp().tolist(),
+        "typical_step": typical_B.tolist(),
         "floor_overshoots": stuck_B.tolist(),
     }
 
