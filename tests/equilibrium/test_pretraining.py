@@ -306,6 +306,18 @@ def test_the_command_prints_a_verdict_for_every_sample(weights, text, capsys) ->
     assert "random symbols" in shown
 
 
+def test_the_command_sweeps_the_step(weights, capsys) -> None:
+    assert specseq(["audit", str(weights), "--samples", "2", "--steps", "0.1", "0.01", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["steps"]
+    assert [row["step"] for row in rows] == [0.1, 0.01]
+    for row in rows:
+        assert row["step_residual"] == pytest.approx(row["step"] * row["force_residual"])
+    assert specseq(["audit", str(weights), "--samples", "1", "--steps", "0.1"]) == 0
+    assert "sweep: step 0.1, step_residual" in capsys.readouterr().out
+    assert specseq(["audit", str(weights), "--steps", "-1"]) == 2
+    assert "steps" in capsys.readouterr().err
+
+
 def test_the_command_tells_checkpoints_apart_and_keeps_what_it_found(weights, text, tmp_path, capsys) -> None:
     words = ["audit", str(weights), "--text", str(text), "--samples", "2", "--out", str(tmp_path / "kept")]
     assert specseq([*words, "--json"]) == 0
