@@ -275,3 +275,21 @@ def test_planted_kernel_is_fitted() -> None:
 def test_bad_configs_name_their_key(params: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         read(SpacingModelConfig, params, "model")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spacings_and_densities_are_not_rounded_under_autocast(kind: str) -> None:
+    torch.manual_seed(0)
+    model = SpacingModel(read(SpacingModelConfig, {**SMALL, **KINDS[kind]}, "model")).eval()
+    s = torch.rand(2, 12) + 0.5
+    # bfloat16 has 8 bits: these spacings are one and the same there.
+    near = s * (1 + 1e-3)
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = [model._tokens(part, None, None) for part in (s, near)]
+        mixture = model(s, torch.full((2,), 1e6))
+    assert tokens[0].dtype == mixture.mean.dtype == torch.float32
+    assert not torch.equal(*tokens)
+    assert not torch.equal(mixture.mean, mixture.mean.bfloat16().float())
+    if not model.blocks:
+        exact = model(s, torch.full((2,), 1e6))
+        torch.testing.assert_close(mixture.mean, exact.mean, rtol=0, atol=0)

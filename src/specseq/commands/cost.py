@@ -30,7 +30,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
         prog="specseq cost",
         description="Estimate what training at a scale takes, sweep by sweep: FLOPs and memory of a step are "
         "metered on tensors without values, and become hours at the rates of a device. Phases of equilibrium "
-        "propagation are taken to their full budgets.",
+        "propagation are taken to their full budgets where their solver is not known to settle.",
     )
     parser.add_argument(
         "--gpu", default=None, help="h100, h200, a100, rtx4090, cpu (one core) or a YAML file of your own; "

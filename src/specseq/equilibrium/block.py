@@ -42,6 +42,10 @@ def offsets(shape: BlockShape) -> dict[str, int]:
     return {"query_offset": shape.width, "key_offset": shape.width, "expand_offset": expanded}
 
 
+# From so many positions on, attention without gradients is one operator.
+_FUSED_FROM = 128
+
+
 class EquilibriumBlock(nn.Module):
     """Embedding, force and read-out. Parameters are matrices applied from the right, ``x @ W``."""
 
@@ -138,14 +142,20 @@ class EquilibriumBlock(nn.Module):
         """∂cost/∂z in closed form, holomorphic in z."""
         p_BTV = softmax(self.logits(z_BTC), None)
         index = targets_BT.unsqueeze(-1)
-        p_BTV = p_BTV.scatter_add(-1, index, -torch.ones_like(index, dtype=p_BTV.dtype))
-        return p_BTV @ self.readout.to(z_BTC.dtype).T
+        less = -torch.ones_like(index, dtype=p_BTV.dtype)
+        # In place where no graph needs the probabilities: at many symbols a copy takes as long as a product.
+        scatter = p_BTV.scatter_add if torch.is_grad_enabled() else p_BTV.scatter_add_
+        return scatter(-1, index, less) @ self.readout.to(z_BTC.dtype).T
 
     def _attention(self, n_BTC: Tensor) -> Tensor:
         q, k, v = self._attended(n_BTC)
-        logits_BHTT = q @ k.transpose(-1, -2)
-        mask = _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)
-        return self._merge(softmax(logits_BHTT, mask) @ v)
+        # Fused attention keeps no scores, and has no second derivative.
+        if q.shape[-2] >= _FUSED_FROM and not (torch.is_grad_enabled() or q.is_complex()):
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        else:
+            logits_BHTT = q @ k.transpose(-1, -2)
+            mixed = softmax(logits_BHTT, _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)) @ v
+        return self._merge(mixed)
 
     def _merge(self, x_BHTD: Tensor) -> Tensor:
         return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)
@@ -190,7 +200,8 @@ def gelu(x: Tensor) -> Tensor:
 def softmax(x: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last axis where ``mask`` is true, also at complex x."""
     if not x.is_complex():
-        return torch.softmax(x if mask is None else x.masked_fill(~mask, -torch.inf), -1)
+        # Added, not filled in: an addition costs its gradient nothing.
+        return torch.softmax(x if mask is None else x + torch.where(mask, 0.0, -torch.inf).to(x.dtype), -1)
     real = x.real if mask is None else x.real.masked_fill(~mask, -torch.inf)
     e = torch.exp(x - real.amax(-1, keepdim=True))
     e = e if mask is None else e * mask

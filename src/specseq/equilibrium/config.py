@@ -13,6 +13,7 @@ from specseq.training.settings import Initial, TrainingSettings
 
 Evaluations = Annotated[int, Field(ge=1, description="largest number of evaluations of the force")]
 Tolerance = Annotated[float, Field(gt=0, description="force residual ‖F‖/‖z‖ that counts as a root")]
+Products = Literal["float32", "tf32", "bfloat16"]
 Samples = Annotated[int, Field(ge=1, description="samples of the batch that are looked at")]
 
 
@@ -239,6 +240,19 @@ class Phase:
 
 
 @dataclass(frozen=True, config=STRICT)
+class NudgedBudget(Phase):
+    """The budget of nudged phases, and how coarse they may compute."""
+
+    tolerance: Annotated[float, Field(gt=0, description="force residual at which the phase ends")] = 1e-4
+    products: Products = Field(
+        default="float32",
+        description="of the products that act on the small difference from the free state: those with J and "
+        "its transpose and the read-out of the nudge in tf32 where a card has it, or those with J in "
+        "bfloat16; the force itself is never coarser than its weights",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
 class Evaluation:
     """What is measured of a block on held-out windows."""
 
@@ -314,7 +328,7 @@ class EquilibriumRun:
     )
     estimator: NamedEstimator = TwoSided()
     free: Phase = Phase()
-    nudged: Phase = Phase(tolerance=1e-4)
+    nudged: NudgedBudget = NudgedBudget()
     regularisers: Regularisers = Regularisers()
     gate: float | None = Field(
         default=None, gt=0, description="force residual above which a sample does not teach"

@@ -30,9 +30,11 @@ class NormCaps:
     def apply(self, block: EquilibriumBlock) -> int:
         """Project; returns how many matrices were at their cap."""
         capped = 0
-        for name, first in self.first.items():
-            weight: Tensor = getattr(block, name)
-            ratio = weight.norm().item() / (self.factor * first)
+        weights: list[Tensor] = [getattr(block, name) for name in self.first]
+        # One answer for all of them: each question stalls an accelerator.
+        norms = torch.stack([weight.norm() for weight in weights]).tolist()
+        for weight, norm, first in zip(weights, norms, self.first.values(), strict=True):
+            ratio = norm / (self.factor * first)
             if ratio > 1:
                 weight /= ratio
                 capped += 1

@@ -34,6 +34,7 @@ from specseq.equilibrium.config import (
     LockIn,
     Nudged,
     OneSided,
+    Products,
     Settled,
 )
 from specseq.equilibrium.fields import AdjointFlow
@@ -55,12 +56,14 @@ class Problem:
         x_BTC: input, detached.
         root_BTC: z*, or what the free phase left.
         targets_BT: symbols to predict.
+        products: precision of what nudged phases compute of the difference from the free state.
     """
 
     block: EquilibriumBlock
     x_BTC: Tensor
     root_BTC: Tensor
     targets_BT: Tensor
+    products: Products = "float32"
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def _nudged(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase
         betas_N,
         estimator.corrected,
         estimator.drift_cancelled,
+        problem.products,
     )
 
 

@@ -105,5 +105,6 @@ def _own_gradient(trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, tar
         loss, _ = bptt_loss(block, tokens, targets, trainer.step, trainer.run.free.evaluations)
         return operator_gradient(block, loss)
     root = trainer.relax(block, tokens).state
-    a_BTC = trainer.adjoint(Problem(block, block.embed(tokens).detach(), root, targets)).a_BTC
+    x, products = block.embed(tokens).detach(), trainer.run.nudged.products
+    a_BTC = trainer.adjoint(Problem(block, x, root, targets, products)).a_BTC
     return operator_gradient(block, surrogate(block, root, tokens, targets, a_BTC))

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import Products
 from specseq.equilibrium.fields import counted
+from specseq.equilibrium.precision import tf32
 from specseq.spectra.operators import Jacobian, Map
 
 
@@ -33,6 +35,7 @@ class NudgedPhase:
         betas_N: Tensor,
         corrected: bool = True,
         drift_cancelled: bool = False,
+        products: Products = "float32",
     ) -> None:
         """
         Args:
@@ -44,6 +47,8 @@ class NudgedPhase:
             corrected: whether the non-conservative term is there; without it the response obeys J, not Jᵀ.
             drift_cancelled: use F(z) - F(z*) for F(z), which makes z* an exact rest point at β = 0 also when
                 the free phase had not converged.
+            products: precision of what acts on the difference from z*, which is small, so that rounding it
+                costs as small a part of the adjoint; the force is in that of the weights.
         """
         points = betas_N.shape[0]
         self.block, self.leak, self.evaluations = block, block.leak, 0
@@ -56,7 +61,10 @@ class NudgedPhase:
         self.drift = 0.0 if not drift_cancelled else block.force(self.root_KTC, self.x_KTC.real).detach()
         frozen = torch.cat([self.root_KTC, self.root_KTC]) if self.start.is_complex() else self.root_KTC
         # The leak is symmetric and cancels in J - Jᵀ: the learned part is enough.
-        self.jacobian = Jacobian(block.nonconservative, frozen)
+        self.products = products
+        self.jacobian = Jacobian(
+            block.nonconservative, frozen.bfloat16() if products == "bfloat16" else frozen
+        )
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
@@ -69,7 +77,7 @@ class NudgedPhase:
     def linearise(self, state: Tensor) -> Map:
         """The exact Jacobian at a real state; at complex ones that of z* and β = 0, for a chord iteration."""
         if state.is_complex():
-            product = self.jacobian.rmatvec if self.corrected else self.jacobian.matvec
+            product = self._pulled if self.corrected else self._pushed
             return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)
         local = Jacobian(self._uncorrected, state)
 
@@ -81,10 +89,19 @@ class NudgedPhase:
 
     def _uncorrected(self, state: Tensor) -> Tensor:
         force = self.block.force(state, self.x_KTC) - self.drift
-        return force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
+        with tf32(self.products != "float32"):
+            return force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
 
     def _asymmetry(self, v: Tensor) -> Tensor:
-        return self._on_parts(lambda w: self.jacobian.matvec(w) - self.jacobian.rmatvec(w), v)
+        return self._on_parts(lambda w: self._pushed(w) - self._pulled(w), v)
+
+    def _pushed(self, w: Tensor) -> Tensor:
+        with tf32(self.products == "tf32"):
+            return self.jacobian.matvec(w.to(self.jacobian.state.dtype)).to(w.dtype)
+
+    def _pulled(self, w: Tensor) -> Tensor:
+        with tf32(self.products == "tf32"):
+            return self.jacobian.rmatvec(w.to(self.jacobian.state.dtype)).to(w.dtype)
 
     def _on_parts(self, product: Map, v: Tensor) -> Tensor:
         if not v.is_complex():

@@ -18,9 +18,13 @@ from specseq.equilibrium.config import (
     ResidualNorm,
 )
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.spectra.dominant import dominant_eigenvalues
 from specseq.spectra.exact import block_eigenvalues, leading_vectors
 from specseq.spectra.krylov import Arnoldi
 from specseq.spectra.subspace import ritz_radius, subspace_iteration
+
+SQUARED_FROM = 128
+"""From so many channels on, squaring a block is quicker than diagonalising it."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,12 @@ def _abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
 def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
     """|λ| of each sample looked at that is here, differentiable in the weights.
 
-    The form ``left_right`` takes λ from the exact block spectrum and differentiates it with both
-    eigenvectors, d|λ| = Re[(λ̄/|λ|) ε uᵀ dD v / (uᵀv)] (Magnus 1985), exact while λ is simple; at the
-    published size a position takes a tenth of a second. ``published`` differentiates the Ritz value of a
-    two-dimensional right subspace from a few subspace iterations; for a non-normal J it neither finds λ nor
-    has its gradient, and is kept to show that.
+    The form ``left_right`` takes λ from the block spectrum and differentiates it with both eigenvectors,
+    d|λ| = Re[(λ̄/|λ|) ε uᵀdD v / (uᵀv)] (Magnus 1985), exact while λ is simple. Large blocks are squared until
+    their leading mode stands alone (:mod:`specseq.spectra.dominant`); those for which that does not settle it
+    are diagonalised. Of a large block that cannot exceed the margin a bound is given, without a gradient.
+    ``published`` differentiates the Ritz value of a two-dimensional right subspace from a few subspace
+    iterations; for a non-normal J it neither finds λ nor has its gradient, and is kept to show that.
     """
     z_PTC, x_PTC = _looked(settings.samples, at)
     step = at.step if settings.step is None else settings.step
@@ -147,20 +152,20 @@ def _left_right(
         looked = torch.randperm(length, generator=at.generator)[: settings.positions]
     if not len(z_PTC):
         return z_PTC.new_zeros(0)
-    # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
-    blocks_PTCC = diagonal_blocks(at.block, z_PTC, looked.to(z_PTC.device)).double().cpu()
-    lam_PTC = 1 + step * block_eigenvalues(blocks_PTCC)
+    looked = looked.to(z_PTC.device)
+    blocks_PTCC = diagonal_blocks(at.block, z_PTC, looked).double()
+    lam_PT, known_PT = _leading_multipliers(blocks_PTCC, step, settings.margin)
     # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
-    radius_P, index_P = lam_PTC.abs().nan_to_num(0.0).flatten(1).max(1)
-    row = torch.arange(len(index_P))
-    place_P = index_P // z_PTC.shape[-1]
-    lam_P = lam_PTC.flatten(1)[row, index_P]
+    radius_P, place_P = lam_PT.abs().nan_to_num(0.0).max(1)
+    row = torch.arange(len(place_P), device=place_P.device)
+    lam_P, known_P = lam_PT[row, place_P], known_PT[row, place_P]
+    if not bool(known_P.any()):
+        return radius_P.to(z_PTC.dtype)
     left, right = leading_vectors(blocks_PTCC[row, place_P], (lam_P - 1) / step)
     overlap_P = (left * right).sum(-1)
     weight_P = step * lam_P.conj() / radius_P.clamp_min(1e-300) / overlap_P
-    w_PC = (weight_P.unsqueeze(-1) * left).to(z_PTC.device)
-    right, radius_P, row = right.to(z_PTC.device), radius_P.to(z_PTC.device), row.to(z_PTC.device)
-    position_P = looked[place_P].to(z_PTC.device)
+    w_PC = torch.where(known_P.unsqueeze(-1), weight_P.unsqueeze(-1) * left, 0.0)
+    position_P = looked[place_P]
     # Re(wᵀ D v) with D a function of the weights, by two differentiable vector-Jacobian products.
     z_live = z_PTC.clone().requires_grad_(True)
     local = at.block.local_force(z_live, z_PTC, x_PTC)
@@ -171,6 +176,33 @@ def _left_right(
         (pulled,) = torch.autograd.grad(local, z_live, cotangent, create_graph=True)
         rate_P = rate_P + (pulled[row, position_P].double() * vector_PC).sum(-1)
     return (radius_P + rate_P - rate_P.detach()).to(z_PTC.dtype)
+
+
+def _leading_multipliers(blocks_PTCC: Tensor, step: float, margin: float) -> tuple[Tensor, Tensor]:
+    """Eigenvalue of largest modulus of I + εD of each block, and whether it is one.
+
+    Where not, it is a bound that is at most the margin, or the modulus that another block of its sample has.
+    """
+    if blocks_PTCC.shape[-1] < SQUARED_FROM:
+        lam_PT = _diagonalised(blocks_PTCC, step)
+        return lam_PT, torch.ones_like(lam_PT, dtype=torch.bool)
+    unit = torch.eye(blocks_PTCC.shape[-1], dtype=blocks_PTCC.dtype, device=blocks_PTCC.device)
+    found = dominant_eigenvalues((unit + step * blocks_PTCC).flatten(0, 1), margin)
+    lam_PT, bound_PT, known_PT = (
+        part.unflatten(0, blocks_PTCC.shape[:2]) for part in (found.value_N, found.bound_N, found.found_N)
+    )
+    enough_P1 = torch.where(known_PT, lam_PT.abs(), 0.0).amax(1, keepdim=True).clamp_min(margin)
+    open_PT = ~known_PT & ~(bound_PT <= enough_P1)
+    if bool(open_PT.any()):
+        lam_PT = lam_PT.masked_scatter(open_PT, _diagonalised(blocks_PTCC[open_PT], step))
+    return lam_PT, known_PT | open_PT
+
+
+def _diagonalised(blocks_NCC: Tensor, step: float) -> Tensor:
+    # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
+    lam = 1 + step * block_eigenvalues(blocks_NCC.cpu())
+    lead = lam.abs().nan_to_num(0.0).argmax(-1, keepdim=True)
+    return lam.gather(-1, lead).squeeze(-1).to(blocks_NCC.device)
 
 
 def _right_subspace(

@@ -157,7 +157,8 @@ class Trainer:
             return sum((w.sum() * 0.0 for w in block.parameters()), root_BTC.new_zeros(())), root_BTC, metrics
         rows = slice(None) if bool(teach_B.all()) else teach_B
         root_PTC, tokens_PT, targets_PT = root_BTC[rows], tokens_BT[rows], targets_BT[rows]
-        adjoint = self.adjoint(Problem(block, block.embed(tokens_PT).detach(), root_PTC, targets_PT))
+        x_PTC, products = block.embed(tokens_PT).detach(), self.run.nudged.products
+        adjoint = self.adjoint(Problem(block, x_PTC, root_PTC, targets_PT, products))
         metrics["nudged_residual"] = float(adjoint.residual_B.mean())
         metrics["nudged_evaluations"] = float(adjoint.evaluations)
         metrics |= step_metrics("nudged", adjoint.facts)

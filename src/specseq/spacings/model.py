@@ -19,6 +19,11 @@ from specseq.spacings.mixture import Mixture
 from specseq.spacings.spectrum import Spectrum
 
 
+def _unrounded(like: Tensor) -> torch.autocast:
+    """A part without autocast: in bfloat16 a spacing would be off by .004 and a predicted mean by .016."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 class Cache:
     """What a causal model keeps of a window to take the next spacing in one step."""
 
@@ -103,12 +108,13 @@ class SpacingModel(nn.Module):
         if self.spectrum is not None and self.lift is not None:
             if height_B is None:
                 raise ValueError("a model with spectral features needs the heights")
-            with torch.autocast(s_BL.device.type, enabled=False):
+            with _unrounded(s_BL):
                 features = self.spectrum(F.pad(s_BL.to(self.embed.weight.dtype).cumsum(1), (1, 0)), height_B)
-            added = self.lift(features)
+                added = self.lift(features)
         if self.taps is not None:
             padded = F.pad(s_BL - 1, (self.config.taps - 1, 0))
-            taps = self.taps(padded.unfold(1, self.config.taps, 1))
+            with _unrounded(s_BL):
+                taps = self.taps(padded.unfold(1, self.config.taps, 1))
             added = taps if added is None else added + taps
         return added
 
@@ -127,7 +133,8 @@ class SpacingModel(nn.Module):
 
     def _tokens(self, s: Tensor, features: Tensor | None, memory: Tensor | None, start: int = 0) -> Tensor:
         """Embedded tokens, memory first; ``start`` is the place of the first spacing in the window."""
-        x = self.embed(self._shift(s)[..., None])
+        with _unrounded(s):
+            x = self.embed(self._shift(s)[..., None])
         if features is not None:
             x = x + features
         slots = self.config.slots
@@ -139,13 +146,11 @@ class SpacingModel(nn.Module):
         return self.drop(x)
 
     def _mixture(self, x: Tensor) -> Mixture:
-        x = self.norm(x)
-        for layer in self.deepen:
-            x = self.drop(F.gelu(layer(x)))
-        outputs = self.head(x)
-        if outputs.dtype == torch.bfloat16:  # under autocast; densities need the digits
-            outputs = outputs.float()
-        logits, mean, raw = outputs.chunk(3, -1)
+        with _unrounded(x):
+            x = self.norm(x)
+            for layer in self.deepen:
+                x = self.drop(F.gelu(layer(x)))
+            logits, mean, raw = self.head(x).chunk(3, -1)
         c = self.config
         scale = c.scale_min + (c.scale_max - c.scale_min) * torch.sigmoid(raw)
         return Mixture(F.log_softmax(logits, -1), mean + 1 if c.residuals else mean, scale)

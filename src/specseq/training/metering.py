@@ -278,6 +278,8 @@ class _Operators(TorchDispatchMode):
             flops = float(formula(*args, **kwargs, out_val=made))
         widest = max((*given, *results), key=lambda tensor: tensor.element_size())
         precision = next((str(t.dtype) for t in (*results, *given) if _inexact(t)), str(widest.dtype))
+        if flops and precision == "torch.float32" and torch.backends.cuda.matmul.fp32_precision == "tf32":
+            precision = "tf32"
         moved = sum(tensor.numel() * tensor.element_size() for tensor in (*given, *results))
         self.operators[precision.removeprefix("torch."), flops, float(moved)] += 1
 

@@ -99,3 +99,10 @@ def test_the_sandwich_projects_more_channels_back_to_the_model_width() -> None:
             getattr(layer, name).zero_()[:, :WIDTH] = value
         layer.outputs_ID.copy_(torch.eye(10, WIDTH))
     torch.testing.assert_close(mix(layer, x_ND), mix(plain, x_ND))
+
+
+def test_filters_are_not_rounded_under_autocast() -> None:
+    layer = unit("signed").float()
+    expected = layer.impulse_response()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.impulse_response(), expected)

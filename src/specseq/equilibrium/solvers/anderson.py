@@ -22,14 +22,14 @@ def _anderson(
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
     history = _History(solver, start)
-    restarts = 0
+    restarts = torch.zeros((), dtype=torch.long, device=start.device)
     while monitor.going:
         best_B = monitor.best_B
         f, g_B = monitor.evaluate(z)
         fallen = ~(g_B <= solver.restart_ratio * best_B)
         z = history.advance(z, f, fallen, monitor.best_state, monitor.best_force)
-        restarts += int(fallen.sum())
-    return monitor.solution(restarts=restarts)
+        restarts = restarts + fallen.sum()
+    return monitor.solution(restarts=int(restarts))
 
 
 class _History:

@@ -97,8 +97,9 @@ class Monitor:
         self.best_B = torch.full((samples,), torch.inf, dtype=real, device=start.device)
         self.last_state, self.last_B = start, self.best_B
         self.alive_B = torch.ones_like(self.best_B, dtype=torch.bool)
-        self.evaluations_B = torch.zeros(samples, dtype=torch.long)
-        self.trace: list[tuple[int, Tensor]] = []
+        self._evaluations_B = torch.zeros(samples, dtype=torch.long, device=start.device)
+        self._trace: list[tuple[int, Tensor]] = []
+        self._active = samples > 0
 
     @property
     def spent(self) -> int:
@@ -113,7 +114,20 @@ class Monitor:
     @property
     def going(self) -> bool:
         """Whether budget is left and some sample still alive is not converged."""
-        return self.spent < self.budget and bool((self.alive_B & ~self.converged_B).any())
+        return self.spent < self.budget and self._active
+
+    @property
+    def evaluations_B(self) -> Tensor:
+        """Those spent when each sample converged, or all of them; on the CPU."""
+        return self._evaluations_B.cpu()
+
+    @property
+    def trace(self) -> list[tuple[int, Tensor]]:
+        """Evaluations so far and residuals, on the CPU, at every state seen."""
+        if not self._trace:
+            return []
+        residuals = torch.stack([g_B for _, g_B in self._trace]).cpu()
+        return [(spent, g_B) for (spent, _), g_B in zip(self._trace, residuals, strict=True)]
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """The force at a state and its residuals, taken note of."""
@@ -126,20 +140,23 @@ class Monitor:
         g_B = _ratio(force_B, size_B)
         # Not the residual says whether a sample is lost: at z = 0 it is infinite and all is well.
         self.alive_B = torch.isfinite(force_B + size_B)
-        if not self.trace:
+        if not self._trace:
             self.best_force = force
-        before = self.converged_B.cpu()
-        better = g_B < self.best_B
-        if bool(better.all()):
-            self.best_state, self.best_force, self.best_B = state, force, g_B
-        elif bool(better.any()):
+        before, better = self.converged_B, g_B < self.best_B
+        self.best_B = torch.where(better, g_B, self.best_B)
+        active_B = self.alive_B & ~self.converged_B
+        # All that the host must know, in one answer: each question stalls an accelerator.
+        answers = torch.stack([better.all(), better.any(), active_B.any()])
+        every, some, self._active = answers.tolist()
+        if every:
+            self.best_state, self.best_force = state, force
+        elif some:
             choose = per_sample(better, state)
             self.best_state = torch.where(choose, state, self.best_state)
             self.best_force = torch.where(choose, force, self.best_force)
-            self.best_B = torch.where(better, g_B, self.best_B)
         self.last_state, self.last_B = state, g_B
-        self.evaluations_B = torch.where(before, self.evaluations_B, self.spent)
-        self.trace.append((self.spent, g_B.cpu()))
+        self._evaluations_B = torch.where(before, self._evaluations_B, self.spent)
+        self._trace.append((self.spent, g_B))
         return g_B
 
     def solution(self, last: bool = False, **facts: Any) -> Solution:

@@ -85,10 +85,12 @@ class SpectralTransformUnit(nn.Module):
         """
         if self.mode == "full":
             raise ValueError("the full unit mixes channels; it has no response per channel")
-        phi_LK = self.phi_LK.to(self.plus_KI.dtype)
-        plus_LI = phi_LK @ self.plus_KI
-        minus_LI = plus_LI if self.minus_KI is None else phi_LK @ self.minus_KI
-        return plus_LI + self._signs(plus_LI) * minus_LI
+        # Whatever autocast says: a response that is rounded to bfloat16 is another filter.
+        with torch.autocast(self.phi_LK.device.type, enabled=False):
+            phi_LK = self.phi_LK.to(self.plus_KI.dtype)
+            plus_LI = phi_LK @ self.plus_KI
+            minus_LI = plus_LI if self.minus_KI is None else phi_LK @ self.minus_KI
+            return plus_LI + self._signs(plus_LI) * minus_LI
 
     def forward(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
         """Mix flat tokens ``[N, D]`` within the segments of ``tables``."""
@@ -100,7 +102,7 @@ class SpectralTransformUnit(nn.Module):
         return y_NI if self.outputs_ID is None else y_NI @ self.outputs_ID
 
     def _full(self, x_ND: Tensor, tables: SegmentTables) -> Tensor:
-        phi_LK = self.phi_LK.to(x_ND.dtype)
+        phi_LK = self.phi_LK.to(self.plus_KDD.dtype)
         signs_L1 = self._signs(phi_LK)
         y_ND = torch.zeros_like(x_ND)
         for branch_LK, matrices_KDD in ((phi_LK, self.plus_KDD), (phi_LK * signs_L1, self.minus_KDD)):

@@ -18,6 +18,9 @@ class Device:
     float32: Rate = Field(gt=0, description="TFLOP/s of float32 products, without TF32")
     bfloat16: Rate = Field(gt=0, description="TFLOP/s of bfloat16 products, dense")
     float64: Rate = Field(gt=0, description="TFLOP/s of float64 products")
+    tf32: Rate | None = Field(
+        default=None, gt=0, description="TFLOP/s of float32 products in TF32, dense; null: as float32"
+    )
     bandwidth: Rate = Field(gt=0, description="GB/s of its memory")
     memory: Rate = Field(gt=0, description="GB of memory")
     utilisation: float = Field(
@@ -33,15 +36,15 @@ class Device:
     def rate(self, precision: str) -> float:
         """FLOP/s of products whose result has this precision."""
         name = {"complex64": "float32", "complex128": "float64"}.get(precision, precision)
-        return 1e12 * self.utilisation * float(getattr(self, name, self.float32))
+        return 1e12 * self.utilisation * float(getattr(self, name, None) or self.float32)
 
 
 DEVICES = {
     device.name: device
     for device in (
-        Device(name="h100", float32=67, bfloat16=989, float64=34, bandwidth=3350, memory=80),
-        Device(name="h200", float32=67, bfloat16=989, float64=34, bandwidth=4800, memory=141),
-        Device(name="a100", float32=19.5, bfloat16=312, float64=9.7, bandwidth=2039, memory=80),
+        Device(name="h100", float32=67, bfloat16=989, float64=34, tf32=495, bandwidth=3350, memory=80),
+        Device(name="h200", float32=67, bfloat16=989, float64=34, tf32=495, bandwidth=4800, memory=141),
+        Device(name="a100", float32=19.5, bfloat16=312, float64=9.7, tf32=156, bandwidth=2039, memory=80),
         Device(name="rtx4090", float32=82.6, bfloat16=165, float64=1.3, bandwidth=1008, memory=24),
         # One x86-64 core with AVX-512, as the recorded runs of the laptop scale had it.
         Device(

@@ -1,0 +1,48 @@
+"""Precision of the products that may be coarser than the force, and its imitation where no card has it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+@contextmanager
+def tf32(enabled: bool) -> Iterator[None]:
+    """Within it float32 products round their factors to TF32, 10 bits, on cards that have it."""
+    settings = torch.backends.cuda.matmul
+    before = settings.fp32_precision
+    if enabled:
+        settings.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
+def rounds() -> bool:
+    """Whether float32 products may round their factors to TF32 now."""
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
+
+
+class ImitatedTF32(TorchDispatchMode):
+    """A context in which a processor rounds as a card does: to nearest, wherever :func:`tf32` allows it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if rounds() and func.overloadpacket in _PRODUCTS:
+            args = [to_tf32(part) if isinstance(part, Tensor) else part for part in args]
+        return func(*args, **(kwargs or {}))
+
+
+_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm}
+
+
+def to_tf32(x: Tensor) -> Tensor:
+    """float32 numbers rounded to 10 bits of mantissa, ties to even; others as they are."""
+    if x.dtype != torch.float32:
+        return x
+    bits = x.contiguous().view(torch.int32)
+    kept = (bits + 0x0FFF + ((bits >> 13) & 1)) & ~0x1FFF
+    return torch.where(torch.isfinite(x), kept.view(torch.float32), x)

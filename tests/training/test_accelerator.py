@@ -1,0 +1,218 @@
+"""Runs of every setting of the paper scale on an accelerator that refuses what a GPU refuses, at tiny sizes.
+
+A run takes a step, leaves, goes on from its checkpoint and is evaluated. What makes the host wait for the
+device within a step is counted and held to an allowance: on a GPU each wait leaves it idle.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from specseq.equilibrium.text.config import Grammar, TextSettings
+from specseq.equilibrium.text.store import prepare_text
+from specseq.series.config import EmbeddedSizes
+from specseq.series.embedded import embedded_sets, write_corpus
+from specseq.series.prepare import prepare_store
+from specseq.spacings.config import SpacingSplits
+from specseq.spacings.preparation import write_spacing_sets
+from specseq.studies import studies
+from specseq.studies.config import load_plan
+from specseq.sweeps.merge import merge
+from specseq.tables import Provenance
+from specseq.training.interrupt import Interrupted, Requests
+from specseq.training.loop import Outcome, train
+from specseq.training.task import Task
+from specseq.zeros.catalogue import write_zeros
+from specseq.zeros.config import ZeroRange
+from tests.training.simulated import DEVICE, Accelerator
+
+PLAN = load_plan(Path(__file__).parents[2])
+TRAINING = {
+    "steps": 2, "batch": 2, "warmup": 0, "schedule": "constant", "micro_batches": 1, "log_every": 1,
+    "evaluate_every": 0, "checkpoint_every": 0, "precision": "float32", "tensorboard": False,
+}  # fmt: skip
+SMALL: dict[str, dict[str, Any]] = {
+    "preconditioning": {"model": {"d_model": 16, "layers": 1, "heads": 2, "d_ff": 32, "tokens": 32}},
+    "stu": {"model": {"d_model": 16, "layers": 2, "heads": 2, "max_length": 32}},
+    "equilibrium": {
+        "model": {"width": 8, "heads": 2, "length": 8, "residual_gain": 0.5},
+        "free": {"evaluations": 6},
+        "nudged": {"evaluations": 4},
+        "evaluation": {"windows": 2, "aligned": 1, "samples": 1, "budget": 24, "unrolled": 1},
+    },
+    "zeta": {"model": {"length": 8, "width": 16, "heads": 2}, "data": {"selection": 8}},
+}
+# Waits per step that runs of a study may take: values that are recorded, tensors that are made of numbers.
+# The published transforms of STU ask for each length; of equilibrium propagation each evaluation asks once,
+# solvers that adapt once more, and a penalty on eigenvalues for what it diagonalises.
+ALLOWED = {"preconditioning": 7, "stu": 14, "zeta": 7, "equilibrium": 60}
+
+
+def small(study: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The run at a size of a blink."""
+    changes = SMALL[study]
+    model = params["model"]
+    if study == "stu":
+        stu = model.get("stu") or {}
+        given = {"filters": min(4, stu.get("filters", 4)), "inner": 12 if stu.get("inner") else None}
+        changes = merge(changes, {"model": {"stu": {k: v for k, v in given.items() if v or k in stu}}})
+    if study == "zeta":
+        less = {"blocks": min(2, model["blocks"])}
+        if model.get("windows"):
+            less |= {"windows": [8], "lines": 5, "highest": [0.5], "taps": 3, "hidden": [8]}
+        if "limit" in params["data"]:
+            changes = merge(changes, {"data": {"limit": 1000}})
+        changes = merge(changes, {"model": less})
+    if params.get("estimator", {}).get("name") == "lock_in":
+        changes = merge(changes, {"estimator": {"period": 2, "cycles": 1}})
+    kept = {name: value for name, value in params.items() if name != "initial"}
+    return merge(kept, changes, {"training": TRAINING})
+
+
+@cache
+def kinds(study: str) -> dict[str, dict[str, Any]]:
+    """The runs that bring a setting which none before them has, and the first of each sweep, by name."""
+    kind = studies()[study].load(f"{studies()[study].cost}:kind")
+    seen: set[str] = set()
+    found = {}
+    for run, params in PLAN.study_runs("paper", study).items():
+        if not params.get("training"):
+            continue
+        made = small(study, params)
+        traits = {run.split("/")[1], *settings_of(kind(made, PLAN.data("paper")))}
+        if not traits <= seen:
+            found[run] = made
+        seen |= traits
+    return found
+
+
+def settings_of(described: Any, place: str = "") -> Iterator[str]:
+    """Innermost settings with their places."""
+    if not isinstance(described, dict):
+        yield f"{place}={described}"
+        return
+    for name, value in described.items():
+        yield from settings_of(value, f"{place}.{name}")
+
+
+RUNS = [(study, run) for study in SMALL for run in kinds(study)]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Data of all studies."""
+    folder = tmp_path_factory.mktemp("data")
+    prepare_text(folder / "text", TextSettings(source=Grammar(characters=4000, states=3, symbols=6)))
+    write_corpus(
+        folder / "corpus",
+        embedded_sets(0, EmbeddedSizes(frequencies=("H", "M"), series=12, steps=256, evaluated=1)),
+    )
+    prepare_store(folder / "corpus", folder / "store")
+    write_zeros(folder / "zeros.parquet", ZeroRange(height=7.5e7, count=8000), Provenance("zeros"))
+    plan = SpacingSplits(shares=(0.5, 0.2, 0.3), gap=100, controls=3000, matrix_size=300, seed=3)
+    (folder / "spacings").mkdir()
+    write_spacing_sets(folder / "zeros.parquet", folder / "spacings", plan, Provenance("spacings"))
+    return {
+        "text": folder / "text",
+        "store": folder / "store",
+        "spacings": folder / "spacings" / "manifest.parquet",
+    }
+
+
+@pytest.fixture
+def accelerator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accelerator]:
+    def autocast(kind: str, *arguments: Any, **named: Any) -> Any:
+        return nullcontext() if kind == DEVICE.type else before(kind, *arguments, **named)
+
+    before = torch.autocast
+    monkeypatch.setattr(torch, "autocast", autocast)
+    # A parameter's values lie in another tensor, which an assignment to `data` would not reach.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    with Accelerator() as device:
+        yield device
+    torch.__future__.set_overwrite_module_params_on_conversion(False)
+
+
+def task(study: str, params: dict[str, Any], inputs: dict[str, Path], device: Accelerator) -> Task:
+    """The task of a run, whose waits are counted within gradients and loss."""
+    made: Task = studies()[study].load(studies()[study].build)(params, inputs)
+
+    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            with device.counting():
+                return work(*arguments)
+
+        return call
+
+    for part in ("loss", "gradients", "after_step"):
+        if work := getattr(made, part):
+            setattr(made, part, counted(work))
+    return made
+
+
+def trained(
+    study: str, run: str, inputs: dict[str, Path], folder: Path, device: Accelerator, leave: bool = True
+) -> tuple[Outcome, Task]:
+    params = kinds(study)[run]
+    if leave:
+        requests = Requests()
+        requests.leave = True
+        with pytest.raises(Interrupted, match="step 1 of 2"):
+            train(task(study, params, inputs, device), params, folder, "d", device=DEVICE, requests=requests)
+    made = task(study, params, inputs, device)
+    return train(made, params, folder, "d", device=DEVICE), made
+
+
+# PyTorch takes the simulated device for one without values.
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+@pytest.mark.parametrize(("study", "run"), RUNS)
+def test_a_run_trains_there_and_goes_on_from_its_checkpoint(
+    study: str, run: str, inputs: dict[str, Path], tmp_path: Path, accelerator: Accelerator
+) -> None:
+    outcome, _ = trained(study, run, inputs, tmp_path, accelerator)
+    assert (outcome.step, outcome.resumed_from, outcome.diverged) == (2, 1, None)
+    assert math.isfinite(outcome.record.last("loss") or math.nan)
+    waits = Counter({name: count / 2 for name, count in accelerator.waits.items()})
+    assert sum(waits.values()) <= ALLOWED[study], dict(waits)
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+@pytest.mark.parametrize("study", SMALL)
+def test_a_run_that_left_ends_where_one_that_was_left_in_peace_does(
+    study: str, inputs: dict[str, Path], tmp_path: Path, accelerator: Accelerator
+) -> None:
+    run = next(iter(kinds(study)))
+    _, cut = trained(study, run, inputs, tmp_path / "cut", accelerator)
+    _, whole = trained(study, run, inputs, tmp_path / "whole", accelerator, leave=False)
+    for one, other in zip(cut.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(one.detach().cpu(), other.detach().cpu())
+
+
+def test_the_device_refuses_what_a_gpu_refuses_and_counts_what_it_waits_for() -> None:
+    with Accelerator() as device:
+        there, here = torch.ones(3, device=DEVICE), torch.arange(3.0)
+        assert there.device == DEVICE
+        assert (2 * there + torch.tensor(1.0)).cpu().tolist() == [3, 3, 3]
+        with pytest.raises(RuntimeError, match="on the CPU and on the simulated device"):
+            there + here
+        with pytest.raises(RuntimeError, match="on the CPU and on the simulated device"):
+            torch.cat([here, there])
+        with device.counting():
+            moved = here.to(DEVICE)
+            moved[moved > 0] = 5
+            assert float(moved.sum()) == 10
+            assert moved.cpu().tolist() == [0, 5, 5]
+        assert device.waits == {
+            "copy from the host": 1, "boolean index": 1, "_local_scalar_dense": 1, "copy to the host": 1
+        }  # fmt: skip
+        weight = torch.nn.Parameter(torch.ones(3, device=DEVICE))
+        (weight * there.cumsum(0)).sum().backward()
+        assert weight.grad is not None
+        assert weight.grad.cpu().tolist() == [1, 2, 3]
