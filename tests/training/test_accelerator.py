@@ -94,9 +94,9 @@ def kinds(study: str) -> dict[str, dict[str, Any]]:
 
 
 def settings_of(described: Any, place: str = "") -> Iterator[str]:
-    """Innermost settings with their places."""
+    """Innermost settings with their places; numbers, which make no other kind of step, without their values."""
     if not isinstance(described, dict):
-        yield f"{place}={described}"
+        yield f"{place}={described}" if isinstance(described, str | bool) else place
         return
     for name, value in described.items():
         yield from settings_of(value, f"{place}.{name}")
