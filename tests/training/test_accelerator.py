@@ -78,7 +78,7 @@ def small(study: str, params: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def kinds(study: str) -> dict[str, dict[str, Any]]:
-    """The runs that bring a setting which none before them has, and the first of each sweep, by name."""
+    """Runs that bring a setting which none before them has; of equilibrium the first of each sweep too."""
     kind = studies()[study].load(f"{studies()[study].cost}:kind")
     seen: set[str] = set()
     found = {}
@@ -86,7 +86,8 @@ def kinds(study: str) -> dict[str, dict[str, Any]]:
         if not params.get("training"):
             continue
         made = small(study, params)
-        traits = {run.split("/")[1], *settings_of(kind(made, PLAN.data("paper")))}
+        traits = set(settings_of(kind(made, PLAN.data("paper"))))
+        traits |= {run.split("/")[1]} if study == "equilibrium" else set()
         if not traits <= seen:
             found[run] = made
         seen |= traits
@@ -94,7 +95,7 @@ def kinds(study: str) -> dict[str, dict[str, Any]]:
 
 
 def settings_of(described: Any, place: str = "") -> Iterator[str]:
-    """Innermost settings with their places; numbers, which make no other kind of step, without their values."""
+    """Innermost settings with their places; numbers make no other kind of step and stay out."""
     if not isinstance(described, dict):
         yield f"{place}={described}" if isinstance(described, str | bool) else place
         return
