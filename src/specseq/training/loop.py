@@ -139,7 +139,8 @@ class _Training:
             and torch.cuda.is_bf16_supported()
         )
         if self.device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = self.settings.precision == "tf32"
+            rounded = self.settings.precision == "tf32"
+            torch.backends.cuda.matmul.fp32_precision = "tf32" if rounded else "ieee"
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced)
 
     def run(self) -> Outcome:
