@@ -1,7 +1,8 @@
 """Runs of every setting of the paper scale on an accelerator that refuses what a GPU refuses, at tiny sizes.
 
-A run takes a step, leaves and goes on from its checkpoint; the first of each study is evaluated. What makes the host wait for the
-device within a step is counted and held to an allowance: on a GPU each wait leaves it idle.
+A run takes a step, leaves and goes on from its checkpoint; the first of each study is evaluated. What makes
+the host wait for the device within a step is counted and held to an allowance: on a GPU each wait leaves it
+idle.
 """
 
 import math
