@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "plan": "list runs, or say which file sets each parameter of one",
     "status": "say of each run: done, running with its ETA, queued or failed",
     "claims": "list the claims ledger with its verdicts",
+    "findings": "write what a scale found, question by question",
     "score": "score a forecaster on a benchmark",
     "windows": "write a benchmark's windows for forecasters of any language",
     "import": "make weights of a checkpoint of another program",

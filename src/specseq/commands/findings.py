@@ -1,0 +1,43 @@
+"""``specseq findings``: what a scale found, question by question, as Markdown."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from specseq.commands.plan import add_config, plan_of
+from specseq.errors import InputError
+from specseq.report.findings import findings
+from specseq.report.page.sections import load_sections
+from specseq.settings import near
+from specseq.studies import answers
+from specseq.tables.files import atomic_path
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="specseq findings",
+        description="Write what a scale found, question by question: answers, the claims behind them with "
+        "intervals, what stays open and what would decide it.",
+        epilog="e.g. specseq findings --scale laptop --out findings.md",
+    )
+    parser.add_argument("--out", type=Path, help="Markdown file to write (default: print it)")
+    add_config(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print or write the document."""
+    options = build_parser().parse_args(arguments)
+    plan, scale = plan_of(options)
+    if scale not in plan.scales:
+        raise InputError("--scale", f"no scale is called '{scale}'", near(scale, plan.scales))
+    sections = load_sections(options.root / "workflow/studies")
+    made_by = f"snakemake --cores all --config scale={scale}"
+    text = findings(options.root / "results" / scale, sections, scale, answers(), made_by)
+    if options.out is None:
+        print(text, end="")
+        return
+    with atomic_path(options.out) as path:
+        path.write_text(text, encoding="utf-8")
+    print(f"{options.out}: {text.count(chr(10))} lines")

@@ -1,0 +1,60 @@
+"""``specseq findings`` writes what a scale found, claim by claim."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from specseq import cli
+from specseq.report.claims import ledger
+from specseq.report.claims.ledger import ledger_frame
+from specseq.studies.claims import load_claims
+from specseq.tables import Provenance, write_parquet
+
+ROOT = Path(__file__).parents[2]
+WON = {"verdict": "reproduced", "measured": 0.9, "low": 0.8, "high": 0.95, "verdict_corrected": "undecided"}
+OPEN = {
+    "verdict": "undecided",
+    "measured": 1.0,
+    "low": 0.8,
+    "high": 1.2,
+    "power": "12 seeds would decide it.",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workflow whose only results are a ledger: arithmetic, one claim that holds and one that is open."""
+    for name in ("config.yaml", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    claims = [claim for claim in load_claims(ROOT / "workflow/studies") if claim.note in ("002", "004")]
+    frame = ledger_frame(ledger(claims, tmp_path / "results/smoke", "smoke"), "smoke")
+    for name, values in (("002.comparison.alternating.mase", WON), ("004.s6.plain", OPEN)):
+        assert name in set(frame["id"])
+        frame.loc[frame["id"] == name, list(values)] = pd.Series(values).to_numpy()
+        frame.loc[frame["id"] == name, ["kind", "relation"]] = ["measured", "< 1"]
+    write_parquet(tmp_path / "results/smoke/claims.parquet", frame, Provenance("claims"))
+    return tmp_path
+
+
+def test_each_line_names_its_claim(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = root / "findings.md"
+    assert cli.main(["findings", "--root", str(root), "--scale", "smoke", "--out", str(out)]) == 0
+    assert str(out) in capsys.readouterr().out
+    text = out.read_text(encoding="utf-8")
+    studies = [line for line in text.splitlines() if line.startswith("## ")]
+    assert len(studies) == 4
+    lines = {line.rpartition("(`")[2].split("`")[0]: line for line in text.splitlines() if "(`" in line}
+    won, open_ = lines["002.comparison.alternating.mase"], lines["004.s6.plain"]
+    assert "*0.9 [0.8, 0.95], to be < 1*" in won
+    assert won.endswith("Undecided once corrected for its search.")
+    assert open_.endswith("(`004.s6.plain`). 12 seeds would decide it.")
+    assert "004.s5.omega.warm.bound`, inconsistent)." in text
+    assert "are not run." in text
+
+
+def test_without_a_ledger_it_says_how_to_make_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["findings", "--root", str(root), "--scale", "laptop"]) == 2
+    assert "make it: snakemake --cores all" in capsys.readouterr().err
+    assert cli.main(["findings", "--root", str(root), "--scale", "latpop"]) == 2
+    assert "did you mean laptop?" in capsys.readouterr().err
