@@ -97,6 +97,19 @@ def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, l
     )
 
 
+def test_each_metric_is_compared_for_itself(long: dict[str, list[Path]]) -> None:
+    table = tables.metrics(long, PARAMS).set_index(["group", "metric"])
+    assert set(table.index.get_level_values("metric")) == {"MASE", "CRPS"}
+    mase, crps = (table.loc[("stu/layout/signed", metric)] for metric in ("MASE", "CRPS"))
+    assert (mase["ratio"], mase["verdict"], mase["losses"]) == (pytest.approx(RATIO), "worse", 3)
+    assert (crps["ratio"], crps["verdict"]) == (pytest.approx(1), "undecided")
+    assert crps["value"] == pytest.approx(
+        np.exp(np.mean([np.log(0.1 * (1 + n) * (1 + 0.1 * s)) for n in range(3) for s in SEEDS]))
+    )
+    assert table.loc[("stu/layout/attention", "CRPS"), "verdict"] == "baseline"
+    assert mase["gate"].startswith("decidable: MASE")
+
+
 def test_an_attention_worse_than_seasonal_naive_decides_nothing(tmp_path: Path) -> None:
     inputs = _written(tmp_path, _rows(SEEDS), naive=0.5)
     table = tables.summary(inputs, PARAMS).set_index(["group", "term"])

@@ -28,6 +28,11 @@ TABLES = {
         },
         Results.baselines,
     ),
+    "stu_metrics": Table(
+        ".tables:metrics",
+        lambda results: {**_long(results), "naive": seasonal_naive_scores(results)},
+        Results.baselines,
+    ),
     "stu_models": Table(
         ".tables:models",
         lambda results: {**_long(results), "training": results.of_runs("pretrain.parquet")},

@@ -15,6 +15,7 @@ from specseq.sweeps import without_seed
 from specseq.tables import read_parquet, read_provenance
 
 CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
+METRICS = {"gift_eval": ("MASE", "CRPS", "MSE", "MAE"), "fev": ("MASE", "WQL", "SQL")}
 COMPARED = ("ratio", "low", "high", "seed_sd", "config_sd", "wins", "losses", "wilcoxon_p", "verdict")
 COSTS = ("step_seconds", "mixing_seconds")
 MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
@@ -53,6 +54,49 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         {**row, **_sizes(parameters, row["group"], row["baseline"])}
         for row in _rows(rows, params.get("baselines", {}), corpus, naive)
     ]
+    return pd.DataFrame(made).assign(scale=params["scale"])
+
+
+def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """Forecasts beside attention's by metric: one row per (group, benchmark, metric), terms and seeds pooled.
+
+    ``value`` is the plain geometric mean over configs and seeds. ``ratio`` compares it with that of
+    ``baseline``, paired over configs and seeds, with its 95 % interval over both, ``low`` to ``high``;
+    ``wins`` and ``losses`` count configs. The ``gate``, by MASE, and the verdicts are those of the table
+    ``stu``.
+
+    Args:
+        inputs: ``long`` and ``naive`` as of :func:`summary`.
+        params: ``scale`` and ``baselines`` as there.
+    """
+    long, naive = read_parquet(inputs["long"][0]), _seasonal_naive(inputs.get("naive", []))
+    baselines, made = params.get("baselines", {}), []
+    for benchmark, names in METRICS.items():
+        scored = long[(long["benchmark"] == benchmark) & (long["step"] == -1)]
+        trivial = naive[naive.index.get_level_values(0) == benchmark].droplevel(0)
+        mase = scored[scored["metric"] == "MASE"]
+        for name in names:
+            rows = scored[scored["metric"] == name]
+            for group in rows["group"].unique():
+                against = _baseline_of(group, baselines)
+                gate = _gate(_matrix(mase, group), _matrix(mase, against), trivial)
+                compared = _compared(_matrix(rows, group), _matrix(rows, against))
+                verdict = "baseline" if group == against else gate.verdict(compared["verdict"])
+                own = rows[rows["group"] == group]
+                made.append(
+                    {
+                        "group": group,
+                        "baseline": against,
+                        "benchmark": benchmark,
+                        "metric": name,
+                        "configs": own["task"].nunique(),
+                        "seeds": own["seed"].nunique(),
+                        "value": _geometric(rows, group),
+                        **{key: compared[key] for key in ("ratio", "low", "high", "wins", "losses")},
+                        "verdict": verdict,
+                        "gate": gate.text,
+                    }
+                )
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
