@@ -1,5 +1,6 @@
 """``specseq findings`` writes what a scale found, claim by claim."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -58,3 +59,21 @@ def test_without_a_ledger_it_says_how_to_make_one(root: Path, capsys: pytest.Cap
     assert "make it: snakemake --cores all" in capsys.readouterr().err
     assert cli.main(["findings", "--root", str(root), "--scale", "latpop"]) == 2
     assert "did you mean laptop?" in capsys.readouterr().err
+
+
+def test_evidence_is_the_ledger_the_summaries_and_where_they_are_from(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, folder = root / "results/smoke", root / "evidence"
+    (results / "claims.csv").write_text("id\n")
+    for name, size in (("stu", 10), ("zeta", 300_000)):
+        (results / "tables").mkdir(exist_ok=True)
+        (results / f"tables/{name}.csv").write_text("x" * size)
+    record = Provenance("pretrain", {}, run="zeta/models/a_seed2", seed=2, facts={"resumed_from": 5})
+    write_parquet(results / "runs/zeta/models/a_seed2/pretrain.parquet", pd.DataFrame({"x": [1]}), record)
+    asked = ["findings", "--root", str(root), "--scale", "smoke", "--evidence", str(folder)]
+    assert cli.main(asked) == 0
+    assert "3 files" in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == {"claims.csv", "stu.csv", "provenance.json"}
+    made = json.loads((folder / "provenance.json").read_text())
+    assert (made["scale"], made["seeds"], made["runs"], made["resumed"]) == ("smoke", [2], {"zeta": 1}, 1)

@@ -1,11 +1,13 @@
 """``specseq findings``: what a scale found, question by question, as Markdown."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.commands.plan import add_config, plan_of
 from specseq.errors import InputError
+from specseq.report.evidence import write_evidence
 from specseq.report.findings import findings
 from specseq.report.page.sections import load_sections
 from specseq.settings import near
@@ -22,6 +24,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="e.g. specseq findings --scale laptop --out findings.md",
     )
     parser.add_argument("--out", type=Path, help="Markdown file to write (default: print it)")
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="DIR",
+        help="folder for the ledger and summary tables as CSV, with what they were made with",
+    )
     add_config(parser)
     return parser
 
@@ -34,7 +42,11 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("--scale", f"no scale is called '{scale}'", near(scale, plan.scales))
     sections = load_sections(options.root / "workflow/studies")
     made_by = f"snakemake --cores all --config scale={scale}"
-    text = findings(options.root / "results" / scale, sections, scale, answers(), made_by)
+    results = options.root / "results" / scale
+    text = findings(results, sections, scale, answers(), made_by)
+    if options.evidence is not None:
+        written = write_evidence(results, sections, options.evidence)
+        print(f"{options.evidence}: {len(written)} files", file=sys.stderr)
     if options.out is None:
         print(text, end="")
         return
