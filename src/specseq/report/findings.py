@@ -5,6 +5,7 @@ It is made of the ledger and the tables alone, so that a reader can check each l
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def _study(
             before = rows["explanation"].shift()
             same = rows["explanation"].eq(before).fillna(False)
             for row, again in zip(rows.to_dict("records"), same, strict=True):
-                lines.append(_claim({**row, "explanation": "As above."} if again else row))
+                lines.append(_claim({str(name): value for name, value in row.items()}, again))
             lines.append("")
     counts = own["verdict"].value_counts()
     agreed = int(((own["verdict"] == "reproduced") & ~measured).sum())
@@ -85,14 +86,13 @@ def _study(
     return [*lines, f"Not listed: {', '.join(rest)}.", ""]
 
 
-def _claim(row: Mapping[str, object]) -> str:
-    """One line of the document."""
-    value, low, high = (float(str(row[name])) if pd.notna(row[name]) else float("nan")
-                        for name in ("measured", "low", "high"))  # fmt: skip
+def _claim(row: Mapping[str, Any], again: bool) -> str:
+    """One line of the document; ``again`` where the claim before it has the same explanation."""
+    value, low, high = (float(row[name]) for name in ("measured", "low", "high"))
     text = f"- {_line(row['statement'])} *{in_words(value, low, high, str(row['relation']))}* (`{row['id']}`"
     text += f", {row['verdict']})." if row["verdict"] in AGAINST else ")."
     if row["verdict"] in (*AGAINST, "does not hold"):
-        why = _line(row["explanation"])
+        why = "As above." if again else _line(row["explanation"])
         return text if why.startswith("measured ") else f"{text} {why}"
     corrected = row["verdict_corrected"]
     if row["verdict"] == "reproduced" and corrected == "undecided":
