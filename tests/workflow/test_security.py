@@ -99,6 +99,7 @@ def test_data_folders(refusing: Workspace) -> None:
     log = (refusing.folder / "logs/smoke/data/gift_eval.log").read_text()
     assert str(folder) in one_line(log, "error: ")
     assert "Error in rule prepare_gift_eval" in output
+    assert not (refusing.folder / "results/smoke/report").exists(), "who asks for one file gets no page"
     assert {path.name for path in folder.parent.iterdir()} == {name}
     assert not list(refusing.folder.rglob("hacked"))
 

@@ -140,6 +140,8 @@ onstart:
 
 # The rules that tables, claims and page are made by; none of them needs a cluster.
 REPORTING, MOST_REPORTING = ["table", "figure", "claims", "report_page", "rehearsal"], 8
+# What they make, as targets name it.
+REPORTED = {"tables", "figures", "claims", "report", "rehearsal"}
 
 
 def reports(scale):
@@ -151,7 +153,11 @@ def reports(scale):
 def reported_scales():
     """The scales whose tables, figures, claims or page this call is to make."""
     places = [Path(target).parts for target in targets() or [f"results/{SETTINGS.scale}/report"]]
-    named = [parts[1] for parts in places if len(parts) > 2 and parts[0] == "results" and parts[2] != "runs"]
+    named = [
+        parts[1]
+        for parts in places
+        if len(parts) > 2 and parts[0] == "results" and Path(parts[2]).stem in REPORTED
+    ]
     return [
         scale for scale in PLAN.scales if scale in named or "all" in targets() and scale == SETTINGS.scale
     ]
