@@ -42,6 +42,7 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         panel.set_title(model_label(group))
     if not groups:
         axes[0, 0].set_title("this scale rolls no model out without its memory")
+        axes[0, 0].set_axis_off()
     for panel in axes[0]:
         panel.set_xlabel("horizon h (spacings)")
     axes[0, 0].set_ylabel("mean |accumulated error| (mean spacings)")
