@@ -27,7 +27,7 @@ PARTS = {
 
 
 def findings(
-    results: Path, sections: Iterable[Section], scale: str, answers: Mapping[str, Find], cost: str = ""
+    results: Path, sections: Iterable[Section], scale: str, answers: Mapping[str, Find], made_by: str
 ) -> str:
     """The document, Markdown.
 
@@ -36,7 +36,7 @@ def findings(
         sections: of the studies, in order.
         scale: its name.
         answers: study -> what makes its finding.
-        cost: the command that made the results.
+        made_by: the command that made the results.
 
     Raises:
         InputError: the scale has no ledger yet.
@@ -48,9 +48,8 @@ def findings(
     lines = [
         f"# Findings at scale {scale}",
         "",
-        f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale"
-        + (f" (`{cost}`)" if cost else "")
-        + f"; `specseq claims show ID --scale {scale}` tells the evidence of a line. Intervals are 95 %.",
+        f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale (`{made_by}`); "
+        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. Intervals are 95 %.",
         "",
     ]
     for section in sections:
