@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 356, "078e437b87ca71cb"),
+        ("workstation", 356, "82ac892a7565b27c"),
         ("paper", 879, "ffce8a082bf7153b"),
         ("rehearsal", 92, "33b8fd059368983f"),
         ("desk", 115, "2896a46249165cd8"),
