@@ -35,12 +35,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np  # noqa: E402
 
 from specseq.models.seasonal_naive import SeasonalNaive  # noqa: E402
+from specseq.scoring.evaluate import score  # noqa: E402
 from specseq.scoring.evaluation import Evaluation  # noqa: E402
 from specseq.scoring.fev import FevEvaluation, fev_evaluations  # noqa: E402
 from specseq.scoring.forecasting import forecast  # noqa: E402
 from specseq.scoring.gift_eval import GiftEvaluation, gift_evaluations  # noqa: E402
 from specseq.scoring.metrics import LEVELS, window_sums  # noqa: E402
-from specseq.scoring.reversal import score  # noqa: E402
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
+from specseq.scoring.evaluate import score
 from specseq.scoring.fev import fev_evaluations, open_task
 from specseq.scoring.fev_tasks import METRICS, TaskFields, lengths_digest, official_tasks, read_tasks
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import score
 from specseq.series.hub import UNFINISHED
 from tests.scoring.test_gift_eval import KINDS, Fake, fake_quantiles, wild_series
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from specseq import cli
 from specseq.errors import InputError
 from specseq.scoring.calendar import place_of, time_at
+from specseq.scoring.evaluate import score
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.forecast_files import ForecastFiles
 from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import score
 from specseq.series.arrow_writer import write_folder
 from specseq.series.frequency import parse_frequency
 from specseq.tables import read_parquet

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.models.protocol import Query
-from specseq.scoring.gift_eval import (
+from specseq.scoring.evaluate import score
+from specseq.scoring.gift_eval import gift_evaluations
+from specseq.scoring.gift_eval_data import (
     TERMS,
     config_name,
-    gift_evaluations,
     open_dataset,
     prediction_length,
     reference,
     window_count,
 )
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import score
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.frequency import parse_frequency, stated_frequency
 from specseq.series.hub import UNFINISHED

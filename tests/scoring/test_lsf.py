@@ -12,8 +12,8 @@ from specseq import cli
 from specseq.errors import InputError
 from specseq.models.seasonal_naive import naive
 from specseq.scoring import lsf
+from specseq.scoring.evaluate import score
 from specseq.scoring.lsf import DATA, HORIZONS, LsfData, LsfEvaluation, lsf_evaluations
-from specseq.scoring.reversal import score
 from specseq.tables import read_parquet
 from tests.scoring.test_gift_eval import Fake, fake_quantiles
 

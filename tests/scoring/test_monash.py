@@ -12,8 +12,8 @@ from specseq import cli
 from specseq.errors import InputError
 from specseq.models.seasonal_naive import naive
 from specseq.scoring import monash
+from specseq.scoring.evaluate import score
 from specseq.scoring.monash import SETS, MonashSet, monash_evaluations
-from specseq.scoring.reversal import score
 from specseq.scoring.tsf import read_tsf
 from specseq.series.arrow import open_folder
 from specseq.tables import read_parquet

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from specseq.filters import Filter
 from specseq.models.protocol import Query
+from specseq.scoring.evaluate import evaluate
 from specseq.scoring.gift_eval import GiftEvaluation, gift_evaluations
 from specseq.scoring.parts import Parts
-from specseq.scoring.reversal import Plan, evaluate
+from specseq.scoring.reversal import Plan
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_gift_eval import Fake, items, wild_series
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from specseq.models.registry import load_forecaster
+from specseq.scoring.evaluate import score
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.fev_tasks import METRICS, official_tasks, read_tasks
 from specseq.scoring.gift_eval import gift_evaluations
-from specseq.scoring.reversal import score
 
 DATA = os.environ.get("SPECSEQ_DATA", "")
 pytestmark = [

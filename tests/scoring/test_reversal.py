@@ -13,9 +13,10 @@ from specseq.models.preconditioned import FilteredContexts, Mode, Preconditioned
 from specseq.models.protocol import Query, at_levels
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import reversal
+from specseq.scoring.evaluate import evaluate, score
 from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import Plan, Variant, evaluate, score
+from specseq.scoring.reversal import Plan, Variant
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_gift_eval import Fake, items, wild_series
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from specseq.filters import Filter
 from specseq.models.seasonal_naive import SeasonalNaive
 from specseq.scoring import evaluation as evaluations
+from specseq.scoring.evaluate import evaluate
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.fev_tasks import official_tasks
 from specseq.scoring.gift_eval import gift_evaluations
-from specseq.scoring.reversal import Plan, Variant, evaluate
+from specseq.scoring.reversal import Plan, Variant
 from specseq.scoring.steps import StepErrors, _earlier, earlier_residuals, step_grid
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_fev import write_task

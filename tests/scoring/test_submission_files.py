@@ -12,7 +12,7 @@ import pytest
 from specseq import cli
 from specseq.scoring.fev_tasks import METRICS, official_tasks
 from specseq.scoring.gift_eval import METRICS as GIFT_METRICS
-from specseq.scoring.gift_eval import reference
+from specseq.scoring.gift_eval_data import reference
 from specseq.scoring.leaderboard import fev_leaderboard, gift_eval_leaderboard
 from specseq.scoring.submission_files import FEV_VERSION, definition
 from specseq.scoring.submissions import FEV, GIFT_EVAL, read_folder

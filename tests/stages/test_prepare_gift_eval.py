@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from specseq.scoring.gift_eval import find_datasets
+from specseq.scoring.gift_eval_data import find_datasets
 from specseq.series.arrow import open_folder
 from tests.stage_call import Refused, run
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 from specseq.errors import InputError
 from specseq.scoring.config import ScoredBenchmark
-from specseq.scoring.gift_eval import TERMS
+from specseq.scoring.gift_eval_data import TERMS
 from specseq.scoring.score import open_evaluations
 from specseq.scoring.window_files import write_windows
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from specseq.filters import Filter
+from specseq.scoring.evaluate import Outcome, by_filter
 from specseq.scoring.evaluation import Evaluation, stat_digest
-from specseq.scoring.reversal import NONE, Outcome, Plan, Variant, by_filter
+from specseq.scoring.reversal import NONE, Plan, Variant
 from specseq.sources import source_digest
 from specseq.tables import digest
 from specseq.tables.files import write_text

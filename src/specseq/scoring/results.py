@@ -23,8 +23,9 @@ import pyarrow as pa
 from specseq.errors import InputError
 from specseq.filters import noise_gain
 from specseq.filters.stability import spectral_radius
+from specseq.scoring.evaluate import Checkpoint, Outcome
 from specseq.scoring.evaluation import Evaluation, content_digest, stat_digest
-from specseq.scoring.reversal import Checkpoint, Outcome, Variant
+from specseq.scoring.reversal import Variant
 from specseq.scoring.steps import step_grid
 from specseq.scoring.submissions import BENCHMARKS
 from specseq.tables import Provenance, digest, long_table, read_provenance, read_rows, write_parquet

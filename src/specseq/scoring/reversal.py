@@ -1,4 +1,4 @@
-"""Score a forecaster on a config or task: plain, on filtered contexts under every reversal, with its control.
+"""Every way to forecast a batch: plain, and on filtered contexts under every reversal, with its control.
 
 The forecast of filtered contexts is made once per filter; each reversal is applied to it. A model that was
 trained on filtered series forecasts in the space of its own filter, and is scored the same way. The oracle
@@ -8,23 +8,20 @@ oracle score comes with the score of seasonal naive under the same oracle.
 Shapes: B windows, Q quantile levels, H horizon steps.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from itertools import chain, pairwise
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from itertools import pairwise
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specseq.errors import Diverged
 from specseq.filters import Filter
 from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
 from specseq.models.protocol import Forecaster, Query, at_levels
 from specseq.scoring.evaluation import Batch, Evaluation, Recorded, batches_for
 from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts
-from specseq.scoring.metrics import Totals, window_sums
-from specseq.scoring.steps import StepErrors
 
 Values = NDArray[np.float64]
 Quantiles = NDArray[np.floating]
@@ -39,23 +36,6 @@ class Variant(NamedTuple):
     forecaster: str
     filter: str = NONE
     reversal: str = NONE
-
-
-@dataclass
-class Outcome:
-    """Result of a variant on a config or task.
-
-    Attributes:
-        values: metrics by column name; all NaN where the reversal diverged.
-        filter: the filter, None for a plain forecast.
-        diverged: why it did, or empty.
-        steps: scaled absolute error of each horizon step, [H]; None where it was not asked for.
-    """
-
-    values: dict[str, float]
-    filter: Filter | None = None
-    diverged: str = ""
-    steps: Values | None = None
 
 
 @dataclass
@@ -111,141 +91,6 @@ class FilteredForecaster(Protocol):
         """The model's median [B, H] when it is shown the series as they are, for the reversal plug_in."""
 
 
-def score(
-    evaluation: Evaluation, forecaster: Forecaster, report: Callable[[int], None] = lambda points: None
-) -> dict[str, float]:
-    """The metrics of a plain forecast by their published column names, see :func:`evaluate`.
-
-    Raises:
-        InputError: a forecast is missing, not finite or out of order.
-        Diverged: the forecast left the range of 32-bit floats.
-    """
-    (outcome,) = evaluate(evaluation, Plan(forecaster), report).values()
-    if outcome.diverged:
-        raise Diverged(outcome.diverged)
-    return outcome.values
-
-
-@dataclass
-class Checkpoint:
-    """How far the windows of a plain forecast are pooled; where it stands, work can go on.
-
-    Attributes:
-        windows: number of windows pooled.
-        totals: the sums over them, see :meth:`specseq.scoring.metrics.Totals.plain`; None at the start.
-    """
-
-    windows: int = 0
-    totals: dict[str, Any] | None = None
-
-
-def evaluate(
-    evaluation: Evaluation,
-    plan: Plan,
-    report: Callable[[int], None] = lambda points: None,
-    checkpoint: Checkpoint | None = None,
-) -> dict[Variant, Outcome]:
-    """Score every variant of a plan on one config or task.
-
-    Args:
-        evaluation: the config or task.
-        plan: what to score.
-        report: called after each batch with its number of forecast points.
-        checkpoint: of a plan without filters: where to begin; moved after each batch, before ``report``.
-
-    Raises:
-        InputError: a forecast is missing, not finite or out of order.
-    """
-    if checkpoint is None:
-        return dict(chain.from_iterable(made.items() for _, made in by_filter(evaluation, plan, report)))
-    pools: dict[Variant, _Pool] = {}
-    begun = checkpoint.windows
-    if checkpoint.totals:
-        plain = pools[Variant(plan.forecaster.name)] = _Pool(evaluation, plan.by_step, None)
-        plain.totals.restore(checkpoint.totals)
-    for batch in _pieces(evaluation, plan, fine=True):
-        if batch.first + len(batch.windows) <= begun:
-            continue
-        piece = _Piece(evaluation, plan, batch[max(begun - batch.first, 0) :])
-        for variant, filter, make in piece.variants(NONE):
-            pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
-            pool.add(piece, make)
-        (pool,) = pools.values()
-        checkpoint.windows = batch.first + len(batch.windows)
-        checkpoint.totals = pool.totals.plain()
-        report(piece.truth.size)
-    return {variant: pool.outcome() for variant, pool in pools.items()}
-
-
-def by_filter(
-    evaluation: Evaluation,
-    plan: Plan,
-    report: Callable[[int], None] = lambda points: None,
-    done: Collection[str] = (),
-) -> Iterator[tuple[str, dict[Variant, Outcome]]]:
-    """Score a plan on one config or task part by part: the plain forecasts, then each filter.
-
-    Forecasts of the unfiltered contexts are made once for all parts.
-
-    Args:
-        evaluation, plan, report: see :func:`evaluate`.
-        done: parts that are not wanted again.
-
-    Yields:
-        The part, ``none`` or the name of a filter, and its variants.
-
-    Raises:
-        InputError: a forecast is missing, not finite or out of order.
-    """
-    parts = [NONE, *plan.filters]
-    left = [part for part in parts if part not in done]
-    pieces = (_Piece(evaluation, plan, batch) for batch in _pieces(evaluation, plan, fine=False))
-    kept = list(pieces) if len(left) > 1 else pieces
-    for number, part in enumerate(parts):
-        if part not in left:
-            report(_share(evaluation.points, number, len(parts)))
-            continue
-        pools: dict[Variant, _Pool] = {}
-        for piece in kept:
-            for variant, filter, make in piece.variants(part):
-                pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
-                pool.add(piece, make)
-            report(_share(piece.truth.size, number, len(parts)))
-        yield part, {variant: pool.outcome() for variant, pool in pools.items()}
-
-
-def _share(points: int, number: int, parts: int) -> int:
-    """What a part counts of the points, so that all of them count the whole."""
-    return points * (number + 1) // parts - points * number // parts
-
-
-class _Pool:
-    """Pools the windows of one variant; once it diverged, it is done."""
-
-    def __init__(self, evaluation: Evaluation, by_step: bool, filter: Filter | None) -> None:
-        self.evaluation, self.filter, self.diverged = evaluation, filter, ""
-        self.totals: Totals = evaluation.totals()
-        self.steps = StepErrors(evaluation.query.horizon) if by_step else None
-
-    def add(self, piece: "_Piece", make: Callable[[], Quantiles]) -> None:
-        if self.diverged:
-            return
-        try:
-            quantiles = make()
-        except Diverged as error:
-            self.diverged = str(error)
-            return
-        self.totals.add(window_sums(piece.truth, quantiles), piece.scales, piece.batch.pool)
-        if self.steps is not None:
-            self.steps.add(piece.truth, quantiles, piece.scales)
-
-    def outcome(self) -> Outcome:
-        values = self.evaluation.metrics(self.totals)
-        if self.diverged:
-            return Outcome(dict.fromkeys(values, float("nan")), self.filter, self.diverged)
-        return Outcome(values, self.filter, steps=self.steps.values() if self.steps else None)
-
-
 @dataclass
 class _Filtered:
     """A forecast in the space of a filter.
@@ -265,7 +110,7 @@ class _Filtered:
     inverse: tuple[Values, int] | None = None
 
 
-class _Piece:
+class Piece:
     """A batch with its truth [B, H] and all ways to forecast it; what several of them need is made once."""
 
     def __init__(self, evaluation: Evaluation, plan: Plan, batch: Batch) -> None:
@@ -419,7 +264,7 @@ class _Piece:
         return self._medians[id(who)]
 
 
-def _pieces(evaluation: Evaluation, plan: Plan, *, fine: bool) -> Iterator[Batch]:
+def pieces(evaluation: Evaluation, plan: Plan, *, fine: bool) -> Iterator[Batch]:
     """Batches whose contexts together stay small: filtering copies them."""
     limit = plan.forecaster.context_length if plan.control is None else plan.control.context_length
     reach = max((filter.reach for filter in plan.filters.values()), default=0)

@@ -14,15 +14,17 @@ from specseq.models.protocol import Forecaster
 from specseq.models.registry import load_forecaster
 from specseq.progress import Progress
 from specseq.scoring.config import ForecasterSettings, ScoreRequest, Term
+from specseq.scoring.evaluate import Outcome, evaluate
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.forecast_files import ForecastFiles
-from specseq.scoring.gift_eval import TERMS, gift_evaluations
+from specseq.scoring.gift_eval import gift_evaluations
+from specseq.scoring.gift_eval_data import TERMS
 from specseq.scoring.lsf import lsf_evaluations
 from specseq.scoring.monash import monash_evaluations
 from specseq.scoring.parts import Parts
 from specseq.scoring.results import Published, ResultFile, Row, Tidy
-from specseq.scoring.reversal import Outcome, Plan, Variant, evaluate
+from specseq.scoring.reversal import Plan, Variant
 from specseq.tables import Provenance, read_parquet
 
 _SAVE_EVERY = 10.0

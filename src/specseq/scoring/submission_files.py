@@ -20,7 +20,7 @@ from typing import Any, Literal
 from specseq.errors import InputError
 from specseq.scoring.fev_tasks import METRICS, Task, official_tasks
 from specseq.scoring.gift_eval import METRICS as GIFT_METRICS
-from specseq.scoring.gift_eval import reference
+from specseq.scoring.gift_eval_data import reference
 from specseq.scoring.metrics import LEVELS
 from specseq.scoring.submissions import read_table
 from specseq.settings import STRICT, Field, dataclass, near
