@@ -224,6 +224,18 @@ def test_interrupted_training_ends_as_if_nothing_had_happened(
     assert read_provenance(tmp_path / "cut" / "run" / "pretrain.parquet")["resumed_from"] >= 8
 
 
+def test_a_run_that_leaves_by_itself_is_resumed_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_at(tmp_path, "left", leave_at=3)
+    assert "resumed at step 3 of" in capsys.readouterr().out
+    train_at(tmp_path, "whole")
+    pd.testing.assert_frame_equal(metrics(tmp_path, "left"), metrics(tmp_path, "whole"), check_exact=True)
+    facts = read_provenance(tmp_path / "left" / "run" / "pretrain.parquet")
+    assert facts["resumed_from"] == 3
+    assert facts["costs"]["seconds_per_step"] > 0
+
+
 def test_missing_outputs_come_back_from_the_last_checkpoint(tmp_path: Path) -> None:
     def resumed_from() -> int:
         return read_provenance(tmp_path / "a" / "run" / "pretrain.parquet")["resumed_from"]

@@ -142,12 +142,16 @@ def test_the_table_sums_runs_by_sweep_study_and_all() -> None:
 
 def test_a_rehearsal_replaces_the_estimates_of_its_kind() -> None:
     costs = [_cost("a/x/1"), _cost("a/x/2"), _cost("a/y/1", kind=1)]
-    measured = pd.DataFrame([{"run": "a/x/1", "seconds_per_step": 3.0, "device_peak_mb": 5.0}])
+    rows = [
+        {"run": "a/x/1", "seconds_per_step": 3.0, "device_peak_mb": 5.0, "batch": 8},
+        {"run": "a/y/1", "seconds_per_step": 9.0, "device_peak_mb": 5.0, "batch": 4},
+    ]
+    measured = pd.DataFrame(rows).assign(published_batch=8)
     first, second, other = with_measurements(costs, measured, lambda run: 90)
     assert first.training_hours == second.training_hours == pytest.approx(3)
     assert first.segments == 2
     assert second.measured
-    assert second.step_bytes == 5e6
+    assert second.step_bytes == 5 * 2**20
     assert second.host_hours == costs[1].host_hours
     assert other == costs[2]
 

@@ -21,7 +21,7 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("laptop", 75, "0d99bbfe978cccef"),
         ("workstation", 356, "82ac892a7565b27c"),
         ("paper", 879, "ffce8a082bf7153b"),
-        ("rehearsal", 92, "33b8fd059368983f"),
+        ("rehearsal", 92, "7980eac4f0334fca"),
         ("desk", 115, "2896a46249165cd8"),
     ],
 )

@@ -32,7 +32,8 @@ from specseq.studies import products, studies
 from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
-from specseq.studies.planning import REHEARSAL, Planning, page_captions
+from specseq.studies.planning import Planning, page_captions
+from specseq.studies.rehearsal import REHEARSAL, rehearsal_params, rehearsal_results
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
 

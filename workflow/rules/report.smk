@@ -71,7 +71,7 @@ rule figure:
 
 rule rehearsal:
     input:
-        lambda w: PLANNING.rehearsal_results(w.scale),
+        lambda w: rehearsal_results(PLANNING, w.scale),
     output:
         parquet="results/{scale}/rehearsal.parquet",
         csv="results/{scale}/rehearsal.csv",
@@ -80,11 +80,11 @@ rule rehearsal:
     conda:
         "../../envs/specseq.yaml"
     params:
-        **request("rehearsal", lambda w: PLANNING.rehearsal(w.scale, SETTINGS.slurm.signal_delay_s)),
+        **request("rehearsal", lambda w: rehearsal_params(PLANNING, w.scale, SETTINGS.slurm.signal_delay_s)),
     message:
         "rehearsal: what each run costs, in {output.csv}"
     shell:
-        "python -m specseq.stages.rehearsal --request {params.request} > {log} 2>&1"
+        "python -m specseq.stages rehearsal --request {params.request} > {log} 2>&1"
 
 
 rule claims:

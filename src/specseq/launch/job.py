@@ -91,17 +91,22 @@ def perform_here(work: Work, folder: Path, digest: str) -> None:
     """Do the work in this process.
 
     On SIGINT, SIGTERM and SIGHUP it saves a checkpoint and the process exits; a second signal does not wait
-    for the step to end.
+    for the step to end. Work that leaves by itself is begun again.
     """
     from specseq.training.parallel import World
 
-    requests = Requests()
-    with _leaving_on_signals(requests) as received:
-        try:
-            perform(work, folder, digest, requests, World())
-        except Interrupted as interrupted:
-            print(f"{interrupted}; the next start goes on from there", flush=True)
-            sys.exit(128 + received[0])
+    left = True
+    while left:
+        left = False
+        requests = Requests()
+        with _leaving_on_signals(requests) as received:
+            try:
+                perform(work, folder, digest, requests, World())
+            except Interrupted as interrupted:
+                print(f"{interrupted}; the next start goes on from there", flush=True)
+                if received:
+                    sys.exit(128 + received[0])
+                left = True
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """What a rehearsal measured of each run, against what its full training asks for.
 
-Columns: ``run``; ``steps`` of the full training; ``seconds_per_step``; ``waiting_share``, the share of them
-spent waiting for batches; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of
-the card (NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it
-takes at the time limit; ``verdict``: *fits*, or what does not.
+Columns: ``run``; ``batch`` of the rehearsal and ``published_batch``; ``steps`` of the full training;
+``resumed_from``, the step from which the rehearsal went on after it was left; ``seconds_per_step``;
+``waiting_share``, the share of them spent waiting for batches; ``evaluation_seconds``, of an evaluation within
+training; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of the card (NaN without
+one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it takes at the time limit
+(NaN where the batch is not the published one); ``verdict``: *fits*, or what does not.
 """
 
 import math
@@ -16,7 +18,10 @@ import pandas as pd
 from specseq.settings import STRICT, Field, dataclass
 from specseq.tables import read_provenance
 
-MEASURED = ("seconds_per_step", "waiting_share", "host_peak_mb", "device_peak_mb", "device_mb")
+MEASURED = (
+    *("seconds_per_step", "waiting_share", "evaluation_seconds"),
+    *("host_peak_mb", "device_peak_mb", "device_mb"),
+)
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -26,6 +31,8 @@ class Rehearsed:
     run: str = Field(description="run id")
     result: Path = Field(description="its pretrain.parquet, which is not there where the rehearsal failed")
     steps: int = Field(ge=1, description="steps of the full training")
+    batch: int = Field(ge=1, description="rows of a batch in the rehearsal")
+    published_batch: int = Field(ge=1, description="rows of a batch in the full training")
     minutes: int = Field(ge=1, description="time limit of a job")
     mem_mb: int = Field(ge=1, description="memory of a job")
     signal_delay_s: int = Field(ge=1, description="seconds between the signal to leave and the end")
@@ -40,11 +47,15 @@ def rehearsal_table(runs: Sequence[Rehearsed]) -> pd.DataFrame:
 def _row(run: Rehearsed, record: Mapping[str, Any]) -> dict[str, Any]:
     costs = record.get("costs", {})
     measured = {name: float(costs.get(name, math.nan)) for name in MEASURED}
-    hours = run.steps * measured["seconds_per_step"] / 3600
+    full = run.batch == run.published_batch
+    hours = run.steps * measured["seconds_per_step"] / 3600 if full else math.nan
     jobs = math.nan if math.isnan(hours) else math.ceil(60 * hours / run.minutes)
     return {
         "run": run.run,
+        "batch": run.batch,
+        "published_batch": run.published_batch,
         "steps": run.steps,
+        "resumed_from": int(record.get("resumed_from", 0)),
         **measured,
         "hours": hours,
         "jobs": jobs,
@@ -63,4 +74,6 @@ def _verdict(run: Rehearsed, record: Mapping[str, Any], measured: Mapping[str, f
         return f"needs more memory than mem_mb, {run.mem_mb}: raise it"
     if measured["device_peak_mb"] > 0.95 * measured["device_mb"]:
         return "fills the card: raise training.micro_batches"
+    if run.batch != run.published_batch:
+        return f"runs, with {run.batch} of {run.published_batch} rows"
     return "fits"

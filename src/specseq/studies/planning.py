@@ -25,7 +25,6 @@ from specseq.studies.resources import ALL, StageResources
 from specseq.sweeps import Plan, read_yaml
 
 Params = dict[str, Any]
-PUBLISHED, REHEARSAL = "paper", "rehearsal"
 NAIVE = ("seasonal_naive", "naive")
 FORECASTING = ("evaluate", "residuals")
 CHRONOS2 = "chronos2"
@@ -281,30 +280,6 @@ class Planning:
             "gpus_per_node": asked.gpus,
         }
         return {**wanted, **given}
-
-    def rehearsal_results(self, scale: str) -> list[str]:
-        """The results of training that a rehearsal's table is made from."""
-        files = [f"results/{scale}/runs/{run}/pretrain.parquet" for run in self._rehearsed(scale)]
-        return [file for file in files if os.path.exists(file)] if self.partial else files
-
-    def rehearsal(self, scale: str, signal_delay_s: int) -> Params:
-        """The runs of a rehearsal, each with what its training at scale ``paper`` takes."""
-        runs = []
-        for run, steps in self._rehearsed(scale).items():
-            asked = self.resources(PUBLISHED, "pretrain", run)
-            result = f"results/{scale}/runs/{run}/pretrain.parquet"
-            given = {"minutes": asked.minutes, "mem_mb": asked.mem_mb, "signal_delay_s": signal_delay_s}
-            runs.append({"run": run, "result": result, "steps": steps, **given})
-        return {"runs": runs}
-
-    def _rehearsed(self, scale: str) -> dict[str, int]:
-        """The runs that are trained at a scale and at ``paper``, and their steps there."""
-        published = self.plan.runs(PUBLISHED)
-        return {
-            run: published[run]["training"]["steps"]
-            for run, params in self.plan.runs(scale).items()
-            if "training" in params and run in published
-        }
 
     # Tables, figures, claims
 

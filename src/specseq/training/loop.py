@@ -29,6 +29,7 @@ from specseq.training.record import Record
 from specseq.training.scalars import Scalars
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
+from specseq.training.timing import StepTimes
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Outcome:
         resumed_from: step of the checkpoint it resumed from; 0 without one.
         device: name of the device it ran on.
         seconds: wall time since it was started or resumed.
-        costs: seconds per step, share of them spent waiting for batches, peaks of memory in MB.
+        costs: seconds per step without evaluations, share of them spent waiting for batches, seconds of an
+            evaluation, peaks of memory in MB.
     """
 
     record: Record
@@ -111,7 +113,8 @@ class _Training:
     record: Record = field(default_factory=Record)
     step: int = 0
     diverged: str | None = None
-    waited: float = 0.0  # seconds until batches were ready
+    resumed_from: int = 0
+    times: StepTimes = field(default_factory=StepTimes)
     due: bool = False  # whether the evaluation of this step is still to be made
 
     def __post_init__(self) -> None:
@@ -154,8 +157,7 @@ class _Training:
         began, name = time.monotonic(), str(self.device)
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
-        resumed_from = self._resume()
-        started = time.monotonic()
+        self.resumed_from = self._resume()
         self.diverged = self.diverged or self.task.diverged
         progress = Progress(self.settings.steps, done=self.step)
         with Scalars(
@@ -165,7 +167,8 @@ class _Training:
             if self.due:
                 log.add(self.step, self._evaluate())
             while self.step < self.settings.steps and self.diverged is None:
-                metrics = self._advance()
+                with self.times.step():
+                    metrics = self._advance()
                 if self.diverged is not None:
                     break
                 if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
@@ -179,20 +182,15 @@ class _Training:
             self.requests.heeded = False
             if self.diverged is not None and self.world.leads:
                 print(f"diverged: {self.diverged}", flush=True)
-        if self.step > resumed_from or self.diverged is not None:
+        if self.step > self.resumed_from or self.diverged is not None:
             self._save()
-        spent, steps = max(time.monotonic() - started, 1e-9), self.step - resumed_from
-        costs = {
-            "seconds_per_step": spent / steps if steps else math.nan,
-            "waiting_share": self.waited / spent,
-            "host_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
+        host_peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        costs = {**self.times.costs(), "host_peak_mb": host_peak_mb}
         if self.device.type == "cuda":
             costs["device_peak_mb"] = torch.cuda.max_memory_allocated(self.device) / 2**20
             costs["device_mb"] = torch.cuda.get_device_properties(self.device).total_memory / 2**20
-        return Outcome(
-            self.record, self.step, self.diverged, resumed_from, name, time.monotonic() - began, costs
-        )
+        seconds = time.monotonic() - began
+        return Outcome(self.record, self.step, self.diverged, self.resumed_from, name, seconds, costs)
 
     def _advance(self) -> dict[str, float]:
         """One optimiser step; a loss or gradient that is not finite leaves the weights as they were."""
@@ -221,9 +219,8 @@ class _Training:
         weight, sums = 0.0, dict[str, float]()
         failed: Diverged | None = None
         try:
-            asked = time.monotonic()
-            drawn = next(self.batches)
-            self.waited += time.monotonic() - asked
+            with self.times.waiting():
+                drawn = next(self.batches)
             for part in drawn:
                 metrics, of_part = self._gradients_of(part, scale=pieces > 1)
                 weight += of_part
@@ -275,7 +272,12 @@ class _Training:
         if self.world.leads:
             self.model.eval()
             try:
-                with self.requests.stopping(), randomness.untouched(), torch.no_grad():
+                with (
+                    self.times.evaluation(),
+                    self.requests.stopping(),
+                    randomness.untouched(),
+                    torch.no_grad(),
+                ):
                     found = self.task.evaluate(self.model)
                 metrics = {f"valid/{name}": value for name, value in found.items()}
                 self.record.add(self.step, metrics)
@@ -297,6 +299,8 @@ class _Training:
         return every > 0 and self.step % every == 0
 
     def _heed_requests(self) -> None:
+        if self.step == self.settings.leave_at and self.resumed_from < self.step:
+            self.requests.leave = True
         leave = self.world.any(self.requests.leave)
         overdue = 0 < self.settings.checkpoint_minutes * 60 <= time.monotonic() - self.saved_at
         asked = leave or self.world.any(self.requests.save or overdue)

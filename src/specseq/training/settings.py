@@ -55,6 +55,11 @@ class TrainingSettings:
     checkpoint_minutes: float = Field(
         default=10, ge=0, description="minutes between checkpoints; 0 disables them"
     )
+    leave_at: int = Field(
+        default=0,
+        ge=0,
+        description="step after which the run is left and resumed once, as before a time limit; 0: none",
+    )
     tensorboard: bool = Field(default=True, description="write TensorBoard scalars beside the checkpoints")
 
     def __post_init__(self) -> None:

@@ -60,13 +60,14 @@ def with_measurements(
 
     Args:
         costs: the estimates.
-        measured: rows with ``run``, ``seconds_per_step`` and ``device_peak_mb``; runs that failed count for
-            nothing.
+        measured: rows with ``run``, ``batch``, ``published_batch``, ``seconds_per_step`` and
+            ``device_peak_mb``; runs that failed and smaller batches count for nothing.
         limit: time limit of a run's training job, in minutes.
     """
     estimates = list(costs)
     kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}
-    rows = measured.dropna(subset="seconds_per_step").to_dict("records")
+    full = measured[measured["batch"] == measured["published_batch"]]
+    rows = full.dropna(subset="seconds_per_step").to_dict("records")
     found = {kinds[row["run"]]: row for row in rows if row["run"] in kinds}
     changed = []
     for cost in estimates:
@@ -80,7 +81,7 @@ def with_measurements(
             replace(
                 cost,
                 step_seconds=float(row["seconds_per_step"]),
-                step_bytes=1e6 * float(row["device_peak_mb"]),
+                step_bytes=2**20 * peak if (peak := float(row["device_peak_mb"])) > 0 else cost.step_bytes,
                 training_hours=hours,
                 segments=max(1, ceil(60 * hours / limit(cost.run))),
                 measured=True,
@@ -96,7 +97,7 @@ def read_rehearsal(path: Path) -> pd.DataFrame:
         InputError: no such file, or it lacks a column.
     """
     table = read_parquet(path)
-    needed = ["run", "seconds_per_step", "device_peak_mb"]
+    needed = ["run", "batch", "published_batch", "seconds_per_step", "device_peak_mb"]
     if missing := [name for name in needed if name not in table.columns]:
         raise InputError(
             path, f"has no column {missing[0]!r}", "give the file that the scale rehearsal writes"
