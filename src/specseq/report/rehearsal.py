@@ -2,10 +2,10 @@
 
 Columns: ``run``; ``batch`` of the rehearsal and ``published_batch``; ``steps`` of the full training;
 ``resumed_from``, the step from which the rehearsal went on after it was left; ``seconds_per_step``;
-``waiting_share``, the share of them spent waiting for batches; ``evaluation_seconds``, of an evaluation within
-training; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of the card (NaN without
-one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it takes at the time limit
-(NaN where the batch is not the published one); ``verdict``: *fits*, or what does not.
+``waiting_share``, the share of them spent waiting for batches; ``evaluation_seconds``, of an evaluation
+within training; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of the card
+(NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it takes
+at the time limit (NaN where the batch is not the published one); ``verdict``: *fits*, or what does not.
 """
 
 import math
