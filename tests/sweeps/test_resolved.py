@@ -20,9 +20,9 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
         ("workstation", 356, "82ac892a7565b27c"),
-        ("paper", 879, "ffce8a082bf7153b"),
-        ("rehearsal", 92, "7980eac4f0334fca"),
-        ("desk", 115, "2896a46249165cd8"),
+        ("paper", 879, "fca33cb33d56ba65"),
+        ("rehearsal", 92, "4048e4bbf5c9a51c"),
+        ("desk", 115, "1311c634e1e99172"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

@@ -48,6 +48,18 @@ def test_loss_falls_and_everything_is_recorded(toy: ModuleType, tmp_path: Path) 
     assert rates[200] < 1e-5
 
 
+def test_processes_that_make_batches_change_nothing(toy: ModuleType, tmp_path: Path) -> None:
+    alone, helped = toy.build(params(), {}), toy.build(params(loaders=2), {})
+    expected = train(alone, params(), tmp_path / "alone", "d")
+    with pytest.raises(Interrupted):
+        train(helped, params(loaders=2, leave_at=5), tmp_path / "helped", "d")
+    helped = toy.build(params(loaders=2), {})
+    outcome = train(helped, params(loaders=2, leave_at=5), tmp_path / "helped", "d")
+    assert outcome.resumed_from == 5
+    assert rows(outcome) == rows(expected)
+    assert all(map(torch.equal, weights(helped), weights(alone)))
+
+
 @pytest.mark.parametrize("leave_after", [1, 4, 11])
 def test_resume_is_bit_exact(toy: ModuleType, tmp_path: Path, leave_after: int) -> None:
     given = params(checkpoint_every=100)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specseq import seeding
 from specseq.series.batch import PackedBatch, from_numpy
@@ -60,6 +61,19 @@ class PackedStream:
 
     def arrays(self) -> dict[str, Any]:
         """The next batch as arrays, in the form that :func:`specseq.series.batch.from_numpy` takes."""
+        crops, row = self._plan()
+        arrays = collate(self.store, crops, row, self.rows, self.tokens, self.planner.patch_slot)
+        arrays["seed"] = seeding.stream_seed(self.seed, "batch", self._batches)
+        self._batches += 1
+        return arrays
+
+    def skip(self) -> None:
+        """Pass over the next batch without reading its values."""
+        self._plan()
+        self._batches += 1
+
+    def _plan(self) -> tuple[Crops, NDArray[np.int64]]:
+        """The crops of the next batch, and the row of each."""
         parts, row, filled = [], [], 0
         while filled < self.rows:
             if self._taken == len(self._bins):
@@ -69,17 +83,7 @@ class PackedStream:
             row.append(np.repeat(np.arange(filled, filled + len(bins)), [len(members) for members in bins]))
             self._taken += len(bins)
             filled += len(bins)
-        arrays = collate(
-            self.store,
-            concatenate(parts),
-            np.concatenate(row),
-            self.rows,
-            self.tokens,
-            self.planner.patch_slot,
-        )
-        arrays["seed"] = seeding.stream_seed(self.seed, "batch", self._batches)
-        self._batches += 1
-        return arrays
+        return concatenate(parts), np.concatenate(row)
 
     @property
     def facts(self) -> dict[str, int]:
@@ -103,6 +107,15 @@ class PackedStream:
         self._draw_pool()
         self._taken = state["rows_taken"]
         self._batches = state["batches"]
+
+
+def skip_batch(stream: Any) -> None:
+    """Pass over the next batch of a stream; one that cannot skip makes it."""
+    skip = getattr(stream, "skip", None)
+    if skip is None:
+        next(stream)
+    else:
+        skip()
 
 
 def _plain(state: Any) -> Any:

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specseq.series.stream import skip_batch
 from specseq.training.task import BatchStream
 
 
 class Parts:
-    """Stream of the parts of each batch that a process computes, on its device."""
+    """Stream of the parts of each batch that a process computes, laid out for its device, on the CPU."""
 
     def __init__(self, batches: BatchStream, numbers: range, count: int, device: torch.device) -> None:
         """
@@ -25,7 +26,31 @@ class Parts:
     def __next__(self) -> list[Any]:
         """The parts of the next batch."""
         batch = next(self._batches)
-        return [move(shard(batch, number, self._count), self._device) for number in self._numbers]
+        parts = [shard(batch, number, self._count) for number in self._numbers]
+        return [part.lay_out(self._device) if hasattr(part, "lay_out") else part for part in parts]
+
+    def skip(self) -> None:
+        """Pass over the next batch."""
+        skip_batch(self._batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of the stream after the last batch."""
+        return self._batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self._batches.load_state_dict(state)
+
+
+class Placed:
+    """A stream whose batches are moved to a device."""
+
+    def __init__(self, batches: BatchStream, device: torch.device) -> None:
+        self._batches, self._device = batches, device
+
+    def __next__(self) -> Any:
+        """The next batch, on the device."""
+        return move(next(self._batches), self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the stream after the last batch."""

@@ -20,15 +20,16 @@ from specseq.progress import Progress
 from specseq.series.prefetch import Prefetched
 from specseq.settings import read
 from specseq.training import randomness
-from specseq.training.batches import Parts
+from specseq.training.batches import Parts, Placed
 from specseq.training.checkpoint import Checkpoints
 from specseq.training.interrupt import Interrupted, Requests
+from specseq.training.loaders import Loaders
 from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
 from specseq.training.record import Record
 from specseq.training.scalars import Scalars
 from specseq.training.settings import TrainingSettings
-from specseq.training.task import Task
+from specseq.training.task import BatchStream, Task
 from specseq.training.timing import StepTimes
 
 
@@ -127,9 +128,9 @@ class _Training:
         self.checkpoints = Checkpoints(self.folder, self.digest)
         pieces = self.settings.micro_batches
         mine = range(self.world.rank * pieces, (self.world.rank + 1) * pieces)
-        self.batches: Parts | Prefetched = Parts(
-            self.task.batches, mine, self.world.size * pieces, self.device
-        )
+        parts: BatchStream = Parts(self.task.batches, mine, self.world.size * pieces, self.device)
+        self.loaders = Loaders(parts, self.settings.loaders) if self.settings.loaders else None
+        self.batches: Placed | Prefetched = Placed(self.loaders or parts, self.device)
         ahead = (
             self.settings.prefetch if self.settings.prefetch is not None else 2 * (self.device.type == "cuda")
         )
@@ -152,6 +153,8 @@ class _Training:
         finally:
             if isinstance(self.batches, Prefetched):
                 self.batches.close()
+            if self.loaders is not None:
+                self.loaders.close()
 
     def _run(self) -> Outcome:
         began, name = time.monotonic(), str(self.device)

@@ -46,6 +46,9 @@ class TrainingSettings:
         ge=0,
         description="batches prepared ahead by a thread; null: 2 on an accelerator, else 0",
     )
+    loaders: int = Field(
+        default=0, ge=0, description="processes that make batches, the same for any number; 0: the run's own"
+    )
     compile: bool = Field(default=False, description="compile the model with torch.compile")
     log_every: int = Field(default=1, ge=1, description="steps between recorded training metrics")
     evaluate_every: int = Field(default=0, ge=0, description="steps between evaluations; 0: only at the end")

@@ -17,7 +17,7 @@ from specseq.models.moirai.model import Moirai, packed_loss, parameter_groups
 from specseq.seeding import stream_seed
 from specseq.series.batch import PackedBatch
 from specseq.series.store import open_store
-from specseq.series.stream import PackedStream, moirai_stream
+from specseq.series.stream import PackedStream, moirai_stream, skip_batch
 from specseq.settings import plain, read
 from specseq.training.initial import check_same, start_of
 from specseq.training.settings import TrainingSettings
@@ -26,10 +26,14 @@ from specseq.training.task import Task
 
 @dataclass(frozen=True)
 class ModelBatch:
-    """A batch with its index tables, on the device where the model is."""
+    """A batch with its index tables."""
 
     batch: PackedBatch
     tables: BatchTables
+
+    def to(self, device: torch.device) -> "ModelBatch":
+        """The same on a device."""
+        return ModelBatch(self.batch.to(device), self.tables.to(device))
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,14 @@ class RawBatch:
 
     def to(self, device: torch.device) -> ModelBatch:
         """Make the tables on the CPU and move everything."""
+        return self.lay_out(device).to(device)
+
+    def lay_out(self, device: torch.device) -> ModelBatch:
+        """The batch with its tables as a device takes them, still on the CPU."""
         width: Widths = balanced if device.type == "cpu" else power_of_two
         by_variate = self.config.stu.runs == "variate"
         tables = BatchTables.of(self.packed, self.config.patch_sizes, by_variate, width)
-        return ModelBatch(self.packed.to(device), tables.to(device))
+        return ModelBatch(self.packed, tables)
 
 
 class _Rows(Protocol):
@@ -72,6 +80,10 @@ class MoiraiStream:
 
     def __next__(self) -> RawBatch:
         return RawBatch(next(self.packed), self.config)
+
+    def skip(self) -> None:
+        """Pass over the next batch."""
+        skip_batch(self.packed)
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the packed stream."""

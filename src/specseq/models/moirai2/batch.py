@@ -167,9 +167,13 @@ class RawBatch:
         filtered = batch.filtered_KFP(self.mode)
         return filtered.sum() / batch.wanted_KFP.sum().clamp(min=1)
 
+    def lay_out(self, device: torch.device) -> ModelBatch:
+        """The batch as a device takes it, still on the CPU."""
+        return self.prepare(balanced if device.type == "cpu" else power_of_two)
+
     def to(self, device: torch.device) -> ModelBatch:
         """Lay the batch out on the CPU and move it."""
-        return self.prepare(balanced if device.type == "cpu" else power_of_two).to(device)
+        return self.lay_out(device).to(device)
 
     def prepare(self, width: Widths = balanced) -> ModelBatch:
         """Lay out and scale; ``width`` as in :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
@@ -224,6 +228,10 @@ class Moirai2Stream:
         return RawBatch(
             batch, torch.from_numpy(shown), torch.from_numpy(hints), self.config.predicted, self.mode, noise
         )
+
+    def skip(self) -> None:
+        """Pass over the next batch."""
+        self.packed.skip()
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the packed stream; masks and noise follow from it."""

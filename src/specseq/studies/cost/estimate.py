@@ -22,6 +22,8 @@ from specseq.training.settings import TrainingSettings
 STATE_BYTES = 16
 # Seconds until a process trains: imports, data, model.
 START = 3.0
+# Share of a batch's host time that each process of ``training.loaders`` spends on the batches of the others.
+FOLLOWING = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,12 @@ class Estimator:
         device_s, bound = seconds(usage.device, self.device)
         optimiser_s = 7 * 4 * usage.parameters / (1e9 * self.device.bandwidth * self.device.streaming)
         device_s += optimiser_s + 20 * self.device.kernel
-        step_s = (device_s + usage.host_seconds) if self.device.host else max(device_s, usage.host_seconds)
+        loaders = max(training.loaders, 1)
+        host_work = usage.host_seconds * (1 + FOLLOWING * (loaders - 1))
+        host_s = host_work / loaders
+        step_s = (device_s + host_s) if self.device.host else max(device_s, host_s)
         step_s += usage.blocking_seconds
-        if usage.host_seconds > device_s or usage.blocking_seconds > device_s:
+        if host_s > device_s or usage.blocking_seconds > device_s:
             bound = "host"
         evaluations = 1 + (training.steps // training.evaluate_every if training.evaluate_every else 0)
         evaluation_s = seconds(usage.evaluation, self.device)[0] + usage.blocking_evaluation
@@ -123,7 +128,7 @@ class Estimator:
             step_s,
             bound,
             total_s / 3600,
-            training.steps * (usage.host_seconds + usage.blocking_seconds) / 3600,
+            training.steps * (host_work + usage.blocking_seconds) / 3600,
             max(1, ceil(total_s / 60 / self.limit(run))),
             usage.parameters * 4 * (1 + 2 * 3) + 40 * 30 * training.steps / training.log_every,
         )
