@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from specseq.models.moirai2.batch import Moirai2Stream
-from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai.config import MoiraiConfig
 from specseq.models.moirai.training import MoiraiStream
+from specseq.models.moirai2.batch import Moirai2Stream
+from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.store import Store
 from specseq.series.stream import moirai2_stream, moirai_stream
 from specseq.studies.cost.corpus import nominal_store
