@@ -15,8 +15,8 @@ from tests.slurm import faults
 from tests.workflow.workspace import Workspace, copy_workflow
 
 pytestmark = faults.needs_cluster
-MANY = int(os.environ.get("SPECSEQ_ARRAY_RUNS", "14"))
-ARRAY = 50 if MANY > 50 else 11
+MANY = int(os.environ.get("SPECSEQ_ARRAY_RUNS", "6"))
+ARRAY = 50 if MANY > 50 else 4
 TABLE = "results/smoke/tables/stu_long.parquet"
 RUNS = {
     "preconditioning/frozen_moirai2/seed0": ["gift_eval"],
