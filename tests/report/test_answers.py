@@ -57,7 +57,7 @@ def test_the_best_filter_is_told_by_its_verdict_and_its_search(
     naive = {**BEST, "forecaster": "seasonal_naive", "verdict": "worse", "gate": None}
     row = {**BEST, "verdict": verdict, "gate": OPEN}
     answer = answered("preconditioning", tmp_path, "preconditioning_best", [row, naive])
-    assert answer.finding.startswith(f"Around moirai2, {said}")
+    assert answer.finding.startswith(f"Around Moirai2, {said}")
     assert "seasonal_naive" not in answer.finding, "the forecaster that learnt something comes first"
     assert answer.sure == (
         "Runs decide 2 of 5 claims on trained or scored models (2 undecided, 1 not decidable at this scale); "

@@ -3,7 +3,7 @@
 It is made of the ledger and the tables alone, so that a reader can check each line by the claim it names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ from specseq.errors import InputError
 from specseq.report.claims.conditions import study_conditions
 from specseq.report.claims.ledger import AGAINST, in_words
 from specseq.report.gates import UNDECIDABLE
-from specseq.report.page.answers import Find, answer_of
+from specseq.report.page.answers import Answer, Find, answer_of
 from specseq.report.page.sections import Section
 from specseq.tables import read_parquet
 
+OPEN = "What is open"
 PARTS = {
     "What speaks against the notes": ("any", AGAINST),
     "What holds, trained or scored": ("measured", ("reproduced",)),
     "What does not hold of what we tested beside the notes": ("any", ("does not hold",)),
-    "What is open": ("measured", ("undecided",)),
+    OPEN: ("measured", ("undecided",)),
 }
 """Headings, and the claims below: of any kind or of trained and scored models, and with which verdicts."""
 
@@ -49,22 +50,23 @@ def findings(
         f"# Findings at scale {scale}",
         "",
         f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale (`{made_by}`); "
-        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. Intervals are 95 %.",
+        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. In italics: what was measured, "
+        "its 95 % interval, and what it has to be for the statement to hold.",
         "",
     ]
+    studies = []
     for section in sections:
-        own = claims[claims["note"].astype(str).isin(section.notes)]
-        lines += _study(results, section, claims, own, answers.get(section.study))
-    return "\n".join(lines).rstrip() + "\n"
+        own, find = claims[claims["note"].astype(str).isin(section.notes)], answers.get(section.study)
+        answer = None if find is None else answer_of(find, results, claims, own)
+        if answer is not None:
+            lines.append(f"- **{section.title}.** {_line(answer.finding)}")
+        studies += _study(results, section, own, answer)
+    return "\n".join([*lines, "", *studies]).rstrip() + "\n"
 
 
-def _study(
-    results: Path, section: Section, claims: pd.DataFrame, own: pd.DataFrame, find: Find | None
-) -> list[str]:
+def _study(results: Path, section: Section, own: pd.DataFrame, answer: Answer | None) -> list[str]:
     lines = [f"## {section.title}", "", _line(section.question), ""]
-    if find is not None:
-        answer = answer_of(find, results, claims, own)
-        lines += [f"**Answer.** {_line(answer.finding)}", ""]
+    if answer is not None:
         lines += [f"**How sure.** {_line(answer.sure)} {_line(answer.surer)}", ""]
     if rests_on := study_conditions(results, section.study):
         lines += [f"**What it rests on.** {_line(rests_on)}", ""]
@@ -72,12 +74,7 @@ def _study(
     for heading, (kind, verdicts) in PARTS.items():
         rows = own[own["verdict"].isin(verdicts) & (measured | (kind == "any"))]
         if len(rows):
-            lines += [f"### {heading}", ""]
-            before = rows["explanation"].shift()
-            same = rows["explanation"].eq(before).fillna(False)
-            for row, again in zip(rows.to_dict("records"), same, strict=True):
-                lines.append(_claim({str(name): value for name, value in row.items()}, again))
-            lines.append("")
+            lines += [f"### {heading}", "", *(_open(rows) if heading == OPEN else _claims(rows)), ""]
     counts = own["verdict"].value_counts()
     agreed = int(((own["verdict"] == "reproduced") & ~measured).sum())
     rest = [f"{agreed} claims agree by arithmetic or on constructed blocks"]
@@ -85,18 +82,36 @@ def _study(
     return [*lines, f"Not listed: {', '.join(rest)}.", ""]
 
 
-def _claim(row: Mapping[str, Any], again: bool) -> str:
-    """One line of the document; ``again`` where the claim before it has the same explanation."""
+def _claims(rows: pd.DataFrame) -> Iterator[str]:
+    """A list of claims; those that share an explanation stand below the first of them."""
+    explained = ""
+    for row in rows.to_dict("records"):
+        against = row["verdict"] in (*AGAINST, "does not hold")
+        text = f"{_line(row['statement'])} {_measured(row)}."
+        if against and row["explanation"] == explained:
+            yield f"  - {text}"
+            continue
+        explained = row["explanation"] if against else ""
+        if explained and not explained.startswith("measured "):
+            text += f" {_line(explained)}"
+        if row["verdict"] == "reproduced" and row["verdict_corrected"] == "undecided":
+            text += " Undecided once corrected for its search."
+        yield f"- {text}"
+
+
+def _open(rows: pd.DataFrame) -> Iterator[str]:
+    """A table of undecided claims with what would decide them."""
+    yield from ("| Statement | Measured | To decide it |", "|---|---|---|")
+    for row in rows.to_dict("records"):
+        cells = (row["statement"], _measured(row), row["power"] or "")
+        yield f"| {' | '.join(_line(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _measured(row: Mapping[Hashable, Any]) -> str:
+    """What a claim measured, its id, and its verdict where that speaks against a note."""
     value, low, high = (float(row[name]) for name in ("measured", "low", "high"))
-    text = f"- {_line(row['statement'])} *{in_words(value, low, high, str(row['relation']))}* (`{row['id']}`"
-    text += f", {row['verdict']})." if row["verdict"] in AGAINST else ")."
-    if row["verdict"] in (*AGAINST, "does not hold"):
-        why = "As above." if again else _line(row["explanation"])
-        return text if why.startswith("measured ") else f"{text} {why}"
-    corrected = row["verdict_corrected"]
-    if row["verdict"] == "reproduced" and corrected == "undecided":
-        text += " Undecided once corrected for its search."
-    return f"{text} {_line(row['power'])}" if row["verdict"] == "undecided" and row["power"] else text
+    verdict = f", {row['verdict']}" if row["verdict"] in AGAINST else ""
+    return f"*{in_words(value, low, high, str(row['relation']))}* (`{row['id']}`{verdict})"
 
 
 def _line(text: object) -> str:

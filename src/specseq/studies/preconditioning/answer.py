@@ -5,6 +5,8 @@ import pandas as pd
 from specseq.report.page.answers import Finding, Found, in_brackets
 from specseq.studies.preconditioning.tables.runs import TRIVIAL
 
+NAMES = {"moirai2": "Moirai2", "chronos2": "Chronos-2"}
+
 
 def finding(found: Found) -> Finding | None:
     """Does any filter beat no filter once it is undone, around a frozen forecaster and trained with it?"""
@@ -20,7 +22,8 @@ def finding(found: Found) -> Finding | None:
 
 
 def _sentence(row: "pd.Series") -> str:
-    where = "Trained with it," if row["set"] == "trained" else f"Around {row['forecaster']},"
+    around = NAMES.get(row["forecaster"], row["forecaster"].replace("_", " "))
+    where = "Trained with it," if row["set"] == "trained" else f"Around {around},"
     best = in_brackets(row["ratio"], row["low"], row["high"])
     chosen = in_brackets(row["chosen_ratio"], row["chosen_low"], row["chosen_high"])
     hindsight = f"the best of {row['filters']}, picked in hindsight, is {best} of the MASE without"
