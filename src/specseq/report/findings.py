@@ -50,8 +50,8 @@ def findings(
         f"# Findings at scale {scale}",
         "",
         f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale (`{made_by}`); "
-        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. In italics: what was measured, "
-        "its 95 % interval, and what it has to be for the statement to hold.",
+        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. In italics: what was "
+        "measured, its 95 % interval, and what it has to be for the statement to hold.",
         "",
     ]
     studies = []
