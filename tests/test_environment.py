@@ -7,14 +7,16 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from specseq import environment
 from specseq.environment import lock_warnings, other_checkout, pinned
-from specseq.errors import InputError, exit_status
+from specseq.errors import InputError, check_space, exit_status
 from specseq.tables import provenance
+from specseq.tables.files import atomic_path
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,6 +88,24 @@ def test_faults_that_a_user_can_mend_take_one_line(
 
     assert exit_status("stage", work) == status
     assert capsys.readouterr().err.startswith(line)
+
+
+def test_a_file_that_does_not_fit_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        with atomic_path(tmp_path / "x.parquet"):
+            raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    assert exit_status("stage", work) == 1
+    expected = f"stage: {tmp_path}/x.parquet: No space left on device; free space, or choose another folder\n"
+    assert capsys.readouterr().err == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_begins_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_space(tmp_path, tmp_path / "not there")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=4096))
+    with pytest.raises(InputError, match=r"the disk is full \(4096 bytes free\); free space"):
+        check_space(tmp_path)
 
 
 def test_faults_of_the_program_keep_their_traceback() -> None:

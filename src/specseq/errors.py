@@ -2,12 +2,17 @@
 
 import errno
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 
+# Free space below which nothing begins.
+_LEAST_BYTES = 1_000_000
 # Faults of the machine that a user can mend, and how.
 _REMEDIES = {
     errno.ENOSPC: "free space, or choose another folder",
@@ -88,7 +93,28 @@ def exit_status(label: str, work: Callable[[], object]) -> int:
     return status
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let faults of the machine within the block name a file; those of writing to an open file name none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
+
+
 def machine_fault(error: OSError) -> InputError:
     """The line about a full disk, missing permissions and the like."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return InputError(error.filename or "this machine", reason, _REMEDIES.get(error.errno or 0, ""))
+
+
+def check_space(*folders: Path) -> None:
+    """Refuse to begin on a disk so full that not even a log could be written.
+
+    Raises:
+        InputError: one of the folders that are there lies on such a disk.
+    """
+    for folder in folders:
+        if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_BYTES:
+            raise InputError(folder, f"the disk is full ({free} bytes free)", "free space")

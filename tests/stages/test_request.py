@@ -1,5 +1,6 @@
 """Requests: read from a file, refused in one line, planned with the code that does the work."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
 from specseq.sources import source_digest
 from specseq.stages.request import load, save, serve
+from tests import stage_call
 
 FILES = ["stages/design.py"]
 
@@ -110,3 +112,32 @@ def test_a_full_disk_is_one_line(
     assert (
         capsys.readouterr().err == "error: x: No space left on device; free space, or choose another folder\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("stage", "fields", "file"),
+    [
+        ("design", {"out": "x.parquet", "filters": {"d": {"family": "difference"}}}, "x.parquet"),
+        ("text", {"manifest": "manifest.json", "text": {"source": {"kind": "grammar"}}}, "tokens.npy"),
+        ("zeros", {"out": "x.parquet", "zeros": {"index": 1, "count": 20}}, "plan.json"),
+    ],
+)
+def test_a_disk_that_fills_under_a_whole_stage_is_one_line(
+    stage: str,
+    fields: dict[str, Any],
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(SystemExit) as ended:
+        stage_call.run(stage, **fields)
+    assert ended.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{file}: No space left on device; free space, or choose another folder" in last
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,5 +1,6 @@
 """What rules ask for: declared by study and rule, changed by scale and config."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from specseq.errors import InputError
 from specseq.studies.config import load_plan
 from specseq.studies.planning import Planning
-from specseq.studies.resources import StageResources
+from specseq.studies.resources import RULES, StageResources
 
 ROOT = Path(__file__).parents[2]
 ATTENTION = "stu/layout/attention_seed0"
@@ -55,9 +56,20 @@ def test_they_are_overridden_by_path_and_by_the_section_slurm() -> None:
     ("words", "message"),
     [
         ("resources={zeta: {rollout: {minuts: 9}}}", "resources.zeta.rollout.minuts: unknown key"),
+        (
+            "resources={zeta: {rollou: {minutes: 9}}}",
+            "resources.zeta.rollou: unknown key; did you mean rollout",
+        ),
+        ("resources={zeta: {rollout: {minutes: 10:00}}}", "minutes: '10:00' is not a whole number"),
         ("resources={all: {gpus: -1}}", "resources.all.gpus: -1 is not at least 0"),
     ],
 )
 def test_a_wrong_one_is_one_line(words: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         planning(words).resources("paper", "zeros")
+
+
+def test_the_rules_that_ask_are_known() -> None:
+    files = (ROOT / "workflow" / "rules").glob("*.smk")
+    asking = [rule for file in files for rule in re.findall(r'\*\*asked\("(\w+)"\)', file.read_text())]
+    assert sorted([*asking, "pretrain"]) == sorted(RULES)

@@ -1,9 +1,12 @@
 """Sweeps become runs; what is wrong in the config is said in one line."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
@@ -252,6 +255,45 @@ def test_a_faulty_scale_withholds_no_other() -> None:
     assert set(made.declared()) == {"laptop", "paper"}
     with pytest.raises(InputError, match=r"scales.mine|training.steps: 0 is not at least 1"):
         made.runs("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("- a", "['a'] is not a mapping"),
+        ("text", "'text' is not a mapping"),
+        ("a: b: c", "mapping values are not allowed"),
+        ("data: 5", "data: 5 is not a mapping"),
+        ("resources: [1]", "resources: [1] is not a mapping"),
+        ("studies: {toy: {base: 5}}", "studies.toy.base: 5 is not a mapping"),
+        ("studies: {toy: {sweeps: {named: {base: [1]}}}}", "studies.toy.sweeps.named.base: [1] is not a map"),
+        ("dat: {}", "dat: is no section of a scale; did you mean data?"),
+        ("filters: {}", "filters: is no section of a scale; known: studies, data, resources"),
+        ("resources: {toi: {pretrain: {}}}", "resources.toi: unknown key; did you mean toy?"),
+        ("resources: {toy: {pretrian: {}}}", "resources.toy.pretrian: unknown key; did you mean pretrain?"),
+    ],
+)
+def test_a_file_of_a_scale_is_at_fault_where_it_is_used(tmp_path: Path, text: str, fault: str) -> None:
+    content = {"scale": "laptop"}
+    study = tmp_path / "workflow" / "studies" / "toy"
+    study.mkdir(parents=True)
+    (study / "sweeps.yaml").write_text(yaml.safe_dump(config()["studies"]["toy"]))
+    scales = tmp_path / "workflow" / "scales"
+    scales.mkdir(parents=True)
+    (scales / "laptop.yaml").touch()
+    (scales / "mine.yaml").write_text(text)
+    kinds = replace(KINDS, rules=["pretrain"])
+    made = Plan(Config(content, [("config.yaml", content)]), kinds, tmp_path)
+    assert set(made.declared()) >= {"laptop"}
+    assert not made.resources("laptop")
+
+    def use() -> None:
+        made.runs("mine")
+        made.resources("mine")
+
+    with pytest.raises(InputError) as caught:
+        use()
+    assert "workflow/scales/mine.yaml: " + fault in str(caught.value)
 
 
 def test_data_have_defaults() -> None:

@@ -88,6 +88,11 @@ def test_with_partial_a_study_without_runs_withholds_nothing(workspace: Workspac
             "results/bare/equilibrium_mechanisms.parquet",
             "studies.equilibrium: has no section 'mechanisms'",
         ),
+        (
+            "results/smoke/report/index.htm",
+            "results/smoke/report/index.htm: no rule makes it; did you mean results/smoke/report/index.html?",
+        ),
+        ("pretrian", "pretrian: no rule makes it; did you mean pretrain"),
         ("downloads/lotsa/download.json", "config.yaml: downloads: has no section 'lotsa'"),
     ],
 )

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,8 +25,9 @@ SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
 from specseq.environment import leaked, lock_warnings, search_first
-from specseq.errors import InputError
+from specseq.errors import InputError, check_space, machine_fault
 from specseq.launch import preloaded
+from specseq.settings import near
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products, studies
@@ -65,6 +67,8 @@ def command_line():
 
 
 try:
+    if workflow.is_main_process and not workflow.dryrun:
+        check_space(Path(".snakemake"), Path("logs"), Path("results"))
     # Snakemake itself takes every value in a mapping of --config for a text, and lets a key stand twice.
     CONFIG = with_scale(
         read_config(
@@ -76,6 +80,7 @@ try:
     PLAN = make_plan(CONFIG, ROOT)
     PLAN.runs(SETTINGS.scale)
     PLAN.data(SETTINGS.scale)
+    PLAN.resources(SETTINGS.scale)
     PLANNING = Planning(PLAN, SETTINGS.partial)
     PLANNING.sources.check(SETTINGS.scale)
 except InputError as error:
@@ -232,6 +237,8 @@ def one_line(lookup):
             return lookup(*arguments, **named)
         except InputError as error:
             raise WorkflowError(str(error)) from None
+        except OSError as error:
+            raise WorkflowError(str(machine_fault(error))) from None
 
     wrapped.__signature__ = inspect.signature(lookup)
     return wrapped
@@ -286,6 +293,7 @@ def default_partition():
 def asked(rule):
     """The resources of a rule, by the study of its run: those of resources.yaml, and more when it is tried again."""
 
+    @one_line
     def of(wildcards):
         scale = wildcards.get("scale", SETTINGS.scale)
         return PLANNING.resources(scale, rule, wildcards.get("run", ""))
@@ -313,6 +321,19 @@ def check_targets():
     many = [rule.name for rule in workflow.rules if rule.has_wildcards()]
     for target in targets():
         check_target(PLAN, target, many)
+        if workflow.is_rule(target) or os.path.exists(target):
+            continue
+        if not any(rule.is_producer(os.path.normpath(target)) for rule in workflow.rules):
+            raise InputError(target, "no rule makes it", near(target, single_results(target)))
+
+
+def single_results(target):
+    """What may have been meant by a target: names of rules, or files at its scale beside the results of runs."""
+    if "/" not in target:
+        return [rule.name for rule in workflow.rules]
+    scale = next((scale for scale in PLAN.scales if scale in Path(target).parts), SETTINGS.scale)
+    outputs = [file for rule in workflow.rules for file in rule.output if {"scale"} >= {*file.get_wildcard_names()}]
+    return [re.sub(r"\{scale[^}]*\}", scale, file) for file in outputs]
 
 
 def fields(files):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from specseq.errors import InputError, exit_status
+from specseq.errors import InputError, exit_status, naming
 from specseq.settings import read
 from specseq.sources import source_digest
 
@@ -82,6 +82,7 @@ def save(folder: Path, content: Mapping[str, Any], write: bool = True) -> Path:
     if write and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with naming(path):
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
     return path

@@ -17,7 +17,7 @@ from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
 from specseq.studies.outside import check_there, tidy_path
-from specseq.studies.resources import StageResources
+from specseq.studies.resources import RULES, StageResources
 from specseq.sweeps import Config, Kinds, Plan, read_config
 from specseq.zeros.config import ZeroSource
 
@@ -122,7 +122,7 @@ class WorkflowConfig:
 @cache
 def kinds() -> Kinds:
     """What a plan is read as, with every study that can be found."""
-    return Kinds(studies(), DataSettings, NamedFilter, StageResources)
+    return Kinds(studies(), DataSettings, NamedFilter, StageResources, RULES)
 
 
 def read_settings(config: Config) -> WorkflowConfig:

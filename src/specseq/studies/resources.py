@@ -16,3 +16,21 @@ class StageResources:
 StudyResources = dict[str, StageResources]
 ALL = "all"
 """In the place of a study: what is said for every rule of every study, and wins."""
+RULES = (
+    "audit",
+    "design",
+    "design_matched",
+    "evaluate",
+    "measure",
+    "mechanisms",
+    "prepare_gift_eval",
+    "prepare_lotsa",
+    "pretrain",
+    "references",
+    "residuals",
+    "rollout",
+    "spacings",
+    "text",
+    "zeros",
+)
+"""The rules that ask for resources."""

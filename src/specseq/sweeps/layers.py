@@ -24,6 +24,8 @@ from specseq.sweeps.merge import merge
 
 _STUDY_FILES = {"data.yaml": "data", "filters.yaml": "filters"}
 _RESOURCES = "resources.yaml"
+# Filters are the same at every scale.
+_OF_SCALES = ("studies", "data", "resources")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,22 @@ class Layer:
         """A path of the content, behind its file, as messages name it."""
         whole = [*self.path, *path]
         name = self.file.source(whole) if isinstance(self.file, Config) else self.file
-        return f"{name}: {'.'.join(whole[self.implied :])}"
+        return ": ".join(filter(None, [name, ".".join(whole[self.implied :])]))
+
+    def mapping(self, value: Any, path: Sequence[str]) -> Mapping[str, Any]:
+        """A value of the content, if it is a mapping.
+
+        Raises:
+            InputError: it is none; names its place.
+        """
+        if not isinstance(value, Mapping):
+            raise InputError(self.place(path), f"{value!r} is not a mapping", "give keys and values")
+        return value
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of the content; nothing where it is not given."""
+        value = self.content.get(name)
+        return {} if value is None else self.mapping(value, (name,))
 
 
 def study_layers(root: Path) -> list[Layer]:
@@ -65,13 +82,32 @@ def study_layers(root: Path) -> list[Layer]:
     return layers
 
 
-def scale_layers(root: Path) -> dict[str, Layer]:
-    """What the files of the scales say."""
-    paths = sorted((root / "workflow" / "scales").glob("*.yaml"))
-    return {
-        path.stem: Layer(path.relative_to(root).as_posix(), read_yaml(path) or {}, adds=False)
-        for path in paths
-    }
+def scale_files(root: Path) -> dict[str, Path]:
+    """The files of the scales, by name; each is read when its scale is asked for."""
+    return {path.stem: path for path in sorted((root / "workflow" / "scales").glob("*.yaml"))}
+
+
+def scale_layer(root: Path, path: Path) -> Layer:
+    """What the file of a scale says.
+
+    Raises:
+        InputError: it cannot be read, or holds what no scale has.
+    """
+    content = read_yaml(path)
+    layer = Layer(path.relative_to(root).as_posix(), {} if content is None else content, adds=False)
+    return of_scale(layer)
+
+
+def of_scale(layer: Layer) -> Layer:
+    """The layer, if it holds the sections of a scale and nothing else.
+
+    Raises:
+        InputError: it does not.
+    """
+    for name in layer.mapping(layer.content, ()):
+        if name not in _OF_SCALES:
+            raise InputError(layer.place((name,)), "is no section of a scale", near(name, _OF_SCALES))
+    return layer
 
 
 def lay(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -82,13 +118,14 @@ def lay(layers: Sequence[Layer]) -> dict[str, Any]:
     """
     studies: dict[str, Any] = {}
     for layer in layers:
+        # A list keeps the studies that it names.
         changes = layer.content.get("studies") or {}
         studies = _Changes(layer).named(studies, changes, ("studies",), _Changes.study)
     return {
         "studies": studies,
-        "data": merge(*(layer.content.get("data") or {} for layer in layers), kinds=True),
-        "filters": merge(*(layer.content.get("filters") or {} for layer in layers)),
-        "resources": merge(*(layer.content.get("resources") or {} for layer in layers)),
+        "data": merge(*(layer.section("data") for layer in layers), kinds=True),
+        "filters": merge(*(layer.section("filters") for layer in layers)),
+        "resources": merge(*(layer.section("resources") for layer in layers)),
     }
 
 
@@ -109,10 +146,12 @@ class _Changes:
 
     def study(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         sweeps = self.named(old.get("sweeps", {}), new.get("sweeps", {}), (*path, "sweeps"), _Changes.sweep)
+        self.parameters(new, path)
         made = merge(_without(old, "over", "sweeps"), _without(new, "over", "sweeps"))
         return {**made, "over": self.axes(old, new, path), "sweeps": sweeps}
 
     def sweep(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        self.parameters(new, path)
         made = merge(_without(old, "over", "runs"), _without(new, "over", "runs"))
         made["over"] = self.axes(old, new, path)
         if "runs" in old or "runs" in new:
@@ -124,7 +163,7 @@ class _Changes:
         """Swept keys and their values; a sweep takes an axis of its study out by a null, which stays here."""
         before, changes = old.get("over", {}), new.get("over", {})
         made = dict(before)
-        for key, values in self.mapping(changes, (*path, "over")).items():
+        for key, values in self.layer.mapping(changes, (*path, "over")).items():
             labelled = isinstance(before.get(key), Mapping) and isinstance(values, Mapping | list)
             place = (*path, "over", key)
             made[key] = self.named(before[key], values, place, _Changes.label) if labelled else values
@@ -145,7 +184,7 @@ class _Changes:
             entries = [entry if isinstance(entry, Mapping) else {entry: {}} for entry in new]
             new = {name: value for entry in entries for name, value in entry.items()}
         made = {name: value for name, value in old.items() if not alone or name in new}
-        for name, value in self.mapping(new, path).items():
+        for name, value in self.layer.mapping(new, path).items():
             place = (*path, str(name))
             if name not in old and (value is None or alone or not self.layer.adds):
                 fault = "leaves out what is not there" if value is None else "changes what is not there"
@@ -155,13 +194,12 @@ class _Changes:
             elif change is _Changes.label:
                 made[name] = change(self, old.get(name, {}), value, place)
             else:
-                made[name] = change(self, old.get(name, {}), self.mapping(value, place), place)
+                made[name] = change(self, old.get(name, {}), self.layer.mapping(value, place), place)
         return made
 
-    def mapping(self, value: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            raise InputError(self.layer.place(path), f"{value!r} is not a mapping")
-        return value
+    def parameters(self, new: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        if new.get("base") is not None:
+            self.layer.mapping(new["base"], (*path, "base"))
 
 
 def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:

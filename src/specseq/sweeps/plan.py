@@ -10,7 +10,7 @@ from typing import Any
 from specseq.errors import InputError
 from specseq.settings import near
 from specseq.sweeps.files import Config
-from specseq.sweeps.layers import Layer, scale_layers, study_layers
+from specseq.sweeps.layers import Layer, of_scale, scale_files, scale_layer, study_layers
 from specseq.sweeps.scale import Kinds, ScalePlan, without_seed
 
 _SCALE = re.compile(r"[a-z][a-z0-9_]*")
@@ -37,7 +37,8 @@ class Plan:
         """
         self.config, self._kinds = config, kinds
         self._files = study_layers(root) if root else []
-        self._overlays = scale_layers(root) if root else {}
+        self._root = root
+        self._overlays = scale_files(root) if root else {}
         self._own: Mapping[str, Any] = config.content.get("scales") or {}
         self.scales = tuple(dict.fromkeys([*self._overlays, *self._own]))
         self._at: dict[str, ScalePlan] = {}
@@ -65,15 +66,17 @@ class Plan:
         if scale not in self.scales:
             raise InputError("scale", f"'{scale}' is not among the scales", near(scale, self.scales))
         if scale not in self._at:
-            overlay = [self._overlays[scale]] if scale in self._overlays else []
-            own = (
-                [Layer(self.config, self._own[scale], False, ("scales", scale))]
-                if self._own.get(scale)
-                else []
-            )
-            layers = [*self._files, *overlay, Layer(self.config, self.config.content), *own]
+            layers = [*self._files, *self._overlay(scale), Layer(self.config, self.config.content)]
+            if self._own.get(scale) is not None:
+                layers.append(of_scale(Layer(self.config, self._own[scale], False, ("scales", scale))))
             self._at[scale] = ScalePlan(scale, layers, self._kinds)
         return self._at[scale]
+
+    def _overlay(self, scale: str) -> list[Layer]:
+        """What the file of a scale says, if it has one."""
+        if self._root is None or scale not in self._overlays:
+            return []
+        return [scale_layer(self._root, self._overlays[scale])]
 
     def data(self, scale: str) -> dict[str, Any]:
         """Data sources and sizes of a scale."""

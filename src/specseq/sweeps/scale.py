@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
@@ -37,12 +37,14 @@ class Kinds:
         data: class of the section ``data``.
         filter: type of an entry of ``filters``.
         resources: type of the entries of ``resources``: what a rule asks for.
+        rules: names of the rules that ask for resources.
     """
 
     studies: Mapping[str, Declaration]
     data: Any
     filter: Any
     resources: Any = dict[str, Any]
+    rules: Collection[str] = ()
 
 
 class ScalePlan:
@@ -87,10 +89,15 @@ class ScalePlan:
         Raises:
             InputError: a setting is wrong.
         """
+        self._known(self._resources, ("resources",), (*self._kinds.studies, "all"))
         for study, rules in self._resources.items():
-            for rule, given in rules.items() if study != "all" else [("", rules)]:
-                path = ("resources", study, rule) if rule else ("resources", study)
-                self.read(self._kinds.resources, given, path)
+            place = ("resources", study)
+            if study == "all":
+                self.read(self._kinds.resources, rules, place)
+                continue
+            self._known(self.read(dict[str, Any], rules, place), place, self._kinds.rules)
+            for rule, given in rules.items():
+                self.read(self._kinds.resources, given, (*place, rule))
         return self._resources
 
     @cached_property
@@ -173,7 +180,7 @@ class ScalePlan:
             where = ": ".join(part for part in (file, f"run {run}", key) if part)
             raise InputError(where, error.fault, error.remedy) from None
 
-    def _known(self, given: Mapping[str, Any], path: tuple[str, ...], keys: Sequence[str]) -> None:
+    def _known(self, given: Mapping[str, Any], path: tuple[str, ...], keys: Collection[str]) -> None:
         for key in given:
             if key not in keys:
                 raise InputError(place_of(self._layers, (*path, key)), "unknown key", near(key, keys))
