@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "submission": "write what the leaderboards of GIFT-Eval and FEV-Bench take",
     "audit-results": "find partial, duplicate and suspicious submissions",
     "lotsa": "list LOTSA sub-datasets, their sizes and benchmark overlap",
+    "leakage": "count the test points of a benchmark that a corpus holds",
     "zeros": "compute verified zeros of the Riemann zeta function",
     "audit": "say whether a checkpoint's equilibria are stable",
 }

@@ -1,6 +1,5 @@
 """Results of the preconditioning study whose answers are known."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,10 @@ class Results:
         self.root = root
         self.runs: list[Path] = []
         self.training: list[Path] = []
-        self.corpus = root / "manifest.json"
-        held = {"gift_eval_overlap": TASKS[0], "series": 1}
-        self.corpus.write_text(json.dumps({"datasets": {"a": held}}))
+        self.leakage = root / "leakage.parquet"
+        held = [("gift_eval", task, 100, 30 * (task == TASKS[0]), 1) for task in TASKS]
+        columns = ["benchmark", "task", "points", "leaked_points", "history_series"]
+        write_parquet(self.leakage, pd.DataFrame(held, columns=columns), Provenance("leakage"))
 
     def evaluated(self, run: str, rows: list[dict[str, Any]]) -> None:
         path = self.root / "preconditioning" / run / "gift_eval.parquet"
@@ -127,7 +127,7 @@ def planted(folder: Path) -> Results:
     write_parquet(made.path("residuals")[0], long_table(residuals), Provenance("residuals", {}))
     made.table(
         "preconditioning",
-        {"runs": made.runs, "corpus": [made.corpus]},
+        {"runs": made.runs, "leakage": [made.leakage]},
         baselines=BASELINES,
     )
     made.table("preconditioning_taps", {"runs": made.training})
@@ -173,7 +173,7 @@ def around_naive(folder: Path, scores: dict[tuple[str, str], float | Sequence[fl
 
 def all_tables(made: Results) -> dict[str, pd.DataFrame]:
     """Every table of frozen forecasters."""
-    runs = {"runs": made.runs, "corpus": [made.corpus], "filters": made.path("filters")}
+    runs = {"runs": made.runs, "leakage": [made.leakage], "filters": made.path("filters")}
     names = ("", "_steps", "_theory", "_theory_steps", "_best")
     found = {name: made.table(f"preconditioning{name}", runs) for name in names}
     found["_ranks"] = made.table("preconditioning_ranks", {"theory": made.path("preconditioning_theory")})

@@ -121,11 +121,11 @@ def test_an_oracle_row_has_its_control_or_no_table_is_made(tmp_path: Path) -> No
     made.evaluated("frozen/x", rows)
     for name in ("preconditioning", "preconditioning_steps"):
         with pytest.raises(InputError, match="oracle rows of chebyshev_d3 without seasonal naive"):
-            made.table(name, {"runs": made.runs, "corpus": [made.corpus]})
+            made.table(name, {"runs": made.runs, "leakage": [made.leakage]})
     made.evaluated(
         "frozen/x", [*rows, *scored("frozen/x", 0, "seasonal_naive", "chebyshev_d3", "oracle", 0.8)]
     )
-    table = made.table("preconditioning", {"runs": made.runs[:1], "corpus": [made.corpus]})
+    table = made.table("preconditioning", {"runs": made.runs[:1], "leakage": [made.leakage]})
     own = table[(table["forecaster"] == "x") & (table["reversal"] == "oracle")].iloc[0]
     assert (own["ratio"], own["control"]) == (pytest.approx(0.7), pytest.approx(0.8))
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_made_again_changes_its_own_rows_alone(results: Results, t
     assert changed != results.runs
     for name in ("preconditioning", "preconditioning_steps"):
         before = pd.read_parquet(results.path(name)[0])
-        inputs = {"runs": changed, "corpus": [results.corpus]}
+        inputs = {"runs": changed, "leakage": [results.leakage]}
         after = again.table(name, inputs, baselines=BASELINES)
         own = after["group"] == "preconditioning/long/x"
         pd.testing.assert_frame_equal(after[~own], before[~own])

@@ -78,7 +78,7 @@ def test_a_seed_that_was_lost_in_training_is_lost_under_every_reversal(tmp_path:
                 continue
             rows = scored(run, seed, model, "none", "none", factor)
             made.evaluated(run, rows + scored(run, seed, model, "lyapunov_d4_l5", "self", factor))
-    runs = {"runs": made.runs, "corpus": [made.corpus]}
+    runs = {"runs": made.runs, "leakage": [made.leakage]}
     table = made.table("preconditioning", runs).set_index(["group", "reversal"])
     assert (table.loc["preconditioning/x/lost", "verdict"] == "diverged").all()
     assert table.loc[("preconditioning/x/kept", "self"), "ratio"] == pytest.approx(0.95)
@@ -168,17 +168,20 @@ def test_a_run_without_a_baseline_says_so(tmp_path: Path) -> None:
         "frozen/seasonal_naive", scored("frozen/seasonal_naive", 0, "seasonal_naive", "none", "none", 1.0)
     )
     made.evaluated("x/y_seed0", scored("x/y_seed0", 0, "y_seed0", "none", "none", 1.0))
-    table = made.table("preconditioning", {"runs": made.runs, "corpus": [made.corpus]}).set_index(
+    table = made.table("preconditioning", {"runs": made.runs, "leakage": [made.leakage]}).set_index(
         "forecaster"
     )
     assert table.loc["trained", "verdict"] == "no baseline"
     lost = scored("baseline/seed0", 0, "seed0", "none", "none", np.nan)
     made.evaluated("baseline/seed0", lost)
-    again = made.table("preconditioning", {"runs": made.runs, "corpus": [made.corpus]})
+    again = made.table("preconditioning", {"runs": made.runs, "leakage": [made.leakage]})
     ours = again.set_index("group").loc["preconditioning/x/y"]
     assert ours["verdict"] == "diverged", "there is a baseline"
-    assert table.loc["trained", "leaked"] == 1
-    assert table.loc["seasonal_naive", "leaked"] == 0
+    leaks = table[["leaked", "leaked_share", "history"]]
+    assert leaks.loc["trained"].tolist() == [1, pytest.approx(0.05), 6]
+    assert leaks.loc["seasonal_naive"].tolist() == [0, 0, 0]
+    unsearched = made.table("preconditioning", {"runs": made.runs}).set_index("forecaster")
+    assert unsearched.loc["trained", "leaked"].isna().all()
 
 
 def test_without_learned_taps_the_table_is_empty(tmp_path: Path) -> None:

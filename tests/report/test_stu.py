@@ -1,6 +1,5 @@
 """Tables and figures of the STU study from planted results."""
 
-import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -61,15 +60,18 @@ def _measured(hybrid: bool, seed: int) -> dict[str, float]:
 
 def _written(folder: Path, rows: list[dict[str, Any]], naive: float = 2.0) -> dict[str, list[Path]]:
     """Inputs of the tables; seasonal naive has so many times attention's MASE with seed 0."""
-    path, corpus, scores = folder / "long.parquet", folder / "manifest.json", folder / "naive.parquet"
+    path, leakage, scores = (folder / f"{name}.parquet" for name in ("long", "leakage", "naive"))
     plain = {"benchmark": "gift_eval", "forecaster": "seasonal_naive", "reversal": "none", "step": -1}
     tasks = enumerate(("a/D/short", "b/H/short", "b/H/long"), 1)
     scored = [{**plain, "task": task, "metric": "MASE", "value": naive * number} for number, task in tasks]
     write_parquet(scores, pd.DataFrame(scored), Provenance("test"))
     write_parquet(path, pd.DataFrame(rows), Provenance("test"))
-    held = {"b": {"gift_eval_overlap": "b", "series": 3}, "a": {"gift_eval_overlap": "a", "series": 0}}
-    corpus.write_text(json.dumps({"datasets": held}))
-    return {"long": [path], "corpus": [corpus], "naive": [scores]}
+    held = [("a/D/short", 100, 0, 1), ("b/H/short", 100, 10, 0), ("b/H/long", 200, 200, 2)]
+    columns = ["task", "points", "leaked_points", "history_series"]
+    write_parquet(
+        leakage, pd.DataFrame(held, columns=columns).assign(benchmark="gift_eval"), Provenance("test")
+    )
+    return {"long": [path], "leakage": [leakage], "naive": [scores]}
 
 
 @pytest.fixture
@@ -85,8 +87,9 @@ def test_ratios_are_paired_with_attention_of_the_same_schedule(long: dict[str, l
     assert (row["verdict"], row["wins"], row["losses"]) == ("worse", 0, 3)
     assert (row["configs"], row["seeds"], row["paired_seeds"]) == (3, 3, 3)
     assert row["parameter_ratio"] == pytest.approx(0.9)
-    assert row["leaked"] == 2, "of data set a no series is trained on"
-    assert table.loc[("stu/layout/signed", "short"), "leaked"] == 1
+    assert (row["leaked"], row["leaked_share"], row["history"]) == (2, 210 / 400, 2)
+    short = table.loc["stu/layout/signed", "short"]
+    assert (short["leaked"], short["leaked_share"], short["history"]) == (1, 10 / 200, 1)
     assert table.loc[("stu/layout/signed", "short"), "configs"] == 2
     assert table.loc[("stu/layout/attention", "all"), "verdict"] == "baseline"
     printed = table.loc["stu/as_printed/signed", "all"]

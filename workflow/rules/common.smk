@@ -31,10 +31,11 @@ from specseq.settings import near
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products, studies
+from specseq.studies.captions import page_captions
 from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
-from specseq.studies.planning import Planning, page_captions
+from specseq.studies.planning import Planning
 from specseq.studies.rehearsal import REHEARSAL, rehearsal_params, rehearsal_results
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config

@@ -1,5 +1,6 @@
 # Inputs:  the hub, folders that the config names, or nothing: data are embedded, computed or read from Python's library
 # Outputs: results/{scale}/data/{lotsa,gift_eval,text}/manifest.json, data/zeros.parquet, data/spacings/manifest.parquet
+#          results/{scale}/data/leakage_{benchmark}.parquet
 #          downloads/{source}/download.json, where `data` says hub
 
 
@@ -64,6 +65,30 @@ rule prepare_gift_eval:
         "data: GIFT-Eval sets"
     shell:
         "python -m specseq.stages prepare_gift_eval --request {params.request} > {log} 2>&1"
+
+
+rule leakage:
+    input:
+        one_line(lambda w: PLANNING.benchmark_files(w.scale, w.benchmark)),
+        corpus="results/{scale}/data/lotsa/manifest.json",
+    output:
+        out="results/{scale}/data/leakage_{benchmark}.parquet",
+    log:
+        "logs/{scale}/data/leakage_{benchmark}.log",
+    conda:
+        "../../envs/specseq.yaml"
+    resources:
+        **asked("leakage"),
+    params:
+        **request(
+            "leakage",
+            lambda w: PLANNING.leakage(w.scale, w.benchmark),
+            outside=lambda w: PLANNING.sources.own(w.scale, "fev") if w.benchmark == "fev" else [],
+        ),
+    message:
+        "data: test points of {wildcards.benchmark} in the training series"
+    shell:
+        "python -m specseq.stages leakage --request {params.request} > {log} 2>&1"
 
 
 rule text:

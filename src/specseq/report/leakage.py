@@ -1,25 +1,44 @@
 """How much of what a model was evaluated on lies in its training corpus."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from specseq.series.overlap import leaked_keys
+import pandas as pd
+
+from specseq.tables import read_parquet
+
+_COLUMNS = ("benchmark", "task", "points", "leaked_points", "history_series")
+NONE = {"leaked": 0.0, "leaked_share": 0.0, "history": 0.0}
+"""Columns of a forecaster that is trained on nothing."""
+UNKNOWN = dict.fromkeys(NONE, float("nan"))
+"""Columns of a forecaster whose training is not known, or not searched."""
 
 
-def leaked_configs(benchmark: str, tasks: Iterable[str], corpus: Path) -> float:
-    """Configs among ``tasks`` whose series the training corpus holds too, wholly or up to their test windows.
+def read_leakage(paths: Iterable[Path]) -> pd.DataFrame:
+    """What the stage ``leakage`` measured on each benchmark, by benchmark and task."""
+    parts = [read_parquet(path) for path in paths]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_COLUMNS))
+    return table.set_index(["benchmark", "task"])
 
-    The embedded corpus holds the earlier parts of all embedded sets.
+
+def leak_columns(measured: pd.DataFrame, benchmark: str, tasks: Iterable[str]) -> dict[str, float]:
+    """Configs or tasks that leak into the training corpus.
 
     Args:
-        benchmark: whose tasks they are; overlaps are known for ``gift_eval`` alone, others give NaN.
-        tasks: configs, ``key/freq/term``; each counts once.
-        corpus: manifest of the prepared training corpus.
+        measured: as :func:`read_leakage` returns it.
+        benchmark: whose tasks they are.
+        tasks: configs or tasks; each counts once.
+
+    Returns:
+        ``leaked``, those with a test point in the corpus; ``leaked_share`` of all their test points; and
+        ``history``, those of which the corpus holds earlier parts. NaN where one was not searched for.
     """
-    if benchmark != "gift_eval":
-        return float("nan")
-    manifest = json.loads(corpus.read_text(encoding="utf-8"))
-    held = leaked_keys(manifest) | {name for name, entry in manifest["datasets"].items() if entry["series"]}
-    parts = [task.split("/") for task in set(tasks)]
-    return float(sum(part[0] in held or "_".join(part[:2]) in held for part in parts))
+    wanted = pd.MultiIndex.from_product([[benchmark], sorted(set(tasks))])
+    if not len(wanted) or not wanted.isin(measured.index).all():
+        return UNKNOWN
+    rows = measured.loc[wanted]
+    return {
+        "leaked": float((rows["leaked_points"] > 0).sum()),
+        "leaked_share": float(rows["leaked_points"].sum() / rows["points"].sum()),
+        "history": float((rows["history_series"] > 0).sum()),
+    }

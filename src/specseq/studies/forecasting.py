@@ -37,6 +37,12 @@ def seasonal_naive_scores(results: Results) -> list[str]:
     return [path for path in paths if results.at_hand(path)] if results.partial else paths
 
 
+def leakage(results: Results) -> list[str]:
+    """What of each benchmark at hand lies in the training corpus."""
+    paths = [results.file(f"data/leakage_{name}.parquet") for name in results.benchmarks]
+    return [path for path in paths if results.at_hand(path)] if results.partial else paths
+
+
 def forecasting_results(params: Mapping[str, Any], plan: Plan) -> set[str]:
     """Files of a forecasting run: of training, scores per benchmark, filters for its residuals."""
     endings = ["", "_residuals", "_matched"] if matched_filters(params, plan) else [""]

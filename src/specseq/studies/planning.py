@@ -4,7 +4,6 @@ Nothing here imports torch or pandas, or knows of Snakemake.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -22,7 +21,7 @@ from specseq.studies.interface import Results, Study, Table
 from specseq.studies.lost import load_lost
 from specseq.studies.outside import checkpoint_file, tidy_path
 from specseq.studies.resources import ALL, StageResources
-from specseq.sweeps import Plan, read_yaml
+from specseq.sweeps import Plan
 
 Params = dict[str, Any]
 NAIVE = ("seasonal_naive", "naive")
@@ -36,21 +35,6 @@ STUDIES = "workflow/studies"
 @cache
 def _file_of(module: str) -> str:
     return os.fspath(module_file(module))
-
-
-def page_captions(folder: Path) -> dict[str, str]:
-    """Title and caption, as reStructuredText, of each figure and table that the page shows, by file.
-
-    Args:
-        folder: the folder of the studies, each with ``page.yaml``.
-    """
-    captions = {}
-    for path in sorted(folder.glob("*/page.yaml")):
-        section = read_yaml(path)
-        for shown in section["figures"] + section["tables"]:
-            plain = {name: re.sub(r"([\\*`|_])", r"\\\1", shown[name]) for name in ("title", "caption")}
-            captions[shown["file"]] = "**{title}.** {caption}".format(**plain)
-    return captions
 
 
 @dataclass(frozen=True)
@@ -117,6 +101,10 @@ class Planning:
         """A forecaster with the folder of its weights for a name, where the config says where they lie."""
         folder = self.sources.folder(scale, CHRONOS2) if forecaster.get("name") == CHRONOS2 else None
         return {**forecaster, "name": folder} if folder else forecaster
+
+    def leakage(self, scale: str, benchmark: str) -> Params:
+        """Which corpus is searched for the test points of which benchmark."""
+        return {"benchmark": benchmark, "data": self.benchmark_folder(scale, benchmark)}
 
     def download(self, source: str) -> Params:
         """What is downloaded of a source."""

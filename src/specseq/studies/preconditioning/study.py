@@ -1,6 +1,6 @@
 """Polynomial preconditioning: filters around forecasters, and forecasters trained with them."""
 
-from specseq.studies.forecasting import forecasting_results
+from specseq.studies.forecasting import forecasting_results, leakage
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
 from specseq.studies.preconditioning.config import PreconditioningRun
 
@@ -29,8 +29,9 @@ def _theory(results: Results) -> Inputs:
 TABLES = {
     "preconditioning": Table(
         ".tables.scores:summary",
-        lambda results: {**_scores(results), "corpus": results.file("data/lotsa/manifest.json")},
+        lambda results: {**_scores(results), "leakage": leakage(results)},
         Results.baselines,
+        optional=frozenset({"leakage"}),
     ),
     "preconditioning_taps": Table(".tables.note:taps", _metrics),
     "preconditioning_convergence": Table(".tables.convergence:convergence", _metrics),

@@ -1,6 +1,6 @@
 """The STU hybrid: MOIRAI with spectral layers in place of attention."""
 
-from specseq.studies.forecasting import forecasting_results, seasonal_naive_scores
+from specseq.studies.forecasting import forecasting_results, leakage, seasonal_naive_scores
 from specseq.studies.interface import Figure, Inputs, Results, Study, Table
 from specseq.studies.stu.config import StuRun
 
@@ -23,11 +23,13 @@ TABLES = {
         ".tables:summary",
         lambda results: {
             **_long(results),
-            "corpus": results.file("data/lotsa/manifest.json"),
+            "leakage": leakage(results),
             "naive": seasonal_naive_scores(results),
         },
         Results.baselines,
+        optional=frozenset({"leakage"}),
     ),
+    "stu_leakage": Table(".tables:leakage", lambda results: {"leakage": leakage(results)}),
     "stu_metrics": Table(
         ".tables:metrics",
         lambda results: {**_long(results), "naive": seasonal_naive_scores(results)},

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.report.gates import Gate, ratio_gate
-from specseq.report.leakage import leaked_configs
+from specseq.report.leakage import leak_columns, read_leakage
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.scoring.comparison import compare, student_interval
 from specseq.sweeps import without_seed
@@ -35,16 +35,17 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     of seasonal naive (``reference``) on the same configs and seeds, with its 95 % interval ``worth_low`` to
     ``worth_high``, of the values ``baseline_value`` and ``reference_value``; where it is above 1, ``gate``
     says so, else ``decidable``, and the verdict is *not decidable at this scale*. The term ``all`` pools the
-    terms. ``leaked`` counts configs whose series the training corpus holds too, wholly or up to their test
-    windows; ``parameter_ratio`` says whether the models are matched.
+    terms. ``leaked`` counts configs of which a test point lies in the training corpus, ``leaked_share`` is
+    that of all their test points, and ``history`` counts those of which the corpus holds earlier parts, which
+    is no leak; ``parameter_ratio`` says whether the models are matched.
 
     Args:
-        inputs: ``long``, all results of the study; ``corpus``, manifest of the training corpus; ``naive``,
-            scores of seasonal naive; without them no comparison is decidable.
+        inputs: ``long``, all results of the study; ``leakage``, of each benchmark, without which nothing is
+            known of leaks; ``naive``, scores of seasonal naive, without which no comparison is decidable.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
     """
-    long, (corpus,) = read_parquet(inputs["long"][0]), inputs["corpus"]
+    long, leakage = read_parquet(inputs["long"][0]), read_leakage(inputs.get("leakage", []))
     naive = _seasonal_naive(inputs.get("naive", []))
     rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
@@ -52,7 +53,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     parameters = long[long["metric"] == "parameters"]
     made = [
         {**row, **_sizes(parameters, row["group"], row["baseline"])}
-        for row in _rows(rows, params.get("baselines", {}), corpus, naive)
+        for row in _rows(rows, params.get("baselines", {}), leakage, naive)
     ]
     return pd.DataFrame(made).assign(scale=params["scale"])
 
@@ -100,6 +101,20 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
+def leakage(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+    """What of each config or task lies in the training corpus: :func:`specseq.scoring.leakage.leakage`.
+
+    Beside its columns stands ``leaked_share`` of the test points.
+
+    Args:
+        inputs: ``leakage``, of each benchmark.
+        params: ``scale``.
+    """
+    measured = read_leakage(inputs["leakage"]).reset_index()
+    share = measured["leaked_points"] / measured["points"]
+    return measured.assign(leaked_share=share, scale=params["scale"])
+
+
 def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
     """MASE of plain seasonal naive by benchmark and task; empty where no run scores it."""
     if not paths:
@@ -112,7 +127,7 @@ def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
 
 
 def _rows(
-    rows: pd.DataFrame, baselines: dict[str, str], corpus: Path, naive: "pd.Series[float]"
+    rows: pd.DataFrame, baselines: dict[str, str], leakage: pd.DataFrame, naive: "pd.Series[float]"
 ) -> Iterator[dict[str, Any]]:
     for benchmark, own in rows.groupby("benchmark", sort=False):
         terms = list(own["term"].unique())
@@ -133,7 +148,7 @@ def _rows(
                     "benchmark": benchmark,
                     "term": term,
                     "configs": tasks.nunique(),
-                    "leaked": leaked_configs(str(benchmark), tasks, corpus),
+                    **leak_columns(leakage, str(benchmark), tasks),
                     "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
                     "mase": _geometric(mase, group),
                     "crps": _geometric(crps, group),

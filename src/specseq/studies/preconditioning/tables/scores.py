@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from specseq.report.gates import Gate, no_gate, worst
-from specseq.report.leakage import leaked_configs
+from specseq.report.leakage import NONE, UNKNOWN, leak_columns, read_leakage
 from specseq.report.pairing import paired, scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 from specseq.studies.preconditioning.tables.runs import (
@@ -69,17 +69,19 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     and seeds, with its 95 % interval ``worth_low`` to ``worth_high``, of the values ``baseline_value`` and
     ``reference_value``. A baseline that is worse than seasonal naive has learnt nothing that could be
     compared: ``gate`` says so, else ``decidable``, and the verdict is *not decidable at this scale*.
-    ``leaked`` counts configs whose series the training corpus of a run holds too, wholly or up to their test
-    windows. Oracle rows use future data and are no forecasts; beside each stands seasonal naive under the
-    same oracle, as a row and, in ``control``, as its ratio. Rows of a trained model under ``fir`` use the
+    ``leaked`` counts configs of which a test point lies in the training corpus, ``leaked_share`` is that of
+    all their test points, and ``history`` counts those of which the corpus holds earlier parts, which is no
+    leak. Oracle rows use future data and are no forecasts; beside each stands seasonal naive under the same
+    oracle, as a row and, in ``control``, as its ratio. Rows of a trained model under ``fir`` use the
     finite inverse that was learned with it, if one was. ``files``: see
     :mod:`specseq.studies.preconditioning.tables.runs`.
 
     Args:
-        inputs: ``runs``, long evaluation results; ``corpus``, manifest of the training corpus.
+        inputs: ``runs``, long evaluation results; ``leakage``, of each benchmark; without it nothing is
+            known of leaks.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
-    (corpus,) = inputs["corpus"]
+    leakage = read_leakage(inputs.get("leakage", []))
     table = wide(read_runs(inputs["runs"]))
     naive = seasonal_naive(table)
     plain = unfiltered(table)
@@ -93,7 +95,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         else:
             gate = gate_of(rows, baseline, naive)
             made[-1] |= {**gate.columns(), "verdict": gate.verdict(made[-1]["verdict"])}
-        made[-1] |= {"leaked": _leaked(named, rows, corpus), "files": files(rows)}
+        made[-1] |= {**_leaked(named, rows, leakage), "files": files(rows)}
     summary = pd.DataFrame(made)
     return summary.assign(control=controls(summary, ["benchmark"], "ratio"), scale=params["scale"])
 
@@ -109,11 +111,11 @@ def _baseline_of(
     return group, plain[own & (plain["group"] == group) & (plain["benchmark"] == named["benchmark"])]
 
 
-def _leaked(named: dict[str, str], rows: pd.DataFrame, corpus: Path) -> float:
+def _leaked(named: dict[str, str], rows: pd.DataFrame, leakage: pd.DataFrame) -> dict[str, float]:
     """NaN for a forecaster that was trained elsewhere, on who knows what."""
     if named["forecaster"] in ("trained", "moirai2"):
-        return leaked_configs(named["benchmark"], rows["task"], corpus)
-    return 0.0 if named["forecaster"] in TRIVIAL else float("nan")
+        return leak_columns(leakage, named["benchmark"], rows["task"])
+    return NONE if named["forecaster"] in TRIVIAL else UNKNOWN
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # an error of zero is one, if none that can be compared
