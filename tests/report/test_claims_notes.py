@@ -49,6 +49,17 @@ def test_every_claim_gets_a_verdict_and_no_result_is_needed_for_arithmetic(entri
             assert verdict in ("not run", "not decidable at this scale"), entry.claim.id
 
 
+def test_only_counts_and_whole_populations_have_no_sampling_error(claims: list[Claim]) -> None:
+    """Of results, exact are a mask's violation and what is known of all zeros: no statistic of a sample."""
+    exact = {
+        (query.where.get("task"), query.where["metric"])
+        for claim in claims
+        for query in queries_of(claim.quantity)
+        if query.exact and query.file == "tables/zeta_long.parquet"
+    }
+    assert exact == {(None, "causality_violation"), ("real/all", "data_std")}
+
+
 def test_every_finding_against_a_note_is_explained(entries: dict[str, Entry]) -> None:
     for entry in entries.values():
         if entry.verdict in (*AGAINST, "does not hold"):

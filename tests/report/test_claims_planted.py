@@ -1,7 +1,7 @@
 """Every query of the notes finds results of the shape it asks for, and no claim leans on another's file."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ def rows_for(query: Query, x: str | None) -> Iterator[dict[str, Any]]:
             if x:
                 row[x] = level
             row[query.value] = middle = float(rng.lognormal(0, 0.2))
-            if isinstance(query.interval, Mapping):
-                ((name, ends),) = query.interval.items()
+            if in_rows := query.ends_in_rows:
+                ((name, ends),) = in_rows.items()
                 for end, factor in zip(ends, (0.9, 1.1), strict=True):
                     yield {**row, name: end, query.value: middle * factor}
-            elif query.interval:
+            elif isinstance(query.interval, tuple):
                 low, high = query.interval
                 row |= {low: middle * 0.9, high: middle * 1.1, **query.enough}
             yield row

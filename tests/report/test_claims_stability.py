@@ -10,6 +10,7 @@ import pytest
 from specseq.report.claims import Claim
 from specseq.report.claims.ledger import Ledger
 from specseq.report.claims.queries import Folder
+from specseq.spacings.bootstrap import mean_interval
 from tests.report.planted_claims import claim
 
 PAIRS, TASKS = 20, 10
@@ -60,3 +61,28 @@ def test_one_seed_never_decides_what_was_drawn() -> None:
     one = frame[frame["seed"] == 0]
     compared = claim("one", {"ratio": [_side("a/ours"), _side("a/theirs")]}, {"below": 1})
     assert (_verdict(compared, one), _verdict(compared, frame)) == ("undecided", "reproduced")
+
+
+def _statistic(task: str) -> dict:
+    where = {"task": task, "metric": "form_factor_band"}
+    return {"query": {"file": "tables/a_long.parquet", "where": where, "interval": "rows"}}
+
+
+def test_a_statistic_of_few_windows_decides_no_more_than_they_tell() -> None:
+    """Means of exponential form factors: equal in truth, 2:1 in truth; a single window decides nothing."""
+    draw, seen = np.random.default_rng(1), Counter[tuple[float, str]]()
+    below = claim("band", {"ratio": [_statistic("ours"), _statistic("theirs")]}, {"below": 1})
+    for truth in (1.0, 0.5):
+        for _ in range(40):
+            rows = []
+            for task, mean in (("ours", truth), ("theirs", 1.0)):
+                values = mean * draw.exponential(size=(8, 40)).mean(axis=1)
+                low, high = mean_interval(values, draw, draws=200)
+                ends = {"": values.mean(), "_low": low, "_high": high}
+                rows += [(task, f"form_factor_band{end}", value) for end, value in ends.items()]
+            frame = pd.DataFrame(rows, columns=["task", "metric", "value"])
+            seen[truth, _verdict(below, frame)] += 1
+    assert seen[1.0, "undecided"] >= 34, seen
+    assert seen[0.5, "reproduced"] >= 36, seen
+    frame.loc[frame["metric"].str.contains("low|high"), "value"] = np.nan
+    assert _verdict(below, frame) == "undecided"

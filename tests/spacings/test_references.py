@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from specseq.errors import InputError
-from specseq.spacings.bootstrap import block_bootstrap
+from specseq.spacings.bootstrap import block_bootstrap, mean_interval
 from specseq.spacings.config import SPLITS
 from specseq.spacings.evaluation import FORM_FACTOR_TAU, SpacingEvaluation, sequence_statistics
 from specseq.spacings.gue import gue_segment
@@ -136,6 +136,37 @@ def test_bootstrap_covers_and_heeds_dependence() -> None:
     assert np.isnan(block_bootstrap(np.array([1.0, np.nan]), rng)).all()
     assert np.isnan(block_bootstrap(np.array([]), rng)).all()
     assert np.isnan(block_bootstrap(np.array([2.0]), rng)).all()
+
+
+@pytest.mark.parametrize("count", [3, 8, 40])
+def test_intervals_of_few_windows_cover(count: int) -> None:
+    """Of a mean of one, of windows whose form factors are exponential, as in theory."""
+    rng, draws = np.random.default_rng(count), 400
+    hits, plain = 0, 0
+    for _ in range(draws):
+        values = rng.exponential(size=(count, 40)).mean(axis=1)
+        low, high = mean_interval(values, rng, draws=200)
+        hits += low <= 1 <= high
+        narrow = block_bootstrap(values, rng, draws=200)
+        plain += narrow[0] <= 1 <= narrow[1]
+    assert hits / draws == pytest.approx(0.95, abs=0.03)
+    assert plain <= hits
+    assert np.isnan(mean_interval(values[:1], rng)).all()
+
+
+def test_statistics_of_data_have_their_intervals(manifest: Path) -> None:
+    spec = SpacingEvaluation(windows=10, rollout_contexts=(32,), horizons=(1,), draws=20)
+    train, test = (load_spacing_set(manifest, "poisson", split) for split in ("train", "test"))
+    data = [row for row in evaluate_references(train, test, [1], spec, seed=0) if row["run"].endswith("data")]
+    rows = {(row["metric"], row.get("step", -1)): row["value"] for row in data}
+    sampled = [
+        key for key in rows if key[0] in ("data_std", "form_factor_band", "form_factor_at_one", "peak")
+    ]
+    assert len(sampled) >= 4
+    for name, step in sampled:
+        assert rows[f"{name}_low", step] < rows[name, step] < rows[f"{name}_high", step]
+    for name in ("data_std", "form_factor_band"):
+        assert rows[f"{name}_low", -1] < 1 < rows[f"{name}_high", -1], "1 of a Poisson process"
 
 
 def test_spread_is_that_of_all_splits_together(manifest: Path) -> None:

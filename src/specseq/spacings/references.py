@@ -5,11 +5,13 @@ wigner, ar1 ...) and ``zeta/references/data``. One-step metrics of ``ar<p>`` are
 test band allows; ``ar`` has ``nll_at`` by context c, that of AR(c): what AR(p) is with only c < p spacings
 known. Rollouts start from the same windows as the models'. Of the data besides:
 
+- ``data_std``: the spacings' standard deviation.
 - ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, which is the ramp.
 - ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
 - ``peak`` (``step`` = N), ``peak_jittered`` and ``peak_positions_jittered`` (``step`` = 1000 a): largest K
 near τ = 1, plain and with noise of ±a on spacings or on positions, N = 2000.
 
+Each of these is a mean over windows and has its interval over them, ``<metric>_low`` and ``<metric>_high``.
 :func:`spread` is the one statistic that takes all splits together.
 """
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
+from specseq.spacings.bootstrap import mean_interval
 from specseq.spacings.config import SpacingEvaluation, SpacingReferences
 from specseq.spacings.evaluation import Row, sequence_statistics, with_interval
 from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
@@ -37,7 +40,7 @@ from specseq.tables import read_rows
 
 Array = NDArray[np.float64]
 
-_CHUNK = 256
+_CHUNK, _PIECE = 256, 250
 _PEAK_LENGTH = 2000
 _LONGEST_CONTEXT = 255
 _MOST_WINDOWS = 4000
@@ -147,22 +150,27 @@ def _data(test: SpacingSet, seed: int) -> Iterator[Row]:
     def windows(n: int) -> Array:
         return test.windows(test.starts(n, 400), n).astype(np.float64)
 
+    def sampled(metric: str, values: Array, step: int = -1) -> Iterator[Row]:
+        low, high = mean_interval(values, generator(seed, "bootstrap", metric, step))
+        ends = {metric: float(values.mean()), f"{metric}_low": low, f"{metric}_high": high}
+        return ({"metric": name, "step": step, "value": value} for name, value in ends.items())
+
     base = windows(longest)
     yield from sequence_statistics("data", base)
-    band = form_factor(base, np.linspace(*PUBLISHED_BAND, 40)).mean()
-    yield {"metric": "form_factor_band", "value": float(band)}
+    squares = (base - base.mean()) ** 2
+    piece = min(_PIECE, longest)
+    pieces = squares[:, : longest // piece * piece].reshape(-1, piece).mean(axis=1)
+    for row in sampled("data_std", pieces):
+        if row["metric"] != "data_std":
+            yield {**row, "value": math.sqrt(max(row["value"], 0.0))}
+    yield from sampled("form_factor_band", form_factor(base, np.linspace(*PUBLISHED_BAND, 40)).mean(axis=1))
     for n in lengths:
-        yield {
-            "metric": "form_factor_at_one",
-            "step": n,
-            "value": float(form_factor(windows(n), np.array([1.0])).mean()),
-        }
-        yield {"metric": "peak", "step": n, "value": float(peak_at_one(windows(n)).mean())}
+        yield from sampled("form_factor_at_one", form_factor(windows(n), np.array([1.0]))[:, 0], n)
+        yield from sampled("peak", peak_at_one(windows(n)), n)
     if test.segment >= _PEAK_LENGTH:
         long = windows(_PEAK_LENGTH)
         noises = {"peak_jittered": ("jitter", jitter), "peak_positions_jittered": ("shift", jitter_positions)}
         for metric, (stream, noise) in noises.items():
             for amplitude in _JITTER:
                 noisy = noise(long, amplitude, generator(seed, stream, amplitude))
-                value = float(peak_at_one(noisy).mean())
-                yield {"metric": metric, "step": math.ceil(1000 * amplitude), "value": value}
+                yield from sampled(metric, peak_at_one(noisy), math.ceil(1000 * amplitude))

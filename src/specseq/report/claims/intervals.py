@@ -122,9 +122,9 @@ def precomputed(folder: Folder, query: Query) -> Measured:
     Raises:
         Missing: no such row, or more than one.
     """
-    if isinstance(query.interval, Mapping):
-        return _interval_in_rows(folder, query, query.interval)
-    low, high = query.interval or ("", "")
+    if ends := query.ends_in_rows:
+        return _interval_in_rows(folder, query, ends)
+    low, high = _columns(query)
     row, evidence = _one_row(folder, query, query.value, low, high, *query.enough)
     value, axes = float(row[query.value]), _axes_of_row(row, query.value)
     scale = "ratio" if any(math.isfinite(axis.sd) for axis in axes) else "difference"
@@ -136,6 +136,11 @@ def precomputed(folder: Folder, query: Query) -> Measured:
         note = "its interval has no width: one replicate gives none"
         return Measured(value, math.nan, math.nan, False, 1, evidence, note, axes, scale)
     return Measured(value, float(row[low]), float(row[high]), False, 1, evidence, "", axes, scale)
+
+
+def _columns(query: Query) -> tuple[str, ...]:
+    """The two columns that hold a query's interval."""
+    return query.interval if isinstance(query.interval, tuple) else ("", "")
 
 
 def _one_row(folder: Folder, query: Query, *columns: str) -> tuple["pd.Series[Any]", str]:
@@ -153,7 +158,9 @@ def _interval_in_rows(folder: Folder, query: Query, interval: Mapping[str, Ends]
         _one_row(folder, replace(query, where={**query.where, name: end}), query.value)[0] for end in ends
     )
     column = query.value
-    return Measured(float(row[column]), float(low[column]), float(high[column]), False, 1, evidence)
+    value, *reach = (float(found[column]) for found in (row, low, high))
+    note = "" if all(map(math.isfinite, reach)) else "its rows hold no interval: fewer than two windows"
+    return Measured(value, *reach, False, 1, evidence, note)
 
 
 def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
@@ -162,8 +169,8 @@ def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
     back = BACK[kind]
     evidence = f"{a.evidence} against {b.evidence}"
     middle = forward(a.value) - forward(b.value)
-    if not all(map(math.isfinite, (a.low, a.high, b.low, b.high))):
-        note = a.note or b.note or "no interval on one side"
+    if not all(map(math.isfinite, map(forward, (a.low, a.high, b.low, b.high)))):
+        note = a.note or b.note or "no interval on one side that could be compared"
         return Measured(back(middle), math.nan, math.nan, False, 2, evidence, note)
     down = math.hypot(forward(a.value) - forward(a.low), forward(b.high) - forward(b.value))
     up = math.hypot(forward(a.high) - forward(a.value), forward(b.value) - forward(b.low))
@@ -182,7 +189,7 @@ def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:
     """Rank correlation over rows with intervals; its own interval by drawing every row from its own."""
     from scipy.stats import rankdata
 
-    column, ends, enough = query.value, tuple(query.interval or ()), query.enough
+    column, ends, enough = query.value, _columns(query), query.enough
     rows, evidence = rows_of(folder, query, x, column, *ends, *enough)
     evidence = f"{evidence}, rank correlation with {x}"
     columns = [x, column, *ends]

@@ -73,9 +73,10 @@ class Query:
     constructed: bool = Field(
         default=False, description="rows of tests on constructed cases whose answers are known"
     )
-    interval: Ends | Mapping[str, Ends] | None = Field(
+    interval: Ends | Mapping[str, Ends] | Literal["rows"] | None = Field(
         default=None,
-        description="two columns that hold the interval; or a column and the two of its values whose rows do",
+        description="two columns that hold the interval; or a column and the two of its values whose rows "
+        "do; rows: those of the metrics <metric>_low and <metric>_high",
     )
     bounds: Span | None = Field(
         default=None,
@@ -95,6 +96,20 @@ class Query:
             raise InputError(
                 "file", f"'{self.file}' leaves the results", "give a path under the scale's folder"
             )
+
+    @property
+    def ends_in_rows(self) -> Mapping[str, Ends] | None:
+        """A column and the two of its values whose rows hold the interval; None where no rows do.
+
+        Raises:
+            InputError: rows are to hold it, and the conditions name no metric.
+        """
+        if self.interval != "rows":
+            return self.interval if isinstance(self.interval, Mapping) else None
+        metric = self.where.get("metric")
+        if not isinstance(metric, str):
+            raise InputError("interval", "rows are those of one metric", "name the metric in where")
+        return {"metric": (f"{metric}_low", f"{metric}_high")}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -223,7 +238,7 @@ def resolved(quantity: Quantity, queries: Mapping[str, Query]) -> Quantity:
             return Difference((a.resolved(queries), b.resolved(queries)))
         case Trend(trend=along):
             of = along.of.resolved(queries)
-            if isinstance(of.query.interval, Mapping):
+            if of.query.ends_in_rows:
                 raise InputError("trend", "its interval stands in rows", "a trend needs intervals in columns")
             return Trend(Along(of, along.x))
         case Use() | Select():
