@@ -158,9 +158,9 @@ def _interval_in_rows(folder: Folder, query: Query, interval: Mapping[str, Ends]
         _one_row(folder, replace(query, where={**query.where, name: end}), query.value)[0] for end in ends
     )
     column = query.value
-    value, *reach = (float(found[column]) for found in (row, low, high))
-    note = "" if all(map(math.isfinite, reach)) else "its rows hold no interval: fewer than two windows"
-    return Measured(value, *reach, False, 1, evidence, note)
+    least, greatest = float(low[column]), float(high[column])
+    note = "" if math.isfinite(least + greatest) else "its rows hold no interval: fewer than two windows"
+    return Measured(float(row[column]), least, greatest, False, 1, evidence, note)
 
 
 def two_rows(a: Measured, b: Measured, kind: str) -> Measured:
