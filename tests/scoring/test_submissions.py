@@ -95,6 +95,12 @@ def test_what_holds_nothing_of_the_benchmark_is_said(tmp_path: Path) -> None:
     message = r"m: no column 'eval_metrics/MASE\[0.5\]'; did you mean eval_metrics/MASE"
     with pytest.raises(InputError, match=message):
         gift_eval_leaderboard(read_folder(folder, GIFT_EVAL), GIFT_EVAL)
+    base = made.gift_eval_frame(0).rename(columns={"eval_metrics/MASE[0.5]": "mase"})
+    (folder / "seasonal_naive.csv").rename(folder / "kept")
+    base.to_csv(folder / "seasonal_naive.csv", index=False)
+    with pytest.raises(InputError, match=r"seasonal_naive: no column 'eval_metrics/MASE\[0.5\]'"):
+        gift_eval_leaderboard(read_folder(folder, GIFT_EVAL), GIFT_EVAL)
+    (folder / "kept").rename(folder / "seasonal_naive.csv")
     frame.assign(dataset=frame["dataset"].str.upper()).to_csv(folder / "m.csv", index=False)
     message = "m: none of its 12 tasks is of the benchmark, e.g. 'SOLAR/H/SHORT'; did you mean solar/H/short"
     with pytest.raises(InputError, match=message):

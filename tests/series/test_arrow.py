@@ -1,4 +1,5 @@
 import contextlib
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -256,6 +257,9 @@ def _rewritten(folder: Path, table: pa.Table, form: str) -> None:
     if form == "parquet":
         pq.write_table(table, shard)
         return
+    if form == "gzip":
+        shard.write_bytes(gzip.compress(shard.read_bytes()))
+        return
     legacy = pa.ipc.IpcWriteOptions(use_legacy_format=form == "legacy")
     new = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
     with pa.OSFile(str(shard), "wb") as sink, new(sink, table.schema, options=legacy) as writer:
@@ -268,6 +272,7 @@ def _rewritten(folder: Path, table: pa.Table, form: str) -> None:
         ("file", "is in the Arrow file format; wanted is an Arrow stream; write it anew"),
         ("legacy", "is a legacy stream, as before Arrow 0.15"),
         ("parquet", "is a Parquet file; wanted"),
+        ("gzip", "is compressed by gzip; wanted is an Arrow stream; unpack it"),
     ],
 )
 def test_another_format_is_named(make_folder: MakeFolder, form: str, message: str) -> None:

@@ -50,8 +50,9 @@ def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
     for board in boards:
         unfit = ~(board.column(baseline) > 0)
         if unfit.any():
-            fault = f"no error above zero on {int(unfit.sum())} of {len(unfit)} tasks, e.g. "
-            fault += f"'{board.tasks[int(np.argmax(unfit))]}'"
+            first = int(np.argmax(unfit))
+            what = "no value" if np.isnan(board.column(baseline)[first]) else "no error above zero"
+            fault = f"{what} on {int(unfit.sum())} of {len(unfit)} tasks, e.g. '{board.tasks[first]}'"
             raise InputError(baseline, fault, "every error is divided by its error; score it anew")
 
 
@@ -143,6 +144,8 @@ def _settle(
 
     A model or a task is left out for all metrics alike; an error is imputed for the metric that lacks it.
     """
+    if baseline in absent:
+        raise InputError(baseline, *absent[baseline])
     _check_baseline(boards, baseline)
     gaps = _gaps(boards)
     models, tasks = np.array(boards[0].models), np.array(boards[0].tasks)

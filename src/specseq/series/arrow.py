@@ -228,6 +228,10 @@ def _check_format(shard: Path, start: bytes) -> None:
         b"ARROW1": "in the Arrow file format",
         b"PAR1": "a Parquet file",
         b"version": "a Git LFS pointer",
+        b"\x1f\x8b": "compressed by gzip",
+        b"PK\x03\x04": "a ZIP archive",
+        b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
+        b"FEA1": "a Feather file",
     }
     form = next((text for magic, text in known.items() if start.startswith(magic)), "")
     if not form:
@@ -236,7 +240,11 @@ def _check_format(shard: Path, start: bytes) -> None:
         form = (
             "a legacy stream, as before Arrow 0.15" if legacy else f"no Arrow data (it begins with {start!r})"
         )
-    remedy = "fetch it with git lfs pull" if "LFS" in form else "write it anew with datasets.save_to_disk"
+    remedy = "write it anew with datasets.save_to_disk"
+    if "LFS" in form:
+        remedy = "fetch it with git lfs pull"
+    elif "compressed" in form or "ZIP" in form:
+        remedy = "unpack it"
     raise InputError(shard, f"is {form}; wanted is an Arrow stream", remedy)
 
 
