@@ -21,6 +21,7 @@ RULES = (
     "design",
     "design_matched",
     "evaluate",
+    "leakage",
     "measure",
     "mechanisms",
     "prepare_gift_eval",
