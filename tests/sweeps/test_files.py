@@ -81,6 +81,12 @@ def test_files_and_words_are_put_together_as_snakemake_does(tmp_path: Path) -> N
     assert given.source(("data", "y")).endswith("0.yaml")
 
 
+def test_a_null_has_a_source(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: {seed: 1}\n")
+    config = read_config(tmp_path / "config.yaml", words=["data={seed: null}"])
+    assert config.source(("data", "seed")) == "--config"
+
+
 def test_a_word_without_a_value(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("a: 1\n")
     with pytest.raises(InputError, match="--config scale: is not of the form key=value"):

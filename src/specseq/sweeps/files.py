@@ -91,19 +91,25 @@ class Config:
 
     def source(self, path: Sequence[str]) -> str:
         """The source that sets a path, or ``config.yaml``."""
-        setting = [name for name, content in self.sources if holds(content, path)]
+        setting = [name for name, content in self.sources if holds(content, path, null=True)]
         return setting[-1] if setting else "config.yaml"
 
 
-def holds(content: Any, path: Sequence[str]) -> bool:
-    """Whether a path leads to something; through a list to its entries ``name: changes``."""
+def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:
+    """Whether a path leads to something; through a list to its entries ``name: changes``.
+
+    Args:
+        content: of a file.
+        path: keys.
+        null: count ``null`` as something.
+    """
     for key in path:
         if isinstance(content, list):
             content = next((entry for entry in content if isinstance(entry, Mapping) and key in entry), None)
         if not isinstance(content, Mapping) or key not in content:
             return False
         content = content[key]
-    return content is not None
+    return null or content is not None
 
 
 def read_config(file: Path, more: Sequence[Path] = (), words: Sequence[str] = ()) -> Config:
