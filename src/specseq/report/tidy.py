@@ -30,7 +30,8 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
 def group_of(runs: "pd.Series[str]") -> "pd.Series[str]":
     """Run ids without their seed: ``zeta/a/b_seed0`` and ``zeta/a/b_seed1`` share ``zeta/a/b``."""
-    return runs.map({run: without_seed(run) for run in runs.unique()})
+    # A map of nothing would be numbers.
+    return runs.map({run: without_seed(run) for run in runs.unique()}) if len(runs) else runs
 
 
 def _one(path: Path) -> pd.DataFrame:

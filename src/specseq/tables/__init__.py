@@ -4,7 +4,14 @@ Writing needs no pandas, whose import takes longer than many a stage has to do.
 """
 
 from specseq.tables.long import LONG_COLUMNS, long_table
-from specseq.tables.parquet import read_parquet, read_provenance, read_rows, write_csv, write_parquet
+from specseq.tables.parquet import (
+    read_all,
+    read_parquet,
+    read_provenance,
+    read_rows,
+    write_csv,
+    write_parquet,
+)
 from specseq.tables.provenance import Provenance, digest
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "Provenance",
     "digest",
     "long_table",
+    "read_all",
     "read_parquet",
     "read_provenance",
     "read_rows",

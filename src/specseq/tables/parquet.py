@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from specseq.tables.provenance import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.compute as pc
 
 _KEY = b"specseq"
 
@@ -42,13 +43,38 @@ def write_csv(target: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
         frame.to_csv(path, index=False, lineterminator="\n")
 
 
-def read_parquet(source: str | os.PathLike[str], columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a result table.
+def read_parquet(
+    source: str | os.PathLike[str], columns: list[str] | None = None, where: "pc.Expression | None" = None
+) -> "pd.DataFrame":
+    """Read a result table, or the rows of it to which ``where`` applies.
 
     Raises:
         InputError: the file is missing, is not Parquet or lacks a column.
     """
-    return _read(source, columns).to_pandas()
+    return _read(source, columns, where).to_pandas()
+
+
+def read_all(
+    sources: Sequence[str | os.PathLike[str]],
+    where: "pc.Expression | None" = None,
+    columns: list[str] | None = None,
+) -> "pd.DataFrame":
+    """Rows of several result tables, one below the other.
+
+    A file's rows are filtered as they are read, so that memory holds those of all files that are wanted and
+    no more than one file beside them.
+
+    Args:
+        sources: the files, at least one.
+        where: rows to keep; None keeps all.
+        columns: columns to keep, in that order; None keeps all.
+
+    Raises:
+        InputError: a file is missing, is not Parquet or lacks a column.
+    """
+    return pa.concat_tables(
+        [_read(source, columns, where) for source in sources], promote_options="default"
+    ).to_pandas(self_destruct=True, split_blocks=True)
 
 
 def read_rows(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -63,9 +89,13 @@ def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads(footer.get(_KEY, b"{}"))
 
 
-def _read(source: str | os.PathLike[str], columns: list[str] | None = None) -> pa.Table:
+def _read(
+    source: str | os.PathLike[str],
+    columns: list[str] | None = None,
+    where: "pc.Expression | None" = None,
+) -> pa.Table:
     with _readable(source):
-        return pq.read_table(os.fspath(source), columns=columns, partitioning=None)
+        return pq.read_table(os.fspath(source), columns=columns, partitioning=None, filters=where)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -64,8 +65,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    long = long[long["benchmark"] == "pretrain"]
+    long = read_parquet(inputs["long"][0], where=pc.field("benchmark") == "pretrain")
     runs = {group: _per_seed(own) for group, own in long.groupby("group", sort=False)}
     rows = [
         _group_row(str(group), seeds, runs.get(BASELINE)) | _behind(seeds, runs.get(TRANSFORMER))
@@ -167,8 +167,8 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    long = long[(long["benchmark"] == "pretrain") & long["group"].isin(list(WALL_STEPS))]
+    of_walls = (pc.field("benchmark") == "pretrain") & pc.field("group").isin(list(WALL_STEPS))
+    long = read_parquet(inputs["long"][0], where=of_walls)
     at_break = {group: _per_seed(own)["loss_at_break"] for group, own in long.groupby("group")}
     made = []
     none = pd.Series(dtype=float)
@@ -202,8 +202,8 @@ def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    rows = long[long["group"].str.startswith("equilibrium/wall/") & (long["task"] == "valid")]
+    of_wall = pc.starts_with(pc.field("group"), "equilibrium/wall/") & (pc.field("task") == "valid")
+    rows = read_parquet(inputs["long"][0], where=of_wall)
     rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))
     found = [row for seed, own in rows.groupby("seed") for row in _signals_of_seed(int(str(seed)), own)]
     columns = ["signal", "seed", "metric", "value", "evaluations", "unstable"]

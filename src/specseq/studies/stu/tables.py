@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from specseq.report.gates import Gate, ratio_gate
 from specseq.report.leakage import leak_columns, read_leakage
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.scoring.comparison import compare, student_interval
 from specseq.sweeps import without_seed
-from specseq.tables import read_parquet, read_provenance
+from specseq.tables import read_all, read_parquet, read_provenance
 
 CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
 METRICS = {"gift_eval": ("MASE", "CRPS", "MSE", "MAE"), "fev": ("MASE", "WQL", "SQL")}
@@ -120,9 +121,8 @@ def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
     if not paths:
         nothing = pd.MultiIndex.from_arrays([[], []], names=["benchmark", "task"])
         return pd.Series(dtype=float, index=nothing)
-    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
-    plain = rows[(rows["forecaster"] == "seasonal_naive") & (rows["reversal"] == "none")]
-    plain = plain[(plain["metric"] == "MASE") & (plain["step"] == -1)]
+    of_naive = (pc.field("forecaster") == "seasonal_naive") & (pc.field("reversal") == "none")
+    plain = read_all(paths, of_naive & (pc.field("metric") == "MASE") & (pc.field("step") == -1))
     return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])["value"]
 
 

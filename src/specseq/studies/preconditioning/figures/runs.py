@@ -6,13 +6,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.gates import UNDECIDABLE
 from specseq.report.style import counted, line, plain_log, sample_sizes, spread
 from specseq.report.tidy import group_of
-from specseq.tables import read_parquet
+from specseq.tables import read_all, read_parquet
 
 PANELS_PER_LINE = 4
 LARGEST = 2.0
@@ -28,8 +29,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``runs``, the training metrics of each run.
         params: none.
     """
-    rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
-    rows = rows[rows["metric"] == "loss"]
+    rows = read_all(inputs["runs"], pc.field("metric") == "loss")
     rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
     seeds = rows["seed"].nunique()
     figure, axes = plt.subplots(figsize=(7.2, 4.6))
@@ -54,8 +54,7 @@ def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figur
             the taps of Lyapunov d = 4, λ = 5 beside the learned ones.
         params: none.
     """
-    rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
-    rows = rows[rows["metric"].str.fullmatch(r"tap_\d+")]
+    rows = read_all(inputs["runs"], pc.match_substring_regex(pc.field("metric"), r"^tap_\d+$"))
     rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
     groups = list(rows["group"].unique())
     lines = max(-(-len(groups) // PANELS_PER_LINE), 1)
@@ -144,8 +143,10 @@ def _forest_panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> N
     for number, value in enumerate(naive):
         axes.axvline(value, color="C0", lw=1, ls="--", label="_" if number else "seasonal naive")
     axes.set_yticks(place, rows["label"], fontsize=7)
-    low = min([rows["low"].min(), *naive]) if len(rows) else 0.9
-    high = max([rows["high"].max(), *naive]) if len(rows) else 1.1
+    # One seed has no interval.
+    drawn = np.concatenate([rows["low"], rows["high"], rows["ratio"], naive]).astype(float)
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = (drawn.min(), drawn.max()) if len(drawn) else (0.9, 1.1)
     axes.set(xscale="log", xlim=(low * 0.97, min(high, 2 * LARGEST) * 1.03), ylim=(-1, max(len(rows), 1)))
     counts = [f"{beyond} above {LARGEST:g}"] * (beyond > 0) + [f"{diverged} diverged"] * (diverged > 0)
     left_out = f"; left out: {', '.join(counts)}" if counts else ""

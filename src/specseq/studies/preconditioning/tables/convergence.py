@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from specseq.report.tidy import group_of
 from specseq.studies.preconditioning.tables.runs import BASELINE
-from specseq.tables import read_parquet
+from specseq.tables import read_all
 
 LOSS = "valid/raw_loss"
 MARGIN = 1.05
@@ -40,8 +41,8 @@ def convergence(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Dat
         inputs: ``runs``, the training metrics of each run.
         params: ``scale``.
     """
-    rows = pd.concat([read_parquet(path) for path in inputs["runs"]], ignore_index=True)
-    rows = rows[rows["metric"] == LOSS].assign(group=lambda part: group_of(part["run"]))
+    rows = read_all(inputs["runs"], pc.field("metric") == LOSS)
+    rows = rows.assign(group=group_of(rows["run"]))
     curves = {
         (str(group), int(str(seed)), str(run)): own.set_index("step")["value"].sort_index()
         for (group, seed, run), own in rows.groupby(["group", "seed", "run"], sort=False)

@@ -11,7 +11,7 @@ from specseq.report.pairing import scorable
 from specseq.seeding import generator
 from specseq.studies.preconditioning.tables.runs import (
     CONTROL,
-    FROZEN,
+    OF_FROZEN,
     SIZES,
     Values,
     autocovariances,
@@ -75,8 +75,7 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
             same of filters designed for a run's residuals; ``residuals``, from which they were.
         params: ``scale``.
     """
-    rows = read_runs(inputs["runs"])
-    rows = rows[rows["group"].str.startswith(FROZEN)]
+    rows = read_runs(inputs["runs"], OF_FROZEN)
     steps = horizons(rows)
     errors = autocovariances(inputs.get("residuals", []))
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
@@ -163,8 +162,7 @@ def theory_steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Da
         inputs: as the table ``preconditioning_theory`` takes them.
         params: ``scale``.
     """
-    rows = read_runs(inputs["runs"])
-    rows = rows[rows["group"].str.startswith(FROZEN)]
+    rows = read_runs(inputs["runs"], OF_FROZEN)
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
     errors = autocovariances(inputs.get("residuals", []))
     lengths = horizons(rows)

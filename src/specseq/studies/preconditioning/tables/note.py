@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from specseq.filters import Filter, design, diagnose
 from specseq.report.tidy import group_of
@@ -195,8 +196,8 @@ def taps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
 
 def _tap_rows(path: Path) -> Iterator[dict[str, Any]]:
-    frame = read_parquet(path)
-    learned = frame[frame["metric"].str.fullmatch(r"tap_\d+")].sort_values("step")
+    taps = pc.match_substring_regex(pc.field("metric"), r"^tap_\d+$")
+    learned = read_parquet(path, where=taps).sort_values("step")
     if learned.empty:
         return
     curves = learned.pivot(index="step", columns="metric", values="value")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
@@ -19,7 +20,7 @@ from specseq.report.gates import Gate, ratio_gate
 from specseq.report.pairing import paired, scorable, unpaired
 from specseq.report.tidy import group_of
 from specseq.scoring.comparison import compare
-from specseq.tables import read_parquet
+from specseq.tables import read_all, read_parquet
 
 GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
 BASELINE = "preconditioning/baseline"
@@ -28,17 +29,21 @@ CONTROL = "seasonal_naive"
 TRIVIAL = (CONTROL, "naive")
 REFERENCE = "Seasonal Naive"
 STEP_METRIC = "scaled_absolute_error"
+# Most rows of a paper-scale evaluation are errors by step, which only some tables need.
+WHOLE = pc.field("step") == -1
+BY_STEP = pc.field("metric").isin([STEP_METRIC, "diverged"])
+OF_FROZEN = pc.starts_with(pc.field("run"), FROZEN)
 SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
 Values = NDArray[np.float64]
 
 
-def read_runs(paths: Sequence[Path]) -> pd.DataFrame:
-    """Long evaluation results with ``group``, the run without its seed.
+def read_runs(paths: Sequence[Path], where: pc.Expression | None = None) -> pd.DataFrame:
+    """Long evaluation results with ``group``, the run without its seed; of all rows, or those ``where``.
 
     A trained model is named after its run, seed included. Under one name its seeds are pooled: ``trained``,
     and ``moirai2`` where it is the baseline with filters around it.
     """
-    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    rows = read_all(paths, where)
     rows["group"] = group_of(rows["run"])
     own = rows["forecaster"].str.contains(r"seed\d+$").to_numpy(bool)
     frozen = rows["group"].str.startswith(FROZEN).to_numpy(bool)
@@ -136,8 +141,8 @@ def autocovariances(paths: Sequence[Path]) -> dict[tuple[str, str, str], Values]
     """Of a forecaster's errors by (benchmark, group, task), normalised, seeds averaged."""
     if not paths:
         return {}
-    rows = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
-    rows = rows[rows["metric"] == "residual_autocovariance"].assign(group=lambda x: group_of(x["run"]))
+    rows = read_all(paths, pc.field("metric") == "residual_autocovariance")
+    rows = rows.assign(group=group_of(rows["run"]))
     found: dict[tuple[str, str, str], Values] = {}
     for (benchmark, group, task), own in rows.groupby(["benchmark", "group", "task"]):
         lags = own.pivot(index="seed", columns="step", values="value").to_numpy()

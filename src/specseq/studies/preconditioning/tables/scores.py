@@ -14,10 +14,12 @@ from specseq.report.pairing import paired, scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 from specseq.studies.preconditioning.tables.runs import (
     BASELINE,
+    BY_STEP,
     CONTROL,
     FROZEN,
     GROUP,
     TRIVIAL,
+    WHOLE,
     Values,
     controls,
     files,
@@ -82,7 +84,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
     leakage = read_leakage(inputs.get("leakage", []))
-    table = wide(read_runs(inputs["runs"]))
+    table = wide(read_runs(inputs["runs"], WHOLE))
     naive = seasonal_naive(table)
     plain = unfiltered(table)
     made = []
@@ -170,7 +172,7 @@ def best(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         inputs: ``runs``, long evaluation results.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
-    table = wide(read_runs(inputs["runs"]))
+    table = wide(read_runs(inputs["runs"], WHOLE))
     naive = seasonal_naive(table)
     made = [*_around_frozen(table, naive), *_of_trained(table, naive, params.get("baselines", {}))]
     made = [row for row in made if row]
@@ -288,8 +290,7 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``runs``, long evaluation results.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
-    rows = read_runs(inputs["runs"])
-    rows = step_errors(rows)
+    rows = step_errors(read_runs(inputs["runs"], BY_STEP))
     against = rows["group"].map(params.get("baselines", {})).fillna(BASELINE)
     rows["against"] = against.where(rows["forecaster"] == "trained", rows["group"])
     cell = ["benchmark", "seed", "task", "step", "forecaster"]
