@@ -156,6 +156,19 @@ def test_no_two_claims_are_one(claims: list[Claim]) -> None:
     assert [key for key, count in decided.items() if count > 1] == []
 
 
+def test_agreement_in_sign_stands_beside_no_printed_size(claims: list[Claim]) -> None:
+    """Decided at any size by its sign alone, a claim says nothing of how large the printed effect is."""
+    for claim in claims:
+        if not claim.compute and claim.region.text[:1] in "<>" and claim.spec.scales != ("paper",):
+            assert not re.search(r"%|\dx$", claim.spec.published), claim.id
+
+
+def test_agreement_by_construction_is_no_measurement(claims: list[Claim]) -> None:
+    """A run beside itself under the identity filter agrees whatever it has learnt."""
+    (control,) = (claim for claim in claims if claim.id == "000.s3.exp1_control_measured")
+    assert (control.kind, control.spec.ours) == ("mechanism", True)
+
+
 def test_words_in_place_of_raw_keys(claims: list[Claim]) -> None:
     for claim in claims:
         assert "horizon -1" not in claim.spec.statement, claim.id
