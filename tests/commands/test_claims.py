@@ -16,10 +16,10 @@ def call(*arguments: str, results: Path) -> int:
 
 
 def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("--note", "004", "--verdict", "inconsistent", results=tmp_path) == 0
+    assert call("--note", "003", "--kind", "mechanism", "--verdict", "inconsistent", results=tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].endswith("1 inconsistent (1 figures)")
-    assert lines[0].startswith("004.s5.omega.warm.bound  inconsistent · figures")
+    assert lines[-1].endswith("1 inconsistent (1 mechanism)")
+    assert lines[0].startswith("003.s6.mean  inconsistent · mechanism")
     assert call("--note", "002", "--kind", "mechanism", "--verdict", "inconsistent", results=tmp_path) == 0
     assert capsys.readouterr().out.count("inconsistent · mechanism") == 2
     assert call("--status", "retracted", results=tmp_path) == 0

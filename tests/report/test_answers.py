@@ -46,9 +46,9 @@ def answered(study: str, folder: Path, name: str, rows: list[dict]) -> Answer:
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        ("worse", "no filter beats no filter once undone: even the best of 31, picked in hindsight, is 0.99"),
-        ("undecided", "no filter is known to beat no filter once undone: the best of 31"),
-        ("better", "a filter beats no filter once undone: chosen on the other configs it is 1.020 [0.980"),
+        ("worse", "no filter beats the unfiltered model once undone: even the best of 31, picked in"),
+        ("undecided", "no filter is shown to beat the unfiltered model once undone: the best of 31"),
+        ("better", "a filter beats the unfiltered model once undone: chosen on the other configs"),
     ],
 )  # fmt: skip
 def test_the_best_filter_is_told_by_its_verdict_and_its_search(
@@ -61,12 +61,12 @@ def test_the_best_filter_is_told_by_its_verdict_and_its_search(
     assert "seasonal_naive" not in answer.finding, "the forecaster that learnt something comes first"
     assert answer.sure == (
         "Runs decide 2 of 5 claims on trained or scored models (2 undecided, 1 not decidable at this scale); "
-        "1 of them do not stand Holm's correction for their searches. "
+        "1 of them does not survive Holm's correction within their searches. "
         "Arithmetic and constructed tests decide 1 more. Intervals are 95 %."
     )
     assert answer.surer == (
-        "At the spread observed 2 of 2 undecided claims need more seeds: half of them 7 or fewer. "
-        "At the spread observed 1 of 2 undecided claims need more configs: half of them 60 or fewer. "
+        "At the spread observed 2 of 2 undecided claims need more seeds, half of them 7 or fewer. "
+        "At the spread observed 1 of 2 undecided claims needs 60 configs. "
         "Scale big has the seeds for 2."
     )
 
@@ -96,7 +96,7 @@ def test_hybrids_are_counted_by_verdict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broke", "said"), [(0.0, "The wall was not reached"), (2 / 3, "is lost in 2 of 3 seeds")]
+    ("broke", "said"), [(0.0, "The wall was not reached"), (2 / 3, "above 0.01 in 2 of 3 seeds")]
 )
 def test_the_wall_is_said_to_be_reached_or_not(tmp_path: Path, broke: float, said: str) -> None:
     euler = {"group": "equilibrium/wall/euler", "seeds": 3, "broke": broke, "steps": 24.0, "gate": OPEN,

@@ -19,9 +19,9 @@ from specseq.tables import read_parquet
 
 OPEN = "What is open"
 PARTS = {
-    "What speaks against the notes": ("any", AGAINST),
+    "Where the notes disagree with themselves or with what can be computed": ("any", AGAINST),
     "What holds, trained or scored": ("measured", ("reproduced",)),
-    "What does not hold of what we tested beside the notes": ("any", ("does not hold",)),
+    "What does not hold of our own tests": ("any", ("does not hold",)),
     OPEN: ("measured", ("undecided",)),
 }
 """Headings, and the claims below: of any kind or of trained and scored models, and with which verdicts."""
@@ -71,8 +71,10 @@ def _study(results: Path, section: Section, own: pd.DataFrame, answer: Answer | 
     if rests_on := study_conditions(results, section.study):
         lines += [f"**What it rests on.** {_line(rests_on)}", ""]
     measured = own["kind"].astype(str).str.startswith("measured")
+    holds_alone = measured & (own["verdict"] == "reproduced") & (own["verdict_corrected"] == "undecided")
+    verdict = own["verdict"].mask(holds_alone, "undecided")
     for heading, (kind, verdicts) in PARTS.items():
-        rows = own[own["verdict"].isin(verdicts) & (measured | (kind == "any"))]
+        rows = own[verdict.isin(verdicts) & (measured | (kind == "any"))]
         if len(rows):
             lines += [f"### {heading}", "", *(_open(rows) if heading == OPEN else _claims(rows)), ""]
     counts = own["verdict"].value_counts()
@@ -94,8 +96,6 @@ def _claims(rows: pd.DataFrame) -> Iterator[str]:
         explained = row["explanation"] if against else ""
         if explained and not explained.startswith("measured "):
             text += f" {_line(explained)}"
-        if row["verdict"] == "reproduced" and row["verdict_corrected"] == "undecided":
-            text += " Undecided once corrected for its search."
         yield f"- {text}"
 
 
@@ -103,7 +103,10 @@ def _open(rows: pd.DataFrame) -> Iterator[str]:
     """A table of undecided claims with what would decide them."""
     yield from ("| Statement | Measured | To decide it |", "|---|---|---|")
     for row in rows.to_dict("records"):
-        cells = (row["statement"], _measured(row), row["power"] or "")
+        alone = (
+            "Holds alone, undecided once corrected for its search" if row["verdict"] == "reproduced" else ""
+        )
+        cells = (row["statement"], _measured(row), alone or row["power"] or "")
         yield f"| {' | '.join(_line(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 

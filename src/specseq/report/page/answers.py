@@ -118,7 +118,9 @@ def _sure(own: pd.DataFrame) -> str:
     text += f" ({', '.join(others)})" if others else ""
     lost = by_runs & decided & (own["verdict_corrected"] == "undecided")
     if lost.any():
-        text += f"; {int(lost.sum())} of them do not stand Holm's correction for their searches"
+        number = int(lost.sum())
+        do = "does" if number == 1 else "do"
+        text += f"; {number} of them {do} not survive Holm's correction within their searches"
     arithmetic = int((~by_runs & decided).sum())
     return f"{text}. Arithmetic and constructed tests decide {arithmetic} more. Intervals are 95 %."
 
@@ -132,10 +134,13 @@ def _surer(own: pd.DataFrame, failed: Iterable[str]) -> str:
     for unit in ("seeds", "configs"):
         numbers = open_[f"deciding_{unit}"].dropna() if len(open_) else pd.Series(dtype=float)
         if len(numbers):
-            parts.append(
-                f"At the spread observed {len(numbers)} of {len(open_)} undecided claims need more {unit}: "
-                f"half of them {int(numbers.median()):,} or fewer."
+            few = int(numbers.median())
+            need = (
+                f"needs {few:,} {unit}"
+                if len(numbers) == 1
+                else f"need more {unit}, half of them {few:,} or fewer"
             )
+            parts.append(f"At the spread observed {len(numbers)} of {len(open_)} undecided claims {need}.")
     if len(open_):
         scales = open_.loc[open_["deciding_scale"].fillna("") != "", "deciding_scale"].value_counts()
         parts += [f"Scale {scale} has the seeds for {count}." for scale, count in scales.items()]

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from specseq.report.page.answers import Finding, Found, in_brackets, one
-from specseq.studies.equilibrium.tables import BASELINE
+from specseq.studies.equilibrium.tables import BASELINE, BROKEN
 
 
 def finding(found: Found) -> Finding | None:
@@ -26,7 +26,16 @@ def _wall(euler: "pd.Series") -> str:
         )
     at = [euler[f"loss_at_break{ending}"] for ending in ("", "_low", "_high")]
     where = f", at a loss of {in_brackets(*at)}" if pd.notna(at[0]) else ""
-    return f"With Euler at ε = 0.1 the free phase is lost in {broke} of {seeds} seeds{where}."
+    alpha = euler.get("alpha_at_break", float("nan"))
+    flow = (
+        ""
+        if pd.isna(alpha)
+        else f"; α is {alpha:.2f} there, the flow {'stable' if alpha < 0 else 'unstable'}"
+    )
+    return (
+        f"With Euler at ε = 0.1 the free phase ends with a force residual above {BROKEN:g} "
+        f"in {broke} of {seeds} seeds{where}{flow}."
+    )
 
 
 def _best(others: pd.DataFrame) -> str:
@@ -35,7 +44,7 @@ def _best(others: pd.DataFrame) -> str:
     best = others.sort_values("against_euler").iloc[0]
     name = best["group"].rsplit("/", 1)[1].replace("_", " ")
     apart = in_brackets(best["against_euler"], best["against_low"], best["against_high"])
-    sure = "trains below it" if best["verdict"] == "lower" else "is not known to train below it"
+    sure = "trains below it" if best["verdict"] == "lower" else "is not shown to train below it"
     number = len(others)
     many = f"The best of {number} other{'s' if number > 1 else ''}, picked in hindsight ({name}),"
     return f"{many} {sure}: {apart} nats from Euler's loss."

@@ -29,10 +29,10 @@ def _sentence(row: "pd.Series") -> str:
     hindsight = f"the best of {row['filters']}, picked in hindsight, is {best} of the MASE without"
     if row["verdict"] == "better":
         honest = f"chosen on the other configs it is {chosen}"
-        return f"{where} a filter beats no filter once undone: {honest}; {hindsight}."
+        return f"{where} a filter beats the unfiltered model once undone: {honest}; {hindsight}."
     if row["verdict"] == "worse":
-        return f"{where} no filter beats no filter once undone: even {hindsight}."
+        return f"{where} no filter beats the unfiltered model once undone: even {hindsight}."
     return (
-        f"{where} no filter is known to beat no filter once undone: {hindsight}, "
+        f"{where} no filter is shown to beat the unfiltered model once undone: {hindsight}, "
         f"and one chosen on the other configs is {chosen}."
     )
