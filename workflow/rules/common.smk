@@ -324,7 +324,7 @@ def check_targets():
         check_target(PLAN, target, many)
         if workflow.is_rule(target) or os.path.exists(target):
             continue
-        if not any(rule.is_producer(os.path.normpath(target)) for rule in workflow.rules):
+        if not any(known.is_producer(os.path.normpath(target)) for known in workflow.rules):
             raise InputError(target, "no rule makes it", near(target, single_results(target)))
 
 
@@ -333,7 +333,9 @@ def single_results(target):
     if "/" not in target:
         return [rule.name for rule in workflow.rules]
     scale = next((scale for scale in PLAN.scales if scale in Path(target).parts), SETTINGS.scale)
-    outputs = [file for rule in workflow.rules for file in rule.output if {"scale"} >= {*file.get_wildcard_names()}]
+    outputs = [
+        file for rule in workflow.rules for file in rule.output if {"scale"} >= {*file.get_wildcard_names()}
+    ]
     return [re.sub(r"\{scale[^}]*\}", scale, file) for file in outputs]
 
 
