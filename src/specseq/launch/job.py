@@ -95,18 +95,16 @@ def perform_here(work: Work, folder: Path, digest: str) -> None:
     """
     from specseq.training.parallel import World
 
-    left = True
-    while left:
-        left = False
+    while True:
         requests = Requests()
         with _leaving_on_signals(requests) as received:
             try:
                 perform(work, folder, digest, requests, World())
+                return
             except Interrupted as interrupted:
                 print(f"{interrupted}; the next start goes on from there", flush=True)
                 if received:
                     sys.exit(128 + received[0])
-                left = True
 
 
 @contextmanager
