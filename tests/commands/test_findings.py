@@ -1,5 +1,6 @@
 """``specseq findings`` writes what a scale found, claim by claim."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_evidence_is_the_ledger_the_summaries_and_where_they_are_from(
 ) -> None:
     results, folder = root / "results/smoke", root / "evidence"
     (results / "claims.csv").write_text("id\n")
+    (results / "requirements.lock").write_text("numpy==2\n")
     for name, size in (("stu", 10), ("zeta", 300_000)):
         (results / "tables").mkdir(exist_ok=True)
         (results / f"tables/{name}.csv").write_text("x" * size)
@@ -77,3 +79,6 @@ def test_evidence_is_the_ledger_the_summaries_and_where_they_are_from(
     assert {path.name for path in folder.iterdir()} == {"claims.csv", "stu.csv", "provenance.json"}
     made = json.loads((folder / "provenance.json").read_text())
     assert (made["scale"], made["seeds"], made["runs"], made["resumed"]) == ("smoke", [2], {"zeta": 1}, 1)
+    assert made["lock"] == hashlib.sha256(b"numpy==2\n").hexdigest()
+    assert set(made["cpu_hours"]) == {"zeta"}
+    assert made["cores"] >= 1

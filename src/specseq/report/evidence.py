@@ -1,5 +1,6 @@
 """What a reader needs to check findings without running anything: the ledger, summary tables, provenance."""
 
+import hashlib
 import json
 import shutil
 from collections import defaultdict
@@ -51,26 +52,36 @@ def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> 
 def provenance(results: Path) -> dict[str, Any]:
     """What the results of a scale were made with and what they took.
 
-    ``hours`` is the wall time of training by study, with several jobs at a time their sum; ``restarts``
-    counts those by a cluster and ``resumed`` the runs that went on from a checkpoint.
+    ``hours`` is the wall time of training by study, with several jobs at a time their sum, ``cpu_hours`` the
+    processor time where it was recorded; ``restarts`` counts those by a cluster and ``resumed`` the runs that
+    went on from a checkpoint. ``lock`` is the SHA-256 of the list of packages that the workflow puts beside
+    its results.
     """
     records = [read_provenance(path) for path in sorted((results / "runs").rglob("pretrain.parquet"))]
     runs, hours = defaultdict[str, int](int), defaultdict[str, float](float)
+    cpu_hours = defaultdict[str, float](float)
     for record in records:
         study = str(record["run"]).partition("/")[0]
         runs[study] += 1
         hours[study] += record["wall_seconds"] / 3600
+        if "cpu_seconds" in record:
+            cpu_hours[study] += record["cpu_seconds"] / 3600
     ledger = read_provenance(results / "claims.parquet")
+    lock = results / "requirements.lock"
     return {
         "scale": results.name,
         "revisions": sorted({str(record["git"]) for record in [*records, ledger]}),
         "finished": ledger["finished"],
         "python": ledger["python"],
         "versions": ledger["versions"],
+        "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
+        "machine": ledger["machine"],
+        "cores": ledger["cores"],
         "devices": sorted({str(record["device"]) for record in records}),
         "seeds": sorted({record["seed"] for record in records}),
         "runs": dict(runs),
         "hours": {study: round(spent, 3) for study, spent in hours.items()},
+        "cpu_hours": {study: round(spent, 3) for study, spent in cpu_hours.items()},
         "restarts": sum(record.get("restarts") or 0 for record in records),
         "resumed": sum((record.get("resumed_from") or 0) > 0 for record in records),
         "verdicts": ledger.get("verdicts"),

@@ -53,6 +53,12 @@ def _version(library: str) -> str | None:
         return None
 
 
+def _cpu_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 @dataclass
 class Provenance:
     """Collects what a stage's result came from. Create it when the stage starts.
@@ -73,6 +79,7 @@ class Provenance:
     device: str = "cpu"
     facts: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    cpu_started: float = field(default_factory=_cpu_seconds)
 
     def record(self) -> dict[str, Any]:
         """Everything known now, as plain JSON values."""
@@ -88,11 +95,14 @@ class Provenance:
             "command": sys.argv,
             "python": platform.python_version(),
             "host": platform.node(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
             "device": self.device,
             "versions": {name: _version(name) for name in _LIBRARIES},
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "wall_seconds": round(time.time() - self.started, 3),
+            "cpu_seconds": round(_cpu_seconds() - self.cpu_started, 3),
             **self.facts,
         }
