@@ -61,10 +61,12 @@ def test_step_sizes_solvers_and_regularisers_are_crossed_with_seeds() -> None:
         for spec in runs("paper").values()
         if spec["rule"] == "ep"
     }
-    settings = [("euler", step) for step in (0.1, 0.05, 0.025)] + [("adaptive", None), ("anderson", None)]
-    for name, step in settings:
-        for penalty in ("", "jacobian", "residual", "eigenvalue"):
-            assert {seed for *rest, seed in found if rest == [name, step, penalty]} >= {0, 1, 2}
+    crossed = [("euler", 0.1), ("euler", 0.025), ("anderson", None)]
+    settings = [
+        (*solver, penalty) for solver in crossed for penalty in ("", "jacobian", "residual", "eigenvalue")
+    ]
+    for wanted in [*settings, ("euler", 0.05, ""), ("adaptive", None, "")]:
+        assert {seed for *rest, seed in found if tuple(rest) == wanted} >= {0, 1, 2}
     assert {solver for solver, *_ in found} == set(SOLVERS)
 
 
