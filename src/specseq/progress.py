@@ -2,10 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
-
-Item = TypeVar("Item")
+from typing import TextIO
 
 
 def clock(seconds: float) -> str:
@@ -41,11 +38,3 @@ class Progress:
         tail = "".join(f" {name} {value:.4g}" for name, value in values.items())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
         print(f"{stamp} {self.label} {done}/{self.total} eta {eta}{tail}", file=self.out, flush=True)
-
-
-def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
-    """Yield the items and print progress after each."""
-    progress = Progress(total, label)
-    for number, item in enumerate(items, 1):
-        yield item
-        progress.update(number)

@@ -16,7 +16,6 @@ from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.spacings.statistics import (
     autocorrelation,
     form_factor,
-    gue_number_variance,
     jitter,
     jitter_positions,
     number_variance,
@@ -97,7 +96,6 @@ def test_number_variance_of_known_processes() -> None:
     rng = np.random.default_rng(0)
     assert number_variance(rng.exponential(size=(60, 2000)), [2, 10]) == pytest.approx([2, 10], rel=0.15)
     assert number_variance(np.ones((2, 300)), [5]) == pytest.approx([0.0], abs=1.0)
-    assert gue_number_variance(10) == pytest.approx(0.579, abs=0.001)
     assert np.isnan(number_variance(np.ones((2, 20)), [50])[0])
 
 

@@ -67,8 +67,3 @@ def jitter_positions(s_WN: Array, amplitude: float, rng: np.random.Generator) ->
     """
     noise = rng.uniform(-amplitude, amplitude, (len(s_WN), s_WN.shape[1] + 1))
     return s_WN + np.diff(noise, axis=1)
-
-
-def gue_number_variance(length: float) -> float:
-    """(ln(2πL) + γ + 1)/π² for large L (Mehta, Random Matrices, §16.1)."""
-    return (math.log(2 * math.pi * length) + np.euler_gamma + 1) / math.pi**2
