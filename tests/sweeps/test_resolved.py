@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 322, "4e8eec4dee98a664"),
+        ("workstation", 346, "b07c83a96dc1589a"),
         ("paper", 852, "2504d5fdc8f0258b"),
         ("rehearsal", 92, "4048e4bbf5c9a51c"),
         ("desk", 115, "1311c634e1e99172"),
