@@ -173,11 +173,11 @@ def test_columns_that_are_not_used_are_named(make_folder: MakeFolder, tmp_path: 
         with pa.ipc.open_stream(shard.read_bytes()) as reader:
             table = reader.read_all()
         column = pa.array([[[0.0] * 40]], pa.list_(pa.list_(pa.float32())))
-        table = table.append_column("past_feat_dynamic_real", column)
+        table = table.append_column("feat_dynamic_real", column)
         with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
     datasets = prepare_store(tmp_path / "corpus", tmp_path / "store")["datasets"]
-    assert datasets["covariates"]["unused_columns"] == ["past_feat_dynamic_real"]
+    assert datasets["covariates"]["unused_columns"] == ["feat_dynamic_real"]
     assert datasets["covariates"]["variates"] == [1, 1]
     # A corpus without such columns keeps its manifest as it was, so that nothing is trained again.
     assert "unused_columns" not in datasets["plain"]
@@ -219,11 +219,11 @@ def test_a_full_disk_is_said_and_resumed_from(
     scanned: list[str] = []
     scan = prepare.scan_folder
 
-    def counting(folder: Any, *rest: Any) -> Any:
+    def counting(folder: Any, *rest: Any, **named: Any) -> Any:
         scanned.append(folder.folder.name)
         if folder.folder.name == "b" and len(scanned) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return scan(folder, *rest)
+        return scan(folder, *rest, **named)
 
     monkeypatch.setattr(prepare, "scan_folder", counting)
     with pytest.raises(InputError, match="disk is full"):
@@ -247,7 +247,7 @@ def test_preparing_again_redoes_only_what_changed(
     monkeypatch.setattr(
         prepare,
         "scan_folder",
-        lambda folder, *rest: scanned.append(folder.folder.name) or scan(folder, *rest),
+        lambda folder, *rest, **named: scanned.append(folder.folder.name) or scan(folder, *rest, **named),
     )
     assert prepare_store(tmp_path / "corpus", tmp_path / "store") == first
     assert scanned == []

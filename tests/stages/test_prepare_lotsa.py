@@ -59,12 +59,12 @@ def test_columns_that_are_not_used_are_told(tmp_path: Path, capsys: pytest.Captu
         write_folder(tmp_path / "lotsa" / name, [item])
     (shard,) = (tmp_path / "lotsa" / "weather").glob("*.arrow")
     with pa.ipc.open_stream(shard.read_bytes()) as reader:
-        table = reader.read_all().append_column("past_feat_dynamic_real", pa.array([[[0.0] * 50]]))
+        table = reader.read_all().append_column("feat_dynamic_real", pa.array([[[0.0] * 50]]))
     with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     prepare(tmp_path / "s", source=tmp_path / "lotsa")
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1] == "weather: past_feat_dynamic_real not used"
+    assert printed.splitlines()[-1] == "weather: feat_dynamic_real not used"
     assert printed.count("not used") == 1
 
 

@@ -20,9 +20,9 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
         ("workstation", 346, "b07c83a96dc1589a"),
-        ("paper", 852, "2504d5fdc8f0258b"),
-        ("rehearsal", 92, "4048e4bbf5c9a51c"),
-        ("desk", 115, "1311c634e1e99172"),
+        ("paper", 852, "9bf86c103ceaf1ec"),
+        ("rehearsal", 92, "64bf5b52b176ebd3"),
+        ("desk", 115, "f1da83d1835cfc8a"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

@@ -2,8 +2,10 @@
 
 LOTSA and GIFT-Eval share the layout: one folder a data set, with Arrow IPC stream shards named in
 ``state.json`` and the columns ``item_id``, ``start``, ``freq``, ``target`` (``list<float32>``, or
-``list<list<float32>>`` for several variates of equal length; the outer list may be of fixed size). Reading
-with pyarrow does not depend on how a version of ``datasets`` names its feature types.
+``list<list<float32>>`` for several variates of equal length; the outer list may be of fixed size). Some
+sub-datasets of LOTSA have a column ``past_feat_dynamic_real`` of the same types: variates as long as the
+target that are known up to the present alone. Reading with pyarrow does not depend on how a version of
+``datasets`` names its feature types.
 
 Shapes: V variates, T time steps.
 """
@@ -21,44 +23,32 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
+from specseq.series.lists import Rectangles, check_lists, read_rectangles
 from specseq.tables.arrays import numpy_values
 
 COLUMNS = ("item_id", "start", "freq", "target")
+PAST_FEATURES = "past_feat_dynamic_real"
 _LOOKED_BEYOND, _LONGEST_LEGACY_SCHEMA = 2, 1 << 20
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 @dataclass(frozen=True)
-class Block:
-    """One record batch of a shard; every array is a view of the mapped file where the file allows it.
+class Block(Rectangles):
+    """One record batch of a shard: its targets, and what there is to say of them.
 
     Attributes:
         shard: the shard's path.
         item_id: one per row; None where it is missing.
         freq: one per row; empty where it is missing.
         start: ``datetime64[s]``, one per row; fractions of a second are cut off.
-        values: ``float32``, the values of all rows one after another; NaN where a value is missing.
-        offset: ``int64``, where each row begins in ``values``.
-        length: ``int64``, T of each row; -1 where the variates of a row differ in length.
-        variates: ``int64``, V of each row.
-        multivariate: whether ``target`` is a list of lists.
-        position: element of the shard, counted in float32 from its first byte, at which ``values`` begins;
-            None where the values had to be converted and are no view of the file.
+        past: the column ``past_feat_dynamic_real``, where it was asked for and the shard has one.
     """
 
     shard: Path
     item_id: list[str | None]
     freq: list[str]
     start: NDArray[np.datetime64]
-    values: NDArray[np.float32]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-    variates: NDArray[np.int64]
-    multivariate: bool
-    position: int | None
-
-    def __len__(self) -> int:
-        return len(self.offset)
+    past: Rectangles | None
 
     def target(self, row: int) -> NDArray[np.float32]:
         """The values of a row, [V, T]."""
@@ -81,15 +71,18 @@ class SeriesFolder:
     shards: tuple[Path, ...]
     info: dict[str, object]
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, past_features: bool = False) -> Iterator[Block]:
         """The record batches of all shards in order.
+
+        Args:
+            past_features: read ``past_feat_dynamic_real`` too, where a shard has it.
 
         Raises:
             InputError: a shard is truncated, is no Arrow stream, has columns of the wrong type, or values
             beyond the range of float32.
         """
         for shard in self.shards:
-            yield from _read_shard(shard)
+            yield from _read_shard(shard, past_features)
 
     def unused_columns(self) -> list[str]:
         """Columns of the shards that are not read, such as covariates, sorted.
@@ -100,7 +93,7 @@ class SeriesFolder:
         found: set[str] = set()
         for shard in self.shards:
             with _open_shard(shard) as (reader, _):
-                found |= set(reader.schema.names) - set(COLUMNS)
+                found |= set(reader.schema.names) - {*COLUMNS, PAST_FEATURES}
         return sorted(found)
 
     @cached_property
@@ -203,7 +196,9 @@ def _read_json(path: Path) -> object:
 
 
 @contextmanager
-def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Buffer]]:
+def _open_shard(
+    shard: Path, past_features: bool = False
+) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Buffer]]:
     """A reader of the shard's record batches, and its mapped bytes."""
     if shard.stat().st_size < len(_END_OF_STREAM):
         raise InputError(shard, "truncated shard", "delete it and download it again")
@@ -214,7 +209,7 @@ def _open_shard(shard: Path) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Bu
         raise InputError(shard, "truncated shard", "delete it and download it again")
     try:
         with pa.ipc.open_stream(pa.BufferReader(whole)) as reader:
-            _check_schema(shard, reader.schema)
+            _check_schema(shard, reader.schema, past_features)
             yield reader, whole
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InputError(shard, f"truncated or damaged shard ({error})", "download it again") from None
@@ -248,19 +243,15 @@ def _check_format(shard: Path, start: bytes) -> None:
     raise InputError(shard, f"is {form}; wanted is an Arrow stream", remedy)
 
 
-def _read_shard(shard: Path) -> Iterator[Block]:
-    with _open_shard(shard) as (reader, whole):
+def _read_shard(shard: Path, past_features: bool) -> Iterator[Block]:
+    with _open_shard(shard, past_features) as (reader, whole):
         for batch in reader:
             # Offsets that point outside their buffer would be followed without a look.
             batch.validate(full=True)
-            yield _block(shard, batch, whole)
+            yield _block(shard, batch, whole, past_features)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def _check_schema(shard: Path, schema: pa.Schema) -> None:
+def _check_schema(shard: Path, schema: pa.Schema, past_features: bool) -> None:
     for name in COLUMNS:
         if name not in schema.names:
             raise InputError(shard, f"column {name} is missing", f"wanted are {', '.join(COLUMNS)}")
@@ -270,76 +261,25 @@ def _check_schema(shard: Path, schema: pa.Schema) -> None:
             raise InputError(shard, f"column {name} is {kind}", "wanted is string")
     if not pa.types.is_timestamp(schema.field("start").type):
         raise InputError(shard, f"column start is {schema.field('start').type}", "wanted is timestamp[s]")
-    kind = target = schema.field("target").type
-    for _ in range(2):
-        kind = kind.value_type if _is_list(kind) else kind
-    if not (_is_list(target) and pa.types.is_floating(kind)):
-        raise InputError(
-            shard, f"column target is {target}", "wanted is list<float32> or list<list<float32>>"
-        )
+    check_lists(shard, "target", schema.field("target").type)
+    if past_features and _has_past_features(schema):
+        check_lists(shard, PAST_FEATURES, schema.field(PAST_FEATURES).type)
 
 
-def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and one past the last child of every list; a missing list is empty."""
-    if pa.types.is_fixed_size_list(column.type):
-        size = column.type.list_size
-        offsets = size * np.arange(column.offset, column.offset + len(column) + 1, dtype=np.int64)
-    else:
-        offsets = numpy_values(column.offsets).astype(np.int64)
-    first, last = offsets[:-1], offsets[1:]
-    if column.null_count:
-        last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)
-    return first, last
+def _has_past_features(schema: pa.Schema) -> bool:
+    """A column without a value may have no type."""
+    return PAST_FEATURES in schema.names and not pa.types.is_null(schema.field(PAST_FEATURES).type)
 
 
-def _rectangles(
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    inner_first: NDArray[np.int64],
-    inner_last: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Length of the variates of each row, -1 where they differ, and where the first one begins."""
-    length, offset = np.zeros_like(first), np.zeros_like(first)
-    for row, (a, b) in enumerate(zip(first, last, strict=True)):
-        if b > a:
-            lengths = inner_last[a:b] - inner_first[a:b]
-            length[row] = lengths[0] if (lengths == lengths[0]).all() else -1
-            offset[row] = inner_first[a]
-    return length, offset
-
-
-def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer) -> Block:
-    column = batch.column("target")
-    first, last = _edges(column)
-    multivariate = _is_list(column.type.value_type)
-    if multivariate:
-        variates, values = last - first, column.values.values
-        length, offset = _rectangles(first, last, *_edges(column.values))
-    else:
-        variates, length, offset, values = np.ones_like(first), last - first, first, column.values
-    flat = numpy_values(values)
-    position = None
-    if flat.dtype == np.float32 and values.null_count == 0 and len(flat):
-        address = flat.__array_interface__["data"][0] - whole.address
-        position = address // 4 if 0 <= address < whole.size and address % 4 == 0 else None
+def _block(shard: Path, batch: pa.RecordBatch, whole: pa.Buffer, past_features: bool) -> Block:
+    past = None
+    if past_features and _has_past_features(batch.schema):
+        past = read_rectangles(shard, batch.column(PAST_FEATURES), whole)
     return Block(
-        shard,
-        batch.column("item_id").to_pylist(),
-        [alias or "" for alias in batch.column("freq").to_pylist()],
-        numpy_values(batch.column("start").cast(pa.timestamp("s"), safe=False)),
-        _as_float32(shard, flat),
-        offset,
-        length,
-        variates,
-        multivariate,
-        position,
+        **vars(read_rectangles(shard, batch.column("target"), whole)),
+        shard=shard,
+        item_id=batch.column("item_id").to_pylist(),
+        freq=[alias or "" for alias in batch.column("freq").to_pylist()],
+        start=numpy_values(batch.column("start").cast(pa.timestamp("s"), safe=False)),
+        past=past,
     )
-
-
-def _as_float32(shard: Path, flat: NDArray[np.floating]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        values = flat.astype(np.float32, copy=False)
-    if values is not flat and (beyond := int((np.isinf(values) & np.isfinite(flat)).sum())):
-        fault = f"{beyond} values lie beyond the range of float32, 3.4e38"
-        raise InputError(shard, fault, "rescale the series")
-    return values

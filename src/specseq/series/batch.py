@@ -56,7 +56,8 @@ class PackedBatch:
             False for causal models.
         loss_mask: ``bool [B, L]``, False at padding and at samples that the anomaly rule keeps from the loss.
         samples: runs of one sample.
-        variates: runs of one variate of one sample; equal to ``samples`` for univariate crops.
+        variates: runs of one variate of one sample; equal to ``samples`` for univariate crops. Those of past
+            features end before the part to predict.
         seed: a fresh 63-bit number for whatever the training step draws itself (patch masking, hint
             dropout), so that a resumed run draws the same.
     """

@@ -35,13 +35,14 @@ def collate(
     start_S = ends_S - size_S - (ends_S - size_S)[first_S]
     number_S = np.arange(len(crops)) - first_S + 1
 
-    crop_V = np.repeat(np.arange(len(crops)), crops.variates)
-    order_V = np.arange(len(crop_V)) - crops.first_variate[crop_V]
-    tokens_V = crops.tokens[crop_V]
-    begin_V = row[crop_V] * length + start_S[crop_V] + order_V * tokens_V
+    crop_V, tokens_V = crops.crop, crops.run_tokens
+    # Tokens of all variates before each, and of those of its own crop.
+    before_V = np.cumsum(tokens_V) - tokens_V
+    within_V = before_V - before_V[crops.first_variate[crop_V]]
+    begin_V = row[crop_V] * length + start_S[crop_V] + within_V
 
     run_N = np.repeat(np.arange(len(crop_V)), tokens_V)
-    time_N = np.arange(len(run_N)) - np.repeat(np.cumsum(tokens_V) - tokens_V, tokens_V)
+    time_N = np.arange(len(run_N)) - before_V[run_N]
     place_N = begin_V[run_N] + time_N
     crop_N = crop_V[run_N]
 
@@ -50,7 +51,7 @@ def collate(
         out[place_N] = values_N
         return out.reshape(rows, length)
 
-    target, observed = _values(store, crops, crop_V, begin_V, rows * length, slot)
+    target, observed = _values(store, crops, begin_V, rows * length, slot)
     return {
         "target": target.reshape(rows, length, slot),
         "observed": observed.reshape(rows, length, slot),
@@ -66,22 +67,27 @@ def collate(
 
 
 def _values(
-    store: Store, crops: Crops, crop_V: NDArray[np.int64], begin_V: NDArray[np.int64], places: int, slot: int
+    store: Store, crops: Crops, begin_V: NDArray[np.int64], places: int, slot: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     target = np.zeros((places, slot), np.float32)
     observed = np.zeros((places, slot), np.bool_)
-    series_V = crops.source
-    length_V, patch_V, tokens_V = store.length[series_V], crops.patch[crop_V], crops.tokens[crop_V]
-    start_V = crops.start[crop_V]
-    source_V = store.offset[series_V] + crops.variate * length_V + start_V
+    crop_V, tokens_V, series_V = crops.crop, crops.run_tokens, crops.source
+    patch_V, start_V = crops.patch[crop_V], crops.start[crop_V]
+    file_V, offset_V, complete_V = store.file[series_V], store.offset[series_V], store.complete[series_V]
+    if store.past is not None:
+        past, past_V = store.past, crops.past
+        file_V = np.where(past_V, past.file[series_V], file_V)
+        offset_V = np.where(past_V, past.offset[series_V], offset_V)
+        complete_V = np.where(past_V, past.complete[series_V], complete_V)
+    source_V = offset_V + crops.variate * store.length[series_V] + start_V
     files = store.values
     runs = zip(
-        store.file[series_V].tolist(),
+        file_V.tolist(),
         source_V.tolist(),
         begin_V.tolist(),
         tokens_V.tolist(),
         patch_V.tolist(),
-        store.complete[series_V].tolist(),
+        complete_V.tolist(),
         start_V.tolist(),
         strict=True,
     )

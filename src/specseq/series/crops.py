@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Crops:
-    """A table of crops; every attribute has length S but the last three.
+    """A table of crops; every attribute has length S but the last four.
 
     Attributes:
         series: number of the series in the store that decided frequency and length.
@@ -28,6 +28,8 @@ class Crops:
         source: ``[ΣV]`` the series each variate is taken from: ``series``, or one aligned with it.
         variate: ``[ΣV]`` which variate of that series, in the order of the crop.
         variate_id: ``[ΣV]`` ids that the model sees.
+        past: ``[ΣV]`` whether the variate is one of the past features of that series: these have no tokens in
+            the part to predict.
     """
 
     series: NDArray[np.int64]
@@ -41,14 +43,27 @@ class Crops:
     source: NDArray[np.int64]
     variate: NDArray[np.int64]
     variate_id: NDArray[np.int64]
+    past: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.series)
 
     @property
+    def crop(self) -> NDArray[np.int64]:
+        """The crop of each variate, ``[ΣV]``."""
+        return np.repeat(np.arange(len(self)), self.variates)
+
+    @property
+    def run_tokens(self) -> NDArray[np.int64]:
+        """Tokens of each variate, ``[ΣV]``."""
+        crop = self.crop
+        return self.tokens[crop] - self.predicted[crop] * self.past
+
+    @property
     def size(self) -> NDArray[np.int64]:
         """Tokens of the whole crop, ``[S]``."""
-        return self.tokens * self.variates
+        past = np.bincount(self.crop, self.past, len(self)).astype(np.int64)
+        return self.tokens * self.variates - self.predicted * past
 
     def take(self, chosen: NDArray[np.int64]) -> "Crops":
         """The chosen crops, in that order, with their variates."""
@@ -65,6 +80,7 @@ class Crops:
             source=self.source[place],
             variate=self.variate[place],
             variate_id=self.variate_id[place],
+            past=self.past[place],
         )
 
 

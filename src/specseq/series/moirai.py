@@ -13,6 +13,15 @@
 10 flattened variate by variate into at most 512 tokens                                   collate
 == ====================================================================================== ==================
 
+Past features, the column ``past_feat_dynamic_real``, are variates that a sample is given and never predicts.
+Of each field step 1 draws U{1 .. min(V, 128·V // W)} of its V variates, where both fields have W together; n
+of step 3 counts both; ids are distinct over both; in step 10 past features follow the targets and lack the
+patches of the part to predict. Stacked series bring those of each. The source is uni2ts 2.0.0: transforms
+``SampleDimension``, ``PatchCrop``, ``AddVariateIndex``, ``MaskedPrediction``, ``ExtendMask``,
+``FlatPackFields`` in the order of ``model/moirai/pretrain.py``, and ``MultiSampleTimeSeriesDataset`` in
+``data/dataset.py``. Where it ends with an error, as 128·V // W is 0, a sample has one target, or no past
+feature.
+
 Shapes: N series of the store, S samples.
 """
 
@@ -60,6 +69,7 @@ class MoiraiCrops:
         sampling, weights: see :mod:`specseq.series.sampling`.
         stacked: sub-datasets whose aligned series are stacked as variates, see
             :mod:`specseq.series.stacking`.
+        past_features: draw past features too, where a series has any.
         patch_sizes: admissible patch sizes, increasing.
         patch_slot: P, the largest of them.
 
@@ -75,6 +85,7 @@ class MoiraiCrops:
     sampling: str = UNWEIGHTED
     weights: Mapping[str, float] | None = None
     stacked: Sequence[str] = STACKED
+    past_features: bool = False
     patch_sizes: Sequence[int] = PATCH_SIZES
     patch_slot: int = field(init=False)
 
@@ -97,7 +108,9 @@ class MoiraiCrops:
         self.eligible: NDArray[np.bool_] = self._choices > 0
         # A sample keeps room for two patches of every variate it may draw.
         self.max_variates = min(self.max_variates, self.max_tokens // self.min_patches)
-        self._stacks = Stacks(self.store, self.stacked, self.eligible, self.max_variates)
+        past = self.store.past if self.past_features else None
+        self._past: NDArray[np.int64] = np.zeros(len(self.store), np.int64) if past is None else past.variates
+        self._stacks = Stacks(self.store, self.stacked, self.eligible, self.max_variates, self._past)
         sizes_named = ", ".join(map(str, self.patch_sizes))
         needed = (
             f"{self.min_patches} patches of a size that suits its frequency are needed (of {sizes_named})"
@@ -112,37 +125,62 @@ class MoiraiCrops:
         series = self.sampler.draw(generator, count)
         length = store.length[series]
         members = self._stacks.sizes(generator, series)
-        available = members * store.variates[series]
-        variates = integers(generator, 1, np.minimum(available, self.max_variates))
+        targets, past = self._counts(
+            generator, members * store.variates[series], members * self._past[series]
+        )
         patch = self._sizes[self._first[series] + integers(generator, 0, self._choices[series] - 1)]
         offset = integers(generator, 0, length % patch)
         whole = (length - offset) // patch
-        tokens = integers(generator, self.min_patches, np.minimum(self.max_tokens // variates, whole))
+        tokens = integers(generator, self.min_patches, np.minimum(self.max_tokens // (targets + past), whole))
         first = integers(generator, 0, whole - tokens)
         ratio = generator.uniform(*self.mask_ratio, size=count)
-        source, variate, variate_id = self._variates(generator, series, members, variates)
+        predicted = np.maximum(1, np.rint(tokens * ratio)).astype(np.int64)
+        # Past features of a sample without context would have no tokens.
+        past[predicted == tokens] = 0
+        source, variate, variate_id = self._variates(generator, series, members, targets, past)
+        variates = targets + past
+        first_variate = np.cumsum(variates) - variates
+        is_past = np.arange(len(source)) >= np.repeat(first_variate + targets, variates)
         return Crops(
             series=series,
             start=offset + first * patch,
             patch=patch,
             tokens=tokens,
-            predicted=np.maximum(1, np.rint(tokens * ratio)).astype(np.int64),
+            predicted=predicted,
             in_loss=np.ones(count, np.bool_),
-            first_variate=np.cumsum(variates) - variates,
+            first_variate=first_variate,
             variates=variates,
             source=source,
             variate=variate,
             variate_id=variate_id,
+            past=is_past,
         )
+
+    def _counts(
+        self, generator: np.random.Generator, targets: NDArray[np.int64], past: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many variates of each field are drawn of so many."""
+        total = targets + past
+        most = np.maximum(self.max_variates * targets // total, 1)
+        drawn_targets = integers(generator, 1, np.minimum(targets, most))
+        most = np.minimum(past, self.max_variates * past // total)
+        some, drawn_past = most > 0, np.zeros_like(past)
+        drawn_past[some] = integers(generator, 1, most[some])
+        return drawn_targets, drawn_past
 
     def _variates(
         self,
         generator: np.random.Generator,
         series: NDArray[np.int64],
         members: NDArray[np.int64],
-        variates: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        past: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Series and variate that each sample's variates come from, in random order, and their ids."""
+        """Series and variate that each sample's variates come from, in random order, and their ids.
+
+        Targets come first, then past features, which are counted within those of their series.
+        """
+        variates = targets + past
         first = np.cumsum(variates) - variates
         source = np.repeat(series, variates)
         variate = np.zeros(len(source), np.int64)
@@ -151,10 +189,13 @@ class MoiraiCrops:
         variate[first[single]] = integers(generator, 0, self.store.variates[series[single]] - 1)
         variate_id[first[single]] = generator.integers(0, self.max_variates, single.sum())
         for sample in np.flatnonzero(~single).tolist():
-            n, a = variates[sample], first[sample]
-            width = self.store.variates[series[sample]]
-            stack = self._stacks.members(generator, series[sample], members[sample])
-            chosen = generator.permutation(len(stack) * width)[:n]
-            source[a : a + n], variate[a : a + n] = stack[chosen // width], chosen % width
-            variate_id[a : a + n] = generator.permutation(self.max_variates)[:n]
+            n, m, a = targets[sample], past[sample], first[sample]
+            one = series[sample]
+            stack = self._stacks.members(generator, one, members[sample])
+            for begin, count, width in ((a, n, self.store.variates[one]), (a + n, m, self._past[one])):
+                if count:
+                    chosen = generator.permutation(len(stack) * width)[:count]
+                    fields = slice(begin, begin + count)
+                    source[fields], variate[fields] = stack[chosen // width], chosen % width
+            variate_id[a : a + n + m] = generator.permutation(self.max_variates)[: n + m]
         return source, variate, variate_id

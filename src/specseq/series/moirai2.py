@@ -19,7 +19,8 @@ class Moirai2Crops:
 
     The window has U{min_tokens .. min(max_tokens, all)} tokens and begins at a uniform offset. A series of
     more than one patch but fewer than ``min_tokens`` of them gives one window whose first patch begins
-    before the series, as a short context does at inference. Shorter series are never drawn.
+    before the series, as a short context does at inference. Shorter series are never drawn. Past features are
+    left alone, as crops are univariate; uni2ts 2.0.0 has no training code of this model (``model/moirai2``).
 
     Attributes:
         store: where the series lie.
@@ -99,6 +100,7 @@ class Moirai2Crops:
             source=series,
             variate=variate,
             variate_id=np.zeros(count, np.int64),
+            past=np.zeros(count, np.bool_),
         )
 
     def _anomalous(self, crops: Crops, threshold: float) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from specseq.series.arrow import SeriesFolder, find_folders, open_folder
 from specseq.series.disk import full_disk
 from specseq.series.hub import check_finished, recorded_checksums
 from specseq.series.overlap import gift_eval_overlap
-from specseq.series.scan import Scan, scan_folder
+from specseq.series.scan import SCHEMA, Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
 from specseq.sources import source_digest
 from specseq.tables.files import atomic_path, write_text
@@ -44,13 +44,15 @@ def prepare_store(
             with GIFT-Eval.
 
     Returns:
-        The manifest. A sub-dataset with columns that are not read, such as covariates, names them as its
+        The manifest. A sub-dataset with past features says under ``past_features`` how many series have them
+        and how many values there are; one with columns that are not read names them as its
         ``unused_columns``.
 
     Raises:
         InputError: no corpus, an unfinished download, a damaged shard, one that is not what ``download.json``
-            says was downloaded, an exclusion that matches nothing, nothing usable, or a full disk; what is
-            done stays, and calling again goes on from there.
+            says was downloaded, past features that are not as long as their target, an exclusion that
+            matches nothing, nothing usable, or a full disk; what is done stays, and calling again goes on
+            from there.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     check_finished(source)
@@ -117,7 +119,7 @@ def _prepare_part(
     digests = _digests(name, folder, checksums)
     values = out / _PARTS / f"{name}.f32"
     with atomic_path(values) as path, path.open("wb") as handle:
-        scan = scan_folder(folder, settings["min_length"], handle)
+        scan = scan_folder(folder, settings["min_length"], handle, past_features=True)
     if not scan.copied:
         values.unlink()
     with atomic_path(out / _PARTS / f"{name}.parquet") as path:
@@ -175,6 +177,7 @@ def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, st
         "infinite_points": scan.infinite,
         "negative_points": scan.negative,
         "copied_points": scan.copied,
+        **({"past_features": {"variates": list(scan.past_variates), **scan.past}} if scan.past else {}),
         **({"unused_columns": unused} if unused else {}),
     }
 
@@ -190,17 +193,21 @@ def _finish(
     frequencies = sorted({alias for part in parts.values() for alias in part["frequencies"]})
     tables = []
     for number, (name, part) in enumerate(parts.items()):
-        table = pq.read_table(out / _PARTS / f"{name}.parquet", schema=INDEX_SCHEMA)
+        table = pq.read_table(out / _PARTS / f"{name}.parquet", schema=SCHEMA)
         code = np.array([frequencies.index(alias) for alias in part["frequencies"]], dtype=np.int32)
-        columns = {column: table.column(column).to_numpy() for column in INDEX_SCHEMA.names}
+        columns = {column: table.column(column).to_numpy() for column in SCHEMA.names}
         columns["dataset"] = columns["dataset"] + number
         columns["file"] = columns["file"] + len(files)
+        columns["past_file"] = columns["past_file"] + len(files) * (columns["past_variates"] > 0)
         columns["frequency"] = code[columns["frequency"]]
-        tables.append(pa.table(columns, schema=INDEX_SCHEMA))
+        tables.append(pa.table(columns, schema=SCHEMA))
         files += part["files"]
     (out / MANIFEST).unlink(missing_ok=True)
+    index = pa.concat_tables(tables)
+    if not any("past_features" in part for part in parts.values()):
+        index = index.select(INDEX_SCHEMA.names)
     with atomic_path(out / INDEX) as path:
-        pq.write_table(pa.concat_tables(tables), path, compression="zstd")
+        pq.write_table(index, path, compression="zstd")
     manifest = {
         "format": FORMAT,
         "source": os.fspath(source),

@@ -13,11 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
-from specseq.series.arrow import Block, SeriesFolder
+from specseq.series.arrow import PAST_FEATURES, Block, SeriesFolder
 from specseq.series.frequency import normalise_frequency
-from specseq.series.store import INDEX_SCHEMA
+from specseq.series.lists import Rectangles
+from specseq.series.store import INDEX_SCHEMA, PAST_SCHEMA
 
+SCHEMA = pa.schema([*INDEX_SCHEMA, *PAST_SCHEMA])
 _USABLE = ""
+_PAST_KINDS = {field.name: field.type.to_pandas_dtype() for field in PAST_SCHEMA}
 
 
 class Sink(Protocol):
@@ -40,10 +43,14 @@ class Scan:
         variates: least and most variates of a usable series; (0, 0) without any.
         skipped: reason -> number of series.
         missing, infinite, negative: points; infinite ones count as missing from here on.
-        copied: points that had to be written to the store because the shard's bytes could not be used.
+        copied: points that had to be written to the store because the shard's bytes could not be used, those
+            of past features among them.
+        past: of past features ``series`` that have them, their ``points``, and those that are
+            ``missing_points`` or ``infinite_points``.
+        past_variates: least and most past features of a series that has any; (0, 0) without.
     """
 
-    index: pa.Table = field(default_factory=lambda: INDEX_SCHEMA.empty_table())
+    index: pa.Table = field(default_factory=lambda: SCHEMA.empty_table())
     files: list[Path | None] = field(default_factory=list)
     frequencies: list[str] = field(default_factory=list)
     series: int = 0
@@ -55,6 +62,8 @@ class Scan:
     infinite: int = 0
     negative: int = 0
     copied: int = 0
+    past: Counter[str] = field(default_factory=Counter)
+    past_variates: tuple[int, int] = (0, 0)
 
     def file_number(self, file: Path | None) -> int:
         if file not in self.files:
@@ -67,7 +76,7 @@ class Scan:
         return self.frequencies.index(alias)
 
 
-def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink) -> Scan:
+def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink, past_features: bool = False) -> Scan:
     """Read a sub-dataset.
 
     Args:
@@ -75,21 +84,29 @@ def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink) -> Scan:
         min_length: series with fewer time steps are skipped.
         cleaned: receives the values of blocks that cannot be mapped as they lie (missing values stored as
             Arrow nulls, other float types, infinities, compressed shards), as float32 with NaN for missing.
+        past_features: look at ``past_feat_dynamic_real`` too.
 
     Raises:
-        InputError: a shard is truncated or has columns of the wrong type.
+        InputError: a shard is truncated or has columns of the wrong type, or the past features of a usable
+            series are not as long as its target.
     """
     scan, tables, row = Scan(), [], 0
-    for block in folder.blocks():
+    for block in folder.blocks(past_features):
         if len(block):
             tables.append(_scan_block(block, row, min_length, cleaned, scan))
             row += len(block)
     if tables:
         scan.index = pa.concat_tables(tables)
     if scan.index.num_rows:
-        variates = scan.index.column("variates").to_numpy()
-        scan.variates = (int(variates.min()), int(variates.max()))
+        scan.variates = _range(scan.index.column("variates").to_numpy())
+        past = scan.index.column("past_variates").to_numpy()
+        if past.any():
+            scan.past_variates = _range(past[past > 0])
     return scan
+
+
+def _range(counts: NDArray[np.int32]) -> tuple[int, int]:
+    return int(counts.min()), int(counts.max())
 
 
 def _frequencies(block: Block, reasons: NDArray[Any], scan: Scan) -> NDArray[np.int32]:
@@ -115,7 +132,7 @@ class _Facts:
     constant: NDArray[np.bool_]
 
 
-def _facts(block: Block, usable: NDArray[np.bool_]) -> _Facts:
+def _facts(block: Rectangles, usable: NDArray[np.bool_]) -> _Facts:
     rows = np.flatnonzero(usable)
     zero = np.zeros(len(block), dtype=np.int64)
     facts = _Facts(zero, zero.copy(), zero.copy(), np.ones(len(block), dtype=bool))
@@ -158,29 +175,77 @@ def _scan_block(block: Block, first_row: int, min_length: int, cleaned: Sink, sc
     scan.skipped.update(reason for reason in reasons.tolist() if reason != _USABLE)
     rows = np.flatnonzero(usable)
     if not len(rows):
-        return INDEX_SCHEMA.empty_table()
+        return SCHEMA.empty_table()
     scan.series += len(rows)
     scan.steps += int(block.length[rows].sum())
     scan.points += int(size[rows].sum())
     scan.missing += int(facts.missing[rows].sum())
     scan.infinite += int(facts.infinite[rows].sum())
     scan.negative += int(facts.negative[rows].sum())
-    if block.position is not None and not facts.infinite[rows].any():
-        file, begin = scan.file_number(block.shard), block.position
-    else:
-        first, last = int(block.offset[rows].min()), int((block.offset[rows] + size[rows]).max())
-        file, begin = scan.file_number(None), scan.copied - first
-        values = block.values[first:last]
-        cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
-        scan.copied += last - first
+    file, offset = _place(block, block.shard, rows, bool(facts.infinite[rows].any()), cleaned, scan)
     columns = {
         "dataset": np.zeros(len(rows), np.int32),
         "row": first_row + rows,
-        "file": np.full(len(rows), file, np.int32),
-        "offset": begin + block.offset[rows],
+        "file": file,
+        "offset": offset,
         "length": block.length[rows],
         "variates": block.variates[rows].astype(np.int32),
         "frequency": frequency[rows],
         "complete": facts.missing[rows] == 0,
     }
-    return pa.table(columns, schema=INDEX_SCHEMA)
+    return pa.table({**columns, **_past(block, rows, first_row, cleaned, scan)}, schema=SCHEMA)
+
+
+def _place(
+    column: Rectangles, shard: Path, rows: NDArray[np.int64], infinite: bool, cleaned: Sink, scan: Scan
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """File of each of some rows, and where it begins there; what cannot be mapped as it lies is copied."""
+    if column.position is not None and not infinite:
+        file, begin = scan.file_number(shard), column.position
+    else:
+        size = column.length[rows] * column.variates[rows]
+        first, last = int(column.offset[rows].min()), int((column.offset[rows] + size).max())
+        file, begin = scan.file_number(None), scan.copied - first
+        values = column.values[first:last]
+        cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
+        scan.copied += last - first
+    return np.full(len(rows), file, np.int32), begin + column.offset[rows]
+
+
+def _past(
+    block: Block, rows: NDArray[np.int64], first_row: int, cleaned: Sink, scan: Scan
+) -> dict[str, NDArray[Any]]:
+    """Columns of the index on the past features of the usable ``rows`` of a block.
+
+    Raises:
+        InputError: those of a row are not as long as its target.
+    """
+    columns = {name: np.zeros(len(rows), kind) for name, kind in _PAST_KINDS.items()}
+    past = block.past
+    # A row without a value has none.
+    some = np.zeros(len(rows), np.bool_) if past is None else (past.length * past.variates)[rows] != 0
+    if past is None or not some.any():
+        return columns
+    holders = rows[some]
+    if len(wrong := holders[past.length[holders] != block.length[holders]]):
+        row, length = int(wrong[0]), int(past.length[wrong[0]])
+        steps = f"{length} steps" if length >= 0 else "variates of different lengths"
+        raise InputError(
+            block.shard,
+            f"row {first_row + row} of the data set ({block.item_id[row]!r}) has "
+            f"{int(block.length[row])} steps, its {PAST_FEATURES} {steps}",
+            "cut them to one length, or leave the sub-dataset out by data.exclude",
+        )
+    held = np.zeros(len(block), np.bool_)
+    held[holders] = True
+    facts = _facts(past, held)
+    infinite = int(facts.infinite[holders].sum())
+    scan.past["series"] += len(holders)
+    scan.past["points"] += int((past.length * past.variates)[holders].sum())
+    scan.past["missing_points"] += int(facts.missing[holders].sum())
+    scan.past["infinite_points"] += infinite
+    file, offset = _place(past, block.shard, holders, infinite > 0, cleaned, scan)
+    columns["past_file"][some], columns["past_offset"][some] = file, offset
+    columns["past_variates"][some] = past.variates[holders]
+    columns["past_complete"][some] = facts.missing[holders] == 0
+    return columns

@@ -26,10 +26,15 @@ _ALPHA, _BETA = 2.0, 5.0
 
 
 class Stacks:
-    """Which series may be stacked with which: those of one sub-dataset with equal length and variates."""
+    """Which series may be stacked with which: those of one sub-dataset alike in length and variates."""
 
     def __init__(
-        self, store: Store, names: Sequence[str], eligible: NDArray[np.bool_], max_series: int
+        self,
+        store: Store,
+        names: Sequence[str],
+        eligible: NDArray[np.bool_],
+        max_series: int,
+        past: NDArray[np.int64],
     ) -> None:
         """
         Args:
@@ -37,11 +42,13 @@ class Stacks:
             names: sub-datasets to stack; names that the store does not hold are no fault.
             eligible: ``bool [N]``, series that may be drawn.
             max_series: most series of a stack.
+            past: ``[N]``, past features of each series, alike in a stack too.
         """
         self._max_series = max_series
         stacked = np.array([name in names for name in store.datasets])[store.dataset] & eligible
         rows = np.flatnonzero(stacked)
-        keys = np.stack([store.dataset[rows], store.length[rows], store.variates[rows]], axis=1)
+        alike = (store.dataset, store.length, store.variates, past)
+        keys = np.stack([values[rows] for values in alike], axis=1)
         _, group, size = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
         group = group.ravel()
         order = np.argsort(group, kind="stable")

@@ -1,9 +1,10 @@
 """The memory-mapped store that training reads.
 
 A store is a folder with ``manifest.json`` (written last, so that a store with a manifest is whole) and
-``index.parquet``: for every series the file its values lie in, where, how many, and at what frequency. The
-values stay where they are: in the Arrow shards of the corpus, which hold them as plain float32, or, where
-they needed cleaning, in a file of the store. Nothing is copied to read a window.
+``index.parquet``: for every series the file its values lie in, where, how many, and at what frequency, and
+where its past features lie, if a series of the corpus has any. The values stay where they are: in the Arrow
+shards of the corpus, which hold them as plain float32, or, where they needed cleaning, in a file of the
+store. Nothing is copied to read a window.
 
 Shapes: N series, V variates, T time steps.
 """
@@ -36,6 +37,31 @@ INDEX_SCHEMA = pa.schema(
         "complete": pa.bool_(),
     }
 )
+# Columns that the index has beside these where a series has past features.
+PAST_SCHEMA = pa.schema(
+    {
+        "past_file": pa.int32(),
+        "past_offset": pa.int64(),
+        "past_variates": pa.int32(),
+        "past_complete": pa.bool_(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PastFeatures:
+    """Where the past features of each series lie, the column ``past_feat_dynamic_real`` of LOTSA.
+
+    Attributes:
+        file, offset: as those of the store's series; 0 for a series that has none.
+        variates: ``int64 [N]``, how many it has, each as long as the series.
+        complete: ``bool [N]``, no value is missing.
+    """
+
+    file: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    variates: NDArray[np.int64]
+    complete: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,7 @@ class Store:
         variates: ``int64 [N]``, V; variate v begins ``v·T`` elements after the first.
         frequency: ``int32 [N]``, place in ``frequencies``.
         complete: ``bool [N]``, no value is missing.
+        past: the series' past features; None where no series has any.
     """
 
     folder: Path
@@ -69,6 +96,7 @@ class Store:
     variates: NDArray[np.int64]
     frequency: NDArray[np.int32]
     complete: NDArray[np.bool_]
+    past: PastFeatures | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -80,13 +108,23 @@ class Store:
 
     def series(self, number: int) -> NDArray[np.float32]:
         """A series, ``[V, T]``; a view of the mapped file, NaN where a value is missing."""
-        begin, shape = self.offset[number], (self.variates[number], self.length[number])
-        return self.values[self.file[number]][begin : begin + shape[0] * shape[1]].reshape(shape)
+        return self._view(self.file[number], self.offset[number], self.variates[number], self.length[number])
+
+    def past_features(self, number: int) -> NDArray[np.float32]:
+        """The past features of a series, ``[V, T]`` with V = 0 where it has none."""
+        past = self.past
+        if past is None:
+            return np.zeros((0, self.length[number]), np.float32)
+        return self._view(past.file[number], past.offset[number], past.variates[number], self.length[number])
+
+    def _view(self, file: int, begin: int, variates: int, length: int) -> NDArray[np.float32]:
+        return self.values[file][begin : begin + variates * length].reshape(variates, length)
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Store":
         """The store restricted to some of its series, given as a mask or as numbers."""
         names = ("dataset", "row", "file", "offset", "length", "variates", "frequency", "complete")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+        past = self.past and PastFeatures(*(values[chosen] for values in vars(self.past).values()))
+        return replace(self, past=past, **{name: getattr(self, name)[chosen] for name in names})
 
 
 def open_store(folder: str | Path) -> Store:
@@ -109,10 +147,19 @@ def open_store(folder: str | Path) -> Store:
         raise InputError(index, "is missing or not the manifest's", "run prepare_lotsa again")
     for entry in manifest["files"]:
         _check_file(folder, entry)
-    table = pq.read_table(index, schema=INDEX_SCHEMA)
-    columns = {name: table.column(name).to_numpy() for name in INDEX_SCHEMA.names}
+    table = pq.read_table(index)
+    columns = _columns(table, INDEX_SCHEMA)
     columns["variates"] = columns["variates"].astype(np.int64)
-    return Store(folder, manifest, tuple(manifest["datasets"]), tuple(manifest["frequencies"]), **columns)
+    past = None
+    if PAST_SCHEMA.names[0] in table.column_names:
+        file, offset, variates, complete = _columns(table, PAST_SCHEMA).values()
+        past = PastFeatures(file, offset, variates.astype(np.int64), complete)
+    datasets, frequencies = tuple(manifest["datasets"]), tuple(manifest["frequencies"])
+    return Store(folder, manifest, datasets, frequencies, **columns, past=past)
+
+
+def _columns(table: pa.Table, schema: pa.Schema) -> dict[str, NDArray[Any]]:
+    return {name: table.column(name).to_numpy() for name in schema.names}
 
 
 def file_digest(path: Path) -> str:

@@ -9,6 +9,7 @@ Shapes: T values end to end, W of them a window, K stretches that are looked for
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,10 +98,10 @@ class Stretches:
         self._sieve[self.hashes >> self._bits] = True
 
     def look_through(self, store: Store) -> None:
-        """Find the stretches in the series of a store, in the order in which they lie on the disk."""
+        """Find the stretches in the series of a store, past features included, in the order of the disk."""
         progress = Progress(len(store), "series")
         for done, number in enumerate(np.lexsort((store.offset, store.file)).tolist(), 1):
-            for values in store.series(number):
+            for values in chain(store.series(number), store.past_features(number)):
                 for piece in _pieces(values):
                     self._look(window_hashes(piece), int(store.dataset[number]))
             progress.update(done)

@@ -142,6 +142,11 @@ class MoiraiData(Drawing):
     mask_ratio: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = Field(
         default=(0.15, 0.5), description="bounds of the share of patches to predict"
     )
+    past_features: bool = Field(
+        default=False,
+        description="series that have past_feat_dynamic_real are given some of it as further variates, up to "
+        "the part to predict, as published; false: targets alone",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

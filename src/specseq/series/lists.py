@@ -1,0 +1,121 @@
+"""Arrow columns of type ``list<float>`` or ``list<list<float>>`` as flat values and the place of each row.
+
+Shapes: R rows, V variates, T time steps.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from specseq.errors import InputError
+from specseq.tables.arrays import numpy_values
+
+
+@dataclass(frozen=True)
+class Rectangles:
+    """A column whose rows are arrays ``[V, T]``; ``values`` is a view of the mapped file where it can be.
+
+    Attributes:
+        values: ``float32``, the values of all rows one after another; NaN where a value is missing.
+        offset: ``int64 [R]``, where each row begins in ``values``.
+        length: ``int64 [R]``, T of each row; -1 where the variates of a row differ in length.
+        variates: ``int64 [R]``, V of each row.
+        multivariate: whether the column holds lists of lists.
+        position: element of the file, counted in float32 from its first byte, at which ``values`` begins;
+            None where the values had to be converted and are no view of the file.
+    """
+
+    values: NDArray[np.float32]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+    variates: NDArray[np.int64]
+    multivariate: bool
+    position: int | None
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+def check_lists(shard: Path, name: str, kind: pa.DataType) -> None:
+    """Refuse a column of another type.
+
+    Raises:
+        InputError: it is no list of floats, nor a list of such lists.
+    """
+    inner = kind
+    for _ in range(2):
+        inner = inner.value_type if _is_list(inner) else inner
+    if not (_is_list(kind) and pa.types.is_floating(inner)):
+        raise InputError(shard, f"column {name} is {kind}", "wanted is list<float32> or list<list<float32>>")
+
+
+def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangles:
+    """The arrays of a column.
+
+    Args:
+        shard: the file, for messages.
+        column: of a type that :func:`check_lists` lets pass; a missing row has no variates, or one of no
+            steps where it is a plain list.
+        whole: the mapped bytes of the file.
+
+    Raises:
+        InputError: values lie beyond the range of float32.
+    """
+    first, last = _edges(column)
+    multivariate = _is_list(column.type.value_type)
+    if multivariate:
+        variates, values = last - first, column.values.values
+        length, offset = _rectangles(first, last, *_edges(column.values))
+    else:
+        variates, length, offset, values = np.ones_like(first), last - first, first, column.values
+    flat = numpy_values(values)
+    position = None
+    if flat.dtype == np.float32 and values.null_count == 0 and len(flat):
+        address = flat.__array_interface__["data"][0] - whole.address
+        position = address // 4 if 0 <= address < whole.size and address % 4 == 0 else None
+    return Rectangles(_as_float32(shard, flat), offset, length, variates, multivariate, position)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and one past the last child of every list; a missing list is empty."""
+    if pa.types.is_fixed_size_list(column.type):
+        size = column.type.list_size
+        offsets = size * np.arange(column.offset, column.offset + len(column) + 1, dtype=np.int64)
+    else:
+        offsets = numpy_values(column.offsets).astype(np.int64)
+    first, last = offsets[:-1], offsets[1:]
+    if column.null_count:
+        last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)
+    return first, last
+
+
+def _rectangles(
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    inner_first: NDArray[np.int64],
+    inner_last: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Length of the variates of each row, -1 where they differ, and where the first one begins."""
+    length, offset = np.zeros_like(first), np.zeros_like(first)
+    for row, (a, b) in enumerate(zip(first, last, strict=True)):
+        if b > a:
+            lengths = inner_last[a:b] - inner_first[a:b]
+            length[row] = lengths[0] if (lengths == lengths[0]).all() else -1
+            offset[row] = inner_first[a]
+    return length, offset
+
+
+def _as_float32(shard: Path, flat: NDArray[np.floating]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        values = flat.astype(np.float32, copy=False)
+    if values is not flat and (beyond := int((np.isinf(values) & np.isfinite(flat)).sum())):
+        fault = f"{beyond} values lie beyond the range of float32, 3.4e38"
+        raise InputError(shard, fault, "rescale the series")
+    return values
