@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 from specseq.commands import status as command
 from specseq.errors import InputError
 from specseq.launch.files import locked, write_json
-from specseq.launch.status import RunState, run_states
+from specseq.launch.status import RunState, run_states, time_left
 
 ROOT = Path(__file__).parents[2]
 RUN = "preconditioning/toy/a"
@@ -133,6 +134,49 @@ def test_local_run_is_running_while_its_lock_is_held(tmp_path: Path) -> None:
         assert state(results).state == "running"
         assert state(results).detail.startswith("step 40/100, 1:0")
         assert state(results).log == log
+
+
+def test_time_left_is_that_of_like_runs_by_their_steps() -> None:
+    done = [
+        RunState("a/short/0", "done", seconds=10.0),
+        RunState("a/short/1", "done", seconds=30.0),
+        RunState("a/long/0", "done", seconds=100.0),
+    ]
+    rest = [
+        RunState("a/short/2", "waiting"),
+        RunState("a/long/1", "interrupted"),
+        RunState("a/other/0", "queued"),
+        RunState("a/long/2", "failed"),
+        RunState("b/x/0", "waiting"),
+    ]
+    steps = dict.fromkeys((state.run for state in [*done, *rest]), 10)
+    expected = 20.0 + 100.0 + 140.0 / 3
+    assert time_left([*done, *rest], steps) == (pytest.approx(expected), ["b"])
+    running = [RunState("a/long/3", "running", seconds=40.0), RunState("c/x/0", "running")]
+    assert time_left([*done, *rest, *running], steps) == (pytest.approx((expected + 40) / 2), ["b", "c"])
+    assert time_left(done, steps) == (0.0, [])
+    assert time_left([RunState("a/own/seed0", "waiting")], {}) == (0.0, ["a"])
+
+
+def test_the_command_says_what_is_left_of_the_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow(tmp_path, runs=4)
+    results = tmp_path / "results/smoke"
+    first, second = (f"preconditioning/toy/seed{seed}" for seed in (0, 1))
+    write_json(started(results, first, cluster="local", started=100.0) / "outcome.json", {"finished": 160.0})
+    (results / "runs" / first).mkdir(parents=True)
+    (results / "runs" / first / "pretrain.parquet").touch()
+    folder = started(results, second, cluster="local", started=170.0)
+    log = tmp_path / f"logs/smoke/pretrain/{second}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"{stamp(time.time() + 60)} step 5/10 eta 0:00:30\n")
+    with locked(folder / "job.lock", lambda: None):
+        assert command.main(["--root", str(tmp_path)]) == 0
+        said = capsys.readouterr().out.splitlines()[-1]
+        assert command.main(["--root", str(tmp_path), "--json"]) == 0
+    assert re.fullmatch(r"about 0:03:(29|30) of training left, 1 at a time, evaluations not counted", said)
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["seconds"] == 60
 
 
 def test_failed_run_is_not_done_though_it_once_was(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from specseq.commands.plan import add_config, plan_of
 from specseq.errors import InputError
 from specseq.launch.launcher import TICKET
-from specseq.launch.status import STATES, RunState, run_states
+from specseq.launch.status import STATES, RunState, run_states, time_left
+from specseq.progress import clock
 from specseq.settings import near
 
 
@@ -20,8 +21,9 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq status",
         description="Say of each training run: done, running with step and time left, queued, failed with "
-        "its reason and log, interrupted (resumed by the next start) or waiting. Runs that were begun with "
-        "--config or --configfile are listed after those of config.yaml.",
+        "its reason and log, interrupted (resumed by the next start) or waiting; and, where they are trained "
+        "here, how long the rest takes. Runs that were begun with --config or --configfile are listed after "
+        "those of config.yaml.",
     )
     parser.add_argument("--study", help="only runs of this study")
     parser.add_argument(
@@ -46,28 +48,40 @@ def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool)
     print("  ".join(f"{counts[name]} {name}" for name in STATES if counts[name]) or "no training runs")
 
 
-def _runs(options: argparse.Namespace) -> tuple[list[str], Path]:
-    """Runs of the plan, then those that have begun under another config; and the folder of their results."""
+def _print_time_left(states: Sequence[RunState], steps: Mapping[str, int]) -> None:
+    """Where local training is under way: how long it still takes."""
+    running = [state for state in states if state.state == "running"]
+    seconds, unknown = time_left(states, steps)
+    if not seconds or not any(state.seconds is not None for state in running):
+        return
+    besides = f"; none of {', '.join(unknown)} is done yet to tell by" if unknown else ""
+    print(
+        f"about {clock(seconds)} of training left, {len(running)} at a time, evaluations not counted{besides}"
+    )
+
+
+def _runs(options: argparse.Namespace) -> tuple[list[str], dict[str, int], Path]:
+    """Runs of the plan, then those that have begun under another config; steps of the former; the results."""
     plan, scale = plan_of(options)
     results = options.root / "results" / scale
     planned = plan.runs(scale) if scale in plan.scales or not results.is_dir() else {}
-    runs = [run for run, params in planned.items() if "training" in params]
+    steps = {run: params["training"]["steps"] for run, params in planned.items() if "training" in params}
     begun = {
         path.parent.relative_to(results / folder).as_posix()
         for folder, name in (("jobs", TICKET), ("runs", "pretrain.parquet"))
         for path in (results / folder).glob(f"*/*/*/{name}")
     }
-    runs += sorted(begun.difference(planned))
+    runs = [*steps, *sorted(begun.difference(planned))]
     studies = dict.fromkeys([*plan.study_names, *(run.partition("/")[0] for run in runs)])
     if options.study not in (None, *studies):
         raise InputError("--study", f"no study is called '{options.study}'", near(options.study, studies))
-    return [run for run in runs if options.study in (None, run.partition("/")[0])], results
+    return [run for run in runs if options.study in (None, run.partition("/")[0])], steps, results
 
 
 def main(given: Sequence[str]) -> int:
     """Print the states; status 1 if a run failed."""
     options = _arguments(given)
-    runs, results = _runs(options)
+    runs, steps, results = _runs(options)
     try:
         while True:
             states = run_states(runs, results)
@@ -75,6 +89,8 @@ def main(given: Sequence[str]) -> int:
                 print("\033[2J\033[H", end="")
             shown = [state for state in states if not options.state or state.state in options.state]
             _print(states, shown, options.json)
+            if not options.json:
+                _print_time_left(states, steps)
             if not options.watch:
                 return int(any(state.state == "failed" for state in states))
             sys.stdout.flush()

@@ -3,11 +3,14 @@
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 from specseq.launch import slurm
 from specseq.launch.files import is_locked, read_json
@@ -30,12 +33,15 @@ class RunState:
             next start.
         detail: step and time left, the queue's reason, or why it failed.
         log: where to read more, or None.
+        seconds: of a done run what its training took, of a running one what it has left; None where SLURM
+            trains, whose queue is part of it, or where it is not known.
     """
 
     run: str
     state: str
     detail: str = ""
     log: Path | None = None
+    seconds: float | None = None
 
 
 def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
@@ -50,6 +56,43 @@ def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
     return [_state(run, results, logs / f"{run}.log", queue) for run in runs]
 
 
+def time_left(states: Iterable[RunState], steps: Mapping[str, int]) -> tuple[float, list[str]]:
+    """How long the training that is not done takes here, with as many runs at a time as there are now.
+
+    A run takes as long per step as done runs of its sweep, or else of its study, did on average.
+
+    Args:
+        states: of all runs.
+        steps: training steps of each.
+
+    Returns:
+        Seconds, evaluations and failed runs aside, and the studies of which no run is done to tell by.
+    """
+    states, rates = list(states), defaultdict[str, list[float]](list)
+    for one in states:
+        if one.state == "done" and one.seconds is not None and one.run in steps:
+            for key in _alike(one.run):
+                rates[key].append(one.seconds / steps[one.run])
+    left, unknown = 0.0, set()
+    for one in states:
+        known = next((mean(rates[key]) for key in _alike(one.run) if key in rates), None)
+        if one.state in ("done", "failed"):
+            continue
+        if one.state == "running" and one.seconds is not None:
+            left += one.seconds
+        elif known is None or one.run not in steps:
+            unknown.add(one.run.partition("/")[0])
+        else:
+            left += known * steps[one.run]
+    return left / max(1, sum(one.state == "running" for one in states)), sorted(unknown)
+
+
+def _alike(run: str) -> tuple[str, str]:
+    """The sweep of a run and its study."""
+    study, sweep, *_ = run.split("/")
+    return f"{study}/{sweep}", study
+
+
 def _state(
     run: str, results: Path, local_log: Path, queue: Callable[[], Mapping[str, tuple[str, str]] | None]
 ) -> RunState:
@@ -59,7 +102,9 @@ def _state(
     failed = outcome.get("state") == "failed" and float(outcome.get("finished", 0)) >= (made or 0)
     if made is not None and not failed:
         diverged = (outcome.get("result") or {}).get("diverged")
-        return RunState(run, "done", f"diverged: {diverged}" if diverged else "")
+        return RunState(
+            run, "done", f"diverged: {diverged}" if diverged else "", seconds=_took(ticket, outcome)
+        )
     if ticket is None:
         return RunState(run, "waiting")
     by_slurm, job = ticket.get("cluster") == "slurm", str(ticket.get("job_id"))
@@ -73,11 +118,12 @@ def _state(
             return RunState(run, "queued", f"job {job}; squeue does not answer", log)
         state, reason = jobs.get(job, ("", ""))
         if state in ("RUNNING", "COMPLETING"):
-            return RunState(run, "running", _progress(log), log)
+            return RunState(run, "running", _progress(log)[0], log)
         if state:
             return RunState(run, "queued", f"job {job}: {state.lower()}, {reason}", log)
     elif is_locked(folder / JOB_LOCK):
-        return RunState(run, "running", _progress(log), log)
+        detail, seconds = _progress(log)
+        return RunState(run, "running", detail, log, seconds)
     return RunState(run, "interrupted", "the next start goes on from its checkpoint", log)
 
 
@@ -89,20 +135,31 @@ def _log(folder: Path) -> Path | None:
     return max(logs, default=None)
 
 
-def _progress(log: Path | None) -> str:
-    """Step and time left by the last progress line; the time since that line is taken off."""
+def _took(ticket: Mapping[str, Any] | None, outcome: Mapping[str, Any]) -> float | None:
+    """Seconds from start to end of a run that was trained here, since it was last taken up."""
+    try:
+        took = float(outcome["finished"]) - float((ticket or {})["started"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return took if took > 0 and (ticket or {}).get("cluster") == "local" else None
+
+
+def _progress(log: Path | None) -> tuple[str, float | None]:
+    """Step and time left by the last progress line, less the time since; the latter in seconds, too."""
     if log is None:
-        return "starting"
+        return "starting", None
     with log.open("rb") as handle:
         handle.seek(max(0, log.stat().st_size - _TAIL))
         found = _STEP.findall(handle.read())
     if not found:
-        return "starting"
+        return "starting", None
     at, step, steps, eta = (part.decode() for part in found[-1])
+    left = None
     if ":" in eta and "-" not in eta:
         hours, minutes, seconds = map(int, eta.split(":"))
-        eta = clock(max(0.0, 3600 * hours + 60 * minutes + seconds - (time.time() - _seconds(at))))
-    return f"step {step}/{steps}, {eta} left"
+        left = max(0.0, 3600 * hours + 60 * minutes + seconds - (time.time() - _seconds(at)))
+        eta = clock(left)
+    return f"step {step}/{steps}, {eta} left", left
 
 
 def _seconds(stamp: str) -> float:
