@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.claims import Claim, Entry, ledger
+from specseq.report.claims import Claim, Entry, ledger, queries
 from specseq.studies.claims import load_claims
 from specseq.studies.equilibrium.tables import summary, walls
 from specseq.tables import Provenance, write_parquet
@@ -21,6 +21,12 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def claims() -> dict[str, Claim]:
     return {claim.id: claim for claim in load_claims(CLAIMS)}
+
+
+@pytest.fixture(autouse=True, params=[queries.LARGE, 0], ids=["whole", "in_parts"])
+def of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are read whole or, as large ones, in the parts that queries ask for."""
+    monkeypatch.setattr(queries, "LARGE", request.param)
 
 
 def plant(folder: Path, name: str, rows: Iterable[Row]) -> None:
@@ -53,8 +59,8 @@ def equilibrium_results(folder: Path, runs: dict[str, dict[str, list[float]]]) -
     rows = [
         {
             "group": f"equilibrium/wall/{name}", "run": f"equilibrium/wall/{name}_seed{seed}", "seed": seed,
-            "benchmark": "pretrain", "step": 10 * at, "metric": f"valid/{metric}",
-            "value": value + 0.001 * seed * (metric in ("loss", "alpha")),
+            "benchmark": "pretrain", "step": 10 * at, "progress": at / len(curve),
+            "metric": f"valid/{metric}", "value": value + 0.001 * seed * (metric in ("loss", "alpha")),
         }
         for name, curves in runs.items() for seed in SEEDS
         for metric, curve in curves.items() for at, value in enumerate(curve, 1)

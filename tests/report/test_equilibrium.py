@@ -249,7 +249,9 @@ def test_a_part_of_the_measurements_gives_a_part_of_the_figures(tmp_path: Path) 
 def test_curves_are_those_of_the_wall_sweep_alone(long: Path, tmp_path: Path) -> None:
     frame = read_parquet(long)
     other = frame.assign(run="equilibrium/grid/x_seed0")
-    curves = figures.wall_curves(pd.concat([frame, other.assign(group=group_of(other["run"]))]))
+    both = pd.concat([frame, other.assign(group=group_of(other["run"]))])
+    write_parquet(tmp_path / "both.parquet", both, Provenance("table"))
+    curves = figures.wall_curves(tmp_path / "both.parquet")
     assert list(curves) == [f"equilibrium/wall/{name}" for name in ("euler", "anderson", "jacreg")]
     assert curves["equilibrium/wall/euler"][0]["loss"].tolist() == [4.0, 3.0, 3.5]
     assert figures.label("equilibrium/wall/jacreg") == "Jacobian penalty"

@@ -31,7 +31,8 @@ def test_rows_of_all_files_with_progress(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", long_table(rows), Provenance("pretrain"))
     other = [{"study": "zeta", "run": "zeta/a/c_seed0", "context": 128, "metric": "err", "value": 2.0}]
     write_parquet(tmp_path / "b.parquet", long_table(other, ("context",)), Provenance("rollout"))
-    made = make({"training": [tmp_path / "a.parquet"], "rollouts": [tmp_path / "b.parquet"]}, {})
+    stream = make({"training": [tmp_path / "a.parquet"], "rollouts": [tmp_path / "b.parquet"]}, {})
+    made = stream.read_pandas()
     assert made["group"].tolist() == ["zeta/a/b", "zeta/a/b", "zeta/a/c"]
     assert made["progress"].tolist()[:2] == [0.5, 1.0]
     assert pd.isna(made["progress"].iloc[2])
@@ -47,6 +48,6 @@ def test_results_of_the_zeta_study_know_the_window_of_their_model(tmp_path: Path
         table = long_table([{**row, "run": run} for row in rows])
         params = {} if model is None else {"model": model}
         write_parquet(tmp_path / f"{number}.parquet", table, Provenance("rollout", params, run=run))
-    made = zeta.long({"rollouts": [tmp_path / f"{number}.parquet" for number in range(3)]}, {})
+    made = zeta.long({"rollouts": [tmp_path / f"{number}.parquet" for number in range(3)]}, {}).read_pandas()
     assert made["length"].tolist() == [4, 256, pd.NA]
     assert made["group"].tolist() == ["zeta/leak/a", "zeta/models/b", "zeta/references"]

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from specseq.settings import STRICT, Field, dataclass
 from specseq.stages.request import serve
 from specseq.studies import maker
-from specseq.tables import Provenance, write_csv, write_parquet
+from specseq.tables import Provenance, read_parts, write_csv, write_parquet
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -28,9 +30,9 @@ def main(request: TableRequest) -> None:
         provenance.facts["without"] = list(request.without)
         print(f"made without {len(request.without)} results that are not there: {', '.join(request.without)}")
     inputs = {name: list(files) for name, files in request.inputs.items()}
-    frame = maker("tables", request.name)(inputs, request.params)
-    write_csv(request.csv, frame)
-    write_parquet(request.parquet, frame, provenance)
+    made = maker("tables", request.name)(inputs, request.params)
+    write_parquet(request.parquet, made, provenance)
+    write_csv(request.csv, read_parts(request.parquet) if isinstance(made, pa.RecordBatchReader) else made)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,9 @@ class Table:
     """A comparison table.
 
     Attributes:
-        make: ``module:function`` of ``make(inputs, params) -> DataFrame``; a module that begins with a dot
-            lies in the study's package. Editing the module makes the table anew.
+        make: ``module:function`` of ``make(inputs, params) -> DataFrame``, or ``RecordBatchReader`` where the
+            rows are too many for memory; a module that begins with a dot lies in the study's package. Editing
+            the module makes the table anew.
         inputs: the files it is made from.
         params: its parameters beside the scale.
         optional: inputs without which it can be made, where they are lost.

@@ -7,6 +7,7 @@ from specseq.tables.long import LONG_COLUMNS, long_table
 from specseq.tables.parquet import (
     read_all,
     read_parquet,
+    read_parts,
     read_provenance,
     read_rows,
     write_csv,
@@ -21,6 +22,7 @@ __all__ = [
     "long_table",
     "read_all",
     "read_parquet",
+    "read_parts",
     "read_provenance",
     "read_rows",
     "write_csv",

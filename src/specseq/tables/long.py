@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 LONG_COLUMNS = ("study", "run", "seed", "benchmark", "task", "step", "metric", "value")
+_PANDAS = {"string": "unicode", "Int64": "int64"}
 _NUMBERS: dict[str, tuple[pa.DataType, type]] = {
     "seed": (pa.int64(), int),
     "step": (pa.int64(), int),
@@ -50,7 +51,7 @@ def long_table(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) ->
         raise ValueError(f"columns {sorted(unknown)} are no part of the long shape; name them in keys")
     arrays = {name: _array(name, [row.get(name) for row in filled], name in keys) for name in columns}
     texts = [name for name in columns if name not in keys and name not in _NUMBERS]
-    return pa.table(arrays).replace_schema_metadata({"pandas": json.dumps(_pandas_types(texts))})
+    return pa.table(arrays).replace_schema_metadata(pandas_types(dict.fromkeys(texts, "string")))
 
 
 def _array(name: str, values: list[Any], key: bool) -> pa.Array:
@@ -60,10 +61,24 @@ def _array(name: str, values: list[Any], key: bool) -> pa.Array:
     return pa.array([None if value is None else convert(value) for value in values], kind)
 
 
-def _pandas_types(texts: list[str]) -> dict[str, Any]:
-    """What tells pandas to read these columns as its type for strings, whatever it takes by default."""
+def pandas_types(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Metadata of a schema that tells pandas which of its own types to read columns as.
+
+    Args:
+        kinds: column -> ``string`` or ``Int64``; others are of the type that pandas takes by default.
+    """
     described = [
-        {"name": name, "field_name": name, "pandas_type": "unicode", "numpy_type": "string", "metadata": None}
-        for name in texts
+        {"name": name, "field_name": name, "pandas_type": _PANDAS[kind], "numpy_type": kind, "metadata": None}
+        for name, kind in kinds.items()
     ]
-    return {"index_columns": [], "column_indexes": [], "columns": described}
+    return {"pandas": json.dumps({"index_columns": [], "column_indexes": [], "columns": described})}
+
+
+def kinds_in_pandas(schema: pa.Schema) -> dict[str, str]:
+    """The columns of a schema that pandas reads as a type of its own, as of :func:`pandas_types`."""
+    known = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    return {
+        column["name"]: column["numpy_type"]
+        for column in known.get("columns", ())
+        if column["numpy_type"] in _PANDAS
+    }

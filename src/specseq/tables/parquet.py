@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +18,75 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
 _KEY = b"specseq"
+ROW_GROUP = 2**17
+"""Rows of a stream in memory at once; few enough that a reader of one run passes over those of others."""
 
 
 def write_parquet(
-    target: str | os.PathLike[str], table: "pa.Table | pd.DataFrame", provenance: Provenance
+    target: str | os.PathLike[str],
+    table: "pa.Table | pa.RecordBatchReader | pd.DataFrame",
+    provenance: Provenance,
 ) -> None:
     """Write a table atomically with its provenance in the footer.
 
     Args:
         target: path of the Parquet file; its folder is made.
-        table: Arrow table or data frame (the index is not kept).
+        table: Arrow table, data frame (the index is not kept), or a stream of batches, of which no more than
+            :data:`ROW_GROUP` rows are held.
         provenance: what produced the table.
     """
+    if isinstance(table, pa.RecordBatchReader):
+        with atomic_path(target) as path:
+            _write_stream(path, table, provenance)
+        return
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    footer = {**(table.schema.metadata or {}), _KEY: json.dumps(provenance.record(), default=str).encode()}
+    footer = {**(table.schema.metadata or {}), _KEY: _record(provenance)}
     with atomic_path(target) as path:
         pq.write_table(table.replace_schema_metadata(footer), path, compression="zstd")
 
 
-def write_csv(target: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
-    """Write a CSV beside a Parquet, atomically, floats with every digit that matters."""
-    with atomic_path(target) as path:
-        frame.to_csv(path, index=False, lineterminator="\n")
+def _record(provenance: Provenance) -> bytes:
+    return json.dumps(provenance.record(), default=str).encode()
+
+
+def _write_stream(path: "os.PathLike[str]", stream: pa.RecordBatchReader, provenance: Provenance) -> None:
+    with pq.ParquetWriter(path, stream.schema, compression="zstd") as writer:
+        held: list[pa.RecordBatch] = []
+        for batch in stream:
+            held.append(batch)
+            if sum(map(len, held)) >= ROW_GROUP:
+                writer.write_table(pa.Table.from_batches(held), ROW_GROUP)
+                held = []
+        writer.write_table(pa.Table.from_batches(held, stream.schema))
+        # What it took is known at the end.
+        writer.add_key_value_metadata({_KEY: _record(provenance)})
+
+
+def write_csv(target: str | os.PathLike[str], frames: "pd.DataFrame | Iterable[pd.DataFrame]") -> None:
+    """Write a CSV beside a Parquet, atomically, floats with every digit that matters.
+
+    Args:
+        target: path of the CSV file.
+        frames: the rows, or parts of them with the same columns, at least one.
+    """
+    parts = [frames] if hasattr(frames, "to_csv") else frames
+    with atomic_path(target) as path, path.open("w", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):
+            part.to_csv(file, header=number == 0, index=False, lineterminator="\n")
+
+
+def read_parts(source: str | os.PathLike[str]) -> "Iterator[pd.DataFrame]":
+    """The rows of a result table in parts of :data:`ROW_GROUP`; one without rows has one part.
+
+    Raises:
+        InputError: the file is missing or is not Parquet.
+    """
+    with readable(source), pq.ParquetFile(os.fspath(source)) as file:
+        if not file.metadata.num_rows:
+            yield file.schema_arrow.empty_table().to_pandas()
+        for batch in file.iter_batches(ROW_GROUP):
+            yield pa.Table.from_batches([batch]).to_pandas()
 
 
 def read_parquet(
@@ -84,8 +130,8 @@ def read_rows(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
     """The provenance record of a result table; empty for a Parquet file of other making."""
-    with _readable(source):
-        footer = pq.read_schema(os.fspath(source)).metadata or {}
+    with readable(source):
+        footer = pq.read_metadata(os.fspath(source)).metadata or {}
     return json.loads(footer.get(_KEY, b"{}"))
 
 
@@ -94,12 +140,12 @@ def _read(
     columns: list[str] | None = None,
     where: "pc.Expression | None" = None,
 ) -> pa.Table:
-    with _readable(source):
+    with readable(source):
         return pq.read_table(os.fspath(source), columns=columns, partitioning=None, filters=where)
 
 
 @contextmanager
-def _readable(source: str | os.PathLike[str]) -> Iterator[None]:
+def readable(source: str | os.PathLike[str]) -> Iterator[None]:
     """Say what is wrong with a file that can't be read, and how to get it."""
     try:
         yield

@@ -3,16 +3,27 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from specseq.errors import InputError
 from specseq.report.claims.language import Bounds, Condition, Query
 from specseq.tables import read_parquet
+from specseq.tables.parquet import readable
 
+LARGE = 2**18
+"""Most rows of a table that is read whole."""
+KEPT = 16
+"""Parts of larger tables that are kept in memory."""
 _REPLICATES = ("task", "dataset", "config", "seed")
 _PICKS: dict[str, Any] = {
     "mean": "mean",
@@ -58,26 +69,54 @@ def check_scale(root: Path, scale: str) -> None:
 
 @dataclass
 class Folder:
-    """The result files of one scale, each read once."""
+    """The result files of one scale: each read once, those of many rows in the parts that queries ask for."""
 
     root: Path
     _read: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _texts: dict[str, list[str]] = field(default_factory=dict)
+    _parts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def frame(self, file: str) -> pd.DataFrame:
-        """A result table.
+    def frame(self, file: str, where: Mapping[str, Condition] = MappingProxyType({})) -> pd.DataFrame:
+        """A result table, or of more than :data:`LARGE` rows those that the texts in ``where`` apply to.
 
         Raises:
             Missing: there is no such file, or it is no result table.
         """
-        if file not in self._read:
-            path = self.root / file
-            if not path.is_file():
-                raise Missing(file, "is not there", remake=True)
-            try:
-                self._read[file] = read_parquet(path)
-            except InputError:
-                raise Missing(file, "cannot be read", remake=True) from None
-        return self._read[file]
+        if file in self._read:
+            return self._read[file]
+        path = self.root / file
+        if not path.is_file():
+            raise Missing(file, "is not there", remake=True)
+        try:
+            if file not in self._texts:
+                self._texts[file] = _text_columns(path)
+            asked = {name: _texts_of(where[name]) for name in self._texts[file] if name in where}
+            asked = {name: texts for name, texts in asked.items() if texts}
+            if not asked:
+                return self._read.setdefault(file, read_parquet(path))
+            key = f"{file} {asked}"
+            if key not in self._parts:
+                conditions = (pc.field(name).isin(texts) for name, texts in asked.items())
+                self._parts[key] = read_parquet(path, where=reduce(and_, conditions))
+        except InputError:
+            raise Missing(file, "cannot be read", remake=True) from None
+        # A claim asks for its parts several times in a row.
+        self._parts[key] = self._parts.pop(key)
+        while len(self._parts) > KEPT:
+            del self._parts[next(iter(self._parts))]
+        return self._parts[key]
+
+
+def _text_columns(path: Path) -> list[str]:
+    """The columns by whose texts a table is read in parts; none of one that is read whole."""
+    with readable(path):
+        metadata = pq.read_metadata(path)
+    schema = metadata.schema.to_arrow_schema()
+    return [column.name for column in schema if metadata.num_rows > LARGE and pa.types.is_string(column.type)]
+
+
+def _texts_of(condition: Condition) -> list[str]:
+    return [] if isinstance(condition, Bounds) else [str(value) for value in _listed(condition)]
 
 
 def _matches(column: pd.Series, condition: Condition) -> pd.Series:
@@ -107,7 +146,7 @@ def rows_of(folder: Folder, query: Query, *columns: str) -> tuple[pd.DataFrame, 
         Missing: no such file, column or row.
     """
     file, where = query.file, query.where
-    frame = folder.frame(file)
+    frame = folder.frame(file, where)
     for name in (*where, *columns):
         if name not in frame.columns:
             raise Missing(file, f"has no column '{name}'")
@@ -117,14 +156,15 @@ def rows_of(folder: Folder, query: Query, *columns: str) -> tuple[pd.DataFrame, 
     rows = frame[keep]
     conditions = ", ".join(f"{name}={_shown(condition)}" for name, condition in where.items())
     if rows.empty:
-        raise Missing(file, f"has no row with {conditions}", absent=_lacking(frame, where))
+        raise Missing(file, f"has no row with {conditions}", absent=_lacking(folder, query))
     return rows, f"{file} [{conditions}] {len(rows)} rows"
 
 
-def _lacking(frame: pd.DataFrame, where: Mapping[str, Condition]) -> list[str]:
+def _lacking(folder: Folder, query: Query) -> list[str]:
     """The runs and groups that the conditions name and of which the table has no row."""
-    named = [(name, where[name]) for name in ("group", "run") if name in where]
-    lacking = [runs for name, runs in named if not _matches(frame[name], runs).fillna(False).any()]
+    named = [(name, query.where[name]) for name in ("group", "run") if name in query.where]
+    columns = [(folder.frame(query.file, {name: runs})[name], runs) for name, runs in named]
+    lacking = [runs for column, runs in columns if not _matches(column, runs).fillna(False).any()]
     return [str(run) for runs in lacking for run in _listed(runs)]
 
 
@@ -155,7 +195,7 @@ def diverged(folder: Folder, query: Query) -> list[str]:
     Such a run has a row ``diverged`` in the long table and lacks others: its last value is not that of its
     end, and its evaluations may be missing. Lowest, largest and first values are what they are.
     """
-    frame, where = folder.frame(query.file), query.where
+    frame, where = folder.frame(query.file, {"metric": "diverged"}), query.where
     if query.pick in _OF_ANY_RUN or not {"run", "metric"} <= set(frame.columns):
         return []
     marked = frame[(frame["metric"].astype("string") == "diverged") & (frame["value"] > 0)]

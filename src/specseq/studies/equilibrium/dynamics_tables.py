@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from specseq.tables import read_parquet
 
@@ -31,8 +32,9 @@ def controllers(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Dat
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    long = long[(long["benchmark"] == "pretrain") & long["metric"].isin([*CONTROLLED, "valid/eps_crit"])]
+    of_controllers = pc.field("metric").isin([*CONTROLLED, "valid/eps_crit"])
+    of_controllers &= pc.field("benchmark") == "pretrain"
+    long = read_parquet(inputs["long"][0], ["group", "seed", "step", "metric", "value"], of_controllers)
     columns = ["step_first", "step_least", "step_last", "floor_overshoots", "handed_off"]
     columns += ["nudged_step_last", "nudged_handed_off", "eps_crit_last"]
     rows = []
@@ -72,8 +74,7 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    swept = long[long["task"].str.startswith("step_sweep/")]
+    swept = read_parquet(inputs["long"][0], where=pc.starts_with(pc.field("task"), "step_sweep/"))
     keys = ["group", "seed", "task", "step"]
     wide = swept.pivot_table(index=keys, columns="metric", values="value", sort=False, dropna=False)
     wide = wide.rename(columns=lambda name: str(name).removeprefix("swept/"))
@@ -100,8 +101,8 @@ def widths(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0])
-    own = long[long["group"].str.startswith(WIDTHS) & (long["task"] == "valid")]
+    of_widths = pc.starts_with(pc.field("group"), WIDTHS) & (pc.field("task") == "valid")
+    own = read_parquet(inputs["long"][0], where=of_widths)
     rows = []
     for (group, seed), run in own.groupby(["group", "seed"], sort=False):
         curves = run.pivot_table(index="step", columns="metric", values="value", dropna=False)

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -68,7 +69,7 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    curves = wall_curves(read_parquet(inputs["long"][0]))
+    curves = wall_curves(inputs["long"][0])
     top = 1.05 * highest_loss(run for runs in curves.values() for run in runs.values())
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4))
     for number, (group, runs) in enumerate(curves.items()):
@@ -142,7 +143,7 @@ def modes(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    curves = wall_curves(read_parquet(inputs["long"][0]))
+    curves = wall_curves(inputs["long"][0])
     groups = [f"equilibrium/wall/{name}" for name in SHOWN if f"equilibrium/wall/{name}" in curves]
     figure, panels = plt.subplots(
         1, len(groups), figsize=(2.2 + 2.5 * len(groups), 3.9), sharex=True, sharey=True, squeeze=False
@@ -240,9 +241,14 @@ def legend(axes: Axes, **style: object) -> None:
         axes.legend(**style)
 
 
-def wall_curves(long: pd.DataFrame) -> dict[str, dict[int, pd.DataFrame]]:
-    """Of each group of the sweep ``wall`` and each seed, the evaluations: metrics by step."""
-    rows = long[long["group"].str.startswith("equilibrium/wall/") & (long["task"] == "valid")]
+def wall_curves(long: Path) -> dict[str, dict[int, pd.DataFrame]]:
+    """Of each group of the sweep ``wall`` and each seed, the evaluations: metrics by step.
+
+    Args:
+        long: the table of all results of the study.
+    """
+    of_wall = pc.starts_with(pc.field("group"), "equilibrium/wall/") & (pc.field("task") == "valid")
+    rows = read_parquet(long, ["group", "seed", "step", "metric", "value"], of_wall)
     rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))
     return {
         str(group): {

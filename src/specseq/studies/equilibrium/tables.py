@@ -27,6 +27,15 @@ LAST = (
 AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
 STEP = 0.1
 SIGNALS = ("alpha", "rotation", "omega", "gap", "jacobian_norm", "force_residual")
+# What a summary is made of; the rows of a run's last step say besides how far it came.
+SUMMED = [
+    *("free_evaluations", "nudged_evaluations", "diverged"),
+    *(f"valid/{name}" for name in ("loss", *LAST)),
+]
+COLUMNS = ["group", "seed", "step", "metric", "value"]
+_OF_SUMMARY = (pc.field("benchmark") == "pretrain") & (
+    pc.field("metric").isin(SUMMED) | (pc.field("progress") == 1) | pc.field("progress").is_null()
+)
 _RADII = (0.01, 0.02)
 BLOCKS = {"abscissa": "leftward", "nudged_solver": "unstable", "euler_growth": "rotating"}
 Measured = tuple[str, str, str, float, str]  # metric, block, method, value, unit
@@ -65,7 +74,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    long = read_parquet(inputs["long"][0], where=pc.field("benchmark") == "pretrain")
+    long = read_parquet(inputs["long"][0], COLUMNS, _OF_SUMMARY)
     runs = {group: _per_seed(own) for group, own in long.groupby("group", sort=False)}
     rows = [
         _group_row(str(group), seeds, runs.get(BASELINE)) | _behind(seeds, runs.get(TRANSFORMER))
@@ -167,8 +176,8 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    of_walls = (pc.field("benchmark") == "pretrain") & pc.field("group").isin(list(WALL_STEPS))
-    long = read_parquet(inputs["long"][0], where=of_walls)
+    of_walls = _OF_SUMMARY & pc.field("group").isin(list(WALL_STEPS))
+    long = read_parquet(inputs["long"][0], COLUMNS, of_walls)
     at_break = {group: _per_seed(own)["loss_at_break"] for group, own in long.groupby("group")}
     made = []
     none = pd.Series(dtype=float)
@@ -203,7 +212,7 @@ def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         params: ``scale``.
     """
     of_wall = pc.starts_with(pc.field("group"), "equilibrium/wall/") & (pc.field("task") == "valid")
-    rows = read_parquet(inputs["long"][0], where=of_wall)
+    rows = read_parquet(inputs["long"][0], ["run", "seed", "step", "metric", "value"], of_wall)
     rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))
     found = [row for seed, own in rows.groupby("seed") for row in _signals_of_seed(int(str(seed)), own)]
     columns = ["signal", "seed", "metric", "value", "evaluations", "unstable"]

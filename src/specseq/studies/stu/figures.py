@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -97,8 +98,8 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
-    rows = long[(long["benchmark"] == "pretrain") & (long["metric"] == "standardised_nll")]
+    of_losses = (pc.field("benchmark") == "pretrain") & (pc.field("metric") == "standardised_nll")
+    rows = read_parquet(inputs["long"][0], where=of_losses)
     shown = {start: title for start, title in SCHEDULES.items() if rows["group"].str.startswith(start).any()}
     width = max(7.2, 4.8 * len(shown))
     figure, axes = plt.subplots(1, max(1, len(shown)), figsize=(width, 4.4), sharey=True, squeeze=False)
@@ -132,8 +133,8 @@ def speed(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
-    rows = long[(long["benchmark"] == "measurement") & long["group"].str.startswith("stu/layout/")]
+    of_layouts = pc.starts_with(pc.field("group"), "stu/layout/")
+    rows = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & of_layouts)
     if rows.empty:
         raise InputError("stu_measurements", "no model has been measured yet", "train all runs of the study")
     groups = _in_order(rows.loc[rows["metric"] == "step_seconds", "group"].unique())
@@ -173,7 +174,8 @@ def filters(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
+    of_gains = (pc.field("metric") == "gain") & pc.starts_with(pc.field("task"), "layer0/")
+    rows = read_parquet(inputs["long"][0], where=of_gains)
     figure, axes = plt.subplots(1, 3, figsize=(11.4, 3.8))
     values, vectors = hankel_eigenpairs(LENGTH, COUNT)
     shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(DRAWN)))
@@ -187,9 +189,8 @@ def filters(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     )
     axes[0].legend(title="number", ncols=2)
     _eigenvalues(axes[1], np.abs(values))
-    _responses(axes[2], long)
-    drawn = long[(long["metric"] == "gain") & long["task"].str.startswith("layer0/")]
-    sample_sizes(figure, channels=drawn["task"].nunique(), seeds=min(1, len(drawn)))
+    _responses(axes[2], rows)
+    sample_sizes(figure, channels=rows["task"].nunique(), seeds=min(1, len(rows)))
     return figure
 
 
@@ -206,8 +207,7 @@ def _eigenvalues(axes: Axes, values: np.ndarray[Any, Any]) -> None:
     )
 
 
-def _responses(axes: Axes, long: pd.DataFrame) -> None:
-    rows = long[(long["metric"] == "gain") & long["task"].str.startswith("layer0/")]
+def _responses(axes: Axes, rows: pd.DataFrame) -> None:
     for group in RESPONSES:
         own = rows[rows["group"] == group]
         own = own[own["seed"] == own["seed"].min()]

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from specseq.report.style import plain_log, sample_sizes
@@ -40,7 +41,7 @@ def table(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    profiles = _profiles(read_parquet(inputs["long"][0]))
+    profiles = _profiles(inputs["long"][0])
     attention = {
         layer: own
         for (group, layer, mixer), own in profiles.items()
@@ -60,7 +61,7 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    profiles = _profiles(read_parquet(inputs["long"][0]))
+    profiles = _profiles(inputs["long"][0])
     layers = sorted({layer for _, layer, _ in profiles})
     columns = min(3, max(1, len(layers)))
     lines = -(-max(1, len(layers)) // columns)
@@ -87,12 +88,12 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     return drawn
 
 
-def _profiles(long: pd.DataFrame) -> dict[tuple[str, int, str], pd.DataFrame]:
+def _profiles(long: Path) -> dict[tuple[str, int, str], pd.DataFrame]:
     """By group, layer and mixer: a row per seed, a column per lag, and ``ahead``."""
-    found = {}
+    measured = (pc.field("benchmark") == "measurement") & pc.starts_with(pc.field("metric"), "lag_")
+    lags, found = read_parquet(long, where=measured), {}
     for mixer in MIXERS:
-        rows = long[(long["benchmark"] == "measurement") & (long["metric"] == f"lag_{mixer}")]
-        ahead = long[(long["benchmark"] == "measurement") & (long["metric"] == f"lag_{mixer}_ahead")]
+        rows, ahead = (lags[lags["metric"] == f"lag_{mixer}{ending}"] for ending in ("", "_ahead"))
         for (group, task), own in rows.groupby(["group", "task"], sort=False):
             curve = own.pivot(index="seed", columns="step", values="value")
             later = ahead[(ahead["group"] == group) & (ahead["task"] == task)].set_index("seed")["value"]

@@ -22,6 +22,7 @@ COSTS = ("step_seconds", "mixing_seconds")
 MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
 LEAKS = ("packing_error", "alone_error", "causality_error", "causality_error_circular")
 ATTENTION = "stu/layout/attention"
+WHOLE = pc.field("step") == -1
 
 
 def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -46,12 +47,12 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
     """
-    long, leakage = read_parquet(inputs["long"][0]), read_leakage(inputs.get("leakage", []))
+    long, leakage = inputs["long"][0], read_leakage(inputs.get("leakage", []))
     naive = _seasonal_naive(inputs.get("naive", []))
-    rows = long[long["benchmark"].isin(list(CRPS)) & (long["step"] == -1)].copy()
+    rows = read_parquet(long, where=pc.field("benchmark").isin(list(CRPS)) & WHOLE)
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
     rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
-    parameters = long[long["metric"] == "parameters"]
+    parameters = read_parquet(long, where=pc.field("metric") == "parameters")
     made = [
         {**row, **_sizes(parameters, row["group"], row["baseline"])}
         for row in _rows(rows, params.get("baselines", {}), leakage, naive)
@@ -71,10 +72,10 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         inputs: ``long`` and ``naive`` as of :func:`summary`.
         params: ``scale`` and ``baselines`` as there.
     """
-    long, naive = read_parquet(inputs["long"][0]), _seasonal_naive(inputs.get("naive", []))
+    naive = _seasonal_naive(inputs.get("naive", []))
     baselines, made = params.get("baselines", {}), []
     for benchmark, names in METRICS.items():
-        scored = long[(long["benchmark"] == benchmark) & (long["step"] == -1)]
+        scored = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == benchmark) & WHOLE)
         trivial = naive[naive.index.get_level_values(0) == benchmark].droplevel(0)
         mase = scored[scored["metric"] == "MASE"]
         for name in names:
@@ -122,7 +123,7 @@ def _seasonal_naive(paths: list[Path]) -> "pd.Series[float]":
         nothing = pd.MultiIndex.from_arrays([[], []], names=["benchmark", "task"])
         return pd.Series(dtype=float, index=nothing)
     of_naive = (pc.field("forecaster") == "seasonal_naive") & (pc.field("reversal") == "none")
-    plain = read_all(paths, of_naive & (pc.field("metric") == "MASE") & (pc.field("step") == -1))
+    plain = read_all(paths, of_naive & (pc.field("metric") == "MASE") & WHOLE)
     return plain.drop_duplicates(["benchmark", "task"]).set_index(["benchmark", "task"])["value"]
 
 
@@ -217,9 +218,8 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
             ``stu/layout/attention``.
     """
-    long = read_parquet(inputs["long"][0])
     speeds = _speeds(inputs.get("training", []))
-    whole = long[(long["benchmark"] == "measurement") & (long["step"] == -1)]
+    whole = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & WHOLE)
     wide = whole.pivot(index=["group", "seed"], columns="metric", values="value")
     wide = wide.reindex(columns=[*MEASURED, *LEAKS, "diverged"])
     groups = list(dict.fromkeys(whole["group"]))

@@ -7,13 +7,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.style import plain_log, sample_sizes, spread
 from specseq.spacings.attention import attention_mask
 from specseq.spacings.config import AttentionMask
-from specseq.studies.zeta.tables import ORDERS, autoregression_nll
+from specseq.studies.zeta.tables import ORDERS, REFERENCES, autoregression_nll, of_runs
 from specseq.tables import read_parquet
 
 # The note's models and what goes beyond them: all models in one panel would be too many curves.
@@ -32,7 +33,8 @@ def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
+    of_references = of_runs(REFERENCES) & (pc.field("metric") == "nll_at")
+    long = read_parquet(inputs["long"][0], where=of_metrics("nll", "windows") | of_references)
     rows = long[(long["metric"] == "nll") & long["run"].str.startswith((*COMPARED, "zeta/leak/"))]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=False)
     labels = model_labels(rows)
@@ -63,7 +65,8 @@ def context(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
+    measured = of_metrics("nll_truncated", "nll", "nll_at", "windows")
+    long = read_parquet(inputs["long"][0], where=measured)
     real = long[long["task"] == "real/test"]
     figure, axes = plt.subplots()
     models = real[(real["metric"] == "nll_truncated") & real["run"].str.startswith(COMPARED)]
@@ -91,7 +94,7 @@ def rollout(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
+    long = read_parquet(inputs["long"][0], where=of_metrics("err_mean", "windows"))
     rows = long[(long["metric"] == "err_mean") & (long["task"] == "real/test")]
     longest = int(rows["context"].max())
     rows = rows[rows["context"] == longest]
@@ -125,7 +128,8 @@ def statistics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study.
         params: none.
     """
-    long = read_parquet(inputs["long"][0])
+    both = (f"{whose}_{name}" for whose in ("rollout", "data") for name in ("form_factor", "number_variance"))
+    long = read_parquet(inputs["long"][0], where=of_metrics(*both, "pit_share", "windows"))
     # The models compared roll out equally far; statistics of windows of other lengths are others.
     real = long[(long["task"] == "real/test") & long["run"].str.startswith(COMPARED)]
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
@@ -152,7 +156,8 @@ def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         inputs: ``long``, all results of the study, and ``sizes``, the table ``zeta_size``.
         params: none.
     """
-    long, sizes = read_parquet(inputs["long"][0]), read_parquet(inputs["sizes"][0])
+    long = read_parquet(inputs["long"][0], where=of_metrics("nll", "mae", "nll_long", "mae_long", "windows"))
+    sizes = read_parquet(inputs["sizes"][0])
     sizes = sizes[sizes["seeds"] > 0]
     measures = {"nll": "NLL (nats per spacing)", "mae": "mean |error| (mean spacings)"}
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
@@ -192,6 +197,11 @@ def masks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         panel.set(title=title, xlabel=f"token read ({SLOTS} memory slots, then spacings)")
     axes[0].set_ylabel("token reading")
     return figure
+
+
+def of_metrics(*names: str) -> pc.Expression:
+    """Rows of these metrics."""
+    return pc.field("metric").isin(names)
 
 
 def _lines(long: pd.DataFrame, task: str, window: int) -> dict[str, float]:
@@ -313,8 +323,8 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
         step: its step, e.g. the horizon of an accumulated error.
     """
     rows = long[(long["task"] == task) & (long["metric"] == metric) & (long["step"] == step)]
-    named = rows[rows["run"].str.startswith("zeta/references/")]
-    values = dict(zip(named["run"].str.removeprefix("zeta/references/"), named["value"], strict=True))
+    named = rows[rows["run"].str.startswith(REFERENCES)]
+    values = dict(zip(named["run"].str.removeprefix(REFERENCES), named["value"], strict=True))
     return {name: values[name] for name in SHOWN if name in values}
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
+from specseq.studies.zeta.tables import OF_ROLLOUTS
 from specseq.tables import read_parquet
 
 KEYS = ["group", "set", "context", "step"]
@@ -39,9 +41,8 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    results = read_parquet(inputs["long"][0])
     names = {metric: name for name, metric in MEASURES.items()}
-    rows = results[(results["benchmark"] == "rollout") & results["metric"].isin(names)]
+    rows = read_parquet(inputs["long"][0], where=OF_ROLLOUTS & pc.field("metric").isin(list(names)))
     rows = rows.assign(set=rows["task"].str.split("/").str[0], measure=rows["metric"].map(names))
     means = rows.groupby([*KEYS, "measure"])["value"].mean().unstack("measure").reindex(columns=[*MEASURES])
     means.insert(0, "seeds", rows.groupby(KEYS)["seed"].nunique())

@@ -1,10 +1,13 @@
 """Tables of the zeta study: all results, models beside reference predictors, and the worth of data."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from specseq.report import tidy
 from specseq.report.gates import difference_gate, no_gate
@@ -12,16 +15,25 @@ from specseq.scoring.comparison import student_interval
 from specseq.settings import read
 from specseq.spacings.config import SpacingModelConfig
 from specseq.tables import read_parquet, read_provenance
+from specseq.tables.joint import fitted
+from specseq.tables.long import kinds_in_pandas, pandas_types
 
 SPECTRAL = ("zeta/size/", "zeta/beyond/spectral")
 MEANS = ("nll", "nll_long", "mae", "crps", "pit_mean", "pit_std", "predictive_entropy")
 STEPS = (10, 100)
 ORDERS = (1, 32, 64, 127)
 ROW = 256  # spacings in a row of the note, whose NLL is over the contexts 1 to 255
+REFERENCES = "zeta/references/"
+OF_ROLLOUTS = pc.field("benchmark") == "rollout"
 NOT_MODELS = ("zeta/references/data", "zeta/references/ar")  # nothing that predicts all of a window
 
 
-def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
+def of_runs(*starts: str) -> pc.Expression:
+    """Rows of runs whose ids begin in one of these ways."""
+    return pc.match_substring_regex(pc.field("run"), f"^(?:{'|'.join(map(re.escape, starts))})")
+
+
+def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pa.RecordBatchReader:
     """All results of the zeta study as they are (:mod:`specseq.report.tidy`).
 
     Besides its columns there is ``length``: spacings per window of the run's model, missing for runs without
@@ -38,7 +50,13 @@ def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         for record in records
         if "model" in record["parameters"]
     }
-    return results.assign(length=results["run"].map(lengths).astype("Int64"))
+    runs, values = pa.array(list(lengths), pa.string()), pa.array(list(lengths.values()), pa.int64())
+    schema = results.schema.append(pa.field("length", values.type))
+    schema = schema.with_metadata(pandas_types({**kinds_in_pandas(schema), "length": "Int64"}))
+    batches = (
+        batch.append_column("length", values.take(pc.index_in(batch["run"], runs))) for batch in results
+    )
+    return fitted(batches, schema)
 
 
 def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -69,7 +87,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    results = read_parquet(inputs["long"][0])
+    results = read_parquet(inputs["long"][0], where=OF_ROLLOUTS | of_runs(REFERENCES))
     scored = results[(results["benchmark"] == "rollout") & ~results["group"].isin(NOT_MODELS)]
     rows = [
         {"group": group, "set": str(task).split("/")[0], **_summary(runs), "scale": params["scale"]}
@@ -203,8 +221,7 @@ def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         inputs: ``long``, all results of the study.
         params: ``scale``.
     """
-    results = read_parquet(inputs["long"][0])
-    scored = results[(results["benchmark"] == "rollout") & results["run"].str.startswith(SPECTRAL)]
+    scored = read_parquet(inputs["long"][0], where=OF_ROLLOUTS & of_runs(*SPECTRAL))
     rows = [
         {"group": group, "set": str(task).split("/")[0], **_worth(runs), "scale": params["scale"]}
         for (group, task), runs in scored.groupby(["group", "task"], sort=False)

@@ -1,5 +1,6 @@
 """What the algebra predicts of a filter around a frozen forecaster, beside what was measured."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +9,28 @@ import pandas as pd
 
 from specseq.filters import Filter, impulse_response, predicted_oracle_error, predicted_self_error
 from specseq.report.pairing import scorable
+from specseq.report.tidy import group_of
 from specseq.seeding import generator
 from specseq.studies.preconditioning.tables.runs import (
     CONTROL,
+    FROZEN,
     OF_FROZEN,
     SIZES,
+    WHOLE,
     Values,
     autocovariances,
     files,
     geometric,
     horizons,
     known_filters,
+    parts,
     read_runs,
     records,
     step_errors,
     unfiltered,
     wide,
 )
-from specseq.tables import read_parquet
+from specseq.tables import read_all, read_parquet
 
 KEYS = ["benchmark", "group", "forecaster"]
 MEASURED = ["self_ratio", "oracle_ratio", "control_ratio", "self_over_oracle"]
@@ -75,8 +80,8 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
             same of filters designed for a run's residuals; ``residuals``, from which they were.
         params: ``scale``.
     """
-    rows = read_runs(inputs["runs"], OF_FROZEN)
-    steps = horizons(rows)
+    rows = read_runs(inputs["runs"], OF_FROZEN & WHOLE)
+    steps = horizons(inputs["runs"])
     errors = autocovariances(inputs.get("residuals", []))
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
     sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
@@ -162,24 +167,36 @@ def theory_steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Da
         inputs: as the table ``preconditioning_theory`` takes them.
         params: ``scale``.
     """
-    rows = read_runs(inputs["runs"], OF_FROZEN)
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
     errors = autocovariances(inputs.get("residuals", []))
-    lengths = horizons(rows)
-    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
-    made = []
-    for keys, own in _measured_by_step(rows).groupby([*FILTER_KEYS, "task"]):
-        benchmark, group, _, name, task = map(str, keys)
-        filter, _ = filters.get((group, name)) or filters["", name]
-        law = step_laws(filter, lengths[benchmark, task], errors.get((benchmark, group, task)))
-        places = own["step"].to_numpy() - 1
-        made.append(own.assign(**{column: law[column][places] for column in STEP_PREDICTED}))
+    lengths = horizons(inputs["runs"])
+    scored = read_all(inputs["runs"], OF_FROZEN & WHOLE, ["benchmark", "run"]).drop_duplicates()
+    scored = scored.assign(group=group_of(scored["run"]))
+    sources = {key: files(own) for key, own in scored.groupby(["benchmark", "group"])}
+    made: list[pd.DataFrame] = []
+    for rows in parts(inputs["runs"], start=FROZEN):
+        made += _laws_beside(_measured_by_step(rows), filters, errors, lengths)
     columns = [*FILTER_KEYS, "task", "step", *MEASURED, *STEP_PREDICTED]
     single = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns)
     both = pd.concat([_pooled_steps(single), single], ignore_index=True)[columns]
     both = both.replace({name: {np.inf: np.nan} for name in MEASURED})
     both["files"] = [sources[key] for key in zip(both["benchmark"], both["group"], strict=True)]
     return both.sort_values([*FILTER_KEYS, "task", "step"], ignore_index=True).assign(scale=params["scale"])
+
+
+def _laws_beside(
+    measured: pd.DataFrame,
+    filters: Mapping[tuple[str, str], tuple[Filter, dict[str, float]]],
+    errors: Mapping[tuple[str, str, str], Values],
+    lengths: Mapping[tuple[str, str], int],
+) -> Iterator[pd.DataFrame]:
+    """What was measured by step of each (filter, task), with what is predicted."""
+    for keys, own in measured.groupby([*FILTER_KEYS, "task"]):
+        benchmark, group, _, name, task = map(str, keys)
+        filter, _ = filters.get((group, name)) or filters["", name]
+        law = step_laws(filter, lengths[benchmark, task], errors.get((benchmark, group, task)))
+        places = own["step"].to_numpy() - 1
+        yield own.assign(**{column: law[column][places] for column in STEP_PREDICTED})
 
 
 def step_laws(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[str, Values]:
@@ -197,6 +214,8 @@ def step_laws(filter: Filter, horizon: int, autocovariance: Values | None) -> di
 def _measured_by_step(rows: pd.DataFrame) -> pd.DataFrame:
     """Ratios by filter, task and step, seeds pooled; of forecasters scored under the self reversal."""
     rows = step_errors(rows)
+    if not rows["reversal"].isin(["self", "oracle"]).any():
+        return pd.DataFrame(columns=[*FILTER_KEYS, "task", "step", *MEASURED])
     cell = ["benchmark", "group", "seed", "task", "step"]
     plain = unfiltered(rows)[[*cell, "forecaster", "value"]].rename(columns={"value": "none"})
     plain = plain[np.isfinite(plain["none"])]

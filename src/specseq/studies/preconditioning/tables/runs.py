@@ -5,8 +5,9 @@ seeds in braces as a shell expands them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ CONTROL = "seasonal_naive"
 TRIVIAL = (CONTROL, "naive")
 REFERENCE = "Seasonal Naive"
 STEP_METRIC = "scaled_absolute_error"
-# Most rows of a paper-scale evaluation are errors by step, which only some tables need.
-WHOLE = pc.field("step") == -1
+# Most rows of a paper-scale evaluation are errors by step, which only some tables need, or other metrics.
+WHOLE = (pc.field("step") == -1) & pc.field("metric").isin(["MASE", "CRPS", "WQL", "diverged"])
 BY_STEP = pc.field("metric").isin([STEP_METRIC, "diverged"])
 OF_FROZEN = pc.starts_with(pc.field("run"), FROZEN)
 SIZES = ["spectral_radius", "noise_gain", "absolute_gain", "tap_sum", "tap_norm", "tap_max"]
@@ -150,10 +151,49 @@ def autocovariances(paths: Sequence[Path]) -> dict[tuple[str, str, str], Values]
     return found
 
 
-def horizons(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """Steps of each (benchmark, task)."""
-    last = rows.groupby(["benchmark", "task"])["step"].max()
-    return {(str(key[0]), str(key[1])): int(step) for key, step in zip(last.index, last, strict=True)}
+def horizons(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """Steps of each (benchmark, task) that frozen forecasters were scored on."""
+    found: dict[tuple[str, str], int] = {}
+    for path in paths:
+        rows = read_parquet(path, ["benchmark", "task", "step"], OF_FROZEN)
+        last = rows.groupby(["benchmark", "task"])["step"].max()
+        for key, step in zip(last.index, last, strict=True):
+            named = str(key[0]), str(key[1])
+            found[named] = max(int(step), found.get(named, -1))
+    return found
+
+
+def parts(
+    paths: Sequence[Path], baselines: Mapping[str, str] = MappingProxyType({}), start: str = ""
+) -> Iterator[pd.DataFrame]:
+    """Rows by step of one (benchmark, group) after another, of frozen forecasters of one filter of it.
+
+    All of them at once would not fit into memory. Each part holds besides the plain forecasts of the group
+    and of its baseline, with ``own`` false where they are no part of it.
+
+    Args:
+        paths: long evaluation results.
+        baselines: trained group -> the group that it is compared with where that is not :data:`BASELINE`.
+        start: what the groups begin with.
+    """
+    held = pd.concat([_variants(path) for path in paths], ignore_index=True)
+    for (benchmark, group), own in held[held["group"].str.startswith(start)].groupby(["benchmark", "group"]):
+        frozen = str(group).startswith(FROZEN)
+        against = group if frozen else baselines.get(str(group), BASELINE)
+        beside = held[(held["benchmark"] == benchmark) & held["group"].isin([group, against])]
+        of_group = pc.field("run").isin(list(own["run"].unique()))
+        for name in own["filter"].unique() if frozen else [None]:
+            of_part = of_group if name is None else of_group & (pc.field("filter") == name)
+            wanted = (pc.field("benchmark") == benchmark) & (of_part | (pc.field("reversal") == "none"))
+            rows = read_runs([Path(path) for path in beside["path"].unique()], BY_STEP & wanted)
+            rows["own"] = (rows["group"] == group) & (name is None or rows["filter"] == name)
+            yield rows
+
+
+def _variants(path: Path) -> pd.DataFrame:
+    """The runs, benchmarks and filters of a file, with its ``path``."""
+    rows = read_parquet(path, ["run", "benchmark", "filter"]).drop_duplicates(ignore_index=True)
+    return rows.assign(group=group_of(rows["run"]), path=str(path))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from scipy.special import stdtrit
 
 from specseq.report.gates import Gate, no_gate, worst
@@ -14,10 +15,10 @@ from specseq.report.pairing import paired, scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 from specseq.studies.preconditioning.tables.runs import (
     BASELINE,
-    BY_STEP,
     CONTROL,
     FROZEN,
     GROUP,
+    STEP_METRIC,
     TRIVIAL,
     WHOLE,
     Values,
@@ -26,6 +27,7 @@ from specseq.studies.preconditioning.tables.runs import (
     gate_of,
     geometric,
     matrix,
+    parts,
     ratio,
     read_runs,
     seasonal_naive,
@@ -33,6 +35,7 @@ from specseq.studies.preconditioning.tables.runs import (
     unfiltered,
     wide,
 )
+from specseq.tables import read_all
 
 REVERSALS = ("self", "plug_in", "hybrid", "fir")
 BEST_COLUMNS = [
@@ -52,6 +55,7 @@ BEST_COLUMNS = [
         "scale",
     ),
 ]
+STEP_COLUMNS = ("configs", "error", "ratio", "low", "high", "reference", "control", "files")
 NUMBERS = ("error", "ratio", "low", "high")
 
 
@@ -290,16 +294,42 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         inputs: ``runs``, long evaluation results.
         params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
-    rows = step_errors(read_runs(inputs["runs"], BY_STEP))
-    against = rows["group"].map(params.get("baselines", {})).fillna(BASELINE)
+    naive, baselines = _naive_steps(inputs["runs"]), params.get("baselines", {})
+    made, runs = [], []
+    for part in parts(inputs["runs"], baselines):
+        rows = _beside_plain(step_errors(part), baselines)
+        if len(rows):
+            made.append(_by_step(rows.merge(naive, on=["benchmark", "task", "step"], how="left")))
+            runs.append(rows[["benchmark", "group", "run"]].drop_duplicates())
+    if not made:
+        return pd.DataFrame(columns=[*GROUP, "step", *STEP_COLUMNS, "scale"])
+    table = pd.concat(made).sort_values([*GROUP, "step"], ignore_index=True)
+    sources = {key: files(own) for key, own in pd.concat(runs).groupby(["benchmark", "group"])}
+    table["control"] = controls(table, ["benchmark", "step"], "ratio")
+    table["files"] = [sources[key] for key in zip(table["benchmark"], table["group"], strict=True)]
+    return table.assign(scale=params["scale"])
+
+
+def _naive_steps(paths: list[Path]) -> pd.DataFrame:
+    """The error of plain seasonal naive at each (benchmark, task, step), as ``naive``."""
+    scored = (pc.field("metric") == STEP_METRIC) & (pc.field("value") > 0) & (pc.field("value") < np.inf)
+    plain = (pc.field("forecaster") == CONTROL) & (pc.field("reversal") == "none")
+    rows = read_all(paths, scored & plain, ["benchmark", "task", "step", "value"])
+    return rows.drop_duplicates(["benchmark", "task", "step"]).rename(columns={"value": "naive"})
+
+
+def _beside_plain(rows: pd.DataFrame, baselines: dict[str, str]) -> pd.DataFrame:
+    """Of a part's own rows those that can be compared, with the error without a filter as ``plain``."""
+    against = rows["group"].map(baselines).fillna(BASELINE)
     rows["against"] = against.where(rows["forecaster"] == "trained", rows["group"])
     cell = ["benchmark", "seed", "task", "step", "forecaster"]
     plain = rows.loc[(rows["reversal"] == "none") & np.isfinite(rows["value"]), [*cell, "group", "value"]]
     plain = plain.rename(columns={"group": "against", "value": "plain"})
-    rows = rows.merge(plain, on=[*cell, "against"])
-    naive = rows[(rows["forecaster"] == CONTROL) & (rows["reversal"] == "none")]
-    naive_steps = naive.groupby(["benchmark", "task", "step"])["value"].first().rename("naive").reset_index()
-    rows = rows.merge(naive_steps, on=["benchmark", "task", "step"], how="left")
+    return rows[rows["own"]].merge(plain, on=[*cell, "against"])
+
+
+def _by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Errors and ratios by group and step, seeds and configs pooled."""
     rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
     rows["log_reference"] = np.log(rows["naive"] / rows["plain"])
     # Seeds first, so that what is left to vary is the config.
@@ -318,8 +348,4 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
             "reference": np.exp(grouped["log_reference"].mean()),
         }
     )
-    table = table.reset_index().replace({name: {np.inf: np.nan} for name in NUMBERS})
-    sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
-    table["control"] = controls(table, ["benchmark", "step"], "ratio")
-    table["files"] = [sources[key] for key in zip(table["benchmark"], table["group"], strict=True)]
-    return table.assign(scale=params["scale"])
+    return table.reset_index().replace({name: {np.inf: np.nan} for name in NUMBERS})
