@@ -13,7 +13,7 @@ from tests.documented import ROOT
 
 PAGE = ROOT / "docs/findings.md"
 NUMBER = r"-?\d+\.\d+"
-TRIPLE = re.compile(rf"({NUMBER})\s\[({NUMBER}),\s({NUMBER})\]")
+TRIPLE = re.compile(rf"({NUMBER})\s+\[({NUMBER}),\s+({NUMBER})\]")
 
 
 @cache
