@@ -15,20 +15,20 @@ COMMANDS: dict[str, str] = {
     "design": "design a filter and print its taps and diagnostics",
     "cost": "estimate the hours, memory and disk of a scale",
     "preflight": "check what would stop a scale from running",
-    "plan": "list runs, or say which file sets each parameter of one",
-    "status": "say of each run: done, running with its ETA, queued or failed",
+    "plan": "list runs, or show which file sets each parameter of a run",
+    "status": "show the state of each run: done, running with time left, queued or failed",
     "claims": "list the claims ledger with its verdicts",
     "findings": "write what a scale found, question by question",
     "score": "score a forecaster on a benchmark",
-    "windows": "write a benchmark's windows for forecasters of any language",
-    "import": "make weights of a checkpoint of another program",
+    "windows": "write a benchmark's windows for forecasters in any language",
+    "import": "turn another program's checkpoint into weights",
     "leaderboard": "aggregate published results, with yours added",
-    "submission": "write what the leaderboards of GIFT-Eval and FEV-Bench take",
+    "submission": "write the files that the leaderboards of GIFT-Eval and FEV-Bench ask for",
     "audit-results": "find partial, duplicate and suspicious submissions",
     "lotsa": "list LOTSA sub-datasets, their sizes and benchmark overlap",
-    "leakage": "count the test points of a benchmark that a corpus holds",
+    "leakage": "count a benchmark's test points that are in a training corpus",
     "zeros": "compute verified zeros of the Riemann zeta function",
-    "audit": "say whether a checkpoint's equilibria are stable",
+    "audit": "find out whether a checkpoint's equilibria are stable",
 }
 
 
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="specseq",
         description="Studies of sequence models by their spectra.",
-        epilog=f"commands:\n{listing}\n\n'specseq COMMAND --help' says what a command takes.",
+        epilog=f"commands:\n{listing}\n\n'specseq COMMAND --help' describes a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"specseq {__version__}")

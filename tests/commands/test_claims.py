@@ -35,7 +35,7 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert call(*wrong, results=tmp_path) == 2
         assert capsys.readouterr().err.startswith(message)
     assert call("--note", "004", results=tmp_path / "labtop") == 0
-    assert "labtop is not there: only what arithmetic decides" in capsys.readouterr().err
+    assert "labtop does not exist: only claims that arithmetic decides" in capsys.readouterr().err
 
 
 def test_show_gives_statement_numbers_rule_and_command(

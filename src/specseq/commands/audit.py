@@ -1,4 +1,4 @@
-"""``specseq audit``: say of a checkpoint whether its equilibria are stable, for which steps and where."""
+"""``specseq audit``: whether the equilibria of a checkpoint are stable, for which steps and where."""
 
 import argparse
 import json
@@ -17,22 +17,22 @@ verdicts:
   EULER-WALL  a root, stable for the flow, but Euler with that step leaves it
   HOPF        a root that the flow leaves along a rotating pair
   SADDLE      a root that the flow leaves along a real mode
-  DOUBTFUL    a root whose mode is known too roughly to tell on which side of its bound it lies
+  DOUBTFUL    a root whose leading mode is not known accurately enough to decide
   TRANSIENT   no root within the budget, but flow and Euler map contract there
-  NO-ROOT     no root within the budget; nothing is said about its stability
+  NO-ROOT     no root within the budget, so nothing can be said about stability
 
-A sample has the verdict of its worst position, which is the one shown. The numbers are the
-sample's: alpha is max Re(mu), im and kappa are the imaginary part and condition number of that mode,
+A sample gets the verdict of its worst position, which is the position shown. The numbers describe the
+whole sample: alpha is max Re(mu), im and kappa are the imaginary part and condition number of that mode,
 rho is max |1 + step mu|, eps_crit the largest stable Euler step, omega the numerical abscissa of J,
-residual the force residual |F|/|z|, settling the time in which the flow's slowest mode falls to 2 %,
-damping the least -Re(mu)/|mu|.
+residual the force residual |F|/|z|, settling the time in which the flow's slowest mode decays to 2 %,
+damping the smallest -Re(mu)/|mu|.
 
-with --steps Euler relaxes anew with each step, and shows step residual and force residual side by side.
+With --steps, Euler relaxes again with each step size; step and force residuals are shown side by side.
 
-Interrupted, it shows and writes what it has audited so far, without the fingerprint.
+With --text, the checkpoint's fingerprint is shown as well: losses with the run's own solver and at roots,
+and the cosines of its gradient with the exact one and with backpropagation through the relaxation.
 
-with --text also the checkpoint's fingerprint: losses with the run's own solver and at roots, and the
-cosines of its gradient with the exact one and with backpropagation through the relaxation.
+If interrupted, the command shows and writes what it has audited so far, without the fingerprint.
 
 examples:
   specseq audit results/laptop/runs/equilibrium/RUN/weights.safetensors --text results/laptop/data/text
@@ -53,20 +53,23 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq audit",
-        description="Say whether the equilibria of a trained block are stable, exactly, for every position.",
+        description="Determine exactly, for every position, whether the equilibria of a trained block are "
+        "stable.",
         epilog=_VERDICTS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", type=Path, help="weights.safetensors of an equilibrium run")
     parser.add_argument("--samples", type=int, default=8, help="texts to audit (default 8)")
-    parser.add_argument("--text", type=Path, help="folder of the prepared text; without it, random symbols")
+    parser.add_argument("--text", type=Path, help="folder of the prepared text (default: random symbols)")
     parser.add_argument("--step", type=float, help="Euler step (default: that of the run)")
-    parser.add_argument("--steps", type=float, nargs="+", default=(), metavar="STEP", help="steps to sweep")
     parser.add_argument(
-        "--budget", type=int, default=2000, help="evaluations to find roots with (default 2000)"
+        "--steps", type=float, nargs="+", default=(), metavar="STEP", help="Euler steps to sweep"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=1e-6, help="force residual that counts as a root (default 1e-6)"
+        "--budget", type=int, default=2000, help="evaluations allowed for finding roots (default 2000)"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-6, help="largest force residual of a root (default 1e-6)"
     )
     parser.add_argument("--out", type=Path, help="folder for the tables and the figure of the spectrum")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -16,15 +16,23 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq audit-results",
-        description="Find partial, copied and doubtful submissions. A finding is a reason to look.",
+        description="Find partial, copied and doubtful submissions. A finding is a reason to look closer.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of published result files")
     parser.add_argument(
-        "--add", type=Path, action="append", default=[], metavar="FILE", help="one more result"
+        "--add",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an additional result file; may be repeated",
     )
-    parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="told by the columns unless given")
+    parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="default: recognised by the columns")
     parser.add_argument(
-        "--tolerance", type=float, default=0.01, help="of the implied mean target (default 0.01)"
+        "--tolerance",
+        type=float,
+        default=0.01,
+        help="relative tolerance of the implied mean target (default 0.01)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

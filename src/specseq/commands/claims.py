@@ -24,19 +24,17 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="e.g. specseq claims --note 000 --verdict inconsistent; specseq claims show 000.s1.baseline",
     )
     parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
-    parser.add_argument(
-        "id", nargs="?", help="the claim to show; part of an id will do if it is the only one"
-    )
+    parser.add_argument("id", nargs="?", help="the claim to show; an unambiguous part of an id is enough")
     parser.add_argument("--scale", default="laptop", help="scale of the results (default laptop)")
     parser.add_argument("--note", help="only this note, e.g. 000")
     parser.add_argument("--verdict", choices=VERDICTS, help="only this verdict")
-    parser.add_argument("--kind", choices=KINDS, help="only verdicts that rest on this")
+    parser.add_argument("--kind", choices=KINDS, help="only verdicts with this kind of evidence")
     parser.add_argument("--status", choices=STATUSES, help="only this status")
     parser.add_argument(
         "--claims",
         type=Path,
         default=Path("workflow/studies"),
-        help="folder of the studies, with their claims",
+        help="folder of the studies, which holds their claims",
     )
     parser.add_argument("--results", type=Path, help="the scale's results (default results/<scale>)")
     return parser
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(options.id, "list takes no id", f"specseq claims show {options.id}")
     results = options.results or Path("results") / options.scale
     if not results.is_dir():
-        print(f"{results} is not there: only what arithmetic decides gets a verdict", file=sys.stderr)
+        print(f"{results} does not exist: only claims that arithmetic decides get a verdict", file=sys.stderr)
     if options.action == "show":
         claim = _find(claims, options.id)
         print(describe(ledger([claim], results, options.scale, declared)[0], results))
@@ -121,13 +119,13 @@ def describe(entry: Entry, results: Path) -> str:
         ("published", str(spec.published) or "no figure"),
         ("measured", in_words(entry.measured, entry.low, entry.high, claim.region.text)),
         ("verdict", entry.verdict),
-        ("rests on", entry.kind),
+        ("kind", entry.kind),
         ("corrected", _corrected(entry)),
-        ("on", entry.conditions),
+        ("conditions", entry.conditions),
         ("gate", entry.gate),
         ("power", entry.power.text if entry.power else ""),
         ("why", entry.explanation),
-        ("with it", "; ".join(spec.consequences) if entry.verdict in AGAINST else ""),
+        ("also wrong", "; ".join(spec.consequences) if entry.verdict in AGAINST else ""),
         *(("record", cited.text) for cited in spec.cites),
         ("evidence", entry.evidence),
     ]
@@ -152,7 +150,7 @@ def _corrected(entry: Entry) -> str:
 def _maker(results: Path, file: str) -> str:
     path = results / file
     if not path.is_file():
-        return f"{file}: not there"
+        return f"{file}: missing"
     from specseq.tables import read_provenance
 
     record = read_provenance(path)

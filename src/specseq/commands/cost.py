@@ -28,15 +28,17 @@ SHOWN = {
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq cost",
-        description="Estimate what training at a scale takes, sweep by sweep: FLOPs and memory of a step are "
-        "metered on tensors without values, and become hours at the rates of a device. Phases of equilibrium "
-        "propagation are taken to their full budgets where their solver is not known to settle.",
+        description="Estimate the cost of training at a scale, sweep by sweep. FLOPs and memory of a step "
+        "are metered on tensors without values and converted to hours at the rates of a device. Phases of "
+        "equilibrium propagation count with their full budgets unless their solver is known to settle.",
     )
     parser.add_argument(
         "--gpu", default=None, help="h100, h200, a100, rtx4090, cpu (one core) or a YAML file of your own; "
-        "default: h100 where trainings ask for a GPU, else cpu",
+        "default: h100 if any training asks for a GPU, else cpu",
     )  # fmt: skip
-    parser.add_argument("--utilisation", type=float, help="share of its rates that products reach (0.5)")
+    parser.add_argument(
+        "--utilisation", type=float, help="share of the rated FLOP/s that matrix products reach (0.5)"
+    )
     parser.add_argument("--only", metavar="STUDY", help="only this study")
     parser.add_argument(
         "--rehearsal", type=Path, help="rehearsal.parquet, whose measurements replace estimates"

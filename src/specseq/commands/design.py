@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     families = [family for family in FAMILIES if family != "matched"]
     parser = argparse.ArgumentParser(
         prog="specseq design",
-        description="Design a filter A(L) = 1 + Σ c_i L^i and print c and its diagnostics.",
+        description="Design a filter A(L) = 1 + Σ c_i L^i and print its taps c and its diagnostics.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -19,8 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq findings",
-        description="Write what a scale found, question by question: answers, the claims behind them with "
-        "intervals, what stays open and what would decide it.",
+        description="Write what was found at a scale, question by question: answers, the claims behind them "
+        "with intervals, what is open and what would decide it.",
         epilog="e.g. specseq findings --scale laptop --out findings.md",
     )
     parser.add_argument("--out", type=Path, help="Markdown file to write (default: print it)")
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--evidence",
         type=Path,
         metavar="DIR",
-        help="folder for the ledger and summary tables as CSV, with what they were made with",
+        help="also write the ledger and the summary tables to this folder as CSV, with their provenance",
     )
     add_config(parser)
     return parser

@@ -12,12 +12,12 @@ _KINDS = """\
 kinds, and what SOURCE may be:
   moirai       MOIRAI 1.0-R and 1.1-R of any size, and the hybrid with spectral units: a folder or hub id of
                Hugging Face, or a Lightning checkpoint (.ckpt) of uni2ts
-  moirai2      Moirai 2.0-R, and the preconditioned one of the study: the same
+  moirai2      Moirai 2.0-R, and the preconditioned model of the study: the same
   equilibrium  the equilibrium study's block (.pt), with or without affine norms
   spacings     the zeta study's best.pt: SpacingMDN, MemoryMDN or Flash
 
-Nothing in a file is run: of objects other than tensors, only what the file says of them is read. Sizes are
-read off the weights and checked against the settings beside them.
+No code in a file is run: of objects other than tensors, only the stored values are read. Sizes are read off
+the weights and checked against the settings stored with them.
 
 examples:
   specseq import moirai2 Salesforce/moirai-2.0-R-small --out moirai2-small
@@ -32,8 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq import",
-        description="Make a folder of weights, which score, audit and runs take, of a checkpoint that "
-        "another program wrote.",
+        description="Convert a checkpoint that another program wrote into a folder of weights, which score, "
+        "audit and runs accept.",
         epilog=_KINDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,17 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--taps",
         metavar="C1,C2,...",
-        help="moirai2: taps of the filter it was trained with, where the file does not hold them",
+        help="moirai2: taps of the filter it was trained with, if the file does not hold them",
     )
     parser.add_argument(
-        "--heads", type=int, metavar="H", help="equilibrium: attention heads, where the file does not say"
+        "--heads", type=int, metavar="H", help="equilibrium: attention heads, if the file does not say"
     )
     parser.add_argument(
         "--name",
         action="append",
         default=[],
         metavar="PART=NAME",
-        help="equilibrium: what the file calls a part of the block, such as token=wte.weight",
+        help="equilibrium: the file's name for a part of the block, such as token=wte.weight",
     )
     parser.add_argument(
         "--series",

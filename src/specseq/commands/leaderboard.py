@@ -65,20 +65,25 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="your result; it goes by its column 'model', or by the file's name where that is taken",
+        help="your result, named by its column 'model', or by the file if that name is taken; may be "
+        "repeated",
     )
     parser.add_argument("--metric", choices=sorted(FEV.metrics), help="FEV-Bench's metric (default SQL)")
     parser.add_argument("--by", choices=boards.GROUPS, help="GIFT-Eval: one row per model and group")
     parser.add_argument(
         "--missing",
         choices=boards.MISSING,
-        help="what a partial result is: an error (default of GIFT-Eval and of added files), left out, a "
-        "reason to leave the task out for all, or filled with Seasonal Naive's (default of FEV-Bench)",
+        help="partial results: report an error (default for GIFT-Eval and added files), skip the result, "
+        "drop the task for all, or impute Seasonal Naive's errors (default for FEV-Bench)",
     )
-    parser.add_argument("--keep-leaked", action="store_true", help="FEV-Bench: no leakage imputation")
+    parser.add_argument(
+        "--keep-leaked",
+        action="store_true",
+        help="FEV-Bench: keep errors on tasks that a model was trained on",
+    )
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="paired comparison of two models")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
-    parser.add_argument("--top", type=int, default=0, metavar="N", help="print the best N only")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default 1000)")
+    parser.add_argument("--top", type=int, default=0, metavar="N", help="print only the best N")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write all columns as .csv, .json or .parquet"
     )

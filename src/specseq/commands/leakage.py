@@ -13,8 +13,8 @@ def main(arguments: Sequence[str]) -> None:
     """Write a row per config or task, and print those with a leak."""
     parser = argparse.ArgumentParser(
         prog="specseq leakage",
-        description="Search a prepared corpus for the test points of a benchmark, by their values: one row "
-        "per config or task with the points that the corpus holds, and from which sub-datasets.",
+        description="Search a prepared training corpus for the test points of a benchmark, by their values. "
+        "Writes one row per config or task: how many points the corpus holds, and in which sub-datasets.",
         epilog="example: specseq leakage gift_eval --data data/gift_eval --corpus results/laptop/data/lotsa "
         "--out leakage.parquet",
     )
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="a store of prepare_lotsa, data/lotsa of a scale",
+        help="a corpus made by prepare_lotsa, such as results/laptop/data/lotsa",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file to write")
     options = parser.parse_args(arguments)
@@ -34,4 +34,4 @@ def main(arguments: Sequence[str]) -> None:
     for row in leaked.itertuples():
         print(f"{row.task}: {row.leaked_points} of {row.points} test points, from {row.leaked_from}")
     known = int((table["history_series"] > 0).sum())
-    print(f"{len(leaked)} of {len(table)} leak; of {known} the corpus holds earlier parts")
+    print(f"{len(leaked)} of {len(table)} leak; the corpus holds earlier parts of {known}")

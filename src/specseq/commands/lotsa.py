@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="specseq lotsa",
         description="List LOTSA sub-datasets: series, time steps, frequency, variates, size, the share of "
-        "draws under unweighted and weighted sampling, what is skipped, and overlap with GIFT-Eval.",
-        epilog="DIR is a folder of save_to_disk folders as the hub has them, or a store of prepare_lotsa.",
+        "draws under unweighted and weighted sampling, skipped series, and overlap with GIFT-Eval.",
+        epilog="DIR is a folder of save_to_disk folders, as on the hub, or a corpus made by prepare_lotsa.",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to describe")
     parser.add_argument("--min-length", type=int, default=16, help="shorter series count as skipped (16)")

@@ -13,11 +13,13 @@ from specseq.sweeps import Plan
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The options that say which config is meant, as snakemake has them."""
     parser.add_argument(
-        "--scale", help="scale; default: the one of config.yaml, where that says auto the one that ran last"
+        "--scale", help="scale (default: that of config.yaml; if that is auto, the scale that ran last)"
     )
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="further config files")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="values of the config")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder of the workflow; default: this one")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="config values")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="folder of the workflow (default: this one)"
+    )
 
 
 def plan_of(options: argparse.Namespace) -> tuple[Plan, str]:
@@ -43,7 +45,7 @@ def main(given: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="specseq plan",
         description="List the runs of a scale, or print the parameters of one run, each with the file that "
-        "sets it and the place there.",
+        "sets it and the place in that file.",
     )
     parser.add_argument("run", nargs="?", help="run id, such as zeta/models/baseline_seed0")
     parser.add_argument("--study", help="list only runs of this study")

@@ -13,13 +13,14 @@ def main(given: Sequence[str]) -> int:
 
     parser = argparse.ArgumentParser(
         prog="specseq preflight",
-        description="Check before anything is submitted: data and their completeness, the hub, the disk, "
-        "versions, and whether SLURM would take the training jobs. One line per check, with the remedy.",
+        description="Check, before anything is submitted, the data and their completeness, the hub, the "
+        "disk, package versions, and whether SLURM would accept the training jobs. Prints one line per "
+        "check, with the remedy.",
     )
     parser.add_argument(
         "--launcher",
         choices=("local", "slurm"),
-        help="where training runs; default: SLURM if there is one",
+        help="where training runs (default: SLURM if sbatch is found)",
     )
     add_config(parser)
     options = parser.parse_args(given)

@@ -33,9 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="specseq score",
-        description="Score a forecaster: one row per config, metrics and names as in the published results. "
-        "A config with fewer series or windows than the benchmark has is an error, never a row. "
-        "Run it again to go on where it stopped.",
+        description="Score a forecaster: one row per config or task, with metrics and names as in the "
+        "published results. A config with fewer series or windows than the benchmark has is an error, never "
+        "a row. If interrupted, give the same command again to continue.",
         epilog="example: specseq score gift_eval --forecaster seasonal_naive --data data/gift_eval "
         "--out seasonal_naive.parquet",
     )
@@ -51,26 +51,26 @@ def build_parser() -> argparse.ArgumentParser:
         "--forecasts",
         type=Path,
         metavar="DIR",
-        help="instead: forecasts that were made elsewhere, <config or task>.parquet; see docs/evaluation.md",
+        help="score forecasts made elsewhere instead, <config or task>.parquet; see docs/evaluation.md",
     )
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="argument of that class; the value is JSON, or else text",
+        help="argument of the forecaster's class; the value is parsed as JSON if possible, else text",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, .parquet")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these data sets or tasks only")
-    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: these terms only")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these data sets or tasks")
+    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: only these terms")
     parser.add_argument(
         "--tasks",
         type=Path,
         metavar="FILE",
-        help="FEV-Bench: a tasks.yaml (default: that of --data, else the 100)",
+        help="FEV-Bench: a tasks.yaml (default: the one in --data, else the 100 tasks)",
     )
-    parser.add_argument("--model", metavar="NAME", help="name in the result")
+    parser.add_argument("--model", metavar="NAME", help="name of the model in the result")
     parser.add_argument("--context-length", type=int, metavar="N", help="history given to a model")
     parser.add_argument("--batch-size", type=int, metavar="N", help="windows a model forecasts at once")
     parser.add_argument("--device", metavar="NAME", help="where a model runs, e.g. cuda")
@@ -140,7 +140,9 @@ def _show(rows: Sequence[dict[str, Any]], benchmark: str) -> None:
     known = len(published & {row[name] for row in rows})
     if known:
         print(f"{known} of the {len(published)} published {kind}", end="")
-        print("" if known == len(published) else ": no aggregate over them compares with a published one")
+        print(
+            "" if known == len(published) else ": aggregates over them are not comparable with published ones"
+        )
     if other := len(rows) - known:
         print(f"{other} {kind} of other data")
     sys.stdout.flush()

@@ -20,16 +20,16 @@ from specseq.settings import near
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq status",
-        description="Say of each training run: done, running with step and time left, queued, failed with "
-        "its reason and log, interrupted (resumed by the next start) or waiting; and, where they are trained "
-        "here, how long the rest takes. Runs that were begun with --config or --configfile are listed after "
-        "those of config.yaml.",
+        description="Show the state of each training run: done, running (step and time left), queued, failed "
+        "(reason and log), interrupted (resumed by the next start) or waiting. If training runs on this "
+        "machine, also show how long the rest will take. Runs started with --config or --configfile are listed "
+        "after those of config.yaml.",
     )
     parser.add_argument("--study", help="only runs of this study")
     parser.add_argument(
         "--state", choices=STATES, action="append", help="only runs in this state; repeatable"
     )
-    parser.add_argument("--watch", action="store_true", help="look again every few seconds until interrupted")
+    parser.add_argument("--watch", action="store_true", help="refresh every few seconds until interrupted")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per run")
     add_config(parser)
     return parser.parse_args(given)

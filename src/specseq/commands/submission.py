@@ -1,4 +1,4 @@
-"""``specseq submission``: write what the leaderboards of GIFT-Eval and FEV-Bench take."""
+"""``specseq submission``: write the files that the leaderboards of GIFT-Eval and FEV-Bench ask for."""
 
 import argparse
 import csv
@@ -40,20 +40,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--model", metavar="NAME", help="name on the leaderboard")
-    gift = parser.add_argument_group("GIFT-Eval: the fields of config.json, each needed")
-    gift.add_argument("--config", type=Path, metavar="FILE", help="a config.json that holds them")
+    gift = parser.add_argument_group("GIFT-Eval: the fields of config.json, all required but --code-link")
+    gift.add_argument("--config", type=Path, metavar="FILE", help="a config.json with these fields")
     for field in dataclasses.fields(GiftEvalConfig):
         if field.name != "model":
             text = GiftEvalConfig.__pydantic_fields__[field.name].description  # type: ignore[attr-defined]
             gift.add_argument(f"--{field.name.replace('_', '-')}", metavar="TEXT", help=text)
-    fev = parser.add_argument_group("FEV-Bench: which data the model was trained on has to be said")
-    fev.add_argument("--trained-on", nargs="+", metavar="NAME", help="tasks or data sets; none for none")
+    fev = parser.add_argument_group("FEV-Bench: what the model was trained on, required")
+    fev.add_argument("--trained-on", nargs="+", metavar="NAME", help="tasks or data sets, or the word none")
     fev.add_argument(
         "--declared",
         type=Path,
         metavar="FILE",
-        help="instead: a CSV with task_name, trained_on_this_dataset and, if you like, training_time_s and "
-        "inference_time_s",
+        help="instead of --trained-on: a CSV with task_name, trained_on_this_dataset and, optionally, "
+        "training_time_s and inference_time_s",
     )
     return parser
 

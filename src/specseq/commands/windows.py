@@ -1,4 +1,4 @@
-"""``specseq windows``: write the windows of GIFT-Eval or FEV-Bench for forecasters of any language."""
+"""``specseq windows``: write the windows of GIFT-Eval or FEV-Bench for forecasters in any language."""
 
 import argparse
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("benchmark", choices=get_args(ScoredBenchmark))
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these data sets or tasks only")
-    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: these terms only")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these data sets or tasks")
+    parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: only these terms")
     parser.add_argument("--tasks", type=Path, metavar="FILE", help="FEV-Bench: a tasks.yaml")
     return parser
 

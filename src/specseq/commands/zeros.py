@@ -14,9 +14,9 @@ _EPILOG = """examples:
   specseq zeros --height 1000 --to 2000 --out stretch.parquet
   specseq zeros --platt zeros_14.dat --out zeros.parquet       # or a folder of such files
 
-The table has columns n, gamma, t0 and delta (gamma = t0 + delta, delta holding the digits that a double of
-gamma cannot). That no zero is missing is shown by Turing's method and recorded in the file's footer. An
-interrupted computation goes on where it was when the same command is given again.
+The table has columns n, gamma, t0 and delta (gamma = t0 + delta, where delta holds the digits that a double
+gamma cannot). Turing's method proves that no zero is missing; the file's footer records the proof. To
+continue an interrupted computation, give the same command again.
 """
 
 
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     first = parser.add_mutually_exclusive_group(required=True)
     first.add_argument("--index", type=int, help="index of the first zero (gamma_1 = 14.13...)")
     first.add_argument(
-        "--height", type=float, help="start at the first zero at or above this height, to 1.1e10"
+        "--height", type=float, help="start at the first zero at or above this height (at most 1.1e10)"
     )
     first.add_argument(
         "--platt", type=Path, help="read this binary file, or a folder of them, instead of computing"
     )
     last = parser.add_mutually_exclusive_group()
     last.add_argument("--count", type=int, help="number of zeros")
-    last.add_argument("--to", type=float, help="zeros below this height (with --height)")
+    last.add_argument("--to", type=float, help="stop at this height (with --height)")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--workers", type=int, default=_processors(), help="processes (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print no progress")
