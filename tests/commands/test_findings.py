@@ -49,7 +49,7 @@ def test_each_line_names_its_claim(root: Path, capsys: pytest.CaptureFixture[str
     lines = {line.rpartition("(`")[2].split("`")[0]: line for line in text.splitlines() if "(`" in line}
     won, open_ = lines["002.comparison.alternating.mase"], lines["004.s6.plain"]
     assert "*0.9 [0.8, 0.95], to be < 1*" in won
-    assert won.endswith("| Holds alone, undecided once corrected for its search |")
+    assert won.endswith("| Holds on its own, undecided after Holm's correction for its search |")
     assert open_.endswith("(`004.s6.plain`) | 12 seeds would decide it. |")
     assert "002.training.schedule`, inconsistent)." in text
     assert "are not run." in text

@@ -46,9 +46,9 @@ def answered(study: str, folder: Path, name: str, rows: list[dict]) -> Answer:
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        ("worse", "no filter beats the unfiltered model once undone: even the best of 31, picked in"),
+        ("worse", "no filter beats the unfiltered model once undone: even the best of 31 filters,"),
         ("undecided", "no filter is shown to beat the unfiltered model once undone: the best of 31"),
-        ("better", "a filter beats the unfiltered model once undone: chosen on the other configs"),
+        ("better", "a filter beats the unfiltered model once undone: the filter chosen for each config"),
     ],
 )  # fmt: skip
 def test_the_best_filter_is_told_by_its_verdict_and_its_search(
@@ -60,14 +60,14 @@ def test_the_best_filter_is_told_by_its_verdict_and_its_search(
     assert answer.finding.startswith(f"Around Moirai2, {said}")
     assert "seasonal_naive" not in answer.finding, "the forecaster that learnt something comes first"
     assert answer.sure == (
-        "Runs decide 2 of 5 claims on trained or scored models (2 undecided, 1 not decidable at this scale); "
-        "1 of them does not survive Holm's correction within their searches. "
+        "Runs decide 2 of 5 claims on trained or scored models (2 undecided, 1 not decidable at this scale). "
+        "Of those decided, 1 does not survive Holm's correction within its search. "
         "Arithmetic and constructed tests decide 1 more. Intervals are 95 %."
     )
     assert answer.surer == (
-        "At the spread observed 2 of 2 undecided claims need more seeds, half of them 7 or fewer. "
-        "At the spread observed 1 of 2 undecided claims needs 60 configs. "
-        "Scale big has the seeds for 2."
+        "At the observed spread, 2 of 2 undecided claims would be decided by more seeds, half of them by 7 "
+        "or fewer. At the observed spread, 1 of 2 undecided claims would be decided by 60 configs. "
+        "Scale big has enough seeds for 2 of these claims."
     )
 
 
@@ -90,8 +90,8 @@ def test_hybrids_are_counted_by_verdict(tmp_path: Path) -> None:
     ]  # fmt: skip
     answer = answered("stu", tmp_path, "stu", rows)
     assert answer.finding == (
-        "Of 2 hybrids beside attention trained alike: 1 worse, 1 undecided. The best of them, "
-        "picked in hindsight (layout/matched), has 1.050 [0.950, 1.150] of attention's MASE."
+        "Of 2 hybrids compared with attention trained in the same way, 1 is worse and 1 is undecided. The "
+        "best, picked in hindsight (layout/matched), has 1.050 [0.950, 1.150] times attention's MASE."
     )
 
 
@@ -107,7 +107,8 @@ def test_the_wall_is_said_to_be_reached_or_not(tmp_path: Path, broke: float, sai
              "against_low": -0.3, "against_high": -0.1}  # fmt: skip
     answer = answered("equilibrium", tmp_path, "equilibrium", [euler, other])
     assert said in answer.finding
-    assert "(backward euler), trains below it: -0.200 [-0.300, -0.100] nats" in answer.finding
+    assert "The one other method (backward euler) reaches a lower loss than Euler" in answer.finding
+    assert answer.finding.endswith("the difference is -0.200 [-0.300, -0.100] nats.")
 
 
 def test_the_leak_stands_before_what_memory_is_worth(tmp_path: Path) -> None:
@@ -115,8 +116,8 @@ def test_the_leak_stands_before_what_memory_is_worth(tmp_path: Path) -> None:
            "nll": -0.5, "nll_low": -0.6, "nll_high": -0.4, "ar1": 0.4}  # fmt: skip
     answer = answered("zeta", tmp_path, "zeta", [row, {**row, "group": "zeta/models/memory_causal"}])
     assert answer.finding == (
-        "The published memory mask leaks: later spacings move earlier outputs by up to 0.2. "
-        "Under a causal mask it has an NLL of -0.500 [-0.600, -0.400] nats, beside 0.400 of AR(1)."
+        "The published memory mask leaks: changing later spacings moves earlier outputs by up to 0.2. Under "
+        "a causal mask, the memory model has an NLL of -0.500 [-0.600, -0.400] nats, against 0.400 for AR(1)."
     )
 
 
@@ -124,5 +125,6 @@ def test_the_leak_stands_before_what_memory_is_worth(tmp_path: Path) -> None:
 def test_a_study_without_results_says_so(study: str, tmp_path: Path) -> None:
     assert answers()[study](Found(tmp_path, CLAIMS)) is None
     assert (
-        answer_of(answers()[study], tmp_path, CLAIMS, CLAIMS).finding == "No run of this study is there yet."
+        answer_of(answers()[study], tmp_path, CLAIMS, CLAIMS).finding
+        == "There are no runs of this study yet."
     )

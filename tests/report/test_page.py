@@ -91,7 +91,7 @@ def test_a_row_of_the_ledger_carries_all_that_is_known_of_its_claim(results: Pat
 
 def test_a_figure_names_the_claims_it_touches(results: Path) -> None:
     [figure] = re.findall(r"<figure>(?:(?!</figure>).)*The gap.*?</figure>", page(results), flags=re.S)
-    assert "1 claim touched" in figure
+    assert "1 related claim" in figure
     assert "<code>c1</code>" in figure
     assert "<code>c2</code>" not in figure
 

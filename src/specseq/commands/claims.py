@@ -126,7 +126,7 @@ def describe(entry: Entry, results: Path) -> str:
         ("power", entry.power.text if entry.power else ""),
         ("why", entry.explanation),
         ("also wrong", "; ".join(spec.consequences) if entry.verdict in AGAINST else ""),
-        *(("record", cited.text) for cited in spec.cites),
+        *(("source", cited.text) for cited in spec.cites),
         ("evidence", entry.evidence),
     ]
     lines += [("made by", _maker(results, file)) for file in files(claim.quantity)]

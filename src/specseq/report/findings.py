@@ -17,11 +17,11 @@ from specseq.report.page.answers import Answer, Find, answer_of
 from specseq.report.page.sections import Section
 from specseq.tables import read_parquet
 
-OPEN = "What is open"
+OPEN = "What remains open"
 PARTS = {
     "Where the notes disagree with themselves or with what can be computed": ("any", AGAINST),
-    "What holds, trained or scored": ("measured", ("reproduced",)),
-    "What does not hold of our own tests": ("any", ("does not hold",)),
+    "What holds in trained or scored models": ("measured", ("reproduced",)),
+    "Which of our own tests fail": ("any", ("does not hold",)),
     OPEN: ("measured", ("undecided",)),
 }
 """Headings, and the claims below: of any kind or of trained and scored models, and with which verdicts."""
@@ -49,9 +49,10 @@ def findings(
     lines = [
         f"# Findings at scale {scale}",
         "",
-        f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale (`{made_by}`); "
-        f"`specseq claims show ID --scale {scale}` tells the evidence of a line. In italics: what was "
-        "measured, its 95 % interval, and what it has to be for the statement to hold.",
+        f"Made by `specseq findings --scale {scale}` from the claims and tables of that scale, which "
+        f"`{made_by}` makes. `specseq claims show ID --scale {scale}` shows the evidence for a claim. The "
+        "text in italics gives the measured value, its 95 % interval, and what the value has to be for the "
+        "statement to hold.",
         "",
     ]
     studies = []
@@ -68,8 +69,8 @@ def _study(results: Path, section: Section, own: pd.DataFrame, answer: Answer | 
     lines = [f"## {section.title}", "", _line(section.question), ""]
     if answer is not None:
         lines += [f"**How sure.** {_line(answer.sure)} {_line(answer.surer)}", ""]
-    if rests_on := study_conditions(results, section.study):
-        lines += [f"**What it rests on.** {_line(rests_on)}", ""]
+    if used := study_conditions(results, section.study):
+        lines += [f"**Data and runs:** {_line(used)}.", ""]
     measured = own["kind"].astype(str).str.startswith("measured")
     holds_alone = measured & (own["verdict"] == "reproduced") & (own["verdict_corrected"] == "undecided")
     verdict = own["verdict"].mask(holds_alone, "undecided")
@@ -79,8 +80,8 @@ def _study(results: Path, section: Section, own: pd.DataFrame, answer: Answer | 
             lines += [f"### {heading}", "", *(_open(rows) if heading == OPEN else _claims(rows)), ""]
     counts = own["verdict"].value_counts()
     agreed = int(((own["verdict"] == "reproduced") & ~measured).sum())
-    rest = [f"{agreed} claims agree by arithmetic or on constructed blocks"]
-    rest += [f"{counts[name]} are {name}" for name in (UNDECIDABLE, "not run") if name in counts]
+    rest = [f"{agreed} claims that hold by arithmetic or on constructed cases"]
+    rest += [f"{counts[name]} that are {name}" for name in (UNDECIDABLE, "not run") if name in counts]
     return [*lines, f"Not listed: {', '.join(rest)}.", ""]
 
 
@@ -101,10 +102,12 @@ def _claims(rows: pd.DataFrame) -> Iterator[str]:
 
 def _open(rows: pd.DataFrame) -> Iterator[str]:
     """A table of undecided claims with what would decide them."""
-    yield from ("| Statement | Measured | To decide it |", "|---|---|---|")
+    yield from ("| Statement | Measured | What would decide it |", "|---|---|---|")
     for row in rows.to_dict("records"):
         alone = (
-            "Holds alone, undecided once corrected for its search" if row["verdict"] == "reproduced" else ""
+            "Holds on its own, undecided after Holm's correction for its search"
+            if row["verdict"] == "reproduced"
+            else ""
         )
         cells = (row["statement"], _measured(row), alone or row["power"] or "")
         yield f"| {' | '.join(_line(cell).replace('|', chr(92) + '|') for cell in cells)} |"

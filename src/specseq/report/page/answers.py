@@ -95,7 +95,7 @@ def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame)
     """
     found = find(Found(folder, claims))
     if found is None:
-        return Answer("No run of this study is there yet.", _sure(own), _surer(own, ()))
+        return Answer("There are no runs of this study yet.", _sure(own), _surer(own, ()))
     failed = [text for text in dict.fromkeys(found.gates) if text.startswith(UNDECIDABLE)]
     numbers = "; ".join(text.partition(": ")[2] for text in failed)
     closed = (
@@ -115,33 +115,36 @@ def _sure(own: pd.DataFrame) -> str:
         f"{int(counts[name])} {name}" for name in ("undecided", UNDECIDABLE, "not run") if name in counts
     ]
     text = f"Runs decide {int((by_runs & decided).sum())} of {measured} claims on trained or scored models"
-    text += f" ({', '.join(others)})" if others else ""
+    text += f" ({', '.join(others)})." if others else "."
     lost = by_runs & decided & (own["verdict_corrected"] == "undecided")
     if lost.any():
         number = int(lost.sum())
-        do = "does" if number == 1 else "do"
-        text += f"; {number} of them {do} not survive Holm's correction within their searches"
+        do, its = ("does", "its search") if number == 1 else ("do", "their searches")
+        text += f" Of those decided, {number} {do} not survive Holm's correction within {its}."
     arithmetic = int((~by_runs & decided).sum())
-    return f"{text}. Arithmetic and constructed tests decide {arithmetic} more. Intervals are 95 %."
+    return f"{text} Arithmetic and constructed tests decide {arithmetic} more. Intervals are 95 %."
 
 
 def _surer(own: pd.DataFrame, failed: Iterable[str]) -> str:
     """What would decide more: a better baseline, more seeds, more configs."""
     parts = []
     if failed:
-        parts.append("First, a baseline that beats its reference: longer training, at a larger scale.")
+        parts.append("First, a baseline that beats its reference, by longer training or at a larger scale.")
     open_ = own[own["verdict"] == "undecided"] if "deciding_seeds" in own else own.iloc[:0]
     for unit in ("seeds", "configs"):
         numbers = open_[f"deciding_{unit}"].dropna() if len(open_) else pd.Series(dtype=float)
         if len(numbers):
             few = int(numbers.median())
-            need = (
-                f"needs {few:,} {unit}"
-                if len(numbers) == 1
-                else f"need more {unit}, half of them {few:,} or fewer"
+            need = f"{few:,} {unit}"
+            if len(numbers) > 1:
+                need = f"more {unit}, half of them by {few:,} or fewer"
+            parts.append(
+                f"At the observed spread, {len(numbers)} of {len(open_)} undecided claims would be decided "
+                f"by {need}."
             )
-            parts.append(f"At the spread observed {len(numbers)} of {len(open_)} undecided claims {need}.")
     if len(open_):
         scales = open_.loc[open_["deciding_scale"].fillna("") != "", "deciding_scale"].value_counts()
-        parts += [f"Scale {scale} has the seeds for {count}." for scale, count in scales.items()]
-    return " ".join(parts) or "No undecided claim hangs on the number of seeds or configs."
+        parts += [
+            f"Scale {scale} has enough seeds for {count} of these claims." for scale, count in scales.items()
+        ]
+    return " ".join(parts) or "More seeds or configs would decide none of the undecided claims."

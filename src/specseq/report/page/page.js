@@ -22,7 +22,7 @@ if (ledger) {
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const control = (name) => document.getElementById(`${name}-filter`);
   for (const name of ["verdict", "kind", "note", "status"]) {
-    const column = ledger.column(names.indexOf(name === "kind" ? "rests on" : name));
+    const column = ledger.column(names.indexOf(name));
     if (name !== "verdict")
       for (const value of [...new Set(column.data().toArray())].sort()) control(name).add(new Option(value, value));
     control(name).addEventListener("change", () => {

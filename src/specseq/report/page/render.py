@@ -35,19 +35,19 @@ LEDGER_COLUMNS = (
     "command", "status", "explanation", "consequences",
 )  # fmt: skip
 KINDS = {
-    "figures": "the printed digits, by arithmetic",
-    "mechanism": "a closed form or a test constructed for it",
-    "measured": "trained or scored, at another size or on other data than the published",
+    "figures": "arithmetic on the printed digits",
+    "mechanism": "a closed form, or a test on a constructed case",
+    "measured": "trained or scored at another size or on other data than published",
     "measured as published": "trained or scored at the published size, data and length",
 }
-"""What a verdict rests on, in order of display."""
+"""Kinds of evidence, in order of display."""
 MEANINGS = {
     "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the statement",
-    "contradicted": "the whole interval lies outside, or a closed form speaks against the statement",
-    "inconsistent": "the note's own figures do not fit together",
-    "does not hold": "a test of ours, or a question of the note's, answered against what it says",
-    "undecided": "measured, but the interval straddles the bound or rests on too few seeds",
-    "not decidable at this scale": "needs the published sizes",
+    "contradicted": "the whole interval lies outside, or a closed form rules the statement out",
+    "inconsistent": "the note's figures do not agree with each other or with arithmetic",
+    "does not hold": "a test of our own, or a question that the note asks, fails",
+    "undecided": "measured, but the interval straddles the bound, or there are too few seeds",
+    "not decidable at this scale": "needs the published sizes or data, or a baseline that has learnt more",
     "not run": "no result yet; the entry says what it needs",
 }
 

@@ -21,21 +21,22 @@ def _wall(euler: "pd.Series") -> str:
     if not broke:
         loss = in_brackets(euler["loss_best"], euler["loss_low"], euler["loss_high"])
         return (
-            f"The wall was not reached: with Euler at ε = 0.1 the free phase still converges at the end in "
-            f"every one of {seeds} seeds, after {euler['steps']:,.0f} steps and at a loss of {loss}."
+            f"The wall was not reached: with Euler at ε = 0.1, the free phase still converges at the end "
+            f"of training in {seeds} of {seeds} seeds, after {euler['steps']:,.0f} steps and at a loss of "
+            f"{loss}."
         )
     at = [euler[f"loss_at_break{ending}"] for ending in ("", "_low", "_high")]
-    where = f", at a loss of {in_brackets(*at)}" if pd.notna(at[0]) else ""
+    text = (
+        f"With Euler at ε = 0.1, the free phase ends with a force residual above {BROKEN:g} "
+        f"in {broke} of {seeds} seeds."
+    )
+    if pd.isna(at[0]):
+        return text
+    text += f" Convergence is lost at a loss of {in_brackets(*at)}"
     alpha = euler.get("alpha_at_break", float("nan"))
-    flow = (
-        ""
-        if pd.isna(alpha)
-        else f"; α is {alpha:.2f} there, the flow {'stable' if alpha < 0 else 'unstable'}"
-    )
-    return (
-        f"With Euler at ε = 0.1 the free phase ends with a force residual above {BROKEN:g} "
-        f"in {broke} of {seeds} seeds{where}{flow}."
-    )
+    if pd.notna(alpha):
+        text += f"; with α = {alpha:.2f} there, the flow itself is {'stable' if alpha < 0 else 'unstable'}"
+    return f"{text}."
 
 
 def _best(others: pd.DataFrame) -> str:
@@ -44,7 +45,9 @@ def _best(others: pd.DataFrame) -> str:
     best = others.sort_values("against_euler").iloc[0]
     name = best["group"].rsplit("/", 1)[1].replace("_", " ")
     apart = in_brackets(best["against_euler"], best["against_low"], best["against_high"])
-    sure = "trains below it" if best["verdict"] == "lower" else "is not shown to train below it"
-    number = len(others)
-    many = f"The best of {number} other{'s' if number > 1 else ''}, picked in hindsight ({name}),"
-    return f"{many} {sure}: {apart} nats from Euler's loss."
+    sure = "reaches" if best["verdict"] == "lower" else "is not shown to reach"
+    one_of = (
+        "The one other method" if len(others) == 1 else f"The best of {len(others)} other methods, picked"
+    )
+    one_of += f" ({name})" if len(others) == 1 else f" in hindsight ({name}),"
+    return f"{one_of} {sure} a lower loss than Euler: the difference is {apart} nats."

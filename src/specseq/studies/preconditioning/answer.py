@@ -23,16 +23,16 @@ def finding(found: Found) -> Finding | None:
 
 def _sentence(row: "pd.Series") -> str:
     around = NAMES.get(row["forecaster"], row["forecaster"].replace("_", " "))
-    where = "Trained with it," if row["set"] == "trained" else f"Around {around},"
+    where = "In models trained with a filter," if row["set"] == "trained" else f"Around {around},"
     best = in_brackets(row["ratio"], row["low"], row["high"])
     chosen = in_brackets(row["chosen_ratio"], row["chosen_low"], row["chosen_high"])
-    hindsight = f"the best of {row['filters']}, picked in hindsight, is {best} of the MASE without"
+    hindsight = f"the best of {row['filters']} filters, picked in hindsight, has {best}"
+    honest = f"the filter chosen for each config on all others has {chosen}"
+    unit = "times the unfiltered MASE"
     if row["verdict"] == "better":
-        honest = f"chosen on the other configs it is {chosen}"
-        return f"{where} a filter beats the unfiltered model once undone: {honest}; {hindsight}."
+        return f"{where} a filter beats the unfiltered model once undone: {honest} {unit}; {hindsight}."
     if row["verdict"] == "worse":
-        return f"{where} no filter beats the unfiltered model once undone: even {hindsight}."
+        return f"{where} no filter beats the unfiltered model once undone: even {hindsight} {unit}."
     return (
-        f"{where} no filter is shown to beat the unfiltered model once undone: {hindsight}, "
-        f"and one chosen on the other configs is {chosen}."
+        f"{where} no filter is shown to beat the unfiltered model once undone: {hindsight} {unit}; {honest}."
     )

@@ -14,12 +14,20 @@ def finding(found: Found) -> Finding | None:
     if hybrids.empty:
         return None
     counts = hybrids["verdict"].value_counts()
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     best = hybrids.sort_values("ratio").iloc[0]
     name = best["group"].split("/", 1)[1].replace("_", " ")
     ratio = in_brackets(best["ratio"], best["low"], best["high"])
-    text = (
-        f"Of {len(hybrids)} hybrid{'s' if len(hybrids) > 1 else ''} beside attention trained alike: {said}. "
-        f"The best of them, picked in hindsight ({name}), has {ratio} of attention's MASE."
-    )
+    if len(hybrids) == 1:
+        text = (
+            f"One hybrid ({name}) is compared with attention trained in the same way: it has {ratio} times "
+            f"attention's MASE ({best['verdict']})."
+        )
+    else:
+        split = " and ".join(
+            f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in counts.items()
+        )
+        text = (
+            f"Of {len(hybrids)} hybrids compared with attention trained in the same way, {split}. "
+            f"The best, picked in hindsight ({name}), has {ratio} times attention's MASE."
+        )
     return Finding(text, tuple(hybrids["gate"].dropna()))

@@ -13,18 +13,20 @@ def finding(found: Found) -> Finding | None:
         return None
     moved = leaking["causality_violation"]
     text = (
-        f"The published memory mask leaks: later spacings move earlier outputs by up to {moved:.3g}."
+        "The published memory mask leaks: changing later spacings moves earlier outputs by up to "
+        f"{moved:.3g}."
         if moved > 0
-        else "No later spacing moves an earlier output of the memory model under the published mask."
+        else "Under the published mask, no later spacing moves an earlier output of the memory model."
     )
     gates = [leaking["gate"]]
     if causal is not None:
         gates.append(causal["gate"])
         nll = in_brackets(causal["nll"], causal["nll_low"], causal["nll_high"])
-        text += f" Under a causal mask it has an NLL of {nll} nats, beside {causal['ar1']:.3f} of AR(1)"
+        text += f" Under a causal mask, the memory model has an NLL of {nll} nats, "
+        text += f"against {causal['ar1']:.3f} for AR(1)"
         row = found.claim("003.s3.final.nll.causal")
         if row is not None:
             apart = in_brackets(row["measured"], row["low"], row["high"])
-            text += f" and {apart} from the model without memory"
+            text += f"; the difference from the model without memory is {apart}"
         text += "."
     return Finding(text, tuple(gate for gate in gates if isinstance(gate, str)))
