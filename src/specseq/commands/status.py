@@ -22,8 +22,8 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
         prog="specseq status",
         description="Show the state of each training run: done, running (step and time left), queued, failed "
         "(reason and log), interrupted (resumed by the next start) or waiting. If training runs on this "
-        "machine, also show how long the rest will take. Runs started with --config or --configfile are listed "
-        "after those of config.yaml.",
+        "machine, also show how long the rest will take. Runs started with --config or --configfile are "
+        "listed after those of config.yaml.",
     )
     parser.add_argument("--study", help="only runs of this study")
     parser.add_argument(
@@ -54,7 +54,7 @@ def _print_time_left(states: Sequence[RunState], steps: Mapping[str, int]) -> No
     seconds, unknown = time_left(states, steps)
     if not seconds or not any(state.seconds is not None for state in running):
         return
-    besides = f"; none of {', '.join(unknown)} is done yet to tell by" if unknown else ""
+    besides = f"; not counting {', '.join(unknown)}, where no run has finished yet" if unknown else ""
     print(
         f"about {clock(seconds)} of training left, {len(running)} at a time, evaluations not counted{besides}"
     )

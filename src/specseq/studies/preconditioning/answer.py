@@ -27,7 +27,7 @@ def _sentence(row: "pd.Series") -> str:
     best = in_brackets(row["ratio"], row["low"], row["high"])
     chosen = in_brackets(row["chosen_ratio"], row["chosen_low"], row["chosen_high"])
     hindsight = f"the best of {row['filters']} filters, picked in hindsight, has {best}"
-    honest = f"the filter chosen for each config on all others has {chosen}"
+    honest = f"the filter chosen for each config on all other configs has {chosen}"
     unit = "times the unfiltered MASE"
     if row["verdict"] == "better":
         return f"{where} a filter beats the unfiltered model once undone: {honest} {unit}; {hindsight}."

@@ -27,6 +27,6 @@ def finding(found: Found) -> Finding | None:
         row = found.claim("003.s3.final.nll.causal")
         if row is not None:
             apart = in_brackets(row["measured"], row["low"], row["high"])
-            text += f"; the difference from the model without memory is {apart}"
+            text += f"; the difference from the model without memory is {apart} nats"
         text += "."
     return Finding(text, tuple(gate for gate in gates if isinstance(gate, str)))
