@@ -88,11 +88,11 @@ def test_every_part_of_the_library_is_in_some_run() -> None:
 @pytest.mark.parametrize("scale", ["paper", "workstation"])
 def test_a_warm_start_takes_as_many_steps_in_all_as_scratch(scale: str) -> None:
     found = runs(scale)
-    scratch = found["equilibrium/wall/eigreg_seed1"]["training"]["steps"]
-    source = found["equilibrium/start/source_seed1"]["training"]["steps"]
+    scratch = found["equilibrium/wall/eigreg_seed0"]["training"]["steps"]
+    source = found["equilibrium/start/source_seed0"]["training"]["steps"]
     for name in ("warm", "warm_eigreg"):
-        spec = found[f"equilibrium/start/{name}_seed1"]
-        assert spec["initial"]["run"] == "equilibrium/start/source_seed1"
+        spec = found[f"equilibrium/start/{name}_seed0"]
+        assert spec["initial"]["run"] == "equilibrium/start/source_seed0"
         assert source + spec["training"]["steps"] == scratch
 
 
