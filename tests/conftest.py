@@ -1,4 +1,4 @@
-"""What all tests begin with."""
+"""Set-up that all tests share."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The console command ``specseq``: one subcommand a task, each in a module of its name."""
+"""The console command ``specseq``: one subcommand per task, each in a module of the same name."""
 
 import argparse
 import importlib

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-# Options of SLURM's commands, and what launchers of distributed programs leave to their processes.
+# Prefixes of options of SLURM's commands, and of what distributed launchers pass to their processes.
 _OPTIONS = ("SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SCANCEL_", "SACCT_", "SINFO_", "SUBMITIT_")
 _LAUNCHERS = ("TORCHELASTIC_", "GROUP_", "ROLE_", "LOCAL_WORLD_", "OMPI_", "PMI_", "PMIX_")
 _NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-# A surrounding job's own variables; the cluster to talk to is no part of the job.
+# Prefixes of a surrounding job's variables; those that say which cluster to talk to are kept.
 _JOB = ("SLURM_", "SLURMD_")
 _CLUSTER = {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"}
 
@@ -21,7 +21,7 @@ def leaked(environment: Mapping[str, str], job: bool = False) -> list[str]:
 
     Args:
         environment: names and values.
-        job: count the variables of a surrounding SLURM job, too.
+        job: also count the variables of a surrounding SLURM job.
     """
     prefixes = (*_OPTIONS, *_LAUNCHERS, *(_JOB if job else ()))
     names = (name for name in environment if name.startswith(prefixes) or name in _NAMES)
@@ -29,14 +29,14 @@ def leaked(environment: Mapping[str, str], job: bool = False) -> list[str]:
 
 
 def without_leaks(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a SLURM command: as if from no job and without options."""
+    """The environment for a SLURM command, as if called outside any job and without options."""
     names = set(leaked(environment, job=True))
     return {name: value for name, value in environment.items() if name not in names}
 
 
 @contextmanager
 def clean_environment() -> Iterator[None]:
-    """Within the block this process has :func:`without_leaks`."""
+    """Within the block, this process lacks the variables that :func:`without_leaks` drops."""
     kept = {name: os.environ.pop(name) for name in leaked(os.environ, job=True)}
     try:
         yield
@@ -45,7 +45,7 @@ def clean_environment() -> Iterator[None]:
 
 
 def other_checkout(folder: Path) -> str:
-    """A warning where ``folder`` is a checkout of this package, but not the one whose code runs; else ""."""
+    """A warning if ``folder`` is a checkout of this package other than the one that runs; else ""."""
     there, running = folder.resolve() / "src" / "specseq", Path(__file__).resolve().parent
     if there == running or not (there / "__init__.py").is_file():
         return ""
@@ -64,7 +64,7 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 def lock_warnings(lock: Path, kept: Path) -> list[str]:
-    """What to say about package versions before work begins.
+    """Warnings about package versions, to print before work begins.
 
     Args:
         lock: the versions that the workflow is meant to run with.

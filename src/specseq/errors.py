@@ -54,11 +54,11 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_status(label: str, work: Callable[[], object]) -> int:
-    """The status a process ends with; where a user can mend what went wrong, one line on stderr says it.
+    """Do the work and return the exit status; a fault that a user can fix is one line on stderr.
 
-    It is what ``work`` returns, if that is a number, else 0; 2 for bad input, 1 for a fault of the machine
-    such as a full disk, 130 after SIGINT and 143 after SIGTERM. Characters that the terminal lacks are
-    replaced.
+    The status is what ``work`` returns, if that is a number, else 0; 2 for bad input, 1 for a fault of the
+    machine such as a full disk, 130 after SIGINT and 143 after SIGTERM. Characters that the terminal lacks
+    are replaced.
 
     Args:
         label: what the line begins with.
@@ -95,7 +95,7 @@ def exit_status(label: str, work: Callable[[], object]) -> int:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let faults of the machine within the block name a file; those of writing to an open file name none."""
+    """Make machine faults within the block name a file; errors of writing to an open file do not."""
     try:
         yield
     except OSError as error:
@@ -113,7 +113,7 @@ def check_space(*folders: Path) -> None:
     """Refuse to begin on a disk so full that not even a log could be written.
 
     Raises:
-        InputError: one of the folders that are there lies on such a disk.
+        InputError: one of the folders that exist is on such a disk.
     """
     for folder in folders:
         if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_BYTES:

@@ -33,7 +33,7 @@ from specseq.errors import InputError
 __all__ = ["STRICT", "Field", "dataclass", "near", "plain", "read", "schema"]
 
 T = TypeVar("T")
-# What a value is not, by the kind of pydantic's error; `{…}` are its bounds.
+# What a value should have been, by kind of pydantic error; `{…}` are filled with the bounds.
 _WANTED = {
     "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -116,7 +116,7 @@ def _refuse(value: Any) -> Any:
 
 
 def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> InputError:
-    """One line about the first fault; of a union's alternatives the one that got furthest."""
+    """One line about the first fault; for a union, that of the alternative that got furthest."""
     faults = error.errors(include_url=False)
     fault = max(faults, key=lambda one: (len(_path(one["loc"], given)), one["type"] != "literal_error"))
     path = _path(fault["loc"], given)
@@ -146,7 +146,7 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
 
 
 def _path(location: Iterable[int | str], given: Any) -> list[int | str]:
-    """The part of a fault's location that leads through the given values; a union's tags do not."""
+    """The steps of a fault's location that are keys of the given values, unlike the tags of a union."""
     path: list[int | str] = []
     for step in location:
         inside = isinstance(given, Mapping) and step in given
@@ -168,7 +168,7 @@ def _keys(kind: Any, path: Iterable[int | str], given: Any) -> list[str]:
 
 
 def _alternatives(part: Mapping[str, Any], whole: Mapping[str, Any], value: Any) -> list[Mapping[str, Any]]:
-    """The parts of the schema that may hold at a value; of a union with a discriminator, the one it names."""
+    """The parts of the schema that may apply to a value; for a discriminated union, the one it names."""
     if "$ref" in part:
         return _alternatives(whole["$defs"][part["$ref"].rpartition("/")[2]], whole, value)
     if "discriminator" in part and isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Which source files decide a result: those it is made by, and every one of the package they import."""
+"""Which source files decide a result: those that make it, and all files of the package they import."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).parent
 _IMPORT = re.compile(
     r"^[ \t]*(?:from +(specseq[\w.]*) +import +(\([^)]*\)|[^\n#]*)|import +(specseq[\w.]*))", re.MULTILINE
 )
-# They say, show, store and launch. No number depends on them, and an edit to one would rerun everything.
+# These report, store and launch. No number depends on them, so editing one must not rerun everything.
 _BYSTANDERS = {
     "__init__.py",
     "errors.py",
@@ -28,7 +28,7 @@ _BYSTANDERS = {
 
 @functools.cache
 def source_digest(*names: str | Path) -> str:
-    """A digest of source files and of all that they import from this package, at whatever depth.
+    """A digest of source files and of all that they import from this package, directly or indirectly.
 
     Args:
         names: files or folders in the package, such as ``stages/design.py``, or paths of a study outside it.
@@ -58,7 +58,7 @@ def sources(*names: str | Path) -> list[Path]:
 def imported(file: Path) -> tuple[Path, ...]:
     """The files of this package that a file imports, without those that decide no result.
 
-    Among them are the data files beside it that it names.
+    Data files beside it that it names are included.
     """
     if file.suffix != ".py":
         return ()
@@ -86,7 +86,7 @@ def _with_members(package: str, members: str) -> list[str]:
 
 
 def _root(file: Path) -> Path:
-    """The folder ``specseq`` that a file is in; a study of one's own lies in another one."""
+    """The folder ``specseq`` that a file is in, which for a user's own study is not the package's."""
     return next((folder for folder in file.parents if folder.name == "specseq"), file.parent)
 
 
@@ -106,7 +106,7 @@ def _is_bystander(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    """A folder's files, data files among them; a file itself.
+    """All files of a folder, including data files; for a file, the file itself.
 
     Raises:
         FileNotFoundError: there is neither.
@@ -119,7 +119,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def module_file(module: str) -> Path:
-    """The file of a module, which is not imported.
+    """The file of a module, found without importing it.
 
     Raises:
         FileNotFoundError: there is no such module.

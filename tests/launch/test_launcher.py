@@ -1,4 +1,4 @@
-"""Training in this process: once, resumed, one at a time; whatever is killed when."""
+"""Training in this process: once, resumed, one at a time; whatever is killed, and when."""
 
 import json
 import os

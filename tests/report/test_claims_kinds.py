@@ -1,4 +1,4 @@
-"""What a verdict rests on, and what a run of another size or on other data can never decide."""
+"""The kind of evidence for a verdict, and what a run of another size or on other data can never decide."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Claims on tables of one row a comparison, which carry their interval."""
+"""Claims on tables with one row per comparison, which carry their interval."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage: a tiny Moirai2 from a store on disk to weights that forecast, cut short and gone on with."""
+"""The stage: a tiny Moirai2 from a store on disk to weights that forecast, interrupted and resumed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""From residuals to matched filters to their evaluation, through the doors of the stages."""
+"""From residuals to matched filters to their evaluation, through the stages."""
 
 from pathlib import Path
 

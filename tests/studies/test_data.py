@@ -1,4 +1,4 @@
-"""Where data come from: the hub as downloads of the workflow, folders of one's own, or the package."""
+"""Where data come from: the hub as downloads of the workflow, the user's folders, or the package."""
 
 from pathlib import Path
 from typing import Any

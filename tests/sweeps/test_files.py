@@ -1,4 +1,4 @@
-"""Config files and --config words, as numbers, words and texts; a key stands once and is a text."""
+"""Config files and --config words, as numbers, words and texts; keys are texts and must be unique."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """What the files say comes out as the parameters that runs have always had.
 
-A digest changes with any parameter of any run of its scale. Where a change is meant, write its digest here.
+A digest changes with any parameter of any run of its scale. If a change is intended, update the digest here.
 """
 
 import hashlib

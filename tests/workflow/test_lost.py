@@ -1,4 +1,4 @@
-"""A lost run withholds nothing but itself: the rest is told, says what is missing, and is completed later."""
+"""A lost run withholds only itself: the rest is reported, says what is missing, and is completed later."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A study of one's own: a folder of code and a folder of sweeps; no file of the package is touched."""
+"""A user's own study: a folder of code and a folder of sweeps; no file of the package is touched."""
 
 from specseq.tables import read_parquet
 from tests.documented import write_files

@@ -1,4 +1,4 @@
-# What all rules share: the plan, and how a stage is asked to do its work.
+# What all rules share: the plan, and the requests by which stages are given their work.
 
 import argparse
 import contextlib
@@ -43,7 +43,7 @@ from specseq.sweeps import read_config
 ROOT = Path(workflow.basedir)
 search_first(SOURCE)
 
-# In a job of SLURM such variables are the job's own.
+# Inside a SLURM job, such variables belong to the job.
 if workflow.is_main_process and (names := leaked(os.environ)):
     logger.warning(f"Not read from the environment: {', '.join(names)} (see docs/slurm.md).")
     for name in names:
@@ -60,7 +60,7 @@ shell.prefix(PREFIX)
 
 @functools.cache
 def command_line():
-    """The options that Snakemake was called with, those of its profile among them."""
+    """The options that Snakemake was called with, including those of its profile."""
     if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
         return argparse.Namespace(executor=None, targets=[])
     with contextlib.redirect_stderr(io.StringIO()):
@@ -70,7 +70,7 @@ def command_line():
 try:
     if workflow.is_main_process and not workflow.dryrun:
         check_space(Path(".snakemake"), Path("logs"), Path("results"))
-    # Snakemake itself takes every value in a mapping of --config for a text, and lets a key stand twice.
+    # Snakemake itself takes every value in a mapping of --config for a text, and accepts duplicate keys.
     CONFIG = with_scale(
         read_config(
             Path("config.yaml"), workflow.overwrite_configfiles, workflow.config_settings.config_args or []
@@ -92,7 +92,7 @@ config["scale"] = SETTINGS.scale
 config["captions"] = page_captions(ROOT / "workflow/studies")
 
 
-# Training submits its own jobs and waits for them; nodes have no network; the others cost less than a job would.
+# Training submits its own jobs and waits for them; nodes have no network; the other rules cost less than a job.
 localrules:
     all,
     download,
@@ -124,7 +124,7 @@ def check_arrays(settings):
         )
 
 
-# Snakemake's limit of jobs a second wakes the scheduler for ever, once a second for each job that has ended:
+# Snakemake's limit of jobs per second wakes the scheduler for ever, once a second for each job that has ended:
 # hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
 onstart:
     check_arrays(workflow.executor_settings)
@@ -145,14 +145,14 @@ onstart:
         logger.warning(warning)
 
 
-# The rules that tables, claims and page are made by; none of them needs a cluster.
+# The rules that make tables, claims and page; none of them needs a cluster.
 REPORTING, MOST_REPORTING = ["table", "figure", "claims", "report_page", "rehearsal"], 8
-# What they make, as targets name it.
+# What these rules make, by the names of targets.
 REPORTED = {"tables", "figures", "claims", "report", "rehearsal"}
 
 
 def reports(scale):
-    """What a whole call makes of a scale: its page, and of a rehearsal what each run costs."""
+    """What a whole call makes of a scale: its page; for a rehearsal, also what each run costs."""
     costs = [f"results/{scale}/rehearsal.parquet"] if scale == REHEARSAL else []
     return [f"results/{scale}/report/index.html", *costs]
 
@@ -171,7 +171,7 @@ def reported_scales():
 
 
 def lost_jobs(scale):
-    """The jobs of a scale that did not end: those that failed, and those that waited for them."""
+    """The jobs of a scale that were lost: those that failed, and those that waited for them."""
     for job in workflow.dag.needrun_jobs():
         of = job.wildcards_dict
         if of.get("scale") == scale and job.output:
@@ -180,7 +180,7 @@ def lost_jobs(scale):
             if "benchmark" in of:
                 name = f"{name}/{of['benchmark']}"
             failed = job in workflow.scheduler.failed
-            # What reports is made from what there is, unless it fails itself.
+            # Reports are made from the results that exist, unless their own job failed.
             if job.rule.name in REPORTING and not failed:
                 continue
             yield LostJob(
@@ -189,7 +189,7 @@ def lost_jobs(scale):
 
 
 def report_without(scale):
-    """Make tables, claims and page from what there is, where jobs were lost: a call of its own, which runs no stage."""
+    """If jobs were lost, make tables, claims and page from what exists, in a separate call that runs no stage."""
     config = [*(workflow.config_settings.config_args or []), f"scale={scale}", "partial=true"]
     files = [str(path) for path in workflow.overwrite_configfiles]
     command = [
@@ -208,7 +208,7 @@ def report_without(scale):
 
 
 onerror:
-    # Whoever stops the workflow wants no more of it.
+    # A user who stops the workflow wants nothing more to run.
     if workflow.scheduler._user_kill is None:
         for scale in reported_scales():
             if save_lost(scale, lost_jobs(scale)):
@@ -228,9 +228,9 @@ def preload():
 
 
 def one_line(lookup):
-    """Make a function of a rule say what is wrong in one line, not in a traceback.
+    """Make a rule's function report what is wrong in one line, not in a traceback.
 
-    Snakemake looks its signature up twice a job, which is a tenth of a plan of thousands; so it is kept.
+    Snakemake looks its signature up twice per job, a tenth of the time to plan thousands; so it is kept.
     """
 
     def wrapped(*arguments, **named):
@@ -312,7 +312,7 @@ def asked(rule):
 
 
 def targets():
-    """What the command line asks for, which Snakemake tells nobody before it looks for rules that make it."""
+    """The targets on the command line, which Snakemake does not expose before it looks for rules for them."""
     return command_line().targets or []
 
 
@@ -329,7 +329,7 @@ def check_targets():
 
 
 def single_results(target):
-    """What may have been meant by a target: names of rules, or files at its scale beside the results of runs."""
+    """What a mistyped target may have meant: names of rules, or files at its scale except results of runs."""
     if "/" not in target:
         return [rule.name for rule in workflow.rules]
     scale = next((scale for scale in PLAN.scales if scale in Path(target).parts), SETTINGS.scale)
@@ -340,7 +340,7 @@ def single_results(target):
 
 
 def fields(files):
-    """The named files of a rule; those of an empty list are not there."""
+    """The named files of a rule, without names whose list is empty."""
     return {name: named if isinstance(named, str) else list(named) for name, named in files.items() if named}
 
 

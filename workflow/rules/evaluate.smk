@@ -1,7 +1,7 @@
 # Inputs:  weights of a run, or none for a forecaster from outside; data of a benchmark
 # Outputs: results/{scale}/filters.parquet
-#          results/{scale}/runs/{run}/{benchmark}.parquet, and {benchmark}_residuals.parquet, {benchmark}_matched.parquet
-#          of runs with filters that are designed for a forecaster's residuals
+#          results/{scale}/runs/{run}/{benchmark}.parquet; also {benchmark}_residuals.parquet, {benchmark}_matched.parquet
+#          for runs with filters that are designed for a forecaster's residuals
 #          results/{scale}/stu_measurements.parquet
 
 

@@ -19,7 +19,7 @@ rule pretrain:
             lambda w: PLANNING.training(w.scale, w.run),
             code=lambda w: PLANNING.training_code(w.run),
             group="inputs",
-            # Where training runs decides no result.
+            # Where training runs does not affect the result.
             besides=lambda w, threads: {
                 "checkpoints": f"results/{w.scale}/checkpoints/{w.run}",
                 "jobs": f"results/{w.scale}/jobs/{w.run}",

@@ -138,7 +138,7 @@ def _draw(folder: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: what could not be known is null."""
+    """A value as JSON holds it: what could not be known is null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

@@ -140,7 +140,7 @@ def describe(entry: Entry, results: Path) -> str:
 
 
 def _corrected(entry: Entry) -> str:
-    """The verdict after correction for the search that the claim is one of; empty for none."""
+    """The verdict after correction for the search that the claim belongs to; empty for none."""
     if entry.correction is None:
         return ""
     found = entry.correction

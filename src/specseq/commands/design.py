@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _number(word: str) -> float | str:
-    """The number that a word says; another word stays, for the settings to refuse."""
+    """A word as a number; any other word is returned as it is, for the settings to refuse."""
     try:
         return float(word)
     except ValueError:

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
-    """One record a sub-dataset, as in a store's manifest, with its shares of draws.
+    """One record per sub-dataset, as in a store's manifest, with its shares of draws.
 
     Raises:
         InputError: the folder holds no sub-dataset, or one of them is damaged.

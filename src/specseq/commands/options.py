@@ -1,4 +1,4 @@
-"""From a command's options to the typed request that its stage takes, too."""
+"""From a command's options to the typed request that its stage also takes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def to_request(kind: type[T], values: Mapping[str, Any], **options: str) -> T:
     Args:
         kind: class of the request.
         values: its fields.
-        **options: field -> option that sets it, where they are not called alike.
+        **options: field -> option that sets it, where their names differ.
 
     Raises:
         InputError: a value is wrong; names its option.

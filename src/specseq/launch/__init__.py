@@ -1,4 +1,4 @@
-"""Carrying long computations: through submitit, on this machine or on SLURM, past kills and preemption.
+"""Running long computations past kills and preemption, on this machine or through submitit on SLURM.
 
 Nothing here imports torch or pandas: hundreds of launchers may sleep on one login node.
 """

@@ -17,7 +17,7 @@ from typing import Any
 
 from specseq.launch.preloaded import DECISIVE, HEADER, STATUS
 
-# Seconds in which a caller must have said what it wants.
+# Seconds within which a caller must send its request.
 PATIENCE_S = 10.0
 
 
@@ -39,7 +39,7 @@ class Server:
         self.selector.register(sys.stdin, selectors.EVENT_READ)
 
     def serve(self) -> Mapping[str, Any] | None:
-        """In a fork, what it is to do; in this process, None once nobody will ask any more."""
+        """In a fork, the request that it is to serve; in this process, None once no more can come."""
         while self.listener.fileno() >= 0 or self.children:
             for key, _ in self.selector.select():
                 if key.fileobj is self.listener:
@@ -100,11 +100,11 @@ class Server:
         self.loaded = True
 
     def _pass_on(self, child: Child) -> None:
-        """Signals of the caller; its end is that of the fork."""
+        """Pass the caller's signals on; if the caller has ended, so does the fork."""
         signums = b""
         with contextlib.suppress(OSError):
             signums = child.connection.recv(16)
-        # The fork has not been waited for, so the number is its own.
+        # The fork has not been waited for, so its process id is still its own.
         for signum in signums:
             os.kill(child.pid, signum)
         if not signums:
@@ -123,7 +123,7 @@ class Server:
         self.children -= 1
 
     def _leave(self, connection: socket.socket) -> None:
-        """Close, in a fork, what is its parent's: others would not see the end of their connections."""
+        """In a fork, close what its parent holds: others would not see the end of their connections."""
         for key in list(self.selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
@@ -139,7 +139,7 @@ def _become(request: Mapping[str, Any], files: list[int]) -> None:
     for target, file in enumerate(files):
         os.dup2(file, target)
         os.close(file)
-    # What they were opened on is remembered of the former: whether one can seek, or is a terminal.
+    # The old stream objects remember whether their former files can seek or are a terminal.
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])

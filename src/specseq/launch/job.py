@@ -1,4 +1,4 @@
-"""A run's work, wherever it is done: one process at a time, heeding signals, leaving word of how it ended."""
+"""A run's work, wherever it is done: one process at a time, heeding signals, recording how it ended."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ OUTCOME, JOB_LOCK = "outcome.json", "job.lock"
 
 
 class Work(Protocol):
-    """What a run does. It travels to where it is done, so it is importable and can be pickled."""
+    """What a run does. It is sent to where it is done, so it must be importable and picklable."""
 
     @property
     def outputs(self) -> Sequence[Path]:
@@ -59,7 +59,7 @@ class Work(Protocol):
 def perform(work: Work, folder: Path, digest: str, requests: Requests, world: "World") -> None:
     """Do the work and write what came of it to ``outcome.json`` in the run's folder.
 
-    Another process of the same run that is at work, here or elsewhere, is waited for.
+    Waits for any other process that works on the same run, here or elsewhere.
     """
 
     def report(state: str, **content: Any) -> None:
@@ -117,7 +117,7 @@ def _leaving_on_signals(requests: Requests) -> Iterator[list[int]]:
             sys.exit(128 + signum)
         requests.ask_to_leave()
 
-    # What the caller had ignored, as nohup does, stays so.
+    # Signals that the caller ignored, as nohup does, stay ignored.
     signums = [
         signum
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

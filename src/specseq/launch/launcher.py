@@ -23,7 +23,7 @@ TICKET, LOCK = "ticket.json", "launch.lock"
 ASK_S, SELDOM_S, LATE_S = 30.0, 300.0, 30.0
 # Seconds between two attempts to submit, at first and at most; retry timeout while the queue does not answer.
 RETRY_S, RARELY_S, SILENCE_S = 5.0, 300.0, 3600.0
-# Jobs in a row that may end early without a new checkpoint.
+# How many jobs in a row may end early without a new checkpoint.
 _IDLE_JOBS = 3
 
 
@@ -42,9 +42,9 @@ def launch(
 ) -> dict[str, Any]:
     """Have the work done and return its result.
 
-    Of several launchers of one folder one works and the others wait for its result. If an earlier launcher
-    was killed and its SLURM job lives on, this one waits for that job, or cancels it where it was planned
-    otherwise. On SIGINT and SIGTERM a local run saves a checkpoint and a SLURM job is cancelled.
+    Of several launchers of one folder, one works and the others wait for its result. If an earlier launcher
+    was killed and its SLURM job lives on, this one waits for that job, or cancels it if it was planned
+    differently. On SIGINT and SIGTERM a local run saves a checkpoint and a SLURM job is cancelled.
 
     Args:
         work: see :class:`~specseq.launch.job.Work`.
@@ -153,7 +153,7 @@ class _Submission:
         sys.exit(128 + (self._stopped or 0))
 
     def _attach(self, anew: bool) -> bool:
-        """Find the job of an earlier launcher, if it lives; one that was planned otherwise is cancelled."""
+        """Find an earlier launcher's job, if it is alive; one that was planned differently is cancelled."""
         ticket = read_json(self.folder / TICKET) or {}
         job_name = ticket.get("job_name")
         if ticket.get("cluster") != "slurm" or not slurm.is_job_name(job_name):
@@ -179,7 +179,7 @@ class _Submission:
         return job_id
 
     def outcome(self, since: float = 0.0) -> dict[str, Any] | None:
-        """What came of the work, where that is known; a job of another plan may have left its own outcome."""
+        """The outcome of the work, if known, and not one that a job of another plan has left."""
         outcome = read_json(self.folder / OUTCOME) or {}
         mine = outcome.get("digest") == self.digest and outcome.get("finished", -1) >= since
         return outcome if mine else None
@@ -206,7 +206,7 @@ class _Submission:
             self._stop()
 
     def _handed_over(self, job_name: str) -> tuple[str, Path]:
-        """Id and log of the submitted job; a full or silent queue is asked again for as long as need be."""
+        """Id and log of the submitted job; a full or silent queue is asked again for as long as it takes."""
         import submitit
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -227,7 +227,7 @@ class _Submission:
             if not notices:
                 notices.append(f"{self.name}: not taken yet, asking again: {reason}")
                 print(notices[0], flush=True)
-            # A question without an answer may have been heard all the same.
+            # A request without an answer may still have been carried out.
             slurm.cancel(job_name)
             self._rest(pause)
             pause = min(2 * pause, RARELY_S)
@@ -241,7 +241,7 @@ class _Submission:
         self._armed = False
 
     def _wait(self) -> None:
-        """Until the outcome is there, or has not come although the job is gone.
+        """Wait until the outcome is there, or the job is gone without one.
 
         Hundreds of launchers wait side by side, so each asks the queue less and less often: all it can learn
         there is that the job ended without an outcome.

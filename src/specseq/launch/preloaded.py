@@ -1,8 +1,8 @@
 """Stages in forks of one process that has imported torch: its import takes longer than most stages' work.
 
-The workflow starts the process; it imports at the first request and never computes, for a fork keeps no
-thread but its own. A stage in a fork has the caller's files, folder, environment and signals, and its exit
-status becomes the caller's. Where no such process serves, the caller does the work itself.
+The workflow starts the process; it imports at the first request and never computes, because a fork keeps only
+one thread. A stage in a fork has the caller's files, folder, environment and signals, and its exit status
+becomes the caller's. If no such process serves, the caller does the work itself.
 """
 
 import contextlib
@@ -43,9 +43,9 @@ HEADER, STATUS = struct.Struct("!I"), struct.Struct("!i")
 
 
 def start(log: Path, environment: Mapping[str, str], modules: Sequence[str] = MODULES) -> str | None:
-    """Start the process; returns the address at which it serves, None where the system lacks what it takes.
+    """Start the process; returns the address at which it serves, or None if the system does not support it.
 
-    It ends with the last fork after this process has ended.
+    Once this process has ended, it ends with its last fork.
 
     Args:
         log: what it says of failures.
@@ -98,7 +98,7 @@ def run(module: str, arguments: Sequence[str]) -> int | None:
         answer = _received(connection, STATUS.size)
         if answer is not None:
             (status,) = STATUS.unpack(answer)
-            # As shells say it of a process that a signal ended.
+            # As shells report a process that a signal ended.
             return status if status >= 0 else 128 - status
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
@@ -107,7 +107,7 @@ def run(module: str, arguments: Sequence[str]) -> int | None:
 
 
 def _ask(connection: socket.socket, module: str, arguments: Sequence[str]) -> int | None:
-    """The process that does the work, None where there is none."""
+    """The id of the process that does the work, or None if there is none."""
     address = os.environ.get(ADDRESS)
     if not address:
         return None
@@ -134,7 +134,7 @@ def _ask(connection: socket.socket, module: str, arguments: Sequence[str]) -> in
 
 
 def _received(connection: socket.socket, size: int) -> bytes | None:
-    """So many bytes, None where the other side ends first."""
+    """Exactly ``size`` bytes, or None if the other side ends first."""
     content = b""
     while len(content) < size:
         try:

@@ -11,10 +11,10 @@ from specseq.settings import STRICT, Field, dataclass
 
 __all__ = ["SlurmSettings"]
 
-# Whatever stands in a batch script must not leave its line or be expanded by the shell.
+# Whatever is written into a batch script must stay on its line and not be expanded by the shell.
 _WORD = re.compile(r"[\w.,:=@+*/()\[\]% -]*")
 _DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
-# An unquoted 1:00:00 is 3600 to YAML, an hour taken for 60 hours.
+# YAML reads an unquoted 1:00:00 as 3600, which would turn one hour into 60.
 _LARGEST_NUMBER_OF_MINUTES = 2880
 
 

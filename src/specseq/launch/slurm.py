@@ -16,11 +16,11 @@ _NOT_ITS_FAULT = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 
 
 def check(folder: Path) -> None:
-    """Refuse what no job can be submitted with.
+    """Refuse a machine or a folder from which no job can be submitted.
 
     Raises:
         InputError: this machine has no ``sbatch``, or SLURM would rewrite the folder's name: it replaces
-            ``%`` in the paths of logs, and a line break would end the line it stands in.
+            ``%`` in the paths of logs, and a line break would end the line it is on.
     """
     if shutil.which("sbatch") is None:
         raise InputError(
@@ -36,7 +36,7 @@ def job_name(run: str) -> str:
 
 
 def is_job_name(name: object) -> bool:
-    """Whether a ticket's word can be a job's name, and no option or list of names."""
+    """Whether a ticket's word can be a job's name, rather than an option or a list of names."""
     return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, flags=re.ASCII) is not None
 
 
@@ -104,7 +104,7 @@ def silent(reason: str) -> bool:
 
 
 def cancel(name: str) -> None:
-    """Cancel this user's jobs of this name; one that is nowhere, or a silent queue, is no error."""
+    """Cancel this user's jobs of this name; a missing job or a silent queue is not an error."""
     _run("scancel", "--user", getpass.getuser(), "--name", name)
 
 

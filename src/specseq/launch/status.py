@@ -33,8 +33,8 @@ class RunState:
             next start.
         detail: step and time left, the queue's reason, or why it failed.
         log: where to read more, or None.
-        seconds: of a done run what its training took, of a running one what it has left; None where SLURM
-            trains, whose queue is part of it, or where it is not known.
+        seconds: for a done run what its training took, for a running one what it has left; None if unknown,
+            or on SLURM, where it would include time in the queue.
     """
 
     run: str
@@ -59,14 +59,14 @@ def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
 def time_left(states: Iterable[RunState], steps: Mapping[str, int]) -> tuple[float, list[str]]:
     """How long the training that is not done takes here, with as many runs at a time as there are now.
 
-    A run takes as long per step as done runs of its sweep, or else of its study, did on average.
+    The time per step is the average over done runs of the run's sweep, or else of its study.
 
     Args:
         states: of all runs.
         steps: training steps of each.
 
     Returns:
-        Seconds, evaluations and failed runs aside, and the studies of which no run is done to tell by.
+        Seconds, without evaluations and failed runs, and the studies with no done run to estimate from.
     """
     states, rates = list(states), defaultdict[str, list[float]](list)
     for one in states:
@@ -145,7 +145,7 @@ def _took(ticket: Mapping[str, Any] | None, outcome: Mapping[str, Any]) -> float
 
 
 def _progress(log: Path | None) -> tuple[str, float | None]:
-    """Step and time left by the last progress line, less the time since; the latter in seconds, too."""
+    """Step and time left by the last progress line, less the time since; also the time left in seconds."""
     if log is None:
         return "starting", None
     with log.open("rb") as handle:

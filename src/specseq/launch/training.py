@@ -21,7 +21,7 @@ _FOLDER_FILES = 1 << 20
 
 
 def input_digest(path: Path) -> str:
-    """A digest of what an input holds: files up to 64 MiB and small files of folders, sizes beyond.
+    """A digest of an input: contents of files up to 64 MiB and of small files in folders, sizes of others.
 
     Raises:
         InputError: it does not exist.
@@ -40,9 +40,9 @@ def input_digest(path: Path) -> str:
 
 
 def training_code(build: str) -> str:
-    """A digest of the source that trains a run, its ``module:function`` among it.
+    """A digest of the source that trains a run, including its ``module:function``.
 
-    Training that other code began starts anew.
+    Training that was begun by other code starts anew.
     """
     return source_digest("launch/training.py", module_file(build.partition(":")[0]))
 
@@ -115,7 +115,7 @@ class TrainingRun:
         provenance = Provenance("pretrain", self.params, run=self.run, seed=int(self.params.get("seed", 0)))
         module, name = self.build.split(":")
         build = getattr(importlib.import_module(module), name)
-        # Looked at after the imports, so that it is this code that was loaded.
+        # Checked after the imports, so that the digest is that of the code that was loaded.
         source_digest.cache_clear()
         if self.digest() != digest:
             fault = "have changed since the run was planned"

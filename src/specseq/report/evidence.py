@@ -52,10 +52,10 @@ def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> 
 def provenance(results: Path) -> dict[str, Any]:
     """What the results of a scale were made with and what they took.
 
-    ``hours`` is the wall time of training by study, with several jobs at a time their sum, ``cpu_hours`` the
-    processor time where it was recorded; ``restarts`` counts those by a cluster and ``resumed`` the runs that
-    went on from a checkpoint. ``lock`` is the SHA-256 of the list of packages that the workflow puts beside
-    its results.
+    ``hours`` is the wall time of training by study, summed over jobs even if they ran at the same time, and
+    ``cpu_hours`` the processor time where it was recorded; ``restarts`` counts restarts by a cluster and
+    ``resumed`` the runs that resumed from a checkpoint. ``lock`` is the SHA-256 of the list of packages that
+    the workflow puts beside its results.
     """
     records = [read_provenance(path) for path in sorted((results / "runs").rglob("pretrain.parquet"))]
     runs, hours = defaultdict[str, int](int), defaultdict[str, float](float)

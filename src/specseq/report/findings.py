@@ -1,6 +1,6 @@
-"""The findings of one scale as a document: question by question the answer, then the claims behind it.
+"""The findings of one scale as a document: the answer to each question, then the claims behind it.
 
-It is made of the ledger and the tables alone, so that a reader can check each line by the claim it names.
+It is made from the ledger and the tables alone, so that a reader can check each line by the claim it names.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ PARTS = {
     "Which of our own tests fail": ("any", ("does not hold",)),
     OPEN: ("measured", ("undecided",)),
 }
-"""Headings, and the claims below: of any kind or of trained and scored models, and with which verdicts."""
+"""Heading -> the claims below it: of any kind or only measured on trained or scored models, and verdicts."""
 
 
 def findings(

@@ -1,7 +1,7 @@
-"""The gate of a comparison of trained models: what its baseline is worth beside the trivial reference.
+"""The gate of a comparison of trained models: whether its baseline beats the trivial reference.
 
-A baseline that is no better than seasonal naive, an n-gram model or an autoregression has learnt nothing that
-a comparison with it could be about: the verdict is then :data:`UNDECIDABLE`, with both numbers.
+A baseline that is no better than seasonal naive, an n-gram model or an autoregression has learnt nothing
+worth comparing with: the verdict is then :data:`UNDECIDABLE`, with both numbers.
 
 Shapes: T tasks, S seeds.
 """
@@ -30,10 +30,10 @@ _NEUTRAL = {"ratio": 1.0, "difference": 0.0}
 
 @dataclass(frozen=True)
 class Gate:
-    """What a baseline is worth.
+    """How a baseline compares with the trivial reference.
 
     Attributes:
-        measure: what both are judged by, less is better: ``MASE``.
+        measure: what both are judged by, such as ``MASE``; lower is better.
         reference: name of the trivial reference.
         baseline_value, reference_value: their values.
         by: how they are compared.
@@ -52,7 +52,7 @@ class Gate:
 
     @property
     def passes(self) -> bool:
-        """Whether the baseline is better than the reference; not where either has no finite value."""
+        """Whether the baseline is better than the reference; false if either has no finite value."""
         return self.worth < _NEUTRAL[self.by]
 
     @property
@@ -72,7 +72,7 @@ class Gate:
         return f"{DECIDABLE if self.passes else UNDECIDABLE}: {self.numbers}"
 
     def verdict(self, verdict: str) -> str:
-        """A comparison's verdict where the gate is passed; what was lost stays lost in any case."""
+        """A comparison's verdict if the gate is passed; verdicts on lost results stay as they are."""
         return verdict if self.passes or verdict in ("diverged", "no baseline") else UNDECIDABLE
 
     def columns(self) -> dict[str, Any]:
@@ -136,5 +136,5 @@ def difference_gate(
 
 
 def worst(gates: Iterable[Gate]) -> Gate | None:
-    """Of several baselines' gates the one that says most against a comparison; None of none."""
+    """Of several baselines' gates, the one that counts most against a comparison; None if there are none."""
     return max(gates, key=lambda gate: math.inf if math.isnan(gate.worth) else gate.worth, default=None)

@@ -22,16 +22,16 @@ def read_leakage(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def leak_columns(measured: pd.DataFrame, benchmark: str, tasks: Iterable[str]) -> dict[str, float]:
-    """Configs or tasks that leak into the training corpus.
+    """How many configs or tasks leak into the training corpus, and how much of them.
 
     Args:
         measured: as :func:`read_leakage` returns it.
-        benchmark: whose tasks they are.
+        benchmark: the benchmark of the tasks.
         tasks: configs or tasks; each counts once.
 
     Returns:
-        ``leaked``, those with a test point in the corpus; ``leaked_share`` of all their test points; and
-        ``history``, those of which the corpus holds earlier parts. NaN where one was not searched for.
+        ``leaked``, those with a test point in the corpus; ``leaked_share`` of all test points; and
+        ``history``, those whose earlier parts the corpus holds. NaN where one was not searched for.
     """
     wanted = pd.MultiIndex.from_product([[benchmark], sorted(set(tasks))])
     if not len(wanted) or not wanted.isin(measured.index).all():

@@ -17,7 +17,7 @@ def paired(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     Args:
         ours: may hold errors that are not finite: what was lost stays visible.
         theirs: the baseline's. A task on which it has no finite error above zero (every scale is zero, or
-            there is nothing to improve) says nothing of ours and is left out.
+            there is nothing to improve) says nothing about ours and is left out.
     """
     theirs = _shared(ours, theirs)
     theirs = theirs[scorable(theirs).all(axis=1)]

@@ -1,11 +1,11 @@
 """What a rehearsal measured of each run, against what its full training asks for.
 
 Columns: ``run``; ``batch`` of the rehearsal and ``published_batch``; ``steps`` of the full training;
-``resumed_from``, the step from which the rehearsal went on after it was left; ``seconds_per_step``;
-``waiting_share``, the share of them spent waiting for batches; ``evaluation_seconds``, of an evaluation
-within training; ``host_peak_mb`` and ``device_peak_mb``, the most memory; ``device_mb``, that of the card
-(NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it takes
-at the time limit (NaN where the batch is not the published one); ``verdict``: *fits*, or what does not.
+``resumed_from``, the step at which the rehearsal resumed after it was stopped; ``seconds_per_step``;
+``waiting_share``, the share of this time spent waiting for batches; ``evaluation_seconds``, the time of an
+evaluation during training; ``host_peak_mb`` and ``device_peak_mb``, peak memory; ``device_mb``, the memory of
+the card (NaN without one); ``hours`` of the full training, without its evaluations, and the ``jobs`` that it
+takes at the time limit (NaN where the batch is not the published one); ``verdict``: *fits*, or what does not.
 """
 
 import math

@@ -53,7 +53,7 @@ def line(number: int) -> tuple[str, str]:
 
 
 def counted(number: int | tuple[int, int], name: str) -> str:
-    """``3 seeds``, ``1 seed``; of a least and a greatest number that differ ``1–3 seeds``."""
+    """``3 seeds``, ``1 seed``; for a least and a greatest number that differ, ``1–3 seeds``."""
     least, greatest = number if isinstance(number, tuple) else (number, number)
     if least != greatest:
         return f"{least:,}–{greatest:,} {name}"
@@ -61,18 +61,18 @@ def counted(number: int | tuple[int, int], name: str) -> str:
 
 
 def spread(counts: "pd.Series[Any]") -> tuple[int, int]:
-    """The least and the greatest of the counts that there are; twice 0 where there is none."""
+    """The least and the greatest of the known counts; both 0 if there are none."""
     known = counts.dropna()
     return (int(known.min()), int(known.max())) if len(known) else (0, 0)
 
 
 def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
-    """State above a figure what it rests on: ``n = 12 configs, 1–3 seeds``.
+    """State sample sizes above a figure: ``n = 12 configs, 1–3 seeds``.
 
     Args:
         figure: the figure.
-        counts: numbers by what is counted, in the plural, or the least and the greatest where what is drawn
-            stands on different ones; what is not there is not said.
+        counts: what is counted, in the plural -> the number, or the least and the greatest where parts of the
+            figure differ; zeros are left out.
     """
     said = [counted(number, name) for name, number in counts.items() if number not in (0, (0, 0))]
     if said:
@@ -80,7 +80,7 @@ def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
 
 
 def name_scale(figure: Figure, scale: str) -> None:
-    """State above a figure which scale its results are of."""
+    """State above a figure the scale of its results."""
     _above(figure, 0, f"{scale} scale", "left")
 
 

@@ -1,6 +1,6 @@
 """All long results of a study in one table, for queries that pair runs over tasks and seeds.
 
-Columns as in :mod:`specseq.tables.long` with the stages' own key columns, and besides
+Columns are those of :mod:`specseq.tables.long`, the stages' own key columns, and
 
 - ``group``: the run without its seed, so that the seeds of one point share it;
 - ``progress``: the step as a share of the run's last step in that file, NaN where there is no step.
@@ -42,7 +42,7 @@ def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pa.RecordBatc
 
 def group_of(runs: "pd.Series[str]") -> "pd.Series[str]":
     """Run ids without their seed: ``zeta/a/b_seed0`` and ``zeta/a/b_seed1`` share ``zeta/a/b``."""
-    # A map of nothing would be numbers.
+    # Mapping an empty column would give numbers.
     return runs.map({run: without_seed(run) for run in runs.unique()}) if len(runs) else runs
 
 

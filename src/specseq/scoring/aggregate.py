@@ -67,7 +67,7 @@ def mean_ratio(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Es
         logs = np.log(errors_TM)
     none = np.isneginf(logs)
     resampled = weights_RT @ np.where(none, 0.0, logs)
-    # A resample without the task of an error of zero has nothing of its infinite log: 0 × ∞ is NaN.
+    # A resample without the task whose error is zero must ignore its infinite log: 0 × ∞ is NaN.
     resampled[weights_RT @ none > 0] = -np.inf
     return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), len(logs), alpha)
 

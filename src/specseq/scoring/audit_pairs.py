@@ -14,10 +14,10 @@ Floats = NDArray[np.float64]
 
 _EQUAL = 1e-5  # relative: float32 rounding
 _NEAR = 2e-3  # relative, after a constant factor per metric
-_MOST_ROUNDING = 0.05  # beyond this share of a value, that two agree when rounded says nothing
+_MOST_ROUNDING = 0.05  # beyond this share of a value, agreement after rounding says nothing
 _MOST_DECIMALS = 6
-_FEW_ROWS = 5  # near rows from which a pair is looked at in full
-_MAIN_SOURCE = 0.05  # share of a model's cells that another one's equal, from which it may be a source
+_FEW_ROWS = 5  # a pair with at least this many near rows is looked at in full
+_MAIN_SOURCE = 0.05  # a model that equals at least this share of another's cells may be its source
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def equalities(table: Floats) -> Equalities:
 def near_pairs(table: Floats) -> list[Pair]:
     """Every pair with rows that are equal but for rounding, noise of 0.2 % or a constant factor per metric.
 
-    Rows of which fewer than half of the metrics can be compared count as different; pairs of fewer than five
-    such rows are not all listed.
+    Rows in which fewer than half of the metrics can be compared count as different; pairs with fewer than
+    five near rows are not all listed.
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.
@@ -110,9 +110,9 @@ def near_pairs(table: Floats) -> list[Pair]:
 def _near_cells(
     own: Floats, others: Floats, own_rounding: Floats, other_rounding: Floats
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
-    """Of one model's logs [T, K] and B others': which cells are near, which tell anything; factors [B, K].
+    """For one model's logs [T, K] and B others': which cells are near, which are telling; factors [B, K].
 
-    A cell that tells nothing counts as near.
+    A cell that is not telling counts as near.
     """
     apart = own - others
     factor = _medians(apart)
@@ -158,8 +158,8 @@ class Mosaic:
 def mosaics(table: Floats, equal: Equalities) -> Iterator[Mosaic]:
     """Models with rows put together metric by metric from others.
 
-    A source is a model that one metric in twenty equals. A row counts if the source that explains most of its
-    metrics leaves two or more to other sources. A choice between models, task by task, has no such row.
+    A source is a model that equals at least one cell in twenty. A row counts if the source that explains most
+    of its metrics leaves two or more to others. A choice between models, task by task, has no such row.
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.

@@ -3,13 +3,13 @@
 What a file of aggregated metrics gives away:
 
 * **partial**: fewer tasks than the benchmark, or a task twice.
-* **copy** and **overlap**: every metric of a task equals another submission's to float32 rounding. Asking it
-  of all metrics at once keeps out chance equality of values printed with three digits.
+* **copy** and **overlap**: every metric of a task equals another submission's to float32 rounding. Asking
+  this of all metrics at once rules out chance equality of values printed with three digits.
 * **near copy**: the same but for rounding, noise of 0.2 % or a constant factor per metric, on a third of
   tasks.
-* **mosaic**: metrics of one row equal those of several submissions, which no forecast can do.
-* **outlier**: a row is 1.3 times better than the next best, as a geometric mean over metrics. A better model
-  may be, or one that has seen the data.
+* **mosaic**: metrics of one row equal those of several submissions, which no single forecast can produce.
+* **outlier**: a row is 1.3 times better than the next best, as a geometric mean over metrics. The model may
+  be better, or it may have seen the data.
 * **other data**: MAE/ND and RMSE/NRMSE are both the mean absolute target over the points scored, which no
   forecaster can influence. Where both differ from the field's median, other points were scored (fewer series,
   fewer windows, another sampling rate). FEV-Bench files say outright how many windows they hold.
@@ -48,7 +48,7 @@ class Finding:
         against: the other submission, for copies and overlaps.
         detail: what was found, with an example.
         sure: ``certain``: a fact of the files; ``likely``: nothing else explains it well; ``possible``: a
-            better model does, too.
+            better model explains it, too.
     """
 
     model: str
@@ -98,7 +98,7 @@ def _pairs(
     copy_share: float,
     overlap_share: float,
 ) -> Iterator[Finding]:
-    """Copies, overlaps and near copies; each says what the pair of models shows that comes next."""
+    """Copies, overlaps and near copies; the last also say how many near rows the next pair of models has."""
     chosen = [pair for pair in equal.pairs if pair.rows / pair.of >= overlap_share]
     for pair, origin, other in origins(chosen, names, references):
         kind = "copy" if pair.rows / pair.of >= copy_share else "overlap"
@@ -140,7 +140,7 @@ def _outliers(
 ) -> Iterator[Finding]:
     """Rows ahead of the next best by a factor, as a geometric mean over metrics.
 
-    Models that scored other data are left out of the field; copies of a row stand with it.
+    Models that scored other data are left out of the field; copies stay in, so a copied row is not ahead.
     """
     field = np.array([name not in doubtful for name in names])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -216,7 +216,7 @@ def _provenance(
 
 
 def flags(submissions: Sequence[Submission], benchmark: Benchmark) -> dict[str, str]:
-    """What :func:`audit` finds of each model, the kinds in order; a partial result is not among them."""
+    """The kinds of what :func:`audit` finds for each model, in order and without partial results."""
     kinds: dict[str, list[str]] = {}
     for finding in audit(submissions, benchmark):
         if finding.kind != "partial" and finding.kind not in kinds.setdefault(finding.model, []):
@@ -238,8 +238,8 @@ def audit(
     Args:
         submissions: all results; the tasks of the baseline (or else the union of all) are the benchmark.
         benchmark: their layout.
-        references: models that others copy, and not the reverse, when two are equal. Otherwise the one that
-            shares most rows with others counts as the origin.
+        references: models that count as the origin when two are equal. Otherwise the origin is the one that
+            shares most rows with others.
         copy_share: share of tasks equal in every metric from which a submission counts as a copy.
         overlap_share: share from which it counts as an overlap.
         tolerance: relative deviation of the implied mean absolute target. Published files go down to three
@@ -255,7 +255,7 @@ def audit(
     names = [submission.model for submission in submissions]
     values = [[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]
     table = np.array(values).reshape(len(submissions), len(metrics), len(tasks)).swapaxes(1, 2)
-    if metrics:  # else nothing stands in more than one submission
+    if metrics:  # else no metric is in more than one submission
         equal = equalities(table)
         found += _pairs(table, equal, names, references, copy_share, overlap_share)
         found += _mosaics(table, equal, names)

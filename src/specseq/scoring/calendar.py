@@ -36,9 +36,9 @@ def time_at(starts: Times, places: Places, frequency: Frequency) -> Times:
 
 
 def place_of(starts: Times, times: Times, frequency: Frequency) -> Places:
-    """Steps from ``starts`` to ``times``, int64 [N]; the least int64 where a time is no step of its series.
+    """Steps from ``starts`` to ``times``, int64 [N]; the least int64 if a time is not a step of its series.
 
-    Months, quarters and years are told by the month, whatever the day.
+    For months, quarters and years, only the month counts and not the day.
     """
     if frequency.unit in _SECONDS:
         apart = (times.astype("datetime64[us]") - starts.astype("datetime64[us]")).astype(np.int64)

@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse`` or ``undecided``: where the interval lies; without one, undecided."""
+        """``better``, ``worse`` or ``undecided``, by where the interval lies; undecided without one."""
         if self.high < 1:
             return "better"
         return "worse" if self.low > 1 else "undecided"
@@ -96,9 +96,9 @@ def crosswise_interval(
 ) -> tuple[float, float]:
     """Interval of the mean of a table of tasks and seeds; NaN for a single cell.
 
-    Percentile bootstrap that resamples tasks and seeds crosswise. With a handful of either that is too narrow
-    (over ten tasks it covers nine times in ten, over two every other time), so on each axis with two levels
-    or more the interval reaches at least as far as Student's t over the means of those levels. With one seed
+    Percentile bootstrap that resamples tasks and seeds crosswise. With few of either, it is too narrow (it
+    covers nine times in ten over ten tasks, every other time over two), so on each axis with two levels or
+    more the interval reaches at least as far as Student's t over the means of those levels. With one seed
     (or one task) it says nothing about the axis that has a single level.
     """
     if cells_TS.size < 2:

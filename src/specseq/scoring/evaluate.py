@@ -51,7 +51,7 @@ def score(
 
 @dataclass
 class Checkpoint:
-    """How far the windows of a plain forecast are pooled; where it stands, work can go on.
+    """How far the windows of a plain forecast have been pooled, so that work can resume there.
 
     Attributes:
         windows: number of windows pooled.
@@ -138,7 +138,7 @@ def by_filter(
 
 
 def _share(points: int, number: int, parts: int) -> int:
-    """What a part counts of the points, so that all of them count the whole."""
+    """A part's share of the points; the shares of all parts add up to the whole."""
     return points * (number + 1) // parts - points * number // parts
 
 

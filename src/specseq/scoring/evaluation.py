@@ -19,8 +19,8 @@ from specseq.models.windows import WindowForecaster, Windows
 from specseq.scoring.metrics import Totals
 from specseq.tables import digest
 
-# Forecast points at once: the naive forecasters make whole blocks in one go, a model forecasts in batches of
-# its own, and smaller blocks show its progress.
+# Forecast points at once: naive forecasters take whole blocks in one go; a model forecasts in batches of its
+# own, and smaller blocks show its progress.
 _POINTS, _MODEL_POINTS = 2_000_000, 200_000
 _FINE_POINTS, _FINE_WINDOWS = 20_000, 256
 
@@ -135,20 +135,20 @@ class Evaluation(Protocol):
         """What errors of each window are divided by in MASE, [B]; NaN for none."""
 
     def settings(self) -> dict[str, Any]:
-        """What decides the numbers beside forecaster and data files, known before any value is read."""
+        """What decides the numbers apart from forecaster and data files; known before any value is read."""
 
     def files(self) -> list[Path]:
         """The data files."""
 
     def facts(self) -> dict[str, Any]:
-        """What a published row says of the data: series, windows, seasonality, ..."""
+        """What a published row says about the data: series, windows, seasonality, ..."""
 
     def close(self) -> None:
         """Release data held in memory."""
 
 
 class FileEvaluation(ABC):
-    """What evaluations of one file share whose metrics pool all windows and need no seasonal errors.
+    """Base of evaluations of one file, with metrics that pool all windows and need no seasonal errors.
 
     Args:
         path: the file.
@@ -169,7 +169,7 @@ class FileEvaluation(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """As of :class:`Evaluation`."""
+        """As in :class:`Evaluation`."""
 
     def settings(self) -> dict[str, Any]:
         """:meth:`facts`."""
@@ -195,14 +195,14 @@ def stat_digest(paths: Iterable[Path]) -> str:
 
 
 def content_digest(paths: Iterable[Path], root: Path | None = None) -> str:
-    """A digest of names and contents of files, whenever they were written; names are paths below ``root``."""
+    """A digest of names and contents of files, but not of their times; names are paths below ``root``."""
     named = {str(path.relative_to(root)) if root else path.name: path for path in paths}
     return digest({name: _sha256(path, path.stat().st_mtime_ns) for name, path in named.items()})
 
 
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, changed: int) -> str:
-    """Of a file; once for all configs of a data set."""
+    """A file's digest, computed once for all configs of a data set."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -213,7 +213,7 @@ def batches_for(evaluation: Evaluation, forecaster: Forecaster, *, fine: bool = 
     Args:
         evaluation: the config or task.
         forecaster: who forecasts.
-        fine: whether work can stop between batches; those of a model, which takes its time, are smaller then.
+        fine: whether work can stop between batches; those of a model, which is slow, are then smaller.
     """
     if isinstance(forecaster, WindowForecaster | Recorded):
         return evaluation.batches(_POINTS)

@@ -298,7 +298,7 @@ class FevEvaluation:
         return sorted((Path(self.root) / self.task.dataset).glob("*.parquet"))
 
     def facts(self) -> dict[str, Any]:
-        """What a published row says of the task."""
+        """What a published row says about the task."""
         return {
             "task_name": self.task.name,
             "dataset_config": self.task.dataset,

@@ -2,7 +2,7 @@
 
 For every window a table with a row per item, in the order of fev's past data: columns ``0.1`` to ``0.9``,
 each a list of a value per step. A task's folder holds, for each window from 0, ``<window>/<target>`` as
-``DatasetDict.save_to_disk`` writes it, or ``<window>/<target>.parquet``; of a task with one target also
+``DatasetDict.save_to_disk`` writes it, or ``<window>/<target>.parquet``; for a task with one target also
 ``<window>`` as ``Dataset.save_to_disk`` writes it, or ``<window>.parquet``.
 
 Shapes: N windows, Q quantile levels, H horizon steps.

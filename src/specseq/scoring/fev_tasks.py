@@ -25,7 +25,7 @@ EPSILON = 1.0
 """Smallest mean |y| that WAPE and WQL divide by."""
 _EPSILONS = {"WAPE": EPSILON, "WQL": EPSILON}
 
-# Numbers may be written as words or as 20.0, as fev takes them; true is no number.
+# Numbers may be written as words or as 20.0, as fev takes them; true is not a number.
 _LAX = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -142,10 +142,10 @@ class Task:
         initial_cutoff: end of the first window's history: an index as Python counts them, or a time.
         step: distance between windows, in steps or as a calendar offset.
         min_context_length: items with a shorter history are left out of a window.
-        max_context_length: history is cut to so many values.
+        max_context_length: history is cut to this many values.
         id_column, timestamp_column: names of the columns.
         eval_metric: the metric that a result row gives as ``test_error``.
-        forecasts: number of forecasts in the published result; None for a task of other making.
+        forecasts: number of forecasts in the published result; None for a task outside the benchmark.
         steps: steps of all items of the published data; None where they are not known.
         lengths: digest of the lengths of the published items, see :func:`lengths_digest`.
     """

@@ -44,10 +44,10 @@ class Stamps:
     column: str
 
     def batches(self, rows: int) -> Iterator[tuple[Counts, Times]]:
-        """The column in pieces of so many items: their edges [N+1] in the timestamps [T] they hold.
+        """The column in pieces of ``rows`` items: their edges [N+1] in the timestamps [T] they hold.
 
         Raises:
-            InputError: it is missing, unreadable or no list of timestamps per item.
+            InputError: it is missing, unreadable or not a list of timestamps per item.
         """
         for file in self.files:
             try:
@@ -98,7 +98,7 @@ def infer_frequency(folder: Path, times: Times, name: str) -> str:
         name: of the item, for errors.
 
     Raises:
-        InputError: it has none, too few timestamps to tell, or that of business hours.
+        InputError: it has no frequency, too few timestamps to tell, or the frequency of business hours.
     """
     import pandas as pd  # imported here: what else is read and scored needs no pandas
 
@@ -195,7 +195,7 @@ def _regular(edges: Counts, times: Times, frequency: Frequency) -> NDArray[np.bo
 
 
 def _same_place(edges: Counts, times: Times, days: Times, unit: str) -> NDArray[np.bool_]:
-    """Whether the timestamps of each item stand at the same place of a calendar step, [N]."""
+    """Whether the timestamps of each item are at the same place of a calendar step, [N]."""
     months = times.astype("datetime64[M]")
     day, last = days - months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]") - days
     first = np.repeat(edges[:-1], np.diff(edges))

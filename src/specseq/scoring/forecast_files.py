@@ -1,4 +1,4 @@
-"""Quantile forecasts that were made elsewhere, read from a folder and scored as a forecaster's.
+"""Quantile forecasts that were made elsewhere, read from a folder and scored like those of a forecaster.
 
 One Parquet file per config or task, ``<name>.parquet`` (``ett1/H/short.parquet``, ``ETT_1H.parquet``), or a
 folder ``<name>`` of such files, with a row per forecast step:
@@ -11,8 +11,8 @@ folder ``<name>`` of such files, with a row per forecast step:
 * ``0.1`` to ``0.9``: the quantiles.
 
 In any order; other columns are not read. For FEV-Bench, fev's own predictions are read too, see
-:mod:`specseq.scoring.fev_predictions`. Nothing is filled in: a forecast that is missing, stands twice or
-belongs to no window is counted, and refused.
+:mod:`specseq.scoring.fev_predictions`. Nothing is filled in: forecasts that are missing, duplicated or belong
+to no window are counted and refused.
 
 Shapes: N windows, Q quantile levels, H horizon steps, R rows.
 """
@@ -77,7 +77,7 @@ class ForecastFiles:
         """Quantiles ``[len(rows), Q, H]`` of windows by their numbers in the evaluation's order.
 
         Raises:
-            InputError: forecasts are missing, double, of no window, not finite, crossing or unreadable.
+            InputError: forecasts are missing, duplicated, of no window, not finite, crossing or unreadable.
         """
         if self._held[0] != evaluation.name:
             read = self._read(evaluation)
@@ -87,7 +87,7 @@ class ForecastFiles:
         return quantiles
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
-        """Not possible: forecasts were made of the benchmark's windows alone."""
+        """Not possible: forecasts exist for the benchmark's windows alone."""
         raise InputError(self.folder, "forecasts that were made elsewhere answer to no other contexts")
 
     def _files(self, name: str) -> list[Path]:

@@ -112,7 +112,7 @@ class GiftEvaluation:
         return sorted({block.shard for block in self.data.blocks})
 
     def facts(self) -> dict[str, Any]:
-        """What a published row says of the config."""
+        """What a published row says about the config."""
         config = self.config
         return {
             "config": config.name,

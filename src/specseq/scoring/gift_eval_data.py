@@ -92,7 +92,7 @@ def reference() -> dict[tuple[str, str], Config]:
 
 
 def prediction_length(folder: str, frequency: Frequency, term: str) -> int:
-    """Steps to forecast: set by the unit that the data state, times 1, 10 or 15 by the term."""
+    """Steps to forecast: set by the unit of the stated frequency, times 1, 10 or 15 for the term."""
     horizons = _HORIZON | _HORIZON_M4 if "m4" in folder.lower() else _HORIZON
     return horizons[frequency.unit] * TERMS[term]
 
@@ -171,8 +171,8 @@ class DataSet:
     def offers(self, term: str) -> bool:
         """Whether the benchmark has this term for the folder.
 
-        For data of the benchmark the published list decides. Of other data, every folder has the short term;
-        as in the benchmark a longer one is for hourly and faster data, with a history of more than a horizon
+        For the benchmark's data, the published list decides. For other data, every folder has the short term;
+        as in the benchmark, longer terms are for hourly and faster data with a history of more than a horizon
         and a season before the first window.
         """
         if any(folder == self.folder for folder, _ in reference()):
@@ -187,7 +187,7 @@ class DataSet:
         return history > max(horizon, frequency.season_length)
 
     def windows(self, config: Config) -> Iterator[Windows]:
-        """The test windows, one set a record batch: variates are series of their own.
+        """The test windows, one set per record batch: variates are series of their own.
 
         The last ``windows x horizon`` steps are tested; each window's context is everything before it.
         """

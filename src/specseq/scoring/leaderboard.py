@@ -93,7 +93,7 @@ def line_up(
         One table per metric, all of the same models and tasks, and the number of tasks each model lacks.
 
     Raises:
-        InputError: there is no baseline, a result is partial, or it is not said what a model was trained on.
+        InputError: there is no baseline, a result is partial, or it does not say what its model trained on.
     """
     base = _baseline(submissions, benchmark)
     boards = [scores(submissions, _order(base, benchmark), metric) for metric in metrics]
@@ -240,7 +240,7 @@ def gift_eval_leaderboard(
 
 
 def _order(base: Submission, benchmark: Benchmark) -> Sequence[str]:
-    """The benchmark's tasks; of FEV-Bench in the order of fev's leaderboard: its bootstrap depends on it."""
+    """The benchmark's tasks; for FEV-Bench in the order of fev's leaderboard, which its bootstrap uses."""
     if benchmark.name != "fev":
         return base.tasks
     names = [base.labels.get(name, ("",) * len(base.tasks)) for name in ("dataset_config", "target")]

@@ -1,8 +1,8 @@
-"""How much of what a benchmark tests on lies in a training corpus, told by the values themselves.
+"""How much of what a benchmark tests on lies in a training corpus, judged by the values themselves.
 
-A test point is leaked where a stretch of values around it, within its series and up to its last test window,
-is one of the corpus (:mod:`specseq.series.stretches`). Earlier parts of a test series in the corpus are its
-history, which any model may see: they are counted apart and leak nothing.
+A test point is leaked if a stretch of values around it, within its series and up to its last test window,
+also occurs in the corpus (:mod:`specseq.series.stretches`). Earlier parts of a test series in the corpus are
+its history, which any model may see: they are counted separately and are not leaks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from specseq.settings import STRICT, Field
 from specseq.settings import dataclass as settings_class
 from specseq.tables import Provenance, write_parquet
 
-# Stretches of a history that are looked for; a corpus that has it has most of them.
+# How many stretches of a history to look for; a corpus that holds the history has most of them.
 _HISTORY = 64
 _ALL_POINTS = 10**15
 
@@ -56,12 +56,12 @@ class _Tested:
 
     @property
     def begin(self) -> int:
-        """Where the stretches begin that may hold a test point."""
+        """Where the first stretch that may hold a test point begins."""
         return max(self.first - WINDOW + 1, 0)
 
     @property
     def tested(self) -> tuple[Hashes, NDArray[np.bool_]]:
-        """The stretches that begin there, and which of them are telling."""
+        """The stretches from :attr:`begin` on, and which of them are telling."""
         values = self.values[self.begin :]
         return window_hashes(values), telling(values)
 
@@ -77,7 +77,7 @@ class _Tested:
         return np.concatenate([window_hashes(window)[telling(window)] for window in windows])
 
     def covered(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which test points lie in one of these windows, of those that :attr:`tested` gives."""
+        """Which test points lie in a marked one of the stretches that :attr:`tested` gives."""
         sums = np.concatenate([[0], np.cumsum(windows)])
         place = self.points - self.begin
         return np.asarray(
@@ -104,11 +104,11 @@ def leakage(store: Store, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """Test points of each config or task that a corpus holds. Columns:
 
     - ``task``; ``series``, ``points``: scored series, and points of all of their test windows;
-    - ``leaked_points``: those that lie in a stretch of the corpus; ``leaked_series`` that have one, and
-      ``leaked_from``, the sub-datasets that hold them;
-    - ``untold_points``: those around which values are too alike to tell, such as runs of zeros, or the series
-      is shorter than a stretch;
-    - ``history_series``: series of which the corpus holds earlier parts, which is no leak;
+    - ``leaked_points``: those that lie in a stretch of the corpus; ``leaked_series``, the series that have
+      one; ``leaked_from``, the sub-datasets that hold them;
+    - ``untold_points``: those that cannot be judged, because values around them are too alike, such as runs
+      of zeros, or the series is shorter than a stretch;
+    - ``history_series``: series whose earlier parts the corpus holds, which is not a leak;
     - ``named``: whether the corpus has a sub-dataset that is named for the data set of GIFT-Eval: a prior,
       not a measurement.
 

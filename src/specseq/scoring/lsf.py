@@ -82,7 +82,7 @@ class _Table:
 
 @lru_cache(maxsize=1)
 def _read(path: Path, data: LsfData, changed: int) -> _Table:
-    """Read a published file, which was last ``changed`` then; once for the horizons, which follow each other.
+    """Read a published file, last modified at ``changed``; once for all horizons, which are scored in turn.
 
     Raises:
         InputError: it is unreadable, or has other rows or columns, or values that are missing.
@@ -197,7 +197,7 @@ class LsfEvaluation(FileEvaluation):
         }
 
     def close(self) -> None:
-        """Nothing: the next horizon is of the same data."""
+        """Keep the data, which the next horizon needs too."""
 
 
 def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvaluation]:

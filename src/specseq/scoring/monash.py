@@ -1,10 +1,10 @@
 """The 29 sets of the Monash archive that MOIRAI is evaluated on, by normalised MAE.
 
 The last horizon of every series is forecast once, from all that stands before it. MAE is of the median and
-pools all steps; a step without value is left out. CIF 2016 has series of two horizons and is two tasks,
-``cif_2016_6`` and ``cif_2016_12``. ``normalised_MAE`` is MAE divided by that of Naive, the last value again,
-on the same steps; over sets one takes its geometric mean. Source: Woo et al. 2024 (MOIRAI, arXiv:2402.02592),
-Godahewa et al. 2021 (arXiv:2105.06643).
+pools all steps; a step without a value is left out. CIF 2016 has series of two horizons and is two tasks,
+``cif_2016_6`` and ``cif_2016_12``. ``normalised_MAE`` is MAE divided by that of Naive, which repeats the last
+value, on the same steps; it is averaged over sets by the geometric mean. Source: Woo et al. 2024 (MOIRAI,
+arXiv:2402.02592), Godahewa et al. 2021 (arXiv:2105.06643).
 
 Shapes: N series.
 """

@@ -1,4 +1,4 @@
-"""What a long evaluation has done so far, kept beside its result so that a killed job goes on from there.
+"""What a long evaluation has done so far, kept beside its result so that a killed job can resume there.
 
 A part is a config or task under one filter, or without one. The parts of each config or task are one JSON
 file, which is written anew after each part.
@@ -29,7 +29,7 @@ class Parts:
 
     Args:
         folder: for the parts of this evaluation alone.
-        parameters: all that decides the numbers beside data, tasks and code; parts of other making are not
+        parameters: all that decides the numbers besides data, tasks and code; parts made with others are not
             used.
     """
 
@@ -38,7 +38,7 @@ class Parts:
         self.parameters = {**parameters, "code": source_digest("scoring/parts.py", "models")}
 
     def evaluate(self, evaluation: Evaluation, plan: Plan, report: Callable[[int], None]) -> Outcomes:
-        """The outcomes of a config or task: parts that are there are read, the others made and kept.
+        """The outcomes of a config or task: parts that exist are read, the others made and kept.
 
         Raises:
             InputError: a forecast is missing, not finite or out of order.
@@ -59,7 +59,7 @@ class Parts:
 
 
 def _read(path: Path, of: str) -> dict[str, Outcomes]:
-    """The parts in a file; none where there is no such file or it is of another evaluation."""
+    """The parts in a file; none if it does not exist or belongs to another evaluation."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

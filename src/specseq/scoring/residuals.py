@@ -6,7 +6,7 @@ makes matched filters for all configs at once. The windows therefore precede the
 ``terms``, so that the filters see no test value of a data set; one that holds the same series at another
 frequency (``ett1/H``, ``ett1/D``) counts as another data set. Tasks of FEV-Bench that share a data set begin
 to test at the same step; those of another ``tasks.yaml`` should. Configs whose series are too short have no
-rows, nor have those that are forecast without an error.
+rows, nor do configs that are forecast without error.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Result files of a benchmark: rows in one of two layouts, kept by config or task so that scoring can go on.
+"""Result files of a benchmark: rows in one of two layouts, kept by config or task so that scoring can resume.
 
-A file that is not finished holds in its provenance the sums over the windows that are done of the next config
-or task, so that work goes on there.
+An unfinished file holds in its provenance the sums over the finished windows of the next config or task, so
+that work resumes there.
 
 **tidy**: the long shape with the key columns ``forecaster``; ``filter`` and ``reversal``, both ``none`` for a
 plain forecast; ``spectral_radius`` and ``noise_gain`` of the filter, NaN for none. Where reversals were asked
@@ -42,7 +42,7 @@ class Layout(Protocol):
 
     @property
     def resumes(self) -> bool:
-        """Whether the file may hold some of the rows, to go on from; it is written whole otherwise."""
+        """Whether the file may hold some of the rows, to resume from; otherwise it is written whole."""
 
     @property
     def name_column(self) -> str:
@@ -57,7 +57,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Tidy:
-    """Long rows of every variant, with whose result they are."""
+    """Long rows of every variant, with benchmark, study, run and seed."""
 
     benchmark: str
     study: str = ""
@@ -98,7 +98,7 @@ class Tidy:
 
 @dataclass(frozen=True)
 class Published:
-    """One row per config or task, named after the model; of a plain forecast."""
+    """One row per config or task, for a plain forecast, named after the model."""
 
     benchmark: str
     model: str = ""
@@ -138,7 +138,7 @@ class ResultFile:
     Args:
         path: the Parquet file. Rows that it holds already are kept if the layout resumes.
         layout: of its rows.
-        provenance: of the file; its parameters decide the numbers beside data and tasks.
+        provenance: of the file; its parameters decide the numbers besides data and tasks.
 
     Raises:
         InputError: the file was made with other parameters.
@@ -155,14 +155,14 @@ class ResultFile:
         return name in self._rows
 
     def expect(self, evaluation: Evaluation, forecasts: str | None = None) -> None:
-        """Note what a config or task is made of.
+        """Note what a config or task is scored from.
 
         Args:
             evaluation: the config or task.
-            forecasts: digest of the forecasts that were made elsewhere; None for none.
+            forecasts: digest of forecasts that were made elsewhere; None for none.
 
         Raises:
-            InputError: rows of it that the file holds were made of other data or another task.
+            InputError: its rows in the file were made from other data or another task.
         """
         facts, name = self.provenance.facts, evaluation.name
         now = json.loads(json.dumps(evaluation.settings()))

@@ -80,7 +80,7 @@ class FilteredForecaster(Protocol):
     def forecast_filtered(
         self, contexts: Sequence[NDArray[np.float32]], query: Query
     ) -> tuple[FilteredContexts | None, NDArray[np.float32]]:
-        """What reverses the forecast (None: it is of raw series), and the forecast [B, Q, H].
+        """What reverses the forecast (None if it is of the raw series), and the forecast [B, Q, H].
 
         Its Q levels are the model's own, whatever the query asks.
         """
@@ -180,8 +180,8 @@ class Piece:
     ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
         """A model that was trained on filtered series, plain and under the reversals of its own filter.
 
-        Its plain forecast is its self reversal. The lags of plug_in are what it forecasts of the series as
-        they are, on which it was not trained.
+        Its plain forecast is its self reversal. plug_in takes its lags from the model's forecast of the raw
+        series, on which it was not trained.
         """
         who, query = self.plan.forecaster, self.evaluation.query
         contexts = self.batch.windows.contexts(who.context_length)
@@ -203,7 +203,7 @@ class Piece:
 
     @staticmethod
     def _in_rows(order: NDArray[np.int64], make: Callable[[], Quantiles]) -> Callable[[], Quantiles]:
-        """What is made in an order, in the order of the batch's rows."""
+        """What ``make`` returns, put back into the order of the batch's rows."""
 
         def rows() -> Quantiles:
             made = make()

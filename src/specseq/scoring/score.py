@@ -135,9 +135,9 @@ def score_all(
 ) -> list[Row]:
     """Score every config or task and keep the rows in a file.
 
-    Rows that the file holds already are kept. Where its layout resumes, it is written again every ten seconds
-    and when anything stops the run, with the sums over the windows of the config or task that it stopped in:
-    the next run goes on after them.
+    Rows that the file holds already are kept. If its layout resumes, it is written again every ten seconds
+    and when anything stops the run, with the sums over the finished windows of the current config or task:
+    the next run continues after them.
 
     Args:
         evaluations: what to score; the file expects them, see :meth:`ResultFile.expect`.
@@ -283,7 +283,7 @@ def _diverged(name: str) -> str | None:
 def fingerprint(source: str | Path) -> str:
     """What identifies a forecaster in a result: its name, or the content of its weights and their config.
 
-    A class of another package is known by its import path alone; its code may change.
+    For a class of another package, this is only its import path; its code may change.
     """
     named = HUB_ID if str(source) == "chronos2" else source
     path = find_weights(named) if is_hub_id(named) else Path(named)

@@ -62,10 +62,10 @@ def scaled_errors(targets: Values, quantiles: NDArray[np.floating], scales: Valu
 def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Values:
     """Scaled errors of a forecaster on the windows just before the test windows, [N, H].
 
-    From each series come up to ``windows`` windows, one horizon apart, the last of which ends where the
-    target of the first test window begins: that of any term evaluated on the series, so that no test value of
-    another term is looked at either. A window needs a context of a horizon; N is 0 where no series is long
-    enough. Contexts are no longer than that of the series' first test window.
+    Each series gives up to ``windows`` windows, one horizon apart. The last ends where the first test target
+    begins, over all terms that are evaluated on the series, so that no test value of another term is seen. A
+    window needs a context of a horizon; N is 0 where no series is long enough. Contexts are no longer than
+    that of the series' first test window.
 
     Raises:
         InputError: a forecast is at fault, see :func:`specseq.scoring.forecasting.forecast`.

@@ -72,7 +72,7 @@ def write_gift_eval(scores: Path, config: GiftEvalConfig, folder: Path) -> list[
         folder: where they are written.
 
     Raises:
-        InputError: rows of configs are missing or stand twice, were made of other data, or have no number.
+        InputError: rows of configs are missing or duplicated, were made from other data, or lack a number.
     """
     published = {config.name: config for config in reference().values()}
     rows = _rows(scores, "config", published, [f"eval_metrics/{name}" for name in GIFT_METRICS])
@@ -96,7 +96,7 @@ def write_gift_eval(scores: Path, config: GiftEvalConfig, folder: Path) -> list[
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Declared:
-    """What a submission to FEV-Bench says of a task beside its scores."""
+    """What a submission to FEV-Bench says about a task besides its scores."""
 
     trained_on_this_dataset: bool
     training_time_s: float | None = Field(default=None, ge=0)
@@ -113,7 +113,7 @@ def write_fev(scores: Path, model: str, declared: Mapping[str, Declared], folder
         folder: where it is written.
 
     Raises:
-        InputError: rows of tasks are missing or stand twice, were made of other tasks, or have no number.
+        InputError: rows of tasks are missing or duplicated, were made from other tasks, or lack a number.
     """
     rows = _rows(scores, "task_name", official_tasks(), METRICS)
     made = []
@@ -141,7 +141,7 @@ def write_fev(scores: Path, model: str, declared: Mapping[str, Declared], folder
 
 
 def declare(names: Sequence[str]) -> dict[str, Declared]:
-    """Every task of FEV-Bench, those of the named tasks and data sets as trained on.
+    """Every task of FEV-Bench; those named, or of the data sets named, are declared as trained on.
 
     Raises:
         InputError: there is no such task or data set.

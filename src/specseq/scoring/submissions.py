@@ -27,7 +27,7 @@ class Benchmark:
 
     Attributes:
         name: ``gift_eval`` or ``fev``.
-        task_columns: names the task column goes by, the first one present counts.
+        task_columns: names of the task column; the first one present counts.
         model_column: column that names the model; None where the file's stem does.
         baseline: model by which errors are normalised.
         metrics: short name -> column.
@@ -111,7 +111,7 @@ class Submission:
         """A further column as numbers [T]; 0 throughout where the file has none.
 
         Raises:
-            InputError: a cell is no number.
+            InputError: a cell is not a number.
         """
         values = []
         for task, text in zip(self.tasks, self.labels.get(label, ("0",) * len(self.tasks)), strict=True):
@@ -213,7 +213,7 @@ def detect(source: Path) -> Benchmark:
 
 
 def _split(path: Path) -> tuple[str, str]:
-    """The name of a file without its ending, and the ending; empty where it is no table's."""
+    """The name of a file without its ending, and the ending; empty if that is not a table's."""
     ending = next((ending for ending in _TABLES if path.name.lower().endswith(ending)), "")
     return path.name.removesuffix(path.name[len(path.name) - len(ending) :]), ending
 
@@ -222,7 +222,7 @@ def result_files(folder: Path, left_out: Callable[[str], None] = lambda text: No
     """The result files of a folder, each with the name it goes by.
 
     CSV and Parquet files go by their own name; ``MODEL/all_results.csv``, as GIFT-Eval's repository has them,
-    by that of their folder, at any depth. The case of names and endings is of no matter, and a CSV file may
+    by that of their folder, at any depth. The case of names and endings does not matter, and a CSV file may
     be compressed.
 
     Args:
@@ -261,7 +261,7 @@ def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None
 
     Raises:
         InputError: the file is unreadable, has no task column, no metric, no row, or a
-            cell that is no number.
+            cell that is not a number.
     """
     table = read_table(source)
     names = table.column_names
@@ -301,7 +301,7 @@ def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None
 
 
 def _with_its_name(submission: Submission, taken: set[str]) -> Submission:
-    """An added result by the name in its column ``model``, where that is one name and free."""
+    """An added result under the name in its column ``model``, if that is a single name not yet taken."""
     names = set(submission.labels.get("model", ())) - {""}
     return replace(submission, model=names.pop()) if len(names) == 1 and not names & taken else submission
 
@@ -314,8 +314,8 @@ def read_folder(
 ) -> list[Submission]:
     """All submissions of a folder's files, see :func:`result_files`, then those of the files added.
 
-    Published GIFT-Eval files are known by the file's name: what their column ``model`` says differs in
-    spelling. An added one goes by that column, or by its file's name if the column's is taken.
+    Published GIFT-Eval files are known by the file's name, because their column ``model`` differs in
+    spelling. An added one goes by that column, or by its file's name if that model name is taken.
 
     Raises:
         InputError: the folder is missing or empty, or two submissions go by one name.

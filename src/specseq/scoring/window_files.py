@@ -1,4 +1,4 @@
-"""Write what a benchmark's windows show a forecaster: any language can forecast exactly these windows.
+"""Write a benchmark's windows as files, so that a forecaster in any language can forecast exactly these.
 
 One Parquet file per config or task, ``<name>.parquet``, with a row per series:
 
@@ -49,7 +49,7 @@ def write_windows(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def _group(rows: Iterator[Row]) -> Iterator[Row]:
-    """The next rows, few enough to hold in memory."""
+    """The next rows, few enough to fit into memory."""
     held = 0
     for row in islice(rows, _ROWS):
         yield row

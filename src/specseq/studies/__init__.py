@@ -14,7 +14,7 @@ from specseq.errors import InputError
 from specseq.settings import near
 from specseq.studies.interface import Figure, Study, Table
 
-# Only folders that are no second copy of the package: another checkout on the path adds nothing.
+# Without second copies of the package: another checkout on the path adds nothing.
 __path__ += [
     str(folder / "specseq" / "studies")
     for folder in map(Path, sys.path)

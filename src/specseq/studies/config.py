@@ -121,7 +121,7 @@ class WorkflowConfig:
 
 @cache
 def kinds() -> Kinds:
-    """What a plan is read as, with every study that can be found."""
+    """The settings classes that a plan is read with, of every study that can be found."""
     return Kinds(studies(), DataSettings, NamedFilter, StageResources, RULES)
 
 
@@ -140,7 +140,7 @@ def read_settings(config: Config) -> WorkflowConfig:
 
 
 def with_scale(config: Config, slurm: bool = False) -> Config:
-    """The config with a scale by name where it says ``auto``.
+    """The config with the scale ``auto`` replaced by the name of one.
 
     Args:
         config: the config.

@@ -1,4 +1,4 @@
-"""The data that a config names: embedded, downloaded from the hub, or a folder of one's own."""
+"""The data that a config names: embedded, downloaded from the hub, or a folder of the user's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class DataSources:
     plan: Plan
 
     def check(self, scale: str) -> None:
-        """Refuse embedded series in place of those that the scale's file names, unless they are meant.
+        """Refuse embedded series in place of those that the scale's file names, unless that is intended.
 
         Raises:
             InputError: the config says ``embedded`` for all scales; only the scale's own section may.
@@ -45,7 +45,7 @@ class DataSources:
                 )
 
     def displaced(self, scale: str, name: str) -> Layer | None:
-        """The layer of the config that takes a scale's published data away; the scale's own section may."""
+        """The config layer that removes a scale's published data, unless it is the scale's own section."""
         setting = self.plan.at(scale).sources(("data", name))
         absent = [value in (None, EMBEDDED) for _, value in setting]
         if not absent or all(absent) or not absent[-1] or setting[-1][0].path == ("scales", scale):
@@ -56,7 +56,7 @@ class DataSources:
         """The file or folder that must be there before data are read; nothing for embedded data.
 
         Raises:
-            InputError: embedded data are not meant at this scale.
+            InputError: embedded data are not intended at this scale.
         """
         self.check(scale)
         given = self.plan.data(scale)[name]
@@ -65,19 +65,19 @@ class DataSources:
         return download_record(name) if given == HUB else str(given)
 
     def folder(self, scale: str, name: str) -> str | None:
-        """The folder of data from outside, downloaded or one's own; None for embedded data or none."""
+        """The folder of data from outside, downloaded or the user's; None for embedded data or none."""
         given = self.plan.data(scale)[name]
         if given in (None, EMBEDDED):
             return None
         return download_folder(name) if given == HUB else str(given)
 
     def own(self, scale: str, name: str) -> list[str]:
-        """The folder of one's own, which the workflow watches for changes; downloads have their record."""
+        """The user's own folder, which the workflow watches for changes; downloads have a record instead."""
         given = self.plan.data(scale)[name]
         return [] if given in (None, EMBEDDED, HUB) else [given]
 
     def zeros_own(self, scale: str) -> list[str]:
-        """Files of zeros of one's own, if there are any."""
+        """The user's own files of zeros, if any."""
         return [path] if (path := self.plan.data(scale)["zeros"].get("platt")) else []
 
     def arrays(self, scale: str) -> list[str]:
@@ -100,6 +100,6 @@ class DataSources:
         return [download_record("text")] if source.get("kind") == HUB else []
 
     def text_own(self, scale: str) -> list[str]:
-        """The text of one's own, if there is one."""
+        """The user's own text, if there is one."""
         path = self.text(scale)["source"].get("path") if "source" in self.text(scale) else None
         return [path] if path and not self.text_needed(scale) else []

@@ -38,7 +38,7 @@ def seasonal_naive_scores(results: Results) -> list[str]:
 
 
 def leakage(results: Results) -> list[str]:
-    """What of each benchmark at hand lies in the training corpus."""
+    """How much of each benchmark at hand is in the training corpus."""
     paths = [results.file(f"data/leakage_{name}.parquet") for name in results.benchmarks]
     return [path for path in paths if results.at_hand(path)] if results.partial else paths
 

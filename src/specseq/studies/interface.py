@@ -1,4 +1,4 @@
-"""What a study declares, and the view of result files that its declarations are functions of.
+"""What a study declares, and the view of result files that its declarations take.
 
 Nothing here imports torch or pandas: the workflow reads it whenever it plans.
 """
@@ -98,7 +98,7 @@ class Table:
             the module makes the table anew.
         inputs: the files it is made from.
         params: its parameters beside the scale.
-        optional: inputs without which it can be made, where they are lost.
+        optional: inputs that it can be made without if they are lost.
     """
 
     make: str
@@ -123,7 +123,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Study:
-    """All that the workflow knows of a study.
+    """All that the workflow knows about a study.
 
     Attributes:
         name: its name in run ids, and its folder's in ``workflow/studies``.
@@ -141,8 +141,8 @@ class Study:
             costs are not estimated.
         checks: module whose public functions its claims may name; empty for none. One that begins with a dot
             lies in the study's package.
-        answer: ``module:function`` that makes the page's opening sentence of the study's tables; empty for
-        none.
+        answer: ``module:function`` that makes the page's opening sentence from the study's tables; empty for
+            none.
     """
 
     name: str

@@ -14,7 +14,7 @@ _LAST_BYTES = 4096
 
 @dataclass(frozen=True)
 class LostJob:
-    """A job that did not end, or could not begin.
+    """A job that failed or could not begin.
 
     Attributes:
         rule: its rule.
@@ -61,7 +61,7 @@ def _read(path: Path, changed: int) -> tuple[LostJob, ...]:
 
 
 def forget_lost(scales: Iterable[str]) -> None:
-    """Begin a call that has lost nothing yet."""
+    """Delete the lists of lost jobs, for a call that begins."""
     for scale in scales:
         lost_file(scale).unlink(missing_ok=True)
 

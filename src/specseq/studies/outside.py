@@ -22,7 +22,7 @@ def check_there(path: str, field: str, folder: bool = True) -> None:
     """Refuse a path that does not exist.
 
     Raises:
-        InputError: there is none; names those beside it that are spelt alike.
+        InputError: it does not exist; names paths beside it with similar spelling.
     """
     given = Path(path)
     if given.is_dir() if folder else given.exists():

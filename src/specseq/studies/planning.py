@@ -64,7 +64,7 @@ class Planning:
         )
 
     def section(self, content: Mapping[str, Any], key: str, where: str) -> Any:
-        """A part of the config that this result needs and that the schema does not demand.
+        """A part of the config that this result needs although the schema does not require it.
 
         Raises:
             InputError: it is not there.
@@ -98,7 +98,7 @@ class Planning:
         return [params.get("forecaster", {}), params.get("evaluation", {}).get("other") or {}]
 
     def _placed(self, scale: str, forecaster: Params) -> Params:
-        """A forecaster with the folder of its weights for a name, where the config says where they lie."""
+        """A forecaster, renamed to the folder of its weights if the config names one."""
         folder = self.sources.folder(scale, CHRONOS2) if forecaster.get("name") == CHRONOS2 else None
         return {**forecaster, "name": folder} if folder else forecaster
 
@@ -107,7 +107,7 @@ class Planning:
         return {"benchmark": benchmark, "data": self.benchmark_folder(scale, benchmark)}
 
     def download(self, source: str) -> Params:
-        """What is downloaded of a source."""
+        """What is downloaded from a source."""
         downloads = self.section(self.plan.config.content.get("downloads") or {}, source, "downloads")
         return {"source": source, "select": downloads}
 
@@ -128,7 +128,7 @@ class Planning:
         return files
 
     def training(self, scale: str, run: str) -> Params:
-        """Whose training it is, and the parameters that decide it."""
+        """The run to train, and the parameters that decide its training."""
         params = self.plan.run(scale, run)
         return {"run": run, "params": studies()[params["study"]].training_params(params)}
 
@@ -138,7 +138,7 @@ class Planning:
         return ["launch/training.py", _file_of(study.module(study.build))]
 
     def weights_file(self, scale: str, run: str) -> str:
-        """The weights of a run that there is."""
+        """The weights of a run, which must exist in the plan."""
         self.plan.run(scale, run)
         return f"results/{scale}/runs/{run}/weights.safetensors"
 
@@ -159,7 +159,7 @@ class Planning:
         return [download_record(CHRONOS2)] if from_hub and named else []
 
     def benchmark_files(self, scale: str, benchmark: str) -> str:
-        """What must stand before an evaluation: GIFT-Eval's manifest; FEV-Bench's folder as it is.
+        """What must exist before an evaluation: GIFT-Eval's manifest; FEV-Bench's folder as it is.
 
         Raises:
             InputError: the config names no folder of FEV-Bench.
@@ -213,10 +213,10 @@ class Planning:
         return {key: value for key, value in evaluation.items() if key in kept}
 
     def measurement(self, scale: str) -> Params:
-        """The sizes of the measurement, which runs that are measured side by side share.
+        """The sizes of the measurement, the same for all runs that are measured side by side.
 
         Raises:
-            InputError: they do not.
+            InputError: they differ between runs.
         """
         runs = self.plan.study_runs(scale, "stu")
         sizes = {run: params["measurement"] for run, params in runs.items() if "measurement" in params}
@@ -235,7 +235,7 @@ class Planning:
         return self.results(studies()["stu"], scale).of_runs("weights.safetensors")
 
     def audit(self, scale: str, run: str) -> Params:
-        """Whose audit it is, and its settings."""
+        """The run to audit, and the settings of the audit."""
         return {"run": run, "audit": self.section(self.plan.run(scale, run), "audit", f"run {run}")}
 
     def mechanisms(self, scale: str) -> Params:
@@ -246,7 +246,7 @@ class Planning:
     # What stages ask for
 
     def resources(self, scale: str, rule: str, run: str = "") -> StageResources:
-        """What a rule asks for, of the study of its run or of the one that declares it."""
+        """What a rule asks for, as set by the study of its run, or else by the study that sets it."""
         declared = self.plan.resources(scale)
         owners = [run.partition("/")[0]] if run else [name for name in declared if name != ALL]
         given: Params = next((declared[name][rule] for name in owners if rule in declared.get(name, {})), {})
@@ -274,7 +274,7 @@ class Planning:
     def shown(self, scale: str, kind: Kind) -> list[str]:
         """Tables or figures of the studies that the config declares.
 
-        A partial plan leaves out those for which an input is not there, or of a list of inputs not one.
+        A partial plan leaves out those that lack an input, or all files of a list of inputs.
         """
         declared = [
             name for name, (study, _) in products(kind).items() if study.name in self.plan.studies(scale)
@@ -292,7 +292,7 @@ class Planning:
         return all(there[key] for key, files in whole.items() if files and key not in product.optional)
 
     def inputs(self, scale: str, kind: Kind, name: str) -> dict[str, list[str]]:
-        """The files that a table or figure is made from, by name; in a partial plan those that are there."""
+        """The files that a table or figure is made from, by name; in a partial plan, those that exist."""
         study, product = products(kind)[name]
         results = self.results(study, scale)
         given = product.inputs(results)

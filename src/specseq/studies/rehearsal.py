@@ -19,7 +19,7 @@ def rehearsed(planning: Planning, scale: str) -> dict[str, dict[str, Any]]:
 
 
 def rehearsal_results(planning: Planning, scale: str) -> list[str]:
-    """The results of training that a rehearsal's table is made from; of a partial plan those that exist."""
+    """The results of training that a rehearsal's table is made from; in a partial plan, those that exist."""
     files = [f"results/{scale}/runs/{run}/pretrain.parquet" for run in rehearsed(planning, scale)]
     return [file for file in files if os.path.exists(file)] if planning.partial else files
 

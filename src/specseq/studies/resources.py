@@ -15,7 +15,7 @@ class StageResources:
 
 StudyResources = dict[str, StageResources]
 ALL = "all"
-"""In the place of a study: what is said for every rule of every study, and wins."""
+"""Stands in place of a study's name: what is set here applies to every study and wins over its settings."""
 RULES = (
     "audit",
     "design",

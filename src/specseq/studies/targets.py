@@ -18,10 +18,10 @@ def check_target(plan: Plan, target: str, rules: Collection[str]) -> None:
     Args:
         plan: the plan.
         target: what the user asks for.
-        rules: names of rules that make one result each and so are no targets themselves.
+        rules: names of rules that make one result each and so are not targets themselves.
 
     Raises:
-        InputError: names what is wrong with it, and the nearest that there is.
+        InputError: says what is wrong with it, and names the nearest valid target.
     """
     if target in rules:
         remedy = f"ask for a result by its path, such as results/{plan.default}/report/index.html"

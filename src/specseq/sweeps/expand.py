@@ -62,8 +62,8 @@ def expand_study(study: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, lis
 
     Args:
         study: its name.
-        spec: ``base`` (parameters of all runs), ``over`` (axes of all sweeps that do not have them) and
-            ``sweeps``: of each ``base``, ``runs`` (named points) and ``over`` (a grid).
+        spec: ``base`` (parameters of all runs), ``over`` (axes of all sweeps that do not set them) and
+            ``sweeps``, each with ``base``, ``runs`` (named points) and ``over`` (a grid).
 
     Raises:
         InputError: an empty axis, two runs of one name or a label that cannot be part of a path.

@@ -14,10 +14,10 @@ __all__ = ["Config", "read_config", "read_yaml"]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML with the numbers and words of its version 1.2, in which a key is a text and stands once.
+    """YAML with the numbers and words of its version 1.2; keys are texts and must be unique.
 
-    In version 1.1 ``12:00:00`` is 43200, ``1e-3`` is a text and ``no`` is false. By libyaml where it is
-    there: that is some ten times faster, and configs can be long.
+    In version 1.1 ``12:00:00`` is 43200, ``1e-3`` is a text and ``no`` is false. Uses libyaml where it is
+    installed: that is some ten times faster, and configs can be long.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -8,7 +8,7 @@
                                             its section `scales` holds overlays like the files'
 
 Each is laid over the ones before it. ``null`` leaves out what it names: a sweep, a point, a label of a
-grid, a parameter that a layer before set. A list in place of a mapping of names keeps these alone; its
+grid, a parameter set by an earlier layer. A list in place of a mapping of names keeps only its own names; its
 entries are ``name`` or ``name: changes``. In ``data`` a source of another ``kind`` replaces the one before.
 """
 
@@ -160,7 +160,7 @@ class _Changes:
         return made
 
     def axes(self, old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-        """Swept keys and their values; a sweep takes an axis of its study out by a null, which stays here."""
+        """Swept keys and their values; a null, by which a sweep drops an axis of its study, is kept here."""
         before, changes = old.get("over", {}), new.get("over", {})
         made = dict(before)
         for key, values in self.layer.mapping(changes, (*path, "over")).items():

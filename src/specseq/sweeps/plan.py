@@ -101,7 +101,7 @@ class Plan:
     def declared(self) -> dict[str, set[str]]:
         """The runs of each scale, each with and without its seed.
 
-        A scale in which something is wrong withholds nothing from the others and is left out.
+        A scale in which something is wrong is left out and does not affect the others.
         """
         runs = {}
         for scale in self.scales:
@@ -126,7 +126,7 @@ class Plan:
 
     @cached_property
     def study_names(self) -> tuple[str, ...]:
-        """The studies, of whatever scale."""
+        """The studies of all scales."""
         return tuple(self._common.studies)
 
     @cached_property

@@ -17,7 +17,7 @@ _SWEEP_KEYS = ("about", "base", "runs", "over")
 
 
 class Declaration(Protocol):
-    """What a plan has to know of a study."""
+    """What a plan has to know about a study."""
 
     @property
     def run(self) -> Any:
@@ -74,7 +74,7 @@ class ScalePlan:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """Data sources and sizes, with the defaults of the sections that nobody gives."""
+        """Data sources and sizes, with the defaults of sections that no layer gives."""
         settings = self.read(self._kinds.data, self._data, ("data",))
         values = {field.name: getattr(settings, field.name) for field in fields(settings)}
         return {
@@ -192,7 +192,7 @@ def without_seed(run: str) -> str:
 
 
 def _with_seed(spec: dict[str, Any]) -> dict[str, Any]:
-    """Name the runs that a run refers to: ``{seed}`` in ``initial.run`` and ``forecaster.run`` is its own."""
+    """Name the runs that a run refers to: its seed replaces ``{seed}`` in ``initial`` and ``forecaster``."""
     for key in ("initial", "forecaster"):
         section = spec.get(key)
         if isinstance(section, dict) and isinstance(section.get("run"), str):

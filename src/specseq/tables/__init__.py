@@ -1,6 +1,6 @@
 """Result tables: atomic Parquet with provenance in its footer, and the one long shape they share.
 
-Writing needs no pandas, whose import takes longer than many a stage has to do.
+Writing needs no pandas, whose import takes longer than the work of many stages.
 """
 
 from specseq.tables.long import LONG_COLUMNS, long_table

@@ -31,7 +31,7 @@ def numpy_values(array: pa.Array) -> NDArray[Any]:
 def arrow_array(values: Sequence[Any]) -> pa.Array:
     """An array of texts, numbers or flags, all of one type; None for null.
 
-    Whole numbers among others are numbers. An array of nulls alone has whole numbers.
+    Integers mixed with floats become floats. An array of nulls alone is of integers.
     """
     known = [value for value in values if value is not None]
     kinds = {type(value) for value in known}

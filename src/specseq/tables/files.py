@@ -41,10 +41,10 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 
 
 def check_target(target: Path, option: str) -> None:
-    """Refuse a place that a table cannot be written to, before the hours that it takes to make it.
+    """Refuse a path that a table cannot be written to, before the hours that it takes to make it.
 
     Raises:
-        InputError: it is no Parquet file's name, or nothing can be written there; names the ``option``.
+        InputError: it does not name a Parquet file, or cannot be written; names the ``option``.
     """
     if target.suffix != ".parquet" or target.is_dir():
         raise InputError(option, f"{target} is no .parquet file", "give a name that ends in .parquet")

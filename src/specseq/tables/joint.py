@@ -20,7 +20,7 @@ def joint_schema(sources: Sequence[str | os.PathLike[str]], added: Sequence[pa.F
 
     Args:
         sources: the files.
-        added: columns that the rows of each file get behind their own.
+        added: columns that are appended to those of each file.
 
     Raises:
         InputError: a file is missing or is not Parquet, or has a column of another type than others.
@@ -51,7 +51,7 @@ def joint_schema(sources: Sequence[str | os.PathLike[str]], added: Sequence[pa.F
 
 
 def _has_nulls(metadata: pq.FileMetaData, place: int) -> bool:
-    """Whether a column holds nulls, which it is taken to where the file does not say."""
+    """Whether a column holds nulls; assumed if the file does not say."""
     chunks = (metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups))
     return any(chunk is None or chunk.null_count is None or chunk.null_count > 0 for chunk in chunks)
 
@@ -61,7 +61,7 @@ def _promoted(kind: pa.DataType, missing: bool) -> pa.DataType:
 
 
 def fitted(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatchReader:
-    """Batches with some of a schema's columns as a stream with all of them; what lacks or is NaN is null."""
+    """Batches with some of a schema's columns as a stream with all; missing values and NaN are null."""
     return pa.RecordBatchReader.from_batches(schema, (_fitted(batch, schema) for batch in batches))
 
 

@@ -75,7 +75,7 @@ def pandas_types(kinds: Mapping[str, str]) -> dict[str, str]:
 
 
 def kinds_in_pandas(schema: pa.Schema) -> dict[str, str]:
-    """The columns of a schema that pandas reads as a type of its own, as of :func:`pandas_types`."""
+    """The columns of a schema that pandas reads as a type of its own, as in :func:`pandas_types`."""
     known = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
     return {
         column["name"]: column["numpy_type"]

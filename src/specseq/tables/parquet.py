@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEY = b"specseq"
 ROW_GROUP = 2**17
-"""Rows of a stream in memory at once; few enough that a reader of one run passes over those of others."""
+"""Rows of a stream in memory at once; few enough that a reader of one run skips those of others."""
 
 
 def write_parquet(
@@ -59,7 +59,7 @@ def _write_stream(path: "os.PathLike[str]", stream: pa.RecordBatchReader, proven
                 writer.write_table(pa.Table.from_batches(held), ROW_GROUP)
                 held = []
         writer.write_table(pa.Table.from_batches(held, stream.schema))
-        # What it took is known at the end.
+        # The time it took is known only at the end.
         writer.add_key_value_metadata({_KEY: _record(provenance)})
 
 
@@ -107,8 +107,8 @@ def read_all(
 ) -> "pd.DataFrame":
     """Rows of several result tables, one below the other.
 
-    A file's rows are filtered as they are read, so that memory holds those of all files that are wanted and
-    no more than one file beside them.
+    Rows are filtered as each file is read, so that memory holds the wanted rows of all files and at most one
+    whole file.
 
     Args:
         sources: the files, at least one.
@@ -129,7 +129,7 @@ def read_rows(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def read_provenance(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """The provenance record of a result table; empty for a Parquet file of other making."""
+    """The provenance record of a result table; empty for a Parquet file of other origin."""
     with readable(source):
         footer = pq.read_metadata(os.fspath(source)).metadata or {}
     return json.loads(footer.get(_KEY, b"{}"))

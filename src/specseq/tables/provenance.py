@@ -34,7 +34,7 @@ def _git() -> tuple[str | None, bool]:
 
 
 def _git_output(*arguments: str) -> str | None:
-    # A hook or a surrounding git command points to its own repository by variables.
+    # A hook or a surrounding git command sets variables that point to its own repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     folder = Path(__file__).resolve().parent
     try:

@@ -22,11 +22,11 @@ _WHOLE = {"gift_eval": 97, "fev": 100}
 
 @dataclass(frozen=True)
 class Conditions:
-    """What was measured on.
+    """What a claim was measured on.
 
     Attributes:
         text: for a reader, such as ``scored on 7 embedded sets; 7 configs; 23,876 parameters, 6 steps of 2``.
-        embedded: whether some of the data are those that come with the package, and not the published.
+        embedded: whether some of the data come with the package instead of being the published data.
         lacking: configs or tasks of a benchmark that were not scored, in words; empty where all were.
     """
 
@@ -61,7 +61,7 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
 
 
 def groups_of(claim: Claim, folder: Folder) -> set[str]:
-    """The runs that a claim's rows are of, without their seeds."""
+    """The runs that a claim's rows come from, without their seeds."""
     frames = _selected(claim, folder)
     return {without_seed(str(run)) for frame in frames for run in _column(frame, "group", "run", "baseline")}
 
@@ -77,7 +77,7 @@ def _selected(claim: Claim, folder: Folder) -> list[pd.DataFrame]:
 
 
 def study_conditions(root: Path, study: str) -> str:
-    """What a study's runs at a scale stand on, in words: data, parameters, steps, seeds."""
+    """The conditions of a study's runs at a scale, in words: data, parameters, steps, seeds."""
     records = [_record(path) for path in sorted((root / "runs" / study).rglob("pretrain.parquet"))]
     scored = [name for name in _BENCHMARKS if any((root / "runs" / study).rglob(f"{name}.parquet"))]
     data = [str(_data(root, name)["data"]) for name in dict.fromkeys([*scored, *_inputs(records)])]
@@ -91,7 +91,7 @@ def study_conditions(root: Path, study: str) -> str:
 
 
 def benchmark_names(root: Path) -> dict[str, str]:
-    """Benchmarks by the name that what was scored deserves: embedded sets are no GIFT-Eval."""
+    """Names of benchmarks that fit what was scored: embedded sets are not called GIFT-Eval."""
     return {
         name: "embedded sets" if _data(root, name)["embedded"] else words
         for name, words in _BENCHMARKS.items()
@@ -112,7 +112,7 @@ def _column(frame: pd.DataFrame, *names: str) -> Iterable[Any]:
 
 
 def _records(root: Path, group: str, result: str = "pretrain") -> list[Mapping[str, Any]]:
-    """Provenance of a result of the runs of a group, or of a run, each seed's."""
+    """Provenance of a result for each seed of a group, or for a single run."""
     folder, name = root / "runs" / group, f"{result}.parquet"
     paths = [*folder.parent.glob(f"{folder.name}_seed*/{name}"), *folder.glob(f"seed*/{name}")]
     return [_record(path) for path in sorted({*paths, *folder.glob(name)})]
@@ -183,7 +183,7 @@ def _counts(records: Iterable[Mapping[str, Any]]) -> str:
 def _span(
     unit: str, frames: Iterable[pd.DataFrame], columns: Iterable[str], single: str, given: Iterable[str]
 ) -> str:
-    """How many configs or seeds rows stand on: from a column that counts them, or from those that differ."""
+    """How many configs or seeds the rows cover: from a column that counts them, or from distinct values."""
     numbers: set[int] = set()
     for frame in frames:
         counted = [name for name in columns if name in frame]

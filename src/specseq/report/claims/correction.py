@@ -1,4 +1,4 @@
-"""Claims that are one search, corrected for it: Holm's step-down procedure over p-values from intervals."""
+"""Correction of claims that form one search: Holm's step-down procedure over p-values from intervals."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from specseq.report.claims.language import Verdict
 from specseq.report.claims.relations import Region
 
-_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: a 95 % interval reaches so many standard errors to a side
+_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: standard errors to each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def p_value(region: Region, value: float, low: float, high: float) -> float:
     The interval is read as normal on each side, so that it excludes an end exactly where p is below 5 %.
 
     Returns:
-        The largest over the ends where the value lies inside, else that of the end it lies beyond; NaN
-        without an interval.
+        The largest over the ends if the value lies inside, else that of the end it lies beyond; NaN without
+        an interval.
     """
     if not all(map(math.isfinite, (value, low, high))) or low == high:
         return math.nan

@@ -2,9 +2,9 @@
 
 Intervals resample tasks and seeds crosswise and reach at least as far as Student's t over the means of tasks
 and of seeds (:func:`specseq.scoring.comparison.crosswise_interval`). Where something was drawn (seed ≥ 0),
-one seed gives no interval: the verdict is then *undecided*. So does a seed that was lost, because its run was
-ended early or its values are not finite, and a task that is without a finite value in some seed: what is left
-is what went well.
+one seed gives no interval, and the verdict is *undecided*. The same holds if a seed was lost (its run was
+ended early or its values are not finite) or a task lacks a finite value in some seed, because what is left is
+only what went well.
 
 Shapes: T tasks (all replicate columns but the seed), S seeds.
 """
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 def _square(values: pd.Series) -> tuple[Floats, bool]:
     """Values as [T, S] on the tasks that every seed has, and whether anything was drawn at random.
 
-    Where a task was dropped, :func:`_lost_tasks` tells.
+    :func:`_lost_tasks` reports tasks that were dropped.
     """
     names = list(values.index.names)
     if "seed" not in names:
@@ -51,7 +51,7 @@ def _square(values: pd.Series) -> tuple[Floats, bool]:
 
 
 def _lost(folder: Folder, values: pd.Series, *queries: Query) -> str:
-    """Why the seeds that have values are not all: in words, or empty."""
+    """Why some seeds have no values, in words; empty if all have."""
     ended = sorted({run for query in queries for run in diverged(folder, query)})
     if ended:
         return f"ended early: {', '.join(ended)}"
@@ -63,7 +63,7 @@ def _lost(folder: Folder, values: pd.Series, *queries: Query) -> str:
 
 
 def _lost_tasks(values: pd.Series) -> str:
-    """How many tasks lack a finite value in some seed: in words, or empty."""
+    """How many tasks lack a finite value in some seed, in words; empty if none does."""
     finite = pd.Series(np.isfinite(values), values.index)
     if not finite.any():
         return ""
@@ -144,10 +144,10 @@ def measure(claim: Claim, folder: Folder) -> Measured:
 
 
 def over_windows(folder: Folder, found: Measured, *sides: Query) -> Measured:
-    """A measurement whose interval is also over the test windows that its queries' rows were scored on.
+    """A measurement whose interval also covers the test windows that its queries' rows were scored on.
 
-    To the half of the interval over seeds those of the rows' own intervals are added in quadrature. Two sides
-    are taken as independent: that they share their windows would make the interval narrower.
+    The half-widths of the rows' own intervals are added in quadrature to the half-width over seeds. Two sides
+    are taken as independent, although sharing their windows would make the interval narrower.
     """
     halves = [_window_halves(folder, side, found.scale) if side.windows else (0.0, 0.0) for side in sides]
     # What reaches down on the second side reaches up in the comparison.

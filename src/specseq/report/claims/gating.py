@@ -1,8 +1,8 @@
-"""The gates of a measured claim: what the baselines of its runs are worth, by the tables of comparisons.
+"""The gates of a measured claim: whether the baselines of its runs beat their references.
 
-A row that carries a gate (:mod:`specseq.report.gates`) has its own. The runs of other rows have that of their
-group in the table named after their study, ``tables/<study>.parquet``. A claim with a side that is a
-reference itself, or was not trained, compares no trained models and has none.
+A row that carries a gate (:mod:`specseq.report.gates`) uses it. The runs of other rows use the gate of their
+group in the table named after their study, ``tables/<study>.parquet``. If one side of a claim is itself a
+reference, or was not trained, the claim compares no trained models and has no gate.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Measured quantities, and those of tables whose rows carry an interval: one row, two compared, a trend.
+"""Measured quantities, and those from rows that carry an interval: one row, two compared, a trend.
 
 The rows' intervals are taken as independent and, on the logarithmic scale, as normal. What they share (tasks,
 a common baseline) would make a comparison narrower, so the verdicts err towards *undecided*.
@@ -33,8 +33,8 @@ class Axis:
     """Replicates of one kind behind a measurement.
 
     Attributes:
-        unit: ``seeds``, ``configs`` or another kind. n: how many. sd: standard deviation of single ones on
-        the scale of the comparison; NaN where only the interval is known.
+        unit: ``seeds``, ``configs`` or another kind. n: how many. sd: standard deviation of single replicates
+        on the scale of the comparison; NaN where only the interval is known.
     """
 
     unit: str
@@ -49,14 +49,14 @@ class Measured:
     Attributes:
         value: the estimate; NaN where it was measured and is undefined.
         low, high: its interval; NaN where there is none.
-        exact: whether the interval is a range of rounding and no statistic.
+        exact: whether the interval is a range of rounding rather than a statistic.
         n: replicates behind it.
         evidence: what decided it: files and rows, or the formula.
         note: why there is no interval, or what was left out.
         axes: the replicates by kind, where more of them would narrow the interval.
-        scale: that of the comparison: ``difference``, or ``ratio`` and ``percent`` for logarithms.
-        windows: the part of the interval's half, on that scale, that is over test windows and stays whatever
-            the number of replicates.
+        scale: of the comparison: ``difference``, or ``ratio`` and ``percent`` for logarithms.
+        windows: the part of the half-width, on that scale, that is due to test windows and that more
+            replicates do not reduce.
     """
 
     value: float
@@ -71,7 +71,7 @@ class Measured:
     windows: float = 0.0
 
     def within(self, bounds: Span | None) -> "Measured":
-        """The same with an interval that stays among the values that the quantity can have."""
+        """The same with the interval limited to the values that the quantity can have."""
         if bounds is None or math.isnan(self.low):
             return self
         least = -math.inf if bounds[0] is None else bounds[0]
@@ -186,7 +186,7 @@ def _shared_axes(a: Measured, b: Measured) -> tuple[Axis, ...]:
 
 
 def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:
-    """Rank correlation over rows with intervals; its own interval by drawing every row from its own."""
+    """Rank correlation over rows with intervals; its interval comes from drawing each row from the row's."""
     from scipy.stats import rankdata
 
     column, ends, enough = query.value, _columns(query), query.enough
@@ -220,7 +220,7 @@ def trend_of_rows(folder: Folder, query: Query, x: str, name: str) -> Measured:
         note = f"{lost} of {lost + len(rows)} rows without a finite value and interval"
         return Measured(value, math.nan, math.nan, False, len(rows), evidence, note)
     low_end, high_end = np.quantile(correlation(draws), [_ALPHA / 2, 1 - _ALPHA / 2])
-    # The draws add noise to rows that hold theirs already, which pulls correlations towards zero; stretched
+    # The draws add noise to rows that are noisy already, which pulls correlations towards zero; stretched
     # to the estimate, the interval errs towards undecided.
     bounds = min(float(low_end), value), max(float(high_end), value)
     return Measured(value, *bounds, False, len(rows), evidence)

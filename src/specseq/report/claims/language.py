@@ -50,7 +50,7 @@ Condition = Scalar | tuple[Scalar, ...] | Bounds
 
 @dataclass(frozen=True, config=STRICT)
 class Query:
-    """Rows of a result file; how they become an estimate, see :mod:`specseq.report.claims.estimates`."""
+    """Rows of a result file; :mod:`specseq.report.claims.estimates` turns them into an estimate."""
 
     file: str = Field(description="path under the scale's result folder")
     where: Mapping[str, Condition] = Field(
@@ -99,10 +99,10 @@ class Query:
 
     @property
     def ends_in_rows(self) -> Mapping[str, Ends] | None:
-        """A column and the two of its values whose rows hold the interval; None where no rows do.
+        """A column and the two values of it whose rows hold the ends of the interval; None if no rows do.
 
         Raises:
-            InputError: rows are to hold it, and the conditions name no metric.
+            InputError: rows should hold it, but the conditions name no metric.
         """
         if self.interval != "rows":
             return self.interval if isinstance(self.interval, Mapping) else None
@@ -227,7 +227,7 @@ def resolved(quantity: Quantity, queries: Mapping[str, Query]) -> Quantity:
     """A quantity without references to shared queries.
 
     Raises:
-        InputError: a shared query is unknown, or a trend's interval stands in rows.
+        InputError: a shared query is unknown, or a trend's interval is held in rows.
     """
     match quantity:
         case Ratio(ratio=(a, b)):

@@ -1,17 +1,17 @@
 """The ledger: every claim judged against the result files of one scale, as one table.
 
-Columns: id, note, place, quote (the note's own line), statement, ours (whether the test is ours and not the
-note's statement), published (as printed), measured, low, high (the 95 % interval of a measurement, or the
-range that rounding leaves to arithmetic), relation, verdict, kind (what the verdict rests on: ``figures``,
-the printed digits; ``mechanism``, a closed form or a constructed test; ``measured``, trained or scored at
-another size or on other data than the published; ``measured as published``), conditions (data, configs,
-parameters, steps, seeds), family (the search that the claim is one of), comparisons (how many of it were
-measured), p_corrected (Holm's), verdict_corrected, gate (of a claim on trained models: what their baseline is
-worth beside the trivial reference), deciding_seeds, deciding_configs, deciding_scale, power (of an undecided
-claim: how many would decide it at the observed spread, the smallest scale with the seeds, and both in words),
-evidence, cites (outside records), command (makes the
-evidence, at the first scale that can decide the claim, or shows the arithmetic), status (live, superseded,
-retracted), scale, explanation, consequences.
+Columns: id, note, place, quote (the note's own line), statement, ours (whether the test is ours rather than
+the note's statement), published (as printed), measured, low, high (the 95 % interval of a measurement, or the
+range that rounding leaves to arithmetic), relation, verdict, kind (the kind of evidence: ``figures``, the
+printed digits; ``mechanism``, a closed form or a constructed test; ``measured``, trained or scored at a size
+or on data other than the published; ``measured as published``), conditions (data, configs, parameters, steps,
+seeds), family (the search that the claim belongs to), comparisons (how many claims of that search were
+measured), p_corrected (Holm's), verdict_corrected, gate (for a claim on trained models: whether their
+baseline beats the trivial reference), deciding_seeds, deciding_configs, deciding_scale, power (for an
+undecided claim: how many seeds and configs would decide it at the observed spread, the smallest scale with
+those seeds, and both in words), evidence, cites (outside records), command (makes the evidence, at the first
+scale that can decide the claim, or shows the arithmetic), status (live, superseded, retracted), scale,
+explanation, consequences.
 """
 
 import math
@@ -58,11 +58,11 @@ class Entry:
         evidence: files and rows, or the formula.
         explanation: why, for a reader.
         command: makes the evidence; empty where no scale has it.
-        kind: what the verdict rests on.
+        kind: kind of evidence behind the verdict.
         conditions: data, configs, parameters, steps and seeds of what was measured.
-        correction: of a claim that is one of a search, its verdict after correction.
-        gate: of a claim on trained models, what their baseline is worth.
-        power: of an undecided claim, what would decide it; None where that is no matter of numbers.
+        correction: for a claim that belongs to a search, its verdict after correction.
+        gate: for a claim on trained models, whether their baseline beats the reference.
+        power: for an undecided claim, what would decide it; None where more replicates are not the issue.
     """
 
     claim: Claim
@@ -81,7 +81,7 @@ class Entry:
 
 
 def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
-    """The verdict on a measured claim, and the reason where it is not plain."""
+    """The verdict on a measured claim, and the reason where it is not obvious."""
     region = claim.region
     if math.isnan(found.value):
         return "undecided", f"measured, and undefined there ({found.note or 'no finite value'})"
@@ -201,14 +201,14 @@ class Ledger:
         return why, scale
 
     def _sized(self, scale: str, claim: Claim) -> str:
-        """A scale's name with the study's runs in it, where they are known, and what tells their cost."""
+        """A scale's name, the number of the study's runs in it, if known, and the command for their cost."""
         own = [run for run in self.declared.get(scale, ()) if run.startswith(f"{claim.study}/")]
         runs = sum(run != without_seed(run) for run in own)
         cost = f"specseq cost --scale {scale} --only {claim.study}"
         return f"{scale} ({runs:,} runs of {claim.study}; see {cost})" if runs else scale
 
     def _declaring(self, absent: Sequence[str], claim: Claim) -> tuple[str, str]:
-        """The scale at which the runs that a file lacks are declared, or nothing; and that in words."""
+        """The scale that declares the runs that a file lacks, or an empty text; and the same in words."""
         having = [name for name, runs in self.declared.items() if all(run in runs for run in absent)]
         if self.scale in having:
             return self.scale, "no result of it is there yet"

@@ -44,12 +44,12 @@ class Claim:
 
     Attributes:
         note: number of the note; first part of ``id``.
-        spec: what the YAML says of it.
+        spec: what the YAML says about it.
         quantity: what decides it, shared queries put in.
         region: where the quantity must lie.
-        compute: the result of an arithmetic quantity; None of others.
+        compute: the result of an arithmetic quantity; None for others.
         source: the YAML file.
-        family: name of the claims that are one search, such as those of one template; empty for none.
+        family: name of the search that it belongs to, such as all claims of one template; empty for none.
         ungated: patterns of metrics and columns that do not depend on what a model has learnt.
     """
 
@@ -70,7 +70,7 @@ class Claim:
         """A claim of a note.
 
         Args:
-            spec: what the YAML says of it.
+            spec: what the YAML says about it.
             note: its note, whose queries it may use.
             checks: functions that an arithmetic quantity may name.
             source: the YAML file.
@@ -103,14 +103,14 @@ class Claim:
 
     @property
     def against(self) -> Verdict:
-        """The verdict where what is found goes against the statement."""
+        """The verdict if what is found contradicts the statement."""
         if self.spec.ours:
             return "does not hold"  # what the note does not state cannot be held against it
         return self.spec.fails if self.compute else "contradicted"
 
     @property
     def kind(self) -> Kind:
-        """What a verdict on it rests on, before the size of what was measured is known."""
+        """The kind of evidence for its verdict, before the size of what was measured is known."""
         if self.compute is not None:
             general = getattr(self.compute, "func", None) in vars(arithmetic).values()
             return self.spec.rests_on or ("figures" if general else "mechanism")
@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[Note, Any]:
 
 
 def _check_scales(spec: Statement, quantity: Quantity) -> None:
-    """Refuse a claim of which a run of another size than the published would decide a printed figure."""
+    """Refuse a claim in which a run of other than the published size would decide a printed figure."""
     relation = spec.relation
     figure = relation.rounds_to is not None or (relation.about is not None and bool(spec.published))
     measured = not isinstance(quantity, Arithmetic) and spec.rests_on is None

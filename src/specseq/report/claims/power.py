@@ -1,9 +1,9 @@
 """How many replicates would decide an undecided claim at the spread observed, and which scale has them.
 
 The interval of a mean of n replicates with standard deviation s reaches t(n - 1)·s/√n to each side, Student's
-t at 97.5 %. At the estimate observed it excludes the nearest end of the claim's region, a distance d away,
-once that is below d: :func:`replicates` is the least such n. The estimate moves as replicates come in, so
-that this many decide a claim about every other time; the interval's coverage is not touched by that.
+t at 97.5 %. At the observed estimate, it excludes the nearest end of the claim's region, a distance d away,
+once this reach is below d: :func:`replicates` gives the least such n. The estimate moves as replicates come
+in, so that many decide a claim only about half the time; the interval's coverage is not affected.
 """
 
 import math
@@ -22,7 +22,7 @@ class Power:
     """What would decide a claim.
 
     Attributes:
-        seeds, configs: numbers that would do; None where more of them are not what is missing.
+        seeds, configs: numbers that would suffice; None where more of them are not needed or do not help.
         scale: the smallest scale that has the seeds; empty for none, or where no seeds are missing.
         text: the same in words.
     """
@@ -59,12 +59,12 @@ def replicates(sd: float, distance: float) -> int | None:
 def power_of(
     found: Measured, region: Region, groups: Collection[str], declared: Mapping[str, Collection[str]]
 ) -> Power | None:
-    """What would decide a measured claim that is undecided; None where that is no matter of numbers.
+    """What would decide an undecided claim; None where more replicates are not the issue.
 
     Args:
         found: the measurement.
-        region: where the claim wants it.
-        groups: the runs that it is of, without their seeds.
+        region: where it lies if the claim holds.
+        groups: the runs that were measured, without their seeds.
         declared: scale -> its runs, with and without their seeds.
     """
     if not found.axes or math.isnan(found.value) or found.exact:
@@ -76,7 +76,7 @@ def power_of(
     distance, half = (math.sqrt(max(0.0, x**2 - found.windows**2)) for x in (distance, half))
     needed = {axis.unit: _needed(found, axis, distance, half) for axis in found.axes}
     short = {axis.unit: needed[axis.unit] for axis in found.axes if (needed[axis.unit] or _MOST) > axis.n}
-    if not short:  # each axis would do by itself, both together do not
+    if not short:  # each axis alone has enough replicates, but the joint interval is too wide
         widest = max(found.axes, key=lambda axis: axis.sd / math.sqrt(axis.n))
         short = {widest.unit: replicates(_implied(widest, half), distance)}
     seeds, configs = short.get("seeds"), short.get("configs")
@@ -107,7 +107,7 @@ def _nearest(found: Measured, region: Region) -> tuple[float, float]:
 def _needed(found: Measured, axis: Axis, distance: float, half: float) -> int | None:
     if axis.n < 2:
         return 2
-    # With one axis the interval is all its own; the bootstrap may have made it wider than Student's.
+    # With one axis, the whole interval is due to it; the bootstrap may have made it wider than Student's.
     sd = axis.sd if math.isfinite(axis.sd) and len(found.axes) > 1 else _implied(axis, half)
     return replicates(sd, distance)
 
@@ -120,7 +120,7 @@ def _implied(axis: Axis, half: float) -> float:
 
 
 def _having(seeds: int, groups: Collection[str], declared: Mapping[str, Collection[str]]) -> str:
-    """The smallest scale that declares so many seeds of all the runs."""
+    """The smallest scale that declares at least this many seeds of all the runs."""
     having = {}
     for scale, runs in declared.items():
         counts = dict.fromkeys(groups, 0)

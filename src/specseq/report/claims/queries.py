@@ -21,9 +21,9 @@ from specseq.tables import read_parquet
 from specseq.tables.parquet import readable
 
 LARGE = 2**18
-"""Most rows of a table that is read whole."""
+"""Largest number of rows of a table that is read whole."""
 KEPT = 16
-"""Parts of larger tables that are kept in memory."""
+"""Number of parts of larger tables that are kept in memory."""
 _REPLICATES = ("task", "dataset", "config", "seed")
 _PICKS: dict[str, Any] = {
     "mean": "mean",
@@ -32,7 +32,7 @@ _PICKS: dict[str, Any] = {
     "min": "min",
     "max": "max",
 }
-# A run that was ended early has these like any other.
+# These are defined even for a run that was ended early.
 _OF_ANY_RUN = ("first", "min", "max")
 
 
@@ -41,9 +41,9 @@ class Missing(Exception):
 
     Attributes:
         file: the result file.
-        what: what is the matter with it, as the rest of a sentence that begins with its name.
+        what: what is wrong with it, as the rest of a sentence that begins with its name.
         remake: whether making the file (again) would help.
-        absent: the runs (or groups) that were asked for and of which it holds nothing at all.
+        absent: the runs (or groups) that were asked for but have no row in it.
     """
 
     def __init__(self, file: str, what: str, remake: bool = False, absent: Sequence[str] = ()) -> None:
@@ -52,10 +52,10 @@ class Missing(Exception):
 
 
 def check_scale(root: Path, scale: str) -> None:
-    """Refuse tables that say that they are of another scale.
+    """Refuse tables whose rows name another scale.
 
     Raises:
-        InputError: names that scale.
+        InputError: there is one; names its scale.
     """
     for path in sorted(root.glob("tables/*.parquet")):
         try:
@@ -69,7 +69,7 @@ def check_scale(root: Path, scale: str) -> None:
 
 @dataclass
 class Folder:
-    """The result files of one scale: each read once, those of many rows in the parts that queries ask for."""
+    """The result files of one scale: each read once, large ones in the parts that queries ask for."""
 
     root: Path
     _read: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -77,10 +77,10 @@ class Folder:
     _parts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def frame(self, file: str, where: Mapping[str, Condition] = MappingProxyType({})) -> pd.DataFrame:
-        """A result table, or of more than :data:`LARGE` rows those that the texts in ``where`` apply to.
+        """A result table; of one with more than :data:`LARGE` rows, those that match the texts in ``where``.
 
         Raises:
-            Missing: there is no such file, or it is no result table.
+            Missing: there is no such file, or it is not a result table.
         """
         if file in self._read:
             return self._read[file]
@@ -108,7 +108,7 @@ class Folder:
 
 
 def _text_columns(path: Path) -> list[str]:
-    """The columns by whose texts a table is read in parts; none of one that is read whole."""
+    """The text columns by which a table is read in parts; none for a table that is read whole."""
     with readable(path):
         metadata = pq.read_metadata(path)
     schema = metadata.schema.to_arrow_schema()
@@ -161,7 +161,7 @@ def rows_of(folder: Folder, query: Query, *columns: str) -> tuple[pd.DataFrame, 
 
 
 def _lacking(folder: Folder, query: Query) -> list[str]:
-    """The runs and groups that the conditions name and of which the table has no row."""
+    """The runs and groups that the conditions name but the table has no row of."""
     named = [(name, query.where[name]) for name in ("group", "run") if name in query.where]
     columns = [(folder.frame(query.file, {name: runs})[name], runs) for name, runs in named]
     lacking = [runs for column, runs in columns if not _matches(column, runs).fillna(False).any()]
@@ -192,8 +192,8 @@ def select(folder: Folder, query: Query) -> tuple[pd.Series, str]:
 def diverged(folder: Folder, query: Query) -> list[str]:
     """The runs behind a query that were ended early, where that leaves its question without an answer.
 
-    Such a run has a row ``diverged`` in the long table and lacks others: its last value is not that of its
-    end, and its evaluations may be missing. Lowest, largest and first values are what they are.
+    Such a run has a row ``diverged`` in the long table and lacks others: its last value is not the one at the
+    planned end, and its evaluations may be missing. Lowest, largest and first values remain valid.
     """
     frame, where = folder.frame(query.file, {"metric": "diverged"}), query.where
     if query.pick in _OF_ANY_RUN or not {"run", "metric"} <= set(frame.columns):

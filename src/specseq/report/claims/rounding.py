@@ -1,4 +1,4 @@
-"""Numbers as a note prints them, and the range that their rounding leaves to what is computed from them."""
+"""Numbers as a note prints them, and the range that their rounding allows for results computed from them."""
 
 import json
 import math
@@ -23,12 +23,12 @@ class Rounded:
 
     @property
     def low(self) -> float:
-        """The least value that prints so."""
+        """The least value that is printed this way."""
         return self.value - self.half
 
     @property
     def high(self) -> float:
-        """The largest value that prints so."""
+        """The largest value that is printed this way."""
         return self.value + self.half
 
 

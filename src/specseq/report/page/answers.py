@@ -1,6 +1,6 @@
-"""The answer with which the page opens a study: what was found, how sure it is, what would make it surer.
+"""The answer that opens a study on the page: what was found, how sure it is, what would make it surer.
 
-The finding is a sentence or two that the study makes of its tables; the rest follows from the ledger.
+The finding is a sentence or two that the study makes from its tables; the rest follows from the ledger.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ class Finding:
 
     Attributes:
         text: a sentence or two, Markdown.
-        gates: the gates of the comparisons that it speaks of, as their tables hold them.
+        gates: the gates of the comparisons that it mentions, as their tables hold them.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """The results that a finding is made of.
+    """The results that a finding is made from.
 
     Attributes:
         folder: the scale's results.
@@ -52,14 +52,14 @@ class Found:
     claims: pd.DataFrame
 
     def table(self, name: str) -> pd.DataFrame:
-        """A comparison table; without rows and columns where it is not made."""
+        """A comparison table; one without rows and columns if it is not made."""
         try:
             return read_parquet(self.folder / "tables" / f"{name}.parquet")
         except InputError:
             return pd.DataFrame()
 
     def claim(self, name: str) -> "pd.Series | None":
-        """The ledger's row of a claim that was measured; None of others."""
+        """The ledger's row of a claim; None if the claim was not measured."""
         rows = self.claims[self.claims["id"] == name] if "id" in self.claims else self.claims
         return rows.iloc[0] if len(rows) and pd.notna(rows["measured"].iloc[0]) else None
 
@@ -91,7 +91,7 @@ def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame)
         find: makes its finding.
         folder: the scale's results.
         claims: the ledger.
-        own: the study's part of it.
+        own: the ledger's rows of this study.
     """
     found = find(Found(folder, claims))
     if found is None:
@@ -105,7 +105,7 @@ def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame)
 
 
 def _sure(own: pd.DataFrame) -> str:
-    """How many claims runs decide, and what is left of them after correction; and what arithmetic decides."""
+    """How many claims runs decide, how many of these survive correction, and what arithmetic decides."""
     if "kind" not in own:
         return "No claim is judged yet."
     by_runs = own["kind"].astype(str).str.startswith("measured")

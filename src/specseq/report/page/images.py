@@ -1,7 +1,7 @@
 """Figures as data URIs that keep the page small.
 
-A drawing stays a vector where that is small, coordinates at a hundredth of a point. One of thousands of marks
-is shown as the PNG beside it, in few colours; the vector stays a file.
+A small drawing stays a vector, with coordinates to a hundredth of a point. A drawing of thousands of marks is
+shown as the PNG beside it, in few colours; its vector stays a separate file.
 """
 
 import base64
@@ -26,7 +26,7 @@ def _shorter(number: re.Match[str]) -> str:
 
 
 def slim(svg: str) -> str:
-    """An SVG of matplotlib without metadata and comments, numbers from one on to two decimals."""
+    """A matplotlib SVG without metadata and comments, numbers of one or more rounded to two decimals."""
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
     return re.sub(r"\s*\n\s*", " ", _NUMBER.sub(_shorter, svg))
 
@@ -36,14 +36,14 @@ def _png(path: Path, size: tuple[int, int]) -> str:
         image = opened.convert("RGB")
     image.thumbnail(size, Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    # Colours by coverage: by frequency, the shades of grey of much text take those of the few coloured marks.
+    # Chosen by coverage: by frequency, the many greys of text would take the place of rare colours.
     few = image.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(out, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def embedded(stem: Path) -> str | None:
-    """A figure as a data URI: its ids and styles stay apart from those of its neighbours.
+    """A figure as a data URI, which keeps its ids and styles apart from its neighbours'.
 
     Args:
         stem: path without suffix.

@@ -12,7 +12,7 @@ from specseq.report.page.tables import table
 def missing(
     lost: Sequence[Mapping[str, Any]], records: Iterable[tuple[str, Mapping[str, Any] | None]]
 ) -> dict[str, Any]:
-    """What a reader has to know of results that are not there.
+    """What a reader has to know about missing results.
 
     Args:
         lost: jobs that failed or could not begin: ``rule``, ``name``, ``failed``, ``reason``, ``log``.

@@ -122,7 +122,7 @@ def _counts_by_evidence(claims: pd.DataFrame) -> dict[str, list[tuple[str, int]]
 def _answer(
     find: Find | None, results: Path, claims: pd.DataFrame, own: pd.DataFrame, markdown: MarkdownIt
 ) -> dict[str, str]:
-    """A study's answer as HTML by part; empty of a study that makes none."""
+    """A study's answer as HTML by part; empty for a study without one."""
     if find is None:
         return {}
     return {
@@ -244,7 +244,7 @@ def _by_kind(claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _against(claims: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """What speaks against each note, by note: one entry a paragraph, with the claims that share it."""
+    """By note, what speaks against it: one entry per paragraph, with the claims that share it."""
     if "explanation" not in claims:
         return {}
     found = claims[claims["explanation"].fillna("").astype(str).str.len() > 0]

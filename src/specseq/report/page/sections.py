@@ -1,4 +1,4 @@
-"""What the page says of each study: ``workflow/studies/<study>/page.yaml``, filled from results."""
+"""What the page says about each study: ``workflow/studies/<study>/page.yaml``, filled from results."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True, config=STRICT)
 class Finding:
-    """One of the best-supported findings, with which the page opens."""
+    """One of the best-supported findings, which open the page."""
 
     rank: int = Field(ge=1, description="its place among those of all studies")
     text: str = Field(description="Markdown; {claim id} stands for what that claim measured")

@@ -15,13 +15,13 @@ from specseq.tables import read_parquet, read_provenance
 
 
 def cell(value: Any, name: str = "") -> str:
-    """A value as text; a seed of -1 is none."""
+    """A value as text; a seed of -1 means none."""
     if value is None or value is pd.NA or (name == "seed" and value == -1):
         return ""
     if isinstance(value, float):
         if pd.isna(value):
             return ""
-        # A count of millions is not read in powers of ten.
+        # Counts in the millions are unreadable in powers of ten.
         return f"{value:.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.5g}"
     if hasattr(value, "__len__") and not isinstance(value, str):
         return ", ".join(cell(item) for item in value)
@@ -43,7 +43,7 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[str, Any]:
     """A table of a section: ``content`` (None where it is not made or cannot be read), what is ``constant``
-    over its rows, ``without``, results that it lacks, and ``meaning``, its columns explained.
+    over its rows, the results it was made ``without``, and ``meaning``, which explains its columns.
 
     Args:
         results: results folder of the scale.
@@ -55,7 +55,7 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
     except InputError:
         return {"spec": spec, "content": None}
     columns = list(spec.columns or frame)
-    # A table without rows may be without columns.
+    # A table without rows may also lack columns.
     frame = frame.reindex(columns=columns) if frame.empty else frame[columns]
     if "benchmark" in frame:
         frame = frame.assign(benchmark=frame["benchmark"].replace(benchmark_names(results)))
@@ -71,7 +71,7 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
 
 
 def _constant(frame: pd.DataFrame) -> list[str]:
-    """The columns that say the same of every row; a verdict stays where it is looked for."""
+    """The columns with one text in all rows, without the verdict, which readers look for in every row."""
     if len(frame) < 2:
         return []
     texts = {str(name): {cell(value, str(name)) for value in frame[name]} for name in frame}

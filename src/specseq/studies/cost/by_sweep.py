@@ -56,12 +56,12 @@ def _summed(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def with_measurements(
     costs: Iterable[Cost], measured: pd.DataFrame, limit: Callable[[str], int]
 ) -> list[Cost]:
-    """Costs whose time and memory per step are those that a rehearsal measured of a run of the same kind.
+    """The costs, with time and memory per step as a rehearsal measured them on a run of the same kind.
 
     Args:
         costs: the estimates.
         measured: rows with ``run``, ``batch``, ``published_batch``, ``seconds_per_step`` and
-            ``device_peak_mb``; runs that failed and smaller batches count for nothing.
+            ``device_peak_mb``; runs that failed and smaller batches are ignored.
         limit: time limit of a run's training job, in minutes.
     """
     estimates = list(costs)

@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 
 
 class UsageCache:
-    """Usages by what decides them; those of other code are not found."""
+    """Usages by what determines them; those metered with other code are not found."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"usages_{_code()}.json"
@@ -42,7 +42,7 @@ class UsageCache:
         self._held[_digest(key)] = _plain(usage)
 
     def save(self) -> None:
-        """Write the file, whole; a folder that cannot be written is no fault."""
+        """Write the file, whole; a folder that cannot be written is not a fault."""
         try:
             with atomic_path(self._path) as part:
                 Path(part).write_text(json.dumps(self._held), encoding="utf-8")

@@ -12,7 +12,7 @@ Rate = float
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Device:
-    """A device by the numbers that its time per operator follows from."""
+    """A device, as the numbers that determine its time per operator."""
 
     name: str = Field(description="what it is called")
     float32: Rate = Field(gt=0, description="TFLOP/s of float32 products, without TF32")

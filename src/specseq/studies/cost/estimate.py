@@ -38,7 +38,7 @@ class Cost:
         step_bytes: device memory at the peak of a step.
         step_seconds: wall time per step.
         bound: what most of a step goes to: products, memory, overhead or host.
-        training_hours: of the device, evaluations along training among them.
+        training_hours: of the device, including evaluations during training.
         host_hours: of cores that make batches.
         segments: jobs of the time limit that training needs.
         disk_bytes: weights, checkpoints and tables.

@@ -34,7 +34,7 @@ class StepUsage:
 def backpropagation(
     model: nn.Module, loss: Callable[[], tuple[Tensor, Any]], bfloat16: bool, parts: int = 1
 ) -> Usage:
-    """A loss and its gradients, for each of equal parts of a batch one after another."""
+    """Usage of a loss and its gradients, over equal parts of a batch one after another."""
 
     def work() -> None:
         loss()[0].backward()

@@ -23,7 +23,7 @@ def multiplier_at_critical(re: Any, im: Any, times: Any) -> Range:
 
 
 def flow_multiplier(re: Any, step: Any) -> Range:
-    """exp(h·Re μ): by what the flow multiplies a mode in a time h."""
+    """exp(h·Re μ): the factor by which the flow multiplies a mode in a time h."""
     return over_rounding(lambda a, h: math.exp(a * h), rounded(re), rounded(step))
 
 

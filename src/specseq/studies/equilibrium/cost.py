@@ -1,7 +1,7 @@
 """What a step of equilibrium propagation takes, phase by phase.
 
-Phases are metered at two small budgets and extrapolated: every evaluation costs the same. Those of a solver
-that is known to settle are taken to where it did, all others to their full budgets.
+Phases are metered at two small budgets and extrapolated, since every evaluation costs the same: for a solver
+that is known to settle, to where it settled; for all others, to their full budgets.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ from specseq.training.settings import TrainingSettings
 
 # CPU-seconds of the eigenproblem of a C × C block: constant, and per C³. Measured on one core.
 _EIGENPROBLEM = 3e-4, 2.1e-9
-# The same of the two factorisations from which its eigenvectors come.
+# The same for the two factorisations that give its eigenvectors.
 _FACTORS = 3e-4, 4e-10
 # A spectrum with its condition numbers, in the audit; the share of its budget that finding a root takes.
 _SPECTRUM = 3e-4, 1.0e-9
@@ -50,7 +50,7 @@ _SETTLED = {"anderson": (34, 28)}
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides what a step takes: not step sizes, radii, weights and tolerances."""
+    """What determines the cost of a step: everything but step sizes, radii, weights and tolerances."""
     kept = {key: params[key] for key in ("model", "rule", "evaluation") if key in params}
     for name in ("solver", "nudged_solver"):
         if solver := params.get(name):

@@ -23,9 +23,9 @@ def controllers(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Dat
 
     - ``step_first``, ``step_least``, ``step_last``: the typical step ε of the free phase (geometric mean over
       the second half of a solve and over samples);
-    - ``floor_overshoots``: times per solve and sample that the step should have shrunk at its floor;
+    - ``floor_overshoots``: times per solve and sample that the step should have shrunk but was at its floor;
     - ``handed_off``: share of solves that Anderson took over;
-    - ``nudged_step_last``, ``nudged_handed_off``: the same of the nudged phase;
+    - ``nudged_step_last``, ``nudged_handed_off``: the same for the nudged phase;
     - ``eps_crit_last``: the largest stable step by the exact spectrum, at the last evaluation.
 
     Args:

@@ -53,17 +53,17 @@ VERDICT_COLOURS = {
 }
 SHOWN = ("euler", "anderson", "jacreg", "bptt")
 STEPS = {0.1: "-", 0.05: "--"}  # of Euler, whose discs are drawn
-LINEAR = 0.5  # how far from zero the real axis is not logarithmic
+LINEAR = 0.5  # the real axis is linear up to this distance from zero
 TICKS = (-300, -100, -30, -10, -3, -1, 0, 1, 3, 10)
-RIGHT = 0.3  # what is seen at least of the right half-plane
+RIGHT = 0.3  # at least this much of the right half-plane is shown
 
 
 def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Left: ε_crit of each run against its validation loss. Right: the force residual of its own solver.
 
     Thin lines are seeds, thick ones their mean, geometric where the axis is logarithmic. Vertical lines are
-    the losses of n-gram models on the same windows. Evaluations with a loss beyond that of any first one,
-    when a run has come apart, are on the right only.
+    the losses of n-gram models on the same windows. Evaluations of a run that has come apart, whose loss is
+    above every run's first, are on the right only.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -123,7 +123,7 @@ def shown(run: pd.DataFrame, top: float) -> pd.DataFrame:
 
 
 def mean(runs: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean over seeds by step, of what is drawn on a logarithmic axis the geometric one."""
+    """Mean over seeds by step; the geometric mean of what is drawn on a logarithmic axis."""
     drawn_on_logs = ["eps_crit", "force_residual"]
     runs = [run.copy() for run in runs]
     for run in runs:
@@ -242,7 +242,7 @@ def legend(axes: Axes, **style: object) -> None:
 
 
 def wall_curves(long: Path) -> dict[str, dict[int, pd.DataFrame]]:
-    """Of each group of the sweep ``wall`` and each seed, the evaluations: metrics by step.
+    """The evaluations of each group and seed of the sweep ``wall``: metrics by step.
 
     Args:
         long: the table of all results of the study.

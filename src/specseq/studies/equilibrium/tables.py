@@ -27,7 +27,7 @@ LAST = (
 AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
 STEP = 0.1
 SIGNALS = ("alpha", "rotation", "omega", "gap", "jacobian_norm", "force_residual")
-# What a summary is made of; the rows of a run's last step say besides how far it came.
+# What a summary is made of; the rows of a run's last step also say how far it came.
 SUMMED = [
     *("free_evaluations", "nudged_evaluations", "diverged"),
     *(f"valid/{name}" for name in ("loss", *LAST)),
@@ -54,17 +54,16 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
       ``against_high``. ``verdict`` says whether the interval excludes zero;
     - ``behind``: ``loss_best`` minus that of a plain transformer with the same weights and schedule, paired
       over seeds, with ``behind_low`` and ``behind_high``;
-    - ``baseline_value``: ``loss_best`` of Euler, ``reference_value`` that of the ``reference``, the bigram
-    model,
-      and ``worth`` their difference with its 95 % interval over seeds, ``worth_low`` to ``worth_high``. A
-      baseline that has learnt no more than a bigram model tells nothing: ``gate`` says so, else
-      ``decidable``, and ``verdict`` is *not decidable at this scale*;
+    - ``baseline_value``: ``loss_best`` of Euler; ``reference_value``: the loss of the ``reference``, the
+      bigram model; ``worth``: their difference, with its 95 % interval over seeds, ``worth_low`` to
+      ``worth_high``. If the baseline is no better than the bigram model, ``gate`` says so and ``verdict`` is
+      *not decidable at this scale*; otherwise ``gate`` is ``decidable``;
     - ``broke``: share of seeds whose free phase at the end leaves a force residual above 0.01, or that
       diverged;
-    - ``loss_at_break``: validation loss at the evaluation from which on no free phase converged any more, of
-      the seeds that broke after having converged; the last one where a run diverged behind it.
+    - ``loss_at_break``: validation loss at the first evaluation after the last converged free phase, for
+      seeds that broke after having converged; if the run diverged before that, at the last evaluation.
       ``alpha_at_break``: max Re μ there. ``crossed``: share of seeds with α ≥ 0 at some evaluation,
-      ``im_at_crossing``: |Im μ| of the leading mode at the first such. ``<column>_low`` and
+      ``im_at_crossing``: |Im μ| of the leading mode at the first such evaluation. ``<column>_low`` and
       ``<column>_high`` are their 95 % intervals, where every seed has a value;
     - ``force_residual``, ``alpha``, ``im``, ``rotation``, ``eps_crit``, ``omega``, ``gap``, ``rho``,
       ``jacobian_norm``, ``cos_exact``: at the last evaluation where they could be measured;
@@ -120,7 +119,7 @@ def _run_values(curves: pd.DataFrame) -> dict[str, float]:
 
 
 def _break(residual: "pd.Series[float]", diverged: bool) -> Any:
-    """Step of the evaluation from which on no free phase converged; None where the last one or none did."""
+    """Step of the first evaluation after the last converged free phase; None if the last one or none did."""
     settled = residual.index[residual <= BROKEN]
     if not len(settled):
         return None
@@ -169,8 +168,8 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     """Euler's walls by step and seed: one row per (group, seed) of the runs that differ in ε alone.
 
     ``step`` is ε, ``loss_at_break`` as in the table ``equilibrium`` (NaN where the free phase was not lost),
-    and ``longer`` the run with the next longer step, from whose wall with the same seed this one lies
-    ``difference`` away.
+    and ``longer`` the run with the next longer step. ``difference`` is this run's ``loss_at_break`` minus
+    that of ``longer`` with the same seed.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -198,8 +197,8 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """Which measurements tell an equilibrium that Euler would leave from one that it keeps.
 
-    One row per signal and seed, over all evaluations of all runs of the sweep ``wall`` with that seed at
-    which there was an equilibrium:
+    One row per signal and seed. It covers every evaluation at which there was an equilibrium, in all runs of
+    the sweep ``wall`` with that seed:
 
     - ``auc``: area under the receiver operating characteristic, the probability that the signal is larger at
       an unstable evaluation than at a stable one; 0.5 is no signal, 1 separates them. Unstable means
@@ -262,12 +261,12 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
     - ``radius_error``: largest |ρ - exact| over the estimates of a method
     - ``subspace_error``: the same for two-dimensional subspace iteration, over all blocks
     - ``power_iteration_error``: |ω - exact| of power iteration on the symmetric part without a shift
-    - ``alpha_error``: |α - exact| from Jacobian products of a kind
-    - ``cos_exact``: of the adjoint whose nudged phase had another solver than the free phase
+    - ``alpha_error``: |α - exact| from one kind of Jacobian product
+    - ``cos_exact``: of the adjoint when the nudged phase had a different solver from the free phase
     - ``penalty_cosine``: of the gradient of the published eigenvalue penalty with the exact one
     - ``step_reached``: ε at which adaptive Euler settles, by its rule or by the naive one
       (``adaptive_naive``), within .001 to .1; ``eps_crit`` of the same root
-    - ``floor_overshoots``: times that the step should have shrunk at its floor
+    - ``floor_overshoots``: times that the step should have shrunk but was at its floor
     - ``length_cosine``, ``length_evaluations``, ``length_seconds``: of the gradient with the exact one, and
       what the nudged phase took, by its way to end and its budget T2; ``seconds`` are the processor's
 

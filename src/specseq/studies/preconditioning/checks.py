@@ -17,7 +17,7 @@ def _optimum(family: str, degree: Any, lam: Any) -> np.ndarray:
 
 
 def noise_gain(taps: Any) -> Range:
-    """G = Σ h_k² of 1/A: by how much recursive reversal multiplies the variance of white errors."""
+    """G = Σ h_k² of 1/A: the factor by which recursive reversal multiplies the variance of white errors."""
     return point(noise_gain_of(np.array([tap.value for tap in rounded_list(taps)])))
 
 

@@ -45,7 +45,7 @@ def moirai_parameters(
 
 
 def stu_parameters(d_model: Any, filters: Any, full: bool = False, branches: Any = 2) -> Range:
-    """Parameters of one STU layer: approximation mode, or full mode with a d×d matrix a filter and branch."""
+    """Parameters of one STU layer: approximation mode, or full mode: a d×d matrix per filter and branch."""
     d, k = _whole(d_model), _whole(filters)
     return point(_whole(branches) * k * d * d if full else _stu(d, k))
 
@@ -109,10 +109,10 @@ def live_mixture_weights(patch: Any, components: Any = 4, slot: Any = 128) -> Ra
 
 
 def steps_after_warmup(epochs: Any, batches: Any, warmup: Any) -> Range:
-    """Training steps left once the warm-up is over: during these alone can a schedule decay."""
+    """Training steps left once the warm-up is over, the only ones in which a schedule can decay."""
     return point(max(0, _whole(epochs) * _whole(batches) - _whole(warmup)))
 
 
 def seconds_per_epoch(rate: Any, batches: Any) -> Range:
-    """Seconds for so many batches at a rate of batches a second."""
+    """Seconds for this many batches at a rate of batches per second."""
     return over_rounding(lambda r, b: b / r, rounded(rate), rounded(batches))

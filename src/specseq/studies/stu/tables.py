@@ -32,14 +32,15 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     ``mase`` and ``crps`` are plain geometric means over configs and seeds. ``ratio`` compares MASE with that
     of ``baseline``, which was trained alike with attention alone, paired over configs and seeds; ``low`` and
     ``high`` are its 95 % interval over both, ``seed_sd`` and ``config_sd`` the standard deviations of its
-    logarithm over either, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over them; where a
-    config was lost in some seed, the verdict is ``diverged``. ``worth`` is the MASE of ``baseline`` over that
-    of seasonal naive (``reference``) on the same configs and seeds, with its 95 % interval ``worth_low`` to
-    ``worth_high``, of the values ``baseline_value`` and ``reference_value``; where it is above 1, ``gate``
-    says so, else ``decidable``, and the verdict is *not decidable at this scale*. The term ``all`` pools the
-    terms. ``leaked`` counts configs of which a test point lies in the training corpus, ``leaked_share`` is
-    that of all their test points, and ``history`` counts those of which the corpus holds earlier parts, which
-    is no leak; ``parameter_ratio`` says whether the models are matched.
+    logarithm over seeds and over configs, ``wins`` and ``losses`` count configs, ``wilcoxon_p`` tests over
+    them; where a config was lost in some seed, the verdict is ``diverged``. ``worth`` is the MASE of
+    ``baseline`` over that of seasonal naive (``reference``) on the same configs and seeds, with its 95 %
+    interval ``worth_low`` to ``worth_high``; the two values are ``baseline_value`` and ``reference_value``.
+    If it is above 1, ``gate`` says so and the verdict is *not decidable at this scale*; otherwise ``gate`` is
+    ``decidable``. The term ``all`` pools the terms. ``leaked`` counts configs with a test point in the
+    training corpus, ``leaked_share`` is the share of all test points that lie there, and ``history`` counts
+    configs whose earlier parts the corpus holds, which is not a leak; ``parameter_ratio`` says whether the
+    models are matched.
 
     Args:
         inputs: ``long``, all results of the study; ``leakage``, of each benchmark, without which nothing is
@@ -104,9 +105,9 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
 
 def leakage(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
-    """What of each config or task lies in the training corpus: :func:`specseq.scoring.leakage.leakage`.
+    """How much of each config or task is in the training corpus: :func:`specseq.scoring.leakage.leakage`.
 
-    Beside its columns stands ``leaked_share`` of the test points.
+    Adds the column ``leaked_share``, the leaked share of the test points.
 
     Args:
         inputs: ``leakage``, of each benchmark.
@@ -159,7 +160,7 @@ def _rows(
 
 
 def _gate(ours: pd.DataFrame, theirs: pd.DataFrame, naive: "pd.Series[float]") -> Gate:
-    """What the baseline is worth on the configs and seeds that both models have."""
+    """How the baseline compares with seasonal naive on the configs and seeds that both models have."""
     tasks, seeds = (a.intersection(b) for a, b in zip(ours.axes, theirs.axes, strict=True))
     return ratio_gate("MASE", "Seasonal Naive", theirs.loc[tasks, seeds], naive)
 
@@ -175,7 +176,7 @@ def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
     if not a.size:
         return {**found, "verdict": unpaired(ours, theirs)}
     if not np.isfinite(a).all():
-        # The tasks that are left are those that went well.
+        # The remaining tasks are only those that went well.
         return {**found, "verdict": "diverged"}
     if not scorable(a).all(axis=1).any():
         return {**found, "verdict": "undecided"}
@@ -205,9 +206,9 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
       for one seed);
     - ``step_ratio``, ``mixing_ratio``: CPU seconds of a training step, and of its token mixing, over the
       baseline's, mean over paired seeds; ``steps_per_second``;
-    - ``device`` of the training, and ``trained_per_second``: its steps a second by the wall clock, with its
+    - ``device`` of the training, and ``trained_per_second``: its steps per second of wall time, with its
       evaluations and checkpoints; ``trained_ratio`` to the baseline's, mean over paired seeds, where both ran
-      on one kind of accelerator: on a processor runs may stand in each other's way;
+      on one kind of accelerator: on a processor, runs may slow each other down;
     - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: the largest of
       all seeds;
     - ``diverged``: runs that were ended early.
@@ -232,7 +233,7 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
 
 
 def _speeds(paths: list[Path]) -> pd.DataFrame:
-    """Device and steps a second of each training, by group and seed."""
+    """Device and steps per second of each training, by group and seed."""
     rows = []
     for record in map(read_provenance, paths):
         seconds = float(record.get("costs", {}).get("seconds_per_step", float("nan")))
@@ -245,7 +246,7 @@ def _speed_row(speeds: pd.DataFrame, group: str, baseline: str) -> dict[str, Any
     own, other = (speeds[speeds["group"] == name] for name in (group, baseline))
     devices = sorted(set(own["device"]) | set(other["device"]))
     ratio = (own["trained_per_second"] / other["trained_per_second"]).mean()
-    # Ratios of runs on unlike devices, or beside others on one processor, say nothing of the models.
+    # Ratios of runs on unlike devices, or beside others on one processor, say nothing about the models.
     alike = len(devices) == 1 and devices[0] != "cpu"
     return {
         "device": ", ".join(sorted(set(own["device"]))),

@@ -22,7 +22,7 @@ COMPARED = ("zeta/models/", "zeta/beyond/")
 DASHES = ("-", "--", ":", "-.")  # of reference lines
 SHOWN = ("wigner", "ar32", "ar127", "ar255")
 SLOTS, LENGTH = 8, 24  # of the masks drawn
-# What the bars are, by whether there are several seeds.
+# What the bars show, by whether there are several seeds.
 BARS = {True: "range of several seeds", False: "one seed, block bootstrap"}
 
 
@@ -130,7 +130,7 @@ def statistics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """
     both = (f"{whose}_{name}" for whose in ("rollout", "data") for name in ("form_factor", "number_variance"))
     long = read_parquet(inputs["long"][0], where=of_metrics(*both, "pit_share", "windows"))
-    # The models compared roll out equally far; statistics of windows of other lengths are others.
+    # Only models that roll out equally far: statistics depend on the length of the window.
     real = long[(long["task"] == "real/test") & long["run"].str.startswith(COMPARED)]
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
     _statistic(axes[0], real, "form_factor", 1e-3)
@@ -329,7 +329,7 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
 
 
 def counts(long: pd.DataFrame, shown: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """What the models shown stand on: the least and the most ``windows`` of a run and ``seeds`` of a model.
+    """Sample sizes of the models shown: the least and the most ``windows`` of a run and ``seeds`` of a model.
 
     Args:
         long: all results of the study.

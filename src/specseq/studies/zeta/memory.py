@@ -28,14 +28,15 @@ MEASURES = {
 
 
 def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
-    """Rollouts of each model by what becomes of its memory, and what tells the note's explanations apart.
+    """Rollouts of each model with memory kept, zeroed or faded, and what tells the note's explanations apart.
 
-    One row per run group, test set, ``context`` and ``step`` of those that a run measured with
-    ``rollout.memory`` or ``rollout.drift``; means over ``seeds``. ``err`` is the accumulated error of mean
-    rollouts with memory kept, ``err_zeroed`` and ``err_faded`` those without. ``distance`` is that of sampled
-    rollouts from training windows, ``entropy`` that of the mixtures predicted along them, ``attention`` the
-    share that memory takes in them, ``bias`` the mean error of mean rollouts at the step alone, ``gate`` how
-    far a gate of memory is open; ``_true`` is the same on the true spacings.
+    One row per run group, test set, ``context`` and ``step`` that a run measured with ``rollout.memory`` or
+    ``rollout.drift``; means over ``seeds``. ``err`` is the accumulated error of mean rollouts with memory
+    kept, ``err_zeroed`` and ``err_faded`` the errors with memory zeroed and faded. ``distance`` is the
+    distance of sampled rollouts from training windows, ``entropy`` the entropy of the mixtures predicted
+    along them, ``attention`` the share of attention that memory takes in them, ``bias`` the mean error of
+    mean rollouts at the step alone, ``gate`` how far a gate of memory is open; ``_true`` is the same on the
+    true spacings.
 
     Args:
         inputs: ``long``, all results of the study.

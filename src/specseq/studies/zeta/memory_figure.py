@@ -23,8 +23,7 @@ BASELINE = "zeta/models/baseline"
 def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """|accumulated error| of mean rollouts by horizon, memory kept, zeroed and faded; one panel per model.
 
-    Models are those of real spacings that were rolled out without memory too, from the longest context of
-    each.
+    Shows models of real spacings that were also rolled out without memory, each from its longest context.
 
     Args:
         inputs: ``memory``, the table ``zeta_memory``.

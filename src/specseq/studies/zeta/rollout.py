@@ -1,7 +1,7 @@
-"""What a trained spacing model is worth on the test band, teacher-forced and rolled out, as a long table.
+"""How well a trained spacing model does on the test band, teacher-forced and rolled out, as a long table.
 
 The key column is ``context``. Beside the metrics of :mod:`specseq.spacings.evaluation` there are
-``training_spacings``, the different spacings to train on, and ``spacings_read``, how many were read. A run
+``training_spacings``, the distinct spacings to train on, and ``spacings_read``, how many were read. A run
 that diverged leaves the single metric ``diverged``, with the reason in the file's provenance.
 """
 

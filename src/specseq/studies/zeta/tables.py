@@ -63,15 +63,15 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     """Every model of the zeta study beside the reference predictors.
 
     One row per run group and test set, seeds pooled: ``seeds`` counts those that were scored, ``diverged``
-    those whose training was ended early, of which nothing is scored. ``length`` is the model's window in
+    those whose training was ended early and which are not scored. ``length`` is the model's window in
     spacings, ``windows`` the number of test windows per seed. ``nll``, ``mae``, ``crps`` one step ahead over
     all positions of a window, ``nll_long`` with at least half of it known, ``err_10`` and ``err_100`` of mean
-    rollouts from ``context``, the longest there is, each the mean over seeds; models of different ``length``
-    do not compare in them. ``nll_low`` and ``nll_high`` bound the NLL over seeds and test windows: the halves
-    of Student's interval over seeds and of the block bootstrap of the test band, added in quadrature; the
-    latter alone for one seed. ``leak`` is NLL without the future less NLL with it at the longest context.
-    ``causality_violation`` is the largest change of an output by a later input, in float64; where it is zero,
-    so is the leak: what the two float32 scores then differ by is rounding.
+    rollouts from ``context``, the longest there is: each is the mean over seeds, and not comparable between
+    models of different ``length``. ``nll_low`` and ``nll_high`` bound the NLL over seeds and test windows:
+    the half-widths of Student's interval over seeds and of the block bootstrap of the test band, added in
+    quadrature; the latter alone for one seed. ``leak`` is NLL without the future less NLL with it at the
+    longest context. ``causality_violation`` is the largest change of an output by a later input, in float64;
+    where it is zero, so is the leak, and any difference between the two float32 scores is rounding.
 
     ``wigner``, ``ar1``, ``ar32``, ``ar64`` and ``ar127`` are the NLL of these references on the same set, the
     autoregressions over the contexts of the model's window, 1 to ``length`` - 1, of lower order where fewer
@@ -80,8 +80,8 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     of the block bootstrap are from ``nll``, which is at full order. ``worth`` is the NLL of the model's
     ``baseline`` there less that of AR(1), the ``reference``, with its 95 % interval ``worth_low`` to
     ``worth_high``, of the values ``baseline_value`` and ``reference_value``. ``gate`` is ``decidable`` where
-    the baseline is better; otherwise it names both numbers, and comparisons with that baseline say nothing of
-    trained models.
+    the baseline is better; otherwise it names both numbers, and comparisons with that baseline say nothing
+    about trained models.
 
     Args:
         inputs: ``long``, all results of the study.
@@ -185,7 +185,7 @@ def _mean(runs: pd.DataFrame, metric: str) -> float:
 
 
 def _interval(runs: pd.DataFrame) -> tuple[float, float]:
-    """Over windows, and over seeds where there are several."""
+    """Interval of the NLL over windows, and over seeds where there are several."""
     values = runs.loc[runs["metric"] == "nll"].groupby("seed")["value"].mean().to_numpy()
     low, high = _mean(runs, "nll_low"), _mean(runs, "nll_high")
     if len(values) < 2:
@@ -206,12 +206,12 @@ def _leak(runs: pd.DataFrame) -> float:
 
 
 def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
-    """What more training data are worth to the spectral model.
+    """How much more training data improve the spectral model.
 
     One row per run group of the sweep ``size`` and of the spectral runs of ``beyond``, seeds pooled:
 
-    - ``seeds`` that were scored, and those that ``diverged``, of which nothing is;
-    - ``training_spacings``: different spacings to train on; ``spacings_read``: spacings read in training;
+    - ``seeds``: how many were scored; ``diverged``: how many diverged and were not scored;
+    - ``training_spacings``: distinct spacings to train on; ``spacings_read``: spacings read in training;
     - ``nll``, ``mae`` of the test band over all positions, ``nll_long``, ``mae_long`` with at least half a
       window known, ``err_10`` and ``err_100`` of mean rollouts from the longest context: means over seeds;
     - ``<metric>_low`` and ``<metric>_high``: the least and the greatest of the seeds, or the block-bootstrap

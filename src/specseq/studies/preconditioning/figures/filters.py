@@ -29,7 +29,7 @@ PANELS = (
     ("predicted_residual", "self_over_oracle", "self / oracle, from the errors without a filter"),
     ("predicted_oracle", "oracle_ratio", "oracle / no filter, if the forecaster is linear"),
 )
-# In the order drawn: self reversal lies on others, FIR's above all, and has to be seen.
+# In drawing order: self reversal overlaps other curves, most of all FIR's, and must stay visible.
 MODES = {"oracle": "C0", "hybrid": "C2", "plug_in": "C4", "fir": "C3", "self": "C1"}
 WIDTHS = {"plug_in": 2.4, "fir": 4.0, "self": 1.1}
 WANTED = ("lyapunov_d4_l5", "lyapunov_d4_l1", "chebyshev_d4", "matched_d2")
@@ -72,8 +72,8 @@ def filters(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """MASE relative to no filter, with bootstrap intervals, over Σ|h| and over Σh².
 
-    Of the designed filters those whose gains are finite; filters matched to errors are others in each config.
-    A dashed line is seasonal naive beside the forecaster without a filter.
+    Shows the designed filters with finite gains, not matched filters, which differ between configs. A dashed
+    line is seasonal naive relative to the forecaster without a filter.
 
     Args:
         inputs: ``summary``, the study's comparison table, and ``filters``, the design stage's.

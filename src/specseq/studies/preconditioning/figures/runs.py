@@ -92,7 +92,7 @@ def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figur
 def forest(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """Two panels of paired ratios of MASE with 95 % intervals: trained runs; self reversal of frozen ones.
 
-    A dashed line is seasonal naive beside each baseline: left of 1, the baseline is worse and decides
+    A dashed line is seasonal naive relative to each baseline: left of 1, the baseline is worse and decides
     nothing.
 
     Args:

@@ -30,8 +30,8 @@ COLUMNS = (
 def convergence(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """Steps to a given validation loss; one row per run that was validated in training.
 
-    The loss is the quantile loss of the raw series, after the recursive reversal where the model is trained
-    on a filtered one, on windows that are the same for all runs: they compare in it whatever their filter.
+    The loss is the quantile loss of the raw series, after the recursive reversal if the model is trained on a
+    filtered one. All runs are validated on the same windows, so the loss compares them whatever their filter.
     ``target`` is 1.05 times the loss that ``preconditioning/baseline`` of the same seed ends at. ``steps`` is
     the first validated step at or below it, counted from where the run began, which is later for runs that
     begin from another's weights; missing where it was not ``reached``. ``share`` is ``steps`` over those

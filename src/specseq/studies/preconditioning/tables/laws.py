@@ -55,29 +55,29 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     One row per (group, forecaster, filter, task), and one with the task ``all``: geometric means over tasks.
     Seeds are pooled. Measured, as ratios of MASE:
 
-    - ``self_ratio``, ``oracle_ratio``: that reversal against the same forecaster without a filter;
+    - ``self_ratio``, ``oracle_ratio``: each reversal against the same forecaster without a filter;
     - ``control_ratio``: seasonal naive under the same oracle against seasonal naive;
     - ``self_over_oracle``: what undoing the filter with forecasts instead of the truth costs.
 
-    The oracle leaves the error E of the filtered-space forecast, self reversal e = E/A. Predicted, as means
-    over the steps t < H of the horizon of standard deviations:
+    The oracle leaves the error E of the filtered-space forecast, self reversal e = E/A. Predicted, as
+    standard deviations averaged over the steps t < H of the horizon:
 
     - ``predicted_white`` of self_over_oracle, if E is white: the mean of √v(t), v(t) = Σ_{k ≤ t} h_k²;
     - ``predicted_residual`` of self_over_oracle, if E has the autocovariance that the forecaster's errors
-      have without a filter (measured before the test windows). Matched filters minimise it and hope that E is
-      no larger than those errors, so that it is their self_ratio;
+      have without a filter (measured before the test windows). Matched filters minimise it; it would be their
+      self_ratio if E were no larger than those errors;
     - ``predicted_oracle`` of oracle_ratio, if the forecaster commutes with the filter, as linear ones do: E
       is then the filtered error, whatever was learned, and self_ratio is 1.
 
     The last two are NaN where there are no residuals.
 
     Configs on which the forecaster without a filter has no error above zero are left out (``left_out`` counts
-    them). Filters whose self reversal diverged on any of the others have ``diverged`` true, and NaN for what
-    was measured of it.
+    them). Filters whose self reversal diverged on any other config have ``diverged`` true, and NaN in place
+    of its measurements.
 
     Args:
         inputs: ``runs``, long evaluation results; ``filters``, the design stage's table; ``matched``, the
-            same of filters designed for a run's residuals; ``residuals``, from which they were.
+            same for filters designed for a run's residuals; ``residuals``, the residuals themselves.
         params: ``scale``.
     """
     rows = read_runs(inputs["runs"], OF_FROZEN & WHOLE)
@@ -104,7 +104,7 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
-    """Ratios by filter and task, seeds pooled; of forecasters that were scored under the self reversal."""
+    """Ratios by filter and task, seeds pooled, for forecasters that were scored under the self reversal."""
     if table.empty:
         return pd.DataFrame(columns=[*KEYS, "filter", "task", *MEASURED, "diverged", "left_out"])
     cell = [*KEYS, "task", "seed"]
@@ -116,7 +116,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     same = ["benchmark", "group", "filter", "task", "seed"]
     control = naive[same].assign(control=naive["oracle"] / naive["none"])
     both = both.merge(control, on=same, how="left")
-    # Where there is only the oracle, it is the control of another forecaster.
+    # A forecaster with oracle rows alone is the control of another forecaster.
     scored = reversed_.loc[reversed_["reversal"] == "self", [*cell, "filter", "diverged"]]
     both = both.merge(scored, on=[*cell, "filter"])
     usable = scorable(both["none"]).groupby([both[name] for name in [*KEYS, "task"]]).transform("all")
@@ -156,12 +156,12 @@ def theory_steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Da
     the tasks that reach the step. Seeds are pooled. Measured are ratios of the scaled absolute error of the
     median at that step: ``self_ratio`` and ``oracle_ratio`` against the same forecaster without a filter,
     ``control_ratio`` of seasonal naive under the same oracle, and ``self_over_oracle``. They are NaN where a
-    reversal diverged, in ``all`` if it did so on any of the tasks. Predicted of self_over_oracle at step t:
+    reversal diverged, in ``all`` if it diverged on any task. Predicted for self_over_oracle at step t:
 
     - ``predicted_white``: √v(t - 1), v(H) = Σ_{k ≤ H} h_k², if the error that the oracle leaves is white;
     - ``predicted_residual``: the same if it has the autocovariance of the forecaster's errors without a
       filter;
-    - ``worst_case``: Σ_{k < t} |h_k|, which the largest error so far cannot be multiplied beyond.
+    - ``worst_case``: Σ_{k < t} |h_k|, the most by which the largest error so far can be multiplied.
 
     Args:
         inputs: as the table ``preconditioning_theory`` takes them.
@@ -190,7 +190,7 @@ def _laws_beside(
     errors: Mapping[tuple[str, str, str], Values],
     lengths: Mapping[tuple[str, str], int],
 ) -> Iterator[pd.DataFrame]:
-    """What was measured by step of each (filter, task), with what is predicted."""
+    """Measurements by step of each (filter, task), beside the predictions."""
     for keys, own in measured.groupby([*FILTER_KEYS, "task"]):
         benchmark, group, _, name, task = map(str, keys)
         filter, _ = filters.get((group, name)) or filters["", name]
@@ -212,7 +212,7 @@ def step_laws(filter: Filter, horizon: int, autocovariance: Values | None) -> di
 
 
 def _measured_by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ratios by filter, task and step, seeds pooled; of forecasters scored under the self reversal."""
+    """Ratios by filter, task and step, seeds pooled, for forecasters scored under the self reversal."""
     rows = step_errors(rows)
     if not rows["reversal"].isin(["self", "oracle"]).any():
         return pd.DataFrame(columns=[*FILTER_KEYS, "task", "step", *MEASURED])
@@ -255,8 +255,8 @@ def ranks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     One row per (group, forecaster, measured quantity, size, set of filters). Measured are ``self_ratio`` and
     ``self_over_oracle``, the gap, as in the table ``preconditioning_theory``; sizes are those of the filter
     and the two predictions. A reversal that diverged is the costliest of all. The set ``stable`` leaves out
-    filters whose reversal is unstable. Intervals resample tasks, of which they want two; the filters stay.
-    Where the filters cost all the same, because all diverged, nothing orders them and the correlation is NaN.
+    filters whose reversal is unstable. Intervals resample tasks, at least two, and keep the filters. If all
+    filters cost the same, because all diverged, the correlation is NaN.
 
     Args:
         inputs: ``theory``, the table ``preconditioning_theory``.
@@ -304,7 +304,7 @@ def _correlations(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _log_costs(single: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """Logarithms by filter and task, infinite where the reversal diverged; of tasks measured for all."""
+    """Logarithms by filter and task, for tasks measured for all; infinite where the reversal diverged."""
     logs = single.assign(cost=np.log(single[quantity].mask(single["diverged"], np.inf)))
     return logs.pivot(index="filter", columns="task", values="cost").dropna(axis=1)
 

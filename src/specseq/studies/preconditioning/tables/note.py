@@ -36,13 +36,13 @@ def reversal(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     filters that the note does not have. ``*_mase`` are plain (``basis``: raw) geometric means over configs
     and seeds, ``*_percent`` their change against the same forecaster without a filter, with 95 % intervals;
     ``control_percent`` is what seasonal naive "gains" under the same oracle, and ``gap`` self minus oracle in
-    points. Percentages stand on the ``configs`` that can be scored, and are NaN of a reversal that diverged
-    on one. Taps of a matched filter are those for the first seed. ``worth`` is the forecaster's MASE without
-    a filter over that of seasonal naive; where that is above 1, ``gate`` says that no change is decidable.
+    points. Percentages cover the ``configs`` that can be scored, and are NaN for a reversal that diverged on
+    one of them. Taps of a matched filter are those for the first seed. ``worth`` is the forecaster's MASE
+    without a filter over that of seasonal naive; if it is above 1, ``gate`` says that no change is decidable.
 
     Args:
         inputs: ``summary``, the table ``preconditioning``; ``filters``, the design stage's; ``matched``,
-            the same of filters designed for a run's residuals.
+            the same for filters designed for a run's residuals.
         params: ``scale``.
     """
     summary = read_parquet(inputs["summary"][0])
@@ -102,7 +102,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     ``fir_percent``, ``plug_in_percent``, ``hybrid_percent`` and ``oracle_percent`` are the same models under
     the other reversals, against the same baseline; ``control_percent`` is what seasonal naive "gains" under
     that oracle. They are NaN where there is nothing to undo, or where a reversal was not asked for. ``basis``
-    names what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of what was learned. ``worth`` is
+    says what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of what was learned. ``worth`` is
     the baseline's MASE over that of seasonal naive; where that is above 1, ``gate`` says so and no change is
     decidable.
 
@@ -156,7 +156,7 @@ def norms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     """The note's table of section 4: sizes of designed filters beside those of learned ones.
 
     ``kind`` is ``designed``, ``printed`` or ``learned``; of a learned filter there is one row per seed.
-    ``norm`` is the Euclidean norm of the taps. Equal norms do not norms equal filters: lags count in strides.
+    ``norm`` is the Euclidean norm of the taps. Equal norms do not mean equal filters: lags count in strides.
 
     Args:
         inputs: ``filters``, the design stage's table; ``taps``, the table ``preconditioning_taps``.
@@ -183,9 +183,9 @@ def _sizes(row: dict[Any, Any]) -> dict[str, Any]:
 def taps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     """Taps that were learned: one row per (group, seed, tap), with the size of the whole filter.
 
-    ``first`` is the tap at the first step that was recorded, ``value`` at the last, ``designed`` where it
-    began. ``tap_norm``, ``tap_sum``, ``noise_gain``, ``absolute_gain`` and ``spectral_radius`` are of all
-    taps together.
+    ``first`` is the tap at the first recorded step, ``value`` at the last; ``designed`` is where it began.
+    ``tap_norm``, ``tap_sum``, ``noise_gain``, ``absolute_gain`` and ``spectral_radius`` are of all taps
+    together.
 
     Args:
         inputs: ``runs``, the training metrics of each run.

@@ -1,7 +1,7 @@
 """What the tables of the preconditioning study share: reading runs, naming them, ratios to a baseline.
 
-Every table has a column ``files``: the result files below ``results/<scale>/`` that a row stands on, the
-seeds in braces as a shell expands them.
+Every table has a column ``files``: the result files below ``results/<scale>/`` that a row comes from, with
+the seeds in braces that a shell expands.
 """
 
 import re
@@ -39,10 +39,10 @@ Values = NDArray[np.float64]
 
 
 def read_runs(paths: Sequence[Path], where: pc.Expression | None = None) -> pd.DataFrame:
-    """Long evaluation results with ``group``, the run without its seed; of all rows, or those ``where``.
+    """Long evaluation results, all or those ``where``, with ``group``, the run without its seed.
 
-    A trained model is named after its run, seed included. Under one name its seeds are pooled: ``trained``,
-    and ``moirai2`` where it is the baseline with filters around it.
+    A trained model is named after its run, seed included. To pool the seeds it is renamed: ``trained``, or
+    ``moirai2`` where it is the baseline with filters around it.
     """
     rows = read_all(paths, where)
     rows["group"] = group_of(rows["run"])
@@ -54,9 +54,10 @@ def read_runs(paths: Sequence[Path], where: pc.Expression | None = None) -> pd.D
 
 
 def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of seeds whose training diverged, rows ``diverged`` under each reversal that the other seeds have.
+    """Rows ``diverged`` for seeds whose training diverged, under each reversal that the other seeds have.
 
-    Such a seed is scored as a plain forecast alone. Under a reversal its group would be the seeds left.
+    Such a seed is scored only as a plain forecast. Without these rows, its group under a reversal would
+    consist of the remaining seeds.
     """
     own = rows[rows["forecaster"] == "trained"]
     reversed_ = own[own["reversal"] != "none"]
@@ -67,7 +68,7 @@ def _lost_variants(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def wide(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a (group, forecaster, filter, reversal, seed, task) with a column a metric.
+    """One row per (group, forecaster, filter, reversal, seed, task) with a column per metric.
 
     ``diverged`` is true of what was lost: the reversal diverged, or training did.
     """
@@ -91,7 +92,7 @@ def files(rows: pd.DataFrame) -> str:
 
 
 def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
-    """Of each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
+    """For each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
 
     Args:
         rows: with ``group``, ``forecaster``, ``filter``, ``reversal``.
@@ -120,9 +121,9 @@ def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
 def known_filters(
     designed: Sequence[Path], matched: Sequence[Path]
 ) -> dict[tuple[str, str], tuple[Filter, dict[str, float]]]:
-    """Filters and their :data:`SIZES` by (group, name); the group is empty for those that all share.
+    """Filters and their :data:`SIZES` by (group, name); the group is empty for filters that all groups share.
 
-    Of matched filters, which differ between the seeds of a group, the first seed's stands for all.
+    Matched filters differ between the seeds of a group; the first seed's stands for all.
     """
     found: dict[tuple[str, str], tuple[Filter, dict[str, float]]] = {}
     for path in [*designed, *matched]:
@@ -139,7 +140,7 @@ def _group(path: Path) -> str:
 
 
 def autocovariances(paths: Sequence[Path]) -> dict[tuple[str, str, str], Values]:
-    """Of a forecaster's errors by (benchmark, group, task), normalised, seeds averaged."""
+    """Autocovariances of a forecaster's errors by (benchmark, group, task), normalised, seeds averaged."""
     if not paths:
         return {}
     rows = read_all(paths, pc.field("metric") == "residual_autocovariance")
@@ -166,10 +167,10 @@ def horizons(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
 def parts(
     paths: Sequence[Path], baselines: Mapping[str, str] = MappingProxyType({}), start: str = ""
 ) -> Iterator[pd.DataFrame]:
-    """Rows by step of one (benchmark, group) after another, of frozen forecasters of one filter of it.
+    """Rows by step, one (benchmark, group) at a time; for frozen forecasters, one filter at a time.
 
-    All of them at once would not fit into memory. Each part holds besides the plain forecasts of the group
-    and of its baseline, with ``own`` false where they are no part of it.
+    All of them at once would not fit into memory. Each part also holds the plain forecasts of the group and
+    of its baseline, with ``own`` false where they do not belong to the part.
 
     Args:
         paths: long evaluation results.
@@ -202,9 +203,10 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def step_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of long rows the errors above zero by horizon step; infinite at every step of a task that was lost.
+    """The errors above zero by horizon step in long rows; infinite at every step of a task that was lost.
 
-    A variant that diverged has no errors by step. Left out, it would look on average as it is on other tasks.
+    A variant that diverged on a task has no errors by step there. If the task were left out, the variant's
+    average would be over the other tasks alone.
     """
     steps = rows[rows["metric"] == STEP_METRIC]
     reached = steps[["benchmark", "task", "step"]].drop_duplicates()
@@ -240,7 +242,7 @@ def seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> Gate:
-    """What a baseline is worth beside seasonal naive, on the configs and seeds that some rows share with it.
+    """How a baseline compares with seasonal naive, on the configs and seeds that ``rows`` share with it.
 
     Args:
         rows: of one benchmark; what is compared with the baseline.
@@ -265,8 +267,8 @@ def matrix(rows: pd.DataFrame, column: str = "MASE") -> pd.DataFrame:
 def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
     """MASE against a baseline's, paired over the tasks and seeds that both have, with its interval.
 
-    Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``: the tasks that
-    are left are those that went well. ``paired_configs`` counts them all the same.
+    Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``, because the
+    remaining tasks are only those that went well. ``paired_configs`` still counts the remaining tasks.
     """
     ours, plain = matrix(rows), matrix(baseline)
     a, b = (errors.to_numpy() for errors in paired(ours, plain))

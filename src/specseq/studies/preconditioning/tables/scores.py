@@ -64,23 +64,22 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 
     One row per (run group, forecaster, filter, reversal), seeds pooled. ``mase_raw`` and ``crps_raw`` are
     plain geometric means over configs and seeds; ``mase_low`` and ``mase_high`` are Student's 95 % interval
-    of ``mase_raw`` over seeds, the configs being what they are (NaN for one seed); ``mase_normalised``
-    divides each config by seasonal naive first. The ratio compares MASE with the plain forecast of the
-    baseline (``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` and
-    ``config_sd`` are the standard deviations over seeds and configs of its logarithm. It stands on the
-    ``paired_configs``, those with an error above zero on both sides. A variant that was lost on a config has
-    no ratio and the verdict ``diverged``, whatever it is on the others. A trained run's baseline is a run of
-    as many steps, those of the run that it began from among them; a frozen forecaster's is itself without a
-    filter. ``worth`` is that baseline's MASE over that of seasonal naive (``reference``) on the same configs
-    and seeds, with its 95 % interval ``worth_low`` to ``worth_high``, of the values ``baseline_value`` and
-    ``reference_value``. A baseline that is worse than seasonal naive has learnt nothing that could be
-    compared: ``gate`` says so, else ``decidable``, and the verdict is *not decidable at this scale*.
-    ``leaked`` counts configs of which a test point lies in the training corpus, ``leaked_share`` is that of
-    all their test points, and ``history`` counts those of which the corpus holds earlier parts, which is no
-    leak. Oracle rows use future data and are no forecasts; beside each stands seasonal naive under the same
-    oracle, as a row and, in ``control``, as its ratio. Rows of a trained model under ``fir`` use the
-    finite inverse that was learned with it, if one was. ``files``: see
-    :mod:`specseq.studies.preconditioning.tables.runs`.
+    of ``mase_raw`` over seeds with the configs held fixed (NaN for one seed); ``mase_normalised`` divides
+    each config by seasonal naive first. The ratio compares MASE with the plain forecast of the baseline
+    (``baseline``), paired over configs and seeds, with an interval over both; ``seed_sd`` and ``config_sd``
+    are the standard deviations over seeds and configs of its logarithm. It covers the ``paired_configs``,
+    those with an error above zero on both sides. A variant that was lost on any config has no ratio and the
+    verdict ``diverged``. A trained run's baseline is a run of as many steps, including those of the run that
+    it began from; a frozen forecaster's baseline is itself without a filter. ``worth`` is the baseline's MASE
+    over that of seasonal naive (``reference``) on the same configs and seeds, with its 95 % interval
+    ``worth_low`` to ``worth_high``; the two values are ``baseline_value`` and ``reference_value``. If the
+    baseline is no better than seasonal naive, ``gate`` says so and the verdict is *not decidable at this
+    scale*; otherwise ``gate`` is ``decidable``. ``leaked`` counts configs with a test point in the training
+    corpus, ``leaked_share`` is the share of all test points that lie there, and ``history`` counts configs
+    whose earlier parts the corpus holds, which is not a leak. Oracle rows use future data and are not
+    forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its
+    ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if there is
+    one. ``files``: see :mod:`specseq.studies.preconditioning.tables.runs`.
 
     Args:
         inputs: ``runs``, long evaluation results; ``leakage``, of each benchmark; without it nothing is
@@ -118,13 +117,13 @@ def _baseline_of(
 
 
 def _leaked(named: dict[str, str], rows: pd.DataFrame, leakage: pd.DataFrame) -> dict[str, float]:
-    """NaN for a forecaster that was trained elsewhere, on who knows what."""
+    """Leaks into the training corpus; NaN for a forecaster trained elsewhere, on unknown data."""
     if named["forecaster"] in ("trained", "moirai2"):
         return leak_columns(leakage, named["benchmark"], rows["task"])
     return NONE if named["forecaster"] in TRIVIAL else UNKNOWN
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # an error of zero is one, if none that can be compared
+@np.errstate(divide="ignore", invalid="ignore")  # an error of zero is valid, though it cannot be compared
 def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
     reference = naive.loc[rows.iloc[0]["benchmark"]]
     relative = rows["MASE"].to_numpy() / reference.loc[rows["task"], "MASE"].to_numpy()
@@ -144,7 +143,7 @@ def _summary(rows: pd.DataFrame, naive: pd.DataFrame) -> dict[str, Any]:
 
 
 def _median(values: "pd.Series[float]") -> float:
-    """Of those that are known: a run without a filter has none, and neither has a seed that was lost."""
+    """Median of the known values: a run without a filter has none, nor has a seed that was lost."""
     known = values.dropna().to_numpy(float)
     return float(np.median(known)) if len(known) else float("nan")
 
@@ -161,16 +160,17 @@ def best(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
 
     ``set`` is ``all`` or ``matched`` filters around a frozen forecaster, or ``trained``, the configurations
     that were trained with a filter of their own. Candidates that are the identity or that diverged are left
-    out (``diverged`` counts those), and configs without an error above zero of the baseline and of every
-    candidate (``left_out``). All ratios are of MASE to no filter, or to the trained run's baseline.
+    out (``diverged`` counts the latter), as are configs on which the baseline or some candidate has no error
+    above zero (``left_out``). All ratios are of MASE to no filter, or to the trained run's baseline.
 
     ``filter`` is the best in hindsight with its ``ratio``, 95 % interval ``low``, ``high``, and the standard
     deviations of the ratio's logarithm over seeds and configs, ``seed_sd`` and ``config_sd``. As the least
-    of many it looks better than it is, so ``chosen_ratio`` with ``chosen_low`` and ``chosen_high`` is what an
-    honest choice brings: for each config the filter that is best on all the others (``chosen``, and on how
-    many). ``verdict`` is *better* if that interval lies below 1, *worse* if even the best in hindsight lies
-    above 1, and *undecided* otherwise; *not decidable at this scale* where ``gate`` says that the baseline,
-    or one of several, is worse than seasonal naive (``worth`` times its MASE).
+    of many it looks better than it is, so ``chosen_ratio`` with ``chosen_low`` and ``chosen_high`` gives the
+    result of an honest choice: for each config, the filter that is best on all other configs (``chosen``
+    lists these filters, each with its number of configs). ``verdict`` is *better* if that interval lies below
+    1, *worse* if even the best in hindsight lies above 1, and *undecided* otherwise; it is *not decidable at
+    this scale* where ``gate`` says that the baseline, or one of several, is no better than seasonal naive
+    (``worth`` times its MASE).
 
     Args:
         inputs: ``runs``, long evaluation results.
@@ -220,7 +220,7 @@ def _of_trained(
 def _best_row(
     named: dict[str, Any], candidates: dict[str, tuple[pd.DataFrame, pd.DataFrame]], gate: Gate | None
 ) -> dict[str, Any] | None:
-    """The row of a set of candidates, each its scores and those of its baseline; None of an empty set."""
+    """The row of a set of candidates, each with its scores and its baseline's; None for an empty set."""
     logs, diverged, all_tasks = {}, 0, set[Any]()
     for name, (rows, plain) in candidates.items():
         if (rows["noise_gain"] == 1).all():
@@ -274,7 +274,7 @@ def _sd(values: Values) -> float:
 
 
 def left_out_choice(logs_FTS: Values) -> Any:
-    """Of each task, the candidate with the least mean over all other tasks and all seeds, ``[T]`` indices."""
+    """For each task, the candidate with the least mean over all other tasks and all seeds: indices [T]."""
     means_FT = logs_FTS.mean(axis=2)
     return (means_FT.sum(axis=1, keepdims=True) - means_FT).argmin(axis=0)
 
@@ -283,12 +283,12 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     """Error by horizon step: each filter and reversal against the same forecaster without a filter.
 
     One row per (group, forecaster, filter, reversal, horizon step), seeds and configs pooled. ``error`` is
-    the geometric mean over configs of the scaled absolute error of the median, ``ratio`` that of its ratio to
-    the plain forecast of the same model at the same step, or for a trained model to the baseline's; ``low``
-    and ``high`` are Student's 95 % interval over configs. Configs end at their horizons, so later steps stand
-    on fewer of them (``configs``). A step that was lost on a config, because the reversal diverged there, has
-    no numbers. Beside an oracle's ratio stands in ``control`` that of seasonal naive under the same oracle;
-    ``reference`` is the ratio of plain seasonal naive to the same plain forecast at that step.
+    the geometric mean over configs of the scaled absolute error of the median. ``ratio`` is the geometric
+    mean of its ratio to the plain forecast of the same model at the same step, or for a trained model to the
+    baseline's; ``low`` and ``high`` are Student's 95 % interval over configs. Configs end at their horizons,
+    so later steps cover fewer of them (``configs``). A step that was lost on a config, because the reversal
+    diverged there, has no numbers. For an oracle, ``control`` is the ratio of seasonal naive under the same
+    oracle; ``reference`` is the ratio of plain seasonal naive to the same plain forecast at that step.
 
     Args:
         inputs: ``runs``, long evaluation results.
@@ -319,7 +319,7 @@ def _naive_steps(paths: list[Path]) -> pd.DataFrame:
 
 
 def _beside_plain(rows: pd.DataFrame, baselines: dict[str, str]) -> pd.DataFrame:
-    """Of a part's own rows those that can be compared, with the error without a filter as ``plain``."""
+    """A part's own rows that can be compared, with the error without a filter as ``plain``."""
     against = rows["group"].map(baselines).fillna(BASELINE)
     rows["against"] = against.where(rows["forecaster"] == "trained", rows["group"])
     cell = ["benchmark", "seed", "task", "step", "forecaster"]
@@ -332,7 +332,7 @@ def _by_step(rows: pd.DataFrame) -> pd.DataFrame:
     """Errors and ratios by group and step, seeds and configs pooled."""
     rows["log_ratio"], rows["log_error"] = np.log(rows["value"] / rows["plain"]), np.log(rows["value"])
     rows["log_reference"] = np.log(rows["naive"] / rows["plain"])
-    # Seeds first, so that what is left to vary is the config.
+    # Seeds first, so that only configs are left to vary.
     logs = ["log_ratio", "log_error", "log_reference"]
     by_task = rows.groupby([*GROUP, "step", "task"], as_index=False)[logs].mean()
     grouped = by_task.groupby([*GROUP, "step"])
