@@ -1,4 +1,4 @@
-"""Roots of a block and what they are worth: the audit of a trained block on samples of its text.
+"""The audit of a trained block: finds its roots on samples of text and analyses their spectra.
 
 Shapes: B sample, T position, C channel.
 """
@@ -41,9 +41,9 @@ class Audit:
 
     Attributes:
         table: one row for every sample and position, see :func:`specseq.spectra.audit.audit_table`.
-        spectrum: all eigenvalues, of the state that was reached.
-        root_BTC: that state, in double precision.
-        residual_B: its force residual.
+        spectrum: all eigenvalues at the state that was reached.
+        root_BTC: the state that was reached, in double precision.
+        residual_B: force residual of that state.
         omega_B: numerical abscissa of J.
         evaluations: spent on finding the root.
         tolerance: largest force residual that counts as a root.
@@ -58,10 +58,10 @@ class Audit:
     tolerance: float = 1e-6
 
     def summary(self) -> dict[str, float]:
-        """The worst of everything over samples and positions at an equilibrium, and shares of verdicts.
+        """The worst values over all samples and positions at an equilibrium, and the share of each verdict.
 
-        ``verdict_<name>`` is the share of samples whose worst position has that verdict. Where no position
-        reached one, the spectral values are NaN: those of a TRANSIENT or NO-ROOT state are of no equilibrium.
+        ``verdict_<name>`` is the share of samples whose worst position has that verdict. Positions with the
+        verdict TRANSIENT or NO-ROOT are not at an equilibrium; if all are such, the spectral values are NaN.
         """
         t = self.table
         at_root = t[~t["verdict"].isin(("TRANSIENT", "NO-ROOT"))]
@@ -94,10 +94,10 @@ class Audit:
 def find_root(
     block: EquilibriumBlock, x_BTC: Tensor, budget: int = 2000, tolerance: float = 1e-8
 ) -> tuple[Tensor, Tensor, int]:
-    """A root of the force by every means: a short relaxation, then Anderson, then Newton from the best state.
+    """Search for a root of the force: a short relaxation, then Anderson, then Newton from the best state.
 
-    The relaxation with a small step leads to the root that the flow would take, where it takes one. What
-    comes back may be unstable, or no root at all: its residual and the audit say.
+    The relaxation with a small step leads towards the root that the flow itself would reach, if any. The
+    state returned may be unstable or no root at all; its residual and the audit tell which.
 
     Returns:
         State, force residual of each sample, evaluations spent.
@@ -129,7 +129,7 @@ def audit_block(
         block: of any precision; it is copied.
         tokens_BT: the texts.
         step: the Euler step in use, for ρ(ε) and EULER-WALL.
-        budget: evaluations to find the root with.
+        budget: evaluations allowed for finding the root.
         tolerance: force residual that counts as a root.
 
     Raises:
@@ -141,7 +141,7 @@ def audit_block(
     exact = copy.deepcopy(block).double().requires_grad_(False)
     tokens_BT = tokens_BT.to(exact.token.device)
     found = find_root(exact, exact.embed(tokens_BT), budget, min(1e-8, tolerance))
-    # The root is found where the block lives; eigenvalues of many small matrices are the processor's work.
+    # The root is found on the block's device; eigenvalues of many small matrices are faster on the CPU.
     exact, root_BTC, residual_B, evaluations = exact.cpu(), found[0].cpu(), found[1].cpu(), found[2]
     x_BTC = exact.embed(tokens_BT.cpu())
     spectrum = _spectrum(exact, x_BTC, root_BTC)
@@ -153,7 +153,7 @@ def audit_block(
 
 
 def joined(parts: Sequence[Audit]) -> Audit:
-    """Audits of several batches of samples as one, samples numbered through."""
+    """Join the audits of several batches into one, with samples numbered consecutively."""
     spectra, tables, samples = [part.spectrum for part in parts], [], 0
     for part in parts:
         tables.append(part.table.assign(sample=part.table["sample"] + samples))
@@ -176,7 +176,7 @@ def joined(parts: Sequence[Audit]) -> Audit:
 def audit_in_parts(
     block: EquilibriumBlock, tokens_BT: Tensor, step: float, budget: int, tolerance: float
 ) -> Iterator[Audit]:
-    """Audits of :data:`PART` samples at a time, for :func:`joined`; arguments as of :func:`audit_block`."""
+    """Audit :data:`PART` samples at a time, for :func:`joined`; arguments as for :func:`audit_block`."""
     for tokens in tokens_BT.split(PART):
         yield audit_block(block, tokens, step, budget, tolerance)
 
@@ -201,11 +201,12 @@ def _force(block: EquilibriumBlock, x_BTC: Tensor, z_BTC: Tensor) -> Tensor:
 def sample_rows(table: pd.DataFrame) -> pd.DataFrame:
     """One row per sample: its verdict, the position that decides it, and the sample's own numbers.
 
-    The verdict is the most serious of all positions. ``position`` is where it is decided: of those with that
-    verdict the rightmost mode, for EULER-WALL the largest ρ. ``alpha`` with ``im``, ``kappa`` and ``error``
-    belong to the rightmost mode of the whole sample, ``eps_crit`` with ``limit_re`` and ``limit_im`` to the
-    mode that limits Euler's step, ``rho``, ``rotation``, ``settling_time``, ``omega``, ``gap`` and
-    ``residual`` are largest values, ``damping_ratio`` the smallest. NaN where no position has a value.
+    The verdict is the most serious of all positions. ``position`` is the position that decides it: among
+    those with that verdict, the one with the rightmost mode, or for EULER-WALL the largest ρ. ``alpha``,
+    ``im``, ``kappa`` and ``error`` belong to the rightmost mode of the whole sample; ``eps_crit``,
+    ``limit_re`` and ``limit_im`` to the mode that limits Euler's step. ``rho``, ``rotation``,
+    ``settling_time``, ``omega``, ``gap`` and ``residual`` are the largest values, ``damping_ratio`` is the
+    smallest. NaN where no position has a value.
     """
     return pd.DataFrame([_sample_row(own) for _, own in table.groupby("sample")])
 

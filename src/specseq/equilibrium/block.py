@@ -2,10 +2,10 @@
 
     F(z) = -(z - x) + Attention(LN z) + FeedForward(LN z) - c z,    x = token + position embedding
 
-with causal attention, normalised queries and keys, and no biases but the offsets that an imported block may
-have. Its Jacobian is J = J_nc - (1 + c) I, where
-J_nc belongs to the learned, non-conservative part. Every operation is written out, by hand and
-holomorphic, so that it can be differentiated twice and evaluated at complex states.
+with causal attention, normalised queries and keys, and no biases except the offsets that an imported block
+may have. Its Jacobian is J = J_nc - (1 + c) I, where J_nc belongs to the learned, non-conservative part.
+Every operation is written out by hand as a holomorphic function, so that the force can be differentiated
+twice and evaluated at complex states.
 
 Shapes: B sample, T position, C channel, H head, D channel of a head, E expanded channel, V symbol.
 """
@@ -42,7 +42,7 @@ def offsets(shape: BlockShape) -> dict[str, int]:
     return {"query_offset": shape.width, "key_offset": shape.width, "expand_offset": expanded}
 
 
-# From so many positions on, attention without gradients is one operator.
+# With at least this many positions, attention without gradients uses the fused operator.
 _FUSED_FROM = 128
 
 
@@ -116,7 +116,7 @@ class EquilibriumBlock(nn.Module):
     forward = force
 
     def local_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
-        """F(z) with every position's past frozen at ``context``: output [b, t] depends on z[b, t] alone."""
+        """F(z) with every position's past frozen at ``context``: output [b, t] depends only on z[b, t]."""
         n_BTC = layer_norm(z_BTC)
         q, k, v = self._attended(n_BTC)
         _, past_keys, past_values = self._attended(layer_norm(context_BTC))
@@ -143,13 +143,13 @@ class EquilibriumBlock(nn.Module):
         p_BTV = softmax(self.logits(z_BTC), None)
         index = targets_BT.unsqueeze(-1)
         less = -torch.ones_like(index, dtype=p_BTV.dtype)
-        # In place where no graph needs the probabilities: at many symbols a copy takes as long as a product.
+        # In place if no graph needs the probabilities: with many symbols a copy costs as much as a product.
         scatter = p_BTV.scatter_add if torch.is_grad_enabled() else p_BTV.scatter_add_
         return scatter(-1, index, less) @ self.readout.to(z_BTC.dtype).T
 
     def _attention(self, n_BTC: Tensor) -> Tensor:
         q, k, v = self._attended(n_BTC)
-        # Fused attention keeps no scores, and has no second derivative.
+        # Fused attention keeps no scores and has no second derivative.
         if q.shape[-2] >= _FUSED_FROM and not (torch.is_grad_enabled() or q.is_complex()):
             mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
         else:
@@ -200,7 +200,7 @@ def gelu(x: Tensor) -> Tensor:
 def softmax(x: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last axis where ``mask`` is true, also at complex x."""
     if not x.is_complex():
-        # Added, not filled in: an addition costs its gradient nothing.
+        # Added rather than filled in, because the gradient of an addition is free.
         return torch.softmax(x if mask is None else x + torch.where(mask, 0.0, -torch.inf).to(x.dtype), -1)
     real = x.real if mask is None else x.real.masked_fill(~mask, -torch.inf)
     e = torch.exp(x - real.amax(-1, keepdim=True))

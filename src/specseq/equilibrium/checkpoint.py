@@ -25,8 +25,8 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
         The block, and the settings of its run.
 
     Raises:
-        InputError: no weights of an equilibrium block, weights of another shape than their parameters say,
-            or weights that are not finite.
+        InputError: the file holds no equilibrium block, or its weights are not finite or do not have the
+            shapes that their parameters state.
     """
     path = Path(path) / WEIGHTS if Path(path).is_dir() else path
     return block_of(*load_weights(path), path)
@@ -35,12 +35,12 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
 def block_of(
     tensors: Mapping[str, Tensor], params: Mapping[str, Any], path: object
 ) -> tuple[EquilibriumBlock, EquilibriumRun]:
-    """The block of weights and the parameters that rebuild it.
+    """The block with these weights, and the settings of its run.
 
     Args:
         tensors: the weights by name.
-        params: of their run.
-        path: whose weights they are, for messages.
+        params: parameters of the run that trained them.
+        path: file that they come from, for messages.
 
     Raises:
         InputError: as :func:`load_block`.
@@ -49,7 +49,7 @@ def block_of(
     if not known or tensors.get("token", torch.empty(0)).ndim != 2:
         raise InputError(path, "holds no equilibrium block", "give weights of a run of that study")
     run, vocabulary = read(EquilibriumRun, params, f"{path}: run"), len(tensors["token"])
-    # Sizes are compared before anything of the size that the parameters claim is made.
+    # Sizes are compared before anything is allocated at the size that the parameters claim.
     expected: dict[str, tuple[int, ...]] = {
         name: size[:2] for name, size in matrices(run.model, vocabulary).items()
     }
@@ -79,13 +79,13 @@ def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: 
     """Token rows to audit a block on.
 
     Args:
-        block: gives length and vocabulary.
-        samples: rows.
-        text: a prepared corpus, of which held-out windows are taken; without one, random symbols.
-        seed: of random symbols.
+        block: sets length and vocabulary.
+        samples: number of rows.
+        text: a prepared corpus, whose held-out windows are used; if None, random symbols.
+        seed: seed of the random symbols.
 
     Raises:
-        InputError: the corpus has another vocabulary than the block.
+        InputError: the vocabularies of corpus and block differ.
     """
     length, vocabulary = block.shape.length, block.vocabulary
     if samples < 1:

@@ -1,6 +1,6 @@
-"""What cheaper measurements would have said of the equilibria that were audited.
+"""Errors of cheaper measurements at the equilibria that were audited.
 
-The audit's own numbers are exact; these are the differences of measurements in use from them.
+The audit's numbers are exact; this module compares measurements in common use with them.
 """
 
 import torch
@@ -17,7 +17,7 @@ from specseq.spectra.operators import Jacobian
 
 
 def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: torch.Tensor, step: float) -> dict[str, float]:
-    """Differences from the audit, the largest of all samples.
+    """Differences from the audit, the largest over all samples.
 
     Args:
         audit: of the block on these texts.
@@ -27,9 +27,9 @@ def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: torch.Tensor, step
 
     Returns:
         ``subspace_error``: of ρ(ε) by ten two-dimensional subspace iterations. ``power_iteration_error``: of
-        ω(J_nc) by fifty unshifted power iterations. ``converged_unstable_roots``: share of samples at a root,
-        by whatever solver, with α ≥ 0. ``residual_identity``: a step residual, measured on a step of Euler,
-        over ε times the force residual.
+        ω(J_nc) by fifty unshifted power iterations. ``converged_unstable_roots``: share of samples at a root
+        with α ≥ 0, whichever solver found it. ``residual_identity``: the step residual measured on one Euler
+        step, divided by ε times the force residual.
     """
     block = block.double()
     parts = [

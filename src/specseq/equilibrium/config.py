@@ -1,7 +1,7 @@
-"""Settings of equilibrium training, as a run's parameters hold them: one class per part, one per choice.
+"""Settings of equilibrium training, as stored in a run's parameters: one class per part and per choice.
 
-Estimators and penalties are settings alone: :func:`specseq.equilibrium.estimators.estimate` and
-:func:`specseq.equilibrium.regularisers.penalty` act on them.
+The classes of estimators and penalties hold settings only; the work is done by
+:func:`specseq.equilibrium.estimators.estimate` and :func:`specseq.equilibrium.regularisers.penalty`.
 """
 
 from typing import Annotated, Literal, get_args
@@ -14,7 +14,7 @@ from specseq.training.settings import Initial, TrainingSettings
 Evaluations = Annotated[int, Field(ge=1, description="largest number of evaluations of the force")]
 Tolerance = Annotated[float, Field(gt=0, description="force residual ‖F‖/‖z‖ that counts as a root")]
 Products = Literal["float32", "tf32", "bfloat16"]
-Samples = Annotated[int, Field(ge=1, description="samples of the batch that are looked at")]
+Samples = Annotated[int, Field(ge=1, description="samples of the batch that are examined")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -51,7 +51,7 @@ class BlockShape:
 
 @dataclass(frozen=True, config=STRICT)
 class Nudged:
-    """Settings that all estimators by nudged phases share."""
+    """Settings shared by all estimators that use nudged phases."""
 
     radius: float = Field(default=0.02, gt=0, description="radius r of the nudge, per token")
     corrected: bool = Field(
@@ -62,19 +62,19 @@ class Nudged:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class AdaptiveLength:
-    """A nudged phase that is looked at on its way, and whose length follows from its estimates."""
+    """A nudged phase whose estimates are checked on the way and decide its length."""
 
     method: Literal["select", "track"] = Field(
-        description="select: of all looks, the estimate that solves the adjoint equation best; track: the "
-        "phase ends where the estimate no longer moves"
+        description="select: keep the checked estimate that solves the adjoint equation best; track: end the "
+        "phase when the estimate no longer moves"
     )
     every: int = Field(
         default=20,
         ge=2,
-        description="evaluations between looks; a solver with a memory begins each stretch anew",
+        description="evaluations between checks; a solver with a memory starts afresh after each",
     )
     change: float = Field(
-        default=0.01, gt=0, description="relative change between looks at which track ends the phase"
+        default=0.01, gt=0, description="relative change between checks below which track ends the phase"
     )
 
     def __post_init__(self) -> None:
@@ -84,10 +84,10 @@ class AdaptiveLength:
 
 @dataclass(frozen=True, config=STRICT)
 class Settled(Nudged):
-    """Settings that estimators by nudged phases at rest share."""
+    """Settings shared by estimators that use nudged phases at rest."""
 
     length: AdaptiveLength | None = Field(
-        default=None, description="null: the phase is as long as its budget and tolerance say"
+        default=None, description="null: budget and tolerance alone decide the length of the phase"
     )
 
 
@@ -107,7 +107,7 @@ class TwoSided(Settled):
 
 @dataclass(frozen=True, config=STRICT)
 class Holomorphic(Settled):
-    """The first Fourier coefficient of z(r e^{iφ}) over points of a circle."""
+    """The first Fourier coefficient of z(r e^{iφ}) over points on a circle."""
 
     points: int = Field(default=4, ge=2, description="nudge points N, even; the bias is O(r^N)")
     name: Literal["holomorphic"] = "holomorphic"
@@ -123,7 +123,7 @@ class LockIn(Nudged):
 
     step: Step = 0.1
     period: int = Field(default=400, ge=2, description="Euler steps per cycle")
-    cycles: int = Field(default=2, ge=1, description="cycles averaged over, after as many to settle")
+    cycles: int = Field(default=2, ge=1, description="cycles to average, after as many to settle")
     name: Literal["lock_in"] = "lock_in"
 
     @property
@@ -134,7 +134,7 @@ class LockIn(Nudged):
 
 @dataclass(frozen=True, config=STRICT)
 class AdjointEstimator:
-    """The rest point of the adjoint flow: no nudge and no bias."""
+    """The rest point of the adjoint flow, without nudge or bias."""
 
     name: Literal["adjoint"] = "adjoint"
 
@@ -153,11 +153,11 @@ class Penalty:
 
     weight: float = Field(ge=0, description="weight in the loss; 0 disables the penalty")
     target: float | None = Field(
-        default=None, gt=0, description="force residual that the weight aims at; null: the weight is fixed"
+        default=None, gt=0, description="force residual that the weight aims for; null: the weight is fixed"
     )
-    rate: float = Field(default=1.05, gt=1, description="factor per step of a weight with a target")
-    floor: float = Field(default=1e-4, ge=0, description="smallest weight with a target")
-    ceiling: float = Field(default=10.0, gt=0, description="largest weight with a target")
+    rate: float = Field(default=1.05, gt=1, description="factor per step, up or down, with a target")
+    floor: float = Field(default=1e-4, ge=0, description="smallest value of a weight with a target")
+    ceiling: float = Field(default=10.0, gt=0, description="largest value of a weight with a target")
 
     def __post_init__(self) -> None:
         if self.target is None:
@@ -190,11 +190,11 @@ class LeadingEigenvalue(Penalty):
     )
     margin: float = Field(default=0.995, ge=0, description="|λ| up to which there is no penalty")
     form: Literal["left_right", "published"] = Field(
-        default="left_right", description="exact, or by the published two-dimensional subspace iteration"
+        default="left_right", description="left_right: exact; published: two-dimensional subspace iteration"
     )
     samples: Samples = 2
     positions: int | None = Field(
-        default=None, ge=1, description="positions drawn per step among which left_right looks; null: all"
+        default=None, ge=1, description="positions drawn per step that left_right examines; null: all"
     )
     iterations: int = Field(default=10, ge=1, description="subspace iterations of the published form")
 
@@ -241,14 +241,14 @@ class Phase:
 
 @dataclass(frozen=True, config=STRICT)
 class NudgedBudget(Phase):
-    """The budget of nudged phases, and how coarse they may compute."""
+    """The budget of nudged phases, and the precision that they may use."""
 
     tolerance: Annotated[float, Field(gt=0, description="force residual at which the phase ends")] = 1e-4
     products: Products = Field(
         default="float32",
-        description="of the products that act on the small difference from the free state: those with J and "
-        "its transpose and the read-out of the nudge in tf32 where a card has it, or those with J in "
-        "bfloat16; the force itself is never coarser than its weights",
+        description="precision of products that act on the small difference from the free state. tf32: those "
+        "with J, its transpose and the read-out of the nudge, where a card has it; bfloat16: those "
+        "with J. The force itself is never coarser than its weights",
     )
 
 
@@ -275,7 +275,7 @@ class Evaluation:
 
 @dataclass(frozen=True, config=STRICT)
 class AuditEvaluation:
-    """Where the evaluation in a fingerprint differs from that along training; null: it does not."""
+    """Settings of a fingerprint's evaluation that differ from those used in training; null: the same."""
 
     windows: int | None = Field(default=None, ge=1)
     aligned: int | None = Field(default=None, ge=1)
@@ -288,7 +288,7 @@ class AuditEvaluation:
         """The evaluation with these differences.
 
         Raises:
-            InputError: the two do not go together.
+            InputError: the combined settings are not valid.
         """
         changes = {name: value for name, value in vars(self).items() if value is not None}
         return read(Evaluation, {**plain(base), **changes}, "audit.evaluation")
@@ -303,7 +303,7 @@ class AuditSettings:
     budget: Evaluations = 2000
     tolerance: Annotated[Tolerance, Field(le=0.01)] = 1e-6
     steps: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(), description="Euler steps ε to relax with, step and force residual side by side"
+        default=(), description="Euler steps ε to relax with, to compare step and force residuals"
     )
     evaluation: AuditEvaluation = AuditEvaluation()
 
@@ -319,22 +319,22 @@ class EquilibriumRun:
     model: BlockShape = BlockShape()
     rule: Literal["ep", "implicit", "bptt", "transformer"] = Field(
         default="ep",
-        description="nudged equilibria, the exact adjoint, backpropagation through Euler's steps, or through "
-        "one pass of the same weights as a plain transformer, which has no equilibrium",
+        description="ep: nudged equilibria; implicit: the exact adjoint; bptt: backpropagation through "
+        "Euler's steps; transformer: through one pass of the same weights, without an equilibrium",
     )
     solver: NamedSolver = Euler()
     nudged_solver: NamedSolver | None = Field(
-        default=None, description="of the nudged phase; null: that of the free phase"
+        default=None, description="solver of the nudged phase; null: the solver of the free phase"
     )
     estimator: NamedEstimator = TwoSided()
     free: Phase = Phase()
     nudged: NudgedBudget = NudgedBudget()
     regularisers: Regularisers = Regularisers()
     gate: float | None = Field(
-        default=None, gt=0, description="force residual above which a sample does not teach"
+        default=None, gt=0, description="force residual above which a sample is left out of the gradient"
     )
     caps: float | None = Field(
-        default=None, gt=0, description="largest norm of a matrix in units of its initial one"
+        default=None, gt=0, description="largest norm of a matrix in units of its initial norm"
     )
     evaluation: Evaluation = Evaluation()
     audit: AuditSettings | None = Field(default=None, description="audit at the end of training; null: none")

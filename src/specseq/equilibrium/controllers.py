@@ -1,4 +1,4 @@
-"""What keeps training in bounds besides penalties: weight caps, the gate and the adaptive weight."""
+"""Controls of training besides the penalties: norm caps, the gate and the adaptive penalty weight."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from specseq.equilibrium.config import Penalty
 
 
 class NormCaps:
-    """Projects each matrix back to a multiple of the norm it began with, after every optimiser step.
+    """Caps the norm of each matrix at a multiple of its initial norm, after every optimiser step.
 
     With normalised queries, keys and inputs this bounds every gain in J_nc, hence |Im μ|, from above.
     """
@@ -28,10 +28,10 @@ class NormCaps:
 
     @torch.no_grad()
     def apply(self, block: EquilibriumBlock) -> int:
-        """Project; returns how many matrices were at their cap."""
+        """Apply the caps; returns how many matrices were at theirs."""
         capped = 0
         weights: list[Tensor] = [getattr(block, name) for name in self.first]
-        # One answer for all of them: each question stalls an accelerator.
+        # One transfer for all of them: each one stalls an accelerator.
         norms = torch.stack([weight.norm() for weight in weights]).tolist()
         for weight, norm, first in zip(weights, norms, self.first.values(), strict=True):
             ratio = norm / (self.factor * first)
@@ -45,12 +45,12 @@ class NormCaps:
         return {"first": dict(self.first)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the norms of the run that is resumed."""
+        """Restore the norms of the resumed run."""
         self.first = dict(state["first"])
 
 
 class AdaptiveWeight:
-    """A penalty's weight; with a target it grows while the free phase settles badly and shrinks while well.
+    """A penalty's weight; with a target it grows while the free phase settles badly and shrinks otherwise.
 
     Attributes:
         weight: the weight in force.
@@ -61,11 +61,11 @@ class AdaptiveWeight:
         self.weight, self.settings = settings.weight, settings
 
     def update(self, residual: float) -> None:
-        """Move after a step whose free phase left this force residual."""
+        """Adjust the weight after a step whose free phase ended with this force residual."""
         bounds = self.settings
         if bounds.target is None:
             return
-        # A residual that is not a number is as bad as can be.
+        # A residual of NaN counts as above the target.
         factor = bounds.rate if not residual <= bounds.target else 1 / bounds.rate
         self.weight = min(max(self.weight * factor, bounds.floor), bounds.ceiling)
 
@@ -74,7 +74,7 @@ class AdaptiveWeight:
         return {"weight": self.weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the weight of the run that is resumed."""
+        """Restore the weight of the resumed run."""
         self.weight = float(state["weight"])
 
 
@@ -89,10 +89,10 @@ class RandomDirections:
         return {"generator": self.generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the resumed run was."""
+        """Restore the generator of the resumed run."""
         self.generator.set_state(state["generator"])
 
 
 def gate(residual_B: Tensor, largest: float | None) -> Tensor:
-    """Which samples of a batch may teach: those whose force residual is at most ``largest``; None is all."""
+    """Which samples may enter the gradient: those with a residual up to ``largest``; None admits all."""
     return torch.ones_like(residual_B, dtype=torch.bool) if largest is None else residual_B <= largest

@@ -2,8 +2,8 @@
 
     D_t = [Attention'_t + FeedForward'_t] LN'_t - (1 + c) I
 
-Only the query, the own key and the own value of position t move with its state; the past is frozen. The audit
-checks these blocks against exact products with the Jacobian before it believes them.
+Only the query, key and value of position t itself depend on its state; the past is frozen. The audit checks
+these blocks against exact products with the Jacobian before it relies on them.
 
 Shapes: B sample, T position, P sample and position, S attended position, C channel, H head, D and E channels
 of a head, X all of them, F expanded channel.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock, gelu, layer_norm
 
-# Blocks that are made at once: they stay in a processor's cache from the first product to the last.
+# Blocks computed at once, few enough to stay in a processor's cache from the first product to the last.
 _BLOCKS = 8
 
 
@@ -27,7 +27,7 @@ def diagonal_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | 
     Args:
         block: the weights.
         z_BTC: the state.
-        positions: of which positions t, in this order; all where missing.
+        positions: positions t to compute, in this order; all if None.
     """
     n_BSC = layer_norm(z_BTC)
     at_T = torch.arange(z_BTC.shape[1], device=z_BTC.device) if positions is None else positions
@@ -42,7 +42,7 @@ def diagonal_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | 
         scaled_PCF = slope_PF[some].unsqueeze(1) * block.contract.T
         torch.mm(scaled_PCF.flatten(0, 1), expand_FC, out=made_PCC.flatten(0, 1))
         made_PCC.baddbmm_(block.output.T.expand(len(made_PCC), -1, -1), heads_PXC[some])
-        # LN' = s (I - 11ᵀ/C - n nᵀ/C), applied from the right; the weights have lost their mean already.
+        # LN' = s (I - 11ᵀ/C - n nᵀ/C), applied from the right; the weights are centred already.
         made_PCC.baddbmm_(made_PCC @ n_P1C.mT, n_P1C, alpha=-1 / channels)
         made_PCC *= scale_P11[some]
     blocks_PCC.diagonal(dim1=-2, dim2=-1).sub_(block.leak)
@@ -50,7 +50,7 @@ def diagonal_blocks(block: EquilibriumBlock, z_BTC: Tensor, positions: Tensor | 
 
 
 def _centred(weight: Tensor) -> Tensor:
-    """What is left of inputs without their mean: ``W (I - 11ᵀ/C)``."""
+    """The weight with its mean over inputs removed: ``W (I - 11ᵀ/C)``."""
     return weight - weight.mean(-1, keepdim=True)
 
 
@@ -65,7 +65,7 @@ def _feed_forward(block: EquilibriumBlock, n_PC: Tensor) -> Tensor:
 
 
 def _attention(block: EquilibriumBlock, n_BSC: Tensor, at_T: Tensor) -> Tensor:
-    """``[B, T, X, C]``: derivatives of the heads' outputs by the own normalised state, without their mean."""
+    """``[B, T, X, C]``: derivatives of head outputs by the position's own normalised state, centred."""
     heads, length = block.shape.heads, n_BSC.shape[1]
     size = block.shape.width // heads
 
@@ -95,7 +95,7 @@ def _attention(block: EquilibriumBlock, n_BSC: Tensor, at_T: Tensor) -> Tensor:
     by_query = _before_normalising(block, by_query, q, q_scale) / math.sqrt(size)
     by_key = _before_normalising(block, by_key, k, k_scale) / math.sqrt(size)
     by_value = own_BHT1.unsqueeze(-1) * torch.eye(size, dtype=v.dtype, device=v.device)
-    # One product for the three ways, head by head: a few large matrices instead of many small ones.
+    # One product per head for all three terms: a few large matrices instead of many small ones.
     slopes_BHTDE = torch.cat((by_query, by_key, by_value), -1)
     weights_HEC = torch.cat((q_weight, k_weight, v_weight), -2)
     return torch.einsum("bhtde,hec->bthdc", slopes_BHTDE, weights_HEC).flatten(2, 3)
@@ -109,7 +109,7 @@ def _normalise(block: EquilibriumBlock, raw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _before_normalising(block: EquilibriumBlock, slope_DE: Tensor, unit: Tensor, scale: Tensor) -> Tensor:
-    """A derivative by normalised channels turned into one by raw ones: times r (I - q̂ q̂ᵀ/D)."""
+    """Turn a derivative by normalised channels into one by raw channels: multiply by r (I - q̂ q̂ᵀ/D)."""
     if not block.shape.normalise_queries:
         return slope_DE
     along = (slope_DE @ unit.unsqueeze(-1)) / unit.shape[-1]

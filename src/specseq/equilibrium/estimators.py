@@ -49,14 +49,14 @@ from specseq.spectra.operators import Jacobian
 
 @dataclass(frozen=True)
 class Problem:
-    """A free equilibrium and what is asked of it.
+    """A free equilibrium and the cost whose adjoint is wanted there.
 
     Attributes:
         block: force and cost.
         x_BTC: input, detached.
         root_BTC: z*, or what the free phase left.
         targets_BT: symbols to predict.
-        products: precision of what nudged phases compute of the difference from the free state.
+        products: precision of the products that act on a nudged phase's difference from the free state.
     """
 
     block: EquilibriumBlock
@@ -73,9 +73,9 @@ class Adjoint:
     Attributes:
         a_BTC: the estimate.
         residual_B: largest force residual among the phases of a sample; not finite where one diverged.
-        evaluations: spent.
-        facts: what the solver of the nudged phase has to say, as of :class:`Solution`; ``length_B``, the
-            evaluations after which the estimate of each sample was taken, where the length adapts.
+        evaluations: number spent.
+        facts: the nudged solver's ``facts``, see :class:`Solution`; with an adaptive length ``length_B``, the
+            number of evaluations after which each sample's estimate was taken.
     """
 
     a_BTC: Tensor
@@ -93,9 +93,9 @@ def estimate(
     Args:
         estimator: which method, with its constants.
         problem: the free equilibrium and the targets.
-        solver: that of the free phase: any other would answer another question.
-        budget: evaluations of the stacked nudged phases.
-        tolerance: of the adjoint, as a force residual.
+        solver: solver of the nudged phases.
+        budget: evaluations allowed for the stacked nudged phases.
+        tolerance: tolerance of the adjoint, as a force residual.
     """
     raise TypeError(f"{estimator!r} is no estimator")
 
@@ -104,9 +104,9 @@ def estimate(
 def _by_nudges(
     estimator: Settled, problem: Problem, solver: Solver, budget: int, tolerance: float
 ) -> Adjoint:
-    """From the states of all nudge points, solved as one batch."""
+    """Estimate from the states at all nudge points, solved as one batch."""
     nudged = _nudged(estimator, problem, _betas(estimator, problem.root_BTC))
-    # The adjoint is a difference of states over r: the states must be as much sharper.
+    # The adjoint is a difference of states divided by r, so the states need a tolerance smaller by r.
     sharper = tolerance * estimator.radius
 
     def stretch(state: Tensor, evaluations: int) -> Solution:
@@ -132,11 +132,11 @@ def _adaptive(
     stretch: Callable[[Tensor, int], Solution],
     read: Callable[[Solution], Adjoint],
 ) -> Adjoint:
-    """Looks at the estimate every so many evaluations.
+    """Check the estimate every ``length.every`` evaluations.
 
-    ``select`` asks each time how well the estimate solves Jᵀ a = -∂cost/∂z, one product with Jᵀ that counts
-    as an evaluation, and keeps the best of each sample: a phase that runs away does not spoil what it had.
-    ``track`` keeps the last one, and ends when that of no sample moves any more.
+    ``select`` measures each time how well the estimate solves Jᵀ a = -∂cost/∂z and keeps each sample's best
+    estimate, so that a phase that later runs away does no harm. The check takes one product with Jᵀ, which
+    counts as an evaluation. ``track`` keeps the last estimate and ends when no sample's estimate moves.
     """
     block, x_BTC, root = problem.block, problem.x_BTC, problem.root_BTC
     jacobian = Jacobian(lambda z: block.force(z, x_BTC), root)
@@ -188,7 +188,7 @@ def _nudged(estimator: Nudged, problem: Problem, betas_N: Tensor) -> NudgedPhase
 
 
 def _betas(estimator: Settled, root: Tensor) -> Tensor:
-    """The nudge points; of a circle the upper half, since z(β̄) is the conjugate of z(β)."""
+    """The nudge points; only the upper half of a circle, since z(β̄) is the conjugate of z(β)."""
     match estimator:
         case OneSided():
             return root.new_tensor([estimator.radius])
@@ -221,9 +221,9 @@ def _turns(estimator: Holomorphic, root: Tensor) -> Tensor:
 def _lock_in(estimator: LockIn, problem: Problem, solver: Solver, budget: int, tolerance: float) -> Adjoint:
     """Nudge with β(t) = r cos Ωt along the flow and demodulate, as a physical device would.
 
-    Follows the flow by Euler steps of its own, so it needs a stable flow and a step below ε_crit, and its
-    bias has a part of order Ω² beside that in r. The residual it reports is that of the free state, since
-    the nudged state never rests.
+    It follows the flow by its own Euler steps, so it needs a stable flow and a step below ε_crit; its bias
+    has a part of order Ω² besides the one in r. The residual reported is the free state's, since the nudged
+    state never rests.
     """
     if estimator.evaluations > budget:
         raise InputError(

@@ -1,7 +1,7 @@
 """What is measured of a block along its training: losses, residuals, alignment of the gradient, the spectrum.
 
-Two losses are told apart throughout: ``loss`` with the solver and budget of training, which is what the run
-sees, and ``loss_converged`` at the root that the audit's solver finds, which is what the weights are worth.
+There are two losses throughout: ``loss``, with the solver and budget of training, is what the run sees;
+``loss_converged``, at the root that the audit's solver finds, measures the weights themselves.
 """
 
 import math
@@ -28,7 +28,7 @@ from specseq.equilibrium.trainer import Trainer, step_metrics
 def evaluate(
     settings: Evaluation, trainer: Trainer, block: EquilibriumBlock, valid: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """All metrics on held-out windows, NaN where nothing could be measured.
+    """All metrics on held-out windows; NaN where a metric could not be measured.
 
     Args:
         settings: what is measured, on how many windows.
@@ -61,7 +61,7 @@ def _converged(
     settings: Evaluation, trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, targets: Tensor
 ) -> dict[str, float]:
     x = block.embed(tokens).detach()
-    # Single precision does not settle much below 1e-6.
+    # In single precision the residual does not fall much below 1e-6.
     tolerance = max(settings.tolerance, 3e-6)
     root, residual, _ = find_root(block, x, settings.budget, tolerance)
     settled = residual <= tolerance
@@ -85,7 +85,7 @@ def _alignment(
     targets: Tensor,
     root: Tensor | None,
 ) -> dict[str, float]:
-    """Cosines of the run's own gradient with the exact one at the root and with that of an unrolling."""
+    """Cosines of the run's own gradient with the exact one at the root and with the unrolled one."""
     own = _own_gradient(trainer, block, tokens, targets)
     metrics = {"cos_exact": float("nan")}
     if root is not None:
@@ -100,7 +100,7 @@ def _alignment(
 
 
 def _own_gradient(trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, targets: Tensor) -> Tensor:
-    """The gradient that training with the run's rule would use."""
+    """The gradient that training by the run's rule would use."""
     if trainer.run.rule == "bptt":
         loss, _ = bptt_loss(block, tokens, targets, trainer.step, trainer.run.free.evaluations)
         return operator_gradient(block, loss)

@@ -1,4 +1,4 @@
-"""Vector fields as solvers see them: an evaluation that is counted, and exact linearisations.
+"""Vector fields as solvers see them: counted evaluations and exact linearisations.
 
 The free phase, the nudged phases and the adjoint flow are all fields, so each can be solved by any solver.
 """
@@ -17,8 +17,8 @@ class Field(Protocol):
     """A force on states ``[B, ...]`` whose samples do not interact.
 
     Attributes:
-        evaluations: forces and Jacobian products so far; one serves the whole batch.
-        leak: the part -leak·z of the force that is linear and diagonal.
+        evaluations: forces and Jacobian products so far; one covers the whole batch.
+        leak: coefficient of -leak·z, the linear, diagonal part of the force.
     """
 
     evaluations: int

@@ -46,7 +46,7 @@ def fingerprint(
         audit: of the block on ``tokens_BT``.
         tokens_BT: the texts audited.
         step: ε.
-        evaluation: where it differs from the run's own.
+        evaluation: settings that differ from the run's own.
     """
     metrics: dict[str, float] = {}
     if text is not None:
@@ -58,39 +58,37 @@ def fingerprint(
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class AuditRequest:
-    """An audit of a checkpoint: the request of the stage ``audit`` and of ``specseq audit``."""
+    """Request for the audit of a checkpoint, made by the stage ``audit`` and by ``specseq audit``."""
 
     checkpoint: Path = Field(description="weights.safetensors of an equilibrium run")
     text: Path | None = Field(
         default=None, description="folder or manifest of its prepared text; random symbols without it"
     )
-    run: str | None = Field(
-        default=None, description="name of the checkpoint in the tables; its path where left out"
-    )
+    run: str | None = Field(default=None, description="name of the checkpoint in the tables; null: its path")
     audit: AuditSettings = AuditSettings()
     verdicts: Path | None = Field(
         default=None, description="table to write, one row for each checkpoint, sample and position"
     )
     spectrum: Path | None = Field(
-        default=None, description="table to write of all eigenvalues: checkpoint, sample, position, re, im"
+        default=None, description="table of all eigenvalues to write: checkpoint, sample, position, re, im"
     )
     fingerprint: Path | None = Field(
         default=None,
-        description="table to write, in the long shape with benchmark audit; of an ε-sweep task "
-        "step_sweep/<ε>, one step per sample",
+        description="table to write, in the long shape with benchmark audit; an ε-sweep has the task "
+        "step_sweep/<ε> and one step per sample",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class AuditResult:
-    """An audit, and what it rests on.
+    """An audit and what was measured with it.
 
     Attributes:
         audit: verdicts and spectra of every sample and position.
         step: Euler step ε in use.
         metrics: the fingerprint by name; empty where it was not asked for.
         sweep: the ε-sweep of :func:`specseq.equilibrium.step_sweep.step_sweep`; None where not asked for.
-        interruption: what ended the audit before its last sample, where it was to keep what it had.
+        interruption: what ended the audit before its last sample; only with ``keep``.
     """
 
     audit: Audit
@@ -103,18 +101,18 @@ class AuditResult:
 def audit_checkpoint(
     request: AuditRequest, progress: Progress | None = None, keep: bool = False
 ) -> AuditResult:
-    """Audit a checkpoint, and write the tables that are asked for, each whole or not at all.
+    """Audit a checkpoint, and write the requested tables, each whole or not at all.
 
-    The fingerprint is measured where a text is given or its table is asked for.
+    The fingerprint is measured if a text is given or the fingerprint's table is requested.
 
     Args:
         request: the checkpoint, the settings and the tables.
         progress: told how many samples are done.
-        keep: after an interruption, return what has been audited, without a fingerprint, instead of raising.
+        keep: after an interruption, return what was audited so far, without a fingerprint, rather than raise.
 
     Raises:
-        InputError: no weights of an equilibrium block, those of a plain transformer, or a text of another
-            vocabulary.
+        InputError: the file holds no equilibrium block, the block is a plain transformer, or its text has
+            another vocabulary.
     """
     settings = request.audit
     provenance = Provenance("audit", plain(settings), run=request.run)

@@ -14,7 +14,7 @@ def surrogate(
 ) -> Tensor:
     """A scalar whose gradient in the weights is ⟨a, ∂F/∂θ⟩ + ∂cost/∂θ, divided by the number of tokens.
 
-    Its value is not the loss; z* and a are constants in it.
+    Its value is not the loss; it treats z* and a as constants.
     """
     root_BTC = root_BTC.detach()
     force_BTC = block.force(root_BTC, block.embed(tokens_BT))

@@ -1,9 +1,9 @@
-"""The equilibrium study's checkpoints (``.pt``) as equilibrium blocks of ours.
+"""Conversion of the equilibrium study's checkpoints (``.pt``) to our equilibrium blocks.
 
-Its block is ours with matrices called WQ, WK, WV, WO, fc and pj, and may have gains and offsets in its norms
-and biases in its feed-forward part. Gains go into the matrices that follow them. So do the offsets, as
-offsets of queries, keys and expanded channels; what is left of them adds the same to the force at every
-state, which is what the position embedding does. The force is the same at every state.
+The study's block is ours with matrices called WQ, WK, WV, WO, fc and pj. It may also have gains and offsets
+in its norms and biases in its feed-forward part. Gains are folded into the matrices that follow them.
+Offsets become offsets of queries, keys and expanded channels; the rest of them is a constant force, which
+the position embedding takes up. The converted block has the same force at every state.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from specseq.errors import InputError
 from specseq.settings import read
 from specseq.training.foreign import Imported, check_finite, fields_of, read_torch, tensors_of
 
-# Our name of each part, and what the study's code may call it, with or without ``.weight``.
+# Our name of each part, and its possible names in the study's code, with or without ``.weight``.
 ALIASES = {
     "query": ("WQ",),
     "key": ("WK",),
@@ -39,20 +39,20 @@ _BIASES = {
     "contract_bias": "contract",
 }
 _REQUIRED = ("query", "key", "value", "output", "expand", "contract", "token", "position", "readout")
-# Of attention modes whose force is an energy's gradient; the thick block does not use them.
+# Belong to attention modes whose force is the gradient of an energy; the thick block does not use them.
 _UNUSED = ("Wm", "Wh")
 
 
 def import_block(path: Path, heads: int | None = None, names: Mapping[str, str] | None = None) -> Imported:
-    """A block of ours with the weights of a checkpoint.
+    """Convert a checkpoint to one of our blocks.
 
     Args:
         path: a file of ``torch.save`` that is, or holds, a state dict.
-        heads: attention heads, where the file's settings do not say.
-        names: our name of a part -> its name in the file, where it is none of :data:`ALIASES`.
+        heads: number of attention heads, if the file's settings do not say.
+        names: our name of a part -> its name in the file, if that is not among :data:`ALIASES`.
 
     Raises:
-        InputError: the file is missing, damaged or of another block, or leaves its heads open.
+        InputError: the file is missing, damaged or of another block, or the number of heads is unknown.
     """
     content = read_torch(path)
     state = dict(tensors_of(content, path, "model", "state_dict", "block", "blk", "params"))
@@ -99,7 +99,7 @@ def import_block(path: Path, heads: int | None = None, names: Mapping[str, str] 
 
 
 def _settings(content: Any) -> dict[str, Any]:
-    """What the file says of the block: its own entries and those of its ``args`` or ``config``."""
+    """The file's settings of the block: its own entries and those of its ``args`` or ``config``."""
     entries = fields_of(content)
     settings = {name: value for name, value in entries.items() if isinstance(value, int | float | str)}
     for section in ("args", "config", "cfg"):
@@ -112,7 +112,7 @@ def _unused(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _parts(path: Path, state: Mapping[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
-    """The parts under our names; matrices of linear layers turned to be applied from the right."""
+    """The parts under our names; matrices of linear layers are transposed to be applied from the right."""
     if unknown := sorted(set(names) - set(ALIASES)):
         raise InputError("--name", f"no part is called {unknown[0]}", f"choose from {', '.join(ALIASES)}")
     parts: dict[str, Tensor] = {}
@@ -145,7 +145,7 @@ def _parts(path: Path, state: Mapping[str, Tensor], names: dict[str, str]) -> di
 
 
 def _matrix(value: Tensor, part: str, key: str) -> Tensor:
-    """A matrix as ``x @ W``: a linear layer keeps its transpose, embeddings are no such matrices."""
+    """A matrix for ``x @ W``; linear layers store its transpose, embeddings and gains do not."""
     if part == "position" and value.dim() == 3 and len(value) == 1:
         return value[0]
     linear = part not in ("token", "position", "attention_gain", "feed_gain") and key.endswith(".weight")

@@ -1,4 +1,4 @@
-"""The mechanisms that the study's claims rest on, measured on blocks whose answers are known.
+"""The mechanisms behind the study's claims, measured on blocks with known answers.
 
 Every measurement gives rows ``(task, method, at, metric, value)``:
 
@@ -23,9 +23,9 @@ nudged_length    fixed, select, track                          budget T2        
                                                                                        seconds
 ================ ============================================= ======================= ======================
 
-``task`` carries the block after a slash where there are several: ``rotating`` is stable for the flow,
-``unstable`` is not; ``smooth`` and ``stiff`` have leading modes near -1 ± i and -1 ± 16i; ``small`` has
-random weights. ``seconds`` are the processor's.
+Where a task has several blocks, their names follow a slash: ``rotating`` is stable for the flow, ``unstable``
+is not; ``smooth`` and ``stiff`` have leading modes near -1 ± i and -1 ± 16i; ``small`` has random weights.
+``seconds`` is CPU time.
 """
 
 import copy
@@ -74,7 +74,7 @@ def _row(task: str, method: str, at: float, metric: str, value: float) -> Row:
 
 
 def measure(settings: MechanismSettings) -> Iterator[Row]:
-    """The measurements named; all of them take a minute on one core."""
+    """The named measurements; all together they take a minute on one core."""
     for task in settings.tasks:
         yield from _MEASUREMENTS[task](settings.seed)
 
@@ -107,7 +107,7 @@ def estimator_bias(seed: int) -> Iterator[Row]:
 
 
 def alignment(seed: int) -> Iterator[Row]:
-    """Cosine of the weight gradient with the exact one against how far the free phase had settled."""
+    """Cosine of the weight gradient with the exact one, against the force residual of the free phase."""
     problem, tokens = _problem(seed)
     block, x, root = problem.block, problem.x_BTC, problem.root_BTC
 
@@ -170,7 +170,7 @@ def euler_growth(seed: int) -> Iterator[Row]:
 
 
 def diagnostics(case: str, seed: int) -> Iterator[Row]:
-    """ρ(0.1) by exact means and by those in use."""
+    """ρ(0.1) by exact methods and by approximations in common use."""
     block, x, root = _root(CASES[case])
     jacobian = Jacobian(lambda z: block.force(z, x), root)
     mu = block_eigenvalues(diagonal_blocks(block, root)).flatten(1)
@@ -193,7 +193,7 @@ def diagnostics(case: str, seed: int) -> Iterator[Row]:
 
 
 def abscissa(seed: int) -> Iterator[Row]:
-    """ω(J_nc) of an operator whose symmetric part reaches further to the left than to the right."""
+    """ω(J_nc) of an operator whose symmetric part has its largest eigenvalue by modulus on the left."""
     block, x, root = _root((1.0, -6.0, 0.8))
     jacobian = Jacobian(lambda z: block.force(z, x), root)
     omega, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root)
@@ -241,7 +241,7 @@ def nudged_solver() -> Iterator[Row]:
 
 
 def penalty(case: str, seed: int) -> Iterator[Row]:
-    """Gradient of |λ| of the Euler map by the published penalty: its cosine with the exact one."""
+    """Cosine of the published penalty's gradient of |λ| of the Euler map with the exact gradient."""
     block, x, root = _root(CASES[case])
     block.requires_grad_(True)
 
@@ -256,9 +256,9 @@ def penalty(case: str, seed: int) -> Iterator[Row]:
 
 
 def controllers(case: str, seed: int) -> Iterator[Row]:
-    """Where adaptive Euler's step goes from .01, within .001 to .1, by either rule, without a hand-off.
+    """Step that adaptive Euler reaches from .01 within .001 to .1, by either rule, without a hand-off.
 
-    It begins from a small disturbance of a root, where ε_crit is what limits a step.
+    The start is a small disturbance of a root, where ε_crit limits the step.
     """
     block, x, root = _root(PACES[case])
     draw = torch.Generator().manual_seed(stream_seed(seed, "disturbance"))

@@ -1,11 +1,11 @@
-"""The nudged phase of equilibrium propagation for forces that are no gradient.
+"""The nudged phase of equilibrium propagation for forces that are not a gradient.
 
     z' = F(z) - β ∂cost/∂z - (J - Jᵀ)(z - z*),    J at the free equilibrium z*
 
 The last term makes the linear response obey Jᵀ, so that -dz/dβ at β = 0 is the exact adjoint even though J is
 not symmetric (Scurria, Vanden Abeele, Mognetti & Massar, arXiv:2602.03670). The nudged flow has the
-spectrum of the free one: what relaxes the one relaxes the other, and what fails on the one fails on the
-other.
+spectrum of the free flow, so a solver that settles one settles the other, and one that fails on one fails
+on both.
 
 Shapes: B sample, T position, C channel, N nudge point, K = N·B sample of the stacked batch.
 """
@@ -44,11 +44,11 @@ class NudgedPhase:
             root_BTC: free equilibrium z*, or what the free phase left.
             targets_BT: symbols to predict.
             betas_N: nudges, real or complex; each acts on every token with full strength.
-            corrected: whether the non-conservative term is there; without it the response obeys J, not Jᵀ.
-            drift_cancelled: use F(z) - F(z*) for F(z), which makes z* an exact rest point at β = 0 also when
+            corrected: whether to include the last term; without it the response obeys J, not Jᵀ.
+            drift_cancelled: use F(z) - F(z*) for F(z), which makes z* an exact rest point at β = 0 even if
                 the free phase had not converged.
-            products: precision of what acts on the difference from z*, which is small, so that rounding it
-                costs as small a part of the adjoint; the force is in that of the weights.
+            products: precision of the products that act on the difference from z*. It is small, so rounding
+                it costs an equally small part of the adjoint; the force has the precision of the weights.
         """
         points = betas_N.shape[0]
         self.block, self.leak, self.evaluations = block, block.leak, 0
@@ -60,7 +60,7 @@ class NudgedPhase:
         self.corrected = corrected
         self.drift = 0.0 if not drift_cancelled else block.force(self.root_KTC, self.x_KTC.real).detach()
         frozen = torch.cat([self.root_KTC, self.root_KTC]) if self.start.is_complex() else self.root_KTC
-        # The leak is symmetric and cancels in J - Jᵀ: the learned part is enough.
+        # The leak is symmetric and cancels in J - Jᵀ, so the learned part is enough.
         self.products = products
         self.jacobian = Jacobian(
             block.nonconservative, frozen.bfloat16() if products == "bfloat16" else frozen
@@ -75,7 +75,7 @@ class NudgedPhase:
         return force
 
     def linearise(self, state: Tensor) -> Map:
-        """The exact Jacobian at a real state; at complex ones that of z* and β = 0, for a chord iteration."""
+        """The exact Jacobian at a real state; at a complex one, that at z* and β = 0 (chord iteration)."""
         if state.is_complex():
             product = self._pulled if self.corrected else self._pushed
             return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)

@@ -1,4 +1,4 @@
-"""Precision of the products that may be coarser than the force, and its imitation where no card has it."""
+"""Reduced precision for products that tolerate it, and its imitation on hardware without it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @contextmanager
 def tf32(enabled: bool) -> Iterator[None]:
-    """Within it float32 products round their factors to TF32, 10 bits, on cards that have it."""
+    """Inside this context, float32 products round their factors to TF32 (10 bits) on cards that have it."""
     settings = torch.backends.cuda.matmul
     before = settings.fp32_precision
     if enabled:
@@ -23,12 +23,12 @@ def tf32(enabled: bool) -> Iterator[None]:
 
 
 def rounds() -> bool:
-    """Whether float32 products may round their factors to TF32 now."""
+    """Whether float32 products may currently round their factors to TF32."""
     return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
 
 
 class ImitatedTF32(TorchDispatchMode):
-    """A context in which a processor rounds as a card does: to nearest, wherever :func:`tf32` allows it."""
+    """A context in which the CPU rounds as a card does: to nearest, wherever :func:`tf32` allows it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if rounds() and func.overloadpacket in _PRODUCTS:
@@ -40,7 +40,7 @@ _PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm}
 
 
 def to_tf32(x: Tensor) -> Tensor:
-    """float32 numbers rounded to 10 bits of mantissa, ties to even; others as they are."""
+    """float32 numbers rounded to 10 bits of mantissa, ties to even; other dtypes are returned unchanged."""
     if x.dtype != torch.float32:
         return x
     bits = x.contiguous().view(torch.int32)

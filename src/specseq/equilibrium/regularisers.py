@@ -1,6 +1,6 @@
 """Penalties that shape the operator, added to the surrogate of the loss.
 
-Shapes: B sample, T position, C channel, P the subset of samples that is looked at.
+Shapes: B sample, T position, C channel, P examined sample.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from specseq.spectra.krylov import Arnoldi
 from specseq.spectra.subspace import ritz_radius, subspace_iteration
 
 SQUARED_FROM = 128
-"""From so many channels on, squaring a block is quicker than diagonalising it."""
+"""With at least this many channels, squaring a block is quicker than diagonalising it."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Equilibrium:
         block: its weights carry the gradient.
         x_BTC: input, a function of the weights.
         root_BTC: free state, a constant.
-        generator: for random directions, which are drawn for the whole batch.
+        generator: draws random directions, always for the whole batch.
         step: ε of the run's Euler map.
-        rows: where the samples lie in a batch that several processes share: number of the first, and of all.
+        rows: in a batch shared by several processes, the number of the first sample here and the batch size.
     """
 
     block: EquilibriumBlock
@@ -49,11 +49,11 @@ class Equilibrium:
 
     @property
     def batch(self) -> int:
-        """Samples of the whole batch."""
+        """Number of samples in the whole batch."""
         return len(self.root_BTC) if self.rows is None else self.rows[1]
 
     def own(self, samples: int) -> slice:
-        """The samples here, by their number in the batch, that are among its first ``samples``."""
+        """This process's samples among the first ``samples`` of the batch, as a slice of the batch."""
         first = 0 if self.rows is None else self.rows[0]
         return slice(first, max(first, min(first + len(self.root_BTC), samples)))
 
@@ -63,9 +63,9 @@ class Equilibrium:
         return torch.randn(size, generator=self.generator, dtype=torch.float32).to(self.root_BTC)
 
     def mean(self, value_P: Tensor, samples: int) -> Tensor:
-        """The mean over the first ``samples`` of the batch of a value that is known of those here.
+        """The mean of a value over the first ``samples`` of the batch, given for this process's samples.
 
-        Of several processes each has a part of it: the parts' mean, weighted by their samples, is the mean.
+        With several processes, their results averaged by number of samples give the mean.
         """
         if self.rows is None:
             return value_P.mean()
@@ -74,9 +74,9 @@ class Equilibrium:
 
 @singledispatch
 def penalty(settings: Penalty, at: Equilibrium) -> Tensor:
-    """A non-negative scalar whose gradient in the weights is that of the penalty at a fixed state.
+    """A non-negative scalar whose gradient in the weights is the penalty's gradient at a fixed state.
 
-    Its weight in the loss is the trainer's business.
+    It is unweighted; the trainer applies the weight.
     """
     raise TypeError(f"{settings!r} is no penalty")
 
@@ -85,7 +85,7 @@ def penalty(settings: Penalty, at: Equilibrium) -> Tensor:
 def _jacobian(settings: JacobianNorm, at: Equilibrium) -> Tensor:
     """Hutchinson's ‖J_ncᵀ e‖² / ‖e‖² with e standard normal: in the mean ‖J_nc‖²_F / n per sample.
 
-    Shrinks rotation and non-normality together with everything else that the block has learnt.
+    It shrinks rotation and non-normality along with everything else that the block has learnt.
     """
     all_BTC = at.normal(at.batch)
     e_BTC = all_BTC[at.own(at.batch)]
@@ -97,7 +97,7 @@ def _jacobian(settings: JacobianNorm, at: Equilibrium) -> Tensor:
 
 @penalty.register
 def _residual(settings: ResidualNorm, at: Equilibrium) -> Tensor:
-    """The squared force residual ‖F‖²/‖z‖² of the state that the free phase left, averaged over samples."""
+    """The squared force residual ‖F‖²/‖z‖² at the end of the free phase, averaged over samples."""
     force_BTC = at.block.force(at.root_BTC.detach(), at.x_BTC)
     return (force_BTC.square().sum((1, 2)) / at.root_BTC.square().sum((1, 2))).mean()
 
@@ -113,22 +113,22 @@ def _eigenvalue(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
 def _abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
     """One-sided control of ω(J), the largest eigenvalue of (J + Jᵀ)/2: the mean of max(ω - margin, 0)².
 
-    ω bounds how fast anything can grow at first, and says nothing of stability: it is positive for stable and
-    unstable trained blocks alike. Kept because the study it belongs to began with it and took it back.
+    ω bounds initial growth and says nothing about stability: it is positive for stable and unstable trained
+    blocks alike. Kept because the study first used this penalty and later withdrew it.
     """
     excess_P = (differentiable_abscissa(settings, at) - settings.margin).clamp_min(0)
     return at.mean(excess_P.square(), settings.samples)
 
 
 def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
-    """|λ| of each sample looked at that is here, differentiable in the weights.
+    """|λ| of each examined sample of this process, differentiable in the weights.
 
     The form ``left_right`` takes λ from the block spectrum and differentiates it with both eigenvectors,
-    d|λ| = Re[(λ̄/|λ|) ε uᵀdD v / (uᵀv)] (Magnus 1985), exact while λ is simple. Large blocks are squared until
-    their leading mode stands alone (:mod:`specseq.spectra.dominant`); those for which that does not settle it
-    are diagonalised. Of a large block that cannot exceed the margin a bound is given, without a gradient.
-    ``published`` differentiates the Ritz value of a two-dimensional right subspace from a few subspace
-    iterations; for a non-normal J it neither finds λ nor has its gradient, and is kept to show that.
+    d|λ| = Re[(λ̄/|λ|) ε uᵀdD v / (uᵀv)] (Magnus 1985), exact while λ is simple. Large blocks are squared
+    until their leading mode stands alone (:mod:`specseq.spectra.dominant`) and diagonalised if that fails. A
+    large block that cannot exceed the margin gets a bound without a gradient. ``published`` differentiates
+    the Ritz value of a two-dimensional right subspace after a few subspace iterations; for a non-normal J it
+    yields neither λ nor its gradient, and is kept to show that.
     """
     z_PTC, x_PTC = _looked(settings.samples, at)
     step = at.step if settings.step is None else settings.step
@@ -137,7 +137,7 @@ def leading_radius(settings: LeadingEigenvalue, at: Equilibrium) -> Tensor:
 
 
 def _looked(samples: int, at: Equilibrium) -> tuple[Tensor, Tensor]:
-    """State and input of the samples looked at that are here."""
+    """State and input of the examined samples of this process."""
     own = at.own(samples)
     count = own.stop - own.start
     return at.root_BTC[:count].detach(), at.x_BTC[:count]
@@ -155,7 +155,7 @@ def _left_right(
     looked = looked.to(z_PTC.device)
     blocks_PTCC = diagonal_blocks(at.block, z_PTC, looked).double()
     lam_PT, known_PT = _leading_multipliers(blocks_PTCC, step, settings.margin)
-    # A spectrum that is not finite has no leading mode; the diverged state is the loop's to report.
+    # A spectrum that is not finite has no leading mode; the loop reports the diverged state.
     radius_P, place_P = lam_PT.abs().nan_to_num(0.0).max(1)
     row = torch.arange(len(place_P), device=place_P.device)
     lam_P, known_P = lam_PT[row, place_P], known_PT[row, place_P]
@@ -179,9 +179,9 @@ def _left_right(
 
 
 def _leading_multipliers(blocks_PTCC: Tensor, step: float, margin: float) -> tuple[Tensor, Tensor]:
-    """Eigenvalue of largest modulus of I + εD of each block, and whether it is one.
+    """Eigenvalue of largest modulus of I + εD for each block, and whether its value is valid.
 
-    Where not, it is a bound that is at most the margin, or the modulus that another block of its sample has.
+    A value that is not valid is a bound, at most the margin or the modulus of another block of its sample.
     """
     if blocks_PTCC.shape[-1] < SQUARED_FROM:
         lam_PT = _diagonalised(blocks_PTCC, step)
@@ -199,7 +199,7 @@ def _leading_multipliers(blocks_PTCC: Tensor, step: float, margin: float) -> tup
 
 
 def _diagonalised(blocks_NCC: Tensor, step: float) -> Tensor:
-    # Eigenvalues of many small matrices are the processor's work, wherever the block lives.
+    # Eigenvalues of many small matrices are faster on the CPU, wherever the block lives.
     lam = 1 + step * block_eigenvalues(blocks_NCC.cpu())
     lead = lam.abs().nan_to_num(0.0).argmax(-1, keepdim=True)
     return lam.gather(-1, lead).squeeze(-1).to(blocks_NCC.device)
@@ -227,7 +227,7 @@ def _right_subspace(
 
 
 def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
-    """ω of each sample looked at that is here, differentiable in the weights."""
+    """ω of each examined sample of this process, differentiable in the weights."""
     z_PTC, x_PTC = _looked(settings.samples, at)
     start = at.normal(settings.samples)[at.own(settings.samples)]
     if not len(z_PTC):

@@ -1,7 +1,7 @@
-"""Blocks whose leading modes rotate: known cases for solvers and audit.
+"""Blocks with rotating leading modes: known cases for solvers and audit.
 
-On half of the channels the value path is g (s I + w Ω) with a rotation Ω of every channel pair, so that the
-leading modes of J are near g s - (1 + c) ± i g w before attention and normalisation bend them.
+On half of the channels the value path is g (s I + w Ω), where Ω rotates every channel pair. The leading modes
+of J are then near g s - (1 + c) ± i g w, before attention and normalisation shift them.
 """
 
 import torch
@@ -10,7 +10,7 @@ from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import BlockShape
 
 CASES: dict[str, tuple[float, float, float]] = {"rotating": (1.0, 0.5, 0.8), "unstable": (1.0, 0.6, 1.0)}
-# For controllers of the step, with roots that are stable for the flow: leading modes near -1 ± i and -1 ± 16i
+# For step-size controllers, with roots that are stable for the flow: leading modes near -1 ± i and -1 ± 16i
 # (normalisation multiplies gains by 3.2); ε_crit is 0.80 and 0.0059.
 PACES: dict[str, tuple[float, float, float]] = {"smooth": (1.0, 0.31, 0.31), "stiff": (1.0, 0.31, 5.0)}
 
@@ -26,7 +26,7 @@ def rotating_block(
     """A float64 block of 40 symbols with rotating leading modes.
 
     At the default sizes ``CASES["rotating"]`` is stable for the flow with ε_crit = 0.073, and
-    ``CASES["unstable"]`` has a root that a rotating pair leaves with α = +0.09.
+    ``CASES["unstable"]`` has a root with an unstable rotating pair, α = +0.09.
 
     Args:
         gain: g.
@@ -41,7 +41,7 @@ def rotating_block(
     half = shape.width // 2
     omega = torch.zeros(half, half, dtype=torch.float64)
     for i in range(0, half, 2):
-        # Slightly different speeds keep the pairs apart.
+        # Slightly different rotation speeds keep the eigenvalue pairs apart.
         omega[i, i + 1] = 1 + 0.02 * i / half
         omega[i + 1, i] = -omega[i, i + 1]
     kernel = torch.zeros(shape.width, shape.width, dtype=torch.float64)
@@ -56,5 +56,5 @@ def rotating_block(
 
 
 def rotating_tokens(samples: int = 2, length: int = 16) -> torch.Tensor:
-    """Token rows; by default those that the known figures belong to."""
+    """Token rows; the defaults are those behind the figures given above."""
     return torch.randint(0, 40, (samples, length), generator=torch.Generator().manual_seed(1))

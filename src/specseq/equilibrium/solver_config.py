@@ -1,11 +1,11 @@
-"""Settings of solvers, a class each; :func:`specseq.equilibrium.solvers.solve` acts on them."""
+"""Settings of solvers, one class per solver; :func:`specseq.equilibrium.solvers.solve` acts on them."""
 
 from typing import Annotated, Literal, get_args
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass
 
-Step = Annotated[float, Field(gt=0, description="step size; the first one where steps adapt")]
+Step = Annotated[float, Field(gt=0, description="step size; the initial one if steps adapt")]
 Krylov = Annotated[int, Field(ge=1, description="largest Krylov space of a linear solve")]
 LinearTolerance = Annotated[float, Field(gt=0, lt=1, description="relative residual of a linear solve")]
 
@@ -22,8 +22,8 @@ class Euler:
 class AdaptiveEuler:
     """Euler whose step shrinks on any overshoot of the force residual and grows otherwise.
 
-    With ``contraction`` below 1 it also shrinks where the residual falls slowly: the naive controller, which
-    takes the slow decay of a small step for instability.
+    With ``contraction`` below 1 it also shrinks when the residual falls slowly. That is the naive controller,
+    which mistakes the slow decay of a small step for instability.
     """
 
     step: Step = 0.1
@@ -38,8 +38,8 @@ class AdaptiveEuler:
         default=1.0,
         gt=0,
         le=1,
-        description="ε shrinks where a step leaves more than this share of the force residual; 1: where it "
-        "overshoots, less: where it falls slowly, too",
+        description="ε shrinks when a step leaves more than this share of the force residual; 1: only on an "
+        "overshoot; below 1: also when it falls slowly",
     )
     name: Literal["adaptive"] = "adaptive"
 
@@ -49,15 +49,15 @@ class AdaptiveEuler:
 
 @dataclass(frozen=True, config=STRICT)
 class Anderson:
-    """Anderson acceleration: mixes the last few steps so that the extrapolated residual is least."""
+    """Anderson acceleration: mixes the last few steps to minimise the extrapolated residual."""
 
     step: Step = 0.2
-    memory: int = Field(default=8, ge=1, description="differences kept")
+    memory: int = Field(default=8, ge=1, description="number of past differences kept")
     damping: float = Field(default=1.0, gt=0, description="share of the mixed residual that is added")
     restart_ratio: float = Field(
         default=2.0,
         gt=1,
-        description="a sample whose residual exceeds its best by this factor starts anew from its best state",
+        description="a sample whose residual exceeds its best by this factor restarts from its best state",
     )
     regularisation: float | None = Field(
         default=None,
@@ -93,7 +93,7 @@ class HeunEuler:
 
 @dataclass(frozen=True, config=STRICT)
 class SemiImplicitEuler:
-    """IMEX Euler: the leak implicit, the learned part explicit."""
+    """IMEX Euler: the leak is implicit, the learned part explicit."""
 
     step: Step = 0.1
     name: Literal["imex"] = "imex"
@@ -116,15 +116,15 @@ class BackwardEuler:
 
 @dataclass(frozen=True, config=STRICT)
 class NewtonGMRES:
-    """Newton's method with inexact linear solves and a line search for each sample."""
+    """Newton's method with inexact linear solves and a line search per sample."""
 
     krylov: Krylov = 40
     linear_tolerance: LinearTolerance = 0.1
     growth: float = Field(
-        default=1.5, gt=0, description="growth of the residual that the line search accepts"
+        default=1.5, gt=0, description="largest growth of the residual that the line search accepts"
     )
     shortest: float = Field(
-        default=0.05, gt=0, le=1, description="fraction of the step where the line search ends"
+        default=0.05, gt=0, le=1, description="fraction of the step at which the line search gives up"
     )
     name: Literal["newton"] = "newton"
 
@@ -144,7 +144,7 @@ NamedSolver = Annotated[Solver, Field(discriminator="name")]
 
 
 def euler_step(solver: Solver) -> float:
-    """The Euler step ε that the stability of a run refers to: its own, or 0.1 where it takes none."""
+    """The Euler step ε that a run's stability refers to: the solver's own, or 0.1 if it has none."""
     return solver.step if isinstance(solver, Euler | AdaptiveEuler) else 0.1
 
 

@@ -1,7 +1,7 @@
-"""The ε-sweep of a checkpoint: what Euler leaves with each step, by the step and by the force residual.
+"""The ε-sweep of a checkpoint: step and force residuals that Euler reaches with each step size.
 
-The step residual ‖z' - z‖/‖z‖ is ε times the force residual ‖F‖/‖z‖ and falls with ε whether or not anything
-settles: side by side they cannot be mistaken for each other.
+The step residual ‖z' - z‖/‖z‖ is ε times the force residual ‖F‖/‖z‖ and falls with ε whether or not the state
+settles; side by side the two cannot be mistaken for each other.
 """
 
 import copy
@@ -33,12 +33,12 @@ def step_sweep(
         audit: of the block on these texts, for ρ(ε) at the root.
         block: of any precision; it is copied.
         tokens_BT: the texts.
-        steps: ε.
-        budget: evaluations of each relaxation, which ends earlier at the audit's tolerance.
+        steps: step sizes ε.
+        budget: evaluations per relaxation, which ends early at the audit's tolerance.
 
     Returns:
-        One row for each step and sample: ``step``, ``sample``, ``step_residual`` as measured on one more
-        step, ``force_residual``, ``evaluations``, ``time`` = ε × evaluations, and ``rho``, the exact ρ(ε) of
+        One row for each step and sample: ``step``, ``sample``, ``step_residual`` measured on one more
+        step, ``force_residual``, ``evaluations``, ``time`` = ε × evaluations, and ``rho``, the exact ρ(ε) at
         the root.
     """
     exact = copy.deepcopy(block).double().cpu()

@@ -1,15 +1,14 @@
 """One step of training an equilibrium block: the free phase, the adjoint, the penalties.
 
-Three rules share everything else. ``ep`` estimates the adjoint from nudged equilibria or the adjoint flow
-with the solver of the free phase, ``implicit`` solves for it by GMRES, ``bptt`` differentiates an Euler
-relaxation of finite length. A fourth, ``transformer``, is the baseline without an equilibrium: one pass
-through the same weights.
+Three rules differ only in the gradient. ``ep`` estimates the adjoint from nudged equilibria or the adjoint
+flow, ``implicit`` solves for it by GMRES, and ``bptt`` differentiates an Euler relaxation of finite length. A
+fourth, ``transformer``, is the baseline without an equilibrium: one pass through the same weights.
 
-Where several processes share a batch, each has some of its rows; random directions, samples looked at,
-controllers and the mean over samples that teach are those of the whole batch, so that the step is that of a
-single process. Phases end by budget or by the tolerance, which each process finds for its own rows.
+Where several processes share a batch, each has some of its rows. Random directions, examined samples,
+controllers and the mean over admitted samples refer to the whole batch, so that the step equals that of a
+single process. Phases end by budget or by tolerance, which each process checks on its own rows.
 
-Shapes: B sample, T position, C channel, P sample that teaches.
+Shapes: B sample, T position, C channel, P sample admitted by the gate.
 """
 
 from collections.abc import Mapping
@@ -33,11 +32,11 @@ from specseq.training.parallel import here
 
 
 class Trainer:
-    """Computes losses and gradients of a run; see the module.
+    """Computes losses and gradients of a run; see the module docstring.
 
     Attributes:
         run: the run's settings.
-        penalties: penalties by name, with the weight each has now.
+        penalties: penalties by name, with their current weights.
         directions: the generator that penalties draw from.
     """
 
@@ -45,7 +44,7 @@ class Trainer:
         """
         Args:
             run: the run's settings.
-            seed: of the random directions of penalties.
+            seed: seed of the penalties' random directions.
         """
         self.run = run
         self.penalties = {
@@ -60,21 +59,21 @@ class Trainer:
 
     @property
     def nudged_solver(self) -> Solver:
-        """The solver of the nudged phases: the nudged flow has the spectrum of the free one."""
+        """The solver of the nudged phases; by default the free phase's, whose flow has the same spectrum."""
         return self.run.nudged_solver or self.run.solver
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold besides weights."""
+        """What a checkpoint must hold besides the weights."""
         weights = {f"weight_{name}": weight for name, (_, weight) in self.penalties.items()}
         return {"directions": self.directions, **weights}
 
     def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> Solution:
-        """The free phase as training has it."""
+        """The free phase as run in training."""
         x_BTC, phase = block.embed(tokens_BT).detach(), self.run.free
         return solve(self.run.solver, FreePhase(block, x_BTC), x_BTC, phase.evaluations, phase.tolerance)
 
     def adjoint(self, problem: Problem) -> Adjoint:
-        """The adjoint as the rules ``ep`` and ``implicit`` find it."""
+        """The adjoint by the rule ``ep`` or ``implicit``."""
         phase = self.run.nudged
         if self.run.rule == "implicit":
             return implicit_adjoint(problem, phase.tolerance, min(60, phase.evaluations))
@@ -82,31 +81,31 @@ class Trainer:
 
     @property
     def backpropagates(self) -> bool:
-        """Whether the gradient is that of :meth:`loss`, which may then be computed in parts of a batch.
+        """Whether training backpropagates :meth:`loss`, possibly over parts of a batch.
 
-        A penalty's weight moves once per step, so with penalties a batch is taken whole.
+        A penalty's weight moves once per step, so with penalties the batch is not divided.
         """
         return self.run.rule in ("bptt", "transformer") and not self.penalties
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The scalar to back-propagate for one batch, and metrics with the loss and the ``weight`` in tokens.
 
-        Computes in the precision of the weights whatever autocast says: an equilibrium is no better than the
-        arithmetic that settles it.
+        Computes in the precision of the weights regardless of autocast: an equilibrium is only as accurate
+        as the arithmetic that settles it.
         """
         with torch.autocast(batch["tokens"].device.type, enabled=False):
             scalar, metrics = self._scalar(model, batch)
         return scalar, {**metrics, "weight": float(batch["targets"].numel())}
 
     def gradients(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """Fill ``.grad`` of the weights from one batch; returns metrics with the loss. Precision as there."""
+        """Fill ``.grad`` of the weights from one batch; returns metrics with the loss, as :meth:`loss`."""
         with torch.autocast(batch["tokens"].device.type, enabled=False):
             scalar, metrics = self._scalar(model, batch)
             scalar.backward()
         return {**metrics, "weight": float(batch["targets"].numel())}
 
     def observe(self, metrics: Mapping[str, float]) -> None:
-        """Move the weights of penalties after a step with these metrics."""
+        """Update the penalties' weights after a step with these metrics."""
         for _, weight in self.penalties.values():
             weight.update(metrics["force_residual"])
 
@@ -166,7 +165,7 @@ class Trainer:
         return scalar if share is None else share * scalar, root_BTC, metrics
 
     def _share(self, teach_B: Tensor) -> float | None:
-        """This process's share of the samples that teach, by its share of all samples; None where it is 1."""
+        """This process's share of admitted samples over its share of all samples; None where that is 1."""
         world = here()
         if self.run.gate is None or world.size == 1:
             return None
@@ -184,12 +183,11 @@ class Trainer:
 
 
 def step_metrics(phase: str, facts: Mapping[str, Any]) -> dict[str, float]:
-    """What a solve has to say of its steps and its length, of all samples together; nothing where both are
-    fixed.
+    """Metrics of a solve's steps and length over all samples; empty where both are fixed.
 
     ``<phase>_step`` is the geometric mean of the steps that the controller settled at,
-    ``<phase>_floor_overshoots`` how often a sample should have shrunk its step at the floor,
-    ``<phase>_handed_off`` 1 where Anderson took over, and ``<phase>_length`` the evaluations after which the
+    ``<phase>_floor_overshoots`` the number of overshoots with the step at its floor,
+    ``<phase>_handed_off`` 1 if Anderson took over, and ``<phase>_length`` the evaluations after which the
     estimate was taken. The first three are means over samples.
     """
     metrics: dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""Polynomial filters of time series: families, diagnostics, theory, operators that apply and undo them.
+"""Polynomial filters of time series: families, diagnostics, theory, and operators that apply and undo them.
 
-Design and diagnostics need NumPy and SciPy alone; :mod:`specseq.filters.operators` works on torch tensors.
+Design and diagnostics need only NumPy and SciPy; :mod:`specseq.filters.operators` works on torch tensors.
 """
 
 from specseq.filters.config import FAMILIES

@@ -1,10 +1,10 @@
-"""Specifications of filters, as config files write them: one settings class per family."""
+"""Specifications of filters as written in config files: one settings class per family."""
 
 from typing import Annotated, Literal, get_args
 
 from specseq.settings import STRICT, Field, dataclass
 
-# Up to here the roots of a Chebyshev polynomial are found to 1e-10 from its taps; at 40 to 1e-4 only.
+# Up to this degree, the roots of a Chebyshev polynomial are found from its taps to 1e-10; at 40 only to 1e-4.
 MAX_DEGREE = 24
 MAX_TAPS = 64
 
@@ -51,7 +51,7 @@ class Difference(_Filter):
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Lyapunov(_Filter):
-    """Least max|p| + λ·G, with the noise gain G."""
+    """Least max|p| + λ·G, where G is the noise gain."""
 
     family: Literal["lyapunov"] = "lyapunov"
     degree: Degree
@@ -77,7 +77,7 @@ class GivenTaps(_Filter):
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Matched(_Filter):
-    """The filter that best whitens a forecaster's own errors, see :mod:`specseq.filters.matched`."""
+    """The filter that best whitens a forecaster's own errors; see :mod:`specseq.filters.matched`."""
 
     family: Literal["matched"] = "matched"
     degree: Degree
@@ -86,15 +86,15 @@ class Matched(_Filter):
         default=None,
         ge=1,
         le=1 << 14,
-        description="forecast steps H; as many as there are lags where missing",
+        description="forecast steps H; null: the number of lags",
     )
     autocovariance: tuple[float, ...] | tuple[tuple[float, ...], ...] | None = Field(
         default=None,
-        description="γ_0, γ_1, … or the covariance matrix of the forecaster's errors; measured where missing",
+        description="γ_0, γ_1, … or the covariance matrix of the forecaster's errors; null: measured",
     )
 
 
 FilterSettings = Identity | Chebyshev | Legendre | Difference | Lyapunov | L2 | GivenTaps | Matched
-# The same, as a field or as the kind that :func:`specseq.settings.read` takes.
+# The same union, as a field or as the kind for :func:`specseq.settings.read`.
 NamedFilter = Annotated[FilterSettings, Field(discriminator="family")]
 FAMILIES = tuple(str(settings.family) for settings in get_args(FilterSettings))

@@ -1,4 +1,4 @@
-"""From the specification of a filter to its taps."""
+"""Computes the taps of a filter from its specification."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -29,9 +29,9 @@ def design(spec: FilterSettings | Mapping[str, Any], where: str = "filter", name
     """The filter that a specification describes.
 
     Args:
-        spec: settings of a family, or the mapping that a config file holds for them.
-        where: what messages call the specification, such as a config key.
-        name: what tables and figures call the filter; made of its family and settings where empty.
+        spec: settings of a family, or the corresponding mapping from a config file.
+        where: name of the specification in messages, such as a config key.
+        name: name of the filter in tables and figures; if empty, made from its family and settings.
 
     Raises:
         InputError: unknown family or key, missing key, impossible value.

@@ -1,4 +1,4 @@
-"""What is known of a filter before anything is trained with it."""
+"""Properties of a filter that are known before anything is trained with it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,11 +23,11 @@ HORIZONS = (1, 5, 20, 50, 100)
 class Diagnostics:
     """Sizes and gains of a filter and of its recursive reversal 1/A.
 
-    Polynomial quantities count in strides (x is one stride), horizons in time steps.
+    Polynomial quantities are in units of strides (x is one stride), horizons in time steps.
 
     Attributes:
         sup_norm: max over x in [-1, 1] of |p(x)|; 1 for the identity, below 1 where the filter shrinks.
-        spectral_radius: max |root of p|; from 1 on the recursive reversal is unstable.
+        spectral_radius: max |root of p|; the recursive reversal is unstable if it is 1 or more.
         stable: whether the recursive reversal is stable.
         noise_gain: G = Σ_k h_k², the gain in error variance of the self reversal; infinite if unstable.
         horizon_gain: v(H) = Σ_{k ≤ H} h_k² for each horizon; the self error at the n-th forecast step has
@@ -61,7 +61,7 @@ class Diagnostics:
 
 
 def diagnose(filter: Filter, horizons: Sequence[int] = HORIZONS) -> Diagnostics:
-    """All diagnostics of a filter; v(H) at the given horizons in time steps."""
+    """All diagnostics of a filter, with v(H) at the given horizons in time steps."""
     taps = filter.array
     found = roots(taps)
     at_one = 1 + taps.sum()
@@ -90,8 +90,8 @@ def extrema(taps: NDArray[np.float64]) -> NDArray[np.float64]:
     polynomial = np.concatenate([[1.0], taps])
     slope = polynomial[:-1] * np.arange(len(taps), 0, -1)
     zeros = np.roots(slope)
-    # A double zero of p' comes out as a complex pair; its real part is then the place to look at, and a
-    # superfluous point can do no harm.
+    # A double zero of p' comes out as a complex pair, whose real part is then the point to check; a
+    # superfluous point does no harm.
     inside = zeros.real[np.abs(zeros.real) < 1]
     return np.concatenate([[-1.0, 1.0], inside])
 
@@ -107,7 +107,7 @@ def horizon_gain(filter: Filter, horizon: int) -> float:
 def frequency_response(
     filter: Filter, points: int = 512
 ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """A(e^{-iω}) at ``points`` frequencies from 0 to π radians a time step, stride included.
+    """A(e^{-iω}) at ``points`` frequencies from 0 to π radians per time step, including the stride.
 
     Returns:
         ω [points] and A [points].

@@ -1,4 +1,4 @@
-"""A filter: taps, stride and where they came from."""
+"""A filter: its taps, its stride and the family they come from."""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Filter:
         family: the family the taps were designed in.
         taps: c_1 … c_d, at least one.
         stride: time steps between two taps, s.
-        lam: weight of the penalty the taps were designed with, where the family has one.
-        name: what tables and figures call it.
+        lam: weight of the penalty in the design, if the family has one.
+        name: name in tables and figures.
     """
 
     family: str
@@ -44,7 +44,7 @@ class Filter:
 
     @property
     def reach(self) -> int:
-        """Time steps the filter looks back, d·s: as many points at the head of a series stay unfiltered."""
+        """Time steps the filter looks back, d·s; so many points at the start of a series stay unfiltered."""
         return self.degree * self.stride
 
     @property

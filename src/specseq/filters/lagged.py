@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Elements of one block of rows: few enough that all operands of a block stay in a core's cache.
+# Elements in one block of rows, few enough for all operands of a block to stay in a core's cache.
 _BLOCK = 1 << 17
 
 
@@ -22,17 +22,17 @@ def lagged_add(
     applies_RT: Tensor | None = None,
     age_RT: Tensor | None = None,
 ) -> Tensor:
-    """base + a · Σ_i c_i u_{t - i·stride}, where u is the path, preceded by the tail.
+    """base + a · Σ_i c_i u_{t - i·stride}, where u is the path preceded by the tail.
 
     Args:
-        base_RT: what the sum is added to; None for zero.
+        base_RT: values that the sum is added to; None for zero.
         path_RT: finite values.
         tail_RM: the d·stride points before the path; without it, the first d·stride points get no sum.
         taps: c, [d], of the path's type.
         stride: time steps between taps.
         applies_RT: where the sum is added (boolean); None for everywhere.
-        age_RT: points since the start of each point's own series, in the path's type: a tap that reaches
-            beyond the start contributes nothing. Exclusive with a tail.
+        age_RT: points since the start of each point's own series, in the path's type; a tap that reaches
+            beyond the start contributes nothing. Cannot be combined with a tail.
 
     Returns:
         [R, T]; differentiable in base, path, tail and taps.
@@ -92,14 +92,14 @@ class _LaggedAdd(torch.autograd.Function):
 
 
 def tap_values(taps: Tensor) -> list[Any]:
-    """Taps as numbers on the CPU, and as scalars on the device elsewhere, where reading them would wait."""
+    """Taps as numbers on the CPU; elsewhere as scalars on the device, since reading them would stall."""
     return taps.tolist() if taps.device.type == "cpu" else list(taps.unbind())
 
 
 def empty_like(values: Tensor) -> Tensor:
     """An uninitialised contiguous tensor.
 
-    On the CPU its memory comes from NumPy, which asks for huge pages: page faults would otherwise cost as
+    On the CPU its memory comes from NumPy, which requests huge pages; otherwise page faults would cost as
     much as the arithmetic on a large batch.
     """
     if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
@@ -109,7 +109,7 @@ def empty_like(values: Tensor) -> Tensor:
 
 
 def row_blocks(values_RT: Tensor, elements: int = _BLOCK) -> list[slice]:
-    """Slices over rows; a single one off the CPU, where one large kernel beats many small ones."""
+    """Slices over rows; a single slice off the CPU, where one large kernel beats many small ones."""
     rows, length = values_RT.shape
     size = rows if values_RT.device.type != "cpu" else max(1, elements // max(length, 1))
     return [slice(start, start + size) for start in range(0, rows, max(size, 1))]
@@ -124,7 +124,7 @@ def spread_adjoint(
     has_tail: bool,
     age_RT: Tensor | None = None,
 ) -> None:
-    """Add to the slopes of path and tail what reaches them through Σ_i c_i u_{t - i·stride}."""
+    """Add to the gradients of path and tail their part through Σ_i c_i u_{t - i·stride}."""
     length, reach = slope_RT.shape[1], len(values) * stride
     for number, tap in enumerate(values, 1):
         lag = number * stride

@@ -8,9 +8,9 @@ design minimises
 
 over stable filters. The identity has J = 1 + λ, so a smaller value predicts a gain.
 
-The premise is bold. A linear forecaster commutes with the filter: its filtered-space error is A·E, and what
-the reversal leaves is E again, whatever the filter. So the predicted gain is a hypothesis; to test it,
-compare with :func:`specseq.filters.theory.predicted_self_error` of the errors found in filtered space.
+The premise is strong. A linear forecaster commutes with the filter: its filtered-space error is A·E, and the
+reversal leaves E again, whatever the filter. So the predicted gain is only a hypothesis. To test it, compare
+with :func:`specseq.filters.theory.predicted_self_error` of the errors measured in filtered space.
 """
 
 import numpy as np
@@ -31,14 +31,14 @@ def matched(
 
     Args:
         degree: number of taps.
-        covariance: of the baseline's residuals: autocovariance [K] or matrix [H, H].
+        covariance: autocovariance [K] or covariance matrix [H, H] of the baseline's residuals.
         horizon: forecast steps H.
         lam: weight of the noise gain; 0 trusts the covariance fully.
         stride: time steps between taps.
 
     Returns:
-        Taps whose objective is never above the identity's. The problem is not convex; several starts are
-        tried and the best end is kept.
+        Taps whose objective never exceeds the identity's. The problem is not convex; the best result of
+        several starts is returned.
     """
     from scipy.optimize import minimize  # imported here: a filter that is not designed needs no SciPy
 
@@ -63,7 +63,7 @@ def matched(
 
 
 def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float, Array]:
-    """J and its gradient in reflection coefficients, where every point inside the box is a stable filter."""
+    """J and its gradient in reflection coefficients; every point inside their box is a stable filter."""
     degree, length = len(reflections), len(weights_KK)
     taps, slope = np.zeros(0), np.zeros((0, degree))
     for order, (last, unit) in enumerate(zip(reflections, np.eye(degree), strict=True)):
@@ -72,7 +72,7 @@ def _objective(reflections: Array, weights_KK: Array, lam: float) -> tuple[float
         taps = np.concatenate([taps + last * taps[::-1], reflections[order : order + 1]])
     response = impulse_response(taps, length)
     pulled = weights_KK @ response
-    # ∂h/∂c_i = -(1/A) L^i h, so all of them are one sequence, shifted.
+    # ∂h/∂c_i = -(1/A) L^i h, so these derivatives are shifts of one sequence.
     twice = undo(taps, response)
     by_tap = [-2 * (pulled[lag:] @ twice[: max(length - lag, 0)]) for lag in range(1, degree + 1)]
     gain = 1 / np.prod(1 - reflections**2)

@@ -3,8 +3,8 @@
 c* = argmin_c max_{x ∈ [-1,1]} |p(x)| + λ·R(c), with R the noise gain G (``lyapunov``) or ‖c‖² (``l2``).
 
 Both parts are even under x → -x, so only even lags become non-zero, and p(x) = x^(d mod 2) · q(x²). The
-noise gain of p is that of q. The semi-infinite problem is solved by exchange: minimise with the maximum
-taken over a few points, look where |p| exceeds it, add these points, and repeat until none does.
+noise gains of p and q are equal. The semi-infinite problem is solved by exchange: minimise with the maximum
+taken over a few points, add the points where |p| exceeds it, and repeat until there are none.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _TOUCHING = 1e-6
 def lyapunov(degree: int, lam: float) -> tuple[float, ...]:
     """Least max|p| + λ·G(c); λ = 0 is the monic Chebyshev polynomial.
 
-    For λ from about 1 the maximum sits at x = ±1 alone and the optimum solves ∂G/∂c_even = -1/λ.
+    For λ above about 1 the maximum is attained at x = ±1 only, and the optimum solves ∂G/∂c_even = -1/λ.
 
     Raises:
         Diverged: the exchange did not settle.
@@ -59,13 +59,13 @@ def _design(degree: int, lam: float, penalty: Penalty) -> tuple[float, ...]:
         values = np.abs(np.polyval(np.concatenate([[1.0], taps]), candidates))
         if values.max() <= height + _TOLERANCE and np.abs(taps - before).max() <= _SETTLED:
             return tuple(float(tap) for tap in taps)
-        # Extrema that just touch the maximum come along too: the last pass then has them exactly.
+        # Extrema that only touch the maximum are added too, so that the last pass has them exactly.
         points = np.unique(np.concatenate([points, candidates[values > height - _TOUCHING]]))
     raise Diverged(f"minimax design of degree {degree}, lam {lam:g}: no optimum after {_ROUNDS} exchanges")
 
 
 def _solve(points: Vector, start: Vector, lam: float, penalty: Penalty) -> tuple[Vector, float]:
-    """The epigraph problem on a few points: least t + λ·R with |p(x)| ≤ t there; taps and t."""
+    """The epigraph problem on a few points: taps and t with least t + λ·R such that |p(x)| ≤ t there."""
     from scipy.optimize import minimize  # imported here: a filter that is not designed needs no SciPy
 
     degree = len(start)
@@ -73,7 +73,7 @@ def _solve(points: Vector, start: Vector, lam: float, penalty: Penalty) -> tuple
     basis = points[:, None] ** (degree - lags)
     lead = points**degree
 
-    scale = 1 / (1 + lam)  # keeps the objective near 1, where the solver's tolerances are meant
+    scale = 1 / (1 + lam)  # keeps the objective near 1, as the solver's tolerances assume
 
     def objective(v: Vector) -> tuple[float, Vector]:
         value, slope = penalty(v[:-1])

@@ -3,17 +3,17 @@
 Notation: y a series, z = A(L) y the filtered one, c the d taps, s the stride, M = d·s the filter's reach.
 Shapes: T time points, H horizon steps, Q quantiles, any leading dimensions before them.
 
-All values are meant in scaled space, where 0 is the series' typical value. A value counts as missing where it
-is NaN or not observed. A point is filtered where all its d taps exist (same series, t ≥ M) and
+All values are in scaled space, where 0 is the series' typical value. A value is missing if it is NaN or not
+observed. A point is filtered if all its d taps exist (same series, t ≥ M) and
 
-- ``missing="skip"``: all of them are there; else the filter does not apply and z = y;
-- ``missing="zero"``: whatever is there; a missing tap counts as 0.
+- ``missing="skip"``: none of them is missing; otherwise z = y;
+- ``missing="zero"``: in any case; a missing tap counts as 0.
 
-A missing value never spreads: it stays what it was and no other point becomes NaN. The reversals follow the
+A missing value never spreads: it stays as it was, and no other point becomes NaN. The reversals follow the
 same rule, so a perfect forecast of z gives back y.
 
-A reversal is a shift that is subtracted: ŷ = ẑ - shift, the same for every quantile. The shifts differ in
-where the lags inside the horizon come from:
+A reversal subtracts a shift, ŷ = ẑ - shift, the same for every quantile. The shifts differ in the source of
+the lags inside the horizon:
 
 - :func:`self_shift`: from the already reversed median (recursive). Error e = E/A.
 - :func:`path_shift`: from a given path: the forecaster's own unfiltered forecast (plug-in), another model's
@@ -50,9 +50,9 @@ def forward(
         y: [..., T]; NaN where missing.
         taps: [d]; gradients flow to them and to y.
         stride: time steps between taps.
-        observed: [..., T] boolean; False counts as missing. NaN does so too.
-        ids: [..., T]; a lag across a change of id does not exist. Rows that pack several series or variates
-            need it; a combined number of both is enough.
+        observed: [..., T] boolean; False counts as missing, as does NaN.
+        ids: [..., T]; a lag across a change of id does not exist. Needed for rows that pack several series or
+            variates; one number that combines both is enough.
         missing: what a missing tap means.
 
     Returns:
@@ -100,7 +100,7 @@ def age(ids: Tensor) -> Tensor:
 def self_shift(
     median: Tensor, tail: Tensor, taps: Tensor, stride: int = 1, *, missing: Missing = "skip"
 ) -> Tensor:
-    """Shift of the recursive reversal: lags inside the horizon are the already reversed median.
+    """Shift of the recursive reversal: lags inside the horizon come from the already reversed median.
 
     Args:
         median: forecast median of z, [..., H]; finite.
@@ -121,7 +121,7 @@ def self_reversal(
 ) -> Tensor:
     """ŷ_t = z_t - Σ_i c_i ŷ_{t - i·stride}, [..., H]: the recursive reversal of a single path.
 
-    Arguments as in :func:`self_shift`. Unstable where the filter's spectral radius is 1 or more.
+    Arguments as in :func:`self_shift`. Unstable if the filter's spectral radius is 1 or more.
     """
     z_RH, tail_RM = _rows(z), _rows(_expand(tail, z))
     valid = ~torch.isnan(tail_RM)
@@ -138,7 +138,7 @@ def path_shift(
 ) -> Tensor:
     """Σ_i c_i u_{t - i·stride}, where u is the tail followed by a given path of y, [..., H].
 
-    The path may hold NaN (a truth with gaps): the rule for missing taps holds there too.
+    The path may hold NaN (a truth with gaps); the rule for missing taps applies there too.
     """
     return -path_reversal(None, path, tail, taps, stride, missing=missing)
 
@@ -177,7 +177,7 @@ def fir_shift(median: Tensor, z_tail: Tensor, inverse_taps: Tensor, stride: int 
 def horizon_applies(
     tail: Tensor, horizon: int, degree: int, stride: int = 1, *, missing: Missing = "skip"
 ) -> Tensor:
-    """Where the filter applies in a horizon whose own points are all there, [..., H] boolean.
+    """Where the filter applies in a horizon without missing points, [..., H] boolean.
 
     Args:
         tail: as in :func:`self_shift`.
@@ -198,7 +198,7 @@ def fir_residual(
     observed: Tensor | None = None,
     ids: Tensor | None = None,
 ) -> Tensor:
-    """r̂_t = Σ_j g_j z_{t - j·stride} over whole rows, [..., T]; a tap that is missing contributes nothing.
+    """r̂_t = Σ_j g_j z_{t - j·stride} over whole rows, [..., T]; a missing tap contributes nothing.
 
     The training regulariser compares it with :func:`hint`.
     """
@@ -215,7 +215,7 @@ def fir_residual(
 
 
 def has_nan(values: Tensor) -> bool:
-    """Whether any value is NaN; one sum settles it where the answer is no."""
+    """Whether any value is NaN; usually settled by a single sum if not."""
     return bool(torch.isnan(values.detach().sum())) and bool(torch.isnan(values).any())
 
 
@@ -242,14 +242,14 @@ def _filtered(
 
 
 def _valid(y: Tensor, observed: Tensor | None) -> Tensor | None:
-    """Where values are there; None where all are."""
+    """Where values are present; None if all are."""
     if observed is not None:
         return observed.bool() & ~torch.isnan(y)
     return ~torch.isnan(y) if has_nan(y) else None
 
 
 def _applies(valid_RT: Tensor, since_RT: Tensor | None, degree: int, stride: int, missing: Missing) -> Tensor:
-    """Where all taps exist and, unless a missing one counts as 0, are there, [R, T]."""
+    """Where all taps exist and, unless a missing one counts as 0, are present, [R, T]."""
     reach = degree * stride
     if since_RT is None:
         where = torch.ones_like(valid_RT)
@@ -264,7 +264,7 @@ def _applies(valid_RT: Tensor, since_RT: Tensor | None, degree: int, stride: int
 
 
 def _lags_there(tail_valid: Tensor, path_valid: Tensor, degree: int, stride: int) -> Tensor:
-    """Where all d lags of the path's points are there, [R, H]."""
+    """Where all d lags of the path's points are present, [R, H]."""
     length, reach = path_valid.shape[-1], tail_valid.shape[-1]
     joined = torch.cat([tail_valid, path_valid], -1)
     there = torch.ones_like(path_valid)

@@ -1,6 +1,7 @@
-"""Families in closed form, exact to the last bit that a float can hold.
+"""Families in closed form, exact to the last bit of a float.
 
-Every function returns the taps c_1 … c_d of a monic polynomial: the leading 1 dropped, powers descending.
+Every function returns the taps c_1 … c_d of a monic polynomial: its coefficients without the leading 1,
+powers descending.
 """
 
 import math
@@ -13,12 +14,12 @@ def identity(degree: int) -> tuple[float, ...]:
 
 
 def difference(degree: int) -> tuple[float, ...]:
-    """(1 - L)^d: the d-fold difference, whose inverse is d-fold summation and not stable."""
+    """(1 - L)^d: the d-fold difference; its inverse, d-fold summation, is not stable."""
     return tuple(float((-1) ** i * math.comb(degree, i)) for i in range(1, degree + 1))
 
 
 def chebyshev(degree: int) -> tuple[float, ...]:
-    """Monic Chebyshev polynomial T_d / 2^(d-1): the least maximum on [-1, 1] among monic polynomials.
+    """Monic Chebyshev polynomial T_d / 2^(d-1), with the least max|p| on [-1, 1] among monic polynomials.
 
     Source: Marsden & Hazan, Universal Sequence Preconditioning, arXiv:2502.06545.
     """
@@ -26,7 +27,7 @@ def chebyshev(degree: int) -> tuple[float, ...]:
 
 
 def legendre(degree: int) -> tuple[float, ...]:
-    """Monic Legendre polynomial: the least mean square on [-1, 1] among monic polynomials."""
+    """Monic Legendre polynomial, with the least mean square on [-1, 1] among monic polynomials."""
     return _three_term(degree, lambda n: Fraction(n * n, 4 * n * n - 1))
 
 

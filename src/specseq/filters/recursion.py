@@ -1,9 +1,9 @@
 """The recursion x_t = z_t - a_t Σ_i c_i x_{t - i·s}, differentiable, by blocks of small triangular matrices.
 
 Within a block of K steps the recursion is linear in the block's input and in the d values before it:
-x = H z - H C x_before, with H the K×K triangular Toeplitz matrix of the impulse response of 1/A. So a row of
-T points costs T/K matrix products instead of T steps. A stride is folded away first: a row of T points with
-stride s is s independent rows of T/s points with stride 1.
+x = H z - H C x_before, with H the K×K triangular Toeplitz matrix of the impulse response of 1/A. A row of T
+points thus costs T/K matrix products instead of T steps. A stride is folded away first: a row of T points
+with stride s is s independent rows of T/s points with stride 1.
 
 Shapes: R rows, T time points, d taps, M = d·s points before the row (the tail), h = min(T, M).
 """
@@ -22,7 +22,7 @@ from specseq.filters.lagged import (
 )
 
 _STEPS = 64
-# Elements of one block of rows: the matrix products want more rows than sums over lags do.
+# Elements in one block of rows; the matrix products need more rows than sums over lags.
 _BLOCK = 1 << 20
 
 
@@ -36,8 +36,8 @@ def recursion(
         tail_RM: the d·stride values before the row, finite.
         taps: c, [d], of the input's type.
         stride: time steps between taps.
-        applies_Rh: where the sum is subtracted among the first min(T, d·stride) points (boolean); it always
-            is later. None for everywhere.
+        applies_Rh: where the sum is subtracted among the first min(T, d·stride) points (boolean); later
+            it always is. None for everywhere.
 
     Returns:
         [R, T]; differentiable in z, tail and taps.
@@ -72,7 +72,7 @@ class _Recursion(torch.autograd.Function):
         length, degree = out.shape[1], len(taps)
         head = 0 if applies is None else min(length, degree)
         values = tap_values(taps)
-        # The adjoint runs the same recursion backwards in time, from nothing.
+        # The adjoint runs the same recursion backwards in time, starting from zeros.
         z_slope = empty_like(slope)
         nothing = torch.zeros_like(tail)
         _scan(slope[:, head:], nothing, _block_matrix(taps, length), z_slope[:, head:], backwards=True)
@@ -96,7 +96,7 @@ class _Recursion(torch.autograd.Function):
 
 
 def _head(z: Tensor, tail: Tensor, values: list[Any], applies: Tensor, out: Tensor, head: int) -> Tensor:
-    """The first steps one by one, where the sum may not apply; returns the d values before what follows."""
+    """The first steps one by one, where the sum may not apply; returns the d values before the next step."""
     degree = len(values)
     window = torch.cat([tail, z[:, :head]], 1)
     for step in range(head):
@@ -109,7 +109,7 @@ def _head(z: Tensor, tail: Tensor, values: list[Any], applies: Tensor, out: Tens
 
 
 def _block_matrix(taps: Tensor, length: int) -> Tensor:
-    """[-HC | H] of a block, transposed: [d + K, K], from the values before and the input to the output."""
+    """[-HC | H] of a block, transposed: [d + K, K], maps preceding values and input to the output."""
     degree, steps = len(taps), max(1, min(_STEPS, length))
     band = torch.cat([taps.flip(0), taps.new_ones(1)]).double()
     rows = torch.zeros(steps, degree + steps, dtype=torch.float64, device=taps.device)
@@ -122,7 +122,7 @@ def _block_matrix(taps: Tensor, length: int) -> Tensor:
 def _scan(z: Tensor, before: Tensor, matrix: Tensor, out: Tensor, backwards: bool = False) -> None:
     """Run the recursion over all points, block by block, into ``out``.
 
-    Backwards, a point depends on the d points after it, and ``before`` holds what follows the last one.
+    Backwards, a point depends on the d points after it, and ``before`` holds the values after the last one.
     """
     degree, steps, length = before.shape[1], matrix.shape[1], z.shape[1]
     starts = range(0, length, steps)
@@ -158,7 +158,7 @@ def _fold(values_RT: Tensor, stride: int) -> Tensor:
 
 
 def _unfold(values: Tensor, stride: int) -> Tensor:
-    """The way back, padding included."""
+    """The inverse of :func:`_fold`, padding included."""
     rows, folded = values.shape
     return (
         values.reshape(rows // stride, stride, folded)

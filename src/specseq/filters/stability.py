@@ -1,6 +1,6 @@
 """Stability, impulse response and noise gain of 1/A, the recursion that undoes a filter.
 
-Taps here count lags of one; a stride only spreads the same response in time.
+Taps here have lags of one step; a stride only spreads the same response in time.
 """
 
 import numpy as np
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-# Roots closer to the unit circle than this cannot be told from roots on it: a double root carries an error
-# of the square root of the machine precision.
+# Roots closer to the unit circle than this cannot be distinguished from roots on it: the error of a double
+# root is the square root of the machine precision.
 STABILITY_MARGIN = 1e-6
 
 
 def roots(taps: Vector) -> NDArray[np.complex128]:
     """Roots of p(x) = x^d + c_1 x^(d-1) + … + c_d, [d], largest modulus first."""
     found = np.roots(np.concatenate([[1.0], taps])).astype(np.complex128)
-    # The eigenvalue solver leaves dust of the machine precision in parts that are zero.
+    # The eigenvalue solver leaves rounding errors in parts that are zero.
     found.real[np.abs(found.real) < 1e-15] = 0.0
     found.imag[np.abs(found.imag) < 1e-15] = 0.0
     return found[np.lexsort((found.imag, found.real, -np.round(np.abs(found), 12)))]
@@ -40,11 +40,11 @@ def impulse_response(taps: Vector, length: int) -> Vector:
 
 
 def undo(taps: Vector, filtered: Vector) -> Vector:
-    """z/A: the series whose filtered form is z, [T], from nothing before it.
+    """z/A: the series whose filtered form is z, [T], with zeros before its start.
 
-    A is a banded triangular matrix, and forward substitution is the recursion.
+    A is a banded triangular matrix, and forward substitution performs the recursion.
     """
-    # Imported here: not all who ask of stability need it, and SciPy's signal package takes a second to load.
+    # Imported here because few callers need it and SciPy's signal package takes a second to load.
     from scipy.linalg.lapack import dtbtrs
 
     band = np.tile(np.concatenate([[1.0], taps])[:, None], max(1, len(filtered)))
@@ -54,9 +54,9 @@ def undo(taps: Vector, filtered: Vector) -> Vector:
 
 
 def reflection(taps: Vector) -> Vector:
-    """Reflection coefficients k_1 … k_d (step-down recursion); 1/A is stable exactly if all |k_j| < 1.
+    """Reflection coefficients k_1 … k_d (step-down recursion); 1/A is stable if and only if all |k_j| < 1.
 
-    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN from the first |k_j| = 1 down.
+    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN below the first |k_j| = 1.
     """
     current = np.asarray(taps, dtype=np.float64)
     found = np.full(len(current), np.nan)
@@ -121,6 +121,6 @@ def absolute_gain(taps: Vector) -> float:
         total += part
         if part <= 1e-16 * total or part == 0:
             return total
-        # What follows is the answer to the last values: their filtered form beyond the end, negated.
+        # The continuation is the response to the last values: their filtered form beyond the end, negated.
         block[0] = 0.0
         block[:degree] = -np.convolve(taps, response[-degree:])[degree - 1 :]

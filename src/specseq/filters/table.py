@@ -26,21 +26,21 @@ class DesignRequest:
     """Filters to design."""
 
     filters: dict[str, NamedFilter] = Field(
-        min_length=1, description="specifications by name; an empty name is made of family and settings"
+        min_length=1, description="specifications by name; an empty name is replaced by family and settings"
     )
     horizons: tuple[Annotated[int, Field(ge=0, le=MAX_HORIZON)], ...] = Field(
         HORIZONS, min_length=1, description="horizons H of the gain v(H)"
     )
     residuals: Path | None = Field(
         None,
-        description="long table with a baseline's residual_autocovariance, for matched filters without an "
-        "autocovariance of their own; their horizon is its number of lags unless they give it",
+        description="long table with a baseline's residual_autocovariance, for matched filters that give "
+        "none; their horizon is its number of lags unless they give it",
     )
-    out: Path | None = Field(None, description="Parquet file to write; none where left out")
+    out: Path | None = Field(None, description="Parquet file to write; null: none")
 
 
 def design_filters(request: DesignRequest) -> list[tuple[Filter, Diagnostics]]:
-    """Design filters, diagnose them and write their table where that is asked for.
+    """Design filters, diagnose them and write their table if requested.
 
     Raises:
         InputError: an impossible specification, or residuals that hold no autocovariance.
@@ -62,12 +62,12 @@ def design_filters(request: DesignRequest) -> list[tuple[Filter, Diagnostics]]:
 def filter_table(designed: Sequence[tuple[Filter, Diagnostics]]) -> pa.Table:
     """One row per filter: ``name, family, degree, lam, stride, taps``, then the diagnostics.
 
-    v(H) is ``horizon_gain_<H>``; the roots are two lists; infinities stay infinities.
+    v(H) is the column ``horizon_gain_<H>``; the roots are two lists; infinities stay infinite.
     """
     rows = [_row(filter, diagnostics) for filter, diagnostics in designed]
     return pa.table(
         {
-            # Without a type the weights of filters that have none would be a column of type null.
+            # Without an explicit type, a column of weights would have type null if no filter has one.
             name: pa.array([row[name] for row in rows], pa.float64() if name == "lam" else None)
             for name in rows[0]
         }
@@ -101,7 +101,7 @@ def autocovariance(residuals: Path) -> tuple[float, ...]:
     """Mean over tasks of their normalised autocovariances γ_k/γ_0, up to the last lag that all tasks have.
 
     Raises:
-        InputError: the table holds none, or a task without variance.
+        InputError: the table holds no autocovariance, or a task has no variance.
     """
     frame = read_parquet(residuals, ["task", "step", "metric", "value"])
     rows = frame[frame["metric"] == METRIC]

@@ -1,7 +1,7 @@
-"""What the algebra says of the error that is left after a filter has been undone.
+"""The error that remains after a filter has been undone, derived algebraically.
 
-A forecast of the filtered series with error E comes back from the recursive reversal with error e = E/A:
-e_t = Σ_{k ≤ t/s} h_k E_{t - k·s}, t = 0 … H-1. From the covariance of E follows that of e.
+If a forecast of the filtered series has error E, the recursive reversal turns it into e = E/A:
+e_t = Σ_{k ≤ t/s} h_k E_{t - k·s}, t = 0 … H-1. The covariance of E thus determines that of e.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
 
     Args:
         filter: the filter that is undone.
-        covariance: of the filtered-space error; its autocovariance γ_0, γ_1, … ([K], zero beyond K) or its
+        covariance: autocovariance γ_0, γ_1, … of the filtered-space error ([K], zero beyond K), or its
             covariance between horizon steps, [H, H] or larger.
         horizon: H.
     """
@@ -34,10 +34,10 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
 
 
 def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> Array:
-    """Error variance under the oracle at each step of the horizon, [H], of a forecaster that is linear.
+    """Error variance of a linear forecaster under the oracle at each step of the horizon, [H].
 
     Such a forecaster commutes with the filter: its filtered-space error is A·e, the filtered error of its
-    plain forecast, with e = 0 before the horizon. The oracle leaves that, and self reversal leaves e again.
+    plain forecast, with e = 0 before the horizon. The oracle leaves A·e; self reversal leaves e again.
 
     Args:
         filter: the filter.
@@ -57,17 +57,17 @@ def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> A
 def ideal_inverse(filter: Filter, length: int = 64) -> Array:
     """Taps g_j = -h_j, j = 1 … length, with which Σ_j g_j z_{t - j·s} is the residual r = z - y.
 
-    Exact as length grows where 1/A is stable; what is cut off is Σ_{k > length} h_k z_{t - k·s}.
+    Exact in the limit of large length if 1/A is stable; the part cut off is Σ_{k > length} h_k z_{t - k·s}.
     """
     with np.errstate(over="ignore"):
         return -impulse_response(filter.array, length + 1)[1:]
 
 
 def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
-    """Autocovariance γ_0 … γ_{lags-1} along the horizon, pooled over N windows; NaN is left out.
+    """Autocovariance γ_0 … γ_{lags-1} along the horizon, pooled over N windows; NaN is ignored.
 
-    The biased estimate (divided by the number of values, not of pairs) where nothing is missing, so that it
-    is the autocovariance of some process. The mean is not removed: a bias is an error too.
+    If nothing is missing, this is the biased estimate (divided by the number of values, not of pairs), which
+    is always the autocovariance of some process. The mean is not removed, since a bias is an error too.
     """
     present = ~np.isnan(residuals_NH)
     filled = np.where(present, residuals_NH, 0.0).astype(np.float64)
@@ -80,7 +80,7 @@ def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
 
 
 def residual_covariance(residuals_NH: Array) -> Array:
-    """Second moments between horizon steps, [H, H], pooled over windows without a missing value."""
+    """Second moments between horizon steps, [H, H], pooled over windows without missing values."""
     whole = residuals_NH[~np.isnan(residuals_NH).any(axis=1)].astype(np.float64)
     if not len(whole):
         raise InputError("residuals", "every window has a NaN", "give complete windows, [windows, horizon]")
@@ -88,7 +88,7 @@ def residual_covariance(residuals_NH: Array) -> Array:
 
 
 def as_covariance(covariance: Array, horizon: int) -> Array:
-    """An autocovariance or covariance as a checked matrix, [H, H].
+    """Check an autocovariance or covariance and return it as a matrix, [H, H].
 
     Raises:
         InputError: wrong shape, not finite, not symmetric or with a negative eigenvalue.

@@ -1,9 +1,9 @@
-"""Forecasters of statsforecast and GluonTS behind this interface; both are imported when they are used.
+"""Forecasters of statsforecast and GluonTS behind our interface; both are imported only when used.
 
 ``specseq score gift_eval --forecaster specseq.models.adapters:StatsForecast --option model=AutoETS ...``
 
-A context comes without its dates: a predictor with calendar features is given dates from 2000 on, which are
-not the data's.
+A context comes without dates. A predictor with calendar features therefore gets dates from 2000 onwards, not
+the true ones.
 
 Shapes: B windows, Q quantile levels, H horizon steps.
 """
@@ -22,28 +22,28 @@ from specseq.models.windows import Windows, carry_forward
 from specseq.settings import near
 
 _START = "2000-01-01"
-# Units of a frequency as pandas spells its periods.
+# Frequency units as spelled in pandas periods.
 _PERIODS = {"S": "s", "T": "min", "H": "h", "A": "Y"}
 
 
 def filled(context: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A context with gaps filled by the value before, leading ones by the first; zeros where all miss."""
+    """Fill gaps with the value before them, leading gaps with the first value; zeros if all are missing."""
     whole = Windows(context, np.zeros(1, np.int64), np.array([len(context)]), 0)
     return carry_forward(whole, "first")[0].values.astype(np.float64)
 
 
 class StatsForecast:
-    """A model of Nixtla's statsforecast (AutoETS, AutoTheta ...), fitted to every context by itself.
+    """A model of Nixtla's statsforecast (AutoETS, AutoTheta ...), fitted to each context separately.
 
-    Its quantiles are the bounds of its intervals, and its mean at the level 0.5; gaps are filled with the
-    value before them.
+    Its quantiles are the bounds of its intervals, with its mean at level 0.5; gaps are filled with the value
+    before them.
 
     Args:
         model: name of a class in ``statsforecast.models``.
-        season_length: None for the benchmark's.
+        season_length: seasonality; None for the benchmark's.
         context_length: longest history given to the model; None for all of it.
-        fallback: forecast by Naive where the model refuses a context, such as one of three values; an error
-            otherwise.
+        fallback: use Naive where the model rejects a context, such as one of three values, rather than raise
+            an error.
         **options: further arguments of the class.
     """
 
@@ -70,7 +70,7 @@ class StatsForecast:
         """Quantiles ``[B, Q, H]``, see :class:`specseq.models.protocol.Forecaster`.
 
         Raises:
-            InputError: the model refuses a context, and there is no fallback.
+            InputError: the model rejects a context, and there is no fallback.
         """
         model = self._class(season_length=self._season or query.season_length, **self._options)
         # The interval of 80 % is bounded by the quantiles 0.1 and 0.9.
@@ -80,7 +80,7 @@ class StatsForecast:
         for row, context in enumerate(contexts):
             try:
                 answer = model.forecast(y=filled(context), h=query.horizon, level=levels)
-            except Exception as error:  # statsforecast has no class of its own for these
+            except Exception as error:  # statsforecast has no exception class for these
                 if not self._fallback:
                     fault = f"refuses a context of {len(context)} values ({type(error).__name__}: {error})"
                     raise InputError(
@@ -100,7 +100,7 @@ class GluonTS:
     Args:
         make: a function ``(horizon, freq, season_length) -> Predictor``, or its import path
             ``module:function``; it is called for every batch.
-        name: in results; that of the function where None.
+        name: name in results; None for the function's.
         context_length: longest history given to the predictor; None for all of it.
     """
 
@@ -133,13 +133,13 @@ class GluonTS:
 
 
 def _number(width: float) -> float:
-    """A width of an interval as statsforecast names its bounds: 80, or 85.5."""
+    """The width of an interval as written in statsforecast's column names: 80, or 85.5."""
     rounded = round(width, 6)
     return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _function(path: str) -> Callable[[int, str, int], Any]:
-    """The function of an import path."""
+    """The function at an import path."""
     module, _, name = path.partition(":")
     found: Callable[[int, str, int], Any] | None = getattr(_module(module), name, None)
     if not callable(found):

@@ -1,8 +1,8 @@
 """Chronos-2 (Ansari et al. 2025, arXiv:2510.15821) through the package ``chronos-forecasting``.
 
-Each context is forecast as a univariate series: no cross learning between the windows of a batch,
-whose targets overlap other windows' histories, and no covariates. Published Chronos-2 rows share information
-between variates, so theirs are a little lower on multivariate data.
+Each context is forecast as a univariate series, without covariates and without cross learning between the
+windows of a batch, whose targets overlap other windows' histories. Published Chronos-2 results share
+information between variates, so they are a little lower on multivariate data.
 """
 
 import json
@@ -19,7 +19,7 @@ from specseq.models.protocol import Query
 
 HUB_ID = "amazon/chronos-2"
 FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-"""What files of weights are called."""
+"""Names of weight files."""
 
 
 class Chronos2:
@@ -28,7 +28,7 @@ class Chronos2:
     Args:
         pipeline: a ``chronos.Chronos2Pipeline``.
         name: name in results.
-        context_length: history given to the model; by default the maximum of the model.
+        context_length: history given to the model; by default the model's maximum.
         batch_size: contexts to forecast at once.
     """
 
@@ -54,11 +54,11 @@ class Chronos2:
 
         Args:
             source: a folder of ``save_pretrained``, or a hub id.
-            context_length, batch_size: as the class takes them.
-            device: where to compute; by default an accelerator if there is one.
+            context_length, batch_size: as for the class.
+            device: device to compute on; by default an accelerator if there is one.
 
         Raises:
-            InputError: there are no such weights, or they are not Chronos-2's.
+            InputError: there are no such weights, or they are not those of a Chronos-2.
         """
         folder = find_weights(source)
         _check_architecture(folder)
@@ -76,7 +76,7 @@ class Chronos2:
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         """Quantiles ``[B, Q, H]``; sorted along Q, since the model may cross them."""
-        # Copies: a context may be a view of a mapped file, which tensors cannot be made of.
+        # Copies, since a context may be a view of a mapped file, which tensors cannot wrap.
         answers, _ = self._pipeline.predict_quantiles(
             [np.array(context, dtype=np.float32)[None] for context in contexts],
             prediction_length=query.horizon,
@@ -102,17 +102,17 @@ def _check_architecture(folder: Path) -> None:
 
 
 def is_hub_id(source: str | Path) -> bool:
-    """Whether this is a model on the hub: of the form ``owner/name``, and no path that exists."""
+    """Whether this is a model on the hub: of the form ``owner/name``, and not an existing path."""
     name, path = str(source), Path(source)
     written = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     return written and path.suffix not in FILES and not path.exists()
 
 
 def find_weights(source: str | Path) -> Path:
-    """The folder of a model: itself, or the hub's copy of it in the local cache, downloaded if need be.
+    """The folder of a model: the source itself, or the hub's copy in the local cache, downloaded if needed.
 
     Raises:
-        InputError: there is no such folder and the hub cannot be reached or does not know the id.
+        InputError: there is no such folder, and the hub cannot be reached or does not know the id.
     """
     folder = Path(source)
     if folder.is_dir():
@@ -126,7 +126,7 @@ def find_weights(source: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors"]
-    # The cache first, which needs no network; it may hold an incomplete download.
+    # Try the cache first, which needs no network but may hold an incomplete download.
     for cached in (True, False):
         try:
             folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
@@ -142,7 +142,7 @@ def find_weights(source: str | Path) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the configuration and every file of weights are there."""
+    """Whether the configuration and all weight files exist."""
     index = folder / "model.safetensors.index.json"
     try:
         weights = set(json.loads(index.read_text("utf-8"))["weight_map"].values())

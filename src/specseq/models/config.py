@@ -1,4 +1,4 @@
-"""Settings that models share: widths, how training windows are drawn, how models are measured."""
+"""Settings shared by models: widths, drawing of training windows, measurement."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -15,12 +15,12 @@ FeedForward = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Drawing:
-    """How training windows are drawn from a corpus, whatever the model."""
+    """How training windows are drawn from a corpus, for any model."""
 
-    pool: int = Field(default=256, ge=1, description="windows that are packed into rows together")
+    pool: int = Field(default=256, ge=1, description="windows packed into rows together")
     sampling: Literal["unweighted", "weighted", "custom"] = Field(
         default="unweighted",
-        description="unweighted: every series alike; weighted: sub-datasets by their clipped share of "
+        description="unweighted: all series equally; weighted: sub-datasets by their clipped share of "
         "points; custom: by `weights`",
     )
     weights: Mapping[str, Annotated[float, Field(ge=0)]] | None = Field(
@@ -37,11 +37,11 @@ class Drawing:
 
 @dataclass(frozen=True, config=STRICT)
 class Measurement:
-    """How trained models are measured side by side, on fixed batches that are the same for all of them."""
+    """How trained models are measured side by side, on fixed batches shared by all of them."""
 
     rows: int = Field(default=4, ge=1, description="rows per batch")
     batches: int = Field(default=8, ge=1, description="batches over which the loss is averaged")
-    repeats: int = Field(default=5, ge=1, description="timed rounds, of which the median is taken")
+    repeats: int = Field(default=5, ge=1, description="timed rounds; their median is reported")
 
 
 def swiglu_width(dim: int) -> int:
@@ -53,7 +53,7 @@ def head_count(d_model: int, heads: int | None) -> int:
     """Attention heads, by default one per 64 dimensions and at least one.
 
     Raises:
-        InputError: they do not divide the width, or leave heads whose half does not hold whole rotated pairs.
+        InputError: the heads do not divide the width, or half a head does not hold whole rotated pairs.
     """
     count = heads or max(1, d_model // 64)
     where = "heads" if heads else "d_model"

@@ -1,7 +1,7 @@
-"""Element-wise layers with their gradients written out.
+"""Element-wise layers with hand-written gradients.
 
-On a CPU these operations are bound by memory: composed of torch's own, each writes whole activations out and
-reads them back several times. The norm goes block by block, so that a block stays in a core's cache.
+On a CPU these operations are memory-bound: composed from torch's own, each writes whole activations and reads
+them back several times. The norm works block by block, so that a block stays in a core's cache.
 Shapes: T tokens, M tokens of all leading dimensions, D width, F feed-forward width, H heads, E head width,
 R rotated pairs.
 """
@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-# Elements of one operand of a block.
+# Elements per operand of a block.
 _BLOCK = 1 << 15
 
 
 def _blocks(x: Tensor, width: int) -> Iterator[slice]:
-    """Rows of ``x`` by which an operand of ``width`` elements a row is worked on."""
+    """Blocks of rows of ``x`` for an operand with ``width`` elements per row."""
     rows = max(1, _BLOCK // max(1, width))
     return (slice(first, first + rows) for first in range(0, len(x), rows))
 
@@ -97,7 +97,7 @@ class NormedTurned(torch.autograd.Function):
 
 
 class SiluProduct(torch.autograd.Function):
-    """``silu(gate) * up`` of the halves of ``[..., 2 F]``, which are all that is kept for the gradient."""
+    """``silu(gate) * up`` of the halves of ``[..., 2 F]``; only these are kept for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
@@ -120,10 +120,10 @@ class SiluProduct(torch.autograd.Function):
 class PinballSum(torch.autograd.Function):
     """Sum of ``max(q e, (q - 1) e)`` with errors ``e = target - predicted`` over the wanted points.
 
-    It takes predictions ``[K, F, Q, P]``, targets and a mask ``[K, F, P]``, and levels ``[Q]``. Where an
-    error is 0, the gradient is that of a positive one. Composed of torch's own, the gradient of the maximum
-    alone takes longer than all of this; masks are multiplied, for a choice by a boolean that is spread over
-    the levels takes five times as long.
+    It takes predictions ``[K, F, Q, P]``, targets and a mask ``[K, F, P]``, and levels ``[Q]``. An
+    error of 0 has the gradient of a positive one. Composed from torch's own operations, the gradient of the
+    maximum alone takes longer than all of this. Masks are multiplied, since selecting by a boolean broadcast
+    over the levels takes five times as long.
     """
 
     @staticmethod

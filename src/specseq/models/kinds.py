@@ -1,6 +1,6 @@
-"""The models that are trained here, by their kind: settings, model, forecaster.
+"""The kinds of models trained here: settings, model and forecaster of each.
 
-Modules are named, not imported, so that asking for one kind loads no other.
+Modules are named rather than imported, so that using one kind loads no other.
 """
 
 import importlib
@@ -20,12 +20,12 @@ from specseq.training.checkpoint import load_weights
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the parts of a kind of model lie, each as ``module:name`` within :mod:`specseq.models`.
+    """Import paths of a kind of model's parts, each as ``module:name`` within :mod:`specseq.models`.
 
     Attributes:
         config: settings class of ``params["model"]``.
         model: ``model_of(params) -> nn.Module``, with the initial weights of the run's seed.
-        forecaster: class of forecasters, made of a trained model and options.
+        forecaster: class of forecasters, constructed from a trained model and options.
     """
 
     config: str
@@ -48,21 +48,21 @@ KINDS = {
 
 
 def load_model(path: str | os.PathLike[str]) -> nn.Module:
-    """The trained model in a ``weights.safetensors`` of a run, on the CPU.
+    """The trained model in a run's ``weights.safetensors``, on the CPU.
 
     Raises:
-        InputError: the file is damaged or of no model of these kinds, its weights do not fit the parameters
-            in it, or they are not finite.
+        InputError: the file is damaged or holds no model of these kinds, or its weights are not finite or
+            do not fit the parameters in it.
     """
     tensors, params = load_weights(path)
     return _build(tensors, params, path)[0]
 
 
 def load_trained(path: str | os.PathLike[str], **options: Any) -> Forecaster:
-    """The forecaster of a ``weights.safetensors`` that a run wrote; ``options`` as its class takes them.
+    """The forecaster of a run's ``weights.safetensors``; ``options`` as for its class.
 
     Raises:
-        InputError: as :func:`load_model`.
+        InputError: as for :func:`load_model`.
     """
     tensors, params = load_weights(path)
     return forecaster_of(tensors, params, path, Path(path).parent.name, **options)
@@ -71,17 +71,17 @@ def load_trained(path: str | os.PathLike[str], **options: Any) -> Forecaster:
 def forecaster_of(
     tensors: Mapping[str, Tensor], params: Mapping[str, Any], where: object, name: str = "", **options: Any
 ) -> Forecaster:
-    """The forecaster of weights and the parameters that rebuild their model.
+    """The forecaster with these weights, its model rebuilt from the parameters.
 
     Args:
         tensors: the weights by name.
-        params: of the run that trained them.
-        where: whose weights they are, for messages.
-        name: in results; the kind's own where empty.
-        **options: as its class takes them.
+        params: parameters of the run that trained the weights.
+        where: origin of the weights, for messages.
+        name: name in results; if empty, the kind's own.
+        **options: options of its class.
 
     Raises:
-        InputError: as :func:`load_model`.
+        InputError: as for :func:`load_model`.
     """
     model, kind = _build(tensors, params, where)
     forecaster: Forecaster = _part(kind.forecaster)(model, **({"name": name} if name else {}), **options)

@@ -1,7 +1,7 @@
-"""How far back the layers of a MOIRAI model look: trained attention by lag, and spectral units by theirs.
+"""How far back the layers of a MOIRAI model look: attention and spectral units resolved by lag.
 
-A lag counts places in a sample's run of tokens, in which variates follow each other: that is the order along
-which units convolve. Attention is bidirectional, so some of it goes to later tokens.
+Lags count positions in a sample's run of tokens, where variates follow one another; spectral units convolve
+along the same order. Attention is bidirectional, so some of it goes to later tokens.
 
 Shapes: T tokens of the stream, N segments of a bucket, W its width, H heads, D model width, L lags.
 """
@@ -22,20 +22,20 @@ from specseq.models.stu.layer import SpectralTransformUnit
 from specseq.series.batch import PackedBatch
 
 LAGS = 64
-"""Lags that are kept apart; what lies further back is in their remainder to 1."""
+"""Number of lags kept separately; the remainder to 1 lies further back."""
 
 Mixer = Literal["attention", "even", "unit"]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one layer reads, by lag.
+    """What one layer attends to, by lag.
 
     Attributes:
         layer: number of the layer, from 0.
-        mixer: attention; attention that is even over all tokens it may read; or a spectral unit.
-        share_L: share of lags 0, 1, 2 ..., of attention averaged over heads and tokens, of a unit the mean
-            |h| of its channels.
+        mixer: attention; attention spread evenly over all tokens it may read; or a spectral unit.
+        share_L: share of lags 0, 1, 2 ...: attention averaged over heads and tokens, or the mean |h| of a
+            unit's channels.
         ahead: share of later tokens.
     """
 
@@ -47,7 +47,7 @@ class Profile:
 
 @torch.no_grad()
 def lag_profiles(model: Moirai, batch: PackedBatch) -> Iterator[Profile]:
-    """Profiles of every layer, of attention on the samples of a batch; units in full mode have none."""
+    """Profiles of every layer, attention measured on a batch; units in full mode have none."""
     parts = [(layer, part) for layer, mixer in enumerate(mixers(model)) for part in mixer.modules()]
     attention = [(layer, part) for layer, part in parts if isinstance(part, Attention)]
     given = inputs_of([part for _, part in attention], model, batch)
@@ -83,13 +83,13 @@ def _of_attention(
 def weights(
     module: Attention, q_NWHE: Tensor, k_NWHE: Tensor, mask: BucketMask, even: bool = False
 ) -> Tensor:
-    """``[N, H, W, W]``: what each token reads of each, its segment's padding left out.
+    """``[N, H, W, W]``: attention weights within each segment, padding excluded.
 
     Args:
         module: attention whose variate bias applies.
         q_NWHE: queries, and ``k_NWHE`` keys.
-        mask: of the bucket.
-        even: weigh all tokens that may be read alike.
+        mask: mask of the bucket.
+        even: weight all tokens that may be read equally.
     """
     q, k = q_NWHE.transpose(1, 2), k_NWHE.transpose(1, 2)
     score = q @ k.mT * q.shape[-1] ** -0.5

@@ -1,6 +1,6 @@
-"""Transformer layers that the forecasters share (MOIRAI, Woo et al. 2024; Moirai 2.0, arXiv:2511.11698).
+"""Transformer layers shared by the forecasters (MOIRAI, Woo et al. 2024; Moirai 2.0, arXiv:2511.11698).
 
-All of them work on the stream of tokens of :mod:`specseq.models.layout`.
+All of them work on the token stream of :mod:`specseq.models.layout`.
 Shapes: T tokens, D model width, H heads, E head width, F feed-forward width, N segments of a bucket, W its
 width, R rotated pairs of a head.
 """
@@ -85,10 +85,10 @@ class BucketMask:
     """Who may attend to whom within the segments of a bucket.
 
     Attributes:
-        causal: slots are in time order and each sees itself and what stands before it; replaces ``allowed``.
+        causal: slots are in time order, and each sees itself and those before it; replaces ``allowed``.
         allowed: ``bool [N, 1, W or 1, W]``, True where a query slot may see a key slot; None allows all.
-        variate: ``[N, W, V]``, one-hot, which of its segment's V variates a slot holds; None where every
-            segment has a single variate, in which case the bias is a constant that the softmax does not see.
+        variate: one-hot ``[N, W, V]``, which of its segment's V variates a slot holds; None if every segment
+            has a single variate, as the bias is then a constant that the softmax ignores.
     """
 
     causal: bool = False
@@ -118,9 +118,9 @@ class TokenContext:
         Args:
             layout: segments are samples.
             time_id_T: token number within its variate.
-            variate_id_T: number of the variate within its sample; None where every sample has one.
+            variate_id_T: number of the variate within its sample; None if every sample has one.
             pairs: rotated pairs of a head, R.
-            causal: a query sees keys of its own and earlier times only (of all variates).
+            causal: a query sees only keys of its own and earlier times (of all variates).
         """
         times = layout.split(time_id_T)
         variates = [None] * len(times) if variate_id_T is None else layout.split(variate_id_T)
@@ -134,7 +134,7 @@ class TokenContext:
             allowed = None if valid_NW is None else valid_NW[:, None, None, :]
             if causal:
                 earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
-                # A padding query has no time; it must see something.
+                # A padding query has no time but must see something.
                 allowed = earlier if allowed is None else (earlier | ~allowed.mT) & allowed
             variate = None if variate_NW is None or one_variate else _one_hot(variate_NW)
             masks.append(BucketMask(allowed=allowed, variate=variate))
@@ -157,17 +157,17 @@ def _one_hot(variate_NW: Tensor) -> Tensor:
 
 
 class Mixer(Protocol):
-    """A layer that mixes tokens within segments: attention, or anything of its signature."""
+    """A layer that mixes tokens within segments: attention, or anything with its signature."""
 
     def __call__(self, x_TD: Tensor, context: Any) -> Tensor:
-        """``[T, D] -> [T, D]``; nothing crosses a segment."""
+        """``[T, D] -> [T, D]``; nothing crosses a segment boundary."""
 
 
 class Attention(nn.Module):
     """Self-attention within segments: QK-RMSNorm, rotary time, binary variate bias; no biases.
 
-    The bias adds one learned number per head to the logit of a pair of tokens, according to whether both
-    belong to one variate (row 1 of ``variate_bias``) or not (row 0). Norm weights are shared by the heads.
+    The bias adds a learned number per head to the logit of a pair of tokens: one if both belong to the same
+    variate (row 1 of ``variate_bias``), another if not (row 0). Norm weights are shared by the heads.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -208,9 +208,9 @@ class Attention(nn.Module):
         """Attention within each of N segments; returns ``[N, W, H, E]``."""
         width = q_NWHE.shape[-1]
         if mask.variate is not None:
-            # The difference of the two biases times "same variate" is an inner product of one-hot vectors. As
-            # further dimensions of queries and keys it needs no additive mask, whose gradient would force the
-            # slow kernels. The part common to all pairs cancels in the softmax.
+            # The difference of the two biases times "same variate" is an inner product of one-hot vectors. In
+            # further dimensions of queries and keys it needs no additive mask, whose gradient would
+            # force the slow kernels. The part common to all pairs cancels in the softmax.
             variate_NW1V = mask.variate.to(q_NWHE.dtype)[:, :, None]
             different_H, same_H = self.variate_bias.weight.to(q_NWHE.dtype)
             gain_H1 = ((same_H - different_H) * width**0.5)[:, None]

@@ -1,8 +1,8 @@
-"""Packed rows as one stream of tokens, grouped so that segments of like length stand together.
+"""Packed rows as one stream of tokens, with segments of similar length grouped together.
 
-A packed row holds several samples and some padding. Everything that works on single tokens (projections,
-norms, feed-forward) runs on the stream of real tokens alone; everything that mixes tokens runs bucket by
-bucket on dense blocks of segments, so no work is spent across segments and next to none on padding.
+A packed row holds several samples and some padding. Layers that work on single tokens (projections, norms,
+feed-forward) run on the stream of real tokens only. Layers that mix tokens run bucket by bucket on dense
+blocks of segments, so no work is spent across segments and almost none on padding.
 
 Shapes: B rows, L tokens per row, T tokens in the stream, N segments of a bucket, W its width, X anything.
 """
@@ -17,17 +17,17 @@ from torch import Tensor
 from specseq.series.anomaly import VARIANCE_FLOOR
 from specseq.series.batch import Segments
 
-# Standardised inputs are cut off here, such as the zero for a missing value of a huge constant series: the
-# squares that norms take of larger ones would overflow.
+# Standardised inputs are clipped here, such as the zero for a missing value of a huge constant series, since
+# the squares taken by norms would overflow.
 LARGEST_INPUT = 1e15
 
 
-# What a bucket costs beside the attention of its tokens, as so many pairs of tokens: some twenty small
-# operators, of one layer and its gradient on one CPU core.
+# Cost of a bucket besides the attention of its tokens, in pairs of tokens: some twenty small operators for
+# one layer and its gradient, on one CPU core.
 _PAIRS_OF_A_BUCKET = 6_000
 
 Widths = Callable[[Tensor], Tensor]
-"""From ascending lengths of segments, ``int64 [S]``, to the widths of their buckets."""
+"""Maps ascending lengths of segments, ``int64 [S]``, to the widths of their buckets."""
 
 
 def exact(lengths_S: Tensor) -> Tensor:
@@ -36,20 +36,20 @@ def exact(lengths_S: Tensor) -> Tensor:
 
 
 def power_of_two(lengths_S: Tensor) -> Tensor:
-    """Few buckets of widths 1, 2, 4, ...: best where launching small kernels dominates the cost."""
+    """Few buckets of widths 1, 2, 4, ...: best where the cost is dominated by launching small kernels."""
     return torch.tensor([1 << (length - 1).bit_length() for length in lengths_S.tolist()], dtype=torch.int64)
 
 
 def balanced(lengths_S: Tensor) -> Tensor:
-    """The buckets of least cost on a CPU: a constant for each, and the pairs of tokens of padded segments.
+    """The buckets of least cost on a CPU, with a constant per bucket and a cost per pair of padded tokens.
 
-    Small batches get one or two, batches of long segments little padding.
+    Small batches get one or two buckets; batches of long segments get little padding.
     """
     distinct, ends = np.unique(lengths_S.numpy(), return_counts=True)
     ends = np.concatenate(([0], ends.cumsum()))
     cost, first = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
     for last, width in enumerate(distinct.tolist(), 1):
-        # The last bucket holds the lengths from one of those before on.
+        # The last bucket starts at one of the lengths up to here.
         costs = cost[:last] + (ends[last] - ends[:last]) * width**2
         first[last] = costs.argmin()
         cost[last] = costs[first[last]] + _PAIRS_OF_A_BUCKET
@@ -66,10 +66,10 @@ class Bucket:
 
     Attributes:
         count: number of segments, N.
-        width: slots of a segment, W; shorter segments are padded at their end.
+        width: slots per segment, W; shorter segments are padded at the end.
         tokens: number of stream tokens in this bucket.
-        slots: ``int64 [tokens]``, the slot of each token among the N · W; None where every segment fills its
-            own.
+        slots: ``int64 [tokens]``, the slot of each token among the N · W; None if all segments have length
+            W.
     """
 
     count: int
@@ -85,12 +85,12 @@ class Bucket:
         return x_TX.reshape(self.count, self.width, *x_TX.shape[1:])
 
     def unpad(self, x_NWX: Tensor) -> Tensor:
-        """``[N, W, X] -> [tokens, X]``; what padding slots hold is dropped."""
+        """``[N, W, X] -> [tokens, X]``; the contents of padding slots are dropped."""
         x_SX = x_NWX.reshape(self.count * self.width, *x_NWX.shape[2:])
         return x_SX if self.slots is None else x_SX.index_select(0, self.slots)
 
     def valid(self) -> Tensor | None:
-        """``bool [N, W]``, True where a slot holds a token of its own; None where all do."""
+        """``bool [N, W]``, True where a slot holds a token; None if all do."""
         if self.slots is None:
             return None
         mask = torch.zeros(self.count * self.width, dtype=torch.bool, device=self.slots.device)
@@ -129,7 +129,7 @@ class Layout:
             segments: runs of tokens; mixing stays within a run.
             rows: rows of the batch, B.
             length: tokens per row, L.
-            widths: bucket widths of the segments, ascending and at least as long as they.
+            widths: gives the bucket width of each segment, ascending and no less than its length.
         """
         lengths, order = torch.sort(segments.lengths, stable=True)
         starts = (segments.rows * length + segments.starts)[order]
@@ -177,13 +177,13 @@ class Layout:
 def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each run over its seen points (Woo et al. 2024, PackedStdScaler).
 
-    The variance has divisor n - 1 and gains 1e-5 before the root; a divisor of zero becomes one. Sums are
-    per run in float64: linear in the tokens, where masks of pairs would be quadratic.
+    The variance has divisor n - 1, or 1 if that is zero, and 1e-5 is added before the root. Sums are taken
+    per run in float64, at a cost linear in the tokens, where masks of pairs would be quadratic.
 
     Args:
-        values_TP: values; those not seen are ignored, NaN too.
+        values_TP: values; those not seen are ignored, even NaN.
         seen_TP: True where a value counts.
-        run_T: run of each token, 0..R-1.
+        run_T: number of each token's run, 0..R-1.
         runs: R.
 
     Returns:
@@ -204,16 +204,16 @@ def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int)
 
 
 def standardise(x: Tensor, location: Tensor, scale: Tensor, limit: float = LARGEST_INPUT) -> Tensor:
-    """``(x - location) / scale`` within ± ``limit``.
+    """``(x - location) / scale``, clipped to ± ``limit``.
 
-    Differences and scales of the largest floats overflow. Halving each operand prevents that and changes no
-    digit of other results.
+    Differences and scales of the largest floats would overflow. Halving each operand prevents that and
+    changes no digit of other results.
     """
     return ((0.5 * x - 0.5 * location) / (0.5 * scale)).clamp_(-limit, limit)
 
 
 def _ranges(lengths: Tensor) -> Tensor:
-    """``0 .. n-1`` for each length n, one after another."""
+    """``0 .. n-1`` for each length n, concatenated."""
     ends = lengths.cumsum(0)
     return torch.arange(int(lengths.sum())) - torch.repeat_interleave(ends - lengths, lengths)
 

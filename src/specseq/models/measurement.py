@@ -31,7 +31,7 @@ class Timing:
 
     Attributes:
         step: forward pass, loss, backward pass and AdamW of the whole model.
-        mixing: forward and backward pass of what mixes tokens, attention or spectral, all layers together.
+        mixing: forward and backward pass of the token mixers (attention or spectral), all layers together.
     """
 
     step: float
@@ -39,10 +39,10 @@ class Timing:
 
 
 def time_interleaved(models: Mapping[str, Moirai], batch: PackedBatch, repeats: int) -> dict[str, Timing]:
-    """Time a training step of each model on the same batch, on the threads that torch has.
+    """Time a training step of each model on the same batch, with torch's current number of threads.
 
-    The models take turns, so that a machine that grows slower does so for all of them. The learning rate
-    is 0: no weight moves. A first round is not counted.
+    The models take turns, so that a slowdown of the machine affects all of them. The learning rate is 0, so
+    no weight changes. The first round is not counted.
     """
     calls = {name: (_step(model, batch), _mixing(model, batch)) for name, model in models.items()}
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
@@ -55,7 +55,7 @@ def time_interleaved(models: Mapping[str, Moirai], batch: PackedBatch, repeats: 
 
 @torch.no_grad()
 def mean_losses(model: Moirai, batches: Sequence[PackedBatch]) -> dict[str, float]:
-    """``loss`` and ``standardised_nll``, the means over all variate runs of the batches."""
+    """``loss`` and ``standardised_nll``, averaged over all variate runs of the batches."""
     losses, standardised, groups = [], [], []
     for batch in batches:
         loss, metrics = packed_loss(model(batch), batch)
@@ -70,7 +70,7 @@ def mean_losses(model: Moirai, batches: Sequence[PackedBatch]) -> dict[str, floa
 
 @torch.no_grad()
 def gains(unit: SpectralTransformUnit, frequencies: int = 65) -> NDArray[np.float64]:
-    """``[F, I]``: gain of each channel's impulse response, at frequencies from 0 to π a token."""
+    """``[F, I]``: gain of each channel's impulse response, at frequencies from 0 to π per token."""
     response_LI = unit.impulse_response().double().numpy()
     omega_F = np.linspace(0, np.pi, frequencies)
     wave_FL = np.exp(-1j * omega_F[:, None] * np.arange(len(response_LI)))
@@ -79,10 +79,10 @@ def gains(unit: SpectralTransformUnit, frequencies: int = 65) -> NDArray[np.floa
 
 @torch.no_grad()
 def packing_error(model: Moirai, batch: PackedBatch) -> float:
-    """Largest change of a sample's raw outputs when the values of another sample of its row change.
+    """Largest change of a sample's raw outputs when the values of another sample in its row change.
 
     The first sample of every row is negated, halved and shifted; the outputs of all others are compared.
-    Nothing leaks where that is exactly 0. NaN where no row holds two samples.
+    Exactly 0 means that nothing leaks; NaN that no row holds two samples.
     """
     first_BL = batch.sample_id == 1
     target = torch.where(first_BL[..., None], 1 - 0.5 * batch.target, batch.target)
@@ -92,9 +92,9 @@ def packing_error(model: Moirai, batch: PackedBatch) -> float:
 
 @torch.no_grad()
 def alone_error(model: Moirai, batch: PackedBatch, samples: int = 8) -> float:
-    """Largest difference between a sample's raw outputs packed with others and alone without padding.
+    """Largest difference between a sample's raw outputs when packed with others and when alone.
 
-    Relative to the largest raw output; over the first ``samples`` samples of the batch.
+    Relative to the largest raw output, over the first ``samples`` samples of the batch.
     """
     packed, largest, differences = model(batch), 0.0, []
     segments = zip(batch.samples.rows, batch.samples.starts, batch.samples.lengths, strict=True)
@@ -110,14 +110,14 @@ def alone_error(model: Moirai, batch: PackedBatch, samples: int = 8) -> float:
 
 @torch.no_grad()
 def causality_errors(model: Moirai, batch: PackedBatch) -> dict[str, float]:
-    """How much the last token of a segment changes what a spectral unit puts out before it.
+    """How much the last token of a segment changes a spectral unit's earlier outputs.
 
-    The signs of all last tokens are flipped; changes are relative to the unit's largest output. For a causal
-    transform they are rounding.
+    The signs of all last tokens are flipped; changes are relative to the unit's largest output. A causal
+    transform gives only rounding errors.
 
     Returns:
-        ``causality_error``, the largest over the units, and ``causality_error_circular``, that of the same
-        weights in the published circular transform (for factorised units); empty for attention alone.
+        ``causality_error``, the largest over the units, and ``causality_error_circular``, the same with the
+        published circular transform (for factorised units); empty if there are no units.
     """
     made: dict[str, float] = {}
     for unit, x_TD, tables in inputs_of(spectral_units(model), model, batch):
@@ -132,7 +132,7 @@ def causality_errors(model: Moirai, batch: PackedBatch) -> dict[str, float]:
 
 
 def cut(batch: PackedBatch, row: int, start: int, length: int) -> PackedBatch:
-    """The sample that holds ``length`` tokens of ``row`` from ``start`` on, as a batch."""
+    """The sample in ``length`` tokens of ``row`` from ``start``, as a batch."""
     span = slice(start, start + length)
     names = ("target", "observed", "time_id", "variate_id", "patch_size", "prediction_mask", "loss_mask")
     parts = {name: getattr(batch, name)[row : row + 1, span] for name in names}
@@ -149,12 +149,12 @@ def cut(batch: PackedBatch, row: int, start: int, length: int) -> PackedBatch:
 
 
 def spectral_units(model: Moirai) -> list[SpectralTransformUnit]:
-    """The model's spectral transform units, from the first layer on."""
+    """The model's spectral transform units in layer order."""
     return [module for module in model.modules() if isinstance(module, SpectralTransformUnit)]
 
 
 def mixers(model: Moirai) -> list[nn.Module]:
-    """The mixer of each layer, from the first on."""
+    """The mixers in layer order."""
     return [block.get_submodule("mixer") for block in model.encoder.blocks]
 
 
@@ -220,7 +220,7 @@ def _earlier_changes(unit: SpectralTransformUnit, x_TD: Tensor, tables: SegmentT
 
 
 def _points_of(prediction: Prediction, chosen_BL: Tensor) -> Tensor:
-    """``bool [Q]``: which predicted points belong to the chosen tokens."""
+    """``bool [Q]``: whether each predicted point belongs to a chosen token."""
     tables = prediction.tables
     return tables.per_point(tables.layout.flatten(chosen_BL))
 

@@ -1,8 +1,8 @@
 """MOIRAI's predictive distribution: a mixture of four families (Woo et al. 2024, section 3.2.2).
 
-Student-T for heavy tails, a narrow Normal for certainty, a negative binomial for counts, a log-normal for
-right-skewed values; all on the standardised scale. The negative binomial's mass function is used as a density
-on the reals >= 0, as published; where it is sampled or inverted it lives on the integers.
+Student-T for heavy tails, a narrow Normal for certainty, a negative binomial for counts, and a log-normal for
+right-skewed values, all on the standardised scale. The negative binomial's mass function serves as a density
+on the reals >= 0, as published; for sampling and inversion it is restricted to the integers.
 
 Shapes: Q points, C = 4 components, 12 raw parameters per point (see :data:`PARAMETERS`), V quantile levels.
 """
@@ -37,23 +37,23 @@ NORMAL_SCALE = 1e-3
 _TOLERANCE = 1e-6
 _GRID = 12
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-# Beyond these, differences of log gamma functions are taken from series: in float32 the functions themselves
-# leave no digits of the difference, or overflow.
+# Beyond these, differences of log gamma functions are computed from series, since in float32 the functions
+# themselves overflow or leave no digits of the difference.
 _LARGE_DF = 1e3
 _LARGE_COUNT = 1e8
-# Rates beyond which Poisson draws, which torch makes as integers, become normal ones.
+# Rate above which normal draws replace Poisson draws, which torch makes as integers.
 _LARGE_RATE = 1e15
 
 
 class Mixture:
     """The distribution at Q points, made from unconstrained parameters.
 
-    Attributes (each ``[Q]`` but for the first):
+    Attributes (each ``[Q]`` except the first):
         log_weights_CQ: normalised log weights, in the order Student-T, Normal, negative binomial, log-normal.
         student_df, student_loc, student_scale: degrees of freedom above 2, location, scale.
         normal_loc: location; the scale is :data:`NORMAL_SCALE`.
         count, logits: the negative binomial counts successes of log-odds ``logits`` before failure ``count``.
-        log_normal_loc, log_normal_scale: mean and deviation of the logarithm.
+        log_normal_loc, log_normal_scale: mean and standard deviation of the logarithm.
     """
 
     def __init__(self, raw_12Q: Tensor) -> None:
@@ -79,7 +79,7 @@ class Mixture:
     def component_log_prob(self, x_Q: Tensor) -> Tensor:
         """``[C, Q]``, minus infinity outside a component's support."""
         positive_Q, counted_Q = x_Q > 0, x_Q >= 0
-        # Points outside the support are moved inside first: otherwise their gradient is NaN, though masked.
+        # Points outside the support are moved inside first; otherwise their gradient is NaN, even if masked.
         count_at = self._negative_binomial(torch.where(counted_Q, x_Q, 1.0))
         log_at = self._log_normal(torch.where(positive_Q, x_Q, 1.0))
         nowhere = x_Q.new_tensor(-torch.inf)
@@ -95,7 +95,7 @@ class Mixture:
     def _student(self, x_Q: Tensor) -> Tensor:
         df, scale, deviation = self.student_df, self.student_scale, x_Q - self.student_loc
         limit = _square_limit(x_Q)
-        # The scale is at least the dtype's rounding unit: below this, no square overflows.
+        # The scale is at least the dtype's rounding unit, so below this no square overflows.
         overflows = _exceeds(deviation, limit * torch.finfo(x_Q.dtype).eps)
         far = deviation.abs() > limit * scale.clamp_max(1) if overflows else None
         standard = (deviation if far is None else torch.where(far, 0.0, deviation)) / scale
@@ -105,7 +105,7 @@ class Mixture:
         normaliser = normaliser + log_gammas[0] - log_gammas[1]
         factor, log_tail = -0.5 * (df + 1), torch.log1p(standard.square() / df)
         if far is not None:
-            # There log1p(t²/df) is log(t²/df) to rounding.
+            # Here log1p(t²/df) equals log(t²/df) up to rounding.
             distance = torch.where(far, deviation.abs(), 1.0)
             log_tail = torch.where(far, 2 * (distance.log() - scale.log()) - df.log(), log_tail)
         return factor * log_tail - normaliser
@@ -118,7 +118,7 @@ class Mixture:
 
     def _negative_binomial(self, x_Q: Tensor) -> Tensor:
         if _exceeds(x_Q, _LARGE_COUNT):
-            # There Γ(x + r) / Γ(x + 1) is x^(r - 1) to rounding.
+            # Here Γ(x + r) / Γ(x + 1) equals x^(r - 1) up to rounding.
             large = x_Q > _LARGE_COUNT
             usual_Q, large_Q = torch.where(large, 1.0, x_Q), torch.where(large, x_Q, 1.0)
             ratio = torch.lgamma(self.count + usual_Q) - torch.lgamma(1 + usual_Q)
@@ -158,14 +158,14 @@ class Mixture:
         return draws.gather(0, chosen[None])[0].clamp(-largest, largest)
 
     def cdf(self, x_Q: Floats) -> Floats:
-        """Probability ``[Q]`` of a value of at most ``x``; the last axis of ``x`` is Q."""
+        """Probability ``[Q]`` of a value up to ``x``, whose last axis is Q."""
         return _Inverter(self).cdf(x_Q)
 
     def quantile(self, levels: tuple[float, ...]) -> Floats:
         """``[V, Q]`` quantiles at increasing levels, by inversion of the distribution function: no sampling.
 
-        They are exact to 1e-6 of their magnitude (of 1, where that is smaller), or to 1e-7 in probability;
-        whole numbers where only the negative binomial has weight; NaN where a parameter is NaN.
+        They are exact to 1e-6, relative to their magnitude or to 1 if that is larger, or to 1e-7 in
+        probability; whole numbers if only the negative binomial has weight; NaN if a parameter is NaN.
         """
         return _Inverter(self).quantile(np.asarray(levels, dtype=np.float64))
 
@@ -211,14 +211,14 @@ class _Inverter:
     def quantile(self, levels_V: Floats) -> Floats:
         """Chandrupatla's method on the inverse hyperbolic sine of the value.
 
-        Inverse quadratic interpolation where three values say that the function is smooth, bisection where a
-        count or the narrow Normal makes it jump (Chandrupatla 1997, Adv. Eng. Software 28). The inverse
-        hyperbolic sine gains digits at any magnitude.
+        Inverse quadratic interpolation where three values indicate a smooth function, bisection where a count
+        or the narrow Normal makes it jump (Chandrupatla 1997, Adv. Eng. Software 28). The inverse hyperbolic
+        sine resolves values of any magnitude.
         """
         shape = (len(levels_V), len(self.df))
         level, point = np.repeat(levels_V, shape[1]), np.tile(np.arange(shape[1]), shape[0])
         quantile, place = np.empty_like(level), np.arange(level.size)
-        # The bracket's newest end and its other one, each with the error there.
+        # The bracket's newest end and the other one, each with its error.
         a, at_a, b, at_b = self._brackets(levels_V)
         self._narrow_to_counts(a, at_a, b, at_b, level, point)
         share = np.clip(at_a / (at_a - at_b), 0.05, 0.95)
@@ -240,17 +240,17 @@ class _Inverter:
             share = _next_share(a, at_a, b, at_b, c, at_c, _TOLERANCE / width)
 
     def _rounded(self, quantile_VQ: Floats) -> Floats:
-        """Quantiles in order; whole where only counts have mass, NaN where a parameter is NaN."""
+        """Sorted quantiles; whole where only counts have mass, NaN where a parameter is NaN."""
         quantile_VQ = _whole(quantile_VQ)
-        # Between counts the distribution function is flat: all of it has the probability of the lower count.
+        # Between counts the distribution function is flat, with the probability of the lower count.
         quantile_VQ = np.where(self.counts_alone, np.maximum(np.floor(quantile_VQ), 0), quantile_VQ)
         quantile_VQ = np.maximum.accumulate(quantile_VQ, axis=0)
         return np.where(self.unknown, np.nan, quantile_VQ)
 
     def _brackets(self, levels_V: Floats) -> tuple[Floats, ...]:
-        """``[V·Q]`` each: below the quantile and the error there, above it and the error there.
+        """``[V·Q]`` each: a value below the quantile and its error, a value above it and its error.
 
-        One grid serves all levels of a point and gives each a narrow bracket to begin with.
+        One grid serves all levels of a point and gives each a narrow initial bracket.
         """
         low_Q, high_Q = self._bounds(levels_V[0], levels_V[-1])
         grid_GQ = np.linspace(np.arcsinh(low_Q), np.arcsinh(high_Q), _GRID)
@@ -260,26 +260,26 @@ class _Inverter:
         ends = []
         for index_VQ, side in ((above_VQ - 1, -1), (above_VQ, 1)):
             error_VQ = np.take_along_axis(cdf_GQ, index_VQ, 0) - level_VQ
-            # At the ends of the grid rounding may say otherwise.
+            # At the ends of the grid, rounding may violate this.
             error_VQ = np.minimum(error_VQ, -_TOLERANCE) if side < 0 else np.maximum(error_VQ, 0)
             ends += [np.take_along_axis(grid_GQ, index_VQ, 0).ravel(), error_VQ.ravel()]
         return tuple(ends)
 
     def _bounds(self, lowest: float, highest: float) -> tuple[Floats, Floats]:
-        """``[Q]`` each, below the quantiles at the lowest level and above those at the highest.
+        """``[Q]`` each: bounds below the quantiles at the lowest level and above those at the highest.
 
-        A quantile lies between the least and greatest of the components'.
+        A quantile lies between the least and the greatest of the components' quantiles.
         """
         low = np.min(self._continuous_quantiles(lowest), axis=0)
         high = np.max(self._continuous_quantiles(highest), axis=0)
-        # The binomial's quantile is above -1, for nothing lies below, and is reached by doubling.
+        # The negative binomial's quantile is above -1, since no mass lies below, and is reached by doubling.
         low, high = np.minimum(low, -1.0), np.maximum(high, 1.0)
         while (short := (self.cdf(high) < highest) & (high < 1e300)).any():
             high = np.where(short, 2 * high, high)
         return low, high
 
     def _continuous_quantiles(self, level: float) -> list[Floats]:
-        """``[Q]`` of each component but the negative binomial."""
+        """Quantiles ``[Q]`` of each component except the negative binomial."""
         normal = special.ndtri(level)
         return [
             self.loc + self.scale * special.stdtrit(self.df, level),
@@ -290,12 +290,12 @@ class _Inverter:
     def _narrow_to_counts(
         self, a: Floats, at_a: Floats, b: Floats, at_b: Floats, level: Floats, point: NDArray[np.int64]
     ) -> None:
-        """Make the first count in a bracket one of its ends, and the place just below it the other.
+        """Make the first count in a bracket one of its ends, and the point just below it the other.
 
-        The distribution function jumps at a count; where it jumps past the level, the count is the quantile.
+        The distribution function jumps at a count; if it jumps past the level, the count is the quantile.
         """
         count = np.arcsinh(np.maximum(np.floor(np.sinh(a)) + 1, 0))
-        # A little above, for rounding must not put it below; zero is exact.
+        # A little above, so that rounding cannot put it below; zero is exact.
         for place in (count + np.where(count > 0, 1e-12, 0.0), count - 0.9 * _TOLERANCE):
             inside = np.flatnonzero((a < place) & (place < b))
             error = self.cdf(np.sinh(place[inside]), point[inside]) - level[inside]
@@ -304,7 +304,7 @@ class _Inverter:
 
 
 def _log_gammas(df: Tensor) -> tuple[Tensor, Tensor]:
-    """Two terms whose difference is that of log Γ(df / 2) and log Γ((df + 1) / 2), also for large ``df``."""
+    """Two terms with the difference of log Γ(df / 2) and log Γ((df + 1) / 2), accurate for large ``df``."""
     large = df > _LARGE_DF
     usual, half = torch.where(large, 3.0, df), torch.where(large, 0.5 * df, 1.0)
     series = 0.125 / half - 0.5 * half.log()
@@ -324,7 +324,7 @@ def _square_limit(x: Tensor) -> float:
 
 
 def _whole(value: Floats) -> Floats:
-    """Counts restored: the inverse hyperbolic sine and back moves them by rounding."""
+    """Restore counts, which the inverse hyperbolic sine and its inverse move by rounding."""
     count = np.rint(value)
     return np.where((count >= 1) & (np.abs(value - count) <= 1e-9 * count), count, value)
 
@@ -332,7 +332,7 @@ def _whole(value: Floats) -> Floats:
 def _next_share(
     a: Floats, at_a: Floats, b: Floats, at_b: Floats, c: Floats, at_c: Floats, tolerance: Floats
 ) -> Floats:
-    """The next point, as a share of the way from a to b, at least half the tolerance from either."""
+    """The next point as a fraction of the way from a to b, at least half the tolerance from either end."""
     place, height = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
     smooth = (height**2 < place) & ((1 - height) ** 2 < 1 - place)
     with np.errstate(divide="ignore", invalid="ignore"):

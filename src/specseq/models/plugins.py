@@ -1,7 +1,7 @@
-"""Forecasters of other packages, by import path or by a name that a package registers.
+"""Forecasters of other packages, by import path or by a registered name.
 
-A forecaster is any class whose objects speak :class:`specseq.models.protocol.Forecaster`. It is named as
-``package.module:Class``, or by an entry point of the group ``specseq.forecasters``.
+A forecaster is any class that implements :class:`specseq.models.protocol.Forecaster`. It is named as
+``package.module:Class``, or by an entry point in the group ``specseq.forecasters``.
 """
 
 import importlib
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from specseq.models.protocol import Forecaster
 
 NAMES = ("seasonal_naive", "naive", "chronos2")
-"""Names of the forecasters that come with the package."""
+"""Names of the built-in forecasters."""
 GROUP = "specseq.forecasters"
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _MEMBERS = ("name", "context_length", "forecast")
 
 
 def registered() -> dict[str, str]:
-    """Names that installed packages register, with the import path of each class."""
+    """Names registered by installed packages, with the import path of each class."""
     return {point.name: point.value for point in metadata.entry_points(group=GROUP)}
 
 
 def import_path(name: str) -> str | None:
-    """The ``package.module:Class`` that a name stands for; None where it is neither that nor registered."""
+    """The ``package.module:Class`` that a name stands for; None if it is neither a path nor registered."""
     return name if _PATH.fullmatch(name) else registered().get(name)
 
 
 def unknown(name: str) -> str | None:
-    """What to do about a single word that names no forecaster, file or folder; None where it names one.
+    """A remedy for a single word that names no forecaster, file or folder; None if it names one.
 
-    A file of weights by its name is one, though it may not be there.
+    A name of a weights file passes even if the file does not exist.
     """
     if (
         name in NAMES
@@ -52,14 +52,14 @@ def unknown(name: str) -> str | None:
 
 
 def load_class(path: str, arguments: Mapping[str, Any]) -> "Forecaster":
-    """Make a forecaster of a class.
+    """Construct a forecaster from its class path.
 
     Args:
         path: ``package.module:Class``.
         arguments: keyword arguments of the class.
 
     Raises:
-        InputError: there is no such module or class, it takes other arguments, or its objects are no
+        InputError: there is no such module or class, it takes other arguments, or its objects are not
             forecasters.
     """
     module, _, name = path.partition(":")

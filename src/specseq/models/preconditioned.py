@@ -7,8 +7,8 @@ The filtered-space forecast is made once and every reversal is applied to it::
     own = filtered.reverse(quantiles, query.quantile_levels, "self")
     gap = filtered.reverse(quantiles, query.quantile_levels, "oracle", path_BH=truth)
 
-The oracle needs the truth, so it is a diagnostic and no :class:`Preconditioned` offers it. An oracle figure
-needs the same oracle on a seasonal naive forecast as its control.
+The oracle needs the truth, so it is only a diagnostic and :class:`Preconditioned` does not offer it. A figure
+from the oracle needs the same oracle on a seasonal naive forecast as its control.
 
 Shapes: B windows, Q quantile levels, H horizon steps, M = degree · stride, the filter's reach.
 """
@@ -38,17 +38,17 @@ _MEDIAN = 0.5
 
 @dataclass(frozen=True)
 class FilteredContexts:
-    """Filtered contexts, and what reversals need.
+    """Filtered contexts and the data needed for reversals.
 
     Attributes:
         filter: the filter.
         missing: what a missing tap means, see :mod:`specseq.filters.operators`.
-        series: filtered contexts, for a forecaster; NaN just where the context is not finite.
-        location_B: each context's typical value; the filter acts on what deviates from it.
-        tail_BM: the last M points of the context less the location; NaN where missing or before its start.
-        filtered_tail: the same of the filtered context, over the reach of the finite inverse.
-        filtered_B: whether the filter applied anywhere; a context too short for it passes through, and so
-            does its forecast.
+        series: filtered contexts, for a forecaster; NaN only where the context is not finite.
+        location_B: each context's typical value; the filter acts on deviations from it.
+        tail_BM: the last M points of the context minus the location; NaN where missing or before its start.
+        filtered_tail: the same for the filtered context, over the reach of the finite inverse.
+        filtered_B: whether the filter applied anywhere; a context too short for it passes through unchanged,
+            as does its forecast.
     """
 
     filter: Filter
@@ -73,21 +73,21 @@ class FilteredContexts:
 
         Args:
             quantiles_BQH: forecast of the filtered series.
-            quantile_levels: its Q levels; 0.5 among them.
-            mode: where the lags inside the horizon come from. ``self``: the already reversed median;
+            quantile_levels: its Q levels, including 0.5.
+            mode: source of the lags inside the horizon. ``self``: the already reversed median;
                 ``plug_in``: the same forecaster's forecast of the unfiltered series; ``hybrid``: another
                 model's; ``oracle``: the truth (a diagnostic); ``fir``: none, a finite inverse instead.
-            path_BH: that forecast's median or the truth, in the units of the contexts; a truth may have gaps
-                as contexts may.
+            path_BH: median of that forecast, or the truth, in the units of the contexts; like contexts, a
+                truth may have gaps.
             inverse_taps: g of the finite inverse; None for the ideal ones, 64 or as many as the tail holds.
-            inverse_stride: time steps between them; None for the filter's.
+            inverse_stride: time steps between inverse taps; None for the filter's stride.
 
         Returns:
             [B, Q, H], every quantile shifted by the same amount.
 
         Raises:
-            InputError: a path is missing or superfluous, or the median is.
-            Diverged: the reversal left the range of 32-bit floats.
+            InputError: a path is missing or superfluous, or the median is missing.
+            Diverged: the reversal exceeded the range of 32-bit floats.
         """
         if mode not in get_args(Mode):
             raise InputError("reversal", f"unknown mode {mode!r}", f"choose from {', '.join(get_args(Mode))}")
@@ -117,7 +117,7 @@ class FilteredContexts:
         return reversed_BQH
 
     def _lag_shift(self, path_BH: NDArray[np.floating], recursive: bool) -> NDArray[np.float64]:
-        """The sum that lags inside and before the horizon add to the series, [B, H]."""
+        """The sum over lags, inside and before the horizon, that the filter adds to the series, [B, H]."""
         import torch
 
         from specseq.filters import operators
@@ -170,11 +170,11 @@ def precondition(
     Args:
         contexts: B series, oldest value first, NaN or infinite where missing.
         filter: the filter.
-        missing: what a missing tap means. A gap makes a step in the filtered series, which a forecaster may
-            carry into the horizon; with ``zero``, the context's mean, it is smaller than with ``skip``.
-        centre: let the filter act on deviations from the context's mean, so that points the filter does not
-            reach stand at the level of the others; False filters the raw values.
-        keep: number of last points that are handed to the forecaster; the filter sees all points.
+        missing: what a missing tap means. A gap causes a step in the filtered series, which a forecaster may
+            continue into the horizon; ``zero`` (the context's mean) makes it smaller than ``skip``.
+        centre: apply the filter to deviations from the context's mean, so that points out of its reach have
+            the same level as the others; False filters the raw values.
+        keep: number of last points handed to the forecaster; the filter sees all points.
     """
     import torch
 
@@ -210,8 +210,8 @@ def precondition(
 class Preconditioned:
     """A forecaster that sees filtered contexts and whose forecasts are reversed.
 
-    Not to be used where the filter's spectral radius is 1 or more and the reversal recursive: errors then
-    grow without bound over the horizon.
+    Do not use a recursive reversal if the filter's spectral radius is 1 or more: errors then grow without
+    bound over the horizon.
     """
 
     def __init__(
@@ -231,12 +231,12 @@ class Preconditioned:
             filter: the filter.
             reversal: ``self``, ``plug_in``, ``hybrid`` or ``fir``, see :meth:`FilteredContexts.reverse`.
             other: forecasts the lags of the hybrid reversal.
-            inverse_taps: of the ``fir`` reversal; None for the ideal ones.
+            inverse_taps: taps of the ``fir`` reversal; None for the ideal ones.
             missing: what a missing tap means.
             centre: filter deviations from the context's mean.
 
         Raises:
-            InputError: unknown reversal, or another forecaster is missing or superfluous.
+            InputError: the reversal is unknown, or ``other`` is missing or superfluous.
         """
         if reversal not in get_args(Reversal):
             hint = "; the oracle uses the truth" if reversal == "oracle" else ""

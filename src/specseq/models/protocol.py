@@ -1,4 +1,4 @@
-"""The interface of forecasters, and quantile forecasts at other levels than a model's."""
+"""The interface of forecasters, and interpolation of quantile forecasts to other levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Query:
-    """What to forecast for a batch of windows of one config.
+    """What to forecast for a batch of windows from one config.
 
     Attributes:
         horizon: steps to forecast, H.
         quantile_levels: levels in (0, 1), increasing, Q of them.
-        season_length: the benchmark's seasonality of the data.
+        season_length: seasonality of the data as defined by the benchmark.
         freq: normalised frequency alias, e.g. ``H``, ``15T``, ``D``.
     """
 
@@ -28,8 +28,8 @@ class Query:
 class Forecaster(Protocol):
     """A map from contexts to quantile forecasts.
 
-    Implementations take contexts of any length of at least one point, with NaN where a value is missing, and
-    choose their batches; the scorer passes contexts sorted by length.
+    Implementations accept contexts of any length from one point, with NaN where a value is missing, and
+    choose their own batches; the scorer passes contexts sorted by length.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Forecaster(Protocol):
 def at_levels(
     quantiles_BQH: NDArray[np.float32], have: Sequence[float], want: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Quantiles at the levels ``want``: linear between those at ``have``, the outermost one beyond them.
+    """Quantiles at the levels ``want``, by linear interpolation, constant beyond the outermost of ``have``.
 
     Args:
         quantiles_BQH: non-decreasing along Q.
@@ -66,6 +66,6 @@ def at_levels(
     high = np.minimum(low + 1, len(have) - 1)
     share = (place - low).astype(np.float32)[:, None]
     between = quantiles_BQH[:, low] * (1 - share) + quantiles_BQH[:, high] * share
-    # Where quantiles are equal, rounding would make them cross.
+    # Rounding could make equal quantiles cross.
     ordered: NDArray[np.float32] = np.maximum.accumulate(between, axis=1)
     return ordered

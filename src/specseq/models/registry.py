@@ -1,4 +1,4 @@
-"""Forecasters by name: the two naive ones, Chronos-2, and models trained here from their weights file."""
+"""Forecasters by name: the two naive ones, Chronos-2, and models trained here, from their weights files."""
 
 import json
 import struct
@@ -27,12 +27,12 @@ def load_forecaster(
             a Lightning checkpoint of MOIRAI (:mod:`specseq.models.imports`), a ``weights.safetensors`` of a
             model trained or imported here (or the folder it lies in), a class of another package as
             ``package.module:Class``, or a name it registers (:mod:`specseq.models.plugins`).
-        benchmark: ``gift_eval`` or ``fev``: whose conventions the naive forecasters follow.
+        benchmark: ``gift_eval`` or ``fev``, whose conventions the naive forecasters follow.
         arguments: keyword arguments of a class of another package.
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
 
     Raises:
-        InputError: the forecaster or an option is unknown, or the value of an option is impossible.
+        InputError: the forecaster or an option is unknown, or an option's value is invalid.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if others := sorted(set(given) - _OPTIONS):
@@ -43,7 +43,7 @@ def load_forecaster(
         if given.get(option, 1) < 1:
             raise InputError(option, f"{given[option]} is not a positive number")
     name = str(source)
-    # Looking for registered names reads the metadata of all installed packages.
+    # Looking up registered names reads the metadata of all installed packages.
     if name not in NAMES and not Path(source).exists() and (imported := import_path(name)):
         if given:
             raise InputError(name, f"takes no {', '.join(sorted(given))}", "give its own arguments")
@@ -103,7 +103,7 @@ def _check_device(name: str) -> None:
 
 
 def read_params(weights: Path) -> dict[str, Any] | None:
-    """The run parameters in the header of a safetensors file; None where it has none or is not there."""
+    """The run parameters in the header of a safetensors file; None if it has none or does not exist."""
     try:
         with weights.open("rb") as handle:
             size = struct.unpack("<Q", handle.read(8))[0]

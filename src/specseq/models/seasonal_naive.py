@@ -1,4 +1,4 @@
-"""Seasonal Naive, in the two forms whose scores are published.
+"""Seasonal Naive, in the two forms with published scores.
 
 The forecast is the last season, repeated. Its interval is normal with σ √(⌊h/m⌋ + 1) at step h = 0, 1, ...,
 where σ² is the mean squared seasonal difference of the history (Hyndman and Athanasopoulos, Forecasting:
@@ -16,12 +16,12 @@ from specseq.models.protocol import Query
 from specseq.models.windows import Windows, carry_forward, seasonal_means
 from specseq.series.frequency import parse_frequency
 
-# Seasons of the calendar that the published FEV-Bench row knows of; every other unit has none.
+# Calendar seasons used by the published FEV-Bench row; other units have none.
 _CALENDAR = {"T": 1440, "H": 24, "D": 7, "B": 5, "M": 12, "Q": 4}
 
 
 def calendar_season(freq: str) -> int:
-    """The calendar's season of a frequency: a day of minutes or hours, a week of days, a year of months."""
+    """The calendar season of a frequency: a day for minutes or hours, a week for days, a year for months."""
     frequency = parse_frequency(freq)
     season, rest = divmod(_CALENDAR.get(frequency.unit, 1), frequency.multiple)
     return season if season and not rest else 1
@@ -29,19 +29,19 @@ def calendar_season(freq: str) -> int:
 
 @dataclass
 class SeasonalNaive:
-    """The last season again.
+    """Repeats the last season.
 
     Attributes:
         season_length: a season that overrides the benchmark's.
-        history: number of last values that are used; missing ones are filled before the cut.
-        calendar: takes the longer of the benchmark's season and the calendar's, and no season where that
-            exceeds ``history``.
-        leading: what fills missing values before the first one: ``first`` or ``zero``.
+        history: number of last values used; missing ones are filled before the cut.
+        calendar: use the longer of the benchmark's and the calendar's season, or none if that exceeds
+            ``history``.
+        leading: fill for missing values before the first one: ``first`` or ``zero``.
         short: how to forecast a context shorter than a season: ``last`` repeats its last value as Naive does;
             ``partial`` repeats the incomplete season, aligned to its first step, and zero for the rest,
             without an interval.
         name: name in results.
-        context_length: None, the history is cut here, after filling.
+        context_length: None, since the history is cut here, after filling.
 
     The defaults are GIFT-Eval's, where no context is shorter than a season; :meth:`fev` gives FEV-Bench's.
     A context without any value is forecast as zero.
@@ -57,7 +57,7 @@ class SeasonalNaive:
 
     @classmethod
     def fev(cls, season_length: int | None = None, name: str = "seasonal_naive") -> "SeasonalNaive":
-        """The form behind the published FEV-Bench rows: the last 1000 values, leading gaps zero."""
+        """The form behind the published FEV-Bench rows: the last 1000 values, leading gaps set to zero."""
         return cls(season_length, 1000, season_length is None, "zero", "partial", name)
 
     def season(self, query: Query) -> int:
@@ -102,7 +102,7 @@ class SeasonalNaive:
 
 
 def _repeated(windows: Windows, lags: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:
-    """The last ``lags`` values of each context over and over, ``[B, H]``."""
+    """The last ``lags`` values of each context, repeated, ``[B, H]``."""
     source = (windows.cuts - lags)[:, None] + np.arange(horizon) % lags[:, None]
     return windows.values[source].astype(np.float64)
 

@@ -1,20 +1,20 @@
-"""Trained MOIRAI models and hybrids measured side by side on fixed batches, the same for all of them.
+"""Trained MOIRAI models and hybrids measured side by side on the same fixed batches.
 
-Runs of one seed are timed in turns; everything runs on one thread of the CPU.
+Runs with the same seed are timed in turns; everything runs on one CPU thread.
 
-The result has the long shape, benchmark ``measurement``, with the key column ``threads``:
+The result has the long shape with benchmark ``measurement`` and the key column ``threads``:
 
-- ``parameters``; ``diverged``, 1 for a run that was ended early, of which nothing else is measured;
-- ``loss``, ``standardised_nll``: on the fixed batches, which are drawn from the training corpus as the runs'
-  training batches are, by a stream of their own;
+- ``parameters``; ``diverged``, 1 for a run that ended early, for which nothing else is measured;
+- ``loss``, ``standardised_nll``: on the fixed batches, drawn from the training corpus like the runs' training
+  batches, but by a separate stream;
 - ``step_seconds``, ``mixing_seconds``, ``steps_per_second``: CPU time of a training step on the first batch,
   and of its token mixing alone;
 - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: see
   :mod:`specseq.models.measurement`;
-- ``gain``: of the first channels of each spectral unit (task ``layer<n>/channel<m>``, layers counted among
-  the spectral ones), at ``step`` 64ths of half a cycle a token;
+- ``gain``: gain of the first channels of each spectral unit (task ``layer<n>/channel<m>``, counting only
+  spectral layers) at ``step``/64 of half a cycle per token;
 - ``lag_attention``, ``lag_even``, ``lag_unit``: share of lag ``step`` in what layer n reads (task
-  ``layer<n>``, all layers counted), on the first batch, and with the end ``_ahead`` the share of later tokens
+  ``layer<n>``, counting all layers) on the first batch; with the suffix ``_ahead``, the share of later tokens
   (:mod:`specseq.models.lags`).
 """
 
@@ -64,7 +64,7 @@ def measure(request: MeasureRequest) -> None:
     """Measure models and write the table.
 
     Raises:
-        InputError: a file holds no weights of a MOIRAI run, or the models take different batches.
+        InputError: a file holds no weights of a MOIRAI run, or the models need different batches.
     """
     torch.set_num_threads(1)
     provenance = Provenance("measure", plain(request.sizes))
@@ -91,7 +91,7 @@ def _params(weights: Path) -> dict[str, Any]:
 
 
 def _measure(runs: Mapping[str, Path], batches: list[PackedBatch], repeats: int) -> Iterator[dict[str, Any]]:
-    """Rows of the runs of one seed."""
+    """Rows of the runs with one seed."""
     models: dict[str, Moirai] = {}
     for run, path in runs.items():
         lost = diverged(path) is not None
@@ -120,7 +120,7 @@ def _measure(runs: Mapping[str, Path], batches: list[PackedBatch], repeats: int)
 
 
 def _batches(params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Measurement) -> list[PackedBatch]:
-    """Batches that no run was trained on, though of the same series and drawn alike."""
+    """Batches that no run was trained on, drawn in the same way from the same series."""
     configs = [read(MoiraiConfig, of_run["model"], "model") for of_run in params.values()]
     shapes = {(config.max_length, config.patch_sizes) for config in configs}
     if len(shapes) > 1:

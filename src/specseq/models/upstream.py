@@ -1,6 +1,6 @@
-"""Weights of the upstream package (uni2ts) in our models and ours in upstream's, value for value.
+"""Conversion of weights between the upstream package (uni2ts) and our models, value for value.
 
-Fused matrices of ours (query-key-value, gate-up, all heads) are upstream's separate ones laid together.
+Our fused matrices (query-key-value, gate-up, all heads) are concatenations of upstream's separate ones.
 """
 
 from collections.abc import Mapping
@@ -72,12 +72,12 @@ def moirai_from_upstream(state: Mapping[str, Tensor], config: MoiraiConfig | Non
 def moirai_tensors(
     state: Mapping[str, Tensor], config: MoiraiConfig, where: object = "upstream weights"
 ) -> tuple[dict[str, Tensor], MoiraiConfig]:
-    """Our tensors of upstream's weights, and the sizes that they have.
+    """Upstream's weights as our tensors, and the model's sizes.
 
     Layers with spectral units are those of the published hybrid: both branches share a combination of the
     filters (``shared``), or every filter has its matrices (``full``), and the transform is circular. The
-    filters are not among upstream's weights: they are computed again as upstream does, whose order and signs
-    its learned combinations refer to.
+    filters are not among upstream's weights. They are recomputed as upstream does, since its learned
+    combinations refer to that order and those signs.
 
     Args:
         state: ``state_dict()`` of uni2ts' ``MoiraiModule``, or of the study's hybrid of it; or the same under
@@ -165,12 +165,12 @@ def moirai2_from_upstream(state: Mapping[str, Tensor], config: Moirai2Config | N
 def moirai2_tensors(
     state: Mapping[str, Tensor], config: Moirai2Config, hints: int = 0, where: object = "upstream weights"
 ) -> dict[str, Tensor]:
-    """Our tensors of upstream's Moirai2.
+    """Upstream's Moirai2 weights as our tensors.
 
     Args:
         state: ``Moirai2Module.state_dict()``.
         config: its sizes.
-        hints: hint channels, whose points follow those of values and mask in upstream's input.
+        hints: hint channels; their points follow those of values and mask in upstream's input.
         where: whose weights they are, for messages.
 
     Raises:
@@ -191,19 +191,19 @@ def moirai2_tensors(
 def head_tensors(
     state: Mapping[str, Tensor], theirs: str, where: object = "upstream weights"
 ) -> dict[str, Tensor]:
-    """The tensors of a residual block of ours from upstream's called ``theirs``."""
+    """The tensors of our residual block from upstream's block called ``theirs``."""
     return _merged(state, _block_names(theirs), where)
 
 
 def moirai2_to_upstream(model: Moirai2) -> dict[str, Tensor]:
-    """The state dict for uni2ts' ``Moirai2Module``; hints, which it does not have, are left out."""
+    """The state dict for uni2ts' ``Moirai2Module``, without hints, which it does not have."""
     return _split(model.state_dict(), _moirai2_names(model.config.layers))
 
 
 def published_filters(length: int, count: int) -> Tensor:
     """``[L, K]``: the spectral filters as the published code computes them, smallest eigenvalue first.
 
-    In float64, rounded to float32 as there. Their signs are those that the linear algebra library gives.
+    Computed in float64 and rounded to float32, as there. Their signs depend on the linear algebra library.
     """
     values, vectors = np.linalg.eigh(hankel_matrix(length))
     filters = vectors[:, -count:] * np.abs(values[-count:]) ** 0.25
@@ -211,7 +211,7 @@ def published_filters(length: int, count: int) -> Tensor:
 
 
 def _units(state: Mapping[str, Tensor], layers: int, where: object) -> StuConfig:
-    """Which layers have spectral units, and which units."""
+    """Which layers have spectral units, and of which form."""
     core = "stu.stu_core."
     spectral = {int(name.split(".")[2]) for name in state if core in name}
     if not spectral:
@@ -255,7 +255,7 @@ def _moirai2_names(layers: int) -> Names:
 
 
 def _block_names(theirs: str) -> dict[str, tuple[str, ...]]:
-    """Names of the tensors of the residual block that upstream calls ``theirs``."""
+    """Names of the tensors of upstream's residual block called ``theirs``."""
     kinds = ("weight", "bias")
     return {
         f"{part}.{kind}": (f"{theirs}.{name}.{kind}",) for part, name in _LINEAR.items() for kind in kinds
@@ -263,7 +263,7 @@ def _block_names(theirs: str) -> dict[str, tuple[str, ...]]:
 
 
 def _layer_names(stack: str, layer: int, mixer: Names) -> dict[str, tuple[str, ...]]:
-    """Names of the tensors of a layer of the stack of layers ``stack``."""
+    """Names of the tensors of one layer in the stack ``stack``."""
     return {
         f"{stack}.blocks.{layer}.{ours}": tuple(f"encoder.layers.{layer}.{part}" for part in parts)
         for ours, parts in {**mixer, **_LAYER}.items()
@@ -298,7 +298,7 @@ def _split(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
 
 
 def _check(expected: nn.Module, ours: Mapping[str, Tensor], superfluous: set[str], where: object) -> None:
-    """Refuse weights that a model of these sizes does not have, or has in other shapes."""
+    """Refuse weights that are missing, superfluous or of the wrong shape for the expected model."""
     if superfluous:
         raise InputError(where, f"holds {min(superfluous)}, which the model lacks", "check its sizes")
     for name, value in expected.state_dict().items():

@@ -1,7 +1,7 @@
 """Forecast windows over series that lie end to end in one buffer.
 
-Many windows of a benchmark share a history. Kept as index ranges into one flat buffer, that history is read
-once for all of them: sums over every context cost one pass, whatever the number of windows.
+Many windows of a benchmark share a history. With windows as index ranges into one flat buffer, the history is
+read only once: sums over all contexts cost one pass, whatever the number of windows.
 
 Shapes: T values of the buffer, B windows, H horizon.
 """
@@ -22,15 +22,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Windows:
-    """B windows of one horizon.
+    """B windows with the same horizon.
 
     Attributes:
         values: float ``[T]``, the series end to end; NaN where a value is missing. May be memory-mapped.
-        starts: int64 ``[B]``, where the series of each window begins.
-        cuts: int64 ``[B]``, where its context ends and its target begins.
+        starts: int64 ``[B]``, index where the series of each window begins.
+        cuts: int64 ``[B]``, index where its context ends and its target begins.
         horizon: steps H of every window; ``values[cut : cut + H]`` is the target.
 
-    Windows of one series stand together, cuts in ascending order.
+    Windows of one series are adjacent, with cuts in ascending order.
     """
 
     values: Flat
@@ -54,7 +54,7 @@ class Windows:
         return self.values[self.cuts[:, None] + np.arange(self.horizon)].astype(np.float64)
 
     def local(self) -> "Windows":
-        """The same windows over just the part of the buffer that they touch."""
+        """The same windows over only the part of the buffer that they use."""
         if not len(self):
             return self
         low, high = int(self.starts.min()), int(self.cuts.max()) + self.horizon
@@ -63,8 +63,8 @@ class Windows:
     def blocks(self, points: int = 2_000_000, values: int = 4_000_000) -> Iterator["Windows"]:
         """Pieces of at most ``points`` forecast points, each over at most ``values`` of the buffer.
 
-        A series that alone exceeds a bound makes pieces of its own; all windows of a series longer than
-        ``values`` stay together, so that it is read once.
+        A series that alone exceeds a bound gets its own pieces; all windows of a series longer than
+        ``values`` stay together, so that it is read only once.
         """
         rows = max(points // self.horizon, 1)
         ends = np.append(
@@ -85,7 +85,7 @@ class Windows:
 
 @runtime_checkable
 class WindowForecaster(Protocol):
-    """A forecaster that reads windows from the buffer by itself, to share work between them."""
+    """A forecaster that reads windows directly from the buffer, to share work between them."""
 
     def forecast_windows(self, windows: Windows, query: Query) -> NDArray[np.floating]:
         """Quantiles ``[B, Q, H]``, non-decreasing along Q and finite."""
@@ -94,8 +94,8 @@ class WindowForecaster(Protocol):
 def range_sums(terms: NDArray[Any], low: Index, high: Index) -> Values:
     """Sum ``terms[low : high]`` for every window, in float64.
 
-    Neighbouring windows with the same ``low`` and growing ``high`` are summed piecewise: each value is read
-    once. Sums never mix ranges, so a small series beside a huge one keeps its digits.
+    Neighbouring windows with the same ``low`` and growing ``high`` are summed piecewise; each value is read
+    once. Sums never mix ranges, so a small series next to a huge one keeps its digits.
 
     Args:
         terms: ``[T]``.
@@ -113,7 +113,7 @@ def range_sums(terms: NDArray[Any], low: Index, high: Index) -> Values:
     edges = np.minimum(np.stack([begin, high], axis=1).ravel(), len(terms))
     values = terms.astype(np.float64, copy=False)
     if edges.max() == len(terms):
-        # reduceat takes no edge past the end.
+        # reduceat accepts no edge past the end.
         values = np.append(values, 0.0)
     sums = np.add.reduceat(values, edges)[::2]
     sums[begin >= high] = 0.0
@@ -175,7 +175,7 @@ def carry_forward(windows: Windows, leading: str) -> tuple[Windows, NDArray[np.b
 
     Args:
         windows: B windows.
-        leading: what stands before a series' first value: ``first`` (that value) or ``zero``.
+        leading: fill before a series' first value: ``first`` (that value) or ``zero``.
 
     Returns:
         The windows over a filled copy of their part of the buffer, and ``[B]`` whether a context holds no

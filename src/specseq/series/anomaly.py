@@ -1,9 +1,9 @@
-"""The anomaly rule: a crop whose later part leaves the range of its first part by far is not learned from.
+"""The anomaly rule: a crop whose later part departs far from the range of its first part is excluded.
 
-z-scores are taken with mean and standard deviation of the first 30 % of a crop's tokens, with the variance
-floor of the models' scaler, so that z is what the loss would see. Mind what the rule does to trends: the end
-of a straight line has z = (1 - 0.15)·√12/0.3 = 9.8, so at the published threshold of 8 every crop of a clean
-line is rejected. Shapes: S crops.
+z-scores use the mean and standard deviation of the first 30 % of a crop's tokens, with the variance floor of
+the models' scaler, so that z is what the loss would see. The rule also affects trends: the end of a straight
+line has z = (1 - 0.15)·√12/0.3 = 9.8, so at the published threshold of 8 every crop of a clean line is
+rejected. Shapes: S crops.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ VARIANCE_FLOOR = 1e-5
 
 
 def context_tokens(tokens_S: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many tokens make the first 30 % of each crop: rounded down, at least 1."""
+    """Number of tokens in the first 30 % of each crop, rounded down, at least 1."""
     return np.maximum(3 * tokens_S // 10, 1)
 
 
@@ -26,12 +26,12 @@ def largest_z_scores(
     """max |z| of the later part of each crop.
 
     Args:
-        heads: S arrays, the points that mean and standard deviation are taken from; NaN where missing.
-        rests: S arrays, the points after them.
+        heads: S arrays, the points that determine mean and standard deviation; NaN where missing.
+        rests: S arrays, the points after those.
 
     Returns:
-        ``[S]``, at least 0; infinity where fewer than two points of the head or none after it were observed:
-        there is nothing to scale by or to learn from.
+        ``[S]``, at least 0; infinity where fewer than two points of the head or none after it were observed,
+        since there is then nothing to scale by or to learn from.
     """
     count, mean, scale = _location_and_scale(heads)
     sizes = np.array([len(rest) for rest in rests])

@@ -1,10 +1,10 @@
-"""Read folders in the layout of ``datasets.save_to_disk`` with pyarrow alone, by memory map.
+"""Read folders in the layout of ``datasets.save_to_disk`` through memory maps, using only pyarrow.
 
-LOTSA and GIFT-Eval share the layout: one folder a data set, with Arrow IPC stream shards named in
+LOTSA and GIFT-Eval share the layout: one folder per data set, with Arrow IPC stream shards listed in
 ``state.json`` and the columns ``item_id``, ``start``, ``freq``, ``target`` (``list<float32>``, or
 ``list<list<float32>>`` for several variates of equal length; the outer list may be of fixed size). Some
 sub-datasets of LOTSA have a column ``past_feat_dynamic_real`` of the same types: variates as long as the
-target that are known up to the present alone. Reading with pyarrow does not depend on how a version of
+target that are known only up to the present. Reading with pyarrow does not depend on how a version of
 ``datasets`` names its feature types.
 
 Shapes: V variates, T time steps.
@@ -34,14 +34,14 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 @dataclass(frozen=True)
 class Block(Rectangles):
-    """One record batch of a shard: its targets, and what there is to say of them.
+    """One record batch of a shard: its targets and their metadata.
 
     Attributes:
         shard: the shard's path.
         item_id: one per row; None where it is missing.
         freq: one per row; empty where it is missing.
         start: ``datetime64[s]``, one per row; fractions of a second are cut off.
-        past: the column ``past_feat_dynamic_real``, where it was asked for and the shard has one.
+        past: the column ``past_feat_dynamic_real``, if requested and present in the shard.
     """
 
     shard: Path
@@ -62,7 +62,7 @@ class SeriesFolder:
     """A data set folder; open one with :func:`open_folder`.
 
     Attributes:
-        folder: where it lies.
+        folder: its path.
         shards: its shard files in order.
         info: the content of ``dataset_info.json``.
     """
@@ -75,11 +75,11 @@ class SeriesFolder:
         """The record batches of all shards in order.
 
         Args:
-            past_features: read ``past_feat_dynamic_real`` too, where a shard has it.
+            past_features: also read ``past_feat_dynamic_real`` where a shard has it.
 
         Raises:
-            InputError: a shard is truncated, is no Arrow stream, has columns of the wrong type, or values
-            beyond the range of float32.
+            InputError: a shard is truncated, is not an Arrow stream, or has columns of the wrong type or
+                values beyond the range of float32.
         """
         for shard in self.shards:
             yield from _read_shard(shard, past_features)
@@ -105,7 +105,7 @@ class SeriesFolder:
         return int(self._all[1][-1])
 
     def __getitem__(self, row: int) -> tuple[Block, int]:
-        """The block that holds a row, and the row's place in it."""
+        """The block that holds a row, and the row's index in it."""
         blocks, edges = self._all
         if not 0 <= row < edges[-1]:
             raise IndexError(row)
@@ -153,15 +153,15 @@ def open_folder(folder: str | Path) -> SeriesFolder:
 def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     """The data set folders below ``root`` by their relative path (``etth1`` or ``ett1/H``), sorted.
 
-    Names that begin with a dot are half-written folders and download caches.
+    Names that begin with a dot are skipped: they are half-written folders and download caches.
 
     Args:
         root: the folder.
-        depth: most folders on the way to a data set, its own among them.
+        depth: largest number of folders on the path to a data set, including its own.
 
     Raises:
-        InputError: there is no such folder, nothing in it is a data set, one lacks its ``state.json``, lies
-            deeper or is a split of a DatasetDict.
+        InputError: the folder does not exist or holds no data set, or a data set lacks its ``state.json``,
+            lies deeper or is a split of a DatasetDict.
     """
     root = Path(root)
     if not root.is_dir():
@@ -199,12 +199,12 @@ def _read_json(path: Path) -> object:
 def _open_shard(
     shard: Path, past_features: bool = False
 ) -> Iterator[tuple[pa.RecordBatchStreamReader, pa.Buffer]]:
-    """A reader of the shard's record batches, and its mapped bytes."""
+    """A reader of the shard's record batches, and the shard's mapped bytes."""
     if shard.stat().st_size < len(_END_OF_STREAM):
         raise InputError(shard, "truncated shard", "delete it and download it again")
     whole = pa.memory_map(str(shard)).read_buffer()
     _check_format(shard, whole.slice(0, len(_END_OF_STREAM)).to_pybytes())
-    # A stream cut between two messages still parses, as a shorter one; only its end marker tells.
+    # A stream cut between two messages still parses as a shorter one; only the end marker reveals it.
     if whole.slice(whole.size - len(_END_OF_STREAM)).to_pybytes() != _END_OF_STREAM:
         raise InputError(shard, "truncated shard", "delete it and download it again")
     try:
@@ -216,7 +216,7 @@ def _open_shard(
 
 
 def _check_format(shard: Path, start: bytes) -> None:
-    """Refuse another format than an Arrow stream by its first bytes."""
+    """Refuse formats other than an Arrow stream, by the first bytes."""
     if start[:4] == b"\xff\xff\xff\xff":
         return
     known = {
@@ -246,7 +246,7 @@ def _check_format(shard: Path, start: bytes) -> None:
 def _read_shard(shard: Path, past_features: bool) -> Iterator[Block]:
     with _open_shard(shard, past_features) as (reader, whole):
         for batch in reader:
-            # Offsets that point outside their buffer would be followed without a look.
+            # Offsets that point outside their buffer would be followed unchecked.
             batch.validate(full=True)
             yield _block(shard, batch, whole, past_features)
 
@@ -267,7 +267,7 @@ def _check_schema(shard: Path, schema: pa.Schema, past_features: bool) -> None:
 
 
 def _has_past_features(schema: pa.Schema) -> bool:
-    """A column without a value may have no type."""
+    """Whether there is such a column; one without values may have no type."""
     return PAST_FEATURES in schema.names and not pa.types.is_null(schema.field(PAST_FEATURES).type)
 
 

@@ -1,4 +1,4 @@
-"""Write folders in the layout of ``datasets.save_to_disk`` with pyarrow alone.
+"""Write folders in the layout of ``datasets.save_to_disk`` using only pyarrow.
 
 Shapes: V variates, T time steps.
 """
@@ -39,11 +39,11 @@ class Item:
 def write_folder(
     folder: str | Path, items: Sequence[Item], shards: int = 1, licence: str = "", source: str = ""
 ) -> None:
-    """Write a data set folder, whole or not at all; an existing one is replaced.
+    """Write a data set folder atomically, replacing an existing one.
 
     Args:
         folder: the folder to make.
-        items: the series, all of one dimension or all of two.
+        items: the series, all one-dimensional or all two-dimensional.
         shards: number of Arrow files.
         licence: stated in ``dataset_info.json`` under ``license``.
         source: stated under ``homepage``.
@@ -80,7 +80,7 @@ def _features(depth: int) -> dict[str, Any]:
     def value(dtype: str) -> dict[str, Any]:
         return {"dtype": dtype, "_type": "Value"}
 
-    # "Sequence" is understood by every version of datasets, "List" only since 4.
+    # Every version of datasets understands "Sequence", but only version 4 and later "List".
     target = _nested(value("float32"), depth, lambda inner: {"feature": inner, "_type": "Sequence"})
     return {
         "item_id": value("string"),
@@ -101,7 +101,7 @@ def _info(depth: int, licence: str, source: str) -> dict[str, Any]:
 
 
 def _fingerprint(folder: Path, names: list[str]) -> str:
-    """``datasets`` keys its caches by this, so it must follow the content."""
+    """The key of ``datasets`` caches, so it must depend on the content."""
     total = hashlib.sha256()
     for name in names:
         total.update((folder / name).read_bytes())

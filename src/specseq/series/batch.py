@@ -1,11 +1,11 @@
-"""The one format in which packed series reach a model.
+"""The format in which packed series are passed to a model.
 
 Shapes: B rows, L tokens per row, P points per token slot, S segments.
 
-Several short samples share a row. A token holds up to P consecutive points of one variate of one sample;
-points beyond the token's own patch size, missing points and padding are 0 in ``target`` and False in
-``observed``. A *segment* is a contiguous run of tokens of one sample, or of one variate of one sample:
-nothing a model computes may cross it.
+Several short samples share a row. A token holds up to P consecutive points of one variate of one sample.
+Points beyond the token's own patch size, missing points and padding are 0 in ``target`` and False in
+``observed``. A *segment* is a contiguous run of tokens of one sample, or of one variate of one sample; no
+computation of a model may cross its boundaries.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Segments:
-    """A table of token runs, sorted by row and start; padding belongs to none.
+    """A table of token runs, sorted by row and start; padding belongs to no run.
 
     Attributes:
         rows: ``int64 [S]``, the row of the batch.
@@ -54,12 +54,12 @@ class PackedBatch:
         patch_size: ``int64 [B, L]``, points a token may hold, at most P; 0 at padding.
         prediction_mask: ``bool [B, L]``, tokens that the model must predict and may not see (MOIRAI); all
             False for causal models.
-        loss_mask: ``bool [B, L]``, False at padding and at samples that the anomaly rule keeps from the loss.
-        samples: runs of one sample.
-        variates: runs of one variate of one sample; equal to ``samples`` for univariate crops. Those of past
+        loss_mask: ``bool [B, L]``, False at padding and at samples excluded by the anomaly rule.
+        samples: one run per sample.
+        variates: one run per variate of a sample; equal to ``samples`` for univariate crops. Runs of past
             features end before the part to predict.
-        seed: a fresh 63-bit number for whatever the training step draws itself (patch masking, hint
-            dropout), so that a resumed run draws the same.
+        seed: a fresh 63-bit number for random draws of the training step (patch masking, hint dropout), so
+            that a resumed run draws the same.
     """
 
     target: Tensor

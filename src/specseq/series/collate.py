@@ -18,8 +18,8 @@ def collate(
     """Build the arrays of a batch.
 
     Args:
-        store: where the values lie.
-        crops: the samples, sorted by row and, within a row, in the order they stand in it.
+        store: the store that holds the values.
+        crops: the samples, sorted by row and by their order within the row.
         row: ``[S]``, the row of each crop.
         rows: B.
         length: L; the crops of a row fill it from the left.
@@ -36,7 +36,7 @@ def collate(
     number_S = np.arange(len(crops)) - first_S + 1
 
     crop_V, tokens_V = crops.crop, crops.run_tokens
-    # Tokens of all variates before each, and of those of its own crop.
+    # Number of tokens in all variates before each one, and in those of its own crop.
     before_V = np.cumsum(tokens_V) - tokens_V
     within_V = before_V - before_V[crops.first_variate[crop_V]]
     begin_V = row[crop_V] * length + start_S[crop_V] + within_V

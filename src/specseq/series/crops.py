@@ -1,6 +1,6 @@
-"""Crops: which piece of which series becomes a training sample, before any value is touched.
+"""Crops: which piece of which series becomes a training sample, decided before any value is read.
 
-Planners draw crops, the packer places them in rows, the collate copies their values. Shapes: S crops.
+Planners draw crops, the packer places them in rows, and the collate copies their values. Shapes: S crops.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Crops:
-    """A table of crops; every attribute has length S but the last four.
+    """A table of crops; every attribute has length S except the last four.
 
     Attributes:
-        series: number of the series in the store that decided frequency and length.
-        start: first time step of the crop; negative where the first patch begins before the series, whose
-            missing points are then unobserved.
+        series: number in the store of the series that determined frequency and length.
+        start: first time step of the crop; negative if the first patch begins before the series, with
+            unobserved points there.
         patch: points per token.
-        tokens: tokens of each variate.
-        predicted: how many of these, at the end, the model must predict and may not see (MOIRAI); 0 for
+        tokens: tokens per variate.
+        predicted: number of tokens at the end that the model must predict and may not see (MOIRAI); 0 for
             causal models.
-        in_loss: False where the anomaly rule keeps the crop from the loss.
-        first_variate: where the crop's variates begin in ``variate`` and ``variate_id``.
-        variates: how many it has.
-        source: ``[ΣV]`` the series each variate is taken from: ``series``, or one aligned with it.
-        variate: ``[ΣV]`` which variate of that series, in the order of the crop.
-        variate_id: ``[ΣV]`` ids that the model sees.
-        past: ``[ΣV]`` whether the variate is one of the past features of that series: these have no tokens in
+        in_loss: False if the anomaly rule excludes the crop from the loss.
+        first_variate: index of the crop's first variate in ``variate`` and ``variate_id``.
+        variates: number of variates.
+        source: ``[ΣV]``, series that each variate is taken from: ``series``, or one aligned with it.
+        variate: ``[ΣV]``, number of the variate in that series, in the order of the crop.
+        variate_id: ``[ΣV]``, ids that the model sees.
+        past: ``[ΣV]``, whether the variate is a past feature of that series; past features have no tokens in
             the part to predict.
     """
 
@@ -85,7 +85,7 @@ class Crops:
 
 
 def concatenate(parts: list[Crops]) -> Crops:
-    """Several tables as one."""
+    """Join several tables into one."""
     if len(parts) == 1:
         return parts[0]
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Crops)}
@@ -94,7 +94,7 @@ def concatenate(parts: list[Crops]) -> Crops:
 
 
 class Planner(Protocol):
-    """Draws crops; all of its randomness comes from the generator it is given.
+    """Draws crops; all randomness comes from the given generator.
 
     Attributes:
         patch_slot: points per token slot.
@@ -111,5 +111,5 @@ class Planner(Protocol):
 def integers(
     generator: np.random.Generator, low: NDArray[np.int64] | int, high: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Uniform integers of ``low .. high``, both included, one for each pair of bounds."""
+    """Uniform integers in ``low .. high``, both included, one for each pair of bounds."""
     return generator.integers(low, high, endpoint=True, dtype=np.int64)

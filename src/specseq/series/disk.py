@@ -1,4 +1,4 @@
-"""A full disk, said in one line."""
+"""A one-line error for a full disk."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Downloads from the hub: which files of data sets, a text or a model, and where they go."""
+"""Downloads from the hub: files of data sets, of a text or of a model, into a folder."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -29,10 +29,10 @@ class DownloadRequest:
     """A download into a folder."""
 
     source: Source = Field(description="whose data")
-    record: Path = Field(description="download.json of the folder to download to; it is written last")
+    record: Path = Field(description="download.json in the target folder; it is written last")
     select: LotsaDownload | HubFiles = Field(
         default=LotsaDownload(),
-        description="what is downloaded: data sets, the preset is LOTSA's; or files of any repository",
+        description="what to download: data sets (the preset is for LOTSA), or files of any repository",
     )
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ def download_source(request: DownloadRequest) -> dict[str, Any]:
 def _chosen(
     source: Source, select: LotsaDownload, files: Sequence[RemoteFile]
 ) -> dict[str, list[RemoteFile]]:
-    """The files of each data set that is asked for."""
+    """The files of each requested data set."""
     folders = _parquet_folders(files) if source == "fev" else data_set_folders(files)
     if source == "lotsa":
         preset = select.preset or (None if select.datasets else "mini")
@@ -90,7 +90,7 @@ def _matching(pattern: str, files: Sequence[RemoteFile], repository: str) -> lis
 
 
 def _parquet_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
-    """Parquet files by the folder at the top that they are in."""
+    """Parquet files by their top-level folder."""
     folders: dict[str, list[RemoteFile]] = {}
     for file in files:
         if file.path.endswith(".parquet"):

@@ -1,7 +1,7 @@
-"""Data that need no download: real series carried by statsmodels, and synthetic ones.
+"""Data that need no download: real series included in statsmodels, and synthetic ones.
 
-Each set is written twice: without its last steps as a training corpus in LOTSA's layout, whole as an
-evaluation set in GIFT-Eval's, whose test windows lie within those last steps. A model trained on the corpus
+Each set is written twice: without its last steps as a training corpus in LOTSA's layout, and whole as an
+evaluation set in GIFT-Eval's layout, with all test windows in those last steps. A model trained on the corpus
 has thus never seen a test point.
 """
 
@@ -32,10 +32,10 @@ class EmbeddedSet:
 
     Attributes:
         corpus: folder name in the training corpus.
-        folder: ``key`` or ``key/freq`` in the evaluation sets; None for sets that are only trained on.
+        folder: ``key`` or ``key/freq`` in the evaluation sets; None for training-only sets.
         items: the whole series.
-        evaluated: how many of the items are evaluated.
-        licence, source: as the origin states them.
+        evaluated: number of items that are evaluated.
+        licence, source: as stated by the origin.
     """
 
     corpus: str
@@ -47,7 +47,7 @@ class EmbeddedSet:
 
     @property
     def held_out(self) -> int:
-        """Last steps of every series that are kept from training."""
+        """Number of last steps of every series withheld from training."""
         if self.folder is None:
             return 0
         shortest = min(item.target.shape[-1] for item in self.items)
@@ -55,10 +55,10 @@ class EmbeddedSet:
 
 
 def held_out_steps(freq: str, shortest: int) -> int:
-    """Steps that the test windows of any term cover: horizon × windows, the largest over the terms.
+    """Number of steps covered by the test windows: horizon × windows, the largest over all terms.
 
-    A term longer than the short one counts where a history of a horizon and a season would remain, which is
-    where an evaluation may offer it.
+    A term longer than the short one counts only if a history of a horizon and a season remains, as an
+    evaluation requires for it.
     """
     frequency = stated_frequency(freq)
     spans = []
@@ -78,7 +78,7 @@ def embedded_sets(seed: int, sizes: EmbeddedSizes) -> list[EmbeddedSet]:
 def write_corpus(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
     """Write the training corpus: every series without its held-out tail, in LOTSA's layout.
 
-    Whatever ``root`` held before is gone, so that sets of an earlier choice are not trained on.
+    The previous contents of ``root`` are deleted, so that sets of an earlier choice are not trained on.
 
     Raises:
         InputError: the disk is full.
@@ -122,7 +122,7 @@ def _synthetic_set(seed: int, alias: str, sizes: EmbeddedSizes) -> EmbeddedSet:
 
 
 def _real_sets() -> list[EmbeddedSet]:
-    """The series that statsmodels carries, with the copyright it states."""
+    """The series included in statsmodels, with the copyright that it states."""
     from statsmodels import datasets
 
     def columns(*names: str) -> Callable[[Any], NDArray[np.float64]]:

@@ -12,25 +12,25 @@ from specseq.tables.files import write_text
 
 
 class _Discard:
-    """A file that keeps nothing."""
+    """A file that discards everything."""
 
     def write(self, data: bytes) -> int:
         return len(data)
 
 
 def evaluation_manifest(root: str | Path, target: str | Path) -> dict[str, Any]:
-    """Describe every evaluation set below ``root`` and write that as JSON.
+    """Describe every evaluation set below ``root`` and write the description as JSON.
 
-    Every shard is read once, so a damaged one is found here and not in the middle of an evaluation.
+    Every shard is read once, so a damaged one is found here rather than during an evaluation.
 
     Args:
         root: folder with ``key`` or ``key/freq`` folders.
-        target: the manifest to write; the folder is stated in it relative to the manifest where it lies
-            beside it, and as an absolute path elsewhere.
+        target: the manifest to write; it states the folder relative to itself if the folder lies beside it,
+            else as an absolute path.
 
     Returns:
         The manifest: ``folder`` and, for each set, items, shortest length, variates, frequency, skipped
-        (series that cannot be learned from, such as constant ones, are evaluated all the same), licence,
+        (series unusable for training, such as constant ones, which are evaluated nonetheless), licence,
         source and checksums.
 
     Raises:

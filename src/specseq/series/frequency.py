@@ -1,4 +1,4 @@
-"""One spelling for every frequency alias that data sets and versions of pandas use."""
+"""A single spelling for the frequency aliases used by data sets and versions of pandas."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Frequency:
         multiple: positive integer.
         unit: one of :data:`UNITS`: S second, T minute, H hour, D day, B business day, W week, M month,
             Q quarter, A year.
-        business: whether an hour, month, quarter or year is one of business days.
+        business: whether an hour, month, quarter or year refers to business days.
     """
 
     multiple: int
@@ -51,9 +51,9 @@ class Frequency:
 
     @property
     def season_length(self) -> int:
-        """Steps in one season as GIFT-Eval counts them: the unit's period over the multiple, or 1.
+        """Steps in one season as counted by GIFT-Eval: the unit's period divided by the multiple, or 1.
 
-        They go by the unit that is stated: 60 S have a season of 60 steps, and the same 1 T one of 1440.
+        The stated unit decides: 60 S has a season of 60 steps, the equal 1 T one of 1440.
         """
         if self.business:
             return 1
@@ -63,14 +63,14 @@ class Frequency:
 
 @lru_cache(maxsize=1024)
 def stated_frequency(alias: str, where: str = "freq") -> Frequency:
-    """Read an alias as it stands: ``H``, ``h``, ``min``, ``15T``, ``60S``, ``ME``, ``W-SUN``, ``A-DEC`` ...
+    """Read an alias as stated: ``H``, ``h``, ``min``, ``15T``, ``60S``, ``ME``, ``W-SUN``, ``A-DEC`` ...
 
     Args:
-        alias: the alias as a data set states it.
-        where: what to name in the error: the file or field it was match in.
+        alias: the alias as stated by a data set.
+        where: file or field that holds the alias, for messages.
 
     Raises:
-        InputError: nobody knows this alias.
+        InputError: the alias is unknown.
     """
     match = _ALIAS.fullmatch(alias.strip())
     unit = _UNIT.get(match[2]) if match else None
@@ -85,13 +85,13 @@ def stated_frequency(alias: str, where: str = "freq") -> Frequency:
 
 @lru_cache(maxsize=1024)
 def parse_frequency(alias: str, where: str = "freq") -> Frequency:
-    """Read an alias in its normal form: 60 S and 60 T as 1 T and 1 H, business hours as hours.
+    """Read an alias and normalise it: 60 S and 60 T to 1 T and 1 H, business hours to hours.
 
     Args:
-        alias, where: as :func:`stated_frequency` takes them.
+        alias, where: as for :func:`stated_frequency`.
 
     Raises:
-        InputError: nobody knows this alias.
+        InputError: the alias is unknown.
     """
     stated = stated_frequency(alias, where)
     unit, multiple = stated.unit, stated.multiple
@@ -101,5 +101,5 @@ def parse_frequency(alias: str, where: str = "freq") -> Frequency:
 
 
 def normalise_frequency(alias: str, where: str = "freq") -> str:
-    """The one spelling of an alias: ``normalise_frequency("60min") == "H"``."""
+    """The normalised spelling of an alias: ``normalise_frequency("60min") == "H"``."""
     return parse_frequency(alias, where).alias

@@ -1,4 +1,4 @@
-"""Download parts of a repository of the Hugging Face hub, data sets or weights: checked and resumable."""
+"""Checked, resumable downloads of parts of a repository on the Hugging Face hub, data sets or weights."""
 
 import hashlib
 import json
@@ -25,12 +25,12 @@ _WORDS = {"dataset": "data set", "model": "model"}
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of the repository.
+    """A file in a repository.
 
     Attributes:
-        path: below the repository's root.
-        size: bytes.
-        sha256: of the content, for large files.
+        path: path relative to the repository's root.
+        size: size in bytes.
+        sha256: checksum of the content, for large files.
         git_sha1: git's object id of the content, for small files.
     """
 
@@ -60,8 +60,8 @@ class HubRepository:
     Attributes:
         name: ``owner/name``.
         revision: branch, tag or commit.
-        endpoint: another hub than the public one.
-        kind: of data sets, or of a model's weights.
+        endpoint: address of a hub other than the public one.
+        kind: kind of repository: data sets, or a model's weights.
     """
 
     name: str
@@ -73,7 +73,7 @@ class HubRepository:
         """All files, sorted by path.
 
         Raises:
-            InputError: the hub cannot be reached or knows no such repository.
+            InputError: the hub cannot be reached or has no such repository.
         """
         from huggingface_hub import HfApi, RepoFile
 
@@ -89,7 +89,7 @@ class HubRepository:
         return sorted(remote, key=lambda file: file.path)
 
     def fetch(self, paths: Sequence[str], folder: Path) -> None:
-        """Download files to ``folder``; what lies there complete is kept, a partial file is continued."""
+        """Download files to ``folder``; complete files are kept, partial ones are continued."""
         from huggingface_hub import snapshot_download
 
         with _Reachable(self):
@@ -104,7 +104,7 @@ class HubRepository:
 
 
 class _Reachable:
-    """Turns the hub's and the network's errors into one line that says how to go on without them."""
+    """Turns errors of the hub and the network into one line that says how to proceed without them."""
 
     def __init__(self, repository: HubRepository) -> None:
         self.repository = repository
@@ -137,7 +137,7 @@ class _Reachable:
 
 
 def data_set_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
-    """The files of each data set folder of a repository: those that lie beside a ``state.json``."""
+    """The files of each data set folder in a repository, one that has a ``state.json``."""
     folders = {file.path.rsplit("/", 1)[0] for file in files if file.path.endswith("/state.json")}
     grouped: dict[str, list[RemoteFile]] = {folder: [] for folder in sorted(folders)}
     for file in files:
@@ -148,10 +148,10 @@ def data_set_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]
 
 
 def choose(available: Sequence[str], patterns: Sequence[str], where: str) -> list[str]:
-    """The names that any pattern matches, or lies above (``ett1`` chooses ``ett1/H``).
+    """The names that match any pattern, or lie below it (``ett1`` chooses ``ett1/H``).
 
     Raises:
-        InputError: a pattern that matches nothing, such as a sub-dataset that the hub does not have.
+        InputError: a pattern matches nothing, such as a sub-dataset that the hub does not have.
     """
     chosen: set[str] = set()
     for pattern in patterns:
@@ -169,12 +169,12 @@ def choose(available: Sequence[str], patterns: Sequence[str], where: str) -> lis
 def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) -> dict[str, Any]:
     """Download files and check every one against the hub's checksum.
 
-    A file that lies there with the right checksum is not fetched again; a wrong one is fetched once more.
-    ``out/download.json`` is written last and names every file with its checksum, so its presence means that
-    the download is whole. Until then ``out/download.unfinished`` lies there: a folder of other making has no
-    record either, so that the lack of one would not tell.
+    An existing file with the right checksum is not fetched again; a wrong one is fetched once more.
+    ``out/download.json`` is written last and lists every file with its checksum, so its presence means that
+    the download is complete. Until then ``out/download.unfinished`` exists; the absence of the record alone
+    would not show an interruption, since folders made by other means have none.
 
-    Files of an earlier download to this folder that are no longer asked for are deleted.
+    Files of an earlier download to this folder that are no longer requested are deleted.
 
     Returns:
         The record written to ``download.json``.
@@ -214,17 +214,17 @@ def download(repository: HubRepository, files: Sequence[RemoteFile], out: Path) 
 
 
 def check_finished(folder: str | Path) -> None:
-    """Refuse a folder whose download was interrupted: sub-datasets not yet begun would not be missed.
+    """Refuse a folder whose download was interrupted; missing sub-datasets would otherwise go unnoticed.
 
     Raises:
-        InputError: it was.
+        InputError: the download was interrupted.
     """
     if (Path(folder) / UNFINISHED).exists():
         raise InputError(folder, "this download is unfinished", "run it again: it goes on from here")
 
 
 def recorded_checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of the large files of a download by their path; empty where ``folder`` is no download.
+    """SHA-256 of a download's large files by path; empty if ``folder`` is not a download.
 
     Raises:
         InputError: the record is damaged.
@@ -233,7 +233,7 @@ def recorded_checksums(folder: Path) -> dict[str, str]:
 
 
 def _recorded(folder: Path) -> dict[str, str]:
-    """The files of a download and their checksums; empty where ``folder`` is no download."""
+    """The files of a download with their checksums; empty if ``folder`` is not a download."""
     path = folder / RECORD
     if not path.is_file():
         return {}

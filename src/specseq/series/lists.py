@@ -1,4 +1,4 @@
-"""Arrow columns of type ``list<float>`` or ``list<list<float>>`` as flat values and the place of each row.
+"""Arrow columns of type ``list<float>`` or ``list<list<float>>`` as flat values and row offsets.
 
 Shapes: R rows, V variates, T time steps.
 """
@@ -16,16 +16,16 @@ from specseq.tables.arrays import numpy_values
 
 @dataclass(frozen=True)
 class Rectangles:
-    """A column whose rows are arrays ``[V, T]``; ``values`` is a view of the mapped file where it can be.
+    """A column whose rows are arrays ``[V, T]``; ``values`` is a view of the mapped file where possible.
 
     Attributes:
         values: ``float32``, the values of all rows one after another; NaN where a value is missing.
-        offset: ``int64 [R]``, where each row begins in ``values``.
-        length: ``int64 [R]``, T of each row; -1 where the variates of a row differ in length.
+        offset: ``int64 [R]``, index in ``values`` at which each row begins.
+        length: ``int64 [R]``, T of each row; -1 if the variates of a row differ in length.
         variates: ``int64 [R]``, V of each row.
         multivariate: whether the column holds lists of lists.
-        position: element of the file, counted in float32 from its first byte, at which ``values`` begins;
-            None where the values had to be converted and are no view of the file.
+        position: offset of ``values`` in the file, in float32 elements from its first byte; None if the
+            values had to be converted and are not a view of the file.
     """
 
     values: NDArray[np.float32]
@@ -40,10 +40,10 @@ class Rectangles:
 
 
 def check_lists(shard: Path, name: str, kind: pa.DataType) -> None:
-    """Refuse a column of another type.
+    """Refuse a column of any other type.
 
     Raises:
-        InputError: it is no list of floats, nor a list of such lists.
+        InputError: it is neither a list of floats nor a list of such lists.
     """
     inner = kind
     for _ in range(2):
@@ -57,8 +57,8 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
 
     Args:
         shard: the file, for messages.
-        column: of a type that :func:`check_lists` lets pass; a missing row has no variates, or one of no
-            steps where it is a plain list.
+        column: column of a type that :func:`check_lists` accepts; a missing row has no variates, or in a
+            plain list one without steps.
         whole: the mapped bytes of the file.
 
     Raises:
@@ -84,7 +84,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and one past the last child of every list; a missing list is empty."""
+    """Index of each list's first child and of the one after its last; a missing list is empty."""
     if pa.types.is_fixed_size_list(column.type):
         size = column.type.list_size
         offsets = size * np.arange(column.offset, column.offset + len(column) + 1, dtype=np.int64)
@@ -102,7 +102,7 @@ def _rectangles(
     inner_first: NDArray[np.int64],
     inner_last: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Length of the variates of each row, -1 where they differ, and where the first one begins."""
+    """Length of each row's variates, -1 if they differ, and the start of the first one."""
     length, offset = np.zeros_like(first), np.zeros_like(first)
     for row, (a, b) in enumerate(zip(first, last, strict=True)):
         if b > a:

@@ -13,14 +13,14 @@
 10 flattened variate by variate into at most 512 tokens                                   collate
 == ====================================================================================== ==================
 
-Past features, the column ``past_feat_dynamic_real``, are variates that a sample is given and never predicts.
-Of each field step 1 draws U{1 .. min(V, 128·V // W)} of its V variates, where both fields have W together; n
-of step 3 counts both; ids are distinct over both; in step 10 past features follow the targets and lack the
-patches of the part to predict. Stacked series bring those of each. The source is uni2ts 2.0.0: transforms
-``SampleDimension``, ``PatchCrop``, ``AddVariateIndex``, ``MaskedPrediction``, ``ExtendMask``,
-``FlatPackFields`` in the order of ``model/moirai/pretrain.py``, and ``MultiSampleTimeSeriesDataset`` in
-``data/dataset.py``. Where it ends with an error, as 128·V // W is 0, a sample has one target, or no past
-feature.
+Past features, the column ``past_feat_dynamic_real``, are variates that are given and never predicted. If
+targets and past features have W variates together, step 1 draws U{1 .. min(V, 128·V // W)} of the V variates
+of each. In step 3, n counts both, and ids are distinct over both. In step 10 past features follow the targets
+and lack the patches of the part to predict. Each series of a stack brings its own. The source is uni2ts
+2.0.0: transforms ``SampleDimension``, ``PatchCrop``, ``AddVariateIndex``, ``MaskedPrediction``,
+``ExtendMask``, ``FlatPackFields`` in the order of ``model/moirai/pretrain.py``, and
+``MultiSampleTimeSeriesDataset`` in ``data/dataset.py``. Where uni2ts fails because 128·V // W is 0, a sample
+here has one target, or no past feature.
 
 Shapes: N series of the store, S samples.
 """
@@ -55,26 +55,26 @@ PATCH_RANGE = {
 
 @dataclass
 class MoiraiCrops:
-    """Draws multivariate windows with a patch size of their frequency and a part to predict.
+    """Draws multivariate windows with a patch size suited to their frequency and a part to predict.
 
-    Series too short for two of the smallest patches of their frequency, or of a frequency that no patch size
-    suits, are never drawn; ``eligible`` says which may be.
+    Series too short for two of the smallest patches of their frequency, or without a suitable patch size, are
+    never drawn; ``eligible`` marks those that may be.
 
     Attributes:
-        store: where the series lie.
-        max_tokens: most tokens of a sample.
-        max_variates: most variates of a sample, and the number of variate ids.
-        min_patches: fewest patches of a variate.
+        store: store of the series.
+        max_tokens: largest number of tokens in a sample.
+        max_variates: largest number of variates in a sample, and the number of variate ids.
+        min_patches: smallest number of patches in a variate.
         mask_ratio: bounds of the share of patches to predict.
         sampling, weights: see :mod:`specseq.series.sampling`.
         stacked: sub-datasets whose aligned series are stacked as variates, see
             :mod:`specseq.series.stacking`.
-        past_features: draw past features too, where a series has any.
+        past_features: also draw past features, if a series has any.
         patch_sizes: admissible patch sizes, increasing.
-        patch_slot: P, the largest of them.
+        patch_slot: P, the largest patch size.
 
     Raises:
-        InputError: a row is shorter than the fewest patches of a variate, or no series is left.
+        InputError: a row is too short for ``min_patches`` patches, or no series is left.
     """
 
     store: Store
@@ -101,12 +101,12 @@ class MoiraiCrops:
         ranges = np.array([PATCH_RANGE[unit] for unit in units])[self.store.frequency]
         sizes = np.array(self.patch_sizes)
         least, most = ranges[:, 0], np.minimum(ranges[:, 1], self.store.length // self.min_patches)
-        # The sizes that suit a series are neighbours: first place and count describe them.
+        # The sizes that suit a series are adjacent, so a first index and a count describe them.
         self._sizes: NDArray[np.int64] = sizes
         self._first: NDArray[np.int64] = np.searchsorted(sizes, least, side="left")
         self._choices: NDArray[np.int64] = np.searchsorted(sizes, most, side="right") - self._first
         self.eligible: NDArray[np.bool_] = self._choices > 0
-        # A sample keeps room for two patches of every variate it may draw.
+        # A sample reserves room for two patches of every variate it may draw.
         self.max_variates = min(self.max_variates, self.max_tokens // self.min_patches)
         past = self.store.past if self.past_features else None
         self._past: NDArray[np.int64] = np.zeros(len(self.store), np.int64) if past is None else past.variates
@@ -135,7 +135,7 @@ class MoiraiCrops:
         first = integers(generator, 0, whole - tokens)
         ratio = generator.uniform(*self.mask_ratio, size=count)
         predicted = np.maximum(1, np.rint(tokens * ratio)).astype(np.int64)
-        # Past features of a sample without context would have no tokens.
+        # In a sample without context, past features would have no tokens.
         past[predicted == tokens] = 0
         source, variate, variate_id = self._variates(generator, series, members, targets, past)
         variates = targets + past
@@ -159,7 +159,7 @@ class MoiraiCrops:
     def _counts(
         self, generator: np.random.Generator, targets: NDArray[np.int64], past: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many variates of each field are drawn of so many."""
+        """How many of the given numbers of variates are drawn in each field."""
         total = targets + past
         most = np.maximum(self.max_variates * targets // total, 1)
         drawn_targets = integers(generator, 1, np.minimum(targets, most))
@@ -176,9 +176,9 @@ class MoiraiCrops:
         targets: NDArray[np.int64],
         past: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Series and variate that each sample's variates come from, in random order, and their ids.
+        """Source series and variate of each sample's variates, in random order, and their ids.
 
-        Targets come first, then past features, which are counted within those of their series.
+        Targets come first, then past features, which are numbered within their series.
         """
         variates = targets + past
         first = np.cumsum(variates) - variates

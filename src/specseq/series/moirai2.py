@@ -15,21 +15,21 @@ from specseq.series.store import Store
 
 @dataclass
 class Moirai2Crops:
-    """Draws one variate of one series and a window of whole patches of it.
+    """Draws one variate of one series and a window of whole patches from it.
 
     The window has U{min_tokens .. min(max_tokens, all)} tokens and begins at a uniform offset. A series of
-    more than one patch but fewer than ``min_tokens`` of them gives one window whose first patch begins
-    before the series, as a short context does at inference. Shorter series are never drawn. Past features are
-    left alone, as crops are univariate; uni2ts 2.0.0 has no training code of this model (``model/moirai2``).
+    more than one patch but fewer than ``min_tokens`` gives one window whose first patch begins before the
+    series, as for a short context at inference. Shorter series are never drawn. Past features are ignored,
+    since crops are univariate; uni2ts 2.0.0 has no training code for this model (``model/moirai2``).
 
     Attributes:
-        store: where the series lie.
+        store: store of the series.
         patch_slot: points per token.
         min_tokens, max_tokens: bounds of a crop.
-        anomaly_threshold: a crop with a larger z-score is drawn again, up to ``anomaly_retries`` times, and
-            then kept from the loss; None turns the rule off.
+        anomaly_threshold: a crop with a larger z-score is redrawn up to ``anomaly_retries`` times, then
+            excluded from the loss; None turns the rule off.
         sampling, weights: see :mod:`specseq.series.sampling`.
-        counts: crops drawn again and crops kept from the loss since the planner was made.
+        counts: numbers of crops redrawn and of crops excluded from the loss since the planner was made.
 
     Raises:
         InputError: ``min_tokens`` exceeds ``max_tokens``, or no series is left.
@@ -109,7 +109,7 @@ class Moirai2Crops:
         missing = np.minimum(crops.start, 0)
         begin = store.offset[crops.series] + crops.variate * length + crops.start - missing
         context = context_tokens(crops.tokens) * patch
-        # Points that lie before the series are no points of the context.
+        # Points before the start of the series do not belong to the context.
         middle = begin + np.maximum(context + missing, 0)
         end = begin + crops.tokens * patch + missing
         heads, rests = [], []

@@ -1,11 +1,11 @@
-"""Which LOTSA sub-datasets hold series that GIFT-Eval tests on."""
+"""LOTSA sub-datasets that contain test series of GIFT-Eval."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-# Name pattern of a LOTSA sub-dataset -> key of the GIFT-Eval data set that it contains, as config names
-# begin with it; None where the two have the same name.
+# Name pattern of a LOTSA sub-dataset -> key of the GIFT-Eval data set that it contains, with which config
+# names begin; None if both have the same name.
 _OVERLAP: dict[str, str | None] = {
     "LOOP_SEATTLE": "loop_seattle",
     "M_DENSE": "m_dense",
@@ -35,10 +35,10 @@ def leaked_keys(manifest: Mapping[str, Any]) -> set[str]:
     """GIFT-Eval keys that a model trained on a whole store may have seen.
 
     Args:
-        manifest: of the store, as :func:`specseq.series.prepare.prepare_store` returns it.
+        manifest: the store's manifest, as returned by :func:`specseq.series.prepare.prepare_store`.
 
     Returns:
-        Keys such as ``m4_hourly``; the config ``key/freq/term`` is leaked when its key is among them.
+        Keys such as ``m4_hourly``; the config ``key/freq/term`` is leaked if its key is among them.
     """
     keys = (record["gift_eval_overlap"] for record in manifest["datasets"].values() if record["series"])
     return {key for key in keys if key is not None}

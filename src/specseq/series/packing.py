@@ -21,7 +21,7 @@ def first_fit_decreasing(sizes: NDArray[np.int64], capacity: int) -> list[list[i
     first = 0
     for item in np.argsort(-sizes, kind="stable").tolist():
         size = int(sizes[item])
-        # Bins without any space left can never take another item.
+        # Full bins can never take another item.
         while first < len(bins) and space[first] == 0:
             first += 1
         for number in range(first, len(bins)):

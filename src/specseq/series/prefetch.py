@@ -1,4 +1,4 @@
-"""Prepare the next batches in a thread while the current one is computed with."""
+"""Prepare the next batches in a thread while the current one is in use."""
 
 import queue
 import threading
@@ -15,17 +15,17 @@ class _Stream(Protocol):
 
 
 class Prefetched:
-    """A stream that runs ahead of its reader by a few batches; its state is that of the reader.
+    """A stream that runs a few batches ahead of its reader; its state is the reader's position.
 
-    Worth it where a step leaves the interpreter idle, as a GPU does; on a CPU that computes the step itself
-    it gains nothing. The wrapped stream belongs to the thread: do not read from it.
+    Useful if a step leaves the interpreter idle, as on a GPU; on a CPU that computes the step itself nothing
+    is gained. The wrapped stream belongs to the thread: do not read from it.
     """
 
     def __init__(self, stream: _Stream, depth: int = 2) -> None:
         """
         Args:
             stream: the stream to run ahead.
-            depth: how many batches may be ready, at least 1.
+            depth: largest number of prepared batches, at least 1.
         """
         if depth < 1:
             raise ValueError(f"depth must be at least 1, found {depth}")
@@ -66,7 +66,7 @@ class Prefetched:
                 return
 
     def close(self) -> None:
-        """Stop the thread; batches that were ready are dropped and will be drawn again."""
+        """Stop the thread; prepared batches are dropped and will be drawn again."""
         if self._thread is not None:
             self._stop.set()
             self._thread.join()
@@ -78,7 +78,7 @@ class Prefetched:
         return self._state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self.close()
         self._stream.load_state_dict(state)
         self._state = self._stream.state_dict()

@@ -1,4 +1,4 @@
-"""Data sets ready for use: the training corpus as a store, the evaluation sets with their manifest."""
+"""Preparation of data sets: the training corpus as a store, the evaluation sets with a manifest."""
 
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ class EvaluationSetsRequest:
     """The evaluation sets of GIFT-Eval, or the embedded ones."""
 
     manifest: Path = Field(
-        description="manifest.json to write; embedded sets go into the folder sets beside it"
+        description="manifest.json to write; embedded sets go into the folder sets next to it"
     )
     source: str = Field(
         EMBEDDED,
-        description="embedded, or a folder in GIFT-Eval's layout or its download.json; it stays as it is",
+        description="embedded, or a folder in GIFT-Eval's layout or its download.json; it is not changed",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
     embedded: EmbeddedSizes = Field(
@@ -37,7 +37,7 @@ class CorpusRequest:
     manifest: Path = Field(description="manifest.json of the store; the store is its folder")
     source: str = Field(
         EMBEDDED,
-        description="embedded, or a folder of save_to_disk folders, as LOTSA has them, or its download.json",
+        description="embedded, or a folder of save_to_disk folders, as in LOTSA, or its download.json",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
     embedded: EmbeddedSizes = Field(
@@ -45,18 +45,18 @@ class CorpusRequest:
     )
     min_length: int = Field(16, ge=1, description="series with fewer time steps are skipped and counted")
     exclude: tuple[str, ...] = Field(
-        (), description="sub-datasets left out, by name or pattern; overlap: those that GIFT-Eval holds"
+        (), description="sub-datasets left out, by name or pattern; overlap: those also in GIFT-Eval"
     )
 
 
 def _folder(source: str) -> Path:
-    """The folder of a source that is given by itself or by the record of its download."""
+    """The folder of a source, given as itself or as the record of its download."""
     path = Path(source)
     return path.parent if path.name == RECORD else path
 
 
 def prepare_evaluation_sets(request: EvaluationSetsRequest) -> dict[str, Any]:
-    """Write the manifest of the evaluation sets, and the sets where they are embedded; returns the manifest.
+    """Write the manifest of the evaluation sets, and embedded sets themselves; returns the manifest.
 
     Raises:
         InputError: no set, an unfinished download, or a damaged file.
@@ -71,7 +71,7 @@ def prepare_evaluation_sets(request: EvaluationSetsRequest) -> dict[str, Any]:
 
 
 def prepare_corpus(request: CorpusRequest) -> dict[str, Any]:
-    """Write the store of a training corpus, and the corpus where it is embedded; returns the manifest.
+    """Write the store of a training corpus, and an embedded corpus itself; returns the manifest.
 
     Raises:
         InputError: no corpus, a damaged file, an exclusion that matches nothing, or a full disk.
@@ -79,7 +79,7 @@ def prepare_corpus(request: CorpusRequest) -> dict[str, Any]:
     source, folder = _folder(request.source), request.manifest.parent
     if request.source == EMBEDDED:
         source = folder / "corpus"
-        # The corpus is about to change under a store that may have been finished before.
+        # The corpus is about to change under a store that may have been finished earlier.
         request.manifest.unlink(missing_ok=True)
         write_corpus(source, embedded_sets(request.seed, request.embedded))
     manifest = prepare_store(source, folder, min_length=request.min_length, exclude=request.exclude)

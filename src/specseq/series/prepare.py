@@ -1,8 +1,8 @@
 """Prepare a corpus in LOTSA's layout: manifest, index and, where needed, cleaned values.
 
-Sub-datasets are prepared one by one, each written beside its place and renamed; the manifest comes last. An
-interrupted preparation goes on with the sub-datasets that are not done, and a changed corpus redoes only
-what changed; changed code, everything.
+Sub-datasets are prepared one by one, each written under a temporary name and renamed; the manifest comes
+last. An interrupted preparation continues with the unfinished sub-datasets. If the corpus changes, only the
+changed parts are redone; if the code changes, everything.
 """
 
 import json
@@ -38,21 +38,20 @@ def prepare_store(
 
     Args:
         source: folder of ``save_to_disk`` folders, one per sub-dataset.
-        out: the store's folder.
+        out: folder of the store.
         min_length: series with fewer time steps are skipped and counted.
         exclude: names or patterns of sub-datasets to leave out; ``overlap`` leaves out those that overlap
             with GIFT-Eval.
 
     Returns:
-        The manifest. A sub-dataset with past features says under ``past_features`` how many series have them
-        and how many values there are; one with columns that are not read names them as its
-        ``unused_columns``.
+        The manifest. For a sub-dataset with past features, ``past_features`` states how many series have them
+        and how many values there are; columns that are not read are listed as ``unused_columns``.
 
     Raises:
-        InputError: no corpus, an unfinished download, a damaged shard, one that is not what ``download.json``
-            says was downloaded, past features that are not as long as their target, an exclusion that
-            matches nothing, nothing usable, or a full disk; what is done stays, and calling again goes on
-            from there.
+        InputError: no corpus, an unfinished download, a shard that is damaged or differs from
+            ``download.json``, past features of a different length than their target, an exclusion that
+            matches nothing, no usable series, or a full disk. Finished parts remain, and another call
+            continues from there.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     check_finished(source)
@@ -62,7 +61,7 @@ def prepare_store(
     settings = {"min_length": min_length}
     with full_disk(out):
         (out / _PARTS).mkdir(parents=True, exist_ok=True)
-        # What a killed preparation left half-written.
+        # Half-written leftovers of a killed preparation.
         for stale in (out / _PARTS).glob(".*.part"):
             stale.unlink()
         parts: dict[str, dict[str, Any]] = {}
@@ -75,7 +74,7 @@ def prepare_store(
 
 
 def excluded_names(names: Sequence[str], exclude: Sequence[str]) -> set[str]:
-    """The sub-datasets that an exclusion list names.
+    """The sub-datasets named by an exclusion list.
 
     Raises:
         InputError: an entry other than ``overlap`` matches none.
@@ -113,7 +112,7 @@ def _prepare_part(
         record = json.loads(record_path.read_text(encoding="utf-8"))
         if record["state"] == state and _whole(out, name, record):
             return record
-    # From here to the end of the preparation the old manifest would be wrong.
+    # From here until the end of the preparation, the old manifest would be wrong.
     (out / MANIFEST).unlink(missing_ok=True)
     record_path.unlink(missing_ok=True)
     digests = _digests(name, folder, checksums)
@@ -130,7 +129,7 @@ def _prepare_part(
 
 
 def _whole(out: Path, name: str, record: dict[str, Any]) -> bool:
-    """Whether what the record describes still lies there."""
+    """Whether the files described by the record still exist."""
     files = [(out / entry["path"], entry["bytes"]) for entry in record["files"]]
     there = all(path.is_file() and path.stat().st_size == size for path, size in files)
     return there and (out / _PARTS / f"{name}.parquet").is_file()
@@ -140,7 +139,7 @@ def _digests(name: str, folder: SeriesFolder, checksums: Mapping[str, str]) -> d
     """SHA-256 of every shard.
 
     Raises:
-        InputError: one differs from that of the download.
+        InputError: a checksum differs from that of the download.
     """
     digests = {shard.name: file_digest(shard) for shard in folder.shards}
     for shard in folder.shards:

@@ -2,7 +2,7 @@
 
 ========= ==================================================================================
 mini      14 small sub-datasets without benchmark overlap, about 6 MB
-practical all but the climate collections CMIP6 and ERA5, and one slice of each, about 100 GB
+practical all except the climate collections CMIP6 and ERA5, plus one slice of each, about 100 GB
 full      everything, about 0.92 TB
 ========= ==================================================================================
 """
@@ -34,15 +34,15 @@ PRESETS = ("mini", "practical", "full")
 
 
 def lotsa_sub_datasets(available: Sequence[str], preset: str | None, names: Sequence[str] = ()) -> list[str]:
-    """The sub-datasets of a preset and those named beside it.
+    """The sub-datasets of a preset and those named in addition.
 
     Args:
-        available: what the hub has.
+        available: sub-datasets on the hub.
         preset: one of :data:`PRESETS`, or None for the names alone.
         names: further names or patterns.
 
     Raises:
-        InputError: an unknown preset, or a name that the hub does not have.
+        InputError: the preset is unknown, or the hub does not have one of the names.
     """
     if preset is not None and preset not in PRESETS:
         raise InputError("preset", f"unknown preset {preset!r}", f"use one of {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""Which series a training sample is drawn from.
+"""The probability with which a training sample is drawn from each series.
 
 ========== ===================================================================================
 unweighted every series is equally likely
@@ -37,7 +37,7 @@ class SeriesSampler:
 
 
 def clipped_shares(points_K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ω_k ∝ min(share of points, 0.001) of K sub-datasets; 0 for all where none holds a point."""
+    """ω_k ∝ min(share of points, 0.001) of K sub-datasets; all 0 if none holds a point."""
     clipped = np.minimum(points_K / max(points_K.sum(), 1.0), LARGEST_SHARE)
     return clipped / (clipped.sum() or 1.0)
 
@@ -90,12 +90,12 @@ def series_sampler(
         store: the store.
         sampling: ``unweighted``, ``weighted`` or ``custom``.
         weights: sub-dataset -> weight, for ``custom``; others get 0.
-        eligible: ``bool [N]``, series that may be drawn; all is as if the others were not there.
-        needed: what makes a series eligible, for the message where none is.
+        eligible: ``bool [N]``, series that may be drawn; the others are ignored throughout.
+        needed: condition that makes a series eligible, for the message if none is.
 
     Raises:
-        InputError: an unknown kind of sampling, or custom weights that name no sub-dataset, are negative or
-            leave nothing.
+        InputError: the kind of sampling is unknown, or custom weights name an unknown sub-dataset, are
+            negative or leave nothing.
     """
     able = _eligible(store, eligible)
     if not able.any():

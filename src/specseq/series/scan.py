@@ -1,4 +1,4 @@
-"""Read one sub-dataset once: which series are usable, where their values lie, and what there is to say of it.
+"""Read one sub-dataset once: usable series, the location of their values, and statistics.
 
 Shapes: R rows of a block, C variates of all rows of a block.
 """
@@ -24,7 +24,7 @@ _PAST_KINDS = {field.name: field.type.to_pandas_dtype() for field in PAST_SCHEMA
 
 
 class Sink(Protocol):
-    """Where cleaned values go."""
+    """A sink for cleaned values."""
 
     def write(self, data: bytes, /) -> int:
         """Append the bytes."""
@@ -32,22 +32,22 @@ class Sink(Protocol):
 
 @dataclass
 class Scan:
-    """What was found in a sub-dataset.
+    """The result of scanning a sub-dataset.
 
     Attributes:
         index: rows of the store's index; ``file`` counts within ``files`` and ``frequency`` within
             ``frequencies`` of this scan, ``dataset`` is 0.
-        files: shards whose values are used as they lie, then None for the store's own cleaned values.
+        files: shards whose values are used in place, then None for the store's own cleaned values.
         frequencies: normalised aliases of the usable series.
         series, steps, points: usable series, their time steps, and steps times variates.
-        variates: least and most variates of a usable series; (0, 0) without any.
+        variates: smallest and largest number of variates of a usable series; (0, 0) if there is none.
         skipped: reason -> number of series.
-        missing, infinite, negative: points; infinite ones count as missing from here on.
-        copied: points that had to be written to the store because the shard's bytes could not be used, those
-            of past features among them.
-        past: of past features ``series`` that have them, their ``points``, and those that are
-            ``missing_points`` or ``infinite_points``.
-        past_variates: least and most past features of a series that has any; (0, 0) without.
+        missing, infinite, negative: numbers of points; infinite ones count as missing from here on.
+        copied: points that had to be written to the store because the shard's bytes could not be used,
+            including those of past features.
+        past: for past features, the number of ``series`` that have them, of their ``points``, and of
+            ``missing_points`` and ``infinite_points`` among these.
+        past_variates: smallest and largest number of past features of a series that has any; else (0, 0).
     """
 
     index: pa.Table = field(default_factory=lambda: SCHEMA.empty_table())
@@ -82,13 +82,13 @@ def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink, past_featu
     Args:
         folder: the sub-dataset.
         min_length: series with fewer time steps are skipped.
-        cleaned: receives the values of blocks that cannot be mapped as they lie (missing values stored as
-            Arrow nulls, other float types, infinities, compressed shards), as float32 with NaN for missing.
-        past_features: look at ``past_feat_dynamic_real`` too.
+        cleaned: receives the values of blocks that cannot be mapped in place (missing values stored as Arrow
+            nulls, other float types, infinities, compressed shards), as float32 with NaN for missing.
+        past_features: also read ``past_feat_dynamic_real``.
 
     Raises:
         InputError: a shard is truncated or has columns of the wrong type, or the past features of a usable
-            series are not as long as its target.
+            series differ in length from its target.
     """
     scan, tables, row = Scan(), [], 0
     for block in folder.blocks(past_features):
@@ -142,7 +142,7 @@ def _facts(block: Rectangles, usable: NDArray[np.bool_]) -> _Facts:
     owner_C = np.repeat(np.arange(len(rows)), variates)
     within_C = np.arange(len(owner_C)) - np.repeat(np.cumsum(variates) - variates, variates)
     first_C = block.offset[rows][owner_C] + within_C * length[owner_C]
-    # Pairs (begin, end) so that gaps between series fall into the odd segments, which are dropped.
+    # Pairs (begin, end), so that gaps between series become the odd segments, which are dropped.
     edges = np.stack([first_C, first_C + length[owner_C]], axis=1).ravel()
     if edges[-1] == len(block.values):
         edges = edges[:-1]
@@ -199,7 +199,7 @@ def _scan_block(block: Block, first_row: int, min_length: int, cleaned: Sink, sc
 def _place(
     column: Rectangles, shard: Path, rows: NDArray[np.int64], infinite: bool, cleaned: Sink, scan: Scan
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """File of each of some rows, and where it begins there; what cannot be mapped as it lies is copied."""
+    """File and offset of each of some rows; values that cannot be mapped in place are copied."""
     if column.position is not None and not infinite:
         file, begin = scan.file_number(shard), column.position
     else:
@@ -215,14 +215,14 @@ def _place(
 def _past(
     block: Block, rows: NDArray[np.int64], first_row: int, cleaned: Sink, scan: Scan
 ) -> dict[str, NDArray[Any]]:
-    """Columns of the index on the past features of the usable ``rows`` of a block.
+    """Index columns for the past features of the usable ``rows`` of a block.
 
     Raises:
-        InputError: those of a row are not as long as its target.
+        InputError: a row's past features differ in length from its target.
     """
     columns = {name: np.zeros(len(rows), kind) for name, kind in _PAST_KINDS.items()}
     past = block.past
-    # A row without a value has none.
+    # A row without a value has no past features.
     some = np.zeros(len(rows), np.bool_) if past is None else (past.length * past.variates)[rows] != 0
     if past is None or not some.any():
         return columns

@@ -1,7 +1,7 @@
 """Several aligned series of one sub-dataset as the variates of one sample.
 
-MOIRAI makes multivariate samples of sub-datasets whose series share start and end (Woo et al. 2024, section
-3.2.1): the drawn series and others of its sub-dataset, 1 + Binomial(min(N, 128) - 1, p) in all, where
+MOIRAI makes multivariate samples from sub-datasets whose series share start and end (Woo et al. 2024, section
+3.2.1): the drawn series and others of its sub-dataset, in all 1 + Binomial(min(N, 128) - 1, p) series with
 p ~ Beta(2, 5).
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from specseq.series.store import Store
 
-# The sub-datasets of LOTSA that its authors stack.
+# The LOTSA sub-datasets that its authors stack.
 STACKED = (
     *("oikolab_weather", "kaggle_web_traffic_weekly", "extended_web_traffic_with_missing", "m5"),
     *("nn5_daily_with_missing", "nn5_weekly", "traffic_hourly", "traffic_weekly", "rideshare_with_missing"),
@@ -26,7 +26,7 @@ _ALPHA, _BETA = 2.0, 5.0
 
 
 class Stacks:
-    """Which series may be stacked with which: those of one sub-dataset alike in length and variates."""
+    """Groups of series that may be stacked: those of one sub-dataset with equal length and variates."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Stacks:
     ) -> None:
         """
         Args:
-            store: where the series lie.
-            names: sub-datasets to stack; names that the store does not hold are no fault.
+            store: store of the series.
+            names: sub-datasets to stack; names missing from the store are ignored.
             eligible: ``bool [N]``, series that may be drawn.
-            max_series: most series of a stack.
-            past: ``[N]``, past features of each series, alike in a stack too.
+            max_series: largest number of series in a stack.
+            past: ``[N]``, number of past features of each series, which must also agree within a stack.
         """
         self._max_series = max_series
         stacked = np.array([name in names for name in store.datasets])[store.dataset] & eligible
@@ -53,7 +53,7 @@ class Stacks:
         group = group.ravel()
         order = np.argsort(group, kind="stable")
         first = np.cumsum(size) - size
-        # Series of one group lie side by side in `_sorted`; alone means a group of one.
+        # Series of one group are adjacent in `_sorted`; a series alone is a group of one.
         self._sorted: NDArray[np.int64] = rows[order]
         self._size: NDArray[np.int64] = np.ones(len(store), np.int64)
         self._first: NDArray[np.int64] = np.zeros(len(store), np.int64)
@@ -62,7 +62,7 @@ class Stacks:
         self._place[self._sorted] = np.arange(len(rows)) - first[group[order]]
 
     def sizes(self, generator: np.random.Generator, series: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many series, itself included, are stacked for each drawn series."""
+        """Number of series stacked for each drawn series, including itself."""
         most = np.minimum(self._size[series], self._max_series)
         share = generator.beta(_ALPHA, _BETA, len(series))
         return 1 + generator.binomial(most - 1, share)

@@ -1,10 +1,9 @@
 """The memory-mapped store that training reads.
 
-A store is a folder with ``manifest.json`` (written last, so that a store with a manifest is whole) and
-``index.parquet``: for every series the file its values lie in, where, how many, and at what frequency, and
-where its past features lie, if a series of the corpus has any. The values stay where they are: in the Arrow
-shards of the corpus, which hold them as plain float32, or, where they needed cleaning, in a file of the
-store. Nothing is copied to read a window.
+A store is a folder with ``manifest.json`` (written last, so that a store with a manifest is complete) and
+``index.parquet``. The index gives each series' file, offset, length and frequency, and the location of its
+past features if a series of the corpus has any. Values that are plain float32 stay in the Arrow shards of the
+corpus; values that needed cleaning are in a file of the store. Reading a window copies nothing.
 
 Shapes: N series, V variates, T time steps.
 """
@@ -37,7 +36,7 @@ INDEX_SCHEMA = pa.schema(
         "complete": pa.bool_(),
     }
 )
-# Columns that the index has beside these where a series has past features.
+# Further columns of the index if a series has past features.
 PAST_SCHEMA = pa.schema(
     {
         "past_file": pa.int32(),
@@ -50,11 +49,11 @@ PAST_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PastFeatures:
-    """Where the past features of each series lie, the column ``past_feat_dynamic_real`` of LOTSA.
+    """Location of each series' past features, LOTSA's column ``past_feat_dynamic_real``.
 
     Attributes:
-        file, offset: as those of the store's series; 0 for a series that has none.
-        variates: ``int64 [N]``, how many it has, each as long as the series.
+        file, offset: as for the store's series; 0 for a series without past features.
+        variates: ``int64 [N]``, number of past features, each as long as the series.
         complete: ``bool [N]``, no value is missing.
     """
 
@@ -69,19 +68,19 @@ class Store:
     """A prepared corpus; open one with :func:`open_store`.
 
     Attributes:
-        folder: where it lies.
+        folder: its path.
         manifest: the content of ``manifest.json``.
         datasets: names of the sub-datasets.
         frequencies: normalised aliases.
-        dataset: ``int32 [N]``, place in ``datasets``.
+        dataset: ``int32 [N]``, index into ``datasets``.
         row: ``int64 [N]``, row within the sub-dataset's folder.
-        file: ``int32 [N]``, place in the manifest's files.
-        offset: ``int64 [N]``, element of the file, counted in float32, at which the series begins.
+        file: ``int32 [N]``, index into the manifest's files.
+        offset: ``int64 [N]``, start of the series in the file, in float32 elements.
         length: ``int64 [N]``, T.
         variates: ``int64 [N]``, V; variate v begins ``v·T`` elements after the first.
-        frequency: ``int32 [N]``, place in ``frequencies``.
+        frequency: ``int32 [N]``, index into ``frequencies``.
         complete: ``bool [N]``, no value is missing.
-        past: the series' past features; None where no series has any.
+        past: the series' past features; None if no series has any.
     """
 
     folder: Path
@@ -128,10 +127,10 @@ class Store:
 
 
 def open_store(folder: str | Path) -> Store:
-    """Open a store that ``prepare_lotsa`` made.
+    """Open a store made by :func:`specseq.series.prepare.prepare_store`.
 
     Raises:
-        InputError: no store, an unfinished or damaged one, or one whose corpus has moved or changed.
+        InputError: the store is missing, unfinished or damaged, or its corpus has moved or changed.
     """
     folder = Path(folder)
     try:

@@ -17,12 +17,12 @@ from specseq.series.store import Store
 
 
 class PackedStream:
-    """Batches of packed rows, drawn for ever from a store.
+    """An endless stream of batches of packed rows from a store.
 
     ``pool`` crops at a time are drawn and packed into rows, the rows are shuffled, and batches take as many
-    as they need. All randomness comes from one generator; the state is the generator's state before the
-    current pool and the number of its rows already given out, so a resumed stream draws that pool again and
-    goes on exactly where it was.
+    rows as they need. All randomness comes from one generator. The state consists of the generator's state
+    before the current pool and the number of its rows already handed out; a resumed stream draws that pool
+    again and continues exactly where it was.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class PackedStream:
     ) -> None:
         """
         Args:
-            store: where the values lie.
+            store: store of the values.
             planner: draws the crops.
-            rows: B, rows of a batch.
-            tokens: L, tokens of a row; no crop may be longer.
-            seed: decides everything that is drawn.
+            rows: B, rows per batch.
+            tokens: L, tokens per row; no crop may be longer.
+            seed: determines all random draws.
             pool: crops packed together; larger pools fill the rows better.
         """
         self.store, self.planner = store, planner
@@ -60,7 +60,7 @@ class PackedStream:
         return from_numpy(self.arrays())
 
     def arrays(self) -> dict[str, Any]:
-        """The next batch as arrays, in the form that :func:`specseq.series.batch.from_numpy` takes."""
+        """The next batch as arrays, in the form for :func:`specseq.series.batch.from_numpy`."""
         crops, row = self._plan()
         arrays = collate(self.store, crops, row, self.rows, self.tokens, self.planner.patch_slot)
         arrays["seed"] = seeding.stream_seed(self.seed, "batch", self._batches)
@@ -68,7 +68,7 @@ class PackedStream:
         return arrays
 
     def skip(self) -> None:
-        """Pass over the next batch without reading its values."""
+        """Skip the next batch without reading its values."""
         self._plan()
         self._batches += 1
 
@@ -87,11 +87,11 @@ class PackedStream:
 
     @property
     def facts(self) -> dict[str, int]:
-        """How many series the store holds, and how many of them are too short to be drawn."""
+        """Number of series in the store, and of those too short to be drawn."""
         return {"series": len(self.store), "series_too_short": int((~self.planner.eligible).sum())}
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values from which :meth:`load_state_dict` goes on."""
+        """Plain values for :meth:`load_state_dict`."""
         return {
             "seed": self.seed,
             "generator": self._before,
@@ -100,7 +100,7 @@ class PackedStream:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of a stream with the same store, planner and sizes."""
+        """Continue from the state of a stream with the same store, planner and sizes."""
         if state["seed"] != self.seed:
             raise ValueError(f"the state belongs to seed {state['seed']}, this stream has seed {self.seed}")
         self._generator.bit_generator.state = state["generator"]
@@ -110,7 +110,7 @@ class PackedStream:
 
 
 def skip_batch(stream: Any) -> None:
-    """Pass over the next batch of a stream; one that cannot skip makes it."""
+    """Skip the next batch of a stream; a stream that cannot skip makes it."""
     skip = getattr(stream, "skip", None)
     if skip is None:
         next(stream)
@@ -126,12 +126,12 @@ def _plain(state: Any) -> Any:
 def moirai2_stream(
     store: Store, rows: int, seed: int = 0, tokens: int = 512, pool: int = 256, **crops: Any
 ) -> PackedStream:
-    """The stream that Moirai2 trains on; ``crops`` as :class:`~specseq.series.moirai2.Moirai2Crops`."""
+    """The stream to train Moirai2 on; ``crops`` as for :class:`~specseq.series.moirai2.Moirai2Crops`."""
     return PackedStream(store, Moirai2Crops(store, max_tokens=tokens, **crops), rows, tokens, seed, pool)
 
 
 def moirai_stream(
     store: Store, rows: int, seed: int = 0, tokens: int = 512, pool: int = 256, **crops: Any
 ) -> PackedStream:
-    """The stream that MOIRAI trains on; ``crops`` as :class:`~specseq.series.moirai.MoiraiCrops`."""
+    """The stream to train MOIRAI on; ``crops`` as for :class:`~specseq.series.moirai.MoiraiCrops`."""
     return PackedStream(store, MoiraiCrops(store, max_tokens=tokens, **crops), rows, tokens, seed, pool)

@@ -1,7 +1,7 @@
 """Synthetic series in the manner of KernelSynth (Ansari et al. 2024, arXiv:2403.07815, section 4.2).
 
-A Gaussian process is drawn whose kernel is composed of up to five base kernels by random sums and products;
-a sample of it is a series. Periods are those natural to the frequency. Shapes: T time steps, K draws.
+A series is a sample of a Gaussian process whose kernel combines up to five base kernels by random sums and
+products, with periods natural to the frequency. Shapes: T time steps, K draws.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from specseq.series.frequency import parse_frequency
 Kernel = NDArray[np.float64]
 
 _MOST_KERNELS = 5
-# Frequency unit -> periods in units, longest last; those shorter than 2 steps of a frequency are no periods.
+# Frequency unit -> periods in units, longest last; periods below 2 steps of a frequency are not used.
 _PERIODS = {
     "S": (60, 300, 3600),
     "T": (60, 720, 1440, 10080),
@@ -35,7 +35,7 @@ _PERIODS = {
 def kernel_bank(frequency: str, steps: int) -> list[Callable[[], Kernel]]:
     """The base kernels at a frequency, as functions that build ``float64 [T, T]``.
 
-    Time runs from 0 to 1 over the T steps; length scales are shares of the whole length.
+    Time runs from 0 to 1 over the T steps; length scales are fractions of the whole length.
     """
     unit = parse_frequency(frequency)
     time = np.linspace(0.0, 1.0, steps)
@@ -67,7 +67,7 @@ def _white(steps: int, variance: float) -> Kernel:
 
 
 def compose(generator: np.random.Generator, bank: list[Callable[[], Kernel]]) -> Kernel:
-    """A random kernel: one to five of the bank, joined from the left by random + and ×."""
+    """A random kernel: one to five kernels of the bank, combined from the left by random + and ×."""
     count = generator.integers(1, _MOST_KERNELS, endpoint=True)
     chosen = generator.integers(0, len(bank), count)
     kernel = bank[chosen[0]]()
@@ -79,7 +79,7 @@ def compose(generator: np.random.Generator, bank: list[Callable[[], Kernel]]) ->
 def sample(generator: np.random.Generator, kernel: Kernel, draws: int) -> NDArray[np.float64]:
     """Draws of the zero-mean Gaussian process, ``[K, T]``."""
     steps = len(kernel)
-    # The smallest jitter that makes a rank-deficient kernel numerically definite, relative to its variance.
+    # The smallest jitter, relative to the variance, that makes a rank-deficient kernel numerically definite.
     variance = max(float(np.trace(kernel)) / steps, 1e-12)
     for jitter in (1e-8, 1e-6, 1e-4, 1e-2):
         try:
@@ -96,8 +96,8 @@ def synthetic_series(
     """Many synthetic series of one frequency.
 
     Args:
-        seed: decides everything; a longer list begins with the shorter one.
-        frequency: alias; decides the periods.
+        seed: determines everything; a longer list begins with the shorter one.
+        frequency: alias, which determines the periods.
         count: number of series.
         steps: T of each, at most :data:`MOST_STEPS`.
         draws: series drawn from each composed kernel, K.
@@ -112,7 +112,7 @@ def synthetic_series(
     series: list[NDArray[np.float32]] = []
     while len(series) < count:
         kernel = compose(generator, bank)
-        # A random level and scale, as real series have; both kept where float32 resolves the fluctuations.
+        # A random level and scale, as in real series, limited so that float32 resolves the fluctuations.
         level, scale = generator.normal(0, 10, (draws, 1)), np.exp(generator.normal(0, 1, (draws, 1)))
         rows = (level + scale * sample(generator, kernel, draws)).astype(np.float32)
         series += [row for row in rows if np.ptp(row) > 1e-3 * (1 + np.abs(row).max())]

@@ -1,1 +1,1 @@
-"""Models of the spacings between zeros of the zeta function, and references beside them."""
+"""Models of the spacings between zeros of the zeta function, and reference predictors."""

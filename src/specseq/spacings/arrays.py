@@ -1,9 +1,9 @@
-"""The zeta study's own arrays of spacings (``continuous_clean``, ``continuous_residuals``) as one series.
+"""The zeta study's arrays of spacings (``continuous_clean``, ``continuous_residuals``) as one series.
 
 A folder holds ``train`` and ``val``, each as ``.npy``, or as ``.pt`` by ``torch.save``: rows [R, L] of
-consecutive spacings that follow each other at ascending height, or residuals s - 1 of them. Laid end to end
-they are the spacings from a zero of given index on. Heights, which the arrays lack, are those where the
-smooth part of the counting function reaches each index less a half: within a spacing or two of the zeros.
+consecutive spacings at ascending heights, or of their residuals s - 1. Laid end to end, they are the spacings
+from a zero of given index on. The arrays hold no heights. Those used are where the smooth part of the
+counting function reaches each index minus a half, within a spacing or two of the zeros.
 """
 
 import os
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 PARTS = ("train", "val")
 CHUNK = 1 << 20
-# Heights between so many indices are interpolated: the counting function bends slowly.
+# Heights are interpolated over this many indices, since the counting function bends slowly.
 _KNOTS = 4097
 _NEAR = 0.02
 
@@ -32,9 +32,9 @@ class SpacingArrays:
     """Spacings from arrays.
 
     Attributes:
-        parts: float arrays, flat and memory-mapped where they are files of NumPy.
+        parts: flat float arrays, memory-mapped if they are NumPy files.
         centred: whether they hold s - 1.
-        index: of the zero before the first spacing.
+        index: index of the zero before the first spacing.
     """
 
     parts: tuple[NDArray[np.floating], ...]
@@ -51,7 +51,7 @@ class SpacingArrays:
             InputError: a spacing is not a number, or not positive.
         """
         knots = np.unique(np.linspace(0, len(self), _KNOTS).round())
-        # Up to the n-th zero there are n - 1/2 on average of just before and just after it.
+        # The count at the n-th zero, averaged over just before and just after it, is n - 1/2.
         heights = np.array([height_of_index(self.index + knot - 0.5) for knot in knots])
         at = 0
         for name, part in zip(PARTS, self.parts, strict=True):
@@ -70,10 +70,10 @@ def read_arrays(folder: str | os.PathLike[str], index: int) -> SpacingArrays:
 
     Args:
         folder: the folder.
-        index: of the zero before the first spacing of ``train``.
+        index: index of the zero before the first spacing of ``train``.
 
     Raises:
-        InputError: an array is missing or unreadable or holds no spacings, or the two are not of one kind.
+        InputError: an array is missing, unreadable or holds no spacings, or the two are of different kinds.
     """
     parts = tuple(_read(Path(folder), name) for name in PARTS)
     means = [float(np.asarray(part[:CHUNK], dtype=np.float64).mean()) for part in parts]

@@ -1,4 +1,4 @@
-"""A pre-norm transformer block over memory slots and sequence, with its mask, rotary phases and cache.
+"""A pre-norm transformer block over memory slots and a sequence, with its mask, rotary phases and cache.
 
 Shapes: B batch, M memory slots, L sequence, P = M + L all tokens, D width, H heads, E = D/H.
 """
@@ -14,10 +14,10 @@ from specseq.spacings.gate import Opening
 
 
 def attention_mask(slots: int, length: int, kind: AttentionMask) -> Tensor:
-    """(P, P) boolean mask, True where a row may look at a column.
+    """(P, P) boolean mask, True where a row may attend to a column.
 
-    Sequence rows see all memory and the sequence up to themselves. Memory rows see memory alone under
-    ``causal``. Under ``published`` they see the whole window, and since sequence rows read memory, the
+    Sequence rows see all memory and the sequence up to themselves. Under ``causal``, memory rows see only
+    memory. Under ``published`` they see the whole window, and since sequence rows read memory, the
     future reaches every token from the second layer on.
     """
     mask = torch.ones(slots + length, slots + length, dtype=torch.bool)
@@ -34,14 +34,14 @@ def rotary_phases(head_width: int, length: int, base: float = 10_000.0) -> Tenso
 
 
 def rotate(x_BHLE: Tensor, phases: Tensor) -> Tensor:
-    """Turn pairs of neighbouring halves by the phases of their positions."""
+    """Rotate pairs from the two halves of each head by the phases of their positions."""
     even, odd = x_BHLE.chunk(2, -1)
     cos, sin = phases.cos().to(x_BHLE.dtype), phases.sin().to(x_BHLE.dtype)
     return torch.cat([even * cos - odd * sin, even * sin + odd * cos], -1)
 
 
 class LayerCache:
-    """Keys and values of the tokens seen so far, in room for ``capacity`` of them."""
+    """Keys and values of the tokens seen so far, with room for ``capacity`` tokens."""
 
     def __init__(self, batch: int, heads: int, capacity: int, width: int, like: Tensor) -> None:
         self.keys = like.new_zeros(batch, heads, capacity, width)
@@ -81,10 +81,10 @@ class Block(nn.Module):
         """
         Args:
             x_BPD: tokens; with a cache, the new ones only.
-            mask: (P, all keys) boolean; None where a single new token sees all that is cached.
+            mask: (P, all keys) boolean; None where a single new token sees the whole cache.
             phases: (P - slots, E/2) rotary angles of the sequence tokens among x; None without rotary
-            positions. slots: memory tokens at the head of x, which are not rotated. cache: takes and gives
-            back keys and values of earlier tokens. opening: of memory; None where nothing gates it.
+            positions. slots: memory tokens at the head of x, which are not rotated. cache: keys and values
+            of earlier tokens, extended by the new ones. opening: the gate of memory; None without one.
         """
         B, P, D = x_BPD.shape
         q, k, v = (
@@ -104,9 +104,9 @@ class Block(nn.Module):
 
 
 def initialise(module: nn.Module, width: int, blocks: int) -> None:
-    """Normal matrices, of smaller spread by √(2·blocks) where they write to the residual stream; zero biases.
+    """Set zero biases and normal matrices, divided by √(2·blocks) if they write to the residual stream.
 
-    Their standard deviation is 0.02 at the published width of 256 and goes with 1/√width, so that a narrow
+    The standard deviation is 0.02 at the published width of 256 and scales as 1/√width, so that a narrow
     model starts with activations of the same size.
     """
     std = 0.02 * math.sqrt(256 / width)

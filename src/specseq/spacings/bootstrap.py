@@ -1,4 +1,4 @@
-"""Confidence intervals of means over windows that are neighbours of one another."""
+"""Confidence intervals of means over neighbouring windows."""
 
 import math
 
@@ -17,8 +17,8 @@ def block_bootstrap(
     Args:
         values: (W,) one value per window, in order of height.
         rng: source of randomness.
-        block: windows per block; fewer than twice as many make a block each.
-        draws: resamples.
+        block: windows per block; with fewer than two blocks' worth, each window is its own block.
+        draws: number of resamples.
         level: coverage.
 
     Returns:
@@ -38,7 +38,7 @@ def block_bootstrap(
 def mean_interval(values: Array, rng: np.random.Generator, draws: int = 1000) -> tuple[float, float]:
     """95 % interval of the mean of few windows: :func:`block_bootstrap`, but no narrower than Student's.
 
-    Resampling a handful of windows knows only their own values and covers too seldom.
+    Resampling a handful of windows sees only their own values, so its interval is too narrow.
 
     Args:
         values: (W,) one value per window, in order of height.

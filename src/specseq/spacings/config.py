@@ -14,7 +14,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 SPLITS = ("train", "selection", "test")
 LOWEST_FREQUENCY = 1 / 32
-"""Least τ of the frequency grids: the lowest line, of the prime 2, lies above it up to heights of 10^10."""
+"""Least τ of the frequency grids; up to heights of 10^10 the lowest line, from the prime 2, lies above it."""
 
 
 def frequency_grid(window: int, highest: float) -> list[float]:
@@ -25,37 +25,37 @@ def frequency_grid(window: int, highest: float) -> list[float]:
 
 @dataclass(frozen=True, config=STRICT)
 class MemoryGate:
-    """A gate that closes memory where the last spacings are unlike those of training."""
+    """A gate that closes memory where the last spacings are unlike the training windows."""
 
     spacings: int = Field(
         default=16,
         ge=2,
-        description="last spacings that are compared; the gate is open where fewer are known",
+        description="number of last spacings compared; the gate is open where fewer are known",
     )
     reach: float = Field(
         default=2.0,
         gt=0,
-        description="distance from the training centroid at which the gate is half open; training windows "
-        "have 1 on average",
+        description="distance from the training centroid at which the gate is half open; the average over "
+        "training windows is 1",
     )
-    sharpness: float = Field(default=4.0, gt=0, description="how suddenly the gate closes beyond")
+    sharpness: float = Field(default=4.0, gt=0, description="how suddenly the gate closes beyond reach")
 
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingModelConfig:
-    """Factors of a spacing model; the note's three models and the spectral one are points among them."""
+    """Design choices of a spacing model, among them the note's three models and the spectral one."""
 
     length: int = Field(default=256, ge=2, description="longest window in spacings")
     width: int = Field(default=256, ge=2, description="model width")
     blocks: int = Field(default=6, ge=0, description="transformer blocks")
-    heads: int = Field(default=8, ge=1, description="attention heads; each has an even width")
+    heads: int = Field(default=8, ge=1, description="attention heads; the width of each must be even")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate")
     components: int = Field(default=8, ge=1, description="normal components of the mixture")
     scale_min: float = Field(default=1e-4, ge=1e-6, description="least standard deviation of a component")
     scale_max: float = Field(default=5.0, gt=0, description="largest standard deviation of a component")
     residuals: bool = Field(default=False, description="the model works on s - 1 instead of s")
     positions: Literal["learned", "rotary"] = Field(
-        default="learned", description="learned: of every token; rotary: of sequence tokens only"
+        default="learned", description="positions; learned: of every token; rotary: of sequence tokens only"
     )
     slots: int = Field(default=0, ge=0, description="learnable memory tokens at the head of the sequence")
     slot_norm: float = Field(default=2.0, gt=0, description="cap of the slots' norms after each step")
@@ -67,10 +67,10 @@ class SpacingModelConfig:
     )
     gate: MemoryGate | None = Field(
         default=None,
-        description="memory is read as far as the window is like those of training; null: always",
+        description="memory is read as far as the window resembles training windows; null: always",
     )
     spread_means: bool = Field(
-        default=True, description="start the components' means apart instead of at one point"
+        default=True, description="start the components' means spread out instead of at one point"
     )
     windows: tuple[Positive, ...] = Field(default=(), description="taper lengths W of the spectral features")
     lines: int = Field(
@@ -116,13 +116,13 @@ class SpacingModelConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingLoss:
-    """Terms of the training loss beside the negative log-likelihood."""
+    """Terms of the training loss besides the negative log-likelihood."""
 
     entropy_weight: float = Field(
-        default=0.0, ge=0, description="of the bonus for the entropy of the mixture weights"
+        default=0.0, ge=0, description="weight of the bonus for the entropy of the mixture weights"
     )
     diversity_weight: float = Field(
-        default=0.0, ge=0, description="of the penalty on the similarity of memory slots"
+        default=0.0, ge=0, description="weight of the penalty on the similarity of memory slots"
     )
     memory_lr_scale: float = Field(
         default=1.0, ge=0, description="learning rate of the memory slots, relative"
@@ -134,10 +134,10 @@ class SpacingLoss:
     )
     rollout_feedback: Feedback = Field(
         default="component",
-        description="what the model reads of its own predictions: the mean, or a draw with gradients through "
-        "the component drawn",
+        description="what the model reads back of its own predictions: the mean, or a draw with gradients "
+        "through the component drawn",
     )
-    rollout_weight: float = Field(default=1.0, gt=0, description="of the likelihood along own rollouts")
+    rollout_weight: float = Field(default=1.0, gt=0, description="weight of the rollouts' likelihood")
 
     def __post_init__(self) -> None:
         if self.rollout_horizon == 1:
@@ -150,7 +150,7 @@ class SpacingLoss:
         """Refuse settings that do not fit a model: memory without slots, a rollout beyond the window.
 
         Raises:
-            InputError: one would have no effect, or there is nothing to compare the rollout with.
+            InputError: a setting would have no effect, or the rollout has nothing to be compared with.
         """
         following = model.length - model.length // 2
         if self.rollout_horizon > following:
@@ -168,7 +168,7 @@ class SpacingData:
 
     set: SpacingSetName = Field(default="real", description="real, or a control")
     limit: int | None = Field(
-        default=None, ge=1, description="use only so many training spacings, those nearest to the test band"
+        default=None, ge=1, description="number of training spacings to use, those nearest to the test band"
     )
     selection: int = Field(
         default=256, ge=1, description="windows of the selection band scored during training"
@@ -217,7 +217,7 @@ class SpacingEvaluation:
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingReferences:
-    """Predictors without training that every table carries."""
+    """Reference predictors, not trained as runs, that every table contains."""
 
     orders: tuple[Positive, ...] = Field(
         default=(1, 3, 32, 64, 127, 255), min_length=1, description="orders p of the autoregressions AR(p)"
@@ -225,7 +225,7 @@ class SpacingReferences:
     sets: tuple[SpacingSetName, ...] = Field(
         default=("real", "shuffled", "gue", "poisson"), min_length=1, description="sets they are scored on"
     )
-    seed: int = Field(default=0, ge=0, description="of sampled rollouts and resampling")
+    seed: int = Field(default=0, ge=0, description="seed of sampled rollouts and resampling")
     evaluation: SpacingEvaluation = Field(
         default_factory=lambda: read(SpacingEvaluation, {}, "evaluation"),
         description="sizes of the evaluation",
@@ -238,19 +238,19 @@ class SpacingSplits:
 
     shares: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ] = Field(default=(0.9, 0.05, 0.05), description="of train, selection and test; at most one in sum")
+    ] = Field(default=(0.9, 0.05, 0.05), description="shares of train, selection and test; sum at most one")
     gap: int = Field(default=4096, ge=1, description="spacings left out between two splits")
     controls: int = Field(
         default=1_000_000, ge=1, description="most spacings in a split of the GUE and Poisson sets"
     )
     matrix_size: int = Field(default=2000, ge=20, description="size of the GUE matrices")
-    seed: int = Field(default=0, ge=0, description="of shuffling and controls")
+    seed: int = Field(default=0, ge=0, description="seed of shuffling and controls")
     arrays: str | None = Field(
         default=None,
         min_length=1,
         description="folder of the study's own arrays, train and val as .npy or .pt, in place of zeros",
     )
-    index: int = Field(default=1, ge=1, description="of arrays: the zero before the first spacing")
+    index: int = Field(default=1, ge=1, description="with arrays: index of the zero before the first spacing")
 
     def __post_init__(self) -> None:
         if self.index != 1 and self.arrays is None:
@@ -259,7 +259,7 @@ class SpacingSplits:
             raise InputError("shares", f"{list(self.shares)} sum to more than one", "lower them")
 
     def cut(self, count: int) -> dict[str, tuple[int, int]]:
-        """First and last-but-one position of each split among ``count`` spacings.
+        """Start and end position, end excluded, of each split among ``count`` spacings.
 
         Raises:
             InputError: a split gets fewer than 64 spacings.

@@ -1,19 +1,20 @@
-"""Where rollouts drift: what tells the four explanations of a bad rollout apart, step by step.
+"""Where rollouts drift: step-by-step measurements that separate four explanations of a bad rollout.
 
-A rollout feeds a model its own predictions. At a step the model is put on the window it had then, and on the
-window that the true spacings would have given it. Rows have ``step`` = h and ``context``, and an end
-``_mean``, ``_sampled`` or ``_true`` that says which spacings the window holds, then that of the memory's mode
-(``_zeroed``, ``_faded``). The true ones are what the others are compared with.
+A rollout feeds a model its own predictions. At each step the model is applied to the window it had then and
+to the window that the true spacings would have given. Rows have ``step`` = h and ``context``. The suffix
+``_mean``, ``_sampled`` or ``_true`` names the spacings in the window, and a further one the mode of memory
+(``_zeroed``, ``_faded``). Rows with ``_true`` are the baseline for the others.
 
 - ``drift_distance``: squared Mahalanobis distance, per spacing, of the last spacings read from the training
-  windows; 1 on average over those. More: the model reads what it was not trained on; less: too smooth
+  windows, which average 1. More: the model reads sequences unlike its training data; less: too smooth
   sequences (distribution shift).
-- ``drift_entropy``, ``drift_weight_entropy``: of the mixture that predicts step h (entropy collapse).
-- ``drift_bias``: mean of the predicted less the true spacing of step h (memory as an anchor).
-- ``drift_attention``: share of the attention of the last token that memory takes, averaged over heads and
+- ``drift_entropy``, ``drift_weight_entropy``: entropies of the mixture that predicts step h (entropy
+  collapse).
+- ``drift_bias``: mean of predicted minus true spacing at step h (memory as an anchor).
+- ``drift_attention``: share of the last token's attention that goes to memory, averaged over heads and
   blocks; even attention over M slots and L spacings gives M/(M+L) (interference). Only with memory.
-- ``drift_gate``: how far the gate of memory is open to the last token. Only with a gate, of whose effect the
-  share above knows nothing.
+- ``drift_gate``: how far the gate of memory is open to the last token. Only with a gate;
+  ``drift_attention`` does not include its effect.
 
 Shapes: N spacings, B windows, P tokens.
 """
@@ -44,7 +45,7 @@ def drift_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
 
     Args:
         train: the training split.
-        contexts: that rollouts start from.
+        contexts: lengths of the contexts that rollouts start from.
 
     Raises:
         InputError: the split has too few windows for a covariance.
@@ -68,13 +69,13 @@ def drift(
         model: in evaluation mode.
         context_BC: known spacings.
         height_B: heights of the windows.
-        followed_BH: continuations of the contexts by name, ``true`` among them.
+        followed_BH: continuations of the contexts by name, including ``true``.
         horizons: steps to measure at.
         strengths: factor of the memory slots at each step.
-        law: of training windows.
+        law: law of the training windows.
     """
     context = context_BC.shape[1]
-    width, parts = len(law.mean), torch.arange(len(context_BC)).split(128)  # nodes of an entropy fill memory
+    width, parts = len(law.mean), torch.arange(len(context_BC)).split(128)  # entropy nodes fill memory
     for name, following in followed_BH.items():
         history = torch.cat([context_BC, following], 1)
         for step in horizons:
@@ -98,9 +99,9 @@ def drift(
 
 @contextmanager
 def attention_on_memory(model: SpacingModel) -> Iterator[list[Tensor]]:
-    """Collects, per block of a forward pass, the (B,) share of the last token's attention that memory takes.
+    """Collect, for each block of a forward pass, the (B,) share of the last token's attention paid to memory.
 
-    Stays empty for a model without memory.
+    The list stays empty for a model without memory.
     """
     shares: list[Tensor] = []
 

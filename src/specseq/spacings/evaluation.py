@@ -1,29 +1,26 @@
-"""What a trained spacing model is worth: every metric of the study on the test band, as rows of the long
-shape.
+"""Evaluation of a trained spacing model: every metric of the study on the test band, in the long shape.
 
-Rows have the key column ``context`` (spacings known; -1 where it means nothing) and these metrics;
-``<metric>_low`` and ``<metric>_high`` beside one are its 95 % block-bootstrap interval.
+Rows have the key column ``context`` (number of known spacings; -1 if not applicable) and these metrics;
+``<metric>_low`` and ``<metric>_high`` bound a metric's 95 % block-bootstrap interval.
 
-- ``nll``, ``mae``, ``crps``, ``pit_mean``, ``pit_std``, ``weight_entropy``, ``predictive_entropy``: one
-step ahead, teacher-forced
-  over all positions of the windows; ``nll_long``, ``mae_long`` over positions with at least half a window
-  known.
+- ``nll``, ``mae``, ``crps``, ``pit_mean``, ``pit_std``, ``weight_entropy``, ``predictive_entropy``: one step
+  ahead, teacher-forced over all positions of the windows; ``nll_long``, ``mae_long`` over positions with at
+  least half a window known.
 - ``nll_at``, ``mae_at`` (``context``): teacher-forced at one position. ``nll_truncated``, ``mae_truncated``
-  (``context``): the same prediction when the model is given no more than its context. The two agree for a
-  causal model; where they do not, the difference is what leaked.
+  (``context``): the same prediction by a model that is given only the context. The two agree for a causal
+  model; any difference measures a leak.
 - ``pit_share`` (``step`` = bin of ten): histogram of the probability integral transform.
 - ``err_mean``, ``err_sampled`` (``step`` = h, ``context``): |accumulated error| of rollouts;
-  ``err_mean_zeroed``, ``err_mean_faded`` and so on: of the same windows and draws with memory so. With
+  ``err_mean_zeroed``, ``err_mean_faded`` etc.: the same windows and draws with memory zeroed or faded. With
   ``rollout.drift`` also the rows of :mod:`specseq.spacings.drift`.
 - ``rollout_std``, ``rollout_acf`` (``step`` = lag), ``rollout_number_variance`` (``step`` = L),
-``rollout_form_factor``
-  (``step`` = 1000 τ, where the window holds a whole number of periods): of sampled rollouts; ``data_...`` the
-  same of the true continuations.
+  ``rollout_form_factor`` (``step`` = 1000 τ, where the window holds a whole number of periods): statistics of
+  sampled rollouts; ``data_...``: the same of the true continuations.
 - ``causality_violation``: exactly 0 for a causal model.
 - ``nll_without_slot`` (``step`` = slot), ``nll_without_memory``: truncated NLL with slots zeroed.
 - ``kernel`` (``step`` = d), ``kernel_decay``, ``kernel_fit_r2``; ``memory_ln_primes_p``.
 - ``hermiticity``, ``hermiticity_null``, ``hermiticity_z``, ``hermiticity_p``: symmetry of the attention forms
-  beside its null (:mod:`specseq.spacings.hermiticity`).
+  compared with its null (:mod:`specseq.spacings.hermiticity`).
 """
 
 import math
@@ -60,11 +57,11 @@ FORM_FACTOR_TAU = (0.05, 0.1, 0.2, 0.3, 0.4)
 def with_interval(
     metric: str, values: Array, spec: SpacingEvaluation, seed: int, **keys: Any
 ) -> Iterator[Row]:
-    """A metric that is a mean over windows, and its interval.
+    """Rows of a metric that is a mean over windows, and of its interval.
 
     Args:
         values: (W,) one value per window, in order of height.
-        keys: ``step``, ``context`` of the rows.
+        keys: ``step`` and ``context`` of the rows.
     """
     rng = generator(seed, "bootstrap", metric, *sorted(keys.items()))
     low, high = block_bootstrap(values, rng, draws=spec.draws)
@@ -87,9 +84,9 @@ def evaluate_model(
         model: in evaluation mode, on the CPU.
         test: the test split.
         spec: sizes.
-        seed: of sampled rollouts and resampling.
-        settings: what becomes of memory in rollouts.
-        law: of training windows, to measure drift from; None measures none.
+        seed: seed of sampled rollouts and resampling.
+        settings: how rollouts treat memory.
+        law: law of the training windows, to measure drift; None measures no drift.
 
     Raises:
         InputError: the model is too short for a context, or the band for one window, or there is no memory
@@ -133,7 +130,7 @@ def _one_step(
     for metric, values in means.items():
         yield from with_interval(metric, values.mean(axis=1), spec, seed)
     yield {"metric": "pit_std", "value": float(forced.pit.std())}
-    # Weights that sum to one in single precision may carry a PIT beyond one by as much.
+    # In single precision the weights may sum to slightly more than one, and so may the PIT.
     counts = np.histogram(forced.pit.clip(0, 1), np.linspace(0, 1, 11))[0]
     for step, share in enumerate(counts / forced.pit.size):
         yield {"metric": "pit_share", "step": step, "value": float(share)}
@@ -193,7 +190,7 @@ def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:
         yield {**keys, "metric": f"{prefix}_number_variance", "step": length, "value": float(value)}
     values = form_factor(s_WN, np.array(FORM_FACTOR_TAU)).mean(axis=0)
     for tau, value in zip(FORM_FACTOR_TAU, values, strict=True):
-        # At other τ the mean density shows: it adds sin²(πNτ) / (N sin²(πτ)), which hides the ramp.
+        # At other τ the mean density adds sin²(πNτ) / (N sin²(πτ)), which hides the ramp.
         periods = s_WN.shape[1] * tau
         if math.isclose(periods, round(periods)):
             step = round(1000 * tau)

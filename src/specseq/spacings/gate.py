@@ -1,6 +1,6 @@
-"""A gate that closes memory where the last spacings are unlike those of training (note 003, experiment D).
+"""A gate that closes memory where the last spacings are unlike training windows (note 003, experiment D).
 
-Shapes: B windows, L spacings, N spacings that are compared, P tokens, H heads, E width of a head, M slots.
+Shapes: B windows, L spacings, N compared spacings, P tokens, H heads, E width of a head, M slots.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Gate(nn.Module):
     """How far memory is open at each spacing: 1 near the centroid of training windows, 0 far from it.
 
     ``sigmoid(sharpness · (reach - d))``, where d is the squared Mahalanobis distance per spacing of the last
-    N spacings from the mean of training windows. It has nothing to learn, and reads nothing that comes later.
+    N spacings from the mean of training windows. It has no learned parameters and reads no later spacing.
     """
 
     mean_N: Tensor
@@ -30,12 +30,12 @@ class Gate(nn.Module):
         self.register_buffer("whitening_NN", torch.eye(config.spacings))
 
     def fit(self, law: TrainingLaw) -> None:
-        """Take over the law of the training windows."""
+        """Set the law of the training windows."""
         self.mean_N.copy_(torch.from_numpy(law.mean))
         self.whitening_NN.copy_(torch.from_numpy(law.whitening))
 
     def forward(self, s_BL: Tensor) -> Tensor:
-        """(B, L) openings; 1 where fewer than N spacings are known."""
+        """(B, L) openings in [0, 1]; 1 where fewer than N spacings are known."""
         c, (B, L) = self.config, s_BL.shape
         early = s_BL.new_ones(B, min(L, c.spacings - 1))
         if c.spacings > L:
@@ -47,22 +47,22 @@ class Gate(nn.Module):
 
 
 class Opening(NamedTuple):
-    """The gate in one pass: memory is the first ``slots`` keys, and tokens read ``share_BP`` of it."""
+    """The gate in one pass: memory is the first ``slots`` keys, read by tokens to the share ``share_BP``."""
 
     slots: int
     share_BP: Tensor
 
     def close(self, y: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, H, P, E): attention without the part of it that memory gives and the gate holds back.
+        """(B, H, P, E): attention minus the part of memory that the gate holds back.
 
-        A gate that is open takes nothing off, so that the result is the attention given, bit for bit.
+        An open gate subtracts nothing: the result is then the given attention, bit for bit.
 
         Args:
             y: attention over all keys.
             q: queries (B, H, P, E); ``k`` and ``v``: all keys and values.
-            mask: as of the attention.
+            mask: mask of the attention.
         """
-        # Attention over one-hot values gives the weights of the slots without all the others.
+        # Attention over one-hot values gives the slots' weights without forming all the others.
         width = max(self.slots, q.shape[-1])
         one_hot = F.pad(
             torch.eye(self.slots, width, dtype=q.dtype, device=q.device), (0, 0, 0, k.shape[2] - self.slots)

@@ -1,4 +1,4 @@
-"""Spacings of other point processes: the controls beside the zeros."""
+"""Spacings of other point processes, as controls for the zeros."""
 
 import math
 
@@ -22,7 +22,7 @@ def gue_segment(size: int, rng: np.random.Generator) -> Array:
     """Unfolded bulk spacings of one GUE matrix, from the β = 2 tridiagonal model.
 
     Dumitriu and Edelman 2002, J. Math. Phys. 43: the Hermite ensemble is the spectrum of a symmetric
-    tridiagonal matrix with normal diagonal and χ_{βk}/√2 beside it. Unfolded by the semicircle law.
+    tridiagonal matrix with normal diagonal and χ_{βk}/√2 next to it. Unfolded by the semicircle law.
 
     Args:
         size: matrix size N.

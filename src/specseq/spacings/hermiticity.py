@@ -1,4 +1,4 @@
-"""Test of "emergent Hermiticity": are a model's attention forms more symmetric than chance makes them?
+"""Test of "emergent Hermiticity": are a model's attention forms more symmetric than expected by chance?
 
 The note names neither matrix nor ensemble. Here the matrix is the bilinear form A = Qᵀ K of each
 attention head, by which tokens x and y have the logit xᵀ A y / √E; it is real, so Hermitian means
@@ -6,8 +6,8 @@ symmetric. Its symmetry is σ = tr(A A) / tr(A Aᵀ): 1 if A is symmetric, -1 if
 unrelated entries.
 
 The null keeps the norms of all channels in queries and in keys and flips the signs of the keys' channels
-at random: A becomes A S with S diagonal of ±1. That leaves the distribution of independent weights as it
-is, such as those a model starts from, and destroys any symmetry off the diagonal.
+at random: A becomes A S with S diagonal of ±1. This leaves the distribution of independent weights, such as
+the initial ones, unchanged and destroys any symmetry off the diagonal.
 
 Shapes: D width, E head width.
 """
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Hermiticity:
-    """Mean symmetry over heads, its mean under the null, its z there, and the two-sided p-value."""
+    """Mean symmetry over heads, its mean and z-score under the null, and the two-sided p-value."""
 
     symmetry: float
     null: float
@@ -40,8 +40,8 @@ def hermiticity(model: SpacingModel, rng: np.random.Generator, draws: int = 1000
 
     Args:
         model: any spacing model.
-        rng: of the signs.
-        draws: sets of signs.
+        rng: source of the signs.
+        draws: number of sets of signs.
     """
     observed, null, heads = 0.0, np.zeros(draws), 0
     for form_DD in attention_forms(model):
@@ -58,7 +58,7 @@ def hermiticity(model: SpacingModel, rng: np.random.Generator, draws: int = 1000
 
 
 def attention_forms(model: SpacingModel) -> Iterator[Array]:
-    """A (D, D) of each head, block by block."""
+    """The form A (D, D) of each head, block by block."""
     for block in model.blocks:
         assert isinstance(block, Block)
         weight = block.qkv.weight.detach().double().numpy()

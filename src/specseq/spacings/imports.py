@@ -1,8 +1,8 @@
-"""The zeta study's checkpoints (``best.pt``) as spacing models of ours.
+"""Conversion of the zeta study's checkpoints (``best.pt``) to our spacing models.
 
-Its three models are one transformer with other positions and memory: ``SpacingMDN``, ``MemoryMDN`` with
-learnable slots, and the ``Flash`` form of the latter, whose rotary embedding turns neighbouring dimensions
-where ours turns the two halves of a head.
+The study's three models are one transformer with different positions and memory: ``SpacingMDN``,
+``MemoryMDN`` with learnable slots, and the ``Flash`` form of ``MemoryMDN``. The rotary embedding of the
+latter pairs neighbouring dimensions, where ours pairs the two halves of a head.
 """
 
 from collections.abc import Mapping
@@ -38,17 +38,17 @@ _BLOCK = {
     "up.weight": "c_fc.weight",
     "down.weight": "c_proj.weight",
 }
-# Buffers that follow from the sizes.
+# Buffers determined by the sizes.
 _BUFFERS = ("freqs_cis", "memory_bank._dummy")
 _NAMES = {"n_layer": "blocks", "n_head": "heads", "n_embd": "width", "n_components": "components"}
 
 
 def import_spacings(path: Path, series: Series | None = None) -> Imported:
-    """A spacing model of ours with the weights of a checkpoint.
+    """Convert a checkpoint to one of our spacing models.
 
     Args:
         path: a file of ``torch.save`` with ``model`` and ``config``, or a state dict.
-        series: what the model was trained on, which the file does not say; by default residuals s - 1 for
+        series: what the model was trained on, since the file does not say; by default residuals s - 1 with
             rotary positions, as published, else spacings.
 
     Raises:
@@ -88,7 +88,7 @@ def import_spacings(path: Path, series: Series | None = None) -> Imported:
 def halves_from_pairs(qkv: Tensor, heads: int) -> Tensor:
     """Query, key and value weights ``[3D, D]`` with the dimensions of each head's queries and keys reordered.
 
-    A rotation of neighbouring dimensions (2i, 2i + 1) becomes one of the dimensions i of both halves.
+    A rotation of the neighbouring dimensions (2i, 2i + 1) becomes one of dimension i of the two halves.
     """
     q, k, v = qkv.chunk(3)
     turned = [part.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2) for part in (q, k)]
@@ -150,7 +150,7 @@ def _config(
 
 
 def _names(config: SpacingModelConfig, nested: bool) -> dict[str, str]:
-    """Our name of each tensor, and theirs; in ``nested`` blocks the feed-forward part is called mlp."""
+    """Our name of each tensor -> theirs; in ``nested`` blocks the feed-forward part is called mlp."""
     names = dict(_TOP)
     if config.positions == "learned":
         names["position"] = "pos_emb.weight"

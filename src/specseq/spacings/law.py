@@ -1,4 +1,4 @@
-"""What windows of training spacings look like, and how far others are from them.
+"""The distribution of training windows, and the distance of other windows from it.
 
 Shapes: W windows, N spacings.
 """
@@ -30,12 +30,12 @@ class TrainingLaw:
 
 
 def training_law(train: SpacingSet, length: int, where: str) -> TrainingLaw:
-    """The law of training windows of a length.
+    """The law of training windows of a given length.
 
     Args:
         train: the training split.
         length: N.
-        where: setting that wants it, for the message.
+        where: setting that requires it, for the message.
 
     Raises:
         InputError: the split has too few windows for a covariance.

@@ -1,4 +1,4 @@
-"""A mixture of normal distributions and all that is asked of it.
+"""A mixture of normal distributions: densities, entropies, scores and samples.
 
 Shapes: the last axis of ``log_weight``, ``mean`` and ``scale`` is K, the components; everything before it
 is the batch shape, which the methods return.
@@ -32,7 +32,7 @@ class Mixture(NamedTuple):
         return Mixture(*(part.double() for part in tuple(self)))
 
     def log_prob(self, y: Tensor) -> Tensor:
-        """Log density at y; further than :func:`_farthest` from a component it stays what it is there."""
+        """Log density at y; beyond the distance :func:`_farthest`, a component's term stays constant."""
         farthest = _farthest(self.mean.dtype)
         z = (y[..., None] - self.mean).clamp(-farthest, farthest) / self.scale
         return torch.logsumexp(self.log_weight - torch.log(self.scale) - 0.5 * z * z, -1) - _LOG_ROOT_2PI
@@ -74,7 +74,7 @@ class Mixture(NamedTuple):
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw per mixture; NaN where a parameter is.
 
-        Gradients pass through mean and scale of the component drawn, and not through the choice of it.
+        Gradients pass through mean and scale of the component drawn, but not through the choice of component.
         """
         shape, dtype, device = (*self.mean.shape[:-1], 1), self.mean.dtype, self.mean.device
         u = torch.rand(shape, generator=generator, dtype=dtype, device=device)
@@ -88,7 +88,7 @@ class Mixture(NamedTuple):
 
 
 def _farthest(dtype: torch.dtype) -> float:
-    """Distance from a component up to which squares and their gradients stay finite in a precision."""
+    """Distance from a component up to which squares and their gradients stay finite in this precision."""
     return 1e100 if dtype == torch.float64 else 1e9
 
 

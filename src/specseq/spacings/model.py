@@ -1,4 +1,4 @@
-"""The spacing models: one causal transformer with a mixture head, every named factor a field of its config.
+"""The spacing models: one causal transformer with a mixture head, its design choices fields of its config.
 
 Shapes: B batch, M memory slots, L sequence, P = M + L, D width, K components, Z = L + 1 zeros.
 """
@@ -20,12 +20,12 @@ from specseq.spacings.spectrum import Spectrum
 
 
 def _unrounded(like: Tensor) -> torch.autocast:
-    """A part without autocast: in bfloat16 a spacing would be off by .004 and a predicted mean by .016."""
+    """Disable autocast: in bfloat16 a spacing would be off by .004 and a predicted mean by .016."""
     return torch.autocast(like.device.type, enabled=False)
 
 
 class Cache:
-    """What a causal model keeps of a window to take the next spacing in one step."""
+    """What a causal model keeps of a window to process the next spacing in one step."""
 
     def __init__(self, layers: list[LayerCache]) -> None:
         self.layers = layers
@@ -41,7 +41,7 @@ class SpacingModel(nn.Module):
     """Predicts each next spacing from those before it as a normal mixture.
 
     ``forward(s_BL, height_B)`` gives a mixture of batch shape (B, L), whose entry l predicts s_{l+1} from
-    s_0..s_l. Under ``attention_mask: published`` with memory it looks at all of the window instead.
+    s_0..s_l. With memory under ``attention_mask: published`` it sees the whole window instead.
     """
 
     def __init__(self, config: SpacingModelConfig) -> None:
@@ -90,7 +90,7 @@ class SpacingModel(nn.Module):
         return self._mixture(x_BPD[:, slots:])
 
     def _opening(self, s_BL: Tensor) -> Opening | None:
-        """How far memory is open to each token of a window; its own rows read it whole."""
+        """How far memory is open to each token of a window; always fully to memory's own rows."""
         if self.gate is None:
             return None
         slots = self.config.slots
@@ -103,7 +103,7 @@ class SpacingModel(nn.Module):
         return self.rotary[start:stop] if self.config.positions == "rotary" else None
 
     def _features(self, s_BL: Tensor, height_B: Tensor | None) -> Tensor | None:
-        """(B, L, D) what spectrum and taps add to each token; None without either."""
+        """(B, L, D) contribution of spectrum and taps to each token; None without either."""
         added: Tensor | None = None
         if self.spectrum is not None and self.lift is not None:
             if height_B is None:
@@ -132,7 +132,7 @@ class SpacingModel(nn.Module):
         return memory_BMD
 
     def _tokens(self, s: Tensor, features: Tensor | None, memory: Tensor | None, start: int = 0) -> Tensor:
-        """Embedded tokens, memory first; ``start`` is the place of the first spacing in the window."""
+        """Embedded tokens, memory first; ``start`` is the position of the first spacing in the window."""
         with _unrounded(s):
             x = self.embed(self._shift(s)[..., None])
         if features is not None:
@@ -159,7 +159,7 @@ class SpacingModel(nn.Module):
         """Read a context; give the mixture of the next spacing (batch shape B) and the cache to go on from.
 
         Raises:
-            ValueError: the mask lets memory see the future, so nothing of a window outlasts its growth.
+            ValueError: the mask lets memory see the future, so a new spacing would change everything cached.
         """
         if not self.config.causal:
             raise ValueError("under the published mask memory changes with every spacing: no cache is valid")
@@ -187,7 +187,7 @@ class SpacingModel(nn.Module):
         return self._mixture(x_BPD[:, -1]), cache
 
     def step(self, s_B: Tensor, cache: Cache, height_B: Tensor | None = None) -> Mixture:
-        """Take one more spacing and predict the one after it; the cache moves on."""
+        """Take one more spacing and predict the one after it; updates the cache."""
         L = cache.length
         if self.config.length <= L:
             raise ValueError(f"the window of {self.config.length} spacings is full")
@@ -220,8 +220,8 @@ def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Spacing
     """The trained model in a weights file, in evaluation mode.
 
     Args:
-        params: parameters of the run that trained it.
-        tensors: its weights by name.
+        params: parameters of the run that trained the model.
+        tensors: the weights by name.
     """
     model = SpacingModel(read(SpacingModelConfig, params["model"], "model"))
     model.load_state_dict(dict(tensors))

@@ -1,6 +1,6 @@
-"""Predictors to measure a model against: constant, independent Wigner, linear autoregression.
+"""Baseline predictors: constant, independent Wigner, linear autoregression.
 
-Each maps past spacings to a predictive density. They learn from the training split only.
+Each maps past spacings to a predictive density and is fitted to the training split only.
 """
 
 import math
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 def wigner_nll(s: Array) -> Array:
-    """-ln p(s) of Wigner's surmise for β = 2: the floor of all that sees no past; infinite at s ≤ 0."""
+    """-ln p(s) of Wigner's surmise for β = 2, a reference that sees no past; infinite at s ≤ 0."""
     with np.errstate(divide="ignore"):
         return -np.log(wigner_density(s))
 
@@ -25,8 +25,8 @@ def wigner_nll(s: Array) -> Array:
 def lag_products(rows: Array, order: int) -> tuple[Array, Array, int]:
     """Normal equations of an autoregression: exact least squares, not an estimate of a Toeplitz matrix.
 
-    G[i, j] = Σ_t x_{t-1-i} x_{t-1-j} and b[i] = Σ_t x_t x_{t-1-i} over t ≥ order in each row. Along a
-    diagonal of G neighbours differ by two products only, so the cost is linear in the data times the order.
+    G[i, j] = Σ_t x_{t-1-i} x_{t-1-j} and b[i] = Σ_t x_t x_{t-1-i} over t ≥ order in each row. Neighbours
+    on a diagonal of G differ by two products only, so the cost is linear in the data times the order.
 
     Args:
         rows: (R, N) centred sequences, N > order.
@@ -43,7 +43,7 @@ def lag_products(rows: Array, order: int) -> tuple[Array, Array, int]:
         block = np.empty((order + 1, order + 1))
         block[0] = first
         for i in range(order):
-            # G[i+1, j+1]: both factors one step older, so one product enters and one leaves.
+            # In G[i+1, j+1] both factors are one step older: one product enters and one leaves.
             enters = x[order - 1 - i] * x[order - 1 - np.arange(i, order)]
             leaves = x[len(x) - 1 - i] * x[len(x) - 1 - np.arange(i, order)]
             block[i + 1, i + 1 :] = block[i, i:-1] + enters - leaves
@@ -64,13 +64,13 @@ class Autoregression:
         return len(self.coefficients)
 
     def predict(self, s_WN: Array) -> Array:
-        """(W, N - p) predictions of s_p.. from the p spacings before each."""
+        """(W, N - p) predictions of s_p, s_{p+1}, ... from the p spacings before each."""
         x = s_WN - self.mean
         windows = np.lib.stride_tricks.sliding_window_view(x[:, :-1], self.order, axis=1)
         return np.asarray(windows @ self.coefficients[::-1] + self.mean)
 
     def nll(self, error: Array) -> Array:
-        """Of prediction errors under the normal noise fitted in training."""
+        """NLL of prediction errors under the normal noise fitted in training."""
         return 0.5 * math.log(2 * math.pi) + math.log(self.scale) + 0.5 * (error / self.scale) ** 2
 
     def rollout(self, context_WC: Array, horizon: int, rng: np.random.Generator | None = None) -> Array:
@@ -95,8 +95,8 @@ def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) ->
 
     Args:
         train: the training spacings.
-        orders: each p; each must be shorter than a segment.
-        rows: a set of one segment is read in this many rows, to keep memory low.
+        orders: the orders p; each must be shorter than a segment.
+        rows: number of rows in which a set of one segment is read, to save memory.
 
     Raises:
         InputError: a segment is too short for an order.

@@ -1,4 +1,4 @@
-"""How the sets of :mod:`specseq.spacings.sets` are cut from a table of zeros, or from arrays, and drawn."""
+"""Cuts or draws the sets of :mod:`specseq.spacings.sets`, from a table of zeros or from arrays."""
 
 import hashlib
 import math
@@ -32,16 +32,16 @@ Pieces = Iterator[tuple[int, int, Array, Array]]
 def write_spacing_sets(
     zeros: os.PathLike[str] | None, folder: Path, splits: SpacingSplits, provenance: Provenance
 ) -> pd.DataFrame:
-    """Write all sets and their manifest; memory stays at one split of float32, whatever the table's size.
+    """Write all sets and their manifest; memory holds one float32 split at a time, whatever the table's size.
 
     Args:
-        zeros: a table of zeros; completeness is checked as it is read. None where ``splits`` name arrays.
-        folder: where the sets go.
+        zeros: a table of zeros, checked for completeness while it is read; None if ``splits`` names arrays.
+        folder: where the sets are written.
         splits: how they are cut.
-        provenance: goes into the manifest's footer.
+        provenance: written to the manifest's footer.
 
     Raises:
-        InputError: table or arrays can't be read, are too short, or the table is incomplete.
+        InputError: the table or the arrays can't be read or are too short, or the table is incomplete.
     """
     folder.mkdir(parents=True, exist_ok=True)
     count, pieces = _source(zeros, splits)
@@ -77,7 +77,7 @@ def _control(name: str, count: int, splits: SpacingSplits, rng: np.random.Genera
 
 
 def _source(zeros: os.PathLike[str] | None, splits: SpacingSplits) -> tuple[int, Pieces]:
-    """Number of spacings, and their pieces."""
+    """The number of spacings, and their pieces."""
     if zeros is None:
         assert splits.arrays is not None
         arrays = read_arrays(splits.arrays, splits.index)
@@ -120,7 +120,7 @@ def _real(
 
 
 def _pieces(zeros: os.PathLike[str]) -> Pieces:
-    """From batches that overlap by one zero."""
+    """Pieces from batches that overlap by one zero."""
     at, last = 0, None
     for batch in read_zeros(zeros):
         piece = batch if last is None else Zeros.join([last, batch])

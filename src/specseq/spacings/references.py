@@ -1,18 +1,18 @@
 """Reference rows of every table: simple predictors and the statistics of the sets themselves.
 
-Metrics as in :mod:`specseq.spacings.evaluation`, under runs ``zeta/references/<predictor>`` (constant,
-wigner, ar1 ...) and ``zeta/references/data``. One-step metrics of ``ar<p>`` are at context p, wherever the
-test band allows; ``ar`` has ``nll_at`` by context c, that of AR(c): what AR(p) is with only c < p spacings
-known. Rollouts start from the same windows as the models'. Of the data besides:
+Metrics as in :mod:`specseq.spacings.evaluation`, under the runs ``zeta/references/<predictor>`` (constant,
+wigner, ar1 ...) and ``zeta/references/data``. One-step metrics of ``ar<p>`` have context p, wherever the test
+band allows; ``ar`` gives ``nll_at`` by context c, with the predictor AR(c). Rollouts start from the same
+windows as the models'. Further metrics of the data:
 
 - ``data_std``: the spacings' standard deviation.
-- ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, which is the ramp.
-- ``form_factor_at_one`` (``step`` = N): K(1) of windows of N spacings.
+- ``form_factor_band``: mean K(τ) over the published band 3 < 2πτ < 5.5, on the ramp.
+- ``form_factor_at_one`` (``step`` = N): K(1) over windows of N spacings.
 - ``peak`` (``step`` = N), ``peak_jittered`` and ``peak_positions_jittered`` (``step`` = 1000 a): largest K
-near τ = 1, plain and with noise of ±a on spacings or on positions, N = 2000.
+  near τ = 1, plain and with noise of ±a on spacings or on positions, N = 2000.
 
-Each of these is a mean over windows and has its interval over them, ``<metric>_low`` and ``<metric>_high``.
-:func:`spread` is the one statistic that takes all splits together.
+Each of these is a mean over windows, with its interval in ``<metric>_low`` and ``<metric>_high``.
+:func:`spread` is the only statistic that pools all splits.
 """
 
 import math
@@ -51,8 +51,8 @@ def reference_rows(manifest: os.PathLike[str], name: str, references: SpacingRef
     """All reference rows of one spacing set: predictors on its test split, and the spread over all splits.
 
     Args:
-        manifest: of the spacing sets.
-        name: of the set.
+        manifest: manifest of the spacing sets.
+        name: name of the set.
         references: which predictors, and the sizes of their evaluation.
     """
     train, test = (load_spacing_set(manifest, name, split) for split in ("train", "test"))
@@ -66,7 +66,7 @@ def reference_rows(manifest: os.PathLike[str], name: str, references: SpacingRef
 def evaluate_references(
     train: SpacingSet, test: SpacingSet, orders: Sequence[int], spec: SpacingEvaluation, seed: int
 ) -> Iterator[Row]:
-    """Rows (with ``run``) of constant, Wigner and autoregressions, and of the test data.
+    """Rows (with ``run``) of the constant, Wigner and autoregressive predictors, and of the test data.
 
     Raises:
         InputError: an order doesn't fit the sets.

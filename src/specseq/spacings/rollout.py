@@ -1,10 +1,11 @@
 """Rollouts: a model's own predictions fed back, for many windows at once.
 
-The window grows from its context to the model's full length and then begins anew from as many of the last
-spacings as the context had, at most three quarters of the length: every position the model sees is one it
-was trained on, and what was computed is used for many steps. Memory may be weaker than it was trained:
-then the whole window of each step is read with memory of that step's strength, the context too. Shapes: B
-windows, C context, H horizon.
+The window grows from its context to the model's full length, then restarts with as many of the last spacings
+as the context had, at most three quarters of the length. The model thus sees only positions it was trained
+on, and its cache serves many steps. Memory may be made weaker than in training; the whole window of each
+step, including the context, is then read with memory of that step's strength.
+
+Shapes: B windows, C context, H horizon.
 """
 
 from collections.abc import Sequence
@@ -26,17 +27,16 @@ def rollout(
     generator: torch.Generator | None = None,
     memory: Sequence[float] | None = None,
 ) -> Tensor:
-    """(B, H) spacings that follow the contexts, one step at a time, with a key-value cache where there can be
-    one.
+    """(B, H) spacings that follow the contexts, one step at a time, with a key-value cache where possible.
 
-        Args:
-            model: in evaluation mode.
-            context_BC: known spacings, at most the model's length.
-            height_B: heights of the windows.
-            horizon: H.
-            generator: draw each step from the mixture, draws below 0 becoming 0; None takes its mean.
-            memory: (H,) factors of the memory slots at each step; None keeps them. While they change, no
-                cache is valid.
+    Args:
+        model: in evaluation mode.
+        context_BC: known spacings, at most the model's length.
+        height_B: heights of the windows.
+        horizon: H.
+        generator: draws each step from the mixture, negative draws becoming 0; None takes its mean.
+        memory: (H,) factor of the memory slots at each step; None leaves them as they are. While the factor
+            changes, no cache is valid.
     """
     if memory is not None and len(set(memory)) == 1:
         model, memory = with_memory(model, memory[0]), None
@@ -65,7 +65,7 @@ def rollout_without_cache(
     generator: torch.Generator | None = None,
     memory: Sequence[float] | None = None,
 ) -> Tensor:
-    """What :func:`rollout` gives, by reading the whole window anew at each step."""
+    """The result of :func:`rollout`, by rereading the whole window at each step."""
     context = context_BC.shape[1]
     history = [context_BC]
     for step in range(1, horizon + 1):
@@ -78,7 +78,7 @@ def rollout_without_cache(
 def with_memory(model: SpacingModel, strength: float) -> SpacingModel:
     """A model whose memory slots are multiplied by a factor; their learned positions stay.
 
-    A factor of 1, or a model without memory, gives the model itself; all else a copy.
+    Returns the model itself if the factor is 1 or there is no memory, else a copy.
     """
     if model.memory is None or strength == 1:
         return model

@@ -1,4 +1,4 @@
-"""Settings of rollouts that no training reads: an edit here reruns rollouts alone."""
+"""Settings of rollouts, which training does not read: changing them reruns only rollouts."""
 
 from typing import Annotated, Literal
 
@@ -12,10 +12,10 @@ Fade = Annotated[float, Field(ge=0, le=1)] | Literal["linear"]
 
 @dataclass(frozen=True, config=STRICT)
 class RolloutSettings:
-    """What becomes of memory in rollouts, and what is measured along them."""
+    """How rollouts treat memory, and what is measured along them."""
 
     memory: tuple[MemoryMode, ...] = Field(
-        default=("kept",), min_length=1, description="memory slots in rollouts; each named is rolled out"
+        default=("kept",), min_length=1, description="treatments of memory slots; each is rolled out"
     )
     fade: Fade = Field(
         default="linear",

@@ -1,4 +1,4 @@
-"""One-step scores of a model on windows: likelihood, errors, calibration, and what it depends on.
+"""One-step scores of a model on windows: likelihood, errors, calibration and dependence on its input.
 
 Shapes: W windows, L spacings per window, K components.
 """
@@ -16,7 +16,7 @@ from specseq.spacings.model import SpacingModel
 
 Array = NDArray[np.float64]
 
-# Rounding of float64 outputs stays far below this, whichever kernels a processor or a shape gets.
+# Rounding of float64 outputs stays far below this, whichever kernels are used.
 _ROUNDING = 1e-10
 
 
@@ -37,9 +37,9 @@ class Scores:
 
 @torch.no_grad()
 def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor, rows: int = 128) -> Scores:
-    """Scores of all positions of windows given whole, as the published evaluation gives them.
+    """Scores at all positions of complete windows, as in the published evaluation.
 
-    Under ``attention_mask: published`` with memory these predictions have seen their answers.
+    With memory under ``attention_mask: published``, these predictions have seen the answers.
     """
     chunks: list[list[Tensor]] = []
     for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
@@ -66,7 +66,7 @@ def truncated(
     keep_slots: Tensor | None = None,
     rows: int = 256,
 ) -> tuple[Array, Array]:
-    """NLL and absolute error (W,) at spacing ``context`` when the model is given those before it and no more.
+    """NLL and absolute error (W,) at spacing ``context`` when the model is given only the spacings before it.
 
     Args:
         keep_slots: (M,) boolean; memory slots set False are zeroed.
@@ -82,10 +82,10 @@ def truncated(
 
 @torch.no_grad()
 def causality_violation(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> float:
-    """Largest change of an output before the window's middle when the spacings from there on are changed.
+    """Largest change of an output in the window's first half when the spacings of the second are changed.
 
-    The model is evaluated in float64, where rounding and a leak are orders of magnitude apart: a change that
-    rounding explains counts as 0.0, so that a causal model gives exactly 0.0 on every processor.
+    The model is evaluated in float64, where rounding and a leak differ by orders of magnitude. Changes at the
+    level of rounding count as 0.0, so that a causal model gives exactly 0.0 on every processor.
     """
     exact, s, height = deepcopy(model).double(), s_WL.double(), height_W.double()
     middle = s.shape[1] // 2
@@ -97,8 +97,7 @@ def causality_violation(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> 
 
 
 def kernel(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> Array:
-    """(L,) mean response of the last prediction to the spacing d steps back: E ∂E[s_{n+1}]/∂s_{n+1-d}, d =
-    1..L."""
+    """(L,) mean response E ∂E[s_{n+1}]/∂s_{n+1-d} of the last prediction to the spacing d = 1..L back."""
     s = s_WL.clone().requires_grad_(True)
     expectation = model(s, height_W)[:, -1].expectation().sum()
     (gradient,) = torch.autograd.grad(expectation, s)
@@ -124,8 +123,7 @@ def fit_kernel(mu: Array) -> tuple[float, float]:
 
 
 def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator, draws: int = 2000) -> float:
-    """Permutation p-value of the largest correlation between a principal coordinate of the slots and ln of
-    primes."""
+    """Permutation p-value of the largest correlation of a principal coordinate of the slots with ln p."""
     slots = memory_MD.detach().double().numpy()
     primes = np.log([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53][: len(slots)])
     if len(slots) < 3 or len(primes) < len(slots):

@@ -1,24 +1,23 @@
-"""Sets of spacings on disk: real, shuffled, GUE and Poisson, in bands that do not touch, under one manifest.
+"""Sets of spacings on disk: real, shuffled, GUE and Poisson, in separate bands, under one manifest.
 
 A folder holds ``<set>_<split>.npy`` (float32 spacings), ``<set>_<split>_heights.npy`` (float64: the height
 γ at the start of every :data:`HEIGHT_EVERY` spacings) and ``manifest.parquet``, one row per set and split:
 
 ============= ========================================================================================
 set, split    real, shuffled, gue or poisson; train, selection or test
-file          name of the spacings' file in the folder; ``heights_file`` that of the heights
+file          name of the spacings' file in the folder; ``heights_file`` names the heights' file
 count         number of spacings
-segment       spacings are consecutive inside segments of this length, and only there
+segment       spacings are consecutive only within segments of this length
 first_index   index n of the first spacing s_n; -1 where the set has none
 low, high     heights of the band
-mean, std     of the spacings
+mean, std     mean and standard deviation of the spacings
 acf1          their lag-1 autocorrelation
-sha256        of the spacings' bytes
+sha256        checksum of the spacings' bytes
 ============= ========================================================================================
 
 Train, selection and test lie at ascending heights with a gap between them, so no window of one overlaps or
-neighbours another. Shuffled sets permute the spacings within a split: the same marginal distribution, no
-order. GUE and Poisson sets borrow the real heights, since a model that is told the height must be told
-something.
+neighbours another. Shuffled sets permute the spacings within a split, which keeps the marginal distribution
+and destroys the order. GUE and Poisson sets borrow the real heights, for models that take a height as input.
 """
 
 import os
@@ -64,14 +63,14 @@ class SpacingSet:
         return np.interp(position, marks, self.heights)
 
     def starts(self, length: int, count: int | None = None) -> NDArray[np.int64]:
-        """Positions of windows of a length that neither overlap nor leave their segment.
+        """Start positions of windows of a given length that neither overlap nor cross a segment's end.
 
         Args:
             length: spacings per window.
-            count: number of positions, spread evenly over the set; all if None or if there are fewer.
+            count: number of positions, spread evenly over the set; all if None or if fewer exist.
 
         Raises:
-            InputError: not one fits.
+            InputError: no window fits.
         """
         per_segment = self.segment // length
         segments = len(self.spacings) // self.segment

@@ -1,13 +1,12 @@
-"""Spectral features of past positions: what the zeros so far say of each line of the spectrum.
+"""Spectral features of past positions: amplitude and phase of spectral lines in the zeros so far.
 
-The unfolded zeros x_j of height T fluctuate with the lines τ = ln p^k / ln(T/2π) of the explicit formula. At
-the zero x_n the feature F_n(τ) = Σ_{j ≤ n} w(n-j) exp(2πi τ (x_n - x_j)) holds amplitude and phase of a
-line as the last W zeros show it, seen from x_n; nothing later enters. The features reach the model as input
-to its tokens.
+The unfolded zeros x_j at height T fluctuate with the lines τ = ln p^k / ln(T/2π) of the explicit formula. At
+the zero x_n the feature F_n(τ) = Σ_{j ≤ n} w(n-j) exp(2πi τ (x_n - x_j)) holds a line's amplitude and phase
+at x_n, measured on the last W zeros; later zeros do not enter. The features are added to the model's tokens.
 
-A taper of W zeros resolves 1/W in τ. Low primes give lines further apart than that and want a long one;
-above them the lines run into a continuum, whose phases a long taper would only blur. Hence several tapers,
-each with its own range of τ.
+A taper of W zeros resolves 1/W in τ. The lines of low primes are further apart than that, which calls for a
+long taper; above them the lines merge into a continuum, whose phases a long taper would only blur. Hence
+there are several tapers, each with its own range of τ.
 
 Shapes: B batch, L sequence, Z = L + 1 zeros, M frequencies, W taper length.
 """
@@ -41,7 +40,7 @@ def prime_powers(limit: int) -> list[int]:
 class Spectrum(nn.Module):
     """Tapered spectral sums at the arithmetic lines and on uniform grids.
 
-    They are divided by √τ, since the form factor of the zeros is the ramp K(τ) = τ: all are of order one.
+    They are divided by √τ, since the zeros' form factor is the ramp K(τ) = τ; all are then of order one.
 
     Attributes:
         windows: taper lengths W; the taper is a quarter cosine that falls from 1 at the newest zero.
@@ -56,7 +55,7 @@ class Spectrum(nn.Module):
             windows: as above.
             lines: prime powers up to this give lines that move with the height, seen through the longest
                 taper.
-            highest: for each taper the largest τ of its grid k/W; 1 is the mean density of zeros.
+            highest: largest τ of each taper's grid k/W; τ = 1 is the mean density of zeros.
             length: longest sequence.
         """
         super().__init__()
@@ -76,7 +75,7 @@ class Spectrum(nn.Module):
         self.size = 2 * sum(counts)
 
     def frequencies(self, height_B: Tensor) -> Tensor:
-        """(B, M) frequencies τ at heights T, those of one taper after those of the other."""
+        """(B, M) frequencies τ at heights T, taper by taper."""
         lines = self.log_lines / torch.log(height_B / (2 * math.pi))[:, None].to(self.log_lines.dtype)
         parts = []
         for number in range(len(self.windows)):
@@ -85,7 +84,7 @@ class Spectrum(nn.Module):
         return torch.cat(parts, 1)
 
     def phases(self, x: Tensor, tau_BM: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (B, Z, M) of 2πτx at positions x (B, Z), whole turns taken off."""
+        """Cosines and sines (B, Z, M) of 2πτx at positions x (B, Z), with whole turns removed."""
         turns = x[..., None] * tau_BM[:, None, :].to(x.dtype)
         angle = (2 * math.pi * (turns - turns.round())).to(tau_BM.dtype)
         return angle.cos(), angle.sin()
@@ -111,7 +110,7 @@ class Spectrum(nn.Module):
         )
 
     def last(self, tau_BM: Tensor, cos_BZM: Tensor, sin_BZM: Tensor) -> Tensor:
-        """(B, size) features at the newest of the zeros whose phases are given."""
+        """(B, size) features at the newest zero, from the phases of all zeros."""
         newest = cos_BZM.shape[1]
         sums_cos, sums_sin = [], []
         for number, (c, s) in enumerate(zip(self._by_taper(cos_BZM), self._by_taper(sin_BZM), strict=True)):

@@ -1,8 +1,8 @@
 """Statistics of spacing sequences: autocorrelation, number variance, spectral form factor.
 
 Inputs are (W, N) spacings of mean about one: W windows of N consecutive ones. Unfolded frequencies τ are in
-units of the mean density, so the published 2π convention divides by 2π: its band 3 < τ < 5.5 is .48 < τ <
-.875 here.
+units of the mean density; values in the published convention are 2π times larger, so that its band
+3 < τ < 5.5 is .48 < τ < .875 here.
 """
 
 import math
@@ -26,8 +26,8 @@ def autocorrelation(s_WN: Array, lags: int) -> Array:
 def form_factor(s_WN: Array, tau: Array) -> Array:
     """(W, T) spectral form factor K(τ) = |Σ_j exp(2πi τ u_j)|² / N of each window.
 
-    Poisson 1; GUE τ for τ < 1 (the ramp) and 1 beyond. Windows should be long against 1/τ, and hold a whole
-    number of periods: else the mean density adds about sin²(πNτ) / (N sin²(πτ)).
+    Poisson 1; GUE τ for τ < 1 (the ramp) and 1 beyond. Windows should be long compared with 1/τ and hold a
+    whole number of periods; otherwise the mean density adds about sin²(πNτ) / (N sin²(πτ)).
     """
     u_WN = np.cumsum(s_WN, axis=1, dtype=np.float64)
     factors = [np.abs(np.exp(2j * math.pi * t * u_WN).sum(axis=1)) ** 2 for t in tau]
@@ -35,7 +35,7 @@ def form_factor(s_WN: Array, tau: Array) -> Array:
 
 
 def number_variance(s_WN: Array, lengths: Sequence[float]) -> Array:
-    """(len(lengths),) variance of the count of points in intervals of each length inside the windows."""
+    """(len(lengths),) variance of the number of points in intervals of each length within the windows."""
     u_WN = np.cumsum(s_WN, axis=1, dtype=np.float64)
     variances = []
     for length in lengths:
@@ -50,20 +50,20 @@ def number_variance(s_WN: Array, lengths: Sequence[float]) -> Array:
 
 
 def peak_at_one(s_WN: Array, points: int = 41, width: float = 0.02) -> Array:
-    """(W,) largest K(τ) for τ within ``width`` of 1, where the published figures have their "2π peak"."""
+    """(W,) largest K(τ) for τ within ``width`` of 1, where the published figures show a "2π peak"."""
     return form_factor(s_WN, np.linspace(1 - width, 1 + width, points)).max(axis=1)
 
 
 def jitter(s_WN: Array, amplitude: float, rng: np.random.Generator) -> Array:
-    """Spacings with independent uniform noise of ±amplitude: positions that stray as a random walk."""
+    """Spacings with independent uniform noise of ±amplitude, so that positions stray like a random walk."""
     return s_WN + rng.uniform(-amplitude, amplitude, s_WN.shape)
 
 
 def jitter_positions(s_WN: Array, amplitude: float, rng: np.random.Generator) -> Array:
     """Spacings of points that each stray by independent uniform noise of ±amplitude.
 
-    Of what a form factor has beyond 1 at τ that leaves (sin(2πτa) / (2πτa))² at amplitude a; a peak made by
-    positions on a grid vanishes with the grid, when a is the grid's step.
+    At amplitude a, this multiplies the excess of the form factor over 1 by (sin(2πτa) / (2πτa))². A peak
+    caused by positions on a grid vanishes when a is the grid's step.
     """
     noise = rng.uniform(-amplitude, amplitude, (len(s_WN), s_WN.shape[1] + 1))
     return s_WN + np.diff(noise, axis=1)

@@ -1,4 +1,4 @@
-"""The audit of equilibria: exact spectra of causal operators, a verdict for every sample and position.
+"""The audit of equilibria: exact spectra of causal operators and a verdict for every sample and position.
 
 Shapes: B sample, T position, C channel.
 """
@@ -34,8 +34,8 @@ class CausalSpectrum:
     """The whole spectrum of a causal operator, by sample and position.
 
     Attributes:
-        mu_BTC: eigenvalues of the diagonal Jacobian blocks, which are those of the operator.
-        kappa_BT: condition number of each block's rightmost eigenvalue; the operator's is no smaller.
+        mu_BTC: eigenvalues of the diagonal Jacobian blocks, together the operator's eigenvalues.
+        kappa_BT: condition number of each block's rightmost eigenvalue, a lower bound for the operator's.
         error_BT: how far rounding may have moved that eigenvalue.
     """
 
@@ -60,8 +60,8 @@ def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int 
     The cost is one C×C eigenproblem per position, not one of size T·C.
 
     Args:
-        force: the force F(z) whose Jacobian is meant, samples not interacting.
-        blocks_BTCC: its diagonal Jacobian blocks at ``z_BTC``, by
+        force: the force F(z), whose Jacobian is the operator; samples must not interact.
+        blocks_BTCC: the force's diagonal Jacobian blocks at ``z_BTC``, from
             :func:`specseq.spectra.exact.diagonal_jacobian_blocks` or in closed form; they are checked.
         z_BTC: the state.
         probes: tangents per sample that test causality and the blocks.
@@ -91,12 +91,12 @@ def audit_table(
 ) -> pd.DataFrame:
     """One row for each sample and position.
 
-    Positions downstream of an unconverged one are not at a root either, whatever their own force says, so the
-    residual that decides a verdict is the largest of all positions up to there. They do not settle either
-    while one before them does not: behind a NO-ROOT no position is TRANSIENT.
+    Positions after an unconverged one are not at a root either, however small their own force. A verdict
+    therefore uses the largest residual of all positions up to its own. Nor can a position settle while one
+    before it does not: after a NO-ROOT no position is TRANSIENT.
 
     Args:
-        spectrum: of the operator at the state.
+        spectrum: spectrum of the operator at the state.
         residual_BT: force residual of each position.
         step: the Euler step ε in use, for ρ(ε).
         omega_B: numerical abscissa ω of J for each sample.
@@ -106,16 +106,16 @@ def audit_table(
         Columns ``sample, position, alpha, im, rho, eps_crit, limit_re, limit_im, rotation, settling_time,
         damping_ratio, omega, gap, kappa, error, residual, verdict``. ``im``, ``kappa`` and ``error`` (how far
         rounding may have moved it) belong to the rightmost mode, ``limit_*`` to the mode that limits the
-        Euler step, ``rotation`` is max |Im μ|, ``settling_time`` that of the flow to 2 % (infinite where
-        α ≥ 0), ``damping_ratio`` the least -Re μ/|μ|, ``omega`` and ``gap = ω - α`` belong to the whole J of
-        the sample. Where the verdict is NO-ROOT, the spectrum is that of no equilibrium and its columns are
-        NaN; so are ``omega`` and ``gap`` of the whole sample.
+        Euler step. ``rotation`` is max |Im μ|, ``settling_time`` the time in which the flow settles to 2 %
+        (infinite where α ≥ 0), ``damping_ratio`` the least -Re μ/|μ|. ``omega`` and ``gap = ω - α`` belong to
+        the whole J of the sample. Where the verdict is NO-ROOT there is no equilibrium: the columns of the
+        spectrum are NaN, as are ``omega`` and ``gap`` of the whole sample.
     """
     samples, length = residual_BT.shape
     lead, (limit, mode) = spectrum.leading_BT, critical_step(spectrum.mu_BTC)
     omega_BT = omega_B[:, None].expand(samples, length)
     sample_alpha = spectrum.mu_BN.real.amax(-1, keepdim=True).expand(samples, length)
-    # NaN compares false everywhere: it counts as infinite, so that no later position looks converged.
+    # Comparisons with NaN are false, so count it as infinite; no later position then looks converged.
     reached = residual_BT.nan_to_num(torch.inf).cummax(1).values
     values = {
         "alpha": lead.real,

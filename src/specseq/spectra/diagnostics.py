@@ -1,6 +1,6 @@
-"""Measurements that are in use and are wrong for non-normal operators, by name, to show by how much.
+"""Measurements in common use that are wrong for non-normal operators, kept to show by how much.
 
-None of them feeds a result. Each function says what it misses; :mod:`specseq.spectra.exact` and
+No result depends on them. Each function says what it misses; :mod:`specseq.spectra.exact` and
 :mod:`specseq.spectra.krylov` measure the same quantities properly.
 """
 
@@ -14,8 +14,8 @@ from specseq.spectra.subspace import ritz_radius, subspace_iteration
 def subspace_radius(product: Map, start: Tensor, step: float, iterations: int) -> Tensor:
     """ρ(ε) by two-dimensional subspace iteration on I + εJ, one value per sample.
 
-    Misses: the leading pair is separated from the bulk by about ε, so that a handful of iterations ends on a
-    mixture of modes, and the Ritz value of a mixture of non-orthogonal modes is no eigenvalue.
+    Misses: the leading pair is separated from the bulk only by about ε, so a handful of iterations ends in a
+    mixture of modes, and the Ritz value of a mixture of non-orthogonal modes is not an eigenvalue.
 
     Args:
         product: ``v -> J v``.
@@ -32,7 +32,7 @@ def subspace_radius(product: Map, start: Tensor, step: float, iterations: int) -
 def power_radius(rproduct: Map, start: Tensor, step: float, iterations: int) -> Tensor:
     """ρ(ε) by the power method on (I + εJ)ᵀ with one real vector and the Rayleigh quotient |vᵀMv|.
 
-    Misses: a complex pair turns a real vector for ever, so the quotient oscillates and never settles.
+    Misses: a complex pair rotates a real vector for ever, so the quotient oscillates and never settles.
 
     Returns:
         ``[iterations, B]``, the estimate after each product.
@@ -64,8 +64,8 @@ def power_abscissa(product: Map, rproduct: Map, start: Tensor, iterations: int, 
 def difference_product(field: Map, state: Tensor, scale: float, central: bool) -> Map:
     """``v -> J v`` by finite differences of relative size ``scale``.
 
-    Misses: in single precision α comes out with an error near 5e-5 (central) or 1e-3 (one-sided), where exact
-    products give 4e-8.
+    Misses: in single precision α has an error near 5e-5 (central) or 1e-3 (one-sided); exact products give
+    4e-8.
     """
     reference = field(state)
 

@@ -1,7 +1,7 @@
-"""The eigenvalue of largest modulus of many matrices by repeated squaring: batched products, no eigenproblem.
+"""The eigenvalue of largest modulus of many matrices by repeated squaring, in batched products.
 
 M^n with n = 2^k turns any start towards the dominant modes, so a few of its images span them, and a
-Rayleigh-Ritz step on M reads them off with a residual. That none was missed follows from Gelfand's formula:
+Rayleigh-Ritz step on M yields the eigenvalues with residuals. Gelfand's formula shows that none was missed:
 the spectral radius is at most ‖M^n‖^(1/n) for every n.
 
 Shapes: N matrix, C row, V vector of the space.
@@ -13,23 +13,22 @@ import torch
 from torch import Tensor
 
 SQUARINGS = 14
-"""Up to M^16384, in which a mode 0.1 % smaller than the largest is down by e^-16."""
+"""Up to M^16384, in which a mode 0.1 % smaller than the largest is damped by e^-16."""
 VECTORS = 16
-"""Images that span the dominant modes."""
+"""Number of images that span the dominant modes."""
 # Residual, in units of the matrix' norm, at which a Ritz pair counts as an eigenpair.
 _SETTLED = 1e-9
-# How far the bound may lie above the radius, relative to it: √C κ to the power 1/n for modes of condition κ.
+# Largest relative excess of the bound over the radius; it is (√C κ)^(1/n) - 1 for modes of condition κ.
 _SLACK = 2e-3
 
 
 @dataclass(frozen=True)
 class Dominant:
-    """Eigenvalues of largest modulus, or what is known of them.
+    """Eigenvalues of largest modulus, or bounds where they were not found.
 
     Attributes:
-        value_N: the eigenvalue, complex, of a pair the one in the upper half plane; where it was not found,
-            the bound.
-        bound_N: no eigenvalue has a larger modulus.
+        value_N: the eigenvalue, complex; the one with Im ≥ 0 of a conjugate pair. The bound, if not found.
+        bound_N: upper bound on the modulus of all eigenvalues.
         found_N: whether the value is the eigenvalue.
     """
 
@@ -44,7 +43,7 @@ def dominant_eigenvalues(matrices_NCC: Tensor, enough: float = 0.0) -> Dominant:
 
     Args:
         matrices_NCC: real and in double precision, on any device.
-        enough: once all bounds are at most this, they are not refined further.
+        enough: bounds are not refined further once all are at most this.
     """
     power_NCC, bound_N = _powers(matrices_NCC, enough)
     size = matrices_NCC.shape[-1]
@@ -52,7 +51,7 @@ def dominant_eigenvalues(matrices_NCC: Tensor, enough: float = 0.0) -> Dominant:
     start = torch.randn(size, min(VECTORS, size), generator=draw, dtype=torch.float64)
     basis_NCV = torch.linalg.qr(power_NCC @ start.to(power_NCC))[0]
     image_NCV = matrices_NCC @ basis_NCV
-    # Matrices of 16 rows are the processor's work, wherever the large ones lie.
+    # Matrices of 16 rows are faster on the CPU, wherever the large ones lie.
     quotient_NVV = (basis_NCV.mT @ image_NCV).cpu()
     finite = torch.isfinite(quotient_NVV).all(-1).all(-1)[:, None, None]
     values_NV, vectors_NVV = (
@@ -70,7 +69,7 @@ def dominant_eigenvalues(matrices_NCC: Tensor, enough: float = 0.0) -> Dominant:
 
 
 def _powers(matrices_NCC: Tensor, enough: float) -> tuple[Tensor, Tensor]:
-    """M^n of unit norm, and the least of the bounds ‖M^m‖^(1/m) on the way there."""
+    """M^n scaled to unit norm, and the least of the bounds ‖M^m‖^(1/m) found on the way."""
     power_NCC, logarithm_N = matrices_NCC, torch.zeros_like(matrices_NCC[:, 0, 0])
     bound_N = torch.full_like(logarithm_N, torch.inf)
     for squaring in range(SQUARINGS + 1):
@@ -79,7 +78,7 @@ def _powers(matrices_NCC: Tensor, enough: float) -> tuple[Tensor, Tensor]:
         power_NCC = power_NCC / size_N[:, None, None]
         logarithm_N = logarithm_N + size_N.log()
         bound_N = torch.minimum(bound_N, (logarithm_N / 2**squaring).exp())
-        # To ask stalls an accelerator, so not at each squaring.
+        # Reading the value stalls an accelerator, so this is not done at each squaring.
         if squaring == SQUARINGS or (squaring % 4 == 3 and bool((bound_N <= enough).all())):
             break
         power_NCC, logarithm_N = power_NCC @ power_NCC, 2 * logarithm_N

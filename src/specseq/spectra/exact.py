@@ -1,9 +1,9 @@
 """The exact spectrum of a causal operator from its diagonal blocks.
 
-When position t of a force depends on positions ≤ t only, the Jacobian is block lower-triangular over
-positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All of
-them follow from C vector-Jacobian products of the force with its context frozen: one-hot cotangents in one
-channel at every sample and position at once.
+When the force at position t depends only on positions ≤ t, the Jacobian is block lower-triangular over
+positions, and its spectrum is the union of the spectra of the C×C diagonal blocks D_t = ∂F_t/∂z_t. All blocks
+follow from C vector-Jacobian products of the force with its context frozen, one per channel, each with
+one-hot cotangents at every sample and position at once.
 
 Shapes: B sample, T position, C channel, P probe.
 """
@@ -19,8 +19,8 @@ def diagonal_jacobian_blocks(own: Map, z_BTC: Tensor) -> Tensor:
     """Own-position Jacobian blocks at every sample and position.
 
     Args:
-        own: the force as a function of each position's own state, all other positions frozen: output
-            ``[b, t]`` depends on input ``[b, t]`` alone.
+        own: the force as a function of each position's own state, with all other positions frozen: output
+            ``[b, t]`` depends only on input ``[b, t]``.
         z_BTC: the state.
 
     Returns:
@@ -75,11 +75,11 @@ def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> 
 
 
 def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """Left and right vectors of N blocks in the arithmetic of ``mu_N``."""
+    """Left and right vectors of N blocks in the precision of ``mu_N``."""
     channels, numbers = blocks_NCC.shape[-1], torch.finfo(blocks_NCC.dtype)
     scale_N = torch.linalg.vector_norm(blocks_NCC, torch.inf, dim=(-2, -1)).clamp_min(numbers.tiny)
     shifted = blocks_NCC.to(mu_N.dtype, copy=True)
-    # The shift stays off the eigenvalue by a few roundings: the factorisation must not be exactly singular.
+    # The shift misses the eigenvalue by a few roundings, so that the factorisation is not exactly singular.
     shifted.diagonal(dim1=-2, dim2=-1).sub_((mu_N + 8 * numbers.eps * scale_N).unsqueeze(-1))
     factors, pivots, _ = torch.linalg.lu_factor_ex(shifted)
     generator = torch.Generator(device="cpu").manual_seed(channels)
@@ -87,7 +87,7 @@ def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tup
     right = left = start.expand(len(mu_N), channels, 1)
     for _ in range(iterations):
         right = _unit(torch.linalg.lu_solve(factors, pivots, right))
-        # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; the adjoint solve gives the transposed one through conjugation.
+        # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; conjugation turns the adjoint solve into the transposed one.
         left = _unit(torch.linalg.lu_solve(factors, pivots, left.conj(), adjoint=True).conj())
     return left.squeeze(-1), right.squeeze(-1)
 
@@ -99,8 +99,8 @@ def _unit(x: Tensor) -> Tensor:
 def eigenvalue_condition(left: Tensor, right: Tensor) -> Tensor:
     """κ = ‖u‖‖v‖ / |uᵀv|: a perturbation of size δ moves the eigenvalue by at most κδ to first order.
 
-    For a block of a triangular operator this is a lower bound on the κ of the whole operator: the whole
-    eigenvectors extend these, and uᵀv is the same.
+    For a block of a triangular operator this is a lower bound on κ of the whole operator, whose eigenvectors
+    extend these with the same uᵀv.
     """
     overlap = (left * right).sum(-1).abs()
     return left.norm(dim=-1) * right.norm(dim=-1) / overlap
@@ -109,9 +109,9 @@ def eigenvalue_condition(left: Tensor, right: Tensor) -> Tensor:
 def rounding_error(blocks_BTCC: Tensor, kappa_BT: Tensor) -> Tensor:
     """How far rounding may have moved an eigenvalue of condition κ: C κ ‖D‖ times the unit of rounding.
 
-    Computed eigenvalues are exact for a block that is off by about ε‖D‖, and the eigenvalues of the true one
-    lie in discs of C times their first-order shift (Wilkinson 1965). A defective eigenvalue of multiplicity C
-    needs the factor: there κ ε ‖D‖ is 1/C of the shift.
+    Computed eigenvalues are exact for a block that differs by about ε‖D‖; the true block's eigenvalues lie
+    in discs of C times their first-order shift (Wilkinson 1965). A defective eigenvalue of multiplicity C
+    needs the factor C: its shift is C times κ ε ‖D‖.
     """
     channels = blocks_BTCC.shape[-1]
     size_BT = torch.linalg.vector_norm(blocks_BTCC, dim=(-2, -1))
@@ -119,10 +119,10 @@ def rounding_error(blocks_BTCC: Tensor, kappa_BT: Tensor) -> Tensor:
 
 
 def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4) -> None:
-    """Refuse an operator whose spectrum the blocks do not give.
+    """Refuse an operator whose spectrum is not that of the blocks.
 
-    A random tangent at one position must leave earlier positions alone and come out at its own as the block
-    says. The positions probed are spread over the sequence, another set for every sample.
+    A random tangent at one position must not affect earlier positions and must map at its own position as the
+    block does. The probed positions are spread over the sequence and differ between samples.
 
     Raises:
         InputError: the operator looks ahead, or the blocks are not its diagonal blocks.
@@ -133,7 +133,7 @@ def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4
     tolerance = 1e3 * torch.finfo(z_BTC.dtype).eps
     row = torch.arange(samples)
     for probe in range(min(probes, length)):
-        # The last position is always among those probed: it sees the whole context.
+        # The last position is always probed, since it sees the whole context.
         at = (length - 1 - (probe * length) // min(probes, length) - row) % length
         tangent = torch.zeros_like(z_BTC)
         tangent[row, at] = torch.randn(samples, z_BTC.shape[-1], generator=generator).to(z_BTC)

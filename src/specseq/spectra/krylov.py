@@ -1,10 +1,10 @@
-"""Leading eigenvalues of operators without structure, with evidence: Arnoldi and Lanczos, batched.
+"""Leading eigenvalues of operators without structure, with error bounds: batched Arnoldi and Lanczos.
 
-A Ritz value is worth what its residual says: for a unit Ritz vector v with r = ‖Jv - μv‖ an eigenvalue lies
-within κ r of μ to first order, where κ = 1 / |uᵀv| with the unit left vector u. For a non-normal J κ is not
-small, and a Ritz value without it can be off on either side: on a stable block twenty steps of Arnoldi have
-given ρ = 1.005 where 0.988 is true. The evidence says that there is an eigenvalue, not that none lies further
-right; a larger space makes that likelier.
+For a unit Ritz vector v with residual r = ‖Jv - μv‖, an eigenvalue lies within κ r of μ to first order, where
+κ = 1 / |uᵀv| with the unit left vector u. For a non-normal J κ is not small, and a Ritz value without such a
+bound can be off on either side: on a stable block, twenty steps of Arnoldi gave ρ = 1.005 instead of 0.988.
+The bound shows that there is an eigenvalue near μ, not that none lies further right; a larger space makes
+that likelier.
 
 Shapes: B sample, N entry of a flattened state, K Krylov vector.
 """
@@ -20,13 +20,13 @@ from specseq.spectra.operators import Map
 
 @dataclass(frozen=True)
 class RitzPair:
-    """One eigenvalue per sample and the evidence for it.
+    """One eigenvalue per sample, with its error bound.
 
     Attributes:
         mu_B: Ritz value of J, Im ≥ 0.
         residual_B: ‖Jv - μv‖ / ‖v‖.
         kappa_B: condition number from right and left Ritz vectors.
-        products: products with J and Jᵀ spent, each serving all samples.
+        products: number of products with J and Jᵀ spent; each covers all samples.
     """
 
     mu_B: Tensor
@@ -40,12 +40,12 @@ class RitzPair:
         return self.residual_B * self.kappa_B
 
     def certified(self, margin: float) -> Tensor:
-        """Samples whose pair counts: the error bound is below the margin that is claimed."""
+        """Samples whose pair is certified: its error bound is below the margin."""
         return self.error_B < margin
 
 
 class Arnoldi:
-    """A Krylov space of every sample, grown in stages and orthogonalised twice."""
+    """A Krylov space for every sample, grown in stages and orthogonalised twice."""
 
     def __init__(self, product: Map, start: Tensor) -> None:
         self.product, self.like = product, start
@@ -54,7 +54,7 @@ class Arnoldi:
         self.columns: list[Tensor] = []
 
     def grow(self, size: int) -> None:
-        """Grow the space to ``size`` vectors, or to where it is exhausted."""
+        """Grow the space to ``size`` vectors, or until it is exhausted."""
         while len(self.columns) < min(size, self.basis[0].shape[1]):
             w = self.product(self.basis[-1].view_as(self.like)).detach().flatten(1)
             stacked = torch.stack(self.basis, 1)
@@ -64,7 +64,7 @@ class Arnoldi:
                 w = w - (stacked.mT @ h).squeeze(-1)
                 column[:, :-1] += h.squeeze(-1)
             norm = w.norm(dim=1)
-            # In an exhausted space rounding is all that is left; a zero vector ends it for that sample.
+            # In an exhausted space only rounding errors are left; a zero vector ends it for that sample.
             empty = norm <= 1e-13 * column.norm(dim=1)
             column[:, -1] = torch.where(empty, 0.0, norm)
             scale = torch.where(empty, 0.0, 1 / norm.clamp_min(torch.finfo(w.dtype).tiny))
@@ -80,18 +80,18 @@ class Arnoldi:
         mu, y = torch.linalg.eig(square)
         y = y / y.norm(dim=1, keepdim=True)
         mu = mu.masked_fill(self._empty(y), complex("nan"))
-        # Of an exhausted space nothing is left over, but rounding in the eigenproblem itself is.
+        # An exhausted space has no remainder, but the eigenproblem itself has rounding errors.
         floor = torch.finfo(square.dtype).eps * torch.linalg.matrix_norm(square)
         residual = self.columns[-1][:, -1:].abs() * y[:, -1].abs()
         return mu, residual.maximum(floor.unsqueeze(-1)), y
 
     def _empty(self, y: Tensor) -> Tensor:
-        """Which vectors ``y[:, :, k]`` live on zero vectors of an exhausted space."""
+        """Which vectors ``y[:, :, k]`` are supported on zero vectors of an exhausted space."""
         dead = torch.stack([q.norm(dim=1) == 0 for q in self.basis[: y.shape[1]]], 1)
         return (y.abs().square() * dead.unsqueeze(-1)).sum(1) > 0.5
 
     def symmetric_top(self) -> tuple[Tensor, Tensor]:
-        """For a symmetric operator: largest Ritz value and its residual, of each sample."""
+        """For a symmetric operator: the largest Ritz value of each sample and its residual."""
         diagonal = torch.stack([column[:, -2] for column in self.columns], 1)
         matrix = torch.diag_embed(diagonal)
         if len(self.columns) > 1:
@@ -104,7 +104,7 @@ class Arnoldi:
         return _pick(values, index), self.columns[-1][:, -1].abs() * tail
 
     def vector(self, y_BK: Tensor) -> Tensor:
-        """Coefficients to a vector ``[B, N]``."""
+        """The vector ``[B, N]`` with these coefficients."""
         stacked = torch.stack(self.basis[: y_BK.shape[1]], -1).to(y_BK.dtype)
         return (stacked @ y_BK.unsqueeze(-1)).squeeze(-1)
 
@@ -113,12 +113,12 @@ Score = Callable[[Tensor], Tensor]
 
 
 def rightmost(mu: Tensor) -> Tensor:
-    """Score of the rightmost eigenvalue, which decides on the flow."""
+    """Score of the rightmost eigenvalue, which decides the stability of the flow."""
     return mu.real
 
 
 def fastest(step: float) -> Score:
-    """Score of the eigenvalue of largest |1 + εμ|, which decides on Euler's map."""
+    """Score of the eigenvalue of largest |1 + εμ|, which decides the stability of Euler's map."""
     return lambda mu: (1 + step * mu).abs()
 
 
@@ -137,18 +137,18 @@ def extreme_pairs(
     size: int = 40,
     largest: int = 200,
 ) -> list[RitzPair]:
-    """The eigenvalues of J that are extreme in some respects, from one space grown until all are certified.
+    """The extreme eigenvalues of J by several scores, from one space grown until all are certified.
 
-    A Krylov space of J is one of every I + εJ too, so that one serves all questions.
+    A Krylov space of J is also one of every I + εJ, so one space serves all scores.
 
     Args:
         product: ``v -> J v`` on real states ``[B, ...]``.
         rproduct: ``w -> Jᵀ w``.
-        start: any state-shaped tensor that is not zero.
-        scores: each names the eigenvalue looked for by its largest value.
+        start: any non-zero tensor shaped like a state.
+        scores: each is largest at the eigenvalue sought.
         margin: error bound at which to stop.
-        size: first Krylov dimension, and by how much it grows.
-        largest: last Krylov dimension; a pair that comes from there may not be certified, and says so.
+        size: initial Krylov dimension and increment.
+        largest: largest Krylov dimension; a pair from a space of this size may not be certified.
 
     Returns:
         One pair per score.
@@ -192,23 +192,23 @@ def numerical_abscissa(
 ) -> tuple[Tensor, Tensor]:
     """ω(J) = λ_max((J + Jᵀ)/2) of every sample, by Lanczos with full orthogonalisation.
 
-    ω > 0 says that some perturbation grows at first, α < 0 that all decay in the end; the gap ω - α measures
-    non-normality. ω of J_nc = J + (1 + c) I is larger by 1 + c: say which is meant. One start vector can be
-    orthogonal to what is sought, and a small space stops at a wrong Ritz value; hence two starts and at least
-    forty vectors.
+    ω > 0 means that some perturbation grows at first, α < 0 that all decay in the end; the gap ω - α measures
+    non-normality. ω of J_nc = J + (1 + c) I is larger by 1 + c, so state which one is meant. A start vector
+    can be orthogonal to the eigenvector sought, and a small space can stop at a wrong Ritz value; hence two
+    starts and at least forty vectors.
 
     Args:
         product: ``v -> J v``.
         rproduct: ``w -> Jᵀ w``.
         like: gives shape, type and device of a state.
         tolerance: residual at which to stop, relative to 1 + |ω|.
-        size: first Krylov dimension, and by how much it grows.
-        largest: last Krylov dimension.
-        starts: random start vectors; the largest result counts.
-        seed: of the start vectors.
+        size: initial Krylov dimension and increment.
+        largest: largest Krylov dimension.
+        starts: number of random start vectors; the largest result counts.
+        seed: seed of the start vectors.
 
     Returns:
-        ω, and the residual ‖Sv - ωv‖, which bounds its distance to an eigenvalue of the symmetric part.
+        ω, and the residual ‖Sv - ωv‖, which bounds the distance of ω to an eigenvalue of (J + Jᵀ)/2 = S.
     """
     draw = torch.Generator().manual_seed(seed)
 

@@ -1,7 +1,7 @@
-"""The audit of equilibria whose operator has no structure: Krylov spaces, each number with its evidence.
+"""The audit of equilibria whose operator has no structure, by Krylov spaces with error bounds.
 
-Where positions see only earlier ones, :mod:`specseq.spectra.audit` is exact and cheaper. Here a number stands
-only if the error bound of its Ritz pair, residual times condition, leaves no doubt about its verdict.
+For causal operators :mod:`specseq.spectra.audit` is exact and cheaper. Here a number is accepted only if the
+error bound of its Ritz pair, residual times condition number, leaves no doubt about the verdict.
 
 Shapes: B sample.
 """
@@ -32,22 +32,22 @@ def krylov_audit(
     """One row for each sample, by exact Jacobian products.
 
     Args:
-        force: F(z), twice differentiable, samples (first axis) not interacting.
+        force: F(z), twice differentiable; samples (first axis) must not interact.
         state: ``[B, ...]``, where a solver ended.
         step: the Euler step ε in use.
         tolerance: largest force residual that counts as a root.
         margin: largest error bound at which an eigenvalue counts.
-        size: first Krylov dimension, and by how much it grows.
-        largest: last Krylov dimension.
-        seed: of the start vectors.
+        size: initial Krylov dimension and increment.
+        largest: largest Krylov dimension.
+        seed: seed of the start vectors.
 
     Returns:
         Columns ``sample, alpha, im, rho, eps_crit, limit_re, limit_im, omega, gap, kappa, error, residual,
-        verdict`` as in :func:`specseq.spectra.audit.audit_table`; ``error`` bounds to first order how far the
-        three modes are from eigenvalues. Where the verdict is NO-ROOT, all but the residual is NaN.
+        verdict`` as in :func:`specseq.spectra.audit.audit_table`; ``error`` is a first-order bound on the
+        distance of the three modes from eigenvalues. With verdict NO-ROOT, all but the residual is NaN.
 
     Raises:
-        InputError: a mode of a sample at a root is not certified, or too near its bound to tell the side.
+        InputError: at a root, a mode is not certified or is too near the stability bound to decide its side.
     """
     state = state.detach()
     residual_B = force_residual(force(state).detach(), state, tuple(range(1, state.ndim)))
@@ -55,7 +55,7 @@ def krylov_audit(
     columns = ("alpha", "im", "rho", "eps_crit", "limit_re", "limit_im", "omega", "gap", "kappa", "error")
     values = {name: torch.full_like(residual_B, torch.nan) for name in columns}
     if bool(finite.any()):
-        # A sample that is not finite would keep the others' space from ending.
+        # A sample that is not finite would prevent the others' space from ending.
         state = torch.where(finite.view(-1, *[1] * (state.ndim - 1)), state, torch.ones_like(state))
         jacobian = Jacobian(force, state)
         draw = torch.Generator().manual_seed(seed)
@@ -94,7 +94,7 @@ def _values(pairs: list[RitzPair], step: float, omega_B: Tensor) -> dict[str, Te
 
 
 def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor, may_grow: bool) -> None:
-    """Refuse numbers that the Krylov space does not bear."""
+    """Refuse numbers that the Krylov space does not support."""
     lead, fast, _ = pairs
     distance = {
         "the flow": (lead, lead.mu_B.real.abs()),

@@ -1,7 +1,6 @@
-"""What the eigenvalues μ = a + ib of a Jacobian J say about the flow z' = F(z) and its Euler map I + εJ.
+"""Stability of the flow z' = F(z) and its Euler map I + εJ from the eigenvalues μ = a + ib of the Jacobian J.
 
-All functions reduce the last axis, which runs over the modes. A spectrum with a value that is not finite
-gives NaN, since a number that cannot be known is not guessed.
+All functions reduce the last axis, which runs over the modes. A spectrum with a non-finite value gives NaN.
 """
 
 import math
@@ -16,7 +15,7 @@ def _known(mu: Tensor, value: Tensor) -> Tensor:
 
 
 def leading_mode(mu: Tensor) -> Tensor:
-    """The rightmost eigenvalue, of a conjugate pair the one with Im ≥ 0; its real part is the abscissa α."""
+    """The rightmost eigenvalue, with Im ≥ 0 for a conjugate pair; its real part is the abscissa α."""
     index = mu.real.nan_to_num(-torch.inf).argmax(-1, keepdim=True)
     lead = mu.gather(-1, index).squeeze(-1)
     return torch.complex(_known(mu, lead.real), lead.imag.abs())
@@ -36,7 +35,7 @@ def critical_step(mu: Tensor) -> tuple[Tensor, Tensor]:
     """The largest stable Euler step and the mode that limits it.
 
     |1 + εμ| < 1 holds for ε < -2a / (a² + b²) when a < 0 and for no step when a ≥ 0. The limiting mode is
-    often not the rightmost one: a fast rotation far to the left can be the first to leave the disc.
+    often not the rightmost one: a fast rotation far to the left can be the first to leave the unit disc.
 
     Returns:
         ``ε_crit`` (0 where some a ≥ 0) and the limiting eigenvalue with Im ≥ 0.
@@ -44,19 +43,19 @@ def critical_step(mu: Tensor) -> tuple[Tensor, Tensor]:
     steps = torch.where(mu.real < 0, -2 * mu.real / mu.abs().square(), 0.0)
     limit, index = steps.min(-1)
     mode = mu.gather(-1, index.unsqueeze(-1)).squeeze(-1)
-    # Where several modes forbid every step, the rightmost is the one to name.
+    # If several modes rule out every step, report the rightmost.
     mode = torch.where(limit > 0, mode, leading_mode(mu))
     return _known(mu, limit), torch.complex(_known(mu, mode.real), mode.imag.abs())
 
 
 def settling_time(mu: Tensor) -> Tensor:
-    """Time in which the slowest mode of the flow falls to 2 %, ln 50 / -α; infinite where α ≥ 0."""
+    """Time in which the slowest mode of the flow decays to 2 %, ln 50 / -α; infinite where α ≥ 0."""
     alpha = spectral_abscissa(mu)
     return torch.where(alpha < 0, math.log(50) / -alpha, alpha.abs() + torch.inf)
 
 
 def damping_ratio(mu: Tensor) -> Tensor:
-    """min -Re μ / |μ|: 1 where nothing rotates, near 0 where a mode rings, negative where one grows."""
+    """min -Re μ / |μ|: 1 if nothing rotates, near 0 if a mode rings, negative if one grows."""
     size = mu.abs().clamp_min(torch.finfo(mu.real.dtype).tiny)
     return _known(mu, (-mu.real / size).amin(-1))
 

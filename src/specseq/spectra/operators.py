@@ -11,8 +11,8 @@ Map = Callable[[Tensor], Tensor]
 class Jacobian:
     """Exact ``J v`` and ``Jᵀ w`` of a field at one state; the graphs are built once and kept.
 
-    ``J v`` comes from differentiating the vector-Jacobian product in its cotangent, so the field needs
-    reverse-mode derivatives only, but twice: it must not call fused kernels without a second derivative.
+    ``J v`` is obtained by differentiating the vector-Jacobian product in its cotangent. The field therefore
+    needs only reverse-mode derivatives, but of second order: no fused kernels without a second derivative.
     States carry samples on the first axis; when samples do not interact, one product serves all of them.
     """
 
@@ -47,7 +47,7 @@ class Jacobian:
 def dense_jacobian(field: Map, state: Tensor) -> Tensor:
     """The Jacobian of every sample as a matrix, by one vector-Jacobian product per row.
 
-    Needs memory for n² entries per sample: a reference for small n.
+    It needs memory for n² entries per sample, so it is a reference for small n.
 
     Args:
         field: a field whose samples (first axis) do not interact.

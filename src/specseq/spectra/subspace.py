@@ -1,7 +1,8 @@
 """Two-dimensional subspace iteration on the Euler map I + εJ, with its 2×2 Rayleigh quotient.
 
-A named diagnostic, not a measurement: from a random start a handful of iterations does not reach the leading
-pair of a non-normal J, and the Ritz value lies off by more than the margins in question. See ``krylov``.
+This is a diagnostic, not a measurement: from a random start a handful of iterations does not reach the
+leading pair of a non-normal J, and the error of the Ritz value exceeds the margins of interest. See
+``krylov``.
 
 Shapes: B sample, N entry of a flattened state.
 """
@@ -38,7 +39,7 @@ def ritz_radius(basis_BN2: Tensor, image_BN2: Tensor) -> Tensor:
     half = (quotient[:, 0, 0] + quotient[:, 1, 1]) / 2
     determinant = quotient[:, 0, 0] * quotient[:, 1, 1] - quotient[:, 0, 1] * quotient[:, 1, 0]
     gap = half.square() - determinant
-    # A complex pair has modulus √det; the unused branch is kept off its singularity.
+    # A complex pair has modulus √det; the unused branch is kept away from its singularity.
     complex_pair = gap < 0
     modulus = determinant.where(complex_pair, torch.ones_like(gap)).sqrt()
     real = half.abs() + gap.where(~complex_pair & (gap > 0), torch.ones_like(gap)).sqrt()

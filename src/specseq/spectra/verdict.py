@@ -1,18 +1,18 @@
-"""One word for the stability of an equilibrium, from its spectrum and its residual.
+"""A one-word verdict on the stability of an equilibrium, from its spectrum and residual.
 
 ========== ================================================================================================
 verdict    meaning
 ========== ================================================================================================
 HOPF       a root of the force, unstable for the flow: a rotating pair grows (α ≥ 0, Im μ ≠ 0)
 SADDLE     a root, unstable for the flow: a real mode grows (α ≥ 0, Im μ = 0)
-DOUBTFUL   a root, but α or ρ is nearer to its bound (0 or 1) than the error with which it is known
+DOUBTFUL   a root, but α or ρ is nearer to its bound (0 or 1) than its error
 EULER-WALL a root, stable for the flow (α < 0), but Euler with the step in use leaves it (ρ ≥ 1)
 STABLE     a root, stable for the flow and for Euler (α < 0, ρ < 1)
-TRANSIENT  no root yet, but the flow and the Euler map contract here: more steps would go on
-NO-ROOT    no root, and nothing says that one is near
+TRANSIENT  no root yet, but the flow and the Euler map contract here: more steps would help
+NO-ROOT    no root, and no sign that one is near
 ========== ================================================================================================
 
-A solver that converges does not tell the first five apart: several converge to unstable roots.
+Convergence of a solver does not distinguish the first five: several solvers converge to unstable roots.
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Verdict(StrEnum):
-    """See the module's table."""
+    """See the table in the module docstring."""
 
     HOPF = "HOPF"
     SADDLE = "SADDLE"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
     NO_ROOT = "NO-ROOT"
 
 
-# From the most to the least serious, to name the worst of many.
+# From most to least serious, to find the worst of many.
 SEVERITY = (
     Verdict.NO_ROOT,
     Verdict.HOPF,
@@ -54,29 +54,29 @@ def verdicts(
     error: ArrayLike = 0.0,
     step: float = 0.0,
 ) -> NDArray[np.str_]:
-    """Verdicts, elementwise.
+    """Verdicts, element by element.
 
     Args:
         alpha: α, real part of the rightmost mode.
         rotation: imaginary part of that mode.
         radius: ρ(ε) of the Euler map with the step in use.
-        residual: force residual ‖F‖/‖z‖ (not the step residual, which is ε times that).
+        residual: force residual ‖F‖/‖z‖ (not the step residual, which is ε times as large).
         tolerance: largest force residual at which a state counts as a root.
-        error: error with which the mode is known. Up to it, |Im μ| counts as real and |α| as 0.
-        step: ε, by which the error of the mode becomes that of ρ.
+        error: error of the mode. Up to it, a mode with |Im μ| > 0 counts as real and |α| as 0.
+        step: ε, the factor from the error of the mode to the error of ρ.
 
     Returns:
         Verdict names. Anything not finite is NO-ROOT.
 
     Shapes:
-        All arguments broadcast to that of the result.
+        All arguments broadcast to the shape of the result.
     """
     given = (alpha, rotation, radius, residual, error)
     a, b, rho, g, e = np.broadcast_arrays(*(np.asarray(x, float) for x in given))
     known = np.isfinite(a) & np.isfinite(b) & np.isfinite(rho) & np.isfinite(g)
     root = known & (g <= tolerance)
     growing = a >= 0
-    # An error that is not a number leaves everything in doubt; one of 0 leaves nothing.
+    # With an error of NaN everything is doubtful, with one of 0 nothing is.
     doubtful = (e != 0) & (~(e < np.abs(a)) | (~growing & ~(step * e < np.abs(rho - 1))))
     rotating = np.abs(b) > np.maximum(e, 1e-9)
     return np.select(

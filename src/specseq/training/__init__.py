@@ -1,1 +1,1 @@
-"""Training: the loop, optimiser, schedules, checkpoints and everything that makes a run resumable."""
+"""Training: loop, optimiser, schedules, checkpoints, and all that makes a run resumable."""

@@ -1,4 +1,4 @@
-"""Moves batches to a device and splits them into parts, whatever they are made of."""
+"""Moving batches of any structure to a device and splitting them into parts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from specseq.training.task import BatchStream
 
 
 class Parts:
-    """Stream of the parts of each batch that a process computes, laid out for its device, on the CPU."""
+    """Stream of the parts of each batch that this process computes; on the CPU, laid out for its device."""
 
     def __init__(self, batches: BatchStream, numbers: range, count: int, device: torch.device) -> None:
         """
@@ -30,7 +30,7 @@ class Parts:
         return [part.lay_out(self._device) if hasattr(part, "lay_out") else part for part in parts]
 
     def skip(self) -> None:
-        """Pass over the next batch."""
+        """Skip the next batch."""
         skip_batch(self._batches)
 
     def state_dict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Parts:
         return self._batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self._batches.load_state_dict(state)
 
 
@@ -57,12 +57,12 @@ class Placed:
         return self._batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self._batches.load_state_dict(state)
 
 
 def move(batch: Any, device: torch.device) -> Any:
-    """Move tensors and whatever else has ``to``, also inside mappings, lists and tuples."""
+    """Move tensors and other objects with a method ``to``, also inside mappings, lists and tuples."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if hasattr(batch, "to"):

@@ -1,4 +1,4 @@
-"""Weights and training state as safetensors files, written whole or not at all; reading them runs no code."""
+"""Weights and training state as safetensors files, written atomically; reading them runs no code."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def save_weights(
         path: the safetensors file to write, whole or not at all.
         model: the model, on any device; the precision is kept.
         params: the run's parameters, stored as JSON in the metadata.
-        diverged: why training ended early, stored there too; None where it did not.
+        diverged: why training ended early, also stored in the metadata; None if it did not.
     """
     tensors = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in _state(model).items()
@@ -54,10 +54,10 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
 
 def diverged(path: str | os.PathLike[str]) -> str | None:
-    """Why the training of these weights ended early; None where it did not.
+    """Why the training of these weights ended early; None if it did not.
 
-    The loop keeps the last finite weights of a diverged run, so they do not show it. If the very last step
-    diverged, no later loss reveals it, so weights that are not finite count as diverged too.
+    The loop keeps the last finite weights of a diverged run, so the weights alone do not show divergence. If
+    the very last step diverged, no later loss reveals it, so weights that are not finite count as diverged.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -70,7 +70,7 @@ def diverged(path: str | os.PathLike[str]) -> str | None:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dictionary by the names of the model that is not compiled."""
+    """The state dictionary under the names of the uncompiled model."""
     return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
 
 
@@ -92,7 +92,7 @@ def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
     digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        if tensors[name].numel():  # an empty tensor has no bytes, and strides that cannot be viewed as such
+        if tensors[name].numel():  # an empty tensor has no bytes and unviewable strides
             digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -106,7 +106,7 @@ class Checkpoints:
     def __init__(self, folder: str | os.PathLike[str], digest: str) -> None:
         """
         Args:
-            folder: their folder, made with the first.
+            folder: folder of the checkpoints, created with the first one.
             digest: digest of everything that decides the run; checkpoints of another digest are never used.
         """
         self.folder, self.digest = Path(folder), digest
@@ -136,7 +136,7 @@ class Checkpoints:
 
     def load(self) -> tuple[int, Any] | None:
         """The newest usable checkpoint as ``(step, state)``, or None; prints why others are skipped."""
-        # Left behind by a process that was killed while writing; a run has one writer at a time.
+        # Leftovers of a process killed while writing; a run has only one writer at a time.
         for part in self.folder.glob(f".{_PATTERN}.*.part"):
             part.unlink(missing_ok=True)
         for path in self._files():
@@ -144,7 +144,7 @@ class Checkpoints:
                 return self._load(path)
             except InputError as error:
                 print(f"checkpoint skipped: {error}", flush=True)
-                # It must not count as one of the two that are kept.
+                # A damaged one must not count as one of the two that are kept.
                 self._damaged.add(path)
         if others := sorted(path.name for path in self.folder.glob(_PATTERN) if path not in self._files()):
             print(f"checkpoints of other parameters or code skipped: {', '.join(others)}", flush=True)
@@ -163,5 +163,5 @@ class Checkpoints:
         return f"checkpoint_{self.digest[:16]}_"
 
     def _files(self) -> list[Path]:
-        """Checkpoints of this digest, newest first; a half-written one has another name."""
+        """Checkpoints of this digest, newest first; half-written ones have a different name."""
         return sorted(self.folder.glob(f"{self._prefix}*.safetensors"), reverse=True)

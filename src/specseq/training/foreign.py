@@ -1,7 +1,7 @@
-"""Checkpoints that other programs wrote: read without running any code of theirs, and kept in our form.
+"""Checkpoints of other programs, read without running their code and kept in our form.
 
-A file of ``torch.save`` may name any class. Here such a name stands for an inert record of what the file says
-of the object, so that weights and settings can be read out while nothing of the class is imported or called.
+A file of ``torch.save`` may name any class. Its objects are read here as inert records of their contents, so
+that weights and settings can be extracted without importing or calling anything of the class.
 """
 
 import json
@@ -30,18 +30,18 @@ _CLEAN = (
 
 
 class Record:
-    """What a checkpoint says of an object whose class is not loaded.
+    """The contents of an object in a checkpoint, whose class is not loaded.
 
     Attributes:
         class_name: the full name of the class.
-        arguments: what it was to be made of.
-        fields: its attributes.
+        arguments: the constructor's arguments.
+        fields: the object's attributes.
     """
 
     class_name = ""
 
     def __new__(cls, *arguments: Any, **named: Any) -> "Record":
-        """A record of the arguments; the reader of pickles may skip ``__init__``."""
+        """Record the arguments here, since unpickling may skip ``__init__``."""
         record = super().__new__(cls)
         record.arguments, record.fields = arguments, dict(named)
         return record
@@ -63,7 +63,7 @@ class Imported:
     Attributes:
         tensors: weights under our names.
         params: parameters of a run that rebuild the model.
-        notes: what a user should know of the conversion.
+        notes: remarks on the conversion for the user.
     """
 
     tensors: dict[str, Tensor]
@@ -72,13 +72,13 @@ class Imported:
 
 
 def read_torch(path: Path) -> Any:
-    """What a file of ``torch.save`` holds, with a :class:`Record` in place of every foreign object.
+    """The contents of a file of ``torch.save``, with a :class:`Record` in place of every foreign object.
 
-    Tensors are mapped from the file, not copied.
+    Tensors are memory-mapped from the file, not copied.
 
     Raises:
-        InputError: the file is missing, damaged or no such file, or what it holds cannot be told without
-            running its code; names the foreign class.
+        InputError: the file is missing, damaged or not of this format, or cannot be read without running
+            foreign code; names the class.
     """
     if not path.is_file():
         raise InputError(path, "no such file", "give a checkpoint")
@@ -94,7 +94,7 @@ def read_torch(path: Path) -> Any:
         if foreign:
             fault = f"holds objects of {', '.join(foreign[:3])}, which cannot be read as data"
             raise InputError(path, fault, _CLEAN) from None
-        # torch's own words on a pickle that it refuses end in the advice to run it.
+        # When torch refuses a pickle, its message ends with the advice to run it.
         known = isinstance(error, pickle.UnpicklingError)
         reason = "a pickle that is no state dict" if known else str(error).splitlines()[0]
         raise InputError(path, f"cannot be read ({reason})", _INTACT) from None
@@ -118,7 +118,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The named parts of a mapping or :class:`Record`; none of anything else."""
+    """The named parts of a mapping or :class:`Record`; empty for anything else."""
     if isinstance(value, Record):
         return value.fields
     return dict(value) if isinstance(value, Mapping) else {}
@@ -131,12 +131,12 @@ def class_of(value: Any) -> str:
 
 
 def tensors_of(content: Any, path: object, *sections: str) -> dict[str, Tensor]:
-    """The state dict in the content of a checkpoint: under the first of ``sections`` it has, or the whole.
+    """The state dict in a checkpoint's contents: under the first of ``sections`` that exists, or the whole.
 
-    Names that ``torch.compile`` or data parallelism put before a parameter's own are taken off.
+    Prefixes that ``torch.compile`` or data parallelism add to parameter names are removed.
 
     Raises:
-        InputError: there is none, or it holds something else than tensors.
+        InputError: there is none, or it holds anything but tensors.
     """
     given = fields_of(content)
     state = next((given[name] for name in sections if name in given), content)
@@ -156,7 +156,7 @@ def check_finite(tensors: Mapping[str, Tensor], path: object) -> None:
     """Refuse weights that are not finite.
 
     Raises:
-        InputError: names the first.
+        InputError: names the first of them.
     """
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
@@ -181,9 +181,9 @@ def save_import(folder: Path, imported: Imported, source: str) -> Path:
 
 
 def _stand_in(name: str) -> type:
-    """A class whose objects hold what a checkpoint says of objects of the class called ``name``.
+    """A class that stands in for the foreign class called ``name``.
 
-    Of a mapping a plain one: torch's reader sets items of no other.
+    A mapping becomes a plain one, since torch's reader sets items of no other.
     """
     if name.lower().endswith("dict"):
         return _Mapping

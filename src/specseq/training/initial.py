@@ -1,4 +1,4 @@
-"""Weights that training begins from: those of a run here, or of a checkpoint of another program."""
+"""Initial weights of training, from a run or from another program's checkpoint."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Start:
     """Weights to begin from.
 
     Attributes:
-        where: their file or hub id.
-        tensors: by name.
-        params: of the run that trained them.
-        diverged: why there is nothing to begin from; None where there is.
+        where: file or hub id of the weights.
+        tensors: the weights by name.
+        params: parameters of the run that trained them.
+        diverged: why the weights are unusable; None if they are usable.
     """
 
     where: str
@@ -32,12 +32,12 @@ class Start:
 def start_of(
     params: Mapping[str, Any], inputs: Mapping[str, Path], read: Callable[[str], Imported]
 ) -> Start | None:
-    """The weights that a run begins from; None for random ones.
+    """The weights that a run begins from; None for random weights.
 
     Args:
-        params: of the run; ``initial.checkpoint`` names what is no file here.
-        inputs: of its training; ``initial`` is a file.
-        read: imports a foreign checkpoint.
+        params: the run's parameters; ``initial.checkpoint`` names a checkpoint that is not an input file.
+        inputs: the run's input files; ``initial``, if given, holds weights.
+        read: function that imports a foreign checkpoint.
 
     Raises:
         InputError: there is no such checkpoint, or it is damaged.
@@ -58,13 +58,13 @@ def start_of(
 def check_same(
     start: Start, found: Mapping[str, Any], wanted: Mapping[str, Any], besides: Collection[str] = ()
 ) -> None:
-    """Refuse weights of another model.
+    """Refuse weights of a different model.
 
     Args:
         start: the weights.
         found: settings of their model.
         wanted: settings of the model that begins from them.
-        besides: settings that do not matter to weights.
+        besides: settings that do not affect the weights.
 
     Raises:
         InputError: names the first setting that differs, with both values.

@@ -1,20 +1,20 @@
-"""Requests to a running loop from outside: save now, or save and leave."""
+"""External requests to a running loop: save now, or save and leave."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Interrupted(Exception):
-    """The loop saved its state and left before the end, as it was asked to."""
+    """The loop saved its state and left before the end, as requested."""
 
 
 class Requests:
-    """Set by signal handlers, heeded by the loop at the end of its step.
+    """Requests set by signal handlers and heeded by the loop at the end of each step.
 
     Attributes:
-        save: write a checkpoint and go on.
+        save: write a checkpoint and continue.
         leave: write a checkpoint and raise :class:`Interrupted`.
-        heeded: whether a loop is looking at the requests; before and after there is no state to save.
+        heeded: whether a loop is checking the requests; before and after it there is no state to save.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Requests:
         self._may_stop = False
 
     def ask_to_leave(self) -> None:
-        """Set :attr:`leave`; what need not be ended is left at once.
+        """Set :attr:`leave`; a block of :meth:`stopping` is left at once.
 
         Raises:
             Interrupted: the loop is in a block of :meth:`stopping`.
@@ -36,10 +36,10 @@ class Requests:
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """A long block that changes no state: a request to leave raises :class:`Interrupted` in its midst.
+        """A long block that changes no state, in which a request to leave raises :class:`Interrupted`.
 
         Raises:
-            Interrupted: there is, or comes, such a request.
+            Interrupted: such a request was made before or within the block.
         """
         if self.leave:
             raise Interrupted

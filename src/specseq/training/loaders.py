@@ -1,4 +1,4 @@
-"""Batches made by several processes, the same ones in the same order as by one."""
+"""Batches made by several processes, identical to those of a single process and in the same order."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -15,17 +15,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
 class Loaders:
-    """A stream whose batches are made by forked processes, in turn.
+    """A stream whose batches are made by forked processes in turn.
 
-    Each process follows the whole stream, makes every n-th batch and passes over the others, so that neither
-    batches nor states depend on the number of processes. Worth it where the stream can ``skip``.
+    Each process follows the whole stream, makes every n-th batch and skips the others, so that neither
+    batches nor states depend on the number of processes. Useful only for streams that can ``skip``.
     """
 
     def __init__(self, stream: BatchStream, processes: int) -> None:
         """
         Args:
-            stream: the stream; it is only read in the processes.
-            processes: how many, at least 1.
+            stream: the stream; only the processes read it.
+            processes: number of processes, at least 1.
         """
         self._stream, self._processes = stream, processes
         self._state = stream.state_dict()
@@ -43,7 +43,7 @@ class Loaders:
                     worker_init_fn=_heed_no_signals,
                     multiprocessing_context="fork",
                     prefetch_factor=_AHEAD,
-                    # Without one of its own it would draw from the generator of the training.
+                    # Without its own generator it would draw from the training's.
                     generator=torch.Generator(),
                 )
             )
@@ -55,7 +55,7 @@ class Loaders:
         return batch
 
     def close(self) -> None:
-        """End the processes; batches that were ready are dropped and will be made again."""
+        """End the processes; finished batches are dropped and will be made again."""
         self._batches = None
         self._stream.load_state_dict(self._state)
 
@@ -64,14 +64,14 @@ class Loaders:
         return self._state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self._batches = None
         self._stream.load_state_dict(state)
         self._state = self._stream.state_dict()
 
 
 class _InTurn(IterableDataset[Any]):
-    """In process i of n the batches i, i + n, i + 2n, ... of a stream, each with the state after it."""
+    """In process i of n: batches i, i + n, i + 2n, ... of a stream, each with the state after it."""
 
     def __init__(self, stream: BatchStream) -> None:
         self.stream = stream

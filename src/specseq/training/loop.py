@@ -40,12 +40,12 @@ class Outcome:
     Attributes:
         record: metrics, step by step.
         step: optimiser steps taken.
-        diverged: why the run was ended early; None where it was not.
+        diverged: why the run was ended early; None if it was not.
         resumed_from: step of the checkpoint it resumed from; 0 without one.
         device: name of the device it ran on.
         seconds: wall time since it was started or resumed.
-        costs: seconds per step without evaluations, share of them spent waiting for batches, seconds of an
-            evaluation, peaks of memory in MB.
+        costs: seconds per step without evaluations, the share of them spent waiting for batches, seconds per
+            evaluation, and peak memory in MB.
     """
 
     record: Record
@@ -79,10 +79,10 @@ def train(
         digest: digest of everything that decides the run; checkpoints of another digest are not used.
         world: the processes of a data-parallel run.
         device: where to compute; by default the accelerator of this process, else the CPU.
-        requests: from outside, heeded at the end of each step.
+        requests: external requests, heeded at the end of each step.
 
     Raises:
-        InputError: the training section of the parameters is wrong.
+        InputError: the training section of the parameters is invalid.
         Interrupted: ``requests.leave`` was set; the state is saved.
     """
     settings = read(TrainingSettings, params.get("training"), "training")
@@ -116,7 +116,7 @@ class _Training:
     diverged: str | None = None
     resumed_from: int = 0
     times: StepTimes = field(default_factory=StepTimes)
-    due: bool = False  # whether the evaluation of this step is still to be made
+    due: bool = False  # whether the evaluation of this step is still outstanding
 
     def __post_init__(self) -> None:
         randomness.seed_all(self.seed, "training")
@@ -196,7 +196,7 @@ class _Training:
         return Outcome(self.record, self.step, self.diverged, self.resumed_from, name, seconds, costs)
 
     def _advance(self) -> dict[str, float]:
-        """One optimiser step; a loss or gradient that is not finite leaves the weights as they were."""
+        """One optimiser step; a loss or gradient that is not finite leaves the weights unchanged."""
         try:
             metrics = self._gradients()
             if self.task.observe is not None:
@@ -216,7 +216,7 @@ class _Training:
         return metrics
 
     def _gradients(self) -> dict[str, float]:
-        """Fill ``.grad`` from the next batch; metrics of the whole batch, ``loss`` first."""
+        """Fill ``.grad`` from the next batch; returns metrics of the whole batch, ``loss`` first."""
         pieces = self.settings.micro_batches
         parts = self.world.size * pieces
         weight, sums = 0.0, dict[str, float]()
@@ -234,7 +234,7 @@ class _Training:
         self._agree(failed)
         if parts == 1:
             return metrics
-        # A part may hold no term of the loss.
+        # A part may contain no term of the loss.
         mean = 1 / weight if weight else 0.0
         if pieces > 1:
             for parameter in self.optimiser.parameters:
@@ -246,7 +246,7 @@ class _Training:
         return self.world.combine_metrics({name: value * mean for name, value in sums.items()}, share)
 
     def _agree(self, failed: Diverged | None) -> None:
-        """End the step in every process if it failed in one, so that none waits for it forever."""
+        """Fail in every process if the step failed in one, so that none waits for it forever."""
         if self.world.any(failed is not None):
             raise failed or Diverged(f"another process diverged at step {self.step + 1}")
 
@@ -264,7 +264,7 @@ class _Training:
         return metrics, weight
 
     def _evaluate(self) -> dict[str, float]:
-        """Metrics on held-out data; a request to leave ends the evaluation, which is made after the resume.
+        """Metrics on held-out data; a request to leave aborts the evaluation, to be redone after the resume.
 
         Raises:
             Interrupted: as requested; the state is saved.
@@ -314,7 +314,7 @@ class _Training:
             raise Interrupted(f"left at step {self.step} of {self.settings.steps}")
 
     def _save(self) -> None:
-        """Write a checkpoint; if the disk refuses it, the run goes on without."""
+        """Write a checkpoint; if the disk refuses it, the run continues without one."""
         self.saved_at = time.monotonic()
         generators = self.world.gathered(randomness.capture())
         if not self.world.leads:

@@ -1,9 +1,9 @@
-"""What a piece of work costs, without doing it: its operators run on meta tensors, which hold no values.
+"""The cost of a computation without its values: its operators run on meta tensors, which hold none.
 
 FLOPs are those of matrix products, attention and factorisations, as torch counts them; bytes are those that
-each operator reads and writes; memory is followed storage by storage. Where the work asks for a value
-(``bool``, ``float``, a boolean index) it gets that of one representative entry: tensors carry one through
-pointwise operators and reductions, so that loops end by their budgets and nothing counts as converged.
+each operator reads and writes; memory is tracked storage by storage. Where the work asks for a value
+(``bool``, ``float``, a boolean index), it gets that of one representative entry, which tensors carry through
+pointwise operators and reductions. Loops thus end by their budgets, and nothing counts as converged.
 """
 
 import math
@@ -30,13 +30,13 @@ Kind = tuple[str, float, float]
 
 @dataclass(frozen=True)
 class Usage:
-    """What a piece of work takes.
+    """The cost of a computation.
 
     Attributes:
-        operators: how often an operator of each kind runs; fractions where usages were scaled.
+        operators: how often an operator of each kind runs; fractional if usages were scaled.
         views: operators that move no data.
-        peak_bytes: largest sum of storages alive at once, without what was there before.
-        syncs: how often the device is asked for a value, by operator.
+        peak_bytes: largest total of storages alive at once, without those that existed before.
+        syncs: how often a value is read from the device, by operator.
     """
 
     operators: Counter[Kind] = field(default_factory=Counter)
@@ -51,11 +51,11 @@ class Usage:
 
     @property
     def kernels(self) -> float:
-        """Operators that do something."""
+        """Number of operators that move data."""
         return sum(self.operators.values())
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Both, one after the other."""
+        """The usage of both, one after the other."""
         return Usage(
             _sum(self.operators, other.operators),
             self.views + other.views,
@@ -64,7 +64,7 @@ class Usage:
         )
 
     def __mul__(self, times: float) -> "Usage":
-        """The same so many times over; memory is needed once."""
+        """The usage of so many repetitions, which share their memory."""
         return Usage(
             Counter({kind: count * times for kind, count in self.operators.items()}),
             self.views * times,
@@ -73,7 +73,7 @@ class Usage:
         )
 
     def extrapolated(self, further: "Usage", times: float) -> "Usage":
-        """What this grows to when the growth from here to ``further`` happens ``times`` times, memory too."""
+        """Linear extrapolation: this plus ``times`` the growth from it to ``further``, memory included."""
         grown = self * (1 - times) + further * times
         peak = self.peak_bytes + (further.peak_bytes - self.peak_bytes) * times
         return Usage(grown.operators, grown.views, peak, grown.syncs)
@@ -87,14 +87,14 @@ def _sum(one: Counter[Any], other: Counter[Any]) -> Counter[Any]:
 
 
 def metered(work: Callable[[], Any], bfloat16: bool = False) -> Usage:
-    """What a call on meta tensors takes; ``bfloat16`` as with autocast."""
+    """The usage of a call on meta tensors; ``bfloat16``: as under autocast."""
     with Meter(bfloat16) as meter:
         work()
     return meter.usage
 
 
 class Meter:
-    """A context in which work on meta tensors is metered; see the module."""
+    """A context that meters work on meta tensors; see the module docstring."""
 
     def __init__(self, bfloat16: bool = False) -> None:
         self._operators, self._functions = _Operators(), _Functions(bfloat16)
@@ -114,14 +114,14 @@ class Meter:
         torch.autocast = self._autocast  # type: ignore[misc]
 
     def _region(self, device_type: str, *arguments: Any, **named: Any) -> AbstractContextManager[Any]:
-        """``torch.autocast``, which knows of no meta tensors."""
+        """Replaces ``torch.autocast``, which does not support meta tensors."""
         if device_type != "meta":
             return self._autocast(device_type, *arguments, **named)
         return self._functions.region(bool(named.get("enabled", True)))
 
     @property
     def usage(self) -> Usage:
-        """What has been metered so far."""
+        """The usage so far."""
         return self._operators.usage()
 
 
@@ -139,7 +139,7 @@ _PRODUCTS = {
 
 
 class _Functions(TorchFunctionMode):
-    """Attention in one operator, as accelerators have it, and products in bfloat16 as autocast has them."""
+    """Attention as one operator, as on accelerators, and products in bfloat16 as under autocast."""
 
     def __init__(self, bfloat16: bool) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class _Functions(TorchFunctionMode):
 
     @contextmanager
     def region(self, enabled: bool) -> Iterator[None]:
-        """A part of the work where autocast is on or off."""
+        """A region of the work with autocast on or off."""
         before, self.bfloat16 = self.bfloat16, enabled
         try:
             yield
@@ -175,9 +175,9 @@ def _halved(tensor: Tensor) -> Tensor:
     return tensor.to(torch.bfloat16) if tensor.dtype == torch.float32 else tensor
 
 
-# A tensor of floats with more entries is data.
+# A float tensor with more entries than this counts as data.
 _FEW = 1 << 14
-# Reductions whose result is like one of the entries; a sum is one where only its being zero matters.
+# Reductions whose result resembles an entry; a sum does if only whether it is zero matters.
 _LIKE_AN_ENTRY = {"all", "any", "max", "min", "mean", "amax", "amin", "sum", "cumsum", "unique_consecutive"}
 _LIKE_ENTRY_OF_SOURCE = {"copy_", "_to_copy", "clone", "detach", "expand", "index", "gather", "index_select"}
 
@@ -217,7 +217,7 @@ class _Operators(TorchDispatchMode):
         return made
 
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run an operator; those whose result has the size of their values get all or nothing of them."""
+        """Run an operator; where the result's size depends on values, it is all entries or none."""
         if name == "index":
             places = [self._places(index) if index is not None and index.dtype == torch.bool else [index]
                       for index in args[1]]  # fmt: skip
@@ -244,7 +244,7 @@ class _Operators(TorchDispatchMode):
         return self._remembered(func, args, kwargs)
 
     def _remembered(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """The result of an operator that makes new tensors, whose shapes are worked out once."""
+        """The result of an operator that makes new tensors; their shapes are determined only once."""
         if func._schema.is_mutable or func.is_view:
             return func(*args, **kwargs)
         try:
@@ -305,7 +305,7 @@ _SHAPES: dict[Any, list[tuple[Any, ...]]] = {}
 
 
 def _signature(value: Any) -> Any:
-    """What the shapes of results follow from."""
+    """The properties of a value that determine the shapes of results."""
     if isinstance(value, Tensor):
         return tuple(value.shape), value.stride(), value.dtype, value.device.type
     if isinstance(value, list | tuple):
@@ -314,7 +314,7 @@ def _signature(value: Any) -> Any:
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """Tensors among values and in their lists."""
+    """Tensors among values and in lists among them."""
     found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
@@ -325,7 +325,7 @@ def _tensors(values: Iterable[Any]) -> list[Tensor]:
 
 
 def _asked_for(tensor: Tensor) -> bool:
-    """Whether a tensor's values may decide what happens next: masks, indices, and a number per sample."""
+    """Whether a tensor's values may decide what happens next: masks, indices and small float tensors."""
     return not _inexact(tensor) or tensor.numel() <= _FEW
 
 
@@ -357,7 +357,7 @@ def _filling(func: Any, args: Any) -> Any:
 
 
 def _representative(name: str, func: Any, args: Any, kwargs: Any) -> Any:
-    """The value of an entry of the result, where it follows from entries of the arguments; else None."""
+    """The value of the result's entry if the arguments' entries determine it, else None."""
     if name in ("zeros_like", "new_zeros", "zero_"):
         return 0
     if name in ("full_like", "new_full", "fill_"):
@@ -390,7 +390,7 @@ def _entries(value: Any) -> Any:
 
 
 def _evaluated(func: Any, args: Any, kwargs: Any) -> Any:
-    """A pointwise operator on the representative entries; None where it gives no finite number."""
+    """A pointwise operator applied to the representative entries; None if the result is not finite."""
     single = tree_map_only(Tensor, lambda t: torch.tensor(_value(t), dtype=t.dtype), (args, kwargs))
     try:
         value = func(*single[0], **single[1]).item()

@@ -38,8 +38,8 @@ def default_groups(model: nn.Module) -> list[dict[str, Any]]:
 class AdamW:
     """torch's fused AdamW without its ``Optimizer`` class, whose constructor imports the compiler.
 
-    That import takes longer than a small run's training. Updates and the layout of the state are torch's.
-    Groups with ``orthogonal: True`` hold matrices that move by Muon, the orthogonalised Nesterov momentum
+    That import takes longer than training a small run. Updates and the layout of the state are torch's.
+    Groups with ``orthogonal: True`` hold matrices updated by Muon, the orthogonalised Nesterov momentum
     (Jordan et al. 2024), at the rates of AdamW (Liu et al., arXiv:2502.16982).
     """
 
@@ -80,7 +80,7 @@ class AdamW:
         )
 
     def _turn(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
-        """A step of Muon, whose root mean square is that of AdamW (.2)."""
+        """A step of Muon, scaled to the root mean square of AdamW's steps (.2)."""
         momenta = []
         for parameter, gradient in zip(parameters, gradients, strict=True):
             state = self.state.setdefault(parameter, {"momentum": torch.zeros_like(parameter)})
@@ -102,7 +102,7 @@ class AdamW:
         return {"state": {number[p]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; moments move to where their parameters are."""
+        """Continue from ``state``; moments move to their parameters' devices."""
         parameters = self._parameters()
         for group, given in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({name: value for name, value in given.items() if name != "params"})
@@ -127,7 +127,7 @@ class AdamW:
 
 
 class Optimiser:
-    """AdamW or Muon, its learning-rate schedule and the clipping of gradients."""
+    """AdamW or Muon with its learning-rate schedule and gradient clipping."""
 
     def __init__(self, task: Task, settings: TrainingSettings) -> None:
         groups = (task.parameter_groups or default_groups)(task.model)
@@ -145,7 +145,7 @@ class Optimiser:
         )
 
     def clip(self) -> float:
-        """Scale gradients down to the clipping norm; returns their norm before."""
+        """Scale gradients down to the clipping norm; returns their norm before scaling."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.settings.clip > 0:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip, norm)
@@ -165,7 +165,7 @@ class Optimiser:
         return self.adamw.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self.adamw.load_state_dict(state)
 
 
@@ -179,7 +179,7 @@ def _with_scales(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _with_matrices_apart(groups: Iterable[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
-    """Groups whose weights of linear layers are in groups of their own, marked ``orthogonal``."""
+    """Move the weights of linear layers to separate groups, marked ``orthogonal``."""
     linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     if not linear:
         raise InputError(

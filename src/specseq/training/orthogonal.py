@@ -1,4 +1,4 @@
-"""Orthogonalised matrices, the directions in which Muon moves."""
+"""Orthogonalised matrices, the update directions of Muon."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Of the published quintic iteration: steepest at 0, without convergence to exactly 1.
+# Coefficients of the published quintic iteration: steepest at 0, without convergence to exactly 1.
 A, B, C = 3.4445, -4.7750, 2.0315
 STEPS = 5
 
@@ -14,13 +14,13 @@ STEPS = 5
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """Matrices with the singular vectors of the given ones and singular values near 1.
 
-    The Newton-Schulz iteration X <- (A + B G + C G²) X with G = X Xᵀ is made on G alone, for all matrices of
-    the same smaller side at once, and X is multiplied by the product of the factors at the end: half the
-    operations for a matrix thrice as long as it is wide. Singular values that are not tiny beside the norm
-    end between .7 and 1.2.
+    The Newton-Schulz iteration X <- (A + B G + C G²) X with G = X Xᵀ runs on G alone, for all matrices with
+    the same smaller side at once; X is multiplied by the product of the factors at the end. This halves the
+    operations for a matrix three times as long as wide. Singular values that are not tiny compared with the
+    norm end between .7 and 1.2.
 
     Shapes:
-        matrices: ``(m, n)`` each; the result has the same.
+        matrices: ``(m, n)`` each, like the result.
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]

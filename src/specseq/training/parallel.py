@@ -17,7 +17,7 @@ class World:
         rank: number of this process, from 0.
         size: number of processes.
         local_rank: number of this process on its machine, from 0.
-        address: where the first process listens for the others, ``host:port``.
+        address: ``host:port`` at which the first process listens for the others.
     """
 
     rank: int = 0
@@ -32,7 +32,7 @@ class World:
 
     @property
     def device(self) -> torch.device:
-        """This process' accelerator, or the CPU; SLURM shows a process all of its node's or one."""
+        """This process's accelerator, or the CPU; SLURM shows a process all of its node's or just one."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
@@ -58,7 +58,7 @@ class World:
         if self.size == 1:
             return
         for parameter in parameters:
-            # Another process may have a gradient where this one has none.
+            # Another process may have a gradient where this process has none.
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.distributed.all_reduce(grad.mul_(share))
             parameter.grad = grad
@@ -70,7 +70,7 @@ class World:
         for name in dict.fromkeys(name for own, _ in held for name in own):
             having = [(own[name], weight) for own, weight in held if name in own]
             whole = sum(weight for _, weight in having)
-            # With every share 0, as with none: no process has anything to weigh.
+            # If all shares are 0, no process has anything to weight.
             means[name] = sum(
                 value * (weight / whole if whole else 1 / len(having)) for value, weight in having
             )
@@ -84,7 +84,7 @@ class World:
 
 
 def here() -> World:
-    """The world that this process has joined; outside :func:`joined` that of a single process."""
+    """The world that this process has joined; outside :func:`joined`, a world of one process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return World()
     return World(torch.distributed.get_rank(), torch.distributed.get_world_size())
@@ -92,7 +92,7 @@ def here() -> World:
 
 @contextmanager
 def joined(world: World) -> Iterator[None]:
-    """Within the block the processes of a world can talk to each other."""
+    """A block within which the processes of a world can communicate."""
     if world.size == 1:
         yield
         return

@@ -1,4 +1,4 @@
-"""The process-wide random generators: seeded per run, saved in its checkpoints, untouched by evaluation."""
+"""The process-wide random generators: seeded per run, saved in checkpoints, untouched by evaluation."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def seed_all(seed: int, *names: object) -> None:
 
 
 def capture() -> dict[str, Any]:
-    """States of the process-wide generators, with that of this process' accelerator."""
+    """States of the process-wide generators, including this process's accelerator."""
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": np.random.get_state(legacy=True)}  # noqa: NPY002
 

@@ -1,4 +1,4 @@
-"""Metrics of a run by step; part of its checkpoint, so that a kill neither loses nor repeats a row."""
+"""Metrics of a run by step, kept in its checkpoints, so that a kill neither loses nor repeats a row."""
 
 from array import array
 from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ class Record:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self._names = list(state["names"])
         self._index = {name: number for number, name in enumerate(self._names)}
         self._steps = array("q", state["steps"].tolist())

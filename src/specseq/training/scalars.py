@@ -1,4 +1,4 @@
-"""TensorBoard scalars for watching a run; its results are in Parquet."""
+"""TensorBoard scalars for watching a run; the results themselves are in Parquet."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Scalars:
-    """Context manager that writes scalars, or nothing where that is disabled."""
+    """Context manager that writes scalars, or nothing if disabled."""
 
     def __init__(self, folder: Path, step: int, enabled: bool) -> None:
         """
         Args:
             folder: folder of the event files.
-            step: step that the run resumes from; what an earlier process wrote beyond it is hidden.
-            enabled: whether to write at all.
+            step: step that the run resumes from; later points of an earlier process are hidden.
+            enabled: whether to write anything.
         """
         self._writer: Any = None
         if enabled:

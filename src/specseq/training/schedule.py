@@ -8,8 +8,8 @@ from specseq.training.settings import TrainingSettings
 def factor(step: int, settings: TrainingSettings) -> float:
     """Learning rate as a fraction of its peak at optimiser step ``step`` (0 is the first).
 
-    Warm-up is linear, ``step / warmup``, so the very first step of a run with warm-up has rate 0, as in the
-    published runs (the scheduler of transformers, which MOIRAI uses).
+    Warm-up is linear, ``step / warmup``, so the first step of a run with warm-up has rate 0, as in the
+    published runs (MOIRAI uses the scheduler of transformers).
     """
     if settings.schedule == "constant":
         return 1.0

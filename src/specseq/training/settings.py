@@ -1,4 +1,4 @@
-"""How a task is trained and where it begins: the sections ``training`` and ``initial`` of a run."""
+"""How a task is trained and from which weights: the sections ``training`` and ``initial`` of a run."""
 
 from typing import Annotated, Literal
 
@@ -20,23 +20,23 @@ class TrainingSettings:
     weight_decay: float = Field(default=0.1, ge=0, description="decoupled weight decay of matrices")
     optimiser: Literal["adamw", "muon"] = Field(
         default="adamw",
-        description="muon: weights of linear layers move by their orthogonalised momentum, the rest by AdamW",
+        description="muon: weights of linear layers follow their orthogonalised momentum, the rest AdamW",
     )
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.98), description="decay rates of AdamW's two moments")
     eps: float = Field(default=1e-6, ge=0, description="AdamW's epsilon")
     warmup: float = Field(
-        default=0, ge=0, description="steps of linear warm-up from 0; below 1 a fraction of all steps"
+        default=0, ge=0, description="steps of linear warm-up from 0; below 1: a fraction of all steps"
     )
     schedule: Literal["cosine", "cosine_restarts", "warmup", "constant"] = Field(
         default="cosine",
-        description="after the warm-up: one cosine to 0, several, or the peak to the end (warmup, constant)",
+        description="after the warm-up: one cosine to 0, several, or the peak rate kept (warmup, constant)",
     )
-    cycles: float = Field(default=1, ge=0, description="cosines of cosine_restarts")
+    cycles: float = Field(default=1, ge=0, description="number of cosines of cosine_restarts")
     clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0 disables clipping")
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = Field(
         default="auto",
-        description="auto: bfloat16 autocast where the accelerator has it, else float32; tf32: float32 whose "
-        "matrix products an accelerator of NVIDIA rounds to TF32",
+        description="auto: bfloat16 autocast where the accelerator has it, else float32; tf32: float32 with "
+        "matrix products rounded to TF32 on NVIDIA accelerators",
     )
     micro_batches: int = Field(
         default=1, ge=1, description="parts that a batch is computed in, to save memory"
@@ -47,7 +47,7 @@ class TrainingSettings:
         description="batches prepared ahead by a thread; null: 2 on an accelerator, else 0",
     )
     loaders: int = Field(
-        default=0, ge=0, description="processes that make batches, the same for any number; 0: the run's own"
+        default=0, ge=0, description="processes that make batches, with no effect on them; 0: the run's own"
     )
     compile: bool = Field(default=False, description="compile the model with torch.compile")
     log_every: int = Field(default=1, ge=1, description="steps between recorded training metrics")
@@ -61,7 +61,7 @@ class TrainingSettings:
     leave_at: int = Field(
         default=0,
         ge=0,
-        description="step after which the run is left and resumed once, as before a time limit; 0: none",
+        description="step after which the run stops and resumes once, as at a time limit; 0: none",
     )
     tensorboard: bool = Field(default=True, description="write TensorBoard scalars beside the checkpoints")
 
@@ -79,7 +79,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class Initial:
-    """Where training begins, with a new optimiser and schedule."""
+    """The weights that training begins from, with a new optimiser and schedule."""
 
     run: str | None = Field(
         default=None,
@@ -88,7 +88,7 @@ class Initial:
     checkpoint: str | None = Field(
         default=None,
         min_length=1,
-        description="or a folder that specseq import wrote, a foreign checkpoint, or the hub id of one",
+        description="alternatively, a folder written by specseq import, a foreign checkpoint, or its hub id",
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ def pack(state: Any) -> tuple[str, dict[str, Tensor]]:
     arrays, and tensors. Everything comes back from :func:`unpack` with its type, floats to the last bit.
 
     Raises:
-        TypeError: something else is in the state.
+        TypeError: the state holds anything else.
     """
     tensors: dict[str, Tensor] = {}
     return json.dumps(_encode(state, tensors)), tensors

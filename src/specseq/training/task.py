@@ -12,7 +12,7 @@ class BatchStream(Protocol):
     """An endless, resumable stream of batches.
 
     The state is a small mapping of plain values (numbers, strings, lists, bytes) from which the stream
-    resumes exactly where it was, also in another process; a state already returned never changes. Batches may
+    resumes exactly where it was, even in another process; a state already returned never changes. Batches may
     be drawn ahead of the step, in another thread.
     """
 
@@ -23,7 +23,7 @@ class BatchStream(Protocol):
         """Position and generator states."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
 
 
 def _no_evaluation(model: nn.Module) -> dict[str, float]:
@@ -32,25 +32,25 @@ def _no_evaluation(model: nn.Module) -> dict[str, float]:
 
 @dataclass
 class Task:
-    """A model, its batches and how its gradients are computed; the loop does the rest.
+    """A model, its batches and the way its gradients are computed; the loop does the rest.
 
     Attributes:
         model: the module to train.
         batches: the training stream.
         loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar. A
-            metric ``weight``, the number of terms that the scalar is the mean of, is not recorded: it weights
-            parts of a batch that are computed separately.
-        gradients: instead of ``loss``, for rules other than back-propagation of one scalar: fills ``.grad``
-            of the parameters and returns metrics, ``loss`` and perhaps ``weight`` among them.
+            metric ``weight``, the number of terms averaged in the scalar, is not recorded; it weights parts
+            of a batch that are computed separately.
+        gradients: replaces ``loss`` for rules other than back-propagation of one scalar; fills ``.grad`` of
+            the parameters and returns metrics including ``loss`` and optionally ``weight``.
         observe: called at each step with the metrics of the whole batch, the same in every process, for
-            controllers that follow them.
+            controllers that use them.
         evaluate: called every ``evaluate_every`` steps and at the end; its metrics are logged as
             ``valid/<name>``.
-        parameter_groups: replaces the default groups (weight decay on matrices only); each group is a mapping
-            as ``torch.optim`` takes it, with ``lr_scale`` instead of ``lr``.
+        parameter_groups: replaces the default groups (weight decay on matrices only); each is a mapping as
+            for ``torch.optim``, with ``lr_scale`` instead of ``lr``.
         after_step: called after each optimiser step, for norm caps or learned coefficients; returns metrics.
         state: further objects with ``state_dict`` and ``load_state_dict`` to keep in checkpoints.
-        diverged: why there is nothing to train, such as diverged initial weights; else None.
+        diverged: why the task cannot be trained, such as diverged initial weights; else None.
         facts: facts for the provenance of the results, such as series left out.
     """
 

@@ -1,4 +1,4 @@
-"""What the steps of a training run take, and what of that is spent waiting for batches."""
+"""Duration of training steps, and the share of it spent waiting for batches."""
 
 import math
 import time
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 class StepTimes:
-    """Wall times of one process: of steps, of the waits for batches in them, and of evaluations.
+    """Wall times of one process: steps, waits for batches within them, and evaluations.
 
-    The first step warms up (kernels are chosen, files are mapped) and counts only where it is the only one.
+    The first step warms up (kernels are chosen, files are mapped) and counts only if it is the only one.
     """
 
     def __init__(self) -> None:

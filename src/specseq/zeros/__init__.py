@@ -1,1 +1,1 @@
-"""Zeros of the Riemann zeta function: computed, proven complete, read and written."""
+"""Zeros of the Riemann zeta function: computing, proving complete, reading and writing."""

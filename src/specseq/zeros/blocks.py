@@ -1,7 +1,7 @@
 """The unit of work: all zeros of one stretch of the critical line, with their indices.
 
-A block's zeros are kept as offsets from a height t0 that is a multiple of 1/64, hence exact, because a double
-near γ = 8·10^7 resolves no better than 1.5·10^-8.
+A double near γ = 8·10^7 resolves only 1.5·10^-8, so a block's zeros are kept as offsets from a height t0 that
+is exact, a multiple of 1/64.
 """
 
 import math
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 POINTS = 16384
 OVERSAMPLING = 8
 ZEROS_BELOW_LOWEST = 649
-"""N(1000) by Odlyzko's tables of zeros, for the first block: so low, the mean of S says nothing."""
+"""N(1000) from Odlyzko's tables of zeros, for the first block: this low, the mean of S is no test."""
 
 _LOW_START = 9.0
 _POLISH_BELOW = 5000.0
@@ -47,8 +47,8 @@ class Block:
         delta: (K,) ascending; γ = t0 + delta.
         first: index of the first zero.
         mean_s: mean of S(t) over the stretch.
-        bound: Turing's bound on it; infinite for the first block, whose count is known.
-        pairs: pairs of zeros that hid between two grid points.
+        bound: Turing's bound on ``mean_s``; infinite for the first block, whose count is known.
+        pairs: number of pairs of zeros that lay between two neighbouring grid points.
     """
 
     t0: float
@@ -72,7 +72,7 @@ def plan(start: float) -> Iterator[Stretch]:
         low = riemann_siegel.LOWEST
     while True:
         points = POINTS if low < 4e8 else 2 * POINTS
-        # A block spans at most a fifth of its height, so that the zeros' density hardly changes inside it.
+        # A block spans at most a fifth of its height, so that the density of zeros hardly varies within it.
         while points > 512 and points / OVERSAMPLING * _spacing(low) > 0.2 * low:
             points //= 2
         top = low + 1.05 * points / OVERSAMPLING * _spacing(low)
@@ -88,7 +88,7 @@ def find(stretch: Stretch) -> Block:
     """All zeros of a stretch, counted by Turing's method or, for the lowest, against the known count.
 
     Raises:
-        Diverged: the zeros found cannot be all, even on a grid four times finer.
+        Diverged: zeros are missing, even on a grid four times finer.
     """
     if stretch.points == 0:
         return _find_low(stretch)
@@ -113,20 +113,20 @@ def find(stretch: Stretch) -> Block:
 
 
 def _find_low(stretch: Stretch) -> Block:
-    """The zeros below t = 1000. Turing's bound does not reach down here; how many there are is known."""
+    """The zeros below t = 1000, where Turing's bound does not hold but their number is known."""
     gamma, pairs = low_zeros(stretch.high, ZEROS_BELOW_LOWEST)
     return Block(0.0, gamma, 1, 0.0, math.inf, pairs)
 
 
 def low_zeros(top: float, count: int) -> tuple[Array, int]:
-    """The zeros below a low height, and the number of pairs that hid between two grid points.
+    """The zeros below a low height, and the number of pairs that lay between two grid points.
 
     Args:
         top: the height, below a few thousand.
         count: the number of zeros below it.
 
     Raises:
-        Diverged: another number is found.
+        Diverged: a different number is found.
     """
     step = _spacing(top) / OVERSAMPLING
     points = int((top - _LOW_START) / step) + 2 * MARGIN + 4
@@ -140,8 +140,8 @@ def low_zeros(top: float, count: int) -> tuple[Array, int]:
 
 
 def _polish(t0: float, delta: Array) -> Array:
-    """One Newton step on Euler–Maclaurin values, where the remainder of Riemann–Siegel is above 1e-12."""
-    width = 1e-6  # the step is below 1e-8, so a slope to a few digits will do
+    """One Newton step on Euler–Maclaurin values, where the Riemann–Siegel remainder exceeds 1e-12."""
+    width = 1e-6  # the step is below 1e-8, so a few digits of the slope suffice
     here, beside = (euler_maclaurin.z_low(t0 + (delta + shift)) for shift in (0.0, width))
     return delta - width * here / (beside - here)
 

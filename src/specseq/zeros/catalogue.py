@@ -1,7 +1,7 @@
-"""Tables of zeros: computed in parallel, in pieces that survive an interruption, and written whole.
+"""Tables of zeros: computed in parallel, in pieces that survive an interruption, and written atomically.
 
 Columns of the Parquet file: ``n`` (index, the first zero is 1), ``gamma`` (ordinate as a double), ``t0`` and
-``delta`` (γ = t0 + delta to about 1e-12, where gamma alone is rounded to its own last digit). The footer
+``delta`` (γ = t0 + delta is good to about 1e-12, while gamma alone is rounded to a double). The footer
 records how completeness was shown.
 """
 
@@ -36,12 +36,12 @@ SCHEMA = pa.schema(
 
 
 COMPARED = 64
-"""Zeros at the end of a table of outside making that are compared with computed ones."""
+"""Number of zeros at the end of a foreign table that are compared with computed ones."""
 
 
 @dataclasses.dataclass
 class Completeness:
-    """What the blocks of a table say of it; ``record`` goes into the footer."""
+    """Evidence of completeness from the blocks of a table; ``record`` goes into the footer."""
 
     blocks: int = 0
     known_counts: int = 0
@@ -78,7 +78,7 @@ class Completeness:
 
 
 def compute(request: ZeroRange) -> Zeros:
-    """The zeros asked for, in memory and in this process."""
+    """The requested zeros, computed in memory and in this process."""
     completeness, pieces, taken = Completeness(), [], 0
     for stretch in stretches(request):
         block = find(stretch)
@@ -91,7 +91,7 @@ def compute(request: ZeroRange) -> Zeros:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class ZerosRequest:
-    """A table of zeros to compute, or to convert from files of Platt's."""
+    """A table of zeros to compute, or to convert from Platt's files."""
 
     out: Path = Field(description="Parquet file to write")
     zeros: ZeroSource = Field(description="which zeros, and the files that hold them")
@@ -100,10 +100,10 @@ class ZerosRequest:
 
 
 def make_zeros(request: ZerosRequest) -> dict[str, object]:
-    """Write the table that is asked for; returns its completeness record.
+    """Write the requested table; returns its completeness record.
 
     Raises:
-        InputError: a faulty request or file, or zeros are missing from the file.
+        InputError: the request or a file is faulty, or zeros are missing from the file.
         Diverged: zeros are missing and can't be found.
     """
     zeros = request.zeros
@@ -130,21 +130,21 @@ def write_zeros(
 ) -> dict[str, object]:
     """Compute zeros and write them as Parquet.
 
-    Pieces of about 65,000 zeros are kept in ``<target>.parts`` until the table is whole; a second call goes
-    on from those that are there. At most a few pieces are in memory, whatever the count.
+    Pieces of about 65,000 zeros are kept in ``<target>.parts`` until the table is complete, and a second
+    call continues from them. At most a few pieces are in memory at once.
 
     Args:
         target: the Parquet file.
         request: which zeros.
         provenance: goes into the footer, with the completeness record added.
-        workers: processes; 1 computes in this one.
+        workers: number of processes; 1 computes in this process.
         quiet: no progress lines.
 
     Returns:
         The completeness record, with ``first_index``, ``last_index`` and ``count``.
 
     Raises:
-        InputError: no zeros lie between the heights asked for.
+        InputError: no zeros lie between the requested heights.
         Diverged: zeros are missing and can't be found.
     """
     parts = Path(f"{os.fspath(target)}.parts")
@@ -182,13 +182,13 @@ def write_zeros(
 def write_converted(
     target: str | os.PathLike[str], pieces: Iterable[Zeros], provenance: Provenance
 ) -> dict[str, object]:
-    """Write zeros of outside making as a table, checked by :class:`~specseq.zeros.verification.Verifier`.
+    """Write foreign zeros as a table, checked by :class:`~specseq.zeros.verification.Verifier`.
 
-    The last :data:`COMPARED` zeros, which that does not reach, are compared with computed ones; above the
-    heights where zeros are computed the record says of them that they are not shown to be complete.
+    The last :data:`COMPARED` zeros, which the verifier cannot check, are compared with computed ones. Above
+    the heights where zeros can be computed, the record states that these are not shown to be complete.
 
     Raises:
-        InputError: zeros are missing, or pieces do not join.
+        InputError: zeros are missing, or pieces are not contiguous.
     """
     verifier, first, last = Verifier(), 0, None
     with atomic_path(target) as path, _writer(path) as writer:
@@ -224,7 +224,7 @@ def compare_computed(zeros: Zeros) -> None:
     """Compare a stretch of zeros with computed ones of the same indices.
 
     Raises:
-        InputError: one lies elsewhere.
+        InputError: a zero lies elsewhere.
     """
     due = compute(ZeroRange(index=int(zeros.n[0]), count=len(zeros)))
     apart = np.abs((zeros.t0 - due.t0) + (zeros.delta - due.delta))
@@ -250,7 +250,7 @@ def _finish(writer: pq.ParquetWriter, record: dict[str, object], provenance: Pro
 
 
 def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool = True) -> Iterator[Zeros]:
-    """Read a table of zeros in batches, checked as they are read; the last few thousand at the end.
+    """Read a table of zeros in batches, checked on the way; the last few thousand are checked at the end.
 
     Args:
         source: Parquet file with columns n, t0, delta.

@@ -1,10 +1,10 @@
 """Proof that no zero is missing: Turing's method.
 
-S(t) = N(t) - θ(t)/π - 1 averages to nothing: for 168π < a < b, |∫_a^b S(t) dt| ≤ 2.067 + 0.059 ln b
+S(t) = N(t) - θ(t)/π - 1 averages to zero: for 168π < a < b, |∫_a^b S(t) dt| ≤ 2.067 + 0.059 ln b
 (Trudgian 2011, Math. Comp. 80, after Turing 1953). The zeros found are sign changes, so N can only be
-counted too low. Choosing the index of a block's first zero as the integer that brings the mean of S nearest
-to nothing, a zero lost inside shifts the mean beyond the bound, and one lost at an end breaks the count to
-the next block: zeros are shown to be complete only where a few units of height follow them.
+counted too low. The index of a block's first zero is the integer that brings the mean of S nearest to zero. A
+zero lost inside then shifts the mean beyond the bound, and one lost at an end breaks the count to the next
+block. So zeros are shown to be complete only if a few more units of height follow them.
 """
 
 import math
@@ -18,12 +18,12 @@ from specseq.zeros.phase import theta_difference, theta_turns
 Array = NDArray[np.float64]
 
 VALID_FROM = 168 * math.pi
-"""Height from which on the bound holds."""
+"""Height above which the bound holds."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """What Turing's method says of an interval.
+    """Result of Turing's method on an interval.
 
     Attributes:
         first: index of the first zero in the interval.
@@ -41,7 +41,7 @@ class Count:
 
 
 def turing_bound(top: float, length: float) -> float:
-    """Largest |mean of S| over an interval of a length that ends at height ``top``."""
+    """Largest |mean of S| over an interval of given length that ends at height ``top``."""
     return (2.067 + 0.059 * math.log(top)) / length
 
 
@@ -70,7 +70,7 @@ def turing_mean(t0: float, delta: Array, low: float, high: float, first: int) ->
 
 
 def _excess(t0: float, delta: Array, low: float, high: float) -> tuple[int, float]:
-    """Turns, and the mean of N - θ/π - 1 over the interval but for N(low) - 2·turns."""
+    """Turns, and the mean of N - θ/π - 1 over the interval, without its part N(low) - 2·turns."""
     length = high - low
     turns, rest = theta_turns(t0)
     nodes, weights = np.polynomial.legendre.leggauss(24)

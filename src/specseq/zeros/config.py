@@ -7,16 +7,16 @@ from specseq.settings import STRICT, Field, dataclass
 from specseq.zeros.counts import height_of_index, smooth_count
 
 HIGHEST = 1.1e10
-"""Heights are trusted to here; above, double offsets and phases lose the last digits."""
+"""Largest height at which zeros are computed; above it, offsets and phases lose their last digits."""
 
 
 ROOM = 8.0
-"""Twice Turing's bound on |∫S|, as a height: a zero this far from the end of a stretch is not lost unseen."""
+"""Twice Turing's bound on |∫S|, as a height: a zero lost this far from a stretch's end is noticed."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class ZeroRange:
-    """Which zeros: ``count`` of them from an index or a height on, or all between two heights."""
+    """Which zeros: ``count`` of them from an index or a height upwards, or all between two heights."""
 
     index: int | None = Field(default=None, ge=1, description="index of the first zero")
     height: float | None = Field(
@@ -42,7 +42,7 @@ class ZeroRange:
 
     @property
     def start(self) -> float:
-        """A height surely below the first zero asked for; |S(t)| < 4 in the range."""
+        """A height certainly below the first requested zero; |S(t)| < 4 in the range."""
         if self.height is not None:
             return max(0.0, math.floor(self.height - ROOM))
         assert self.index is not None
@@ -50,7 +50,7 @@ class ZeroRange:
 
     @property
     def top(self) -> float:
-        """A height surely above the last zero asked for."""
+        """A height certainly above the last requested zero."""
         if self.to is not None:
             return self.to
         assert self.count is not None
@@ -60,7 +60,7 @@ class ZeroRange:
 
 @dataclass(frozen=True, config=STRICT)
 class ZeroSource(ZeroRange):
-    """Zeros that are computed, or taken from files of D. Platt's, there all where no index or count is."""
+    """Zeros that are computed, or taken from D. Platt's files: all of them unless index or count is given."""
 
     platt: str | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Numbers of zeros below a height and their inverse, but for S(t), in plain floats."""
+"""The smooth part of the zero-counting function, without S(t), and its inverse, in plain floats."""
 
 import math
 from typing import Any
@@ -7,12 +7,12 @@ TWO_PI = 2.0 * math.pi
 
 
 def stirling_tail(t: Any) -> Any:
-    """Terms of the expansion of θ(t) that fall with t, a number or an array; to 1e-16 from t = 200 on."""
+    """Terms of the expansion of θ(t) that decay with t (number or array), to 1e-16 for t ≥ 200."""
     return 1 / (48 * t) + 7 / (5760 * t**3) + 31 / (80640 * t**5)
 
 
 def smooth_count(t: float) -> float:
-    """θ(t)/π + 1: the number of zeros up to t but for S(t), to double precision."""
+    """θ(t)/π + 1: the number of zeros up to t minus S(t), in double precision."""
     return (0.5 * t * (math.log(t / TWO_PI) - 1) - math.pi / 8 + stirling_tail(t)) / math.pi + 1
 
 

@@ -1,7 +1,7 @@
 """Z(t) at low heights by Euler–Maclaurin summation of ζ(1/2 + it) (Edwards 1974, §6.4).
 
-The cost of one value grows with t, so it serves where the Riemann–Siegel remainder is still too large: to
-find the zeros below t = 1000 and to polish those of the next few thousand.
+The cost of one value grows with t, so it is used only where the Riemann–Siegel remainder is still too large:
+to find the zeros below t = 1000 and to polish those up to a few thousand.
 """
 
 import math

@@ -1,12 +1,12 @@
 """Zeros of a band-limited real function from its samples on a uniform grid.
 
 A sign change brackets a zero; it is refined by Newton's method on the polynomial through the 18 nearest
-samples. Two zeros between neighbouring grid points leave no sign change, but they leave a local minimum of
-the modulus without one, which for Z never occurs otherwise; there the minimum is found first and, if it has
-crossed the axis, both zeros beside it.
+samples. Two zeros between neighbouring grid points leave no sign change, but a local minimum of the modulus
+without one, which for Z never occurs otherwise. There the extremum is located first and, if it lies across
+the axis, a zero on either side of it.
 
-Positions are in grid units. Polynomials are held as (18, K): coefficient by zero, in v = distance from the
-centre of the middle cell.
+Positions are in grid units. Polynomials have shape (18, K), coefficients by zeros, in the variable v, the
+distance from the centre of the middle cell.
 """
 
 from functools import lru_cache
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 
 STENCIL = 18
 MARGIN = STENCIL
-"""Samples at either end of the grid in which no zeros are looked for."""
+"""Number of samples at either end of the grid where no zeros are sought."""
 
 _OFFSETS = np.arange(STENCIL) - (STENCIL // 2 - 1)
 
 
 @lru_cache(maxsize=1)
 def _interpolation() -> Array:
-    """(18, 18): samples of the stencil to coefficients of the interpolating polynomial."""
+    """(18, 18) map from the stencil's samples to the coefficients of the interpolating polynomial."""
     with mpmath.workdps(60):
         nodes = [mpmath.mpf(2 * i - STENCIL + 1) / 2 for i in range(STENCIL)]
         inverse = mpmath.matrix([[node**k for k in range(STENCIL)] for node in nodes]) ** -1
@@ -52,9 +52,9 @@ def _value(coefficients: Array, v: Array) -> Array:
 
 
 def _newton(coefficients: Array, left: Array, right: Array, start: Array) -> Array:
-    """The zero of each polynomial in [left, right], at whose ends it differs in sign.
+    """The zero of each polynomial in [left, right]; its signs at the two ends differ.
 
-    Plain Newton steps first; what has left its bracket or not settled is then done by safeguarded Newton.
+    Plain Newton steps come first; any that leave their bracket or do not settle are redone safeguarded.
     """
     v, step = start, np.zeros_like(start)
     for _ in range(5):
@@ -122,7 +122,7 @@ def isolate(samples: Array) -> tuple[Array, int]:
         samples: (M,) values on a uniform grid, at least 8 samples a zero on average.
 
     Returns:
-        positions (K,) and the number of pairs that hid between two grid points.
+        positions (K,), and the number of pairs that lay between two grid points.
     """
     pairs = _hidden_pairs(samples)
     return np.sort(np.concatenate([_crossings(samples), pairs])), len(pairs) // 2

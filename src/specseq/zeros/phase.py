@@ -1,8 +1,8 @@
 """Phases of the Riemann–Siegel formula, reduced modulo 2π without losing digits.
 
-At heights near 10^10 the phase t·ln n is of order 10^11, so a double product would keep five digits of it.
-The logarithms are held as unevaluated sums of two doubles and the product is taken exactly (Dekker 1971);
-the Riemann–Siegel theta function is evaluated once per block with mpmath and continued from there in
+At heights near 10^10 the phase t·ln n is of order 10^11, so a double would keep only five of its decimals.
+The logarithms are held as unevaluated sums of two doubles, and the product is exact (Dekker 1971). The
+Riemann–Siegel theta function is evaluated once per block with mpmath and continued from there by
 differences.
 
 Heights are absolute ordinates t on the critical line; ``delta`` is an offset from a block's ``t0``.
@@ -26,7 +26,7 @@ _log_low: Array = np.zeros(1)
 
 
 def log_table(largest: int) -> tuple[Array, Array]:
-    """ln n for n = 0..largest (entry 0 is unused) as high and low parts; kept and grown between calls."""
+    """ln n for n = 0..largest (entry 0 is unused) as high and low parts; cached, and extended on demand."""
     global _log_high, _log_low
     last = len(_log_high) - 1
     if largest > last:
@@ -64,7 +64,7 @@ def log_phase(t: Array | float, high: Array, low: Array) -> Array:
 
 
 def theta_turns(t: float) -> tuple[int, float]:
-    """θ(t) as whole turns and a rest in [0, 2π)."""
+    """θ(t) as whole turns and a remainder in [0, 2π)."""
     with mpmath.workprec(140):
         exact = mpmath.mpf(t)
         theta = (
@@ -75,7 +75,7 @@ def theta_turns(t: float) -> tuple[int, float]:
 
 
 def theta_difference(t0: float, delta: Array) -> Array:
-    """θ(t0 + delta) - θ(t0), from the difference itself and not from two large numbers."""
+    """θ(t0 + delta) - θ(t0), computed without subtracting two large numbers."""
     t = t0 + delta
     main = 0.5 * (t * np.log1p(delta / t0) + delta * (math.log(t0 / TWO_PI) - 1))
     return main + (stirling_tail(t) - stirling_tail(t0))

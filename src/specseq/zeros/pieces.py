@@ -1,4 +1,4 @@
-"""Blocks computed by several processes, in pieces on disk from which an interrupted computation goes on."""
+"""Blocks computed by several processes, in pieces on disk that allow an interrupted computation to resume."""
 
 import json
 import multiprocessing
@@ -21,7 +21,7 @@ BLOCKS_A_CHUNK = 32
 
 
 def open_parts(parts: Path, start: float) -> None:
-    """Make the folder of pieces, or empty it when they begin elsewhere or other code made them."""
+    """Make the folder of pieces; empty it if its pieces start elsewhere or were made by other code."""
     key = json.dumps([start, source_digest("zeros/pieces.py")])
     mark = parts / "plan.json"
     if parts.exists() and not (mark.exists() and mark.read_text() == key):
@@ -53,7 +53,7 @@ def _one_thread() -> None:
 
 
 def _piece(parts: Path, number: int, chunk: list[Stretch]) -> Path:
-    """Compute a piece unless it is there and readable; say where it is."""
+    """Compute a piece unless it exists and is readable; returns its path."""
     path = parts / f"{number:07d}.npz"
     if path.exists():
         try:

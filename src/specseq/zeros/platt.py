@@ -1,8 +1,8 @@
-"""Reader for the binary files of zeros by D. Platt, as the LMFDB distributes them.
+"""Reader for D. Platt's binary files of zeros, as distributed by the LMFDB.
 
 Little-endian: u64 number of blocks; each block f64 t0, f64 t1, u64 N(t0), u64 N(t1), then N(t1) - N(t0)
-records of 13 bytes (u64, u32, u8: low to high parts of one integer Z), the increments from zero to zero: γ
-= t0 + Σ Z·2^-101, the sum starting anew in each block. Bytes after the last block mean nothing.
+records of 13 bytes (u64, u32, u8: low to high parts of one integer Z), the increments from zero to zero:
+γ = t0 + Σ Z·2^-101, the sum restarting in each block. Bytes after the last block are ignored.
 """
 
 import os
@@ -25,8 +25,7 @@ def read_platt(source: str | os.PathLike[str]) -> Iterator[Zeros]:
 
     Raises:
         InputError: the file ends inside a block, or a block's heights or counts make no sense; the error
-        names
-            the block.
+            names the block.
     """
     path = Path(source)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A range of zeros out of D. Platt's binary files, one or a folder of them."""
+"""A range of zeros from D. Platt's binary files, one file or a folder of them."""
 
 import os
 import struct
@@ -17,16 +17,15 @@ def read_platt_range(
 ) -> Iterator[Zeros]:
     """Consecutive zeros block by block.
 
-    Files of a folder are read in the order of their indices, and only those that hold zeros of the range.
+    Files of a folder are read in the order of their indices; files without zeros of the range are not read.
 
     Args:
         source: a file, or a folder of files ``*.dat``.
-        index: of the first zero; by default the first that there is.
+        index: index of the first zero; by default the first in the files.
         count: number of zeros; by default all from there on.
 
     Raises:
-        InputError: the range is not in the files, one of them is missing between two others, or a file is
-            faulty.
+        InputError: the range is not in the files, a file is missing between two others, or one is faulty.
     """
     files = _in_order(Path(source))
     first = files[0][0] + 1 if index is None else index
@@ -54,7 +53,7 @@ def _remedy(files: list[tuple[int, Path]]) -> str:
 
 
 def _in_order(source: Path) -> list[tuple[int, Path]]:
-    """Number of zeros before each file's first, and the file."""
+    """The files in order, each with the number of zeros before its first."""
     if not source.is_dir():
         return [(_before(source), source)]
     files = sorted((_before(path), path) for path in source.glob(f"*{ENDING}"))

@@ -2,9 +2,9 @@
 
 Z(t) = 2 Σ_{n ≤ N} n^(-1/2) cos(θ(t) - t ln n) + (-1)^(N-1) τ^(-1/2) Σ_k C_k(p) τ^(-k), with τ = √(t/2π),
 N = ⌊τ⌋ and p = τ - N (Edwards 1974, §7.5; Gabcke 1979 for C0..C4). The main sum over a block of the grid is a
-single type-1 NUFFT; the terms that enter or leave it inside the block are added by hand.
+single type-1 NUFFT; terms that enter or leave the sum within the block are handled separately.
 
-The truncation after C4 leaves less than 0.017 t^(-11/4) (Gabcke 1979, Satz 4.2.3).
+The truncation error after C4 is less than 0.017 t^(-11/4) (Gabcke 1979, Satz 4.2.3).
 """
 
 import math
@@ -36,8 +36,7 @@ _CORRECTIONS: tuple[tuple[tuple[int, int, int, int], ...], ...] = (
 
 
 def _psi_series(terms: int) -> list[mpmath.mpf]:
-    """Taylor coefficients of Ψ in z = 2p - 1, where Ψ = -cos(π z²/2 - 5π/8) / cos(πz), by power-series
-    division."""
+    """Taylor coefficients in z = 2p - 1 of Ψ = -cos(π z²/2 - 5π/8) / cos(πz), by power-series division."""
     numerator, denominator = [mpmath.mpf(0)] * terms, [mpmath.mpf(0)] * terms
     cosine, sine = mpmath.cos(5 * mpmath.pi / 8), mpmath.sin(5 * mpmath.pi / 8)
     for m in range((terms + 1) // 2):
@@ -78,7 +77,7 @@ def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
     largest = float(inverse.max())
     total = np.zeros_like(t)
     for k in range(4, -1, -1):
-        # A coefficient whose share of Z is below 1e-18 isn't worth its multiplication.
+        # A coefficient that contributes less than 1e-18 to Z isn't worth its multiplication.
         series = correction_series()[k]
         significant = np.nonzero(np.abs(series) * largest ** (k + 0.5) > 1e-18)[0]
         total *= inverse
@@ -94,7 +93,7 @@ def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def z_at(t0: float, delta: Array) -> Array:
-    """Z(t0 + delta) by direct summation at a few points: slow, and independent of the transform.
+    """Z(t0 + delta) by direct summation at a few points: slow, but independent of the transform.
 
     Args:
         t0: height, at least :data:`LOWEST`, exactly representable.
@@ -115,7 +114,7 @@ def z_on_grid(t0: float, step: float, points: int) -> Array:
 
     Args:
         t0: centre of the block, exactly representable; the whole block lies above :data:`LOWEST`.
-        step: distance of grid points.
+        step: distance between grid points.
         points: number of grid points, even.
     """
     delta: Array = np.arange(-points // 2, points // 2, dtype=float) * step

@@ -1,4 +1,4 @@
-"""Stretches of consecutive zeros, and the part of them that is asked for."""
+"""Stretches of consecutive zeros, and the requested part of them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,15 +43,15 @@ class Zeros:
 
 
 def stretches(wanted: ZeroRange) -> Iterator[Stretch]:
-    """The stretches that hold the zeros asked for, in ascending order, and room above them.
+    """The stretches that hold the requested zeros, in ascending order, with room above them.
 
-    A zero lost less than :data:`ROOM` below the end of the last stretch would not show in Turing's count.
+    Turing's count would not reveal a zero lost less than :data:`ROOM` below the end of the last stretch.
     """
     return takewhile(lambda stretch: stretch.low < wanted.top + ROOM, plan(wanted.start))
 
 
 def part_of(wanted: ZeroRange, zeros: Zeros, taken: int) -> Zeros:
-    """The part of a stretch of zeros that is asked for, when ``taken`` were taken before it."""
+    """The requested part of a stretch of zeros, given that ``taken`` zeros were already taken."""
     low, high = 0, len(zeros)
     if wanted.height is not None:
         low = _below(zeros, wanted.height)
@@ -65,6 +65,6 @@ def part_of(wanted: ZeroRange, zeros: Zeros, taken: int) -> Zeros:
 
 
 def _below(zeros: Zeros, height: float) -> int:
-    """Number of zeros below a height; one that a double cannot tell from it is not below."""
+    """Number of zeros below a height; a zero that a double cannot distinguish from it does not count."""
     apart = (zeros.t0 - height) + zeros.delta
     return int(np.searchsorted(apart, -max(1e-9, float(np.spacing(height)))))

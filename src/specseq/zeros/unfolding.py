@@ -1,7 +1,7 @@
-"""Unfolding: zeros to positions of mean spacing one.
+"""Unfolding: maps zeros to positions with mean spacing one.
 
-u(γ) = (γ/2π) ln(γ/2πe), the smooth part of the counting function. Differences of u are taken from
-differences of γ, since u itself has no digits to spare: near γ = 8·10^7 a double of u resolves 3·10^-8.
+u(γ) = (γ/2π) ln(γ/2πe), the smooth part of the counting function. Differences of u are computed
+from differences of γ, since a double cannot hold u to enough digits: near γ = 8·10^7 it resolves 3·10^-8.
 """
 
 import math
@@ -30,12 +30,12 @@ def spacings(zeros: Zeros) -> Array:
         zeros: K consecutive zeros.
 
     Returns:
-        (K-1,) spacings, mean near one.
+        (K-1,) spacings with mean near one.
     """
     distance = np.diff(zeros.t0) + np.diff(zeros.delta)
     return unfold(zeros.gamma[:-1], distance)
 
 
 def mean_density(t: float) -> float:
-    """Zeros a unit of height: u'(t) = ln(t/2π)/2π."""
+    """Zeros per unit of height: u'(t) = ln(t/2π)/2π."""
     return math.log(t / TWO_PI) / TWO_PI

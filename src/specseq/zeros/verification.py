@@ -1,4 +1,4 @@
-"""Checks of zeros that lie in a table or file: none missing, repeated or displaced."""
+"""Checks that no zero in a table or file is missing, repeated or displaced."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,10 +14,10 @@ from specseq.zeros.selection import Zeros
 Array = NDArray[np.float64]
 
 ZEROS_BELOW_VALID = 288
-"""N(168π), for the stretch that Turing's bound does not reach."""
+"""N(168π), for the heights below which Turing's bound does not hold."""
 
 TOLERANCE = 1e-6
-"""Largest distance of a zero from its place; tables in print have nine digits."""
+"""Largest accepted displacement of a zero; printed tables have nine digits."""
 
 _REMEDY = "a zero is missing or displaced: recompute this stretch"
 
@@ -33,8 +33,8 @@ class Verifier:
     """Checks zeros that come in pieces.
 
     Indices must be contiguous and heights ascending. Zeros below 168π are compared with computed ones. Above,
-    the mean of S(t) over windows must stay within Turing's bound for the indices given. What is lost among
-    the last few dozen zeros shifts no mean beyond the bound: that shows only by what comes after them.
+    the mean of S(t) over windows must stay within Turing's bound for the indices given. A zero lost among the
+    last few dozen shifts no mean beyond the bound; only the zeros after them can reveal it.
 
     Attributes:
         window: zeros per check; the last one takes the remainder too.
@@ -47,7 +47,7 @@ class Verifier:
     _waiting: Zeros | None = field(default=None, repr=False)
 
     def add(self, zeros: Zeros) -> None:
-        """Check the next piece as far as it can be checked before more is there.
+        """Check the next piece as far as possible before the following one arrives.
 
         Raises:
             InputError: a zero is missing, repeated or displaced; the error names its neighbourhood.
@@ -64,10 +64,10 @@ class Verifier:
         self._waiting = joined
 
     def finish(self) -> None:
-        """Check what is left.
+        """Check the zeros that remain.
 
         Raises:
-            InputError: as :meth:`add`, or there were no zeros.
+            InputError: as for :meth:`add`, or there were no zeros.
         """
         if self._waiting is None:
             raise InputError("zeros", "there are none", "compute at least one zero")
@@ -90,7 +90,7 @@ class Verifier:
             return
         base = np.floor(zeros.gamma[0] * 64) / 64
         offsets = (zeros.t0 - base) + zeros.delta
-        # From just after the first zero to just before the last: a boundary on a zero would be ambiguous.
+        # From just after the first zero to just before the last, since a boundary on a zero is ambiguous.
         low, high = 0.5 * float(offsets[0] + offsets[1]), 0.5 * float(offsets[-2] + offsets[-1])
         first = int(zeros.n[1])
         mean_s, bound = turing_mean(float(base), offsets[1:-1], low, high, first)
@@ -105,7 +105,7 @@ class Verifier:
 
 
 def verify(zeros: Zeros, window: int = 4096) -> Verifier:
-    """Check a table of zeros from its numbers alone, see :class:`Verifier`.
+    """Check a table of zeros from its numbers alone; see :class:`Verifier`.
 
     Raises:
         InputError: a zero is missing, repeated or displaced.

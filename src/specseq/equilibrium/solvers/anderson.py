@@ -15,10 +15,10 @@ from specseq.equilibrium.solvers.interface import Monitor, Solution, flatten, re
 def _anderson(
     solver: Anderson, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
 ) -> Solution:
-    """Mixes the last few steps of z + ε F(z) so that the extrapolated residual is least.
+    """Mix the last few steps of z + ε F(z) to minimise the extrapolated residual.
 
-    Fast, and indifferent to the stability of what it finds: it converges to roots that the flow leaves. Where
-    no root exists it wanders; the best state of each sample is returned.
+    Fast, and indifferent to stability: it also converges to roots that the flow leaves. Where no root exists
+    it wanders. The best state of each sample is returned.
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
     history = _History(solver, start)
@@ -33,7 +33,7 @@ def _anderson(
 
 
 class _History:
-    """Differences of states and residuals; a zero row is an empty one and takes no part in the mixing."""
+    """Differences of states and residuals; a zero row is empty and takes no part in the mixing."""
 
     def __init__(self, settings: Anderson, start: Tensor) -> None:
         self.settings = settings
@@ -43,7 +43,7 @@ class _History:
         default = 1e-6 if single else 1e-10
         self.ridge = default if settings.regularisation is None else settings.regularisation
         self.forces_BMN = flat.new_zeros(samples, settings.memory, size)
-        # Of states and residuals only damping · residual + state is mixed, so that alone is kept.
+        # Mixing needs only damping · residual + state, so states and residuals are not kept separately.
         self.moves_BMN = torch.zeros_like(self.forces_BMN)
         self.normal_BMM = flat.new_zeros(samples, settings.memory, settings.memory)
         self.eye = torch.eye(settings.memory, dtype=flat.dtype, device=flat.device)
@@ -83,6 +83,6 @@ class _History:
         ridge_B = self.ridge * trace_B + torch.finfo(step_BN.dtype).tiny
         right = self.forces_BMN @ step_BN.unsqueeze(-1)
         weights, _ = torch.linalg.solve_ex(self.normal_BMM + ridge_B[:, None, None] * self.eye, right)
-        # A singular or overflowing system says nothing: the step is then a plain one.
+        # A singular or overflowing system gives no mixing; take a plain step instead.
         weights = torch.where(torch.isfinite(weights).all(1, keepdim=True), weights, 0.0)
         return (weights.mT @ self.moves_BMN).squeeze(1)

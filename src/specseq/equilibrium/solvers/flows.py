@@ -1,4 +1,4 @@
-"""Solvers that follow the flow z' = F(z): they rest only where the flow, as they discretise it, is stable."""
+"""Solvers that follow the flow z' = F(z) and settle only where the discretised flow is stable."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample,
 def _euler(solver: Euler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
     """z ← z + ε F(z), the relaxation of the studied work. Cycles for ever when ε > ε_crit.
 
-    Returns the last state, not the best: that is what a fixed number of relaxation steps leaves.
+    Returns the last state, not the best one, as a fixed number of relaxation steps would.
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
     while monitor.going:
@@ -37,11 +37,11 @@ def _adaptive(
 ) -> Solution:
     """Euler whose step shrinks on any overshoot of the force residual and grows otherwise.
 
-    Its facts say of each sample the last step, the typical one (the geometric mean over the second half of
-    the steps taken) and how often it should have shrunk at the floor, and whether Anderson took over.
+    Its facts give each sample's last step, typical step (the geometric mean over the second half of the steps
+    taken) and number of overshoots at the floor, and whether Anderson took over.
 
-    Removes the Euler wall if the floor is below ε_crit, slowly: where a rotating mode limits the step, the
-    residual overshoots early and long before it diverges. When some sample has shrunk ``patience`` times at
+    It removes the Euler wall if the floor is below ε_crit, but slowly: where a rotating mode limits the step,
+    the residual overshoots long before it diverges. When some sample has shrunk ``patience`` times at
     the floor, Anderson takes over from the best states with the budget that is left.
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
@@ -66,9 +66,9 @@ def _adaptive(
 
 
 def _steps(solver: AdaptiveEuler, step_B: Tensor, taken: Sequence[Tensor], stuck_B: Tensor) -> dict[str, Any]:
-    """What the controller of the step did, for each sample."""
+    """What the step-size controller did, for each sample."""
     late = torch.stack([step.log() for step in taken[len(taken) // 2 :]])
-    typical_B = late.mean(0).exp().clamp(solver.floor, solver.ceiling)  # but for rounding it lies there
+    typical_B = late.mean(0).exp().clamp(solver.floor, solver.ceiling)  # only rounding can take it outside
     return {
         "step": step_B.tolist(),
         "typical_step": typical_B.tolist(),
@@ -92,7 +92,7 @@ def _hand_off(
 def _rk4(solver: RungeKutta4, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
     """The classical fourth-order method with a fixed step.
 
-    Its stability region reaches over the imaginary axis, so it may rest at a slightly unstable root.
+    Its stability region extends across the imaginary axis, so it may settle at a slightly unstable root.
     """
     monitor, z, h = Monitor(force, start, budget, tolerance), start, solver.step
     while monitor.going:
@@ -108,7 +108,7 @@ def _rk4(solver: RungeKutta4, force: Field, start: Tensor, budget: int, toleranc
 
 @solve.register
 def _heun(solver: HeunEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-    """The embedded pair of Heun and Euler with local error control; no monotone residual is assumed."""
+    """The embedded pair of Heun and Euler with local error control; the residual may rise on the way."""
     monitor, z = Monitor(force, start, budget, tolerance), start
     f, g_B = monitor.evaluate(z)
     h_B = torch.full_like(g_B, solver.step)
@@ -129,9 +129,9 @@ def _heun(solver: HeunEuler, force: Field, start: Tensor, budget: int, tolerance
 def _imex(
     solver: SemiImplicitEuler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
 ) -> Solution:
-    """IMEX Euler: the leak implicit, the learned part explicit, z ← (z + h (F(z) + l z)) / (1 + h l).
+    """IMEX Euler, the leak implicit and the learned part explicit: z ← (z + h (F(z) + l z)) / (1 + h l).
 
-    Bounded at any step, but no cure for a rotation that the learned part brings.
+    Bounded at any step, but no help against rotation in the learned part.
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
     while monitor.going:

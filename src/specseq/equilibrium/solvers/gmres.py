@@ -18,8 +18,8 @@ def gmres(
         product: ``v -> A v`` on real states ``[B, ...]``, samples not interacting.
         right: b.
         size: largest Krylov space.
-        tolerance: relative residual at which to stop, one number or one per sample; all samples go on until
-            the last is there.
+        tolerance: relative residual at which to stop, one number or one per sample; all samples continue
+            until the last one reaches it.
 
     Returns:
         x, and the relative residual reached by each sample. A zero right side gives a zero solution.
@@ -45,7 +45,7 @@ def gmres(
         hessenberg[:, k + 1, k] = norm_B
         y = _least_squares(hessenberg[:, : k + 2, : k + 1], goal[:, : k + 2])
         residual_B = (hessenberg[:, : k + 2, : k + 1] @ y - goal[:, : k + 2]).norm(dim=(1, 2))
-        # An exhausted Krylov space leaves nothing to add: a zero vector keeps the batch in step.
+        # An exhausted Krylov space has nothing to add; a zero vector keeps the batch in step.
         alive = norm_B > 1e-14 * hessenberg[:, : k + 1, k].norm(dim=1)
         basis.append(torch.where(alive, 1 / norm_B.clamp_min(tiny), 0.0).unsqueeze(-1) * w)
         if bool(((residual_B <= tolerance) | ~torch.isfinite(residual_B) | (scale_B == 0)).all()):
@@ -57,8 +57,7 @@ def gmres(
 def _least_squares(matrix: Tensor, right: Tensor) -> Tensor:
     finite = torch.isfinite(matrix).all(-1).all(-1)
     q, r = torch.linalg.qr(torch.where(finite[:, None, None], matrix, 0.0))
-    # An exhausted sample has zero columns; what its weight is does not matter, since its basis vector is
-    # zero.
+    # An exhausted sample has zero columns; their weights do not matter, since their basis vectors are zero.
     empty = r.diagonal(dim1=-2, dim2=-1).abs() <= 1e-14 * matrix.abs().amax((-2, -1), keepdim=True)[..., 0]
     r = r + torch.diag_embed(empty.to(r))
     return torch.linalg.solve_triangular(r, q.mT @ right, upper=True)

@@ -1,4 +1,4 @@
-"""One interface for every solver: a field, a start, a budget of evaluations; per sample, and counted.
+"""One interface for all solvers: a field, a start and a budget of evaluations, solved per sample.
 
 Shapes: B sample, N entry of a flattened state.
 """
@@ -16,16 +16,16 @@ from specseq.equilibrium.solver_config import Solver
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a solver ended. Convergence says nothing about stability: ask the audit.
+    """Where a solver ended. Convergence says nothing about stability; the audit does.
 
     Attributes:
         state: ``[B, ...]``.
         residual_B: force residual ‖F‖/‖z‖ at the state (the step residual is ε times it).
         converged_B: residual at most the tolerance.
-        evaluations: forces and Jacobian products spent; one serves the whole batch.
-        evaluations_B: those spent when each sample converged, or all of them.
+        evaluations: forces and Jacobian products spent; one covers the whole batch.
+        evaluations_B: number spent when each sample converged; all if it did not.
         trace: (evaluations so far, residual of each sample) at every state seen.
-        facts: what else the solver has to say (restarts, hand-off, step sizes).
+        facts: anything else the solver reports (restarts, hand-off, step sizes).
     """
 
     state: Tensor
@@ -43,13 +43,13 @@ def solve(solver: Solver, force: Field, start: Tensor, budget: int, tolerance: f
 
     Args:
         solver: which method, with its constants.
-        force: the field; its counter goes up by what is spent.
+        force: the field; its counter counts what is spent.
         start: initial state, real or complex.
         budget: evaluations not to exceed by more than one inner step.
         tolerance: largest force residual ‖F‖/‖z‖ of a root.
 
     Returns:
-        A solution, also where the budget ended before convergence: then ``converged_B`` says so.
+        A solution even if the budget ran out before convergence, as ``converged_B`` shows.
 
     Shapes:
         start: ``[B, ...]``, samples first.
@@ -70,7 +70,7 @@ def restore(flat_BN: Tensor, like: Tensor) -> Tensor:
 
 
 def per_sample(value_B: Tensor, like: Tensor) -> Tensor:
-    """Shape ``[B]`` for broadcasting against a state."""
+    """Reshape ``[B]`` to broadcast against a state."""
     return value_B.view(-1, *[1] * (like.ndim - 1))
 
 
@@ -85,7 +85,7 @@ def _ratio(force_B: Tensor, size_B: Tensor) -> Tensor:
 
 
 class Monitor:
-    """Book-keeping that all solvers share: residuals, the best state of each sample, budget and trace."""
+    """Book-keeping shared by all solvers: residuals, the best state of each sample, budget and trace."""
 
     def __init__(self, force: Field, start: Tensor, budget: int, tolerance: float) -> None:
         self.force, self.budget, self.tolerance = force, budget, tolerance
@@ -108,17 +108,17 @@ class Monitor:
 
     @property
     def converged_B(self) -> Tensor:
-        """Samples that have been at a root."""
+        """Samples that have reached a root."""
         return self.best_B <= self.tolerance
 
     @property
     def going(self) -> bool:
-        """Whether budget is left and some sample still alive is not converged."""
+        """Whether budget is left and some sample is neither lost nor converged."""
         return self.spent < self.budget and self._active
 
     @property
     def evaluations_B(self) -> Tensor:
-        """Those spent when each sample converged, or all of them; on the CPU."""
+        """Evaluations spent when each sample converged, all if it did not; on the CPU."""
         return self._evaluations_B.cpu()
 
     @property
@@ -130,22 +130,22 @@ class Monitor:
         return [(spent, g_B) for (spent, _), g_B in zip(self._trace, residuals, strict=True)]
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The force at a state and its residuals, taken note of."""
+        """Evaluate and record a state; returns its force and its residuals."""
         force = self.force(state)
         return force, self.note(state, force)
 
     def note(self, state: Tensor, force: Tensor) -> Tensor:
-        """Take note of a state whose force is known; returns its residuals."""
+        """Record a state whose force is known; returns its residuals."""
         force_B, size_B = flatten(force).norm(dim=1), flatten(state).norm(dim=1)
         g_B = _ratio(force_B, size_B)
-        # Not the residual says whether a sample is lost: at z = 0 it is infinite and all is well.
+        # The residual does not show whether a sample is lost: at z = 0 it is infinite and all is well.
         self.alive_B = torch.isfinite(force_B + size_B)
         if not self._trace:
             self.best_force = force
         before, better = self.converged_B, g_B < self.best_B
         self.best_B = torch.where(better, g_B, self.best_B)
         active_B = self.alive_B & ~self.converged_B
-        # All that the host must know, in one answer: each question stalls an accelerator.
+        # One transfer of all that the host needs: each one stalls an accelerator.
         answers = torch.stack([better.all(), better.any(), active_B.any()])
         every, some, self._active = answers.tolist()
         if every:
@@ -160,6 +160,6 @@ class Monitor:
         return g_B
 
     def solution(self, last: bool = False, **facts: Any) -> Solution:
-        """The best state of each sample, or the last one seen, as the physical flow would leave it."""
+        """The best state of each sample, or the last one, where the physical flow would have ended."""
         state, g_B = (self.last_state, self.last_B) if last else (self.best_state, self.best_B)
         return Solution(state, g_B, g_B <= self.tolerance, self.spent, self.evaluations_B, self.trace, facts)

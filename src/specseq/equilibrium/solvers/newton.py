@@ -11,7 +11,7 @@ from specseq.spectra.operators import Map
 
 
 def _solve_shifted(product: Map, f: Tensor, inverse_step_B: Tensor, size: int, tolerance_B: Tensor) -> Tensor:
-    """d with (I/h - J) d = F, complex states as their real and imaginary parts stacked on the batch."""
+    """Solve (I/h - J) d = F for d; complex states are stacked on the batch as real and imaginary parts."""
     if f.is_complex():
         parts = torch.cat([f.real, f.imag])
         twice = torch.cat([inverse_step_B] * 2), torch.cat([tolerance_B] * 2)
@@ -30,10 +30,10 @@ def _solve_shifted(product: Map, f: Tensor, inverse_step_B: Tensor, size: int, t
 def _newton(
     solver: NewtonGMRES, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8
 ) -> Solution:
-    """Newton's method with inexact linear solves and a line search of each sample.
+    """Newton's method with inexact linear solves and a line search per sample.
 
-    Few evaluations from a start in reach of the root; no notion of stability. Costs more than Anderson where
-    the spectrum is wide, since GMRES then needs many products.
+    It needs few evaluations from a start near the root, and ignores stability. It costs more than Anderson
+    where the spectrum is wide, since GMRES then needs many products.
     """
     monitor, z = Monitor(force, start, budget, tolerance), start
     f, g_B = monitor.evaluate(z)

@@ -1,1 +1,1 @@
-"""Text to train on: where it comes from, how it becomes tokens, and how it is kept."""
+"""Text to train on: sources, tokenisation and storage."""

@@ -8,9 +8,9 @@ from specseq.settings import STRICT, Field, dataclass
 
 @dataclass(frozen=True, config=STRICT)
 class Docstrings:
-    """Documentation strings and help topics of the Python that runs this."""
+    """Documentation strings and help topics of the running Python."""
 
-    shortest: int = Field(default=60, ge=0, description="characters that a docstring must exceed")
+    shortest: int = Field(default=60, ge=0, description="length in characters that a docstring must exceed")
     kind: Literal["docstrings"] = "docstrings"
 
 
@@ -25,7 +25,7 @@ class Grammar:
     concentration: float = Field(
         default=0.15,
         gt=0,
-        description="of the Dirichlet law of each state's emissions; small means predictable",
+        description="concentration of the Dirichlet law of each state's emissions; small means predictable",
     )
     kind: Literal["grammar"] = "grammar"
 
@@ -40,7 +40,7 @@ class LocalText:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class TokenFiles:
-    """Tokens made elsewhere, and their tokeniser: see :mod:`specseq.equilibrium.text.tokens`."""
+    """Tokens made by another program, and their tokeniser; see :mod:`specseq.equilibrium.text.tokens`."""
 
     path: str = Field(
         min_length=1,
@@ -52,7 +52,7 @@ class TokenFiles:
 
 @dataclass(frozen=True, config=STRICT)
 class HubText:
-    """The files that the section ``downloads.text`` names."""
+    """The files named in the section ``downloads.text``."""
 
     kind: Literal["hub"] = "hub"
 
@@ -74,7 +74,7 @@ class Characters:
 class BytePairs:
     """Byte-pair encoding, trained on the text."""
 
-    size: int = Field(gt=256, le=65536, description="vocabulary; bytes alone take 256")
+    size: int = Field(gt=256, le=65536, description="vocabulary size, of which single bytes take 256")
     kind: Literal["bpe"] = "bpe"
 
 
@@ -103,7 +103,7 @@ class TextSettings(_Tokens):
 
 @dataclass(frozen=True, config=STRICT)
 class DeclaredText(_Tokens):
-    """A text as the config gives it: one from the hub is downloaded before it is read."""
+    """A text as given in the config; one from the hub is downloaded before it is read."""
 
     source: DeclaredSource = Docstrings()
 

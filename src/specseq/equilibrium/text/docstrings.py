@@ -1,4 +1,4 @@
-"""The text that every machine has: documentation strings and help topics of the standard library."""
+"""Text available on every machine: documentation strings and help topics of the standard library."""
 
 import ast
 import importlib
@@ -18,8 +18,8 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def docstring_corpus(shortest: int = 60) -> str:
     """Docstrings of more than ``shortest`` characters and all help topics, in a fixed shuffled order.
 
-    Duplicates are dropped and anything but printable ASCII and line ends becomes a blank. The text depends on
-    the version of Python: whoever uses it keeps its checksum.
+    Duplicates are dropped, and anything but printable ASCII and line ends becomes a blank. The text depends
+    on the version of Python, so its users record its checksum.
     """
     library = Path(sysconfig.get_paths()["stdlib"])
     found = [text for path in _modules(library) for text in _docstrings(path) if len(text) > shortest]

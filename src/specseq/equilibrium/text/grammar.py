@@ -1,8 +1,8 @@
-"""A synthetic language whose entropy is known, so that a loss has a floor that can be proved.
+"""A synthetic language of known entropy, which gives the loss a provable floor.
 
 The language is a probabilistic automaton in which a symbol and a state decide the next state (a unifilar
-hidden Markov chain). Whoever knows the state can predict no better than the state's own distribution, so the
-entropy rate is h = Σ_s π(s) H(p_s) with the stationary π, and no model of any context does better than h.
+hidden Markov chain). Even when the state is known, no prediction beats the state's own distribution, so the
+entropy rate is h = Σ_s π(s) H(p_s) with the stationary π, and no model with any context does better than h.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ class Automaton:
         """A random automaton whose states can all be reached.
 
         Args:
-            seed: decides it.
+            seed: seed of the draw.
             states: S; more need a longer context to be told apart.
             symbols: V, at most the length of :data:`ALPHABET`.
-            concentration: of the Dirichlet law of each state's emissions; small means predictable.
+            concentration: parameter of the Dirichlet law of each state's emissions; small means predictable.
         """
         draw = generator(seed, "grammar")
         emission = draw.dirichlet(np.full(symbols, concentration), states)
         successor = draw.integers(0, states, (states, symbols))
-        # The likeliest symbol leads on to the next state, so that all states belong to one cycle.
+        # The likeliest symbol leads to the next state, so that all states lie on one cycle.
         successor[np.arange(states), emission.argmax(1)] = np.roll(np.arange(states), -1)
         return cls(emission, successor)
 

@@ -1,4 +1,4 @@
-"""Cross-entropies of n-gram models: what a loss on the same windows must beat to have learnt anything."""
+"""Cross-entropies of n-gram models, which a trained model must beat on the same windows."""
 
 from collections.abc import Mapping
 

@@ -11,7 +11,7 @@ from specseq.settings import plain
 
 
 def read_text(source: Docstrings | Grammar | LocalText) -> tuple[str, dict[str, Any]]:
-    """The text of a source and what is known about it, with the source itself under ``source``.
+    """The text of a source and its description, with the source itself under ``source``.
 
     Raises:
         InputError: a missing file, one that is not UTF-8, or too little text.

@@ -18,7 +18,7 @@ from specseq.errors import InputError
 from specseq.settings import plain
 from specseq.tables.files import atomic_path, write_text
 
-_COUNTED = 20_000_000  # tokens that context entropies are counted on; more would sort for gigabytes
+_COUNTED = 20_000_000  # tokens used for context entropies; sorting more would take gigabytes
 
 
 def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict
         settings: source, tokeniser and split.
 
     Raises:
-        InputError: the text cannot be had, or not be tokenised so.
+        InputError: the text cannot be read, or cannot be tokenised this way.
     """
     train: int | None = None
     facts: dict[str, Any] = {"source": plain(settings.source)}
@@ -65,7 +65,7 @@ class Corpus:
     Attributes:
         train: tokens to train on.
         valid: tokens held out, from the end of the text.
-        manifest: what the corpus is.
+        manifest: description of the corpus.
     """
 
     train: Tokens
@@ -82,7 +82,7 @@ class Corpus:
         """Open a corpus by its folder or one of its files.
 
         Raises:
-            InputError: there is none, or the tokens are not those of the manifest.
+            InputError: there is no corpus, or its tokens do not match its manifest.
         """
         folder = Path(place)
         if not folder.exists():

@@ -27,7 +27,7 @@ def tokenise(text: str, tokeniser: Characters | BytePairs) -> tuple[Tokens, dict
         The tokens, and ``{"kind", "vocabulary", "alphabet" | "model"}`` as plain values.
 
     Raises:
-        InputError: more different characters than tokens can tell apart.
+        InputError: more distinct characters than tokens can represent.
     """
     return _byte_pairs(text, tokeniser.size) if isinstance(tokeniser, BytePairs) else _characters(text)
 
@@ -55,7 +55,7 @@ def _byte_pairs(text: str, size: int) -> tuple[Tokens, dict[str, Any]]:
     )
     pieces = _pieces(text)
     model.train_from_iterator(pieces, trainer)
-    # An encoding is many times the size of its tokens: a few megabytes of text at a time.
+    # An encoding is many times larger than its tokens, so take a few megabytes of text at a time.
     tokens = np.concatenate(
         [
             np.asarray(encoded.ids, np.uint16)
@@ -68,7 +68,7 @@ def _byte_pairs(text: str, size: int) -> tuple[Tokens, dict[str, Any]]:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text in pieces that end with a line where they can, so that no word is cut."""
+    """Split the text into pieces, at line ends where possible, so that no word is cut."""
     pieces, start = [], 0
     while start < len(text):
         cut = text.rfind("\n", start, start + _PIECE) + 1
@@ -90,13 +90,13 @@ def decode(tokens: Tokens, tokeniser: Mapping[str, Any]) -> str:
 def context_entropies(tokens: Tokens, longest: int = 3) -> dict[str, float]:
     """Empirical entropy of a token given the 0, 1, … tokens before it, in nats: a reference for losses.
 
-    The counts are of the text itself, so long contexts are flattered.
+    The counts come from the text itself, so entropies at long contexts are too low.
     """
     entropies = {}
     before = 0.0
     code = np.zeros(len(tokens), np.int64)
     for order in range(1, longest + 1):
-        # Joint codes by ranks, so that no product of vocabularies can overflow.
+        # Joint codes are ranks, so that no product of vocabularies can overflow.
         code = code[: len(tokens) - order + 1] * (int(tokens.max()) + 1) + tokens[order - 1 :]
         _, code, counts = np.unique(code, return_inverse=True, return_counts=True)
         share = counts / counts.sum()

@@ -1,9 +1,9 @@
-"""Tokens that another program made of its text, with its tokeniser, as a corpus.
+"""Tokens made by another program with its own tokeniser, read as a corpus.
 
 A folder holds ``train.bin`` (16-bit unsigned numbers, little-endian, nothing else) or ``train.npy`` (one axis
 of whole numbers), perhaps ``val.bin``, ``valid.bin`` or the like in ``.npy`` for the held-out part, and
-either ``tokenizer.json`` of the library ``tokenizers`` or ``meta.json`` with ``vocab_size``. Pickles are not
-read.
+either ``tokenizer.json`` of the library ``tokenizers`` or ``meta.json`` with ``vocab_size``. Pickle files are
+not read.
 """
 
 import json
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from specseq.equilibrium.text.tokenise import Tokens
 from specseq.errors import InputError
 
-LARGEST = 1 << 16  # symbols that 16 bits tell apart
+LARGEST = 1 << 16  # symbols that 16 bits can represent
 FEWEST = 1000  # tokens to train on
 _VALID = ("val", "valid", "validation")
 
@@ -25,10 +25,11 @@ def read_tokens(folder: Path) -> tuple[Tokens, int | None, dict[str, Any]]:
     """The tokens of a folder.
 
     Returns:
-        All tokens, how many of them train (None: the folder does not say), and the tokeniser as plain values.
+        All tokens, the number of training tokens (None if the folder does not say), and the tokeniser as
+        plain values.
 
     Raises:
-        InputError: names the file that is missing or damaged, or the token that no symbol has.
+        InputError: a file is missing or damaged, or a token lies outside the vocabulary.
     """
     if not folder.is_dir():
         raise InputError(folder, "no such folder", "give a folder with train.bin and tokenizer.json")

@@ -1,4 +1,4 @@
-"""Windows of a text: random ones to train on, and the same held-out ones for every run.
+"""Windows of a text: random windows for training, and fixed held-out windows that all runs share.
 
 Shapes: B window, T position.
 """
@@ -22,9 +22,9 @@ class Windows:
         """
         Args:
             tokens: the text.
-            length: T; a target is the token after.
+            length: T; each target is the next token.
             batch: B.
-            seed: of the draws.
+            seed: seed of the draws.
 
         Raises:
             InputError: the text is shorter than a window and its last target.
@@ -45,7 +45,7 @@ class Windows:
 
 
 def windows(tokens: Tokens, starts: np.ndarray, length: int) -> dict[str, Tensor]:
-    """The windows that begin at ``starts``, each with the tokens that follow its own."""
+    """The windows that begin at ``starts``, each with the next token at every position as target."""
     cut = torch.from_numpy(tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64))
     return {"tokens": cut[:, :-1].contiguous(), "targets": cut[:, 1:].contiguous()}
 

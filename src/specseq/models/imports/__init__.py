@@ -1,7 +1,7 @@
-"""Checkpoints of uni2ts and of the studies that build on it, as weights of our models.
+"""Conversion of checkpoints of uni2ts, and of studies that build on it, to weights of our models.
 
 A source is a folder of ``save_pretrained`` (``config.json`` and ``model.safetensors``), the hub id of one, a
-Lightning checkpoint, or a state dict; which model it holds is read off its weights.
+Lightning checkpoint, or a state dict. The model is recognised by the names of its weights.
 """
 
 from pathlib import Path
@@ -21,9 +21,9 @@ def import_forecaster(
     """A foreign forecaster in our form.
 
     Args:
-        source: see the module.
-        kind: what it should hold, ``moirai`` or ``moirai2``; None for either.
-        taps: taps of the filter that a Moirai2 was trained with, where its file does not hold them.
+        source: see the module docstring.
+        kind: expected model, ``moirai`` or ``moirai2``; None for either.
+        taps: taps of the filter that a Moirai2 was trained with, if its file does not hold them.
 
     Raises:
         InputError: the source is missing, damaged or of another kind, or its weights do not fit its settings.
@@ -43,7 +43,7 @@ def kind_of(source: Source) -> str:
     """``moirai`` or ``moirai2``, by the names of the weights.
 
     Raises:
-        InputError: they are of neither.
+        InputError: the weights are of neither.
     """
     names = source.tensors
     if any(".ffn.experts." in name or ".ffn.gate." in name for name in names):

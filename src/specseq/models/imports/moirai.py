@@ -22,7 +22,7 @@ def import_moirai(source: Source) -> Imported:
     """A MOIRAI in our form.
 
     Raises:
-        InputError: weights and settings disagree, or are of a variant that is not built here.
+        InputError: weights and settings disagree, or belong to an unsupported variant.
     """
     settings = source.settings
     source.fixed("scaling", True)
@@ -57,7 +57,7 @@ def import_moirai(source: Source) -> Imported:
 
 
 def _same_layers(pattern: str, config: MoiraiConfig) -> bool:
-    """Whether a pattern puts units where the model has them: short models fit several."""
+    """Whether a pattern has units in the same layers as the model; short models fit several patterns."""
     other = read(
         MoiraiConfig,
         {**plain_settings(config), "stu": {**plain_settings(config.stu), "pattern": pattern}},

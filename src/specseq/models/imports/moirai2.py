@@ -1,7 +1,7 @@
-"""Moirai 2.0 from uni2ts, and the preconditioned one of the study.
+"""Moirai 2.0 from uni2ts, and the study's preconditioned version.
 
-The study's module keeps learned taps and the finite inverse among its weights, and fixed taps only as the
-settings they follow from.
+The study's module keeps learned taps and the finite inverse among its weights, but fixed taps only as the
+settings that determine them.
 """
 
 import ast
@@ -37,11 +37,11 @@ def import_moirai2(source: Source, taps: tuple[float, ...] | None = None) -> Imp
     """A Moirai2 in our form, with its filter, finite inverse, second head and hints.
 
     Args:
-        source: its weights and settings.
-        taps: those of its filter, where the source does not hold them.
+        source: the model's weights and settings.
+        taps: taps of its filter, if the source does not hold them.
 
     Raises:
-        InputError: weights and settings disagree, or are of a variant that is not built here.
+        InputError: weights and settings disagree, or belong to an unsupported variant.
     """
     for name, value in _FIXED.items():
         source.fixed(name, value)
@@ -81,7 +81,7 @@ def import_moirai2(source: Source, taps: tuple[float, ...] | None = None) -> Imp
 
 
 def _config(source: Source, state: dict[str, Tensor], hints: int) -> Moirai2Config:
-    """Sizes, read off the weights where they tell and checked against the settings."""
+    """Sizes, taken from the weights where possible and checked against the settings."""
     settings, where = source.settings, source.where
     for name in (
         "in_proj.hidden_layer.weight",
@@ -117,7 +117,7 @@ def _config(source: Source, state: dict[str, Tensor], hints: int) -> Moirai2Conf
 
 
 def _filters(source: Source, learned: Tensor | None, taps: tuple[float, ...] | None) -> list[Filter]:
-    """The filter of the series, followed by those of further hints; none of a baseline."""
+    """The filter of the series, followed by those of further hints; empty for a baseline."""
     settings, prefix = source.settings, "time_precondition_"
     enabled = settings.get(f"{prefix}enabled", learned is not None or taps is not None)
     if not enabled:
@@ -147,7 +147,7 @@ def _filters(source: Source, learned: Tensor | None, taps: tuple[float, ...] | N
 
 
 def _given(source: Source, text: Any) -> list[float]:
-    """Taps that the settings list, or write as a text; none where they name none."""
+    """Taps given in the settings as a list or as text; empty if there are none."""
     if isinstance(text, str):
         if text.strip() in ("", "null", "None"):
             return []

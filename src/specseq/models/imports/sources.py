@@ -21,10 +21,10 @@ class Source:
 
     Attributes:
         where: the file or folder, for messages.
-        tensors: the module's state dict; other parts of a Lightning checkpoint's stand in ``others``.
-        settings: what the module was made of; empty where the file does not say.
-        training: what the Lightning module around it was made of; empty without one.
-        others: tensors beside the module's.
+        tensors: the module's state dict.
+        settings: arguments of the module; empty if the file does not hold them.
+        training: arguments of the Lightning module around it; empty without one.
+        others: tensors of a Lightning checkpoint that do not belong to the module.
     """
 
     where: Path
@@ -34,20 +34,20 @@ class Source:
     others: dict[str, Tensor] = field(default_factory=dict)
 
     def fixed(self, name: str, value: Any) -> None:
-        """Refuse a setting that is given and not ``value``: the model here has no other.
+        """Refuse a setting other than ``value``, the only one supported by our model.
 
         Raises:
-            InputError: names it.
+            InputError: names the setting.
         """
         given = self.settings.get(name, value)
         if given != value:
             raise InputError(self.where, f"{name} is {given!r}, and only {value!r} is built here")
 
     def check(self, name: str, found: Any) -> None:
-        """Refuse a setting that is given and is not what the weights have.
+        """Refuse a setting that contradicts the weights.
 
         Raises:
-            InputError: names it, and both values.
+            InputError: names the setting and both values.
         """
         given = self.settings.get(name)
         if given is not None and plain(given) != plain(found):
@@ -56,12 +56,12 @@ class Source:
 
 
 def plain(value: Any) -> Any:
-    """Sequences as lists, everything else as it is."""
+    """Convert sequences to lists; leave everything else unchanged."""
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def place_of(source: str | Path) -> Path:
-    """The file or folder of a source; of a hub id the local copy, downloaded if need be.
+    """The file or folder of a source; for a hub id, the local copy, downloaded if needed.
 
     Raises:
         InputError: it is neither, and the hub does not know it or cannot be reached.
@@ -70,7 +70,7 @@ def place_of(source: str | Path) -> Path:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether this looks like a forecaster of uni2ts: a checkpoint file, or a folder with its settings."""
+    """Whether this looks like a uni2ts forecaster: a checkpoint file, or a folder with its settings."""
     if path.suffix in FILES:
         return path.suffix != ".safetensors"
     try:
@@ -84,7 +84,7 @@ def open_source(source: str | Path) -> Source:
     """Read a source.
 
     Raises:
-        InputError: it is missing, damaged, or no source.
+        InputError: it is missing, damaged, or not a source.
     """
     path = place_of(source)
     if path.is_dir():
@@ -122,10 +122,10 @@ def _module(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
 
 
 def check_mixture(source: Source) -> None:
-    """Refuse another distribution than the published mixture of four.
+    """Refuse any distribution but the published mixture of four.
 
     Raises:
-        InputError: names what it is made of.
+        InputError: names the components found.
     """
     given = source.settings.get("distr_output")
     if given is None:

@@ -1,4 +1,4 @@
-"""Batches of MOIRAI: index tables that spare the model work on tokens it does not need, and packing by hand.
+"""Batches of MOIRAI: index tables that spare the model work on unneeded tokens, and manual packing.
 
 Shapes: B rows, L tokens per row, P points per token slot, T tokens of the stream, R variate runs (one variate
 of one sample), K predicted tokens, Q predicted points, V variates of a sample, n tokens of a variate, p its
@@ -24,8 +24,8 @@ class SizeGroup:
     """Tokens of one patch size.
 
     Attributes:
-        number: which of the model's patch sizes.
-        size: that size, p.
+        number: index of the size among the model's patch sizes.
+        size: patch size, p.
         tokens: ``int64 [k]``, places in the stream.
     """
 
@@ -41,13 +41,13 @@ class BatchTables:
     Attributes:
         layout: the stream of real tokens, laid out by samples.
         convolved: runs that spectral units may not cross.
-        run_T: which variate run a token belongs to, 0..R-1.
+        run_T: variate run of each token, 0..R-1.
         runs: number of variate runs, R.
         context: unmasked tokens by patch size.
-        predicted: tokens to predict by patch size; laid end to end they are the K predicted tokens.
-        entry_T: where each token's embedding stands when those of ``context`` are laid end to end and the
-            mask embedding follows.
-        masked_T: True at tokens whose values the model may not see (predicted or kept from the loss).
+        predicted: tokens to predict by patch size; concatenated, they are the K predicted tokens.
+        entry_T: index of each token's embedding in the concatenation of those of ``context`` and the mask
+            embedding.
+        masked_T: True at tokens whose values the model may not see (predicted or excluded from the loss).
     """
 
     layout: Layout
@@ -70,7 +70,7 @@ class BatchTables:
         """
         Args:
             batch: packed rows, on the CPU.
-            patch_sizes: the model's.
+            patch_sizes: the model's patch sizes.
             by_variate: spectral units may not cross from one variate to the next.
             width: bucket widths of the samples in attention.
         """
@@ -144,7 +144,7 @@ def _moved(value: Any, device: torch.device | str) -> Any:
 
 @dataclass(frozen=True)
 class Sample:
-    """One series and what of it is to be predicted.
+    """One series and the part of it to predict.
 
     Attributes:
         values: ``float32 [V, n * p]``, NaN where missing or unknown.
@@ -167,8 +167,8 @@ def pack(rows: Sequence[Sequence[Sample]], length: int, slot: int) -> PackedBatc
 
     Args:
         rows: samples of each row.
-        length: tokens per row; what the samples leave is padding.
-        slot: points per token can hold, P.
+        length: tokens per row; the rest after the samples is padding.
+        slot: largest number of points per token, P.
     """
     shape = (len(rows), length)
     names = ("sample_id", "time_id", "variate_id", "patch_size")

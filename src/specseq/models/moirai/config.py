@@ -12,16 +12,16 @@ Mixing = Literal["attention", "stu", "parallel"]
 
 @dataclass(frozen=True, config=STRICT)
 class StuConfig:
-    """Which layers mix tokens by spectral transform units, and by which units."""
+    """Which layers mix tokens by spectral transform units, and the form of the units."""
 
     pattern: Literal["attention", "alternating", "first_half", "last_half", "stu_only", "parallel"] = Field(
         default="attention",
         description="layers with units: none (attention), 0, 2, 4 ... (alternating), a half, all (stu_only), "
-        "or all beside attention, weighed by a learned gate (parallel)",
+        "or all alongside attention, weighted by a learned gate (parallel)",
     )
     mode: Literal["shared", "signed", "full"] = Field(
         default="signed",
-        description="plus and minus branch share a combination of filters, have one each, or are not "
+        description="plus and minus branch share one combination of filters, have one each, or are not "
         "factorised",
     )
     filters: int = Field(default=24, ge=1, description="spectral filters K; 24 as published")
@@ -38,10 +38,10 @@ class StuConfig:
     )
     runs: Literal["sample", "variate"] = Field(
         default="sample",
-        description="what the convolution does not cross; in a sample, variates follow each other",
+        description="boundaries that convolution does not cross; in a sample, variates follow one another",
     )
     published: bool = Field(
-        default=False, description="the published circular transform; not causal, for reproduction only"
+        default=False, description="use the published circular transform; not causal, for reproduction only"
     )
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class StuConfig:
                     raise InputError(name, "has no effect with pattern attention", "choose another pattern")
 
     def mixing(self, layer: int, layers: int) -> Mixing:
-        """What mixes the tokens in ``layer`` of ``layers``, counted from 0."""
+        """The kind of mixer in ``layer`` of ``layers``, counted from 0."""
         if self.pattern == "parallel":
             return "parallel"
         spectral = {
@@ -68,7 +68,7 @@ class StuConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class MoiraiConfig:
-    """Sizes of MOIRAI; the defaults are those of the published small model."""
+    """Sizes of MOIRAI, by default the published small model's."""
 
     kind: Literal["moirai"] = "moirai"
     d_model: int = Field(default=384, ge=4, description="model width D")
@@ -137,15 +137,15 @@ class MoiraiConfig:
 class MoiraiData(Drawing):
     """How training samples are drawn; see :class:`~specseq.series.moirai.MoiraiCrops`."""
 
-    max_variates: int = Field(default=128, ge=1, description="most variates of a sample")
-    min_patches: int = Field(default=2, ge=1, description="fewest patches of a variate")
+    max_variates: int = Field(default=128, ge=1, description="largest number of variates in a sample")
+    min_patches: int = Field(default=2, ge=1, description="smallest number of patches in a variate")
     mask_ratio: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = Field(
         default=(0.15, 0.5), description="bounds of the share of patches to predict"
     )
     past_features: bool = Field(
         default=False,
-        description="series that have past_feat_dynamic_real are given some of it as further variates, up to "
-        "the part to predict, as published; false: targets alone",
+        description="series with past_feat_dynamic_real get some of it as further variates, up to the part "
+        "to predict, as published; false: targets only",
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A trained MOIRAI, or hybrid, as a forecaster.
+"""A trained MOIRAI or hybrid as a forecaster.
 
 Shapes: B contexts, H horizon, V quantile levels, p patch size, n predicted tokens.
 """
@@ -26,9 +26,9 @@ LARGEST = np.finfo(np.float32).max
 class MoiraiForecaster:
     """Forecasts univariate series of any length, missing values included.
 
-    The horizon's tokens are predicted in one pass, masked behind the context's. Where they would fill more
-    than half of the longest sequence the model was made for, they are predicted in parts, each with the
-    medians of the parts before as context; the spread then does not grow from part to part.
+    The horizon's tokens are predicted in one pass, as masked tokens after the context. If they would fill
+    more than half of the model's longest sequence, they are predicted in parts, each with the medians of the
+    previous parts as context; the spread then does not grow from part to part.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class MoiraiForecaster:
     ) -> None:
         """
         Args:
-            model: trained.
-            name: for tables.
-            context_length: points of a context that are used, at most; by default 4,000. The model's
-                ``max_length`` may leave fewer.
+            model: the trained model.
+            name: name in tables.
+            context_length: largest number of context points used; by default 4,000. The model's
+                ``max_length`` may allow fewer.
             batch_size: contexts computed together; by default as many as make about 16,000 tokens.
             device: by default the accelerator, or the CPU.
-            patch_size: one of the model's; by default the smallest that suits the frequency, as in training,
-                with which context and horizon fit.
+            patch_size: one of the model's patch sizes; by default the smallest that suits the frequency, as
+                in training, and lets context and horizon fit.
 
         Raises:
             InputError: the model has no such patch size.
@@ -86,7 +86,7 @@ class MoiraiForecaster:
         return suited[-1]
 
     def _batches(self, contexts: Sequence[Floats], query: Query) -> Iterator[tuple[int, list[int]]]:
-        """Patch sizes, and the places of contexts of similar length that share them and fit one batch.
+        """Batches of contexts with one patch size and similar lengths: the size and the contexts' indices.
 
         The patch size of a context does not depend on the other contexts.
         """
@@ -105,7 +105,7 @@ class MoiraiForecaster:
             yield patch, batch
 
     def _forecast(self, contexts: list[Floats], patch: int, query: Query) -> NDArray[np.float64]:
-        """Quantiles ``[B, V, H]``, in as few passes as the length of the model allows."""
+        """Quantiles ``[B, V, H]``, in as few passes as the model's length allows."""
         half = max(1, self.model.config.max_length // 2)
         levels = tuple(sorted({*query.quantile_levels, 0.5}))
         wanted = [levels.index(level) for level in query.quantile_levels]

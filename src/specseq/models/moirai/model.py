@@ -1,7 +1,7 @@
 """MOIRAI: a masked encoder over packed patches with a mixture head (Woo et al. 2024, arXiv:2402.02592).
 
-A token meets the projections of its own patch size only, and only predicted tokens meet the heads; computing
-all sizes for all tokens and masking, as is usual, throws most of that work away.
+A token uses only the projections of its own patch size, and only predicted tokens use the heads. The usual
+way, computing all sizes for all tokens and masking, wastes most of that work.
 
 Shapes: B rows, L tokens per row, P points per token slot, T tokens of the stream, D model width, Z patch
 sizes, p one of them, k tokens of one size, K predicted tokens, Q predicted points, R variate runs, V quantile
@@ -41,7 +41,7 @@ class MultiSizeInput(nn.Module):
 
     def forward(self, x_TP: Tensor, groups: Sequence[SizeGroup]) -> list[Tensor]:
         """``[k, D]`` for each group of tokens."""
-        # The gradient of an index is as large as what is indexed; that of all parts is made once.
+        # The gradient of an index is as large as the indexed tensor, so it is made once for all parts.
         weights, biases = self.weight.unbind(), self.bias.unbind()
         return [
             F.linear(x_TP[g.tokens, : g.size], weights[g.number][:, : g.size], biases[g.number])
@@ -54,9 +54,9 @@ class MultiSizeHeads(nn.Module):
 
     The weights of parameter c and point j of a patch are row ``[z, c, j]``, j below p.
 
-    The published layout is kept behind ``parity``: it masks the first ``4 p`` of the four logits' flattened
-    rows and then reads them as four rows of P, so that only the first ``4 p / P`` logits depend on the input
-    (one at p <= 32, two at 64); the others are biases.
+    The published layout is available as ``parity``: it masks all but the first ``4 p`` entries of the four
+    logits' flattened rows and then reads them as four rows of P. Only the first ``4 p / P`` logits thus
+    depend on the input (one at p <= 32, two at 64); the others are biases.
     """
 
     def __init__(self, width: int, patch_sizes: Sequence[int], parity: bool = False) -> None:
@@ -83,7 +83,7 @@ class MultiSizeHeads(nn.Module):
         return used_CP
 
     def forward(self, x_KD: Tensor, groups: Sequence[SizeGroup]) -> Tensor:
-        """``[12, Q]``: tokens in the order of the groups laid end to end, each with its p points."""
+        """``[12, Q]``: tokens in the order of the concatenated groups, each with its p points."""
         parts = []
         weights, biases = self.weight.unbind(), self.bias.unbind()
         for group, x_kD in zip(groups, x_KD.split([len(g.tokens) for g in groups]), strict=True):
@@ -168,7 +168,7 @@ class MoiraiEncoder(nn.Module):
         self.norm = RMSNorm(config.d_model)
 
     def forward(self, x_TD: Tensor, context: MixingContext, wanted_K: Tensor) -> Tensor:
-        """``[K, D]``; other tokens are dropped after the last mixer, from where tokens are independent."""
+        """``[K, D]``; other tokens are dropped after the last mixer, where tokens become independent."""
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, context)
         last = cast(Block, self.blocks[-1])
@@ -184,8 +184,8 @@ class Prediction:
 
     Attributes:
         raw_12Q: unconstrained mixture parameters of the standardised values, float32 or wider.
-        location_Q, scale_Q: how the values were standardised.
-        tables: which token each point belongs to.
+        location_Q, scale_Q: location and scale of the standardisation.
+        tables: index tables, which give the token of each point.
     """
 
     raw_12Q: Tensor
@@ -205,7 +205,7 @@ class Prediction:
 
 
 class Moirai(nn.Module):
-    """The model; the small published one has 13,827,528 parameters, its published hybrid 12,527,652."""
+    """The model; the published small model has 13,827,528 parameters, its published hybrid 12,527,652."""
 
     def __init__(self, config: MoiraiConfig) -> None:
         super().__init__()
@@ -216,15 +216,15 @@ class Moirai(nn.Module):
         self.heads = MultiSizeHeads(config.d_model, config.patch_sizes, config.parity)
 
     def tables(self, batch: PackedBatch, width: Widths = balanced) -> BatchTables:
-        """Index tables of a batch on the CPU; ``width`` as :meth:`BatchTables.of` takes it."""
+        """Index tables of a batch on the CPU; ``width`` as for :meth:`BatchTables.of`."""
         return BatchTables.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
 
     def forward(self, batch: PackedBatch, tables: BatchTables | None = None) -> Prediction:
-        """Predict the tokens marked in ``prediction_mask`` (and not kept from the loss).
+        """Predict the tokens marked in ``prediction_mask`` (and not excluded from the loss).
 
         Args:
             batch: packed rows.
-            tables: of that batch, on the same device; made here where none is given.
+            tables: tables of that batch, on the same device; made here if None.
         """
         tables = tables or self.tables(batch)
         layout = tables.layout
@@ -257,12 +257,12 @@ class Moirai(nn.Module):
 def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dict[str, float]]:
     """Mean over variate runs of the mean NLL over their observed predicted points (Woo et al. 2024, eq. 2).
 
-    A run whose predicted points are all missing counts with zero, as published.
+    A run whose predicted points are all missing counts as zero, as published.
 
     Returns:
-        The loss on the scale of the data, which carries each series' log scale and may be negative; and the
+        The loss on the scale of the data, which includes each series' log scale and may be negative; and the
         metrics ``standardised_nll`` (without that term, comparable between corpora) and ``groups``, the
-        number of runs it is the mean of.
+        number of runs averaged.
     """
     tables = prediction.tables
     values_Q = tables.points(tables.layout.flatten(batch.target)).to(prediction.raw_12Q.dtype)

@@ -1,4 +1,4 @@
-"""A MOIRAI run, baseline or hybrid, as a task for the training loop."""
+"""A MOIRAI run, baseline or hybrid, as a task of the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -38,11 +38,11 @@ class ModelBatch:
 
 @dataclass(frozen=True)
 class RawBatch:
-    """A packed batch whose tables are still to be made.
+    """A packed batch whose tables have not been made yet.
 
     Attributes:
         packed: the rows, on the CPU.
-        config: of the model.
+        config: settings of the model.
     """
 
     packed: PackedBatch
@@ -57,7 +57,7 @@ class RawBatch:
         return self.lay_out(device).to(device)
 
     def lay_out(self, device: torch.device) -> ModelBatch:
-        """The batch with its tables as a device takes them, still on the CPU."""
+        """The batch with its tables, still on the CPU, laid out for a device."""
         width: Widths = balanced if device.type == "cpu" else power_of_two
         by_variate = self.config.stu.runs == "variate"
         tables = BatchTables.of(self.packed, self.config.patch_sizes, by_variate, width)
@@ -73,7 +73,7 @@ class _Rows(Protocol):
 
 
 class MoiraiStream:
-    """Packed rows, ready for the tables of a model."""
+    """Stream of packed rows, ready for a model's tables."""
 
     def __init__(self, packed: _Rows, config: MoiraiConfig) -> None:
         self.packed, self.config = packed, config
@@ -82,7 +82,7 @@ class MoiraiStream:
         return RawBatch(next(self.packed), self.config)
 
     def skip(self) -> None:
-        """Pass over the next batch."""
+        """Skip the next batch."""
         skip_batch(self.packed)
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class MoiraiStream:
         return self.packed.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self.packed.load_state_dict(state)
 
 
@@ -103,7 +103,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
 
     Raises:
-        InputError: a parameter or an input is wrong.
+        InputError: a parameter or an input is invalid.
     """
     config = read(MoiraiConfig, params["model"], "model")
     spec, seed = read(TrainingSettings, params.get("training"), "training"), int(params.get("seed", 0))
@@ -131,7 +131,7 @@ def packed_stream(config: MoiraiConfig, data: MoiraiData, store: Path, rows: int
     """The batches that a run with these settings is trained on, ``rows`` rows each.
 
     Raises:
-        InputError: no series suits ``data``, or ``store`` is no prepared corpus.
+        InputError: no series suits ``data``, or ``store`` is not a prepared corpus.
     """
     return moirai_stream(
         open_store(store), rows, seed, config.max_length, patch_sizes=config.patch_sizes, **asdict(data)
@@ -147,6 +147,6 @@ def model_of(params: Mapping[str, Any]) -> Moirai:
 
 
 def loss(model: nn.Module, prepared: ModelBatch) -> tuple[Tensor, dict[str, float]]:
-    """The packed loss; its metric ``weight`` lets the loop combine parts of a batch as their whole."""
+    """The packed loss; its metric ``weight`` lets the loop combine parts of a batch."""
     value, metrics = packed_loss(model(prepared.batch, prepared.tables), prepared.batch)
     return value, {"standardised_nll": metrics["standardised_nll"], "weight": metrics["groups"]}

@@ -27,12 +27,12 @@ _NO_MODE = Preconditioning()
 
 @dataclass(frozen=True)
 class Preconditioner:
-    """A mode of preconditioning with its filters designed; by default the baseline.
+    """A mode of preconditioning with designed filters; by default the baseline.
 
     Attributes:
         settings: the mode.
-        filter: filters the series, or is the start of a learnable filter; None for the baseline and hints.
-        hints: one per hint.
+        filter: filter of the series, or the initial learnable filter; None for the baseline and hints.
+        hints: one filter per hint.
     """
 
     settings: Preconditioning = _NO_MODE
@@ -44,7 +44,7 @@ class Preconditioner:
         """Read ``params["preconditioning"]`` and ``params["filter"]``.
 
         Raises:
-            InputError: a setting is wrong, or has no effect with this filter.
+            InputError: a setting is invalid or has no effect with this filter.
         """
         where = "preconditioning"
         settings = read(Preconditioning, params.get(where) or {}, where)
@@ -65,22 +65,22 @@ BASELINE = Preconditioner()
 
 @dataclass(frozen=True)
 class ModelBatch:
-    """A training batch in the form that the model takes.
+    """A training batch in the model's input form.
 
     Attributes:
         layout: the stream; segments are samples.
         values_TP: scaled values; 0 where not observed.
         observed_TP: where values were measured.
-        known_TP: those of them in the first part of their segment, from which it is scaled.
+        known_TP: observed values in the first part of their segment, which set its scale.
         time_T: number of each token within its segment.
         shown_T: False where the token's values are hidden from the input.
         hint_shown_T: False where its hints are hidden.
         query_K: stream places of the tokens with a prediction in the loss.
         target_KF: stream place of the token that each of them predicts at each step ahead.
-        wanted_KF: True where the loss includes it.
-        noise_CN: standard normal numbers in the place of hints; None where the control is another.
-        filtered_share: share of points in the loss of the whole batch to which the filter applies, a scalar;
-            None where this is the whole batch, or without a finite inverse.
+        wanted_KF: True where the loss includes that prediction.
+        noise_CN: standard normal numbers that replace hints; None unless that is the control.
+        filtered_share: scalar, the share of the whole batch's points in the loss to which the filter applies;
+            None if this is the whole batch or there is no finite inverse.
     """
 
     layout: Layout
@@ -98,7 +98,7 @@ class ModelBatch:
 
     @property
     def wanted_KFP(self) -> Tensor:
-        """``bool [K, F, P]``: points in the loss: observed, beyond the first part of their segment."""
+        """``bool [K, F, P]``: points in the loss, observed and beyond the first part of their segment."""
         return self.observed_TP[self.target_KF] & self.wanted_KF[..., None]
 
     @property
@@ -107,7 +107,7 @@ class ModelBatch:
         return self.layout.segment_T.repeat_interleave(self.values_TP.shape[1])
 
     def filtered_KFP(self, mode: Preconditioner) -> Tensor:
-        """Wanted points to which the filter of a mode applies."""
+        """Points in the loss to which a mode's filter applies."""
         assert mode.filter is not None
         applies_N = operators.applies(
             self.values_TP.flatten(), mode.filter.degree, mode.filter.stride,
@@ -124,16 +124,16 @@ class ModelBatch:
 
 @dataclass(frozen=True)
 class RawBatch:
-    """A packed batch, or a part of one, with its random masks, still to be laid out.
+    """A packed batch, or part of one, with its random masks, not yet laid out.
 
     Attributes:
-        packed: the rows; every sample a single variate.
+        packed: the rows; every sample has a single variate.
         shown_BL: False where a patch is hidden from the input.
         hint_shown_BL: False where its hints are hidden.
-        predicted: tokens that each token predicts, F.
+        predicted: number of tokens that each token predicts, F.
         mode: how the series are filtered.
-        noise_BLCP: standard normal numbers in the place of hints; None where the control is another.
-        whole: the batch of which this is a part; None where it is whole.
+        noise_BLCP: standard normal numbers that replace hints; None unless that is the control.
+        whole: the batch that this is a part of; None if it is whole.
     """
 
     packed: PackedBatch
@@ -145,7 +145,7 @@ class RawBatch:
     whole: "RawBatch | None" = None
 
     def shard(self, number: int, count: int) -> "RawBatch":
-        """The rows of one of ``count`` parts; what was drawn for them is the whole batch's."""
+        """The rows of one of ``count`` parts, with the masks and noise drawn for the whole batch."""
         first, last = (len(self.packed) * edge // count for edge in (number, number + 1))
         noise = None if self.noise_BLCP is None else self.noise_BLCP[first:last]
         return RawBatch(
@@ -168,7 +168,7 @@ class RawBatch:
         return filtered.sum() / batch.wanted_KFP.sum().clamp(min=1)
 
     def lay_out(self, device: torch.device) -> ModelBatch:
-        """The batch as a device takes it, still on the CPU."""
+        """The batch in the form for a device, still on the CPU."""
         return self.prepare(balanced if device.type == "cpu" else power_of_two)
 
     def to(self, device: torch.device) -> ModelBatch:
@@ -176,7 +176,7 @@ class RawBatch:
         return self.lay_out(device).to(device)
 
     def prepare(self, width: Widths = balanced) -> ModelBatch:
-        """Lay out and scale; ``width`` as in :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
+        """Lay out and scale; ``width`` as for :meth:`Layout.of <specseq.models.layout.Layout.of>`."""
         packed = self.packed
         rows, length = packed.sample_id.shape
         layout = Layout.of(packed.samples, rows, length, width)
@@ -210,7 +210,7 @@ class RawBatch:
 
 
 class Moirai2Stream:
-    """Packed batches with their random masks and noise, which depend on the batch and not on its parts."""
+    """Packed batches with random masks and noise that depend only on the whole batch, not on its parts."""
 
     def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Preconditioner = BASELINE) -> None:
         self.packed, self.config, self.mode = packed, config, mode
@@ -230,7 +230,7 @@ class Moirai2Stream:
         )
 
     def skip(self) -> None:
-        """Pass over the next batch."""
+        """Skip the next batch."""
         self.packed.skip()
 
     def state_dict(self) -> dict[str, Any]:
@@ -238,5 +238,5 @@ class Moirai2Stream:
         return self.packed.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self.packed.load_state_dict(state)

@@ -12,7 +12,7 @@ from specseq.settings import STRICT, Field, dataclass
 
 @dataclass(frozen=True, config=STRICT)
 class Moirai2Config:
-    """Sizes of Moirai2; the defaults are those of the published small model."""
+    """Sizes of Moirai2, by default the published small model's."""
 
     kind: Literal["moirai2"] = "moirai2"
     d_model: int = Field(default=384, ge=4, description="model width D")
@@ -24,7 +24,7 @@ class Moirai2Config:
     predicted: int = Field(default=4, ge=1, description="future tokens F that each token predicts")
     quantile_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-        description="predicted levels, increasing, 0.5 among them",
+        description="predicted levels, increasing, including 0.5",
     )
     masked: float = Field(
         default=0.5,
@@ -64,8 +64,8 @@ class Moirai2Config:
 class FiniteInverse:
     """A finite inverse r̂_t = Σ_j g_j z_{t - j·stride}, trained to match r = z - y."""
 
-    weight: float = Field(default=0.1, ge=0, description="of its mean squared error in the loss")
-    length: int = Field(default=64, ge=1, description="taps g")
+    weight: float = Field(default=0.1, ge=0, description="weight of its mean squared error in the loss")
+    length: int = Field(default=64, ge=1, description="number of taps g")
     stride: int = Field(default=1, ge=1, description="time steps between taps")
 
 
@@ -73,9 +73,9 @@ class FiniteInverse:
 class ReversalLoss:
     """Weights of the quantile losses before and after the recursive reversal of the median."""
 
-    filtered: float = Field(default=0.0, ge=0, description="of the loss on the filtered series")
+    filtered: float = Field(default=0.0, ge=0, description="weight of the loss on the filtered series")
     reversed: float = Field(
-        default=1.0, ge=0, description="of the loss on the raw series, with gradients through the recursion"
+        default=1.0, ge=0, description="weight of the raw series' loss, with gradients through the recursion"
     )
 
     def __post_init__(self) -> None:
@@ -85,25 +85,25 @@ class ReversalLoss:
 
 @dataclass(frozen=True, config=STRICT)
 class Hint:
-    """What filters add to the series, as further inputs; the raw series stays the target."""
+    """Filter outputs minus the series, as further inputs; the raw series stays the target."""
 
     filters: tuple[NamedFilter, ...] = Field(
         default=(),
-        description="one hint per filter; several make several scales; by default the run's filter",
+        description="one hint per filter, several for several scales; by default the run's filter",
     )
     dropout: float = Field(
         default=0.0, ge=0, lt=1, description="share of patches whose hints are hidden in training"
     )
     control: Literal["none", "zero", "duplicate", "noise"] = Field(
         default="none",
-        description="what replaces the hints: nothing (none), zeros, the series itself, or noise of the size "
-        "of the context's hints",
+        description="what replaces the hints as a control: nothing (none), zeros, the series itself, or "
+        "noise of the size of the context's hints",
     )
 
 
 @dataclass(frozen=True, config=STRICT)
 class Preconditioning:
-    """How the run's filter is used in training; without a filter and a mode, the baseline."""
+    """How training uses the run's filter; without filter and mode, the baseline."""
 
     learnable: bool = Field(default=False, description="the taps are parameters, without weight decay")
     l2: float = Field(
@@ -120,10 +120,10 @@ class Preconditioning:
         default=None, description="quantile loss after recursive reversal; excludes fir and dual_head"
     )
     dual_head: bool = Field(
-        default=False, description="a second head for the raw series, which forecasts; both losses are summed"
+        default=False, description="a second head, for the raw series, which forecasts; the losses are summed"
     )
     hint: Hint | None = Field(
-        default=None, description="the filter's contribution as an input instead of filtering"
+        default=None, description="use the filter's contribution as an input instead of filtering"
     )
 
     def __post_init__(self) -> None:
@@ -134,10 +134,10 @@ class Preconditioning:
             raise InputError("l2", "weighs taps that are not learned", "set learnable: true")
 
     def check_filter(self, filter: object | None) -> None:
-        """Refuse modes that the run's ``filter`` (None: without one) leaves without effect.
+        """Refuse modes that have no effect with the run's ``filter`` (None: no filter).
 
         Raises:
-            InputError: with the field relative to the run.
+            InputError: names the field relative to the run.
         """
         modes = [name for name in ("learnable", "fir", "reversal_loss", "dual_head") if getattr(self, name)]
         if modes and (filter is None or self.hint):
@@ -157,23 +157,23 @@ class Preconditioning:
 class Moirai2Data(Drawing):
     """How training windows are drawn; see :class:`~specseq.series.moirai2.Moirai2Crops`."""
 
-    min_tokens: int = Field(default=2, ge=1, description="fewest tokens of a window")
+    min_tokens: int = Field(default=2, ge=1, description="smallest number of tokens in a window")
     anomaly_threshold: float | None = Field(
         default=8.0, gt=0, description="largest z-score of a window, in standard deviations; null: no limit"
     )
     anomaly_retries: int = Field(
         default=5,
         ge=0,
-        description="further draws for a window beyond the limit, before it is kept from the loss",
+        description="redraws of a window beyond the limit before it is excluded from the loss",
     )
     validation: int = Field(
         default=0,
         ge=0,
-        description="batches of windows, the same for all runs, on which evaluations in training take the "
-        "loss of the raw series; 0: none",
+        description="batches of windows, the same for all runs, on which evaluations during training compute "
+        "the loss of the raw series; 0: none",
     )
 
     @property
     def crops(self) -> dict[str, Any]:
-        """How windows are drawn, as :func:`~specseq.series.stream.moirai2_stream` takes it."""
+        """How windows are drawn, as arguments of :func:`~specseq.series.stream.moirai2_stream`."""
         return {key: value for key, value in asdict(self).items() if key != "validation"}

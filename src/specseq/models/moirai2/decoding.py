@@ -1,8 +1,8 @@
-"""Forecasting with Moirai2: one pass for the first tokens, then nine paths that share their context's keys.
+"""Forecasting with Moirai2: one pass for the first tokens, then Q paths that share their context's keys.
 
-Up to F tokens come from one pass. Beyond that, each of the Q quantile paths is fed back, its Q quantiles are
-read off again, and the Q² values of each point are reduced to Q quantiles, which become the paths of the next
-round (Moirai 2.0, arXiv:2511.11698). Location and scale stay those of the context throughout.
+Up to F tokens come from one pass. Beyond that, each of the Q quantile paths is fed back and yields Q new
+quantiles; the Q² values at each point are reduced to Q quantiles, the paths of the next round (Moirai 2.0,
+arXiv:2511.11698). Location and scale always remain those of the context.
 
 Shapes: N series of the same length, W tokens of a context, F predicted tokens, G tokens generated so far,
 Q quantile levels, P points per token, C hints, D width, H heads, E head width.
@@ -24,7 +24,7 @@ Feed = Callable[[Tensor, int], Tensor]
 
 @dataclass
 class _Cache:
-    """Keys and values of one layer: of the context, which the paths share, and of each path."""
+    """Keys and values of one layer, for the context that the paths share and for each path."""
 
     context_k: Tensor
     context_v: Tensor
@@ -39,7 +39,7 @@ def decode(model: Moirai2, tokens_NWD: Tensor, horizon: int, feed: Feed, head: R
         model: the forecaster.
         tokens_NWD: embeddings of the contexts.
         horizon: steps.
-        feed: embeds what was predicted, for the rounds after the first.
+        feed: embeds the predictions, for the rounds after the first.
         head: predicts from hidden states.
     """
     config = model.config
@@ -64,7 +64,7 @@ def decode(model: Moirai2, tokens_NWD: Tensor, horizon: int, feed: Feed, head: R
 
 
 def _context_pass(model: Moirai2, x_NWD: Tensor, caches: list[_Cache] | None) -> Tensor:
-    """Hidden state of each context's last token, ``[N, D]``; fills ``caches`` where given."""
+    """Hidden state of each context's last token, ``[N, D]``; fills ``caches`` if given."""
     width = x_NWD.shape[1]
     rotation = Rotation(torch.arange(width, device=x_NWD.device), model.config.head_width // 4)
     for number, block in enumerate(model.decoder.blocks):
@@ -76,7 +76,7 @@ def _context_pass(model: Moirai2, x_NWD: Tensor, caches: list[_Cache] | None) ->
             caches.append(_Cache(k, v))
         last = number == len(model.decoder.blocks) - 1
         if last:
-            # Nothing asks for the other tokens any more.
+            # The other tokens are no longer needed.
             mixed = nnf.scaled_dot_product_attention(q[:, :, -1:], k, v)
             x_NWD = x_NWD[:, -1:]
         else:
@@ -87,7 +87,7 @@ def _context_pass(model: Moirai2, x_NWD: Tensor, caches: list[_Cache] | None) ->
 
 
 def _path_pass(model: Moirai2, x_NQGD: Tensor, caches: list[_Cache], first: int) -> Tensor:
-    """Hidden state of each path's last new token, ``[N, Q, D]``; ``first`` is the time of its first."""
+    """Hidden state of each path's last new token, ``[N, Q, D]``; ``first``: time of the first new one."""
     new = x_NQGD.shape[2]
     times = torch.arange(first, first + new, device=x_NQGD.device)
     rotation = Rotation(times, model.config.head_width // 4)

@@ -25,8 +25,8 @@ CONTEXT_LENGTH = 4000
 class Moirai2Forecaster:
     """Forecasts univariate series of any length, missing values included.
 
-    A model that was trained on filtered series forecasts in their space; :meth:`forecast` undoes the filter
-    by the recursive reversal, and :meth:`forecast_filtered` leaves that to the caller.
+    A model trained on filtered series forecasts in filtered space. :meth:`forecast` undoes the filter by the
+    recursive reversal; :meth:`forecast_filtered` leaves that to the caller.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Moirai2Forecaster:
     ) -> None:
         """
         Args:
-            model: trained.
-            name: for tables.
-            context_length: points of a context that are used, at most; by default 4,000, less where the model
-                was trained on shorter rows.
+            model: the trained model.
+            name: name in tables.
+            context_length: largest number of context points used; by default 4,000, or fewer if the model was
+                trained on shorter rows.
             batch_size: contexts computed together; by default as many as make about 16,000 tokens.
             device: by default the accelerator, or the CPU.
         """
@@ -55,12 +55,12 @@ class Moirai2Forecaster:
 
     @property
     def quantile_levels(self) -> tuple[float, ...]:
-        """Levels of the model, 0.5 among them."""
+        """Quantile levels of the model, including 0.5."""
         return self.model.config.quantile_levels
 
     @property
     def inverse(self) -> tuple[NDArray[np.float64], int] | None:
-        """Taps and stride of the finite inverse that was learned with the model; None without one."""
+        """Taps and stride of the finite inverse learned with the model; None without one."""
         taps, fir = self.model.inverse_taps, self.model.settings.fir
         if taps is None or fir is None:
             return None
@@ -83,8 +83,8 @@ class Moirai2Forecaster:
         """Forecasts before any reversal, at the model's own levels ``[B, Q, H]``.
 
         Returns:
-            What reverses them (:meth:`FilteredContexts.reverse`), None for a model whose forecasts are of the
-            raw series already, and the forecasts in the units of the contexts.
+            The object that reverses them (:meth:`FilteredContexts.reverse`), or None if the model forecasts
+            the raw series; and the forecasts in the units of the contexts.
         """
         kept = [_last(context, self.context_length) for context in contexts]
         config = self.model.config
@@ -99,7 +99,7 @@ class Moirai2Forecaster:
         return self._reversible(kept, location, scale), quantiles
 
     def forecast_unfiltered(self, contexts: Sequence[Floats], query: Query) -> Floats:
-        """Median ``[B, H]`` of a model that is shown the series as they are, in place of filtered ones."""
+        """Median ``[B, H]`` when the model is shown the series themselves instead of filtered ones."""
         kept = [_last(context, self.context_length) for context in contexts]
         median = np.empty((len(kept), query.horizon), np.float32)
         for rows in self._batches(kept):
@@ -108,7 +108,7 @@ class Moirai2Forecaster:
         return median
 
     def _batches(self, contexts: Sequence[Floats]) -> Iterator[list[int]]:
-        """Batches of places of contexts with the same number of tokens."""
+        """Batches of contexts with the same number of tokens, given by their indices."""
         patch = self.model.config.patch
         tokens = np.array([-(-len(context) // patch) for context in contexts])
         for width in np.unique(tokens).tolist():
@@ -135,7 +135,7 @@ class Moirai2Forecaster:
         embedded = self._embed(scaled, observed, points, 0, filtered)
 
         def feed(paths_NQT: Tensor, first: int) -> Tensor:
-            """Predicted points as tokens: z where the head predicts z, else filtered or hinted afresh."""
+            """Predicted points as tokens: z if the head predicts z, else filtered or hinted again."""
             levels = paths_NQT.shape[1]
             if model.raw_head is None and model.settings.hint is None:
                 new = paths_NQT[..., first:]
@@ -153,9 +153,9 @@ class Moirai2Forecaster:
         return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy(), scale.numpy()
 
     def _embed(self, points: Tensor, observed: Tensor, context: int, first: int, filtered: bool) -> Tensor:
-        """Tokens of scaled points ``[..., T]`` from ``first`` on, ``filtered`` or hinted: ``[..., W, D]``.
+        """Tokens ``[..., W, D]`` of scaled points ``[..., T]`` from ``first`` on, ``filtered`` or hinted.
 
-        The first ``context`` points are the context, the others predicted.
+        The first ``context`` points are the context; the others are predictions.
         """
         inputs = self.model.filtered(points, observed) if filtered else points
         known = observed.clone()
@@ -196,7 +196,7 @@ class Moirai2Forecaster:
             location_B=location,
             tail_BM=deviation[:, -filter.reach :].numpy(),
             filtered_tail=filtered[:, -inverse:].numpy(),
-            # In training the filter applied wherever a point had its lags, however short the context.
+            # In training the filter applied wherever a point had all its lags, however short the context.
             filtered_B=np.ones(len(contexts), np.bool_),
         )
 

@@ -1,8 +1,8 @@
 """Moirai 2.0 (arXiv:2511.11698): a causal decoder over patches that predicts quantiles of the next patches.
 
-:class:`Moirai2` is the decoder; :class:`PreconditionedMoirai2` adds preconditioned training to it: every mode
-is one setting, and the baseline is the absence of all. A filter acts on the scaled time points of each
-segment, before patching; see :mod:`specseq.filters.operators`.
+:class:`Moirai2` is the decoder; :class:`PreconditionedMoirai2` adds preconditioned training to it. Every mode
+is one setting; the baseline uses none. A filter acts on the scaled time points of each segment, before
+patching; see :mod:`specseq.filters.operators`.
 
 Shapes: T tokens, P points per token, N = T · P points of the stream, D width, K tokens that predict,
 F predicted tokens, H = F · P points they predict, Q quantile levels, C hints.
@@ -50,7 +50,7 @@ class Moirai2(nn.Module):
         self.hint_skip = nn.Linear(hints * points, dim, bias=False) if hints else None
 
     def new_head(self) -> ResidualBlock:
-        """A head of this model's size."""
+        """A new head of this model's size."""
         config = self.config
         outputs = config.predicted * len(config.quantile_levels) * config.patch
         return ResidualBlock(config.d_model, config.d_model, outputs)
@@ -77,7 +77,7 @@ class Moirai2(nn.Module):
         return TokenContext.of(layout, time_T, None, pairs, causal=True)
 
     def forward(self, tokens_TD: Tensor, context: TokenContext) -> Tensor:
-        """Hidden states ``[T, D]``; that of a token depends on it and earlier ones of its segment."""
+        """Hidden states ``[T, D]``; each depends on its token and earlier ones of the same segment."""
         return self.decoder(tokens_TD, context)
 
     def quantiles(self, hidden_KD: Tensor, head: ResidualBlock | None = None) -> Tensor:
@@ -98,8 +98,8 @@ class PreconditionedMoirai2(nn.Module):
     Attributes:
         backbone: the decoder.
         taps: c, [d], a parameter where learnable; None without a filter.
-        inverse_taps: g of the finite inverse, [J], from 0; None without.
-        raw_head: predicts the raw series; None without.
+        inverse_taps: g of the finite inverse, [J], initially 0; None without one.
+        raw_head: predicts the raw series; None without one.
     """
 
     taps: Tensor | None
@@ -126,7 +126,7 @@ class PreconditionedMoirai2(nn.Module):
 
     @property
     def filter(self) -> Filter | None:
-        """The filter with its taps as they are now."""
+        """The filter with its current taps."""
         if self.mode.filter is None or self.taps is None:
             return None
         taps = tuple(float(tap) for tap in self.taps.detach())
@@ -149,14 +149,14 @@ class PreconditionedMoirai2(nn.Module):
         known: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor | None:
-        """What the hint filters add to scaled points, ``[..., C, T]``, or its control; None without hints.
+        """Hints: what filters add to scaled points, ``[..., C, T]``, or the control; None without hints.
 
         Args:
             values: scaled points, ``[..., T]``.
             observed: where they were measured.
-            ids: number of each point's series; None where every row is one.
-            known: those of the measured that are known before any forecast, by default all. Noise has the
-                size of the hints there: that of later ones would tell of what is to be predicted.
+            ids: number of each point's series; None if every row is one series.
+            known: measured points known before any forecast, by default all. They set the size of the noise,
+                since later hints would reveal the values to predict.
             noise: standard normal numbers, ``[C, T]``; by default the same for every row and every call.
         """
         if self.settings.hint is None:
@@ -179,7 +179,7 @@ class PreconditionedMoirai2(nn.Module):
         return torch.stack(added, dim=-2)
 
     def _noise(self, values: Tensor) -> Tensor:
-        """Noise for the points of rows, ``[C, T]``; a longer row begins with that of a shorter one."""
+        """Noise for the points of rows, ``[C, T]``; longer noise begins with the shorter."""
         assert self.settings.hint is not None
         shape = (values.shape[-1], len(self.mode.hints))
         drawn = generator(self.seed, "hint noise").standard_normal(shape, np.float32)
@@ -217,10 +217,10 @@ class PreconditionedMoirai2(nn.Module):
         return total, metrics
 
     def raw_loss(self, batch: ModelBatch) -> Tensor:
-        """The quantile loss of the raw series, in which all modes compare.
+        """The quantile loss of the raw series, comparable between all modes.
 
-        It is that of the head for the raw series where there is one, else of the forecast after its recursive
-        reversal; of the baseline, and of hints, it is the training loss.
+        It belongs to the head for the raw series if there is one, else to the forecast after its recursive
+        reversal. For the baseline and for hints it is the training loss.
         """
         _, hidden_KD = self._read(batch)
         predicted = self.backbone.quantiles(hidden_KD, self.raw_head)
@@ -230,7 +230,7 @@ class PreconditionedMoirai2(nn.Module):
         return pinball(predicted, raw_KFP, batch.wanted_KFP, self.config.quantile_levels)
 
     def _read(self, batch: ModelBatch) -> tuple[Tensor, Tensor]:
-        """The points that the model is trained on, filtered where it has a filter, and hidden states."""
+        """The points that the model is trained on, filtered if it has a filter, and hidden states."""
         ids_N = batch.ids_N
         raw_N, observed_N = batch.values_TP.flatten(), batch.observed_TP.flatten()
         filtered_N = self.filtered(raw_N, observed_N, ids_N)
@@ -278,8 +278,8 @@ class PreconditionedMoirai2(nn.Module):
     ) -> Tensor:
         """Mean squared error of the finite inverse over the predicted points to which the filter applies.
 
-        That of a part of a batch is such that the parts' mean, weighted by their wanted points, is the
-        whole batch's.
+        For a part of a batch it is scaled so that the parts' mean, weighted by their points in the loss, is
+        the value of the whole batch.
         """
         fir = self.settings.fir
         assert fir is not None
@@ -295,7 +295,7 @@ class PreconditionedMoirai2(nn.Module):
         return torch.where(filtered_KFP, error.square(), 0.0).sum() / torch.where(count > 0, count, 1)
 
     def load_initial(self, tensors: dict[str, Tensor]) -> list[str]:
-        """Take over weights of a run with the same backbone; returns the names of what stays as it was.
+        """Load the weights of a run with the same backbone; returns the names of parameters left unchanged.
 
         Raises:
             RuntimeError: the tensors do not fit.

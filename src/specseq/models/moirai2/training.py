@@ -1,4 +1,4 @@
-"""A Moirai2 run as a task for the training loop."""
+"""A Moirai2 run as a task of the training loop."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -26,11 +26,10 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
     Args:
         params: ``model``, ``training``, ``seed``, and optionally ``filter``, ``preconditioning`` and ``data``
             (:class:`~specseq.models.moirai2.config.Moirai2Data`).
-        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin
-            from.
+        inputs: ``store``, a prepared corpus; optionally ``initial``, weights to begin from.
 
     Raises:
-        InputError: a parameter or an input is wrong.
+        InputError: a parameter or an input is invalid.
     """
     config, mode = read(Moirai2Config, params["model"], "model"), Preconditioner.of(params)
     seed = int(params.get("seed", 0))
@@ -71,7 +70,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
 
 @torch.no_grad()
 def _validate(model: PreconditionedMoirai2, held_out: list[RawBatch]) -> dict[str, float]:
-    """``raw_loss``, the mean over all points of the batches; nothing without batches."""
+    """``raw_loss``, the mean over all points of the batches; empty without batches."""
     device = next(model.parameters()).device
     total, points = 0.0, 0.0
     for raw in held_out:

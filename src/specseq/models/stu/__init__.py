@@ -1,1 +1,1 @@
-"""The spectral transform unit: convolution with eigenvectors of a Hankel matrix, in place of attention."""
+"""The spectral transform unit: convolution with eigenvectors of a Hankel matrix instead of attention."""

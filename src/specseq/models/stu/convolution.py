@@ -1,10 +1,10 @@
-"""Causal linear convolution of packed tokens with one filter per channel, inside every segment.
+"""Causal linear convolution of packed tokens with one filter per channel, within each segment.
 
-Long segments go through a real FFT of twice their bucket's length (shorter ones would wrap the end of a
-segment onto its beginning), short ones through a product with Toeplitz matrices, which is exact: a later
-token cannot change an earlier output even by rounding. Their columns are reversed, as are the tokens they
-meet: the resulting Hankel matrices are strided views of the filter, thirty times quicker to copy out than a
-Toeplitz matrix is to gather. Transforms run in float32 at least.
+Long segments use a real FFT of twice their bucket's length (a shorter transform would wrap the end of a
+segment onto its beginning). Short ones use a product with Toeplitz matrices, which is exact: a later token
+cannot change an earlier output even by rounding. The columns of these matrices are reversed, like the tokens
+they multiply: they become Hankel matrices, strided views of the filter that are thirty times quicker to copy
+than a Toeplitz matrix is to gather. Transforms run in at least float32.
 
 Shapes: N tokens, D channels, L filter length, S segments of a bucket, n its length, F frequencies.
 """
@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 from specseq.models.stu.segments import SegmentTables
 
 Method = Literal["auto", "fft", "toeplitz", "circular"]
-# Measured on one CPU thread with 384 channels: up to this length the product is quicker, and so many channels
-# at once stay in the cache.
+# Measured on one CPU thread with 384 channels: up to this length the product is quicker, and this many
+# channels at once fit in the cache.
 TOEPLITZ_UP_TO = 48
 CPU_CHANNELS = 64
 
@@ -35,8 +35,8 @@ def segment_convolution(
         filters_LD: impulse responses, at least as long as the longest segment.
         tables: the segments.
         method: ``auto`` picks by length; ``fft`` and ``toeplitz`` force one; ``circular`` transforms each
-            segment at the next power of two, so that its end wraps onto its beginning. That is the published
-            form, kept to reproduce it; it is not causal.
+            segment at the next power of two, so that its end wraps onto its beginning. This published form is
+            not causal; it is kept for reproduction.
 
     Returns:
         ``[N, D]`` in the dtype of ``x_ND``; differentiable once in both inputs.
@@ -52,7 +52,7 @@ def segment_convolution(
 
 
 def _circular(x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
-    """The published transform: of each segment as it is, with as many taps as it has tokens."""
+    """The published transform of each segment alone, with as many taps as it has tokens."""
     parts, places = [], []
     for bucket in tables.buckets:
         lengths = torch.bincount(bucket.segment, minlength=bucket.count)
@@ -67,7 +67,7 @@ def _circular(x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: M
 
 
 class _SegmentConvolution(Function):
-    """Forward and backward by hand: autograd's own FFT backward takes complex transforms of full length."""
+    """Hand-written forward and backward: autograd's FFT backward takes complex transforms of full length."""
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, filters_LD: Tensor, tables: SegmentTables, method: Method) -> Tensor:
@@ -95,7 +95,7 @@ class _SegmentConvolution(Function):
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor, None, None]:
         filters_LD, *kept = ctx.saved_tensors
-        # Per block and bucket the padded segments, or their spectra, and the filter's matrix or transform.
+        # Per block and bucket: the padded segments or their spectra, and the filter's matrix or transform.
         pairs = iter(zip(kept[::2], kept[1::2], strict=True))
         grad_DN, grad_filters = _channels_first(grad_ND), torch.zeros_like(filters_LD)
         grad_x_DN = _output_like(grad_DN)
@@ -122,12 +122,12 @@ class _SegmentConvolution(Function):
 
 
 def _channels_first(x_ND: Tensor) -> Tensor:
-    """``[D, N]``: the transforms run over contiguous memory."""
+    """``[D, N]``, so that the transforms run over contiguous memory."""
     return x_ND.T.contiguous()
 
 
 def _output_like(x_DN: Tensor) -> Tensor:
-    """``[D, N]`` to be filled, contiguous in the strict sense.
+    """An uninitialised, strictly contiguous ``[D, N]``.
 
     A transposed single token counts as contiguous with strides (1, D); torch functions called with ``out=`` a
     slice of such a tensor replace the slice and leave the tensor unset.
@@ -136,13 +136,13 @@ def _output_like(x_DN: Tensor) -> Tensor:
 
 
 def _channel_blocks(x_DN: Tensor) -> list[slice]:
-    """Channels to be worked on at once: on a CPU few enough to stay in its cache."""
+    """Channels to process at once; on a CPU few enough to fit in its cache."""
     size = CPU_CHANNELS if x_DN.device.type == "cpu" else max(1, len(x_DN))
     return [slice(first, first + size) for first in range(0, len(x_DN), size)]
 
 
 def _with_a_zero(x_DN: Tensor) -> Tensor:
-    """``[D, N + 1]``: a last column from which buckets read their padding."""
+    """``[D, N + 1]``: with a last column of zeros from which buckets read their padding."""
     return torch.nn.functional.pad(x_DN, (0, 1))
 
 
@@ -151,7 +151,7 @@ def _by_toeplitz(length: int, method: Method) -> bool:
 
 
 def _fit(filters_LD: Tensor, length: int) -> Tensor:
-    """``[D, length]``: the first taps; a bucket may be longer than the filter, never one of its segments."""
+    """``[D, length]``: the first taps; a bucket may be longer than the filter, but its segments are not."""
     filter_DL = filters_LD[:length].T.contiguous()
     return torch.nn.functional.pad(filter_DL, (0, length - filter_DL.shape[1]))
 
@@ -165,7 +165,7 @@ def _reversed_toeplitz(filter_Dn: Tensor) -> Tensor:
 def _lag_sums(matrix_Dnn: Tensor) -> Tensor:
     """``[D, n]``: sum of entries ``[d, t, n - 1 - s]`` with ``t - s = lag``, for lags 0..n-1."""
     channels, length, _ = matrix_Dnn.shape
-    # Rows of 2n read as rows of 2n - 1 shift each row by one more, so that a lag stands in one column.
+    # Reading rows of 2n as rows of 2n - 1 shifts each row by one more, which puts each lag in one column.
     wide = torch.nn.functional.pad(matrix_Dnn, (0, length)).flatten(1)[:, : length * (2 * length - 1)]
     return wide.view(channels, length, 2 * length - 1)[:, :, length - 1 :].sum(1)
 

@@ -26,7 +26,7 @@ def hankel_eigenpairs(length: int, count: int) -> tuple[NDArray[np.float64], NDA
     """The ``count`` largest eigenvalues with their unit eigenvectors, largest first.
 
     The eigenvalues fall off exponentially: at L = 512 those past about the twentieth are below the rounding
-    of the first (:math:`\\sigma_{24} \\approx 2 \\cdot 10^{-16}`) and their eigenvectors are one basis of a
+    of the first (:math:`\\sigma_{24} \\approx 2 \\cdot 10^{-16}`) and their eigenvectors are some basis of a
     noise subspace, which differs between linear algebra libraries. A model therefore stores the filters it
     was trained with. Signs are fixed by making the entry of largest magnitude positive.
 
@@ -45,10 +45,10 @@ def hankel_eigenpairs(length: int, count: int) -> tuple[NDArray[np.float64], NDA
 def spectral_filters(length: int, count: int) -> NDArray[np.float64]:
     """Eigenvectors scaled by the fourth root of their eigenvalues.
 
-    Rounding can make the smallest eigenvalues negative; their magnitude is taken.
+    Rounding can make the smallest eigenvalues negative, so their magnitudes are used.
 
     Returns:
-        ``[L, K]`` float64, read-only: the layers of a model share one computation.
+        ``[L, K]`` float64, read-only, since the layers of a model share it.
     """
     values, vectors = hankel_eigenpairs(length, count)
     filters = vectors * np.abs(values) ** 0.25

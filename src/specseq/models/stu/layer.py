@@ -1,8 +1,8 @@
 """The spectral transform unit (STU): a sequence mixer with fixed filters and learned projections.
 
 With spectral filters :math:`\\phi_k` the unit sums two branches, the filters as they are and with alternating
-sign (Flash STU, arXiv:2409.10489, section 3). Both are one convolution here: the alternation of the minus
-branch meets the filter, not the signal, since
+sign (Flash STU, arXiv:2409.10489, section 3). Both are one convolution here, because the alternation of
+the minus branch can be moved from the signal to the filter:
 :math:`(-1)^t \\sum_s \\phi(t-s) (-1)^s u_s = \\sum_s (-1)^{t-s} \\phi(t-s) u_s`.
 
 Shapes: N tokens, D model width, I convolved channels (D unless set apart), L filter length, K filters.
@@ -24,14 +24,14 @@ class SpectralTransformUnit(nn.Module):
     """Mixes the tokens of every segment causally.
 
     Modes:
-        ``shared``: per channel one combination of the filters serves both branches, as published. Then only
-            even lags are left, each twice: a token never sees its direct predecessor.
-        ``signed``: each branch has a combination of its own, which restores the odd lags at the cost of K·D
+        ``shared``: one combination of the filters per channel serves both branches, as published. Only even
+            lags remain, counted twice, so a token never sees its direct predecessor.
+        ``signed``: each branch has its own combination, which restores the odd lags at the cost of K·D
             parameters and no further convolution.
         ``full``: a D×D matrix for each filter and branch, without the factorisation; 2·K·D² parameters and
             2·K convolutions, so keep K small.
 
-    The filters are a buffer and travel with the checkpoint: past the twentieth they are rounding noise which
+    The filters are a buffer saved with the checkpoint: past the twentieth they are rounding noise, which
     another machine would not reproduce.
     """
 
@@ -52,9 +52,9 @@ class SpectralTransformUnit(nn.Module):
             length: longest segment, L; also the size of the Hankel matrix.
             filters: K.
             mode: see above.
-            inner: convolve that many channels, I, and project them back to D ("sandwich"); None convolves D
+            inner: number of channels I to convolve and project back to D ("sandwich"); None convolves D
                 channels and has no output projection.
-            published: wrap each segment onto itself as the published code does, with transforms no longer
+            published: wrap each segment onto itself, as the published code does, with transforms no longer
                 than the segment's bucket. Not causal; for reproduction only.
         """
         super().__init__()
@@ -73,19 +73,19 @@ class SpectralTransformUnit(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal draws of Glorot's variance, matrix by matrix."""
+        """Normal draws with Glorot's variance, matrix by matrix."""
         for parameter in self.parameters():
             for matrix in parameter if parameter.dim() == 3 else (parameter,):
                 nn.init.xavier_normal_(matrix)
 
     def impulse_response(self) -> Tensor:
-        """``[L, I]``: what each channel's convolution does to a unit impulse (approximate modes).
+        """``[L, I]``: response of each channel's convolution to a unit impulse (factorised modes).
 
         :math:`h_\\tau = \\phi_\\tau (M^+ + (-1)^\\tau M^-)`, with :math:`M^- = M^+` in ``shared``.
         """
         if self.mode == "full":
             raise ValueError("the full unit mixes channels; it has no response per channel")
-        # Whatever autocast says: a response that is rounded to bfloat16 is another filter.
+        # Regardless of autocast, since rounding the response to bfloat16 changes the filter.
         with torch.autocast(self.phi_LK.device.type, enabled=False):
             phi_LK = self.phi_LK.to(self.plus_KI.dtype)
             plus_LI = phi_LK @ self.plus_KI
@@ -96,7 +96,7 @@ class SpectralTransformUnit(nn.Module):
         """Mix flat tokens ``[N, D]`` within the segments of ``tables``."""
         if self.mode == "full":
             return self._full(x_ND, tables)
-        # The product is made channels first, as the convolution wants it.
+        # The product has channels first, as the convolution requires.
         u_NI = (self.inputs_DI.T @ x_ND.T).T
         y_NI = segment_convolution(u_NI, self.impulse_response(), tables, self.method)
         return y_NI if self.outputs_ID is None else y_NI @ self.outputs_ID
@@ -107,7 +107,7 @@ class SpectralTransformUnit(nn.Module):
         y_ND = torch.zeros_like(x_ND)
         for branch_LK, matrices_KDD in ((phi_LK, self.plus_KDD), (phi_LK * signs_L1, self.minus_KDD)):
             for filter_L, matrix_DD in zip(branch_LK.unbind(1), matrices_KDD, strict=True):
-                # The filter is the same in all channels, so projecting first or last is the same sum.
+                # The filter is the same in all channels, so projecting first or last gives the same sum.
                 filter_LD = filter_L[:, None].expand(-1, self.width)
                 y_ND = y_ND + segment_convolution(x_ND @ matrix_DD, filter_LD, tables, self.method)
         return y_ND

@@ -1,8 +1,8 @@
 """Tables that gather runs of a token stream into padded buckets of few lengths, and put them back.
 
-A convolution must not look across a segment, a run of tokens that belongs to one sample or to one variate of
-it. Segments of similar length share a bucket, so that it takes a handful of dense calls however many segments
-a batch holds. The segments need not be those by which the stream is laid out.
+A convolution must not cross the boundary of a segment, a run of tokens of one sample or of one of its
+variates. Segments of similar length share a bucket, so that a handful of dense calls suffices for any number
+of segments. The segments may differ from those by which the stream is laid out.
 
 Shapes: N tokens of the stream, D channels, S segments of a bucket, n its length, k its tokens.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from specseq.models.layout import Layout
 from specseq.series.batch import Segments
 
-# Powers of two and the steps half way between: all quick to transform, and a fifth less padding.
+# Powers of two and the midpoints between them: all quick to transform, with a fifth less padding.
 SIZES = tuple(sorted({2**k for k in range(3, 25)} | {3 * 2**k for k in range(2, 24)}))
 
 
@@ -27,11 +27,11 @@ class Bucket:
     """Segments padded to one length.
 
     Attributes:
-        length: n; every segment is at most that long.
+        length: n, the largest possible length of its segments.
         count: S.
-        longest: tokens of its longest segment.
+        longest: number of tokens in its longest segment.
         tokens: ``[k]`` int64, places in the stream.
-        segment, step: ``[k]`` int64, which segment of the bucket each token stands in, and where.
+        segment, step: ``[k]`` int64, segment of the bucket that each token belongs to, and position there.
     """
 
     length: int
@@ -44,15 +44,15 @@ class Bucket:
     def pad(self, x_DN: Tensor, reverse: bool = False) -> Tensor:
         """``[D, S, n]``: the segments from step 0 on, or from step n - 1 backwards; zeros elsewhere.
 
-        The zeros are read from a last column of ``x_DN`` that is no token's: on a CPU one gather costs half
-        of clearing and scattering.
+        The zeros are read from a last column of ``x_DN`` that belongs to no token: on a CPU one gather costs
+        half as much as clearing and scattering.
         """
         places = self.tokens.new_full((self.count * self.length,), x_DN.shape[1] - 1)
         places[self._slots(self.length, reverse)] = self.tokens
         return x_DN.index_select(1, places).view(-1, self.count, self.length)
 
     def unpad(self, y_DSW: Tensor, reverse: bool = False) -> Tensor:
-        """``[D, k]``: the segments' steps in the order of ``tokens``; what padding holds is dropped."""
+        """``[D, k]``: the segments' steps in the order of ``tokens``, without padding."""
         return y_DSW.flatten(1).index_select(1, self._slots(y_DSW.shape[2], reverse))
 
     def _slots(self, width: int, reverse: bool) -> Tensor:
@@ -66,12 +66,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class SegmentTables:
-    """Every token of a stream stands in exactly one bucket; they are in order of length, none is empty.
+    """Buckets in order of length, none of them empty; every token of a stream is in exactly one.
 
     Attributes:
         buckets: the buckets.
-        place: ``[N]`` int64, where each token stands when the buckets' tokens are laid end to end; None where
-            that is their order in the stream, as for the segments by which the stream is laid out.
+        place: ``[N]`` int64, index of each token in the concatenation of the buckets' tokens; None if that is
+            their order in the stream, as for the segments by which the stream is laid out.
     """
 
     buckets: tuple[Bucket, ...]
@@ -99,7 +99,7 @@ def segment_tables(
 
     Args:
         starts: ``[G]`` place of each segment's first token; together the segments cover 0..N-1 once.
-        lengths: ``[G]`` number of its tokens, at least one.
+        lengths: ``[G]`` number of tokens in each segment, at least one.
         sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it.
     """
     starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
@@ -130,7 +130,8 @@ def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
     """Tables of ``segments`` over the stream of ``layout``.
 
     Args:
-        layout: the stream; its own segments contain those given here whole (samples contain variates).
+        layout: the stream; each of its own segments contains whole segments given here (as samples contain
+            variates).
         segments: runs within the rows of the batch; together they cover every token of the stream.
     """
     position = np.full(layout.rows * layout.length, -1, dtype=np.int64)
