@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 330, "b79f1faa203e0a28"),
+        ("workstation", 320, "14b79e09d742ff66"),
         ("paper", 852, "9bf86c103ceaf1ec"),
         ("rehearsal", 92, "64bf5b52b176ebd3"),
         ("desk", 115, "f1da83d1835cfc8a"),
