@@ -1,5 +1,6 @@
 """What the STU study found, in a sentence or two."""
 
+from specseq.report.gates import UNDECIDABLE
 from specseq.report.page.answers import Finding, Found, in_brackets
 
 
@@ -30,4 +31,6 @@ def finding(found: Found) -> Finding | None:
             f"Of {len(hybrids)} hybrids compared with attention trained in the same way, {split}. "
             f"The best, picked in hindsight ({name}), has {ratio} times attention's MASE."
         )
-    return Finding(text, tuple(hybrids["gate"].dropna()))
+    # Those whose baseline has learnt too little are counted in the text; they do not close the others' gate.
+    decidable = hybrids[hybrids["verdict"] != UNDECIDABLE]
+    return Finding(text, tuple((hybrids if decidable.empty else decidable)["gate"].dropna()))
