@@ -51,8 +51,10 @@ def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool)
 def _print_time_left(states: Sequence[RunState], steps: Mapping[str, int]) -> None:
     """Where local training is under way: how long it still takes."""
     running = [state for state in states if state.state == "running"]
+    if not any(state.seconds is not None for state in running):
+        return
     seconds, unknown = time_left(states, steps)
-    if not seconds or not any(state.seconds is not None for state in running):
+    if not seconds:
         return
     besides = f"; not counting {', '.join(unknown)}, where no run has finished yet" if unknown else ""
     print(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import Any
 
 from specseq.launch import slurm
@@ -73,11 +73,12 @@ def time_left(states: Iterable[RunState], steps: Mapping[str, int]) -> tuple[flo
         if one.state == "done" and one.seconds is not None and one.run in steps:
             for key in _alike(one.run):
                 rates[key].append(one.seconds / steps[one.run])
+    average = {key: fmean(found) for key, found in rates.items()}
     left, unknown = 0.0, set()
     for one in states:
-        known = next((mean(rates[key]) for key in _alike(one.run) if key in rates), None)
         if one.state in ("done", "failed"):
             continue
+        known = next((average[key] for key in _alike(one.run) if key in average), None)
         if one.state == "running" and one.seconds is not None:
             left += one.seconds
         elif known is None or one.run not in steps:

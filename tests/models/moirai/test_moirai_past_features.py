@@ -17,6 +17,7 @@ from specseq.series.batch import PackedBatch, Segments
 from specseq.series.store import Store
 from specseq.series.stream import moirai_stream
 from specseq.training.loop import train
+from tests.models.moirai.test_moirai_pretraining import params as run_of
 from tests.series.past_features import PAST, coded_store
 
 Build = Callable[..., Moirai]
@@ -115,24 +116,10 @@ def test_past_features_have_a_location_and_scale_of_their_own(
 )
 def test_a_run_is_trained_with_them(stu: dict, store: Store, tmp_path: Path) -> None:
     """Off is the default and leaves the run as it is; parts of a batch have the gradient of the whole."""
-    model = {
-        "kind": "moirai",
-        "d_model": 16,
-        "layers": 2,
-        "heads": 2,
-        "patch_sizes": [8, 16, 32],
-        "max_length": 32,
-    }
-    training = {"steps": 3, "batch": 4, "lr": 1e-3, "schedule": "constant", "tensorboard": False}
 
     def params(**data: bool) -> dict:
-        stu_of = {"filters": 4, **stu}
-        return {
-            "seed": 0,
-            "model": {**model, "stu": stu_of},
-            "training": training,
-            "data": {"pool": 16, **data},
-        }
+        run = run_of(stu, steps=3)
+        return {**run, "data": {**run["data"], **data}}
 
     inputs, losses = {"store": store.folder}, {}
     for name, data in {"default": {}, "off": {"past_features": False}, "on": {"past_features": True}}.items():
