@@ -2,15 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from specseq.errors import InputError
 from specseq.report.claims import arithmetic, ledger, ledger_frame
 from specseq.report.claims.correction import holm, p_value
+from specseq.report.claims.intervals import Axis, Measured
 from specseq.report.claims.language import Note, Statement
 from specseq.report.claims.loading import Claim, checks_of
 from specseq.report.claims.relations import Relation
@@ -146,16 +149,33 @@ def test_the_best_of_many_is_corrected_for_the_search(tmp_path: Path) -> None:
     )
 
 
+def interval(value: float, low: float, high: float, *axes: Axis, scale: str = "difference") -> Measured:
+    return Measured(value, low, high, False, 1, "", axes=axes, scale=scale)
+
+
 def test_p_values_agree_with_the_interval_and_holm_with_its_definition() -> None:
     below = read(Relation, {"below": 1}, "here").region
-    assert p_value(below, 0.9, 0.8, 1.0) == pytest.approx(0.05)
-    assert p_value(below, 1.1, 1.0, 1.2) == pytest.approx(0.05)
-    assert p_value(below, 0.9, 0.85, 0.95) < 0.001
+    seeds, configs = Axis("seeds", 3), Axis("configs", 50)
+    for axes in ((), (seeds,), (seeds, configs)):
+        assert p_value(below, interval(0.9, 0.8, 1.0, *axes)) == pytest.approx(0.05)
+        assert p_value(below, interval(1.1, 1.0, 1.2, *axes)) == pytest.approx(0.05)
+        assert p_value(below, interval(0.9, 0.7, 1.0, *axes, scale="ratio")) == pytest.approx(0.05)
+    assert p_value(below, interval(0.9, 0.85, 0.95)) < 0.001
+    assert p_value(below, interval(0.0, -1.0, 2.0, scale="ratio")) != 0  # a ratio of 0 has no logarithm
     near = read(Relation, {"between": [0.9, 1.3]}, "here").region
-    assert p_value(near, 1.0, 0.9, 1.1) == pytest.approx(0.05)
-    assert math.isnan(p_value(below, 0.9, math.nan, math.nan))
+    assert p_value(near, interval(1.0, 0.9, 1.1)) == pytest.approx(0.05)
+    assert math.isnan(p_value(below, interval(0.9, math.nan, math.nan)))
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_the_p_value_of_few_seeds_is_that_of_a_t_test() -> None:
+    values = np.array([0.2, 0.31, 0.27])
+    test = ttest_1samp(values, 0.05)
+    found = interval(values.mean(), *test.confidence_interval(0.95), Axis("seeds", 3))
+    above = read(Relation, {"above": 0.05}, "here").region
+    assert p_value(above, found) == pytest.approx(test.pvalue)
+    assert p_value(above, replace(found, axes=())) < test.pvalue / 5  # as the normal tail would have it
 
 
 def test_three_points_make_no_trend_and_correlations_stay_in_bounds(tmp_path: Path) -> None:
@@ -199,6 +219,20 @@ def test_an_interval_without_width_decides_nothing(tmp_path: Path) -> None:
     (entry,) = ledger([claim("one", of, {"below": 1})], tmp_path, "laptop")
     assert entry.verdict == "undecided"
     assert "no width" in entry.explanation
+
+
+def test_what_took_no_effect_is_not_held_against_a_note(tmp_path: Path) -> None:
+    plant(tmp_path / "tables/a.parquet", {"base": 1.0})
+    rows = pd.read_parquet(tmp_path / "tables/a.parquet")
+    twins = pd.concat([rows, rows.assign(run="capped")])
+    write_parquet(tmp_path / "tables/a.parquet", twins, Provenance("table"))
+    quantity = {"difference": [query("capped"), query("base")]}
+    claims = [claim("lowers", quantity, {"below": 0}), claim("costs_nothing", quantity, {"at_most": 0})]
+    lowers, costs_nothing = ledger(claims, tmp_path, "laptop")
+    assert (lowers.verdict, costs_nothing.verdict) == ("undecided", "reproduced")
+    assert "has no effect here" in lowers.explanation
+    assert lowers.power is not None
+    assert lowers.power.text.startswith("More seeds alone do not decide it: both sides are the same")
 
 
 def test_printed_commands_run_as_they_stand(tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_the_axis_that_is_short_is_named_and_the_smallest_scale_that_has_it() ->
     assert power_of(row, BELOW_ONE, set(), {}).seeds == replicates(sd, 0.1)  # type: ignore[union-attr]
 
 
+def test_replicates_that_are_not_counted_are_said_by_their_multiple_and_lost_runs_by_name() -> None:
+    windows = Measured(0.9, 0.7, 1.1, False, 1, "")
+    power = power_of(windows, BELOW_ONE, set(), {})
+    assert power is not None
+    assert (power.seeds, power.configs, power.scale) == (None, None, "")
+    assert power.text == "At the spread observed it takes 4.0 times as many points or windows"
+    lost = Measured(0.9, math.nan, math.nan, False, 3, "", "ended early: a/b_seed0")
+    found = power_of(lost, BELOW_ONE, set(), {})
+    assert found is not None
+    assert found.text == "More seeds alone do not decide it: ended early: a/b_seed0"
+
+
 def test_the_ledger_says_what_would_decide_an_undecided_claim(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     rows = [

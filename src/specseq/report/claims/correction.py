@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from specseq.report.claims.intervals import FORWARD, Measured
 from specseq.report.claims.language import Verdict
 from specseq.report.claims.relations import Region
-
-_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: standard errors to each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -25,29 +24,38 @@ class Correction:
     verdict: Verdict
 
 
-def p_value(region: Region, value: float, low: float, high: float) -> float:
-    """Two-sided p-value of a quantity against the ends of the region that its claim names.
+def p_value(region: Region, found: Measured) -> float:
+    """Two-sided p-value of a measurement against the ends of the region that its claim names.
 
-    The interval is read as normal on each side, so that it excludes an end exactly where p is below 5 %.
+    Each half of the interval is read as Student's t on the scale of the comparison, with one degree of
+    freedom less than there are replicates of the scarcest kind (as normal where none are counted). The
+    interval excludes an end exactly where p is below 5 %; far out, few seeds do not have the thin tail of
+    the normal distribution.
 
     Returns:
         The largest over the ends if the value lies inside, else that of the end it lies beyond; NaN without
         an interval.
     """
-    if not all(map(math.isfinite, (value, low, high))) or low == high:
+    if not all(map(math.isfinite, (found.value, found.low, found.high))) or found.low == found.high:
         return math.nan
     ends = [end for end in (region.low, region.high) if math.isfinite(end)]
-    if not region.contains(value):
-        ends = [min(ends, key=lambda end: abs(value - end))]
-    return max(_tail(value, high if end > value else low, end) for end in ends)
+    if not region.contains(found.value):
+        ends = [min(ends, key=lambda end: abs(found.value - end))]
+    freedom = min((axis.n - 1 for axis in found.axes if axis.n > 1), default=math.inf)
+    return max(_tail(found, found.high if end > found.value else found.low, end, freedom) for end in ends)
 
 
-def _tail(value: float, side: float, end: float) -> float:
+def _tail(found: Measured, side: float, end: float, freedom: float) -> float:
     """Two-sided p-value of an end, by the interval's half on its side."""
-    reach = abs(side - value) / _NORMAL_QUANTILE
+    from scipy.special import stdtr, stdtrit
+
+    value, side, end = map(FORWARD[found.scale], (found.value, side, end))
+    if math.isnan(end):  # no ratio is as low as the end
+        return 0.0
+    reach = abs(side - value) / float(stdtrit(freedom, 0.975))
     if reach == 0:
         return 0.0 if end != value else 1.0
-    return math.erfc(abs(value - end) / reach / math.sqrt(2))
+    return 2 * float(stdtr(freedom, -abs(value - end) / reach))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

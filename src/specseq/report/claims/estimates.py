@@ -35,6 +35,8 @@ from specseq.seeding import generator
 
 Floats = NDArray[np.float64]
 
+_SAME = "both sides are the same, number for number, so that what sets them apart has no effect here"
+
 
 def _square(values: pd.Series) -> tuple[Floats, bool]:
     """Values as [T, S] on the tasks that every seed has, and whether anything was drawn at random.
@@ -237,7 +239,10 @@ def paired(folder: Folder, a: Query, b: Query, kind: str, name: str) -> Measured
     lost = _lost(folder, cells, a, b)
     if a.exact and b.exact and not lost:
         return _exact(cells, evidence, BACK[kind])
-    return _estimate(square, drawn, name, evidence, kind, max(0, left_out), lost or _lost_tasks(cells))
+    found = _estimate(square, drawn, name, evidence, kind, max(0, left_out), lost or _lost_tasks(cells))
+    if square.size and not square.any() and not math.isnan(found.low):
+        return replace(found, same=True, note=_SAME)
+    return found
 
 
 def trend(folder: Folder, query: Query, x: str, name: str) -> Measured:

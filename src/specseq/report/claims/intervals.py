@@ -57,6 +57,8 @@ class Measured:
         scale: of the comparison: ``difference``, or ``ratio`` and ``percent`` for logarithms.
         windows: the part of the half-width, on that scale, that is due to test windows and that more
             replicates do not reduce.
+        same: whether two sides were compared that agree number for number, as where a cap that one of them
+            has never binds.
     """
 
     value: float
@@ -69,6 +71,7 @@ class Measured:
     axes: tuple[Axis, ...] = ()
     scale: str = "difference"
     windows: float = 0.0
+    same: bool = False
 
     def within(self, bounds: Span | None) -> "Measured":
         """The same with the interval limited to the values that the quantity can have."""

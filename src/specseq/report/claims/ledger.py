@@ -60,6 +60,7 @@ class Entry:
         command: makes the evidence; empty where no scale has it.
         kind: kind of evidence behind the verdict.
         conditions: data, configs, parameters, steps and seeds of what was measured.
+        p: two-sided p-value of the measurement; NaN without an interval.
         correction: for a claim that belongs to a search, its verdict after correction.
         gate: for a claim on trained models, whether their baseline beats the reference.
         power: for an undecided claim, what would decide it; None where more replicates are not the issue.
@@ -75,6 +76,7 @@ class Entry:
     command: str
     kind: Kind
     conditions: str = ""
+    p: float = math.nan
     correction: Correction | None = None
     gate: str = ""
     power: Power | None = None
@@ -89,7 +91,7 @@ def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
         if region.meets(found.low, found.high):
             return "reproduced", ""
         return claim.against, ""
-    if math.isnan(found.low):
+    if math.isnan(found.low) or (found.same and not region.contains(found.value)):
         return "undecided", found.note
     if region.contains(found.low) and region.contains(found.high):
         return "reproduced", found.note
@@ -177,7 +179,8 @@ class Ledger:
         command = make_command(self.scale, needed) if needed else f"specseq claims show {claim.id}"
         return Entry(
             claim, verdict, found.value, found.low, found.high, found.evidence,
-            explanation, command, kind, where.text, gate="; ".join(gates), power=power,
+            explanation, command, kind, where.text, p_value(claim.region, found),
+            gate="; ".join(gates), power=power,
         )  # fmt: skip
 
     def _without_value(self, claim: Claim, verdict: Verdict, why: str, scale: str) -> Entry:
@@ -250,10 +253,9 @@ def ledger(
     entries = [judging.judge(claim) for claim in claims]
     searches: dict[str, dict[int, float]] = {}
     for place, entry in enumerate(entries):
-        p = p_value(entry.claim.region, entry.measured, entry.low, entry.high)
         decidable = entry.kind.startswith("measured") and entry.verdict != UNDECIDABLE
-        if entry.claim.family and decidable and math.isfinite(p):
-            searches.setdefault(entry.claim.family, {})[place] = p
+        if entry.claim.family and decidable and math.isfinite(entry.p):
+            searches.setdefault(entry.claim.family, {})[place] = entry.p
     for found in searches.values():
         if len(found) > 1:
             for place, corrected in zip(found, holm(list(found.values())), strict=True):

@@ -22,7 +22,8 @@ class Power:
     """What would decide a claim.
 
     Attributes:
-        seeds, configs: numbers that would suffice; None where more of them are not needed or do not help.
+        seeds, configs: numbers that would suffice; None where more of them are not needed, do not help or
+            are not what was counted.
         scale: the smallest scale that has the seeds; empty for none, or where no seeds are missing.
         text: the same in words.
     """
@@ -67,8 +68,11 @@ def power_of(
         groups: the runs that were measured, without their seeds.
         declared: scale -> its runs, with and without their seeds.
     """
-    if not found.axes or math.isnan(found.value) or found.exact:
+    if math.isnan(found.value) or found.exact:
         return None
+    if not found.axes or found.same:
+        text = _uncounted(found, region)
+        return Power(None, None, "", text) if text else None
     distance, half = _nearest(found, region)
     if found.windows >= distance > 0:
         text = "More seeds do not decide it: over the test windows alone the interval reaches the bound"
@@ -93,6 +97,17 @@ def power_of(
     if seeds:
         text += f"; scale {scale} has the seeds" if scale else "; no scale has the seeds"
     return Power(seeds, configs, scale, text)
+
+
+def _uncounted(found: Measured, region: Region) -> str:
+    """What would decide a measurement that more seeds or configs do not, in words."""
+    if math.isnan(found.low) or found.same:
+        return f"More seeds alone do not decide it: {found.note}" if found.note else ""
+    distance, half = _nearest(found, region)
+    if not distance > 0 or not math.isfinite(half):
+        return ""
+    times = (half / distance) ** 2
+    return f"At the spread observed it takes {times:,.1f} times as many points or windows"
 
 
 def _nearest(found: Measured, region: Region) -> tuple[float, float]:

@@ -45,8 +45,8 @@ NAMES = {
 def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """One row per model: MASE over attention's of the same schedule, paired over configs and seeds.
 
-    Terms stand below each other where several were evaluated. Dashed lines are seasonal naive over attention:
-    left of 1, attention is worse and decides nothing.
+    Terms stand below each other where several were evaluated. A dashed line beside the rows of a schedule is
+    seasonal naive over its attention: left of 1, attention is worse and decides nothing.
 
     Args:
         inputs: ``summary``, the study's comparison table.
@@ -62,9 +62,12 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for number, term in enumerate(terms):
         _term_rows(axes, table[table["term"] == term].set_index("group"), groups, term, number, len(terms))
     shown = table[table["term"] == terms[0]] if terms else table
-    for number, value in enumerate((1 / shown["worth"].dropna()).round(6).unique()):
+    shown = shown[shown["group"].isin(groups)].dropna(subset="worth")
+    for number, (_, rows) in enumerate(shown.groupby("baseline", sort=False)):
+        places = [groups.index(group) for group in rows["group"]]
         label = "_" if number else "seasonal naive"
-        axes.axvline(value, color="C7", lw=1, ls="--", label=label)
+        span = min(places) - 0.5, max(places) + 0.5
+        axes.vlines(1 / rows["worth"].iloc[0], *span, color="C7", lw=1, ls="--", label=label)
     names = [f"{_label(group)}{TRAINED[group.split('/')[1]]}" for group in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
@@ -76,7 +79,7 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     )
     plain_log(axes.xaxis)
     if terms:
-        axes.legend(title="term", loc="best")
+        figure.legend(loc="outside lower center", ncols=5)
     return figure
 
 
@@ -87,7 +90,14 @@ def _term_rows(
     place = np.arange(len(groups)) + 0.6 * ((number + 0.5) / terms - 0.5)
     reach = np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]])
     axes.errorbar(
-        own["ratio"], place, xerr=reach, fmt=MARKS[term], color=f"C{number}", ms=5, lw=1.2, label=term
+        own["ratio"],
+        place,
+        xerr=reach,
+        fmt=MARKS[term],
+        color=f"C{number}",
+        ms=5,
+        lw=1.2,
+        label=f"{term} term",
     )
 
 
