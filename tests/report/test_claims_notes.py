@@ -264,7 +264,7 @@ EXPECTED = {
     "003.nll_ratio.summary": "reproduced",
     "003.s5.nll_ratio": "reproduced",
     "003.s9.rollout_comparable": "reproduced",
-    "000.s3.exp1_control": "inconsistent",
+    "000.s3.exp1_control": "does not hold",
     "000.s4.two_best": "does not hold",
     "000.s3.exp1_base": "does not hold",      # the note does not say how long its baseline was trained
     "000.s4.improvement": "does not hold",    # nor over what stride 16 improves
