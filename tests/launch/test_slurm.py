@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from specseq.launch import slurm
 from specseq.launch.files import read_json
@@ -74,8 +75,9 @@ def start(shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start launchers; what is left of them and of their jobs is ended with the test."""
     begun: list[subprocess.Popen[str]] = []
 
-    def begin(**settings: Any) -> subprocess.Popen[str]:
-        given = [str(shared / "cut"), json.dumps(SETTINGS | settings), json.dumps(TRAINING)]
+    def begin(leave_at: int = 0, **settings: Any) -> subprocess.Popen[str]:
+        training = TRAINING | {"leave_at": leave_at}
+        given = [str(shared / "cut"), json.dumps(SETTINGS | settings), json.dumps(training)]
         command = [sys.executable, "-c", LAUNCH, *given]
         begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=shared))
         return begun[-1]
@@ -131,8 +133,9 @@ def same(folder: Path, peaceful: Path) -> None:
     """Two runs left the same rows and the same weights, bit for bit."""
     tables = [read_parquet(where / "pretrain.parquet") for where in (folder, peaceful)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    files = [where / "weights.safetensors" for where in (folder, peaceful)]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    cut, whole = (load_file(where / "weights.safetensors") for where in (folder, peaceful))
+    assert cut.keys() == whole.keys()
+    assert all(cut[name].tobytes() == whole[name].tobytes() for name in whole)
 
 
 def submissions(shared: Path) -> int:
@@ -147,6 +150,15 @@ def test_signal_checkpoints_and_requeues(shared: Path, start: Any, peace: Path) 
     assert "RESULT" in launcher.communicate(timeout=900)[0]
     assert "left at step" in log(shared)
     assert "resumed at step" in log(shared)
+    assert submissions(shared) == 1
+    same(shared / "cut" / "run", peace)
+
+
+def test_a_run_that_leaves_by_itself_is_requeued(shared: Path, start: Any, peace: Path) -> None:
+    launcher = start(leave_at=45)
+    assert "RESULT" in launcher.communicate(timeout=900)[0]
+    assert "left at step 45" in log(shared)
+    assert "resumed at step 45" in log(shared)
     assert submissions(shared) == 1
     same(shared / "cut" / "run", peace)
 
