@@ -204,15 +204,19 @@ def test_figures_show_every_model(long: dict[str, list[Path]], tmp_path: Path) -
     summary = tmp_path / "summary.parquet"
     write_parquet(summary, tables.summary(long, PARAMS), Provenance("test"))
     with styled():
-        ratios = figures.ratios({"summary": [summary]}, {}).axes[0]
+        drawn = figures.ratios({"summary": [summary]}, {})
+        ratios = drawn.axes[0]
         assert [text.get_text() for text in ratios.get_yticklabels()] == [
             "alternating, signed filters",
             "alternating, signed filters, schedule as printed",
         ]
-        assert [text.get_text() for text in ratios.get_legend().get_texts()] == [
+        assert [text.get_text() for text in drawn.legends[0].get_texts()] == [
             "seasonal naive",
-            *("all", "short", "long"),
+            *("all terms", "short term", "long term"),
         ]
+        references = [line for line in ratios.collections if line.get_linestyle()[0][1]]
+        ends = [line.get_segments()[0][:, 1].tolist() for line in references]
+        assert ends == [[-0.5, 0.5], [0.5, 1.5]], "seasonal naive stands beside the rows of its schedule"
         training = figures.training(long, {}).axes
         assert [len(panel.get_lines()) for panel in training] == [2, 2]
         step, mixing = figures.speed(long, {}).axes

@@ -89,16 +89,9 @@ def _term_rows(
     own = table.reindex(groups)
     place = np.arange(len(groups)) + 0.6 * ((number + 0.5) / terms - 0.5)
     reach = np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]])
-    axes.errorbar(
-        own["ratio"],
-        place,
-        xerr=reach,
-        fmt=MARKS[term],
-        color=f"C{number}",
-        ms=5,
-        lw=1.2,
-        label=f"{term} term",
-    )
+    label = f"{term} term{'s' if term == 'all' else ''}"
+    style = {"fmt": MARKS[term], "color": f"C{number}", "ms": 5, "lw": 1.2}
+    axes.errorbar(own["ratio"], place, xerr=reach, label=label, **style)
 
 
 def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
