@@ -90,7 +90,7 @@ def _term_rows(
     place = np.arange(len(groups)) + 0.6 * ((number + 0.5) / terms - 0.5)
     reach = np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]])
     label = f"{term} term{'s' if term == 'all' else ''}"
-    style = {"fmt": MARKS[term], "color": f"C{number}", "ms": 5, "lw": 1.2}
+    style: dict[str, Any] = {"fmt": MARKS[term], "color": f"C{number}", "ms": 5, "lw": 1.2}
     axes.errorbar(own["ratio"], place, xerr=reach, label=label, **style)
 
 
