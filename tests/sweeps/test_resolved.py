@@ -19,7 +19,7 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 326, "b5e148cffcfcb7e2"),
+        ("workstation", 332, "d4abd8327e5187d0"),
         ("paper", 852, "9bf86c103ceaf1ec"),
         ("rehearsal", 92, "64bf5b52b176ebd3"),
         ("desk", 115, "f1da83d1835cfc8a"),
