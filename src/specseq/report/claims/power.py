@@ -68,9 +68,9 @@ def power_of(
         groups: the runs that were measured, without their seeds.
         declared: scale -> its runs, with and without their seeds.
     """
-    if math.isnan(found.value) or found.exact:
+    if found.exact:
         return None
-    if not found.axes or found.same:
+    if math.isnan(found.value) or not found.axes or found.same:
         text = _uncounted(found, region)
         return Power(None, None, "", text) if text else None
     distance, half = _nearest(found, region)
