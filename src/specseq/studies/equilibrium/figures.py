@@ -105,7 +105,7 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="force residual ‖F‖/‖z‖ of the free phase",
         yscale="log",
     )
-    figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7.5, handlelength=4)
     sample_sizes(figure, seeds=spread(pd.Series([len(runs) for runs in curves.values()])))
     return figure
 
