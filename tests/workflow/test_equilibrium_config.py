@@ -85,8 +85,9 @@ def test_every_part_of_the_library_is_in_some_run() -> None:
         assert any(spec.get(key) for spec in specs)
 
 
-def test_a_warm_start_takes_as_many_steps_in_all_as_scratch() -> None:
-    found = runs("paper")
+@pytest.mark.parametrize("scale", ["paper", "workstation"])
+def test_a_warm_start_takes_as_many_steps_in_all_as_scratch(scale: str) -> None:
+    found = runs(scale)
     scratch = found["equilibrium/wall/eigreg_seed0"]["training"]["steps"]
     source = found["equilibrium/start/source_seed0"]["training"]["steps"]
     for name in ("warm", "warm_eigreg"):
