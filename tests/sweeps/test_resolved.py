@@ -18,8 +18,8 @@ PLAN = load_plan(Path(__file__).parents[2])
     ("scale", "count", "expected"),
     [
         ("smoke", 28, "591ca76a698042e1"),
-        ("laptop", 75, "0d99bbfe978cccef"),
-        ("workstation", 332, "d4abd8327e5187d0"),
+        ("laptop", 75, "1d3694ebf2f4d8ce"),
+        ("workstation", 389, "eb96e6c231086977"),
         ("paper", 852, "9bf86c103ceaf1ec"),
         ("rehearsal", 92, "64bf5b52b176ebd3"),
         ("desk", 115, "f1da83d1835cfc8a"),
