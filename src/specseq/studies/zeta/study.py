@@ -12,6 +12,9 @@ TABLES = {
     "zeta": Table(".tables:summary", _long),
     "zeta_size": Table(".tables:size", _long),
     "zeta_memory": Table(".memory:memory", _long),
+    "zeta_changes": Table(
+        ".changes:changes", lambda results: {**_long(results), "zeta": results.table("zeta")}
+    ),
     "zeta_long": Table(
         ".tables:long",
         lambda results: {
@@ -32,6 +35,7 @@ FIGURES = {
     ),
     "zeta_masks": Figure(".figures:masks", lambda results: {}),
     "zeta_memory": Figure(".memory_figure:memory", lambda results: {"memory": results.table("zeta_memory")}),
+    "zeta_changes": Figure(".changes:figure", lambda results: {"changes": results.table("zeta_changes")}),
 }
 
 STUDY = Study(
