@@ -19,9 +19,9 @@ PLAN = load_plan(Path(__file__).parents[2])
     [
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "1d3694ebf2f4d8ce"),
-        ("workstation", 389, "eb96e6c231086977"),
-        ("paper", 852, "9bf86c103ceaf1ec"),
-        ("rehearsal", 92, "64bf5b52b176ebd3"),
+        ("workstation", 401, "7397b7aba8960134"),
+        ("paper", 862, "653b0fb7470eeae5"),
+        ("rehearsal", 94, "3e7e1e96709a4624"),
         ("desk", 115, "f1da83d1835cfc8a"),
     ],
 )

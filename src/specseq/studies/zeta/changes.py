@@ -30,6 +30,7 @@ CHANGES = {
     "zeta/rollout_training/mean_{mask}": "own rollouts, means",
     "zeta/gating/memory_{mask}": "gate of memory",
     "zeta/models/flash_{mask}": "Flash",
+    "zeta/ablation/flash512_{mask}": "Flash, window of 512",
 }
 HORIZON = 100
 COLUMNS = (
