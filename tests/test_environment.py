@@ -16,7 +16,7 @@ from specseq import environment
 from specseq.environment import lock_warnings, other_checkout, pinned
 from specseq.errors import InputError, check_space, exit_status
 from specseq.tables import provenance
-from specseq.tables.files import atomic_path
+from specseq.tables.files import atomic_path, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,6 +99,19 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, capsys: pytest.Captur
     expected = f"stage: {tmp_path}/x.parquet: No space left on device; free space, or choose another folder\n"
     assert capsys.readouterr().err == expected
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_that_cannot_be_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for path, line in (
+        (tmp_path / "folder", f"{tmp_path}/folder: Is a directory; name a file"),
+        (tmp_path / "file" / "x.csv", f"{tmp_path}/file: File exists; name another path"),
+        (tmp_path / ("x" * 300), "File name too long; give a shorter name"),
+    ):
+        assert exit_status("stage", lambda path=path: write_text(path, "")) == 1
+        assert line in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_nothing_begins_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,11 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files (ulimit -n)",
     errno.EIO: "check the disk",
+    errno.EISDIR: "name a file",
+    errno.EEXIST: "name another path",
+    errno.ENOTDIR: "name another path",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "mend its symbolic links",
 }
 
 
@@ -106,7 +111,9 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def machine_fault(error: OSError) -> InputError:
     """The line about a full disk, missing permissions and the like."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return InputError(error.filename or "this machine", reason, _REMEDIES.get(error.errno or 0, ""))
+    # Of a failed rename the second name is the one that was asked for.
+    place = error.filename2 or error.filename or "this machine"
+    return InputError(place, reason, _REMEDIES.get(error.errno or 0, ""))
 
 
 def check_space(*folders: Path) -> None:

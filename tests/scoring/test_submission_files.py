@@ -140,6 +140,18 @@ def test_what_is_declared_may_be_a_file(tmp_path: Path) -> None:
     assert (rows["inference_time_s"] == 2.5).all()
 
 
+@pytest.mark.parametrize("content", ["[1]", "null", '"model"', "1"])
+def test_a_config_without_fields_is_refused(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gift_scores(tmp_path / "scores.parquet", 0)
+    (tmp_path / "config.json").write_text(content)
+    assert (
+        submit("gift_eval", tmp_path / "scores.parquet", tmp_path, "--config", f"{tmp_path}/config.json") == 2
+    )
+    assert "no fields; give a config.json" in capsys.readouterr().err
+
+
 def test_incomplete_scores_and_undeclared_fields_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from specseq.cli import main
 from specseq.commands.lotsa import describe
 from specseq.errors import InputError
 from specseq.series.prepare import prepare_store
+from specseq.series.store import open_store
 
 MakeFolder = Callable[..., Path]
 WAVE = np.sin(np.arange(40.0))
@@ -44,10 +45,21 @@ def test_the_table_names_sizes_and_overlap(
         assert word in shown
 
 
-def test_the_manifest_of_another_store_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text('{"datasets": {"m4": {"series": 3}}}')
+@pytest.mark.parametrize("record", ['{"series": 3}', "[]", "null", '{"series": 3, "points": "many"}'])
+def test_the_manifest_of_another_store_is_refused(tmp_path: Path, record: str) -> None:
+    (tmp_path / "manifest.json").write_text(f'{{"datasets": {{"m4": {record}}}}}')
     with pytest.raises(InputError, match=r"manifest\.json: is no manifest of a training corpus"):
         describe(tmp_path, 16)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null"])
+@pytest.mark.parametrize("read", [open_store, lambda folder: describe(folder, 16)])
+def test_a_damaged_manifest_is_one_line(
+    tmp_path: Path, content: bytes, read: Callable[[Path], object]
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest\.json: .*run prepare_lotsa again"):
+        read(tmp_path)
 
 
 def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

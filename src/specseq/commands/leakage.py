@@ -7,6 +7,7 @@ from typing import get_args
 
 from specseq.scoring.config import Benchmark
 from specseq.scoring.leakage import LeakageRequest, measure_leakage
+from specseq.tables.files import check_target
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file to write")
     options = parser.parse_args(arguments)
+    check_target(options.out, "--out")
     table = measure_leakage(LeakageRequest(**vars(options)))
     leaked = table[table["leaked_points"] > 0]
     for row in leaked.itertuples():

@@ -14,7 +14,7 @@ from specseq.series.arrow import SeriesFolder, find_folders, open_folder
 from specseq.series.overlap import gift_eval_overlap
 from specseq.series.sampling import clipped_shares
 from specseq.series.scan import Scan, scan_folder
-from specseq.series.store import MANIFEST
+from specseq.series.store import MANIFEST, read_manifest
 
 
 class _Nowhere:
@@ -52,8 +52,8 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
         InputError: the folder holds no sub-dataset, or one of them is damaged.
     """
     if (folder / MANIFEST).is_file():
-        datasets = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("datasets")
-        if not isinstance(datasets, dict) or not all("points" in record for record in datasets.values()):
+        datasets = read_manifest(folder).get("datasets")
+        if not isinstance(datasets, dict) or not all(map(_is_record, datasets.values())):
             fault = "is no manifest of a training corpus"
             raise InputError(folder / MANIFEST, fault, "give a store that prepare_lotsa made")
         rows = [{"name": name, **record} for name, record in datasets.items()]
@@ -66,6 +66,12 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
         row["share_unweighted"] = row["series"] / series
         row["share_weighted"] = share
     return rows
+
+
+def _is_record(record: Any) -> bool:
+    """Whether this is what a manifest says about a sub-dataset."""
+    counts = ("series", "steps", "points", "bytes")
+    return isinstance(record, dict) and all(isinstance(record.get(name), int) for name in counts)
 
 
 def _row(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def _config(options: argparse.Namespace) -> GiftEvalConfig:
             fields = json.loads(options.config.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(options.config, f"not readable JSON ({error})", "give a config.json") from None
+        if not isinstance(fields, dict):
+            raise InputError(options.config, f"holds {fields!r} and no fields", "give a config.json")
     fields |= {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
     if missing := [name for name in _FIELDS if name not in fields and name not in _OPTIONAL]:
         shown = ", ".join(f"--{name.replace('_', '-')}" for name in missing)

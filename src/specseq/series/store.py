@@ -126,6 +126,23 @@ class Store:
         return replace(self, past=past, **{name: getattr(self, name)[chosen] for name in names})
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a store.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(folder, "is no finished store (no manifest.json)", "run prepare_lotsa") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(folder / MANIFEST, f"not JSON ({error})", "run prepare_lotsa again") from None
+    if not isinstance(manifest, dict):
+        raise InputError(folder / MANIFEST, "holds no fields", "run prepare_lotsa again")
+    return manifest
+
+
 def open_store(folder: str | Path) -> Store:
     """Open a store made by :func:`specseq.series.prepare.prepare_store`.
 
@@ -133,12 +150,7 @@ def open_store(folder: str | Path) -> Store:
         InputError: the store is missing, unfinished or damaged, or its corpus has moved or changed.
     """
     folder = Path(folder)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(folder, "is no finished store (no manifest.json)", "run prepare_lotsa") from None
-    except json.JSONDecodeError as error:
-        raise InputError(folder / MANIFEST, f"not JSON ({error})", "run prepare_lotsa again") from None
+    manifest = read_manifest(folder)
     if manifest.get("format") != FORMAT:
         raise InputError(folder, "was made by another version", "delete it and run prepare_lotsa again")
     index = folder / INDEX
