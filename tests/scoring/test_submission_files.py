@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,31 @@ def test_what_is_declared_may_be_a_file(tmp_path: Path) -> None:
     assert rows["trained_on_this_dataset"].sum() == 1
     assert rows["trained_on_this_dataset"][frame["task_name"][3]]
     assert (rows["inference_time_s"] == 2.5).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda rows: [*rows, rows[-1]], "1 tasks stand twice, e.g. "),
+        (lambda rows: [rows[0].replace("task_name", "task"), *rows[1:]], "column 'task_name' is missing"),
+        (lambda rows: [rows[0], rows[1].replace("False", "maybe"), *rows[2:]], "is 'maybe'; give True"),
+        (lambda rows: [rows[0], rows[1].split(",")[0], *rows[2:]], "is None; give True"),
+        (lambda rows: [], "column 'task_name' is missing"),
+        (lambda rows: ["\ufeff" + rows[0], rows[1].replace("False", " no"), *rows[2:]], ""),
+    ],
+)
+def test_a_declaration_is_read_in_full_or_refused(
+    tmp_path: Path,
+    change: Callable[[list[str]], list[str]],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fev_scores(tmp_path / "scores.parquet", 0)
+    rows = ["task_name,trained_on_this_dataset", *(f"{name},False" for name in official_tasks())]
+    (tmp_path / "declared.csv").write_text("\r\n".join(change(rows)), encoding="utf-8")
+    more = ("--model", "Mine", "--declared", str(tmp_path / "declared.csv"))
+    assert submit("fev", tmp_path / "scores.parquet", tmp_path, *more) == (2 if line else 0)
+    assert line in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[1]", "null", '"model"', "1"])

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -84,6 +85,40 @@ def test_any_cell_is_read_or_named(tmp_path: Path, cells: list[tuple[int, int, s
     else:
         line = ""
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("kind", [list, lambda cell: {"value": cell}])
+def test_a_list_in_a_cell_is_no_number(tmp_path: Path, kind: Callable[[object], object]) -> None:
+    folder = made.fev_folder(tmp_path / "fev")
+    frame = made.fev_frame("M", 7)
+    cells = [kind([value]) for value in frame["SQL"]]
+    frame.assign(SQL=cells).to_parquet(folder / "m.parquet")
+    with pytest.raises(InputError, match=r"m\.parquet: column 'SQL' is not numeric \(it holds"):
+        read_folder(folder, FEV)
+
+
+def test_a_row_without_a_model_is_refused(tmp_path: Path) -> None:
+    folder = made.fev_folder(tmp_path / "fev")
+    frame = made.fev_frame("M", 7)
+    frame.loc[2, "model_name"] = None
+    frame.to_csv(folder / "m.csv", index=False)
+    with pytest.raises(InputError, match=r"m\.csv: 1 of 12 rows without 'model_name'; name the model"):
+        read_folder(folder, FEV)
+
+
+@pytest.mark.parametrize("benchmark", ["gift_eval", "fev"])
+def test_rows_of_other_tasks_are_named(
+    tmp_path: Path, benchmark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if benchmark == "fev":
+        folder, frame, column = made.fev_folder(tmp_path / "r"), made.fev_frame("M", 7), "task_name"
+    else:
+        folder, frame, column = made.gift_eval_folder(tmp_path / "r"), made.gift_eval_frame(7), "dataset"
+    other = frame.iloc[:2].assign(**{column: ["new/H/short", "newer/H/short"]})
+    pd.concat([frame, other]).to_csv(folder / "M.csv", index=False)
+    assert cli.main(["leaderboard", benchmark, "--results", str(folder), "--resamples", "5"]) == 0
+    said = "left out: M: 2 rows of tasks that are not of the benchmark, e.g. 'new/H/short'"
+    assert said in capsys.readouterr().err
 
 
 def test_what_holds_nothing_of_the_benchmark_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from specseq.scoring.submission_files import (
     write_fev,
     write_gift_eval,
 )
-from specseq.scoring.submissions import BENCHMARKS
+from specseq.scoring.submissions import BENCHMARKS, read_flag
 from specseq.settings import near, read
 from specseq.tables import read_provenance
 
@@ -116,12 +117,19 @@ def _declared(options: argparse.Namespace) -> dict[str, Declared]:
 
 def _read_declared(path: Path) -> dict[str, Declared]:
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = {row.pop("task_name", None): row for row in csv.DictReader(handle)}
+        with path.open(newline="", encoding="utf-8-sig") as handle:  # spreadsheets write a byte-order mark
+            reader = csv.DictReader(handle)
+            lines, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             path, f"not a readable CSV ({error})", "give task_name, trained_on_this_dataset"
         ) from None
+    if absent := [name for name in ("task_name", "trained_on_this_dataset") if name not in columns]:
+        raise InputError(path, f"column {absent[0]!r} is missing", near(absent[0], columns))
+    counts = Counter(line["task_name"] for line in lines)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(path, f"{len(twice)} tasks stand twice, e.g. {twice[0]}", "declare each once")
+    rows = {line["task_name"]: line for line in lines}
     tasks = official_tasks()
     if unknown := [name for name in rows if name not in tasks]:
         raise InputError(path, f"no task {unknown[0]!r}", near(str(unknown[0]), tasks))
@@ -133,11 +141,10 @@ def _read_declared(path: Path) -> dict[str, Declared]:
 
 def _one(path: Path, task: str, row: dict[str, str]) -> Declared:
     where = f"{path}: {task}"
-    flags = {"true": True, "false": False}
-    text = (row.get("trained_on_this_dataset") or "").lower()
-    if text not in flags:
+    flag = read_flag(text := row["trained_on_this_dataset"])
+    if flag is None:
         raise InputError(where, f"trained_on_this_dataset is {text!r}", "give True or False")
-    fields: dict[str, Any] = {"trained_on_this_dataset": flags[text]}
+    fields: dict[str, Any] = {"trained_on_this_dataset": flag}
     for name in ("training_time_s", "inference_time_s"):
         if row.get(name):
             try:

@@ -98,6 +98,11 @@ def line_up(
     base = _baseline(submissions, benchmark)
     boards = [scores(submissions, _order(base, benchmark), metric) for metric in metrics]
     failures = _failures(boards)
+    known = set(boards[0].tasks)
+    for submission in submissions:
+        if other := [task for task in submission.tasks if task not in known]:
+            text = f"{len(other)} rows of tasks that are not of the benchmark, e.g. '{other[0]}'"
+            rules.left_out(f"{submission.model}: {text}")
     if rules.leakage and benchmark.leakage_model:
         boards = [_without_leakage(submissions, board, benchmark.leakage_model) for board in boards]
     absent = {s.model: fault for s in submissions if (fault := _absent(s, base, benchmark, metrics))}

@@ -176,6 +176,8 @@ def _numbers(table: pa.Table, column: str, source: Path) -> Floats:
     try:
         if pa.types.is_boolean(values.type):
             raise ValueError("it holds true and false")
+        if pa.types.is_nested(values.type):
+            raise ValueError(f"it holds {values.type}")
         # By way of a list: Arrow's own conversion imports pandas, which takes longer than the leaderboard.
         return np.array(values.to_pylist(), dtype=float)
     except (TypeError, ValueError) as error:
@@ -186,11 +188,16 @@ def _text(table: pa.Table, column: str) -> list[str]:
     return ["" if value is None else str(value) for value in table.column(column).to_pylist()]
 
 
+def read_flag(value: object) -> bool | None:
+    """A cell that says yes or no, in any of the usual spellings; None for any other."""
+    return _FLAGS.get(str(value).strip().lower())
+
+
 def _overlap(table: pa.Table, tasks: Sequence[str], source: Path) -> NDArray[np.bool_]:
     if _FLAG not in table.column_names:
         return np.zeros(table.num_rows, bool)
     values = table[_FLAG].to_pylist()
-    flags = [_FLAGS.get(str(value).strip().lower()) for value in values]
+    flags = [read_flag(value) for value in values]
     if None in flags:
         row = flags.index(None)
         shown = "empty" if values[row] in (None, "") else repr(values[row])
@@ -283,6 +290,9 @@ def read_submissions(source: Path, benchmark: Benchmark, name: str | None = None
     owner = [name or _split(source)[0]] * table.num_rows
     if benchmark.model_column in names:
         owner = _text(table, benchmark.model_column or "")
+        if unnamed := owner.count(""):
+            fault = f"{unnamed} of {len(owner)} rows without '{benchmark.model_column}'"
+            raise InputError(source, fault, "name the model in each")
     found = []
     for model in dict.fromkeys(owner):
         rows = np.array([row == model for row in owner])
