@@ -13,6 +13,11 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+def say_left_out(text: str) -> None:
+    """Say on standard error what of the user's data or results is not used."""
+    print(f"left out: {text}", file=sys.stderr, flush=True)
+
+
 class Progress:
     """Prints ``<time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every ``interval`` seconds.
 

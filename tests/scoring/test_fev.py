@@ -196,6 +196,18 @@ def test_a_partial_data_set_is_refused(tmp_path: Path) -> None:
         ({"initial_cutoff": -12.0}, "initial_cutoff: -12.0 is not a whole number"),
         ({"initial_cutoff": -3}, "initial_cutoff: -3 leaves no horizon after the last window; give -4 or"),
         ({"target": []}, "target"),
+        ({"target": ["y", "y"]}, "target: column 'y' is named twice among id, timestamp and targets"),
+        ({"target": "id"}, "target: column 'id' is named twice"),
+        ({"id_column": "y"}, "target: column 'y' is named twice"),
+        ({"initial_cutoff": ""}, "initial_cutoff: '' is no time"),
+        ({"initial_cutoff": "NaT"}, "initial_cutoff: 'NaT' is no time"),
+        *(
+            ({name: 10**30}, f"{name}: 10+ is not at most 1e[+]09")
+            for name in ("horizon", "seasonality", "max_context_length", "min_context_length")
+        ),
+        ({"num_windows": 10**9}, "num_windows: 1000000000 is not at most 10000"),
+        ({"window_step_size": 10**30}, "window_step_size: 1"),
+        ({"initial_cutoff": -(10**30)}, "initial_cutoff: -1"),
         ({"task_name": 3}, "task_name: 3 is not a text"),
     ],
 )

@@ -1,6 +1,7 @@
 """FEV-Bench's Parquet files: time stamps step by step, lists of all kinds, damage."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
-from specseq.scoring.fev import open_task
+from specseq.scoring.fev import fev_evaluations, open_task
 from specseq.scoring.fev_tasks import read_tasks
 from tests.scoring.test_fev import write_task
 
@@ -148,6 +150,59 @@ def test_lists_of_other_kinds_and_files_of_unlike_types(tmp_path: Path) -> None:
     pq.write_table(table.set_column(0, "id", pa.array([None, "a"])), rest)
     with pytest.raises(InputError, match="1 of 2 items without an id"):
         open_task(tmp_path, task)
+
+
+@pytest.mark.parametrize("name", ["part/1.parquet", "1.PARQUET", "1.parquet.gz"])
+def test_files_that_would_be_passed_over_are_refused(tmp_path: Path, name: str) -> None:
+    file, _ = write_items(tmp_path)
+    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
+    other = file.parent / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match=rf"x: 1 of its Parquet files are not read, such as {name}"):
+        open_task(tmp_path, task)
+    hidden = tmp_path / "x" / ".cache"
+    hidden.mkdir()
+    other.rename(hidden / "1.parquet")
+    open_task(tmp_path, task)
+
+
+def test_a_folder_or_a_dead_link_is_no_file(tmp_path: Path) -> None:
+    file, _ = write_items(tmp_path)
+    (evaluation,) = fev_evaluations(tmp_path)
+    odd = file.with_name("1.parquet")
+    for make, undo in ((odd.mkdir, odd.rmdir), (lambda: odd.symlink_to("nowhere"), odd.unlink)):
+        make()
+        with pytest.raises(InputError, match=r"1\.parquet: is no file"):
+            evaluation.files()
+        undo()
+
+
+def test_a_column_twice_in_a_file_is_named(tmp_path: Path) -> None:
+    file, table = write_items(tmp_path)
+    (task,) = read_tasks(tmp_path / "tasks.yaml").values()
+    for name in table.column_names:
+        pq.write_table(table.append_column(name, table[name]), file)
+        with pytest.raises(InputError, match=f"column '{name}' stands twice; keep one"):
+            open_task(tmp_path, task)
+
+
+def test_tasks_without_data_and_data_without_a_task_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_items(tmp_path)
+    tasks = yaml.safe_load((tmp_path / "tasks.yaml").read_text())["tasks"]
+    more = [{**tasks[0], "task_name": name, "dataset_config": name} for name in ("X", "other")]
+    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump({"tasks": tasks + more}))
+    shutil.copytree(tmp_path / "x", tmp_path / "others")
+    assert len(fev_evaluations(tmp_path)) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "left out: 2 tasks without data, such as X (folder X)",
+        "left out: 1 folders of no task, such as others",
+    ]
+    fev_evaluations(tmp_path, only=["x"])
+    assert not capsys.readouterr().err
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -97,6 +97,43 @@ def test_other_files_are_refused(root: Path) -> None:
         lsf_evaluations(root)
 
 
+def test_rows_out_of_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lsf, "DATA", {"electricity": LsfData("electricity", 200, 2, "H")})
+    path = tmp_path / "electricity.csv"
+    dates = pd.Series(pd.date_range("2020-01-01", periods=200, freq="h").astype(str))
+    frame = pd.DataFrame({"date": dates, "a": np.arange(200.0), "b": 1.0})
+    evaluation = LsfEvaluation(path, lsf.DATA["electricity"], 5)
+
+    def refused(message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            score(evaluation, naive())
+
+    frame.to_csv(path, index=False)
+    score(evaluation, naive())
+    for spoilt, message in (
+        (frame.sample(frac=1, random_state=0), "199 rows are not H after the one before, e.g. row 2"),
+        (frame.assign(date=[dates[0], *dates[:-1]]), "1 rows are not H after the one before, e.g. row 2"),
+        (frame.assign(date=[None, *dates[1:]]), "no numbers or dates .column 'date' is .* with 1 nulls"),
+        (frame.assign(date=range(200)), "column 'date' is int64"),
+    ):
+        spoilt.to_csv(path, index=False)
+        refused(message)
+    path.write_text(frame.to_csv(index=False).replace("date,a,b", "date,a,a", 1))
+    refused("column 'a' stands twice")
+
+
+def test_files_that_are_not_read_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("exchange_rate.csv", "Weather.CSV", "weather.csv.gz"):
+        (root / name).touch()
+    lsf_evaluations(root)
+    said = (
+        "left out: 3 files of no data set of the benchmark: Weather.CSV, exchange_rate.csv, weather.csv.gz\n"
+    )
+    assert capsys.readouterr().err == said
+    lsf_evaluations(root, ["weather"])
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not os.environ.get("SPECSEQ_DATA"), reason="SPECSEQ_DATA names no folder")
 def test_the_published_errors_of_repeating_the_last_value(tmp_path: Path) -> None:

@@ -118,6 +118,12 @@ def test_other_files_are_refused(root: Path) -> None:
         (text.replace("T2:1979", "T2:1,2,3:1979"), "line 10: 3 attributes where 2 are declared"),
         (text.replace("T2:1979-01-01", "T2:Jan"), "line 10: start_timestamp 'Jan 00-00-00'; write it as %Y"),
         (text + "T4:1979-01-01 00-00-00:1,two,3", "line 12: could not convert string to float"),
+        (text + "T4:1979-01-01 00-00-00:1,1e39,3", "line 12: a value beyond the range of float32"),
+        (text.replace("@data", "@attribute series_name string\n@data"), "declares an attribute twice: ser"),
+        (
+            HEAD + "".join(f"T{n}:1979-01-01 00-00-00:1{',?' * 9}\n" for n in range(3)),
+            "no series has a value",
+        ),
         (text.replace("@data", "@dat"), "has no line @data"),
         (HEAD + "".join(f"T{n}:1979-01-01 00-00-00:1,2\n" for n in range(3)), "3 series are not longer than"),
     ):
@@ -131,6 +137,16 @@ def test_other_files_are_refused(root: Path) -> None:
     for file in root.iterdir():
         file.unlink()
     refused("holds none of the 29 sets; wanted is such as m1_monthly_dataset.tsf")
+
+
+def test_files_that_are_not_read_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("hospitl_dataset.tsf", "hospital_dataset.TSF", "weather_dataset.zip", "notes.txt"):
+        (root / name).touch()
+    monash_evaluations(root)
+    said = "hospital_dataset.TSF, hospitl_dataset.tsf, weather_dataset.zip\n"
+    assert capsys.readouterr().err == f"left out: 3 files of none of the 29 sets: {said}"
+    monash_evaluations(root, ["hospital"])
+    assert not capsys.readouterr().err
 
 
 PUBLISHED = {

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from specseq.commands.listing import format_rows
 from specseq.errors import InputError
+from specseq.progress import say_left_out
 from specseq.scoring.audit_results import audit
 from specseq.scoring.submissions import BENCHMARKS, detect, read_folder, result_files
 
@@ -48,9 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         benchmark = BENCHMARKS[options.benchmark]
     else:
         benchmark = detect(next(iter(result_files(options.folder))))
-    submissions = read_folder(
-        options.folder, benchmark, options.add, lambda text: print(f"left out: {text}", file=sys.stderr)
-    )
+    submissions = read_folder(options.folder, benchmark, options.add, say_left_out)
     findings = audit(submissions, benchmark, tolerance=options.tolerance)
     if options.json:
         print(json.dumps([finding.row() for finding in findings], indent=1, allow_nan=False))

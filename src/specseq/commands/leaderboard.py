@@ -4,13 +4,13 @@ import argparse
 import csv
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from specseq.commands.listing import format_rows
 from specseq.errors import InputError
+from specseq.progress import say_left_out
 from specseq.scoring import leaderboard as boards
 from specseq.scoring.audit_results import flags
 from specseq.scoring.submissions import BENCHMARKS, FEV, read_folder
@@ -95,14 +95,14 @@ def main(arguments: Sequence[str]) -> None:
     options = build_parser().parse_args(arguments)
     _check(options)
     benchmark = BENCHMARKS[options.benchmark]
-    submissions = read_folder(options.results, benchmark, options.add, _say_left_out)
+    submissions = read_folder(options.results, benchmark, options.add, say_left_out)
     added = {path.resolve() for path in options.add}
     mine = frozenset(s.model for s in submissions if s.source.resolve() in added)
     rules = boards.Rules(
         options.missing or ("error" if benchmark.name == "gift_eval" else "impute"),
         strict=frozenset() if options.missing else mine,
         leakage=not options.keep_leaked,
-        left_out=_say_left_out,
+        left_out=say_left_out,
     )
     metric = options.metric or "SQL"
     if options.compare:
@@ -127,10 +127,6 @@ def main(arguments: Sequence[str]) -> None:
     if options.out:
         _write(options.out, rows, vars(options))
     print(format_rows(rows[: options.top or None], shown))
-
-
-def _say_left_out(text: str) -> None:
-    print(f"left out: {text}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> None:

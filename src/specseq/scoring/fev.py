@@ -6,7 +6,7 @@ steps. Source: Shchur et al. 2025, arXiv:2509.26468, and the package ``fev``.
 Shapes: N items, W evaluation windows, B forecasts of one target column.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
+from specseq.progress import say_left_out
 from specseq.scoring.evaluation import Batch, WindowKeys
+from specseq.scoring.fev_files import parquet_files
 from specseq.scoring.fev_tasks import EPSILON, Task, lengths_digest, official_tasks, read_tasks
 from specseq.scoring.fev_times import Stamps, common_frequency, window_cuts
 from specseq.scoring.metrics import (
@@ -107,7 +109,7 @@ def open_task(root: str | Path, task: Task) -> TaskData:
             forecasts than the published result has.
     """
     folder = Path(root) / task.dataset
-    files = sorted(folder.glob("*.parquet"))
+    files = parquet_files(folder)
     if not files:
         raise InputError(folder, "no Parquet files of this task", "download the data set")
     table, ids = _read(folder, files, task)
@@ -158,6 +160,8 @@ def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[s
     try:
         for file in files:
             names = pq.read_schema(file).names
+            if twice := [name for name in (*columns, task.timestamp_column) if names.count(name) > 1]:
+                raise InputError(file, f"column {twice[0]!r} stands twice", "keep one")
             if missing := sorted({*columns, task.timestamp_column} - set(names)):
                 raise InputError(file, f"column {missing[0]!r} is missing", near(missing[0], names))
             tables.append(pq.read_table(file, columns=columns))
@@ -295,7 +299,7 @@ class FevEvaluation:
 
     def files(self) -> list[Path]:
         """The Parquet files."""
-        return sorted((Path(self.root) / self.task.dataset).glob("*.parquet"))
+        return parquet_files(Path(self.root) / self.task.dataset)
 
     def facts(self) -> dict[str, Any]:
         """What a published row says about the task."""
@@ -346,4 +350,17 @@ def fev_evaluations(
         chosen = [task for task in known.values() if (Path(root) / task.dataset).is_dir()]
     if not chosen:
         raise InputError(root, f"holds data of none of the {len(known)} tasks", "download them first")
+    if not only:
+        _say_what_is_unused(Path(root), known.values(), chosen, given=known is not official_tasks())
     return [FevEvaluation(root, task) for task in dict.fromkeys(chosen)]
+
+
+def _say_what_is_unused(root: Path, known: Iterable[Task], chosen: Sequence[Task], given: bool) -> None:
+    """Name the tasks of a user's own list that have no data, and the data that no task is made of."""
+    if given and (lacking := [task for task in known if task not in chosen]):
+        first = f"{lacking[0].name} (folder {lacking[0].dataset})"
+        say_left_out(f"{len(lacking)} tasks without data, such as {first}")
+    used = {Path(task.dataset).parts[0] for task in known if Path(task.dataset).parts}
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    if idle := [path.name for path in folders if path.name not in used and any(path.glob("*.parquet"))]:
+        say_left_out(f"{len(idle)} folders of no task, such as {idle[0]}")

@@ -5,6 +5,7 @@ Source: Shchur et al. 2025, arXiv:2509.26468, and the package ``fev``.
 
 import csv
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -35,8 +36,10 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
-Index = Annotated[int, Strict()]
+# Products of two of them fit 64 bits.
+_MOST, _MOST_WINDOWS = 10**9, 10_000
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=_MOST)]
+Index = Annotated[int, Strict(), Field(ge=-_MOST, le=_MOST)]
 
 
 @settings_class(frozen=True, config=_LAX, kw_only=True)
@@ -54,7 +57,7 @@ class TaskFields:
     dataset_config: str
     task_name: str | None = None
     horizon: Count
-    num_windows: Count = 1
+    num_windows: Annotated[Count, Field(le=_MOST_WINDOWS)] = 1
     seasonality: Count = 1
     target: str | Annotated[tuple[str, ...], Field(min_length=1)] = "target"
     initial_cutoff: Index | str | None = None
@@ -73,6 +76,11 @@ class TaskFields:
     static_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        targets = (self.target,) if isinstance(self.target, str) else self.target
+        columns = Counter([self.id_column, self.timestamp_column, *targets])
+        if twice := [name for name, count in columns.items() if count > 1]:
+            fault = f"column {twice[0]!r} is named twice among id, timestamp and targets"
+            raise InputError("target", fault, "name each column once")
         for metric in self.metrics:
             if metric.name not in METRICS or metric.epsilon != _EPSILONS.get(metric.name, 0.0):
                 fault = f"{metric.name} with epsilon {metric.epsilon} is not scored here"
@@ -123,7 +131,8 @@ def _check_time(cutoff: str) -> None:
     import pandas as pd
 
     try:
-        pd.Timestamp(cutoff)
+        if pd.Timestamp(cutoff) is pd.NaT:
+            raise ValueError
     except ValueError:
         raise InputError("initial_cutoff", f"{cutoff!r} is no time", "give such as 2024-01-31") from None
 

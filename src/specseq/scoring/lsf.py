@@ -9,6 +9,7 @@ arXiv:2012.07436) and Wu et al. 2021 (Autoformer, arXiv:2106.13008).
 Shapes: T steps, V variates, N windows.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ from pyarrow import csv
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
+from specseq.progress import say_left_out
 from specseq.scoring import metrics
 from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, Totals
@@ -31,6 +33,7 @@ from specseq.settings import near
 
 HORIZONS = (96, 192, 336, 720)
 _MONTH = 30 * 24
+_SECONDS = {"H": 3600, "15T": 900, "10T": 600}
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class LsfData:
         steps: rows of the published file.
         variates: columns beside ``date``.
         freq: frequency alias.
+        regular: whether every row of the published file is a step after the one before.
     """
 
     name: str
     steps: int
     variates: int
     freq: str
+    regular: bool = True
 
     @property
     def split(self) -> tuple[int, int, int]:
@@ -66,7 +71,7 @@ DATA = {
         LsfData("ETTm1", 69680, 7, "15T"),
         LsfData("ETTm2", 69680, 7, "15T"),
         LsfData("electricity", 26304, 321, "H"),
-        LsfData("weather", 52696, 21, "10T"),
+        LsfData("weather", 52696, 21, "10T", regular=False),
     )
 }
 
@@ -85,7 +90,8 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
     """Read a published file, last modified at ``changed``; once for all horizons, which are scored in turn.
 
     Raises:
-        InputError: it is unreadable, or has other rows or columns, or values that are missing.
+        InputError: it is unreadable, or has other rows or columns, rows out of order, or values that are
+            missing.
     """
     try:
         table = csv.read_csv(path)
@@ -94,6 +100,8 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
     names = [name for name in table.column_names if name != "date"]
     if "date" not in table.column_names:
         raise InputError(path, "column 'date' is missing", near("date", table.column_names))
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise InputError(path, f"column {twice[0]!r} stands twice", "download it again")
     for found, wanted, what in (
         (table.num_rows, data.steps, "rows"),
         (len(names), data.variates, "columns beside date"),
@@ -102,7 +110,10 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
             raise InputError(path, f"{found} {what} where the benchmark has {wanted}", "download it again")
     try:
         columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
-        start = table.column("date")[0].cast(pa.timestamp("us")).as_py()
+        dates = table.column("date")
+        if pa.types.is_integer(dates.type) or dates.null_count:
+            raise pa.ArrowInvalid(f"column 'date' is {dates.type} with {dates.null_count} nulls")
+        times = dates.cast(pa.timestamp("us")).to_numpy()
     except pa.ArrowException as error:
         raise InputError(
             path, f"holds values that are no numbers or dates ({error})", "download it again"
@@ -110,11 +121,20 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
     values = np.stack(columns)
     if missing := int((~np.isfinite(values)).sum()):
         raise InputError(path, f"{missing} values are missing", "download it again")
+    if data.regular:
+        _check_times(path, data, times)
     train = values[:, : data.split[0]]
     spread = train.std(axis=1, keepdims=True)
     spread[spread == 0] = 1.0
     standardised = (values - train.mean(axis=1, keepdims=True)) / spread
-    return _Table(tuple(names), standardised.astype(np.float32), np.datetime64(start))
+    return _Table(tuple(names), standardised.astype(np.float32), times[0])
+
+
+def _check_times(path: Path, data: LsfData, times: NDArray[np.datetime64]) -> None:
+    step = np.timedelta64(_SECONDS[data.freq], "s")
+    if len(odd := np.flatnonzero(np.diff(times) != step)):
+        fault = f"{len(odd)} rows are not {data.freq} after the one before, e.g. row {odd[0] + 2}"
+        raise InputError(path, fault, "sort them by date, or download it again")
 
 
 class LsfEvaluation(FileEvaluation):
@@ -213,10 +233,15 @@ def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvalu
     if not Path(root).is_dir():
         raise InputError(root, "no such folder", "give the folder of ETTh1.csv, electricity.csv ...")
     found: dict[str, Path] = {}
-    for path in sorted(Path(root).rglob("*.csv")):
-        if path.stem in found:
+    others: list[str] = []
+    for path in sorted(Path(root).rglob("*")):
+        if ".csv" not in path.name.lower():
+            continue
+        if path.suffix != ".csv" or path.stem not in DATA:
+            others.append(path.name)
+        elif path.stem in found:
             raise InputError(root, f"holds {found[path.stem]} and {path}", "keep one of them")
-        if path.stem in DATA:
+        else:
             found[path.stem] = path
     evaluations = {
         f"{name}/{horizon}": LsfEvaluation(path, DATA[name], horizon)
@@ -225,6 +250,8 @@ def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvalu
     }
     if not evaluations:
         raise InputError(root, "holds none of the data sets", f"wanted is any of {', '.join(DATA)} as .csv")
+    if others and not only:
+        say_left_out(f"{len(others)} files of no data set of the benchmark: {', '.join(others[:9])}")
     for name in only:
         if name not in {*evaluations, *found}:
             raise InputError(name, "no such data set or task", near(name, [*found, *evaluations]))

@@ -22,6 +22,7 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.seasonal_naive import naive
 from specseq.models.windows import Windows
+from specseq.progress import say_left_out
 from specseq.scoring import metrics
 from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, MEDIAN, Totals
@@ -173,12 +174,14 @@ class MonashEvaluation(FileEvaluation):
             errors = np.abs(block.targets() - naive().forecast_windows(block, self.query)[:, MEDIAN])
             seen = np.isfinite(errors)
             error, steps = error + float(errors[seen].sum()), steps + int(seen.sum())
+        if not steps:
+            raise InputError(self.path, "no series has a value to score Naive by", "download it again")
         return error / steps
 
     def metrics(self, totals: Totals) -> dict[str, float]:
         """MAE, Naive's MAE, and the first divided by the second."""
         error = float(metrics.mean_absolute_error(totals))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             ratio = float(np.divide(error, self.naive_error))
         return {"MAE": error, "naive_MAE": self.naive_error, "normalised_MAE": ratio}
 
@@ -229,8 +232,15 @@ def monash_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[Monas
     if not Path(root).is_dir():
         raise InputError(root, "no such folder", "give the folder of .tsf files")
     found: dict[str, Path] = {}
-    for path in sorted(Path(root).rglob("*.tsf")):
+    known = {"cif_2016" if name.startswith("cif_2016") else name for name in SETS}
+    others: list[str] = []
+    for path in sorted(Path(root).rglob("*")):
+        if not path.name.lower().endswith((".tsf", ".zip", ".tsf.gz")):
+            continue
         name = _name_of(path.stem)
+        if path.suffix != ".tsf" or name not in known:
+            others.append(path.name)
+            continue
         if name in found:
             fault = f"holds {name} twice: {found[name].name} and {path.name}"
             raise InputError(root, fault, "keep the one to score")
@@ -239,6 +249,8 @@ def monash_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[Monas
     evaluations = {name: MonashEvaluation(path, SETS[name]) for name, path in files.items() if path}
     if not evaluations:
         raise InputError(root, "holds none of the 29 sets", "wanted is such as m1_monthly_dataset.tsf")
+    if others and not only:
+        say_left_out(f"{len(others)} files of none of the 29 sets: {', '.join(others[:9])}")
     for name in only:
         if name not in evaluations:
             raise InputError(name, "no such set", near(name, evaluations))

@@ -55,6 +55,8 @@ def read_tsf(path: Path) -> list[TsfSeries]:
                     attributes.append(text.split()[1])
                 elif text.lower() == "@data":
                     data = True
+                    if len(set(attributes)) < len(attributes):
+                        raise InputError(path, f"declares an attribute twice: {', '.join(attributes)}")
     except (OSError, IndexError) as error:
         raise InputError(path, f"not a readable .tsf file ({error})", "download it again") from None
     if not series:
@@ -70,7 +72,11 @@ def _series(where: str, text: str, attributes: list[str], count: int) -> TsfSeri
         raise InputError(where, fault, "download the file again")
     about = dict(zip(attributes, given, strict=True))
     try:
-        numbers = np.array(values.replace("?", "nan").split(","), dtype=np.float64).astype(np.float32)
+        wide = np.array(values.replace("?", "nan").split(","), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            numbers = wide.astype(np.float32)
+        if (np.isinf(numbers) & np.isfinite(wide)).any():
+            raise ValueError("a value beyond the range of float32, 3.4e38")
         horizon = int(about["horizon"]) if "horizon" in about else None
     except ValueError as error:
         raise InputError(where, f"{error}", "give numbers, ? where one is missing") from None
