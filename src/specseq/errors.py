@@ -50,6 +50,30 @@ class InputError(ValueError):
         super().__init__(" ".join(text.split()))
 
 
+@contextmanager
+def of_another_form(where: object, remedy: str) -> Iterator[None]:
+    """Make faults within the block, which takes apart what another program wrote, name the file.
+
+    Sizes, kinds and names of what such a file holds are endless, and where one is not as the block expects,
+    Python's own error says which.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        fault = f"is not built as expected ({type(error).__name__}: {error})"
+        raise InputError(where, fault, remedy) from error
+
+
 class Diverged(ArithmeticError):
     """A computation that ended in NaN or overflow: a result with its reason, not a crash."""
 

@@ -280,6 +280,26 @@ def test_files_that_are_no_checkpoints_are_refused(moirai_folder: Path, tmp_path
         import_forecaster(moirai_folder)
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"in_proj.weight": torch.zeros(4), "mask_encoding.weight": torch.zeros(1)},
+        {
+            name: torch.zeros(4)
+            for name in (
+                "in_proj.hidden_layer.weight",
+                "out_proj.output_layer.weight",
+                "encoder.layers.0.ffn.fc1.weight",
+            )
+        },
+    ],
+)
+def test_weights_of_other_shapes_are_one_line(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save({"state_dict": weights}, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match=r"x\.ckpt: is not built as expected \(\w+Error: .*; give weights"):
+        import_forecaster(tmp_path / "x.ckpt")
+
+
 def test_the_command_writes_a_folder_that_scores(moirai_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "specseq.cli", "import", "moirai", str(moirai_folder), "--out"]
     done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """Forecasts made elsewhere: windows out, forecasts in, the scores of a forecaster that made them here."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from specseq.scoring.evaluate import score
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.forecast_files import ForecastFiles
-from specseq.scoring.gift_eval import gift_evaluations
+from specseq.scoring.gift_eval import GiftEvaluation, gift_evaluations
 from specseq.scoring.metrics import LEVELS
+from specseq.scoring.window_files import write_windows
 from specseq.series.arrow_writer import write_folder
 from specseq.series.frequency import parse_frequency
 from specseq.tables import read_parquet
@@ -131,6 +133,9 @@ def test_fevs_own_predictions_and_rows_score_as_fev_scores_them(tmp_path: Path, 
     for kind in ("saved", "parquet", "rows"):
         ours = recorded(evaluation, tmp_path / kind)
         assert ours == pytest.approx({name: theirs[name] for name in ours}, rel=1e-12)
+    (tmp_path / "saved" / "x" / "3").mkdir()
+    with pytest.raises(InputError, match=r"saved/x/3: predictions of window 3, and the task has 0 to 2"):
+        recorded(evaluation, tmp_path / "saved")
     place.unlink()
     with pytest.raises(InputError, match=r"parquet/x/2/y\d: no predictions; give a .parquet file or"):
         recorded(evaluation, tmp_path / "parquet")
@@ -159,6 +164,14 @@ def spoilt(frame: pd.DataFrame, how: str) -> pd.DataFrame:
             return frame.drop(columns=["step"])
         case "crossing":
             return frame.assign(**{"0.3": frame["0.5"] + 1})
+        case "duplicated":
+            return frame.assign(**{"0.30": 1.0})
+        case "beyond":
+            return frame.assign(window=np.uint64(2**64 - 1))
+        case "lists":
+            return frame.assign(item_id=[[name] for name in frame["item_id"]])
+        case "bytes":
+            return frame.assign(item_id=[b"\xff"] * len(frame))
         case "nothing":
             return frame.assign(**{"0.3": np.nan})
     raise AssertionError(how)
@@ -180,6 +193,10 @@ def spoilt(frame: pd.DataFrame, how: str) -> pd.DataFrame:
         ("untold", "column 'target' is missing, and there are 2 targets"),
         ("stepless", "has neither step nor timestamp; give one of these columns"),
         ("crossing", "x/H/short: quantiles of mine cross in 12 of 12 windows"),
+        ("duplicated", "column '0.3' stands twice; keep one"),
+        ("beyond", "column 'window' holds no such number .*18446744073709551615"),
+        ("lists", "column 'item_id' is .*list.*; give text"),
+        ("bytes", "column 'item_id' is .*binary .*; give text"),
         ("nothing", "x/H/short: mine forecast NaN or infinity in 12 of 12 windows"),
     ],
 )
@@ -189,6 +206,26 @@ def test_forecasts_are_complete_or_refused(root: Path, tmp_path: Path, how: str,
     folder = write_forecasts({"x/H/short": spoilt(frame, how)}, tmp_path / "mine")
     with pytest.raises(InputError, match=message):
         recorded(evaluation, folder)
+
+
+def test_a_file_beside_a_folder_of_its_name_is_refused(root: Path, tmp_path: Path) -> None:
+    frame = forecast(windows_of(root, tmp_path / "windows")["x/H/short"])
+    frames = {"x/H/short": frame, "x/H/short/part": frame}
+    folder = write_forecasts(frames, tmp_path / "mine")
+    with pytest.raises(InputError, match=r"short\.parquet: stands beside the folder short.*; keep one"):
+        recorded(gift_evaluations(root)[0], folder)
+
+
+def test_windows_of_items_without_a_start_are_not_written(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = gift_evaluations(root)[0]
+    keys = evaluation.keys()
+    unstated = replace(keys, starts=np.where(np.arange(3) == 1, np.datetime64("NaT"), keys.starts))
+    monkeypatch.setattr(GiftEvaluation, "keys", lambda self: unstated)
+    with pytest.raises(InputError, match="x/H/short: 1 of 3 items without start; give each one"):
+        write_windows(evaluation, tmp_path / "out")
+    assert not any((tmp_path / "out").rglob("*.parquet"))
 
 
 def test_refusals_of_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +240,7 @@ def test_refusals_of_the_command(root: Path, tmp_path: Path, capsys: pytest.Capt
         (["--forecasts", "nowhere"], "nowhere: no such folder"),
         (["--forecasts", str(folder), "--forecaster", "naive"], "give one of them"),
         ([], "give one of them"),
+        (["--forecasts", str(folder), "--option", "a=1"], "--option: has no effect on --forecasts"),
         (["--forecasts", str(folder), "--batch-size", "4"], "--batch-size: has no effect on --forecasts"),
     ):
         assert cli.main([*base, *more]) == 2

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from specseq import cli
 from specseq.errors import InputError
 from specseq.spacings.imports import import_spacings
 from specseq.spacings.model import rebuild
@@ -148,6 +149,17 @@ def test_models_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     assert "softplus" in refused(path, {"model": renamed})
     bad = {**whole, "blocks.0.c_fc.weight": torch.ones(D, D)}
     assert "blocks.0.c_fc.weight is [16, 16], its config says [64, 16]" in refused(path, {"model": bad})
+
+
+@pytest.mark.parametrize("setting", [{"dropout": "a"}, {"sigma_min": []}, {"memory_cap": {}}])
+def test_settings_of_another_kind_are_one_line(
+    setting: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"model": state("flash"), "config": setting}, tmp_path / "best.pt")
+    assert cli.main(["import", "spacings", str(tmp_path / "best.pt"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "best.pt: is not built as expected" in said
+    assert said.count("\n") == 1
 
 
 def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from specseq.errors import InputError
+from specseq.errors import InputError, of_another_form
 from specseq.training.foreign import Imported, save_import
 
 _KINDS = """\
@@ -93,11 +93,13 @@ def _read(options: argparse.Namespace) -> Imported:
     if options.kind == "equilibrium":
         from specseq.equilibrium.imports import import_block
 
-        return import_block(Path(options.source), options.heads, dict(map(_name, options.name)))
+        with of_another_form(options.source, "give a checkpoint of the study"):
+            return import_block(Path(options.source), options.heads, dict(map(_name, options.name)))
     if options.kind == "spacings":
         from specseq.spacings.imports import import_spacings
 
-        return import_spacings(Path(options.source), options.series)
+        with of_another_form(options.source, "give a checkpoint of the study"):
+            return import_spacings(Path(options.source), options.series)
     from specseq.models.imports import import_forecaster
 
     return import_forecaster(options.source, options.kind, _taps(options.taps))

@@ -81,7 +81,8 @@ def main(arguments: Sequence[str]) -> None:
     """Score, write the result and print it."""
     options = build_parser().parse_args(arguments)
     check_target(options.out, "--out")
-    if options.forecasts and (given := [name for name in _LOADING if getattr(options, name) is not None]):
+    given = [name for name in (*_LOADING, "option") if getattr(options, name) not in (None, [])]
+    if options.forecasts and given:
         option = given[0].replace("_", "-")
         raise InputError(f"--{option}", "has no effect on --forecasts", "leave it out")
     loading = {name: getattr(options, name) for name in _LOADING}

@@ -37,7 +37,13 @@ def read_predictions(folder: Path, keys: WindowKeys, horizon: int) -> NDArray[np
         InputError: a window or target is missing or unreadable, or has another number of items.
     """
     quantiles = np.empty((len(keys), len(LEVELS), horizon))
-    for window in range(int(keys.window.max()) + 1):
+    windows = int(keys.window.max()) + 1
+    known = {str(window) for window in range(windows)}
+    places = {path.stem if path.suffix == ".parquet" else path.name: path for path in folder.iterdir()}
+    if beyond := sorted(name for name in places if name.isdigit() and name not in known):
+        fault = f"predictions of window {beyond[0]}, and the task has 0 to {windows - 1}"
+        raise InputError(places[beyond[0]], fault, "give those of the task")
+    for window in range(windows):
         for number, target in enumerate(keys.targets):
             rows = np.flatnonzero((keys.window == window) & (keys.target == number))
             # Windows of one target stand in the order of items.

@@ -17,6 +17,7 @@ to no window are counted and refused.
 Shapes: N windows, Q quantile levels, H horizon steps, R rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,12 @@ class ForecastFiles:
         if is_predictions(folder):
             return prediction_files(folder)
         single = folder.with_name(f"{folder.name}.parquet")
-        return [single] if single.is_file() else sorted(folder.rglob("*.parquet"))
+        inside = sorted(folder.rglob("*.parquet"))
+        if single.is_file() and inside:
+            raise InputError(
+                single, f"stands beside the folder {folder.name}, which holds some too", "keep one"
+            )
+        return [single] if single.is_file() else inside
 
     def _read(self, evaluation: Evaluation) -> Quantiles:
         keys, horizon, folder = evaluation.keys(), evaluation.query.horizon, self.folder / evaluation.name
@@ -139,7 +145,11 @@ def _columns(file: Path, names: list[str]) -> list[str]:
         found = "both step and timestamp" if given else "neither step nor timestamp"
         raise InputError(file, f"has {found}", "give one of these columns")
     wanted = {"item_id", "window", "target", *given}
-    return [name for name in names if name in wanted or _level(name) in LEVELS]
+    columns = [name for name in names if name in wanted or _level(name) in LEVELS]
+    counts = Counter(_level(name) or name for name in columns)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(file, f"column {str(twice[0])!r} stands twice", "keep one")
+    return columns
 
 
 def _level(name: str) -> float | None:
@@ -182,7 +192,11 @@ def _arrange(table: pa.Table, keys: WindowKeys, horizon: int, where: str) -> Qua
 
 def _codes(table: pa.Table, column: str, names: Sequence[str], where: str) -> NDArray[np.int64]:
     """The place of each row's name among those known."""
-    texts = pc.cast(table.column(column), pa.string())
+    try:
+        texts = pc.cast(table.column(column), pa.string())
+    except pa.ArrowException as error:
+        kind = table.column(column).type
+        raise InputError(where, f"column {column!r} is {kind} ({error})", "give text") from None
     codes = pc.index_in(texts, value_set=pa.array(names, pa.string()))
     unknown = codes.is_null().to_numpy()
     _refuse(unknown, where, f"rows have an unknown {column}", lambda at: _row(table, at), near_to=names[:3])
@@ -194,7 +208,10 @@ def _whole(table: pa.Table, column: str, where: str) -> NDArray[np.int64]:
     if not pa.types.is_integer(values.type) or values.null_count:
         fault = f"column {column!r} is {values.type} with {values.null_count} nulls"
         raise InputError(where, fault, "give whole numbers")
-    return values.cast(pa.int64()).to_numpy()
+    try:
+        return values.cast(pa.int64()).to_numpy()
+    except pa.ArrowException as error:
+        raise InputError(where, f"column {column!r} holds no such number ({error})", _REMEDY) from None
 
 
 def _floats(table: pa.Table, column: str, where: str) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from specseq.errors import InputError
 from specseq.scoring.calendar import time_at
 from specseq.scoring.evaluation import Evaluation
 from specseq.series.frequency import parse_frequency
@@ -71,6 +72,10 @@ def _table(rows: list[Row]) -> pa.Table:
 def _rows(evaluation: Evaluation) -> Iterator[Row]:
     """A row per series, in the evaluation's order."""
     keys, query = evaluation.keys(), evaluation.query
+    if unstated := int(np.isnat(keys.starts).sum()):
+        raise InputError(
+            evaluation.name, f"{unstated} of {len(keys.starts)} items without start", "give each one"
+        )
     frequency = parse_frequency(keys.freq, evaluation.name)
     begun = time_at(keys.starts[keys.item], keys.places, frequency)
     row: Row = {}

@@ -6,7 +6,7 @@ Lightning checkpoint, or a state dict. The model is recognised by the names of i
 
 from pathlib import Path
 
-from specseq.errors import InputError
+from specseq.errors import InputError, of_another_form
 from specseq.models.imports.moirai import import_moirai
 from specseq.models.imports.moirai2 import import_moirai2
 from specseq.models.imports.sources import Source, open_source
@@ -34,7 +34,8 @@ def import_forecaster(
         raise InputError(opened.where, f"holds {held}, not {kind}", f"import it as {held}")
     if taps is not None and held != "moirai2":
         raise InputError("taps", f"go with moirai2, and {opened.where} holds {held}", "leave them out")
-    imported = import_moirai(opened) if held == "moirai" else import_moirai2(opened, taps)
+    with of_another_form(opened.where, "give weights and settings of one model"):
+        imported = import_moirai(opened) if held == "moirai" else import_moirai2(opened, taps)
     check_finite(imported.tensors, opened.where)
     return imported
 
