@@ -19,7 +19,7 @@ from specseq.tables import (
     read_provenance,
     write_parquet,
 )
-from specseq.tables.files import atomic_path
+from specseq.tables.files import atomic_path, write_text
 
 
 def test_round_trip_with_provenance(tmp_path: Path) -> None:
@@ -41,6 +41,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         path.write_text(f"half {1 / 0}")
     assert target.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    link, there = tmp_path / "x.txt", tmp_path / "other" / "y.txt"
+    link.symlink_to(there)
+    for text in ("new", "again"):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert there.read_text() == text
 
 
 def test_bad_tables_are_named(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_registered_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ("other_package:Drft", {}, "other_package has no 'Drft'; did you mean Drift"),
         ("other_package:Drift", {}, "missing a required argument: 'spread'; its arguments are spread, sign"),
         ("other_package:Drift", {"spread": 1, "sgn": 1}, "unexpected keyword argument 'sgn'"),
+        ("os:path", {}, "os:path: path is a module, not a class; give package.module:Class"),
         ("other_package:Mute", {}, "has no name, context_length, forecast; see"),
         ("naive", {"spread": 1}, "naive: takes no argument spread"),
     ],

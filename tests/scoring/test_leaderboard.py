@@ -65,6 +65,14 @@ def test_groups_split_the_configs_and_multiply_back(gift: Path, by: str, sizes: 
     assert np.exp(logs) == pytest.approx(whole["CRPS"], rel=1e-12)
 
 
+def test_a_config_without_a_domain_is_named(gift: Path) -> None:
+    base = pd.read_csv(gift / "seasonal_naive.csv")
+    base.loc[2, "domain"] = None
+    base.to_csv(gift / "seasonal_naive.csv", index=False)
+    with pytest.raises(InputError, match=r"seasonal_naive\.csv: domain of '.*' is empty, one of 1 such"):
+        gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL, by="domain", resamples=10)
+
+
 def test_partial_result_is_refused_with_its_count(gift: Path) -> None:
     made.gift_eval_frame(7).iloc[:10].to_csv(gift / "partial.csv", index=False)
     submissions = read_folder(gift, GIFT_EVAL)
@@ -255,6 +263,8 @@ def test_command_prints_adds_and_writes(gift: Path, tmp_path: Path, capsys: pyte
     assert "better" in printed
     assert {"wins", "losses", "ratio", "low", "high", "sign_p", "wilcoxon_p"} <= set(printed.split())
     assert cli.main([*call, "--compare", "bare", "nobody"]) == 2
+    assert cli.main([*call, "--compare", "bare", "bare"]) == 2
+    assert "--compare: names bare twice; give two models" in capsys.readouterr().err
     for wrong in (["--resamples", "0"], ["--top", "-1"]):
         assert cli.main([*call, *wrong]) == 2
         assert f"{wrong[0]}: {wrong[1]} is out of range" in capsys.readouterr().err

@@ -220,6 +220,8 @@ def test_incomplete_scores_and_undeclared_fields_are_refused(
             "it has to be said which data the model was trained on; give --trained-on NAME",
         ),
         (["--trained-on", "none"], "--model: is missing"),
+        (["--model", " ", "--trained-on", "none"], "--model: is missing"),
+        (["--model", "Mine", "--trained-on", "None", "ETT_1H"], "--trained-on: says none and ETT_1H; give"),
         (["--model", "Mine", "--trained-on", "ETT_1h"], "no task or data set 'ETT_1h'; did you mean ETT_1H"),
         (["--model", "Mine", "--trained-on", "none", "--org", "Me"], "--org: does not apply to fev"),
     ):

@@ -138,6 +138,8 @@ def _check(options: argparse.Namespace) -> None:
     if given := [name for name in other if getattr(options, name)]:
         name = given[0].replace("_", "-")
         raise InputError(f"--{name}", f"does not apply to {options.benchmark}", "leave it out")
+    if options.compare and len(set(options.compare)) == 1:
+        raise InputError("--compare", f"names {options.compare[0]} twice", "give two models")
     if options.compare and (given := [name for name in ("by", "top") if getattr(options, name)]):
         raise InputError(f"--{given[0]}", "has no effect on --compare", "leave it out")
 

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.benchmark == "gift_eval":
         paths = write_gift_eval(options.scores, _config(options), options.out)
     else:
-        if not options.model:
+        if not (options.model or "").strip():
             raise InputError("--model", "is missing", "give the name on the leaderboard")
         paths = [write_fev(options.scores, options.model, _declared(options), options.out)]
     for path in paths:
@@ -103,7 +103,10 @@ def _declared(options: argparse.Namespace) -> dict[str, Declared]:
     if options.declared:
         made = _read_declared(options.declared)
     else:
-        made = declare([] if options.trained_on == ["none"] else options.trained_on)
+        names = [name for name in options.trained_on if name.lower() != "none"]
+        if 0 < len(names) < len(options.trained_on):
+            raise InputError("--trained-on", f"says none and {names[0]}", "give names, or none alone")
+        made = declare(names)
     seconds = (
         read_provenance(options.scores).get("seconds", {}) if options.scores.suffix == ".parquet" else {}
     )

@@ -74,6 +74,8 @@ def load_class(path: str, arguments: Mapping[str, Any]) -> "Forecaster":
         if not hasattr(made, part):
             raise InputError(path, f"{module} has no {part!r}", near(part, vars(made)))
         made = getattr(made, part)
+    if not callable(made):
+        raise InputError(path, f"{name} is a {type(made).__name__}, not a class", "give package.module:Class")
     try:
         inspect.signature(made).bind(**arguments)
     except TypeError as error:

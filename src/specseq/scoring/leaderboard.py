@@ -191,7 +191,11 @@ def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
     if by == "variates":
         numbers = zip(baseline.tasks, baseline.numbers(column), strict=True)
         return {task: "univariate" if number == 1 else "multivariate" for task, number in numbers}
-    return dict(zip(baseline.tasks, baseline.labels[column], strict=True))
+    groups = dict(zip(baseline.tasks, baseline.labels[column], strict=True))
+    if blank := [task for task, group in groups.items() if not group.strip()]:
+        fault = f"{column} of '{blank[0]}' is empty, one of {len(blank)} such"
+        raise InputError(baseline.source, fault, "fill the cell")
+    return groups
 
 
 def gift_eval_leaderboard(

@@ -150,7 +150,7 @@ def declare(names: Sequence[str]) -> dict[str, Declared]:
     known = {name for task in tasks.values() for name in (task.name, task.dataset)}
     for name in names:
         if name not in known:
-            raise InputError("--trained-on", f"no task or data set '{name}'", near(name, known))
+            raise InputError("--trained-on", f"no task or data set '{name}'", near(name, sorted(known)))
     chosen = {task.name for task in tasks.values() if {task.name, task.dataset} & set(names)}
     return {name: Declared(trained_on_this_dataset=name in chosen) for name in tasks}
 

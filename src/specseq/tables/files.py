@@ -16,7 +16,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary file is flushed to disk before the rename and removed when the block fails, so a
     reader sees the old file or the new one and never a part of either.
     """
-    path = Path(target)
+    # A link stays one: what it points to is written.
+    path = Path(os.path.realpath(target)) if os.path.islink(target) else Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(descriptor)
