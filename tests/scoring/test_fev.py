@@ -267,6 +267,12 @@ def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
         read_tasks(tmp_path / "tasks.yaml")
 
 
+def test_a_task_that_holds_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tasks.yaml").write_text("tasks:\n- &x\n  dataset_config: d\n  horizon: 6\n  target: *x\n")
+    with pytest.raises(InputError, match=r"tasks\[0\] holds itself, by an alias; write it out"):
+        read_tasks(tmp_path / "tasks.yaml")
+
+
 def test_lengths_of_items_are_those_of_the_benchmark(tmp_path: Path) -> None:
     task = official_tasks()["epf_be"]
     lengths = np.array([task.steps])

@@ -133,6 +133,12 @@ def test_fevs_own_predictions_and_rows_score_as_fev_scores_them(tmp_path: Path, 
     for kind in ("saved", "parquet", "rows"):
         ours = recorded(evaluation, tmp_path / kind)
         assert ours == pytest.approx({name: theirs[name] for name in ours}, rel=1e-12)
+    beside = (tmp_path / "saved" / "x" / "0").with_suffix(".parquet")
+    if targets == 1:
+        beside.touch()
+        with pytest.raises(InputError, match=r"0\.parquet: stands beside the folder 0, which holds some too"):
+            recorded(evaluation, tmp_path / "saved")
+        beside.unlink()
     (tmp_path / "saved" / "x" / "3").mkdir()
     with pytest.raises(InputError, match=r"saved/x/3: predictions of window 3, and the task has 0 to 2"):
         recorded(evaluation, tmp_path / "saved")

@@ -61,6 +61,8 @@ def _table(folder: Path, window: int, target: str, alone: bool) -> tuple[Path, p
     for place in places:
         file = place.with_name(f"{place.name}.parquet")
         shards = sorted(place.glob("*.arrow"))
+        if file.is_file() and shards:
+            raise InputError(file, f"stands beside the folder {place.name}, which holds some too", "keep one")
         try:
             if file.is_file():
                 return file, pq.read_table(file, partitioning=None)

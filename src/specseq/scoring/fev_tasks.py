@@ -226,7 +226,11 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
         raise InputError(path, "field tasks is missing or empty", "give the benchmark's tasks.yaml")
     tasks: dict[str, Task] = {}
     for number, entry in enumerate(entries):
-        task = _task(path, number, entry)
+        try:
+            task = _task(path, number, entry)
+        except RecursionError:
+            fault = f"tasks[{number}] holds itself, by an alias"
+            raise InputError(path, fault, "write it out") from None
         if task.name in tasks:
             raise InputError(path, f"task '{task.name}' stands twice", "give each a task_name of its own")
         tasks[task.name] = task
