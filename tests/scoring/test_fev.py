@@ -267,6 +267,12 @@ def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
         read_tasks(tmp_path / "tasks.yaml")
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tasks.yaml").write_text("tasks:\n- dataset_config: d\n  horizon: 6\n  horizon: 7\n")
+    with pytest.raises(InputError, match="key 'horizon' stands twice, in line 2 on"):
+        read_tasks(tmp_path / "tasks.yaml")
+
+
 def test_a_task_that_holds_itself_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_text("tasks:\n- &x\n  dataset_config: d\n  horizon: 6\n  target: *x\n")
     with pytest.raises(InputError, match=r"tasks\[0\] holds itself, by an alias; write it out"):

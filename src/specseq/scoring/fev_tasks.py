@@ -214,9 +214,19 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        """YAML in which a key stands once in a mapping."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            counts = Counter(str(key.value) for key, _ in node.value)
+            if twice := [key for key, count in counts.items() if count > 1]:
+                raise yaml.YAMLError(f"key {twice[0]!r} stands twice, in line {node.start_mark.line + 1} on")
+            return dict(super().construct_mapping(node, deep))
+
     try:
-        content = yaml.load(Path(path).read_text("utf-8"), Loader=loader)
+        content = yaml.load(Path(path).read_text("utf-8"), Loader=Loader)
     except FileNotFoundError:
         raise InputError(path, "no such file", "give the benchmark's tasks.yaml") from None
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
