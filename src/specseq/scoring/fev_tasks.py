@@ -216,7 +216,7 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(base):  # type: ignore[misc]
+    class Loader(base):
         """YAML in which a key stands once in a mapping."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
