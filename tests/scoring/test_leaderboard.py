@@ -65,6 +65,15 @@ def test_groups_split_the_configs_and_multiply_back(gift: Path, by: str, sizes: 
     assert np.exp(logs) == pytest.approx(whole["CRPS"], rel=1e-12)
 
 
+@pytest.mark.parametrize("number", [0, 1.5])
+def test_half_a_variate_is_refused(gift: Path, number: float) -> None:
+    base = pd.read_csv(gift / "seasonal_naive.csv").astype({"num_variates": float})
+    base.loc[2, "num_variates"] = number
+    base.to_csv(gift / "seasonal_naive.csv", index=False)
+    with pytest.raises(InputError, match=f"has {number:g} variates; give whole numbers"):
+        gift_eval_leaderboard(read_folder(gift, GIFT_EVAL), GIFT_EVAL, by="variates", resamples=10)
+
+
 def test_a_config_without_a_domain_is_named(gift: Path) -> None:
     base = pd.read_csv(gift / "seasonal_naive.csv")
     base.loc[2, "domain"] = None

@@ -229,6 +229,18 @@ def test_find_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
         find_folders(root / "b")
 
 
+def test_folders_of_parquet_files_are_named(
+    make_folder: MakeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder("b", [np.ones(3)])
+    (tmp_path / "corpus" / "c").mkdir()
+    (tmp_path / "corpus" / "c" / "part-0.parquet").touch()
+    assert list(find_folders(tmp_path / "corpus")) == ["b"]
+    told = capsys.readouterr().err
+    assert "left out: 1 folders of" in told
+    assert told.endswith("such as c\n")
+
+
 def test_splits_are_no_data_sets(make_folder: MakeFolder, tmp_path: Path) -> None:
     make_folder("a/train", [np.ones(3)])
     make_folder("a/test", [np.ones(3)])

@@ -42,7 +42,7 @@ def test_aliases_have_one_spelling(alias: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "alias", ["", "X", "m", "0H", "H-SUN", "W-DEC", "15", "T15", "hourly", "-1H", "1.5H"]
+    "alias", ["", "X", "m", "0H", "H-SUN", "W-DEC", "15", "T15", "hourly", "-1H", "1.5H", f"{10**21}H"]
 )
 def test_unknown_alias_is_an_input_error_that_names_it(alias: str) -> None:
     with pytest.raises(InputError, match="unknown frequency alias") as caught:

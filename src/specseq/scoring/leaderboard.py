@@ -189,7 +189,9 @@ def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
     if column not in baseline.labels:
         raise InputError(baseline.source, f"no column '{column}'", f"the groups by {by} come from it")
     if by == "variates":
-        numbers = zip(baseline.tasks, baseline.numbers(column), strict=True)
+        numbers = list(zip(baseline.tasks, baseline.numbers(column), strict=True))
+        if odd := [f"{task} has {number:g}" for task, number in numbers if number < 1 or number % 1]:
+            raise InputError(baseline.source, f"{odd[0]} variates", "give whole numbers from 1")
         return {task: "univariate" if number == 1 else "multivariate" for task, number in numbers}
     groups = dict(zip(baseline.tasks, baseline.labels[column], strict=True))
     if blank := [task for task, group in groups.items() if not group.strip()]:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
+from specseq.progress import say_left_out
 from specseq.series.lists import Rectangles, check_lists, read_rectangles
 from specseq.tables.arrays import numpy_values
 
@@ -153,7 +154,8 @@ def open_folder(folder: str | Path) -> SeriesFolder:
 def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     """The data set folders below ``root`` by their relative path (``etth1`` or ``ett1/H``), sorted.
 
-    Names that begin with a dot are skipped: they are half-written folders and download caches.
+    Names that begin with a dot are skipped: they are half-written folders and download caches. Folders that
+    hold Parquet files instead are named on standard error.
 
     Args:
         root: the folder.
@@ -167,6 +169,7 @@ def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     if not root.is_dir():
         raise InputError(root, "no such folder", "give a folder of save_to_disk data sets")
     paths: list[Path] = []
+    others: list[Path] = []
     for folder, inner, files in os.walk(root, followlinks=True):
         place = Path(folder).relative_to(root)
         level = len(place.parts)
@@ -178,11 +181,16 @@ def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
             paths.append(place)
         elif 0 < level <= depth and any(name.endswith(".arrow") for name in files):
             raise InputError(folder, "holds shards but no state.json", "download it again, or remove it")
+        elif any(name.endswith(".parquet") for name in files):
+            others.append(place)
     if deep := sorted(path.as_posix() for path in paths if len(path.parts) > depth):
         fault = f"{len(deep)} data sets lie deeper than {depth} of its folders, such as {deep[0]}"
         raise InputError(root, fault, "move them up")
     if not paths:
         raise InputError(root, "holds no data set (no state.json below it)", "give a folder of data sets")
+    if others:
+        first = min(others).as_posix()
+        say_left_out(f"{len(others)} folders of {root} with Parquet files and no state.json, such as {first}")
     return {path.as_posix(): root / path for path in sorted(paths)}
 
 

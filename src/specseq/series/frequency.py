@@ -24,6 +24,7 @@ _MONTHS = {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 _ANCHORS = {"W": _WEEKDAYS, "Q": _MONTHS, "A": _MONTHS}
 _COARSER = {"S": "T", "T": "H"}
 _SEASON = {"S": 3600, "T": 1440, "H": 24, "D": 1, "B": 5, "W": 1, "M": 12, "Q": 4, "A": 1}
+_MOST = 10_000_000  # units in a step: more than the seconds of a quarter
 _ALIAS = re.compile(r"(\d*)([A-Za-z]+)(?:-([A-Z]{3}))?")
 
 UNITS = tuple(_SPELLINGS)
@@ -76,7 +77,7 @@ def stated_frequency(alias: str, where: str = "freq") -> Frequency:
     unit = _UNIT.get(match[2]) if match else None
     fits = match and unit and (match[3] is None or match[3] in _ANCHORS.get(unit, ()))
     multiple = int(match[1] or 1) if match else 0
-    if match is None or unit is None or not fits or multiple < 1:
+    if match is None or unit is None or not fits or not 1 <= multiple <= _MOST:
         raise InputError(
             where, f"unknown frequency alias {alias!r}", f"use a multiple of one of {', '.join(UNITS)}"
         )
