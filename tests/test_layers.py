@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "specseq"
 FLOORS: list[set[str]] = [
     {"errors", "seeding", "progress", "sources", "environment"},
-    {"settings"},
+    {"settings", "yaml_files"},
     {"tables", "sweeps"},
     {"filters", "series", "spectra"},
     {"training"},

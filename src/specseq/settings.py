@@ -30,7 +30,7 @@ from pydantic.dataclasses import dataclass
 
 from specseq.errors import InputError
 
-__all__ = ["STRICT", "Field", "dataclass", "near", "plain", "read", "schema"]
+__all__ = ["STRICT", "Field", "dataclass", "near", "plain", "read", "schema", "shown"]
 
 T = TypeVar("T")
 # What a value should have been, by kind of pydantic error; `{…}` are filled with the bounds.
@@ -136,13 +136,13 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
             choices = [word.strip(" '\"") for part in wanted.split(" or ") for word in part.split(",")]
             if fault["type"] == "union_tag_invalid":
                 place, value = f"{place}.{context['discriminator'].strip(chr(39))}", context["tag"]
-            return InputError(place, f"{_shown(value)} is unknown", near(value, choices))
+            return InputError(place, f"{shown(value)} is unknown", near(value, choices))
         case "union_tag_not_found":
             return InputError(f"{place}.{context['discriminator'].strip(chr(39))}", "is missing", "add it")
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if fault["type"] in _WANTED:
         wanted = _WANTED[fault["type"]].format(**context)
-    return InputError(place, f"{_shown(value)} is not {wanted}")
+    return InputError(place, f"{shown(value)} is not {wanted}")
 
 
 def _path(location: Iterable[int | str], given: Any) -> list[int | str]:
@@ -185,7 +185,7 @@ def _inside(part: Mapping[str, Any], step: int | str) -> Mapping[str, Any]:
     return part.get("properties", {}).get(step) or (rest if isinstance(rest, Mapping) else {})
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as a file writes it, shortened."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

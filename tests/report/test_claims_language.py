@@ -146,7 +146,7 @@ def test_missing_files_and_broken_yaml(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load([tmp_path / "nowhere.yaml"])
     (tmp_path / "000.yaml").write_text("note: [")
-    with pytest.raises(InputError, match="not YAML"):
+    with pytest.raises(InputError, match="did not find expected node content"):
         load([tmp_path / "000.yaml"])
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from specseq.errors import InputError
 from specseq.report.page import load_sections, render_page
 from specseq.report.page.images import embedded, slim, thumbnail
-from specseq.report.page.sections import load_section
+from specseq.report.sections import load_section
 from specseq.report.style import save, styled
 from specseq.studies.captions import page_captions
 from specseq.studies.claims import load_claims

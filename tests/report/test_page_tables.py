@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from specseq.report.page.sections import Table, load_sections
 from specseq.report.page.tables import cell, study_table
+from specseq.report.sections import Table, load_sections
 from specseq.stages.report_page import explanations
 from specseq.tables import Provenance, write_parquet
 

@@ -37,6 +37,9 @@ def test_words_of_a_file_and_of_the_command_line(tmp_path: Path, text: str, expe
     assert given.content["data"] == {"key": expected}
 
 
+BILLION = "x0: &x0 [0]\n" + "".join(f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 10)}]\n" for i in range(9))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -45,6 +48,13 @@ def test_words_of_a_file_and_of_the_command_line(tmp_path: Path, text: str, expe
         ("a: b: c\n", "line 1: mapping values are not allowed"),
         ("a:\n\t- b\n", "line 2: found"),
         ("? [1]\n: 2\n", "line 1: a key is not a text"),
+        ("a: &a {b: *a}\n", "is nested more than 50 deep"),
+        ("a: &a [*a]\n", "is nested more than 50 deep"),
+        ("a: " + "[" * 5000 + "]" * 5000, "is nested more than 50 deep"),
+        (BILLION, "holds more than 1000000 values"),
+        ("a: !!set {b}\n", "line 1: could not determine a constructor for the tag"),
+        ("a: !!timestamp 2001-01-01\n", "line 1: could not determine a constructor for the tag"),
+        ("a: !!bool perhaps\n", "'perhaps' is not true or false"),
         ("- a\n", "holds no mapping of keys to values"),
         ("", "holds no mapping"),
     ],

@@ -220,7 +220,20 @@ OVERLAY = "scales.laptop.studies.toy"
             "cannot be a path; use letters, digits, '.', '-', '_' in names and labels",
         ),
         (f"{SWEEP}.over.filter", {"1": {}, 1: {}}, f"{SWEEP}: two runs are called 'degree2_1_seed0'"),
+        (f"{SWEEP}.over.filter", {}, f"{SWEEP}.over.filter: sweeps over {{}}; give a list of values"),
+        (
+            f"{SWEEP}.runs",
+            {"a": {"seed": 4}},
+            f"{SWEEP}.runs.a.seed: is overwritten by the study's values of seed; sweep it here, or",
+        ),
+        (f"{SWEEP}.base.seed", 4, f"{SWEEP}.base.seed: is overwritten by the study's values of seed"),
+        (f"{SWEEP}.runs", {}, f"{SWEEP}.runs: leaves no run; leave out the sweep: null"),
+        (f"{SWEEP}.runs", {"a": {}, "A": {}}, f"{SWEEP}: two runs are called 'A_degree2_seed0'"),
+        (f"{SWEEP}.runs", {"a" * 250: {}}, "has a part of more than 200 characters; give labels"),
         (f"{SWEEP}.runs", 3, f"{SWEEP}.runs: 3 is not a mapping"),
+        (f"{SWEEP}.about", ["why"], f"{SWEEP}.about: ['why'] is not a text"),
+        (f"{OVERLAY}.sweeps", [["degree"]], f"{OVERLAY}.sweeps: ['degree'] is no entry of a list of names"),
+        (f"{OVERLAY}.sweeps", ["degree", {"degree": {}}], f"{OVERLAY}.sweeps.degree: stands twice; join"),
         ("data.lotza", "x", "data.lotza: unknown key; did you mean lotsa?"),
         ("data.size", "big", "data.size: 'big' is not a whole number"),
         (
@@ -321,3 +334,34 @@ def test_the_place_that_sets_a_parameter() -> None:
         "filter.degree": "studies.toy.sweeps.degree.over.filter.degree",
         "seed": "scales.laptop.studies.toy.over.seed",
     }
+
+
+def test_a_base_of_nothing_is_none() -> None:
+    assert plan("studies.toy.sweeps.degree.base", None).runs("laptop").keys() == plan().runs("laptop").keys()
+
+
+def workflow_with(root: Path, name: str) -> Plan:
+    """The toy's plan in a folder with a file of one more name."""
+    (root / name).parent.mkdir(parents=True)
+    (root / name).write_text("{}")
+    given = config()
+    return Plan(Config(given, [("config.yaml", given)]), KINDS, root)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("studies/toy/sweep.yaml", "no file of a study is called so; did you mean sweeps.yaml"),
+        ("studies/toy/claims.yml", "no file of a study is called so; did you mean claims.yaml"),
+        ("scales/tiny.yml", "is not read; let its name end in .yaml"),
+        ("scales/Tiny.yaml", "is no name for a scale"),
+    ],
+)
+def test_a_file_that_would_not_be_read_is_refused(tmp_path: Path, name: str, fault: str) -> None:
+    with pytest.raises(InputError, match=f"^workflow/{name}: {fault}"):
+        workflow_with(tmp_path, f"workflow/{name}")
+
+
+@pytest.mark.parametrize("name", ["studies/toy/._sweeps.yaml", "scales/.#smoke.yaml", "studies/toy/a.yaml~"])
+def test_what_editors_leave_is_not_read(tmp_path: Path, name: str) -> None:
+    assert workflow_with(tmp_path, f"workflow/{name}").scales == plan().scales

@@ -82,14 +82,16 @@ try:
     PLAN.runs(SETTINGS.scale)
     PLAN.data(SETTINGS.scale)
     PLAN.resources(SETTINGS.scale)
+    PLAN.filters
     PLANNING = Planning(PLAN, SETTINGS.partial)
     PLANNING.sources.check(SETTINGS.scale)
+    CAPTIONS = page_captions(ROOT / "workflow/studies")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 # Captions of Snakemake's own report (`snakemake --report`) are templates that see the config and nothing else.
 config["scale"] = SETTINGS.scale
-config["captions"] = page_captions(ROOT / "workflow/studies")
+config["captions"] = CAPTIONS
 
 
 # Training submits its own jobs and waits for them; nodes have no network; the other rules cost less than a job.

@@ -9,7 +9,7 @@ from specseq.commands.plan import add_config, plan_of
 from specseq.errors import InputError
 from specseq.report.evidence import write_evidence
 from specseq.report.findings import findings
-from specseq.report.page.sections import load_sections
+from specseq.report.sections import load_sections
 from specseq.settings import near
 from specseq.studies import answers
 from specseq.tables.files import atomic_path

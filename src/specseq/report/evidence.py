@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.report.page.sections import Section
+from specseq.report.sections import Section
 from specseq.tables import read_provenance
 from specseq.tables.files import atomic_path
 

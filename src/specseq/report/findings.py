@@ -14,7 +14,7 @@ from specseq.report.claims.conditions import study_conditions
 from specseq.report.claims.ledger import AGAINST, in_words
 from specseq.report.gates import UNDECIDABLE
 from specseq.report.page.answers import Answer, Find, answer_of
-from specseq.report.page.sections import Section
+from specseq.report.sections import Section
 from specseq.tables import read_parquet
 
 OPEN = "What remains open"

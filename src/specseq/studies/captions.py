@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from specseq.sweeps import read_yaml
+from specseq.report.sections import load_section
 
 
 def page_captions(folder: Path) -> dict[str, str]:
@@ -11,11 +11,14 @@ def page_captions(folder: Path) -> dict[str, str]:
 
     Args:
         folder: the folder of the studies, each with ``page.yaml``.
+
+    Raises:
+        InputError: something in one is wrong.
     """
     captions = {}
     for path in sorted(folder.glob("*/page.yaml")):
-        section = read_yaml(path)
-        for shown in section["figures"] + section["tables"]:
-            plain = {name: re.sub(r"([\\*`|_])", r"\\\1", shown[name]) for name in ("title", "caption")}
-            captions[shown["file"]] = "**{title}.** {caption}".format(**plain)
+        section = load_section(path)
+        for shown in section.figures + section.tables:
+            title, caption = (re.sub(r"([\\*`|_])", r"\\\1", text) for text in (shown.title, shown.caption))
+            captions[shown.file] = f"**{title}.** {caption}"
     return captions

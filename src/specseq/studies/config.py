@@ -146,7 +146,7 @@ def with_scale(config: Config, slurm: bool = False) -> Config:
         config: the config.
         slurm: whether Snakemake submits to SLURM.
     """
-    if config.content["scale"] != AUTO:
+    if config.content.get("scale") != AUTO:
         return config
     return replace(config, content={**config.content, "scale": ON_SLURM if slurm else ELSEWHERE})
 

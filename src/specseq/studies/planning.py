@@ -20,6 +20,7 @@ from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
 from specseq.studies.lost import load_lost
 from specseq.studies.outside import checkpoint_file, tidy_path
+from specseq.studies.reports import check_reports
 from specseq.studies.resources import ALL, StageResources
 from specseq.sweeps import Plan
 
@@ -340,7 +341,12 @@ class Planning:
         return [f"results/{scale}/tables/{name}.parquet" for name in self.shown(scale, "tables")]
 
     def claims(self, scale: str) -> Params:
-        """The notes' claims, and all runs declared at each scale: where a claim could be decided."""
+        """The notes' claims, and all runs declared at each scale: where a claim could be decided.
+
+        Raises:
+            InputError: something in a claims.yaml or page.yaml is wrong, which would be met only at the end.
+        """
+        check_reports(Path(STUDIES))
         declared = {name: sorted(runs) for name, runs in self.plan.declared().items()}
         return {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale, "declared": declared}
 

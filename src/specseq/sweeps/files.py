@@ -1,80 +1,14 @@
 """YAML files and ``--config`` words as the config they make together."""
 
-import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from specseq.errors import InputError
+from specseq.yaml_files import parse, read_yaml
 
-__all__ = ["Config", "read_config", "read_yaml"]
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML with the numbers and words of its version 1.2; keys are texts and must be unique.
-
-    In version 1.1 ``12:00:00`` is 43200, ``1e-3`` is a text and ``no`` is false. Uses libyaml where it is
-    installed: that is some ten times faster, and configs can be long.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key is not a text", key.start_mark)
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                fault = f"the key '{key.value}' is also in line {lines[key.value]}; join the two"
-                raise yaml.constructor.ConstructorError(None, None, fault, key.start_mark)
-            lines[key.value] = line
-        self.flatten_mapping(node)
-        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
-
-    def construct_yaml_map(self, node: yaml.MappingNode) -> Iterator[dict[Hashable, Any]]:
-        mapping: dict[Hashable, Any] = {}
-        yield mapping
-        mapping.update(self.construct_mapping(node))
-
-
-_WORDS = {
-    "bool": r"true|True|TRUE|false|False|FALSE",
-    "int": r"[-+]?\d[\d_]*|0o[0-7]+|0x[\da-fA-F]+",
-    "float": r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-    "null": r"~|null|Null|NULL|",
-    "merge": r"<<",
-}
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern in _WORDS.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds; keys are texts.
-
-    Raises:
-        InputError: it is not there or not YAML, or a key stands twice in one mapping.
-    """
-    try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        raise InputError(path, "not found") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not readable ({error})") from None
-
-
-def _parse(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark and "\n" in text else ""
-        raise InputError(f"{name}{line}", error.problem or "not YAML") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(name, f"not YAML ({error})") from None
+__all__ = ["Config", "read_config"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +30,7 @@ class Config:
 
 
 def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:
-    """Whether a path leads to something; through a list to its entries ``name: changes``.
+    """Whether a path leads to something; through a list to its entries, ``name`` or ``name: changes``.
 
     Args:
         content: of a file.
@@ -105,7 +39,8 @@ def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:
     """
     for key in path:
         if isinstance(content, list):
-            content = next((entry for entry in content if isinstance(entry, Mapping) and key in entry), None)
+            named = [entry if isinstance(entry, Mapping) else {str(entry): {}} for entry in content]
+            content = next((entry for entry in named if key in entry), None)
         if not isinstance(content, Mapping) or key not in content:
             return False
         content = content[key]
@@ -133,7 +68,7 @@ def read_config(file: Path, more: Sequence[Path] = (), words: Sequence[str] = ()
         key, equals, text = word.partition("=")
         if not equals:
             raise InputError(f"--config {word}", "is not of the form key=value")
-        sources.append(("--config", {key: _parse(text, f"--config {key}")}))
+        sources.append(("--config", {key: parse(text, f"--config {key}")}))
     content = {}
     for _, source in sources:
         content = _updated(content, source)

@@ -14,16 +14,20 @@ entries are ``name`` or ``name: changes``. In ``data`` a source of another ``kin
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from specseq.errors import InputError
-from specseq.settings import near
-from specseq.sweeps.files import Config, holds, read_yaml
+from specseq.settings import near, shown
+from specseq.sweeps.files import Config, holds
 from specseq.sweeps.merge import merge
+from specseq.yaml_files import read_yaml
 
 _STUDY_FILES = {"data.yaml": "data", "filters.yaml": "filters"}
 _RESOURCES = "resources.yaml"
+# Read where claims are judged and where the page is made.
+_OTHERS = ("sweeps.yaml", "page.yaml", "claims.yaml")
 # Filters are the same at every scale.
 _OF_SCALES = ("studies", "data", "resources")
 
@@ -59,7 +63,7 @@ class Layer:
             InputError: it is none; names its place.
         """
         if not isinstance(value, Mapping):
-            raise InputError(self.place(path), f"{value!r} is not a mapping", "give keys and values")
+            raise InputError(self.place(path), f"{shown(value)} is not a mapping", "give keys and values")
         return value
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -69,10 +73,17 @@ class Layer:
 
 
 def study_layers(root: Path) -> list[Layer]:
-    """What the folders of the studies say."""
+    """What the folders of the studies say.
+
+    Raises:
+        InputError: a file has a name that is not read, or cannot be read.
+    """
     layers = []
-    for path in sorted((root / "workflow" / "studies").glob("*/*.yaml")):
+    for path in _written(root / "workflow" / "studies", "*/*"):
         file = path.relative_to(root).as_posix()
+        known = (*_STUDY_FILES, _RESOURCES, *_OTHERS)
+        if path.name not in known and not fnmatch(path.name, "claims*.yaml"):
+            raise InputError(file, "no file of a study is called so", near(path.name, known))
         if path.name == "sweeps.yaml":
             layers.append(Layer(file, {"studies": {path.parent.name: read_yaml(path)}}, implied=2))
         elif path.name == _RESOURCES:
@@ -83,8 +94,22 @@ def study_layers(root: Path) -> list[Layer]:
 
 
 def scale_files(root: Path) -> dict[str, Path]:
-    """The files of the scales, by name; each is read when its scale is asked for."""
-    return {path.stem: path for path in sorted((root / "workflow" / "scales").glob("*.yaml"))}
+    """The files of the scales, by name; each is read when its scale is asked for.
+
+    Raises:
+        InputError: a file ends in ``.yml``.
+    """
+    files = _written(root / "workflow" / "scales", "*")
+    for path in files:
+        if path.suffix != ".yaml":
+            raise InputError(path.relative_to(root), "is not read", "let its name end in .yaml")
+    return {path.stem: path for path in files}
+
+
+def _written(folder: Path, pattern: str) -> list[Path]:
+    """YAML files, without the hidden ones that editors and systems leave beside them."""
+    found = [path for path in folder.glob(pattern) if path.suffix in (".yaml", ".yml")]
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def scale_layer(root: Path, path: Path) -> Layer:
@@ -181,8 +206,7 @@ class _Changes:
         """Named things, some of them changed, added or left out."""
         alone = isinstance(new, list)
         if alone:
-            entries = [entry if isinstance(entry, Mapping) else {entry: {}} for entry in new]
-            new = {name: value for entry in entries for name, value in entry.items()}
+            new = self.entries(new, path)
         made = {name: value for name, value in old.items() if not alone or name in new}
         for name, value in self.layer.mapping(new, path).items():
             place = (*path, str(name))
@@ -195,6 +219,19 @@ class _Changes:
                 made[name] = change(self, old.get(name, {}), value, place)
             else:
                 made[name] = change(self, old.get(name, {}), self.layer.mapping(value, place), place)
+        return made
+
+    def entries(self, new: Sequence[Any], path: tuple[str, ...]) -> dict[str, Any]:
+        """The entries ``name`` or ``name: changes`` of a list."""
+        made: dict[str, Any] = {}
+        for entry in new:
+            if not isinstance(entry, Mapping | str | int | float):
+                fault = f"{shown(entry)} is no entry of a list of names"
+                raise InputError(self.layer.place(path), fault, "give names, or name: changes")
+            for name, value in (entry if isinstance(entry, Mapping) else {str(entry): {}}).items():
+                if name in made:
+                    raise InputError(self.layer.place((*path, name)), "stands twice", "join the two")
+                made[name] = value
         return made
 
     def parameters(self, new: Mapping[str, Any], path: tuple[str, ...]) -> None:

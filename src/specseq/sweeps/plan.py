@@ -44,7 +44,8 @@ class Plan:
         self._at: dict[str, ScalePlan] = {}
         for scale in self.scales:
             if not _SCALE.fullmatch(scale):
-                where = f"{config.source(('scales', scale))}: scales.{scale}"
+                own = f"{config.source(('scales', scale))}: scales.{scale}"
+                where = own if scale in self._own else f"workflow/scales/{scale}.yaml"
                 raise InputError(where, "is no name for a scale", "use a-z, 0-9 and _, a letter first")
         if self.default not in self.scales:
             where = f"{config.source(('scale',))}: scale"

@@ -110,7 +110,9 @@ class ScalePlan:
             for name in sections.keys() & spec.keys():
                 self.read(sections[name], spec[name], ("studies", study, name))
             for sweep, points in spec["sweeps"].items():
-                self._known(points, ("studies", study, "sweeps", sweep), _SWEEP_KEYS)
+                place = ("studies", study, "sweeps", sweep)
+                self._known(points, place, _SWEEP_KEYS)
+                self.read(str | None, points.get("about"), (*place, "about"))
             try:
                 parts |= expand_study(study, spec)
             except InputError as error:

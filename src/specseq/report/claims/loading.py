@@ -10,8 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
 from specseq.errors import InputError
 from specseq.report.claims import arithmetic
 from specseq.report.claims.language import (
@@ -28,6 +26,7 @@ from specseq.report.claims.language import (
 from specseq.report.claims.relations import Region
 from specseq.report.claims.rounding import Range
 from specseq.settings import near, read
+from specseq.yaml_files import read_yaml
 
 Check = Callable[..., Range]
 
@@ -155,8 +154,7 @@ def checks_of(modules: Iterable[ModuleType]) -> dict[str, Check]:
 
 @cache
 def _parsed(path: Path, stamp: int) -> tuple[Note, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    content = read_yaml(path)
     return read(Note, content, str(path)), content
 
 
@@ -165,8 +163,6 @@ def _read(path: Path) -> tuple[Note, Any]:
         return _parsed(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
         raise InputError(path, "no such file", "give the notes' YAML files") from None
-    except yaml.YAMLError as error:
-        raise InputError(path, f"not YAML ({error})", "correct the line named") from None
 
 
 def _check_scales(spec: Statement, quantity: Quantity) -> None:

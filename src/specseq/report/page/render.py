@@ -24,8 +24,8 @@ from specseq.report.page.answers import Find, answer_of
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
 from specseq.report.page.missing import missing
-from specseq.report.page.sections import Section
 from specseq.report.page.tables import cell, study_table, table
+from specseq.report.sections import Section
 from specseq.tables import read_parquet, read_provenance
 
 LEDGER_COLUMNS = (

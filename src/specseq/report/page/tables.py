@@ -47,7 +47,7 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
 
     Args:
         results: results folder of the scale.
-        spec: the section's :class:`~specseq.report.page.sections.Table`.
+        spec: the section's :class:`~specseq.report.sections.Table`.
         explained: file of a table -> docstring that explains its columns.
     """
     try:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import yaml
-
+from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass, read
+from specseq.yaml_files import read_yaml
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -60,9 +60,13 @@ def load_section(path: Path) -> Section:
     """Read one section file.
 
     Raises:
-        InputError: a key is missing or unknown.
+        InputError: the file cannot be read, or a key is missing or unknown.
     """
-    return read(Section, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    try:
+        return read(Section, read_yaml(path), "")
+    except InputError as error:
+        where = error.where if error.where.startswith(str(path)) else f"{path}: {error.where.strip('.')}"
+        raise InputError(where.removesuffix(": "), error.fault, error.remedy) from None
 
 
 def load_sections(folder: Path) -> list[Section]:
