@@ -200,5 +200,5 @@ def test_few_coloured_marks_among_much_text_keep_their_colours(tmp_path: Path) -
 def test_a_broken_section_is_named(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(broken)
-    with pytest.raises(InputError, match=r"broken\.yaml\.(setup|colour): unknown key"):
+    with pytest.raises(InputError, match=r"broken\.yaml: (setup|colour): unknown key"):
         load_section(path)

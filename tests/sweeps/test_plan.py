@@ -213,6 +213,11 @@ OVERLAY = "scales.laptop.studies.toy"
             "toy/degree/degree",
             "no run of the scale laptop is called 'toy/degree/degree'; did",
         ),
+        (
+            f"{SWEEP}.base.initial",
+            {"run": "toy/degre/degree2_seed0"},
+            "base.initial.run: no run of the scale laptop is called 'toy/degre/degree2_seed0'; did",
+        ),
         (f"{SWEEP}.runs", {"a,b": {}}, f"{SWEEP}: the run id 'degree/a,b_degree2_seed0' cannot be a path"),
         (
             f"{SWEEP}.runs",

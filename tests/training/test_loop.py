@@ -335,6 +335,13 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
         ({"compile": 1}, "training.compile"),
         ({"cycles": 3}, "training.cycles: has no effect with schedule cosine; use cosine_restarts"),
         ({"schedule": "constant", "warmup": 3}, "training.warmup: has no effect"),
+        ({"steps": 4, "warmup": 5}, "training.warmup: 5 steps are more than the 4 of the run; shorten it"),
+        ({"warmup": 1.5}, "training.warmup: 1.5 is no whole number of steps; round it"),
+        (
+            {"batch": 2, "micro_batches": 3},
+            "training.micro_batches: 3 are more than the batch of 2; use fewer",
+        ),
+        ({"steps": 4, "leave_at": 4}, "training.leave_at: no step of 4 is left after 4; lower it"),
         ({"prefetch": -1}, "training.prefetch: -1 is not at least 0"),
     ],
 )

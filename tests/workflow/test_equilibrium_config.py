@@ -8,6 +8,7 @@ import pytest
 from specseq.equilibrium.config import ESTIMATORS, EquilibriumRun, Regularisers
 from specseq.equilibrium.solver_config import SOLVERS
 from specseq.equilibrium.trainer import Trainer
+from specseq.errors import InputError
 from specseq.settings import read
 from specseq.studies.config import load_plan
 
@@ -100,3 +101,10 @@ def test_widths_keep_the_channels_of_a_head() -> None:
     shapes = [spec["model"] for run, spec in runs("paper").items() if "/width/" in run]
     assert {shape["width"] for shape in shapes} == {32, 64, 128, 256}
     assert {shape["width"] // shape["heads"] for shape in shapes} == {16}
+
+
+@pytest.mark.parametrize("changes", [{}, {"rule": "bptt", "regularisers": {"jacobian": {"weight": 0.1}}}])
+def test_a_batch_that_cannot_be_divided_is_refused_before_it_is_trained(changes: dict[str, Any]) -> None:
+    given = {"study": "equilibrium", "seed": 0, "training": {"steps": 4, "micro_batches": 2}, **changes}
+    with pytest.raises(InputError, match=r"training.micro_batches: .* take a batch whole"):
+        read(EquilibriumRun, given, "run")

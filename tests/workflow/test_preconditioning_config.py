@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from specseq.errors import InputError
 from specseq.filters import design
 from specseq.models.moirai2.batch import Preconditioner
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.report.tidy import group_of
 from specseq.settings import read
 from specseq.studies.config import load_plan
+from specseq.studies.preconditioning.config import PreconditioningRun
 from specseq.sweeps import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -199,3 +201,9 @@ def test_frozen_forecasters_meet_the_notes_filters_printed_and_recomputed(sweep:
     assert set(spec["evaluation"]["reversals"]) == {"oracle", "self", "plug_in", "hybrid", "fir"}
     forecasters = {spec["forecaster"].get("name", "moirai2") for spec in points("paper", sweep)}
     assert forecasters == ({"seasonal_naive", "chronos2"} if sweep == "frozen" else {"moirai2"})
+
+
+def test_a_filter_matched_to_residuals_is_not_trained_with() -> None:
+    given = {"study": "preconditioning", "seed": 0, "model": {"kind": "moirai2"}, "training": {"steps": 2}}
+    with pytest.raises(InputError, match=r"filter.autocovariance: a filter matched to residuals needs"):
+        read(PreconditioningRun, {**given, "filter": {"family": "matched", "degree": 2}}, "run")

@@ -342,6 +342,12 @@ class EquilibriumRun:
     def __post_init__(self) -> None:
         if self.rule == "bptt" and not isinstance(self.solver, Euler):
             raise InputError("solver.name", "the rule bptt unrolls Euler only", "use euler")
+        whole = self.rule not in ("bptt", "transformer") or self.regularisers.active()
+        if whole and self.training.micro_batches > 1:
+            fault = f"the rule {self.rule} and regularisers take a batch whole"
+            raise InputError(
+                "training.micro_batches", fault, "leave it out, or use bptt without regularisers"
+            )
         if self.rule != "ep":
             ignored = {
                 "nudged_solver": self.nudged_solver is not None,

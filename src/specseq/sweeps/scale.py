@@ -125,7 +125,7 @@ class ScalePlan:
         """All runs: ``{"study/sweep/point": parameters}``.
 
         Raises:
-            InputError: a parameter is wrong, or a baseline is no run.
+            InputError: a parameter is wrong, or a run that another begins from or is compared with is none.
         """
         runs = {
             run: _with_seed({"study": run.partition("/")[0], **parameters(parts)})
@@ -140,9 +140,9 @@ class ScalePlan:
             if token not in seen:
                 self._check(run, spec)
                 seen.add(token)
-            if "baseline" in spec and spec["baseline"] not in groups:
-                fault = f"no run of the scale {self.scale} is called '{spec['baseline']}'"
-                raise InputError(self.place(run, ("baseline",)), fault, near(spec["baseline"], groups))
+            self._check_named(run, ("baseline",), spec.get("baseline"), groups)
+            initial = spec.get("initial")
+            self._check_named(run, ("initial", "run"), isinstance(initial, dict) and initial.get("run"), runs)
         return runs
 
     def place(self, run: str, key: tuple[str, ...]) -> str:
@@ -181,6 +181,19 @@ class ScalePlan:
             file = self.place(run, tuple(key.split("."))).partition(": ")[0]
             where = ": ".join(part for part in (file, f"run {run}", key) if part)
             raise InputError(where, error.fault, error.remedy) from None
+
+    def _check_named(self, run: str, key: tuple[str, ...], named: Any, known: Collection[str]) -> None:
+        """Refuse that a run refers to a run of another study, or to none."""
+        if not named:
+            return
+        fault, study = "", run.partition("/")[0]
+        if named not in known:
+            fault = f"no run of the scale {self.scale} is called '{named}'"
+        elif named.partition("/")[0] != study:
+            fault = f"'{named}' is of another study"
+        if fault:
+            others = [other for other in known if other.partition("/")[0] == study and other != run]
+            raise InputError(self.place(run, key), fault, near(named, others))
 
     def _known(self, given: Mapping[str, Any], path: tuple[str, ...], keys: Collection[str]) -> None:
         for key in given:

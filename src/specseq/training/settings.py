@@ -68,6 +68,16 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.cycles != 1 and self.schedule != "cosine_restarts":
             raise InputError("cycles", f"has no effect with schedule {self.schedule}", "use cosine_restarts")
+        if self.warmup >= 1 and self.warmup % 1:
+            raise InputError("warmup", f"{self.warmup:g} is no whole number of steps", "round it")
+        if self.warmup_steps > self.steps:
+            fault = f"{self.warmup_steps} steps are more than the {self.steps} of the run"
+            raise InputError("warmup", fault, "shorten it, or give a fraction of all steps")
+        if self.micro_batches > self.batch:
+            fault = f"{self.micro_batches} are more than the batch of {self.batch}"
+            raise InputError("micro_batches", fault, "use fewer")
+        if self.leave_at >= self.steps:
+            raise InputError("leave_at", f"no step of {self.steps} is left after {self.leave_at}", "lower it")
         if self.warmup and self.schedule == "constant":
             raise InputError("warmup", "has no effect with schedule constant", "use schedule warmup")
 

@@ -1,7 +1,7 @@
 """Settings of the preconditioning study's runs."""
 
 from specseq.errors import InputError
-from specseq.filters.config import NamedFilter
+from specseq.filters.config import Matched, NamedFilter
 from specseq.models.moirai2.config import Moirai2Config, Moirai2Data, Preconditioning
 from specseq.scoring.config import EvaluationSettings, ForecasterSettings
 from specseq.settings import STRICT, Field, dataclass
@@ -42,4 +42,7 @@ class PreconditioningRun(ForecastingRun):
         if self.evaluation.filters:
             fault = "are put around a forecaster, and this run trains a model"
             raise InputError("evaluation.filters", fault, "give a forecaster, or the model's own filter")
+        if isinstance(self.filter, Matched) and self.filter.autocovariance is None:
+            fault = "a filter matched to residuals needs a forecaster that is there before training"
+            raise InputError("filter.autocovariance", fault, "give it, or another family")
         self.preconditioning.check_filter(self.filter)
