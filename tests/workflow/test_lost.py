@@ -1,10 +1,13 @@
 """A lost run withholds only itself: the rest is reported, says what is missing, and is completed later."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from specseq.errors import InputError
+from specseq.studies.lost import load_lost, lost_file
 from specseq.tables import read_parquet, read_provenance
 from tests.workflow.workspace import Workspace
 
@@ -50,3 +53,11 @@ def test_a_lost_run_is_named_and_completed(workspace: Workspace) -> None:
     assert "What is missing" not in (results / "report/index.html").read_text()
     assert not (results / "lost.json").exists()
     assert workspace.planned(PAGE) == {}
+
+
+def test_a_list_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lost_file("smoke").parent.mkdir(parents=True)
+    lost_file("smoke").write_text("")
+    with pytest.raises(InputError, match=r"lost.json: is no list of lost jobs; delete it"):
+        load_lost("smoke")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from specseq.errors import InputError
 from specseq.launch.files import write_json
 
 _LAST_BYTES = 4096
@@ -49,15 +50,22 @@ def save_lost(scale: str, jobs: Iterable[LostJob]) -> bool:
 
 
 def load_lost(scale: str) -> list[LostJob]:
-    """The lost jobs of a scale; none where the last call lost nothing."""
+    """The lost jobs of a scale; none where the last call lost nothing.
+
+    Raises:
+        InputError: the list was changed by hand into something else.
+    """
     path = lost_file(scale)
     return list(_read(path, path.stat().st_mtime_ns)) if path.exists() else []
 
 
 @cache
 def _read(path: Path, changed: int) -> tuple[LostJob, ...]:
-    jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-    return tuple(LostJob(**{**job, "files": tuple(job["files"])}) for job in jobs)
+    try:
+        jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        return tuple(LostJob(**{**job, "files": tuple(job["files"])}) for job in jobs)
+    except (ValueError, KeyError, TypeError):
+        raise InputError(path, "is no list of lost jobs", "delete it, and run snakemake again") from None
 
 
 def forget_lost(scales: Iterable[str]) -> None:
