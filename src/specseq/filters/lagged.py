@@ -20,7 +20,6 @@ def lagged_add(
     taps: Tensor,
     stride: int,
     applies_RT: Tensor | None = None,
-    age_RT: Tensor | None = None,
 ) -> Tensor:
     """base + a · Σ_i c_i u_{t - i·stride}, where u is the path preceded by the tail.
 
@@ -31,13 +30,11 @@ def lagged_add(
         taps: c, [d], of the path's type.
         stride: time steps between taps.
         applies_RT: where the sum is added (boolean); None for everywhere.
-        age_RT: points since the start of each point's own series, in the path's type; a tap that reaches
-            beyond the start contributes nothing. Cannot be combined with a tail.
 
     Returns:
         [R, T]; differentiable in base, path, tail and taps.
     """
-    result: Tensor = _LaggedAdd.apply(base_RT, path_RT, tail_RM, taps, stride, applies_RT, age_RT)
+    result: Tensor = _LaggedAdd.apply(base_RT, path_RT, tail_RM, taps, stride, applies_RT)
     return result
 
 
@@ -51,9 +48,8 @@ class _LaggedAdd(torch.autograd.Function):
         taps: Tensor,
         stride: int,
         applies: Tensor | None,
-        age: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(path, tail, taps, applies, age)
+        ctx.save_for_backward(path, tail, taps, applies)
         ctx.stride = stride
         values = tap_values(taps)
         out = empty_like(path)
@@ -61,10 +57,10 @@ class _LaggedAdd(torch.autograd.Function):
             target = out[rows]
             if applies is None:
                 _start(target, base, rows)
-                _accumulate(target, path[rows], _rows(tail, rows), values, stride, _rows(age, rows))
+                _accumulate(target, path[rows], _rows(tail, rows), values, stride)
             else:
                 shift = torch.zeros_like(target)
-                _accumulate(shift, path[rows], _rows(tail, rows), values, stride, _rows(age, rows))
+                _accumulate(shift, path[rows], _rows(tail, rows), values, stride)
                 _start(target, base, rows)
                 target += shift.masked_fill_(~applies[rows], 0.0)
         return out
@@ -72,7 +68,7 @@ class _LaggedAdd(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        path, tail, taps, applies, age = ctx.saved_tensors
+        path, tail, taps, applies = ctx.saved_tensors
         values = tap_values(taps)
         needs_base, needs_path, needs_tail, needs_taps = ctx.needs_input_grad[:4]
         path_slope = torch.zeros_like(path) if needs_path else None
@@ -80,15 +76,11 @@ class _LaggedAdd(torch.autograd.Function):
         taps_slope = torch.zeros_like(taps) if needs_taps else None
         for rows in row_blocks(path):
             inner = slope[rows] if applies is None else slope[rows] * applies[rows]
-            spread_adjoint(
-                inner, values, ctx.stride, _rows(path_slope, rows), _rows(tail_slope, rows),
-                tail is not None, _rows(age, rows),
-            )  # fmt: skip
+            path_part, tail_part = _rows(path_slope, rows), _rows(tail_slope, rows)
+            spread_adjoint(inner, values, ctx.stride, path_part, tail_part, tail is not None)
             if taps_slope is not None:
-                taps_slope += tap_products(
-                    inner, path[rows], _rows(tail, rows), len(taps), ctx.stride, _rows(age, rows)
-                )
-        return slope if needs_base else None, path_slope, tail_slope, taps_slope, None, None, None
+                taps_slope += tap_products(inner, path[rows], _rows(tail, rows), len(taps), ctx.stride)
+        return slope if needs_base else None, path_slope, tail_slope, taps_slope, None, None
 
 
 def tap_values(taps: Tensor) -> list[Any]:
@@ -122,76 +114,46 @@ def spread_adjoint(
     path_slope_RT: Tensor | None,
     tail_slope_RM: Tensor | None,
     has_tail: bool,
-    age_RT: Tensor | None = None,
 ) -> None:
     """Add to the gradients of path and tail their part through Σ_i c_i u_{t - i·stride}."""
     length, reach = slope_RT.shape[1], len(values) * stride
     for number, tap in enumerate(values, 1):
         lag = number * stride
-        first = _first(lag, reach, has_tail, age_RT)
+        first = lag if has_tail else reach
         if path_slope_RT is not None and first < length:
-            _axpy(
-                path_slope_RT[:, first - lag : length - lag],
-                _reaching(slope_RT[:, first:], age_RT, first, lag),
-                tap,
-            )
+            _axpy(path_slope_RT[:, first - lag : length - lag], slope_RT[:, first:], tap)
         if tail_slope_RM is not None:
             head = min(lag, length)
             _axpy(tail_slope_RM[:, reach - lag : reach - lag + head], slope_RT[:, :head], tap)
 
 
 def tap_products(
-    slope_RT: Tensor,
-    path_RT: Tensor,
-    tail_RM: Tensor | None,
-    degree: int,
-    stride: int,
-    age_RT: Tensor | None = None,
+    slope_RT: Tensor, path_RT: Tensor, tail_RM: Tensor | None, degree: int, stride: int
 ) -> Tensor:
     """Σ_t slope_t u_{t - i·stride} for each tap, [d]."""
     length, reach = slope_RT.shape[1], degree * stride
     products = slope_RT.new_zeros(degree)
     for number in range(1, degree + 1):
         lag = number * stride
-        first = _first(lag, reach, tail_RM is not None, age_RT)
+        first = reach if tail_RM is None else lag
         if first < length:
-            products[number - 1] += (
-                _reaching(slope_RT[:, first:], age_RT, first, lag) * path_RT[:, first - lag : length - lag]
-            ).sum()
+            products[number - 1] += (slope_RT[:, first:] * path_RT[:, first - lag : length - lag]).sum()
         if tail_RM is not None:
             head = min(lag, length)
             products[number - 1] += (slope_RT[:, :head] * tail_RM[:, reach - lag : reach - lag + head]).sum()
     return products
 
 
-def _accumulate(
-    out: Tensor, path: Tensor, tail: Tensor | None, values: list[Any], stride: int, age: Tensor | None
-) -> None:
+def _accumulate(out: Tensor, path: Tensor, tail: Tensor | None, values: list[Any], stride: int) -> None:
     length, reach = out.shape[1], len(values) * stride
     for number, tap in enumerate(values, 1):
         lag = number * stride
-        first = _first(lag, reach, tail is not None, age)
+        first = reach if tail is None else lag
         if first < length:
-            source = path[:, first - lag : length - lag]
-            _axpy(out[:, first:], _reaching(source, age, first, lag), tap)
+            _axpy(out[:, first:], path[:, first - lag : length - lag], tap)
         if tail is not None:
             head = min(lag, length)
             _axpy(out[:, :head], tail[:, reach - lag : reach - lag + head], tap)
-
-
-def _first(lag: int, reach: int, has_tail: bool, age: Tensor | None) -> int:
-    """The first point whose tap at this lag lies on the path and counts."""
-    return lag if has_tail or age is not None else reach
-
-
-def _reaching(values: Tensor, age: Tensor | None, first: int, lag: int) -> Tensor:
-    """Values where a series is at least ``lag`` points old, 0 elsewhere."""
-    if age is None:
-        return values
-    # A comparison written as floats is several times faster than one through booleans.
-    old = torch.empty_like(values)
-    torch.ge(age[:, first:], lag, out=old)
-    return old.mul_(values)
 
 
 def _axpy(out: Tensor, values: Tensor, tap: Any) -> None:

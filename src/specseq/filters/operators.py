@@ -190,30 +190,6 @@ def horizon_applies(
     return there if missing == "zero" else _lags_there(~torch.isnan(tail), there, degree, stride)
 
 
-def fir_residual(
-    z: Tensor,
-    inverse_taps: Tensor,
-    stride: int = 1,
-    *,
-    observed: Tensor | None = None,
-    ids: Tensor | None = None,
-) -> Tensor:
-    """r̂_t = Σ_j g_j z_{t - j·stride} over whole rows, [..., T]; a missing tap contributes nothing.
-
-    The training regulariser compares it with :func:`hint`.
-    """
-    z_RT = _rows(z)
-    valid = _valid(z_RT, None if observed is None else _rows(observed))
-    clean = z_RT if valid is None else torch.where(valid, z_RT, 0.0)
-    since = age(_rows(ids)).to(z.dtype) if ids is not None else None
-    none_before = None
-    if since is None:
-        none_before = z_RT.new_zeros(z_RT.shape[0], len(inverse_taps) * stride)
-    return lagged_add(None, clean, none_before, inverse_taps.to(z.dtype), stride, None, since).reshape(
-        z.shape
-    )
-
-
 def has_nan(values: Tensor) -> bool:
     """Whether any value is NaN; usually settled by a single sum if not."""
     return bool(torch.isnan(values.detach().sum())) and bool(torch.isnan(values).any())

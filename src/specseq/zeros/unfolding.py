@@ -4,8 +4,6 @@ u(γ) = (γ/2π) ln(γ/2πe), the smooth part of the counting function. Differen
 from differences of γ, since a double cannot hold u to enough digits: near γ = 8·10^7 it resolves 3·10^-8.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,8 +32,3 @@ def spacings(zeros: Zeros) -> Array:
     """
     distance = np.diff(zeros.t0) + np.diff(zeros.delta)
     return unfold(zeros.gamma[:-1], distance)
-
-
-def mean_density(t: float) -> float:
-    """Zeros per unit of height: u'(t) = ln(t/2π)/2π."""
-    return math.log(t / TWO_PI) / TWO_PI
