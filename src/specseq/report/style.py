@@ -31,6 +31,14 @@ def styled() -> Iterator[None]:
         yield
 
 
+def nothing(why: str) -> Figure:
+    """A figure of one sentence, for results that a scale leaves out."""
+    figure, axes = plt.subplots(figsize=(6.4, 0.8))
+    axes.set_axis_off()
+    axes.set_title(why)
+    return figure
+
+
 def plain_log(*axes: Axis) -> None:
     """Label logarithmic axes with plain numbers, at 1, 2, 5 times powers of ten or closer; call it last.
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from specseq.report.gates import UNDECIDABLE
-from specseq.report.style import plain_log, sample_sizes, spread
+from specseq.report.style import nothing, plain_log, sample_sizes, spread
 from specseq.scoring.comparison import student_interval
 from specseq.studies.zeta.tables import OF_ROLLOUTS
 from specseq.tables import read_parquet
@@ -110,9 +110,12 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         params: none.
     """
     table = read_parquet(inputs["changes"][0])
+    if table.empty:
+        return nothing(
+            "This scale leaves the memory model as it is: sweeps ablation, entropy, scale workstation."
+        )
     names = list(dict.fromkeys(table["change"]))
-    height = 1.6 + 0.36 * max(1, len(names))
-    drawn, axes = plt.subplots(1, 2, figsize=(9.6, height), sharey=True)
+    drawn, axes = plt.subplots(1, 2, figsize=(9.6, 1.6 + 0.36 * len(names)), sharey=True)
     for number, mask in enumerate(MASKS):
         rows = table[table["mask"] == mask].set_index("change").reindex(names)
         place = np.arange(len(names)) + 0.3 * (number - 0.5)
@@ -122,7 +125,7 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     axes[0].axvline(0, color="0.4", lw=1)
     axes[1].axvline(1, color="0.4", lw=1)
     axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(max(1, len(names)) - 0.5, -0.5)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
     known, start = (spread(table[name])[1] for name in ("context", "rollout_context"))
     axes[0].set(
         xlabel="NLL less that of the memory model (nats per spacing)", title=f"from {known} known spacings"
@@ -133,10 +136,7 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         title=f"mean rollouts from {start} spacings",
     )
     plain_log(axes[1].xaxis)
-    if len(table):
-        drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    else:
-        axes[0].set_title("this scale does not change the memory model")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     sample_sizes(drawn, seeds=spread(table["seeds"]))
     return drawn
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.style import plain_log, sample_sizes, spread
+from specseq.report.style import nothing, plain_log, sample_sizes, spread
 from specseq.studies.zeta.figures import model_label
 from specseq.tables import read_parquet
 
@@ -34,14 +34,13 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     table = table[table["context"] == table.groupby("group")["context"].transform("max")]
     shown = table[table["err_zeroed"].notna() | table["err_faded"].notna()]
     groups = list(dict.fromkeys(shown["group"]))
+    if not groups:
+        return nothing("This scale rolls no model out without its memory: rollout.memory, scale workstation.")
     width = max(5.0, 3.2 * len(groups))
-    figure, axes = plt.subplots(1, max(1, len(groups)), figsize=(width, 3.8), sharey=True, squeeze=False)
-    for panel, group in zip(axes[0], groups, strict=False):
+    figure, axes = plt.subplots(1, len(groups), figsize=(width, 3.8), sharey=True, squeeze=False)
+    for panel, group in zip(axes[0], groups, strict=True):
         _panel(panel, shown[shown["group"] == group].set_index("step"), table[table["group"] == BASELINE])
         panel.set_title(model_label(group))
-    if not groups:
-        axes[0, 0].set_title("this scale rolls no model out without its memory")
-        axes[0, 0].set_axis_off()
     for panel in axes[0]:
         panel.set_xlabel("horizon h (spacings)")
     axes[0, 0].set_ylabel("mean |accumulated error| (mean spacings)")
