@@ -80,5 +80,5 @@ def test_a_scale_without_changes_says_so(tmp_path: Path) -> None:
     path = tmp_path / "changes.parquet"
     write_parquet(path, table, Provenance("test"))
     with styled():
-        assert "as it is" in figure({"changes": [path]}, {}).axes[0].get_title(loc="left")
+        assert "leaves out" in figure({"changes": [path]}, {}).axes[0].get_title(loc="left")
     plt.close("all")

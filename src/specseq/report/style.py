@@ -33,7 +33,7 @@ def styled() -> Iterator[None]:
 
 def nothing(why: str) -> Figure:
     """A figure of one sentence, for results that a scale leaves out."""
-    figure, axes = plt.subplots(figsize=(6.4, 0.8))
+    figure, axes = plt.subplots(figsize=(6.4, 0.4))
     axes.set_axis_off()
     axes.set_title(why)
     return figure

@@ -112,7 +112,7 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     table = read_parquet(inputs["changes"][0])
     if table.empty:
         return nothing(
-            "This scale leaves the memory model as it is: sweeps ablation, entropy, scale workstation."
+            "This scale leaves out the sweeps that change the memory model; scale workstation has them."
         )
     names = list(dict.fromkeys(table["change"]))
     drawn, axes = plt.subplots(1, 2, figsize=(9.6, 1.6 + 0.36 * len(names)), sharey=True)

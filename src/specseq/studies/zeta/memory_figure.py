@@ -35,7 +35,7 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     shown = table[table["err_zeroed"].notna() | table["err_faded"].notna()]
     groups = list(dict.fromkeys(shown["group"]))
     if not groups:
-        return nothing("This scale rolls no model out without its memory: rollout.memory, scale workstation.")
+        return nothing("This scale rolls no model out without its memory; scale workstation does.")
     width = max(5.0, 3.2 * len(groups))
     figure, axes = plt.subplots(1, len(groups), figsize=(width, 3.8), sharey=True, squeeze=False)
     for panel, group in zip(axes[0], groups, strict=True):
