@@ -201,3 +201,19 @@ def test_the_error_covers_what_rounding_does(size: int, coupling: float, alpha: 
         assert alpha > -1e-12
     if row["verdict"] == "STABLE":
         assert alpha < 1e-12
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_operator_that_is_zero_is_doubtful_and_its_condition_known(size: int) -> None:
+    row = verdict_of(torch.zeros(size, size, dtype=torch.float64))
+    assert row["alpha"] == 0 and row["kappa"] == pytest.approx(1)
+    assert 0 < row["error"] < 1e-300 and row["verdict"] == "DOUBTFUL"
+
+
+@pytest.mark.parametrize("power", [-664, -30, 30, 531, 664])
+def test_the_condition_does_not_depend_on_the_unit(power: int) -> None:
+    matrix = torch.tensor([[-1.0, 5.0], [-0.25, -1.0]], dtype=torch.float64)
+    plain, scaled = verdict_of(matrix), verdict_of(matrix * 2.0**power)
+    assert scaled["kappa"] == plain["kappa"]
+    assert scaled["error"] == plain["error"] * 2.0**power
+    assert scaled["eps_crit"] == pytest.approx(plain["eps_crit"] * 2.0**-power)

@@ -47,6 +47,13 @@ def test_the_critical_step_is_where_the_radius_crosses_one(a: float, b: float) -
     assert spectral_radius(mu, 1.01 * limit).item() > 1
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-170, 1e170, 1e200])
+def test_the_critical_step_of_tiny_and_huge_operators(size: float) -> None:
+    limit, mode = critical_step(size * spectrum(complex(-1, 5), complex(-1, -5), -0.5))
+    assert limit.item() * size == pytest.approx(2 / 26)
+    assert mode.item() == size * complex(-1, 5)
+
+
 def test_an_unknown_mode_makes_every_summary_unknown() -> None:
     mu = spectrum(-1, complex(math.nan, 0))
     for value in (
@@ -92,6 +99,8 @@ def test_verdicts(alpha: float, im: float, rho: float, residual: float, expected
         (-0.09, 3.2, 1.0001, 5e-4, "EULER-WALL"),
         (0.1, 1e-8, 1.01, 2e-8, "SADDLE"),
         (0.1, 1e-8, 1.01, 5e-9, "HOPF"),
+        (1e-12, 1e-12, 1 + 1e-13, 1e-27, "HOPF"),
+        (1e-12, 0.0, 1 + 1e-13, 1e-27, "SADDLE"),
     ],
 )
 def test_what_the_error_hides_is_doubtful(

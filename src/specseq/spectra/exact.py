@@ -8,6 +8,8 @@ one-hot cotangents at every sample and position at once.
 Shapes: B sample, T position, C channel, P probe.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -77,7 +79,11 @@ def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> 
 def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """Left and right vectors of N blocks in the precision of ``mu_N``."""
     channels, numbers = blocks_NCC.shape[-1], torch.finfo(blocks_NCC.dtype)
-    scale_N = torch.linalg.vector_norm(blocks_NCC, torch.inf, dim=(-2, -1)).clamp_min(numbers.tiny)
+    # Vectors do not depend on the unit, and in this one no solve under- or overflows.
+    unit_N = _power_of_two(blocks_NCC)
+    blocks_NCC, mu_N = blocks_NCC / unit_N[:, None, None], mu_N / unit_N
+    # At least a half, unless the block is zero.
+    scale_N = torch.linalg.vector_norm(blocks_NCC, torch.inf, dim=(-2, -1)).clamp_min(0.5)
     shifted = blocks_NCC.to(mu_N.dtype, copy=True)
     # The shift misses the eigenvalue by a few roundings, so that the factorisation is not exactly singular.
     shifted.diagonal(dim1=-2, dim2=-1).sub_((mu_N + 8 * numbers.eps * scale_N).unsqueeze(-1))
@@ -90,6 +96,13 @@ def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tup
         # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; conjugation turns the adjoint solve into the transposed one.
         left = _unit(torch.linalg.lu_solve(factors, pivots, left.conj(), adjoint=True).conj())
     return left.squeeze(-1), right.squeeze(-1)
+
+
+def _power_of_two(blocks: Tensor) -> Tensor:
+    """The size of each block as a power of two, so that dividing by it rounds nothing."""
+    exponent = torch.frexp(blocks.abs().amax((-2, -1))).exponent
+    limit = int(math.log2(torch.finfo(blocks.dtype).max)) - 3
+    return torch.pow(2.0, exponent.clamp(-limit, limit).to(blocks.dtype))
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -111,11 +124,12 @@ def rounding_error(blocks_BTCC: Tensor, kappa_BT: Tensor) -> Tensor:
 
     Computed eigenvalues are exact for a block that differs by about ε‖D‖; the true block's eigenvalues lie
     in discs of C times their first-order shift (Wilkinson 1965). A defective eigenvalue of multiplicity C
-    needs the factor C: its shift is C times κ ε ‖D‖.
+    needs the factor C: its shift is C times κ ε ‖D‖. Never zero: not even a zero block decides a sign.
     """
-    channels = blocks_BTCC.shape[-1]
-    size_BT = torch.linalg.vector_norm(blocks_BTCC, dim=(-2, -1))
-    return channels * torch.finfo(blocks_BTCC.dtype).eps * size_BT * kappa_BT
+    channels, numbers = blocks_BTCC.shape[-1], torch.finfo(blocks_BTCC.dtype)
+    unit_BT = _power_of_two(blocks_BTCC)
+    size_BT = torch.linalg.vector_norm(blocks_BTCC / unit_BT[..., None, None], dim=(-2, -1)) * unit_BT
+    return (channels * numbers.eps * size_BT * kappa_BT).clamp_min(numbers.tiny)
 
 
 def check_causal(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int = 4) -> None:

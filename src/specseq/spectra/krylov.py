@@ -65,7 +65,7 @@ class Arnoldi:
                 column[:, :-1] += h.squeeze(-1)
             norm = w.norm(dim=1)
             # In an exhausted space only rounding errors are left; a zero vector ends it for that sample.
-            empty = norm <= 1e-13 * column.norm(dim=1)
+            empty = norm <= max(1e-13, 30 * torch.finfo(w.dtype).eps) * column.norm(dim=1)
             column[:, -1] = torch.where(empty, 0.0, norm)
             scale = torch.where(empty, 0.0, 1 / norm.clamp_min(torch.finfo(w.dtype).tiny))
             self.basis.append(w * scale.unsqueeze(-1))

@@ -40,7 +40,11 @@ def critical_step(mu: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``ε_crit`` (0 where some a ≥ 0) and the limiting eigenvalue with Im ≥ 0.
     """
-    steps = torch.where(mu.real < 0, -2 * mu.real / mu.abs().square(), 0.0)
+    size = mu.abs()
+    steps = -2 * mu.real / size.square()
+    # The square of a very small or large modulus under- or overflows.
+    steps = torch.where(torch.isfinite(steps) & (steps != 0), steps, -2 * (mu.real / size) / size)
+    steps = torch.where(mu.real < 0, steps, 0.0)
     limit, index = steps.min(-1)
     mode = mu.gather(-1, index.unsqueeze(-1)).squeeze(-1)
     # If several modes rule out every step, report the rightmost.

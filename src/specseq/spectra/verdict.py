@@ -78,7 +78,7 @@ def verdicts(
     growing = a >= 0
     # With an error of NaN everything is doubtful, with one of 0 nothing is.
     doubtful = (e != 0) & (~(e < np.abs(a)) | (~growing & ~(step * e < np.abs(rho - 1))))
-    rotating = np.abs(b) > np.maximum(e, 1e-9)
+    rotating = np.abs(b) > np.maximum(e, 1e-9 * np.minimum(1, np.hypot(a, b)))
     return np.select(
         [
             root & doubtful,
