@@ -1,6 +1,7 @@
 """Diagnostics against independent computations of the same quantities."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -142,3 +143,12 @@ def test_frequency_response_at_its_ends() -> None:
 def test_record_is_strict_json() -> None:
     text = json.dumps(diagnose(design({"family": "difference"})).record(), allow_nan=False)
     assert json.loads(text)["noise_gain"] == "inf"
+
+
+def test_huge_taps_overflow_to_infinity_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = diagnose(Filter("literal", (1e308, 1e308)))
+    assert not found.stable
+    assert found.spectral_radius == 1e308
+    assert found.noise_gain == found.tap_sum == np.inf

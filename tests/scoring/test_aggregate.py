@@ -77,6 +77,12 @@ def test_one_model_has_no_opponents() -> None:
     assert np.isnan(aggregate.win_shares(np.ones((3, 1)))).all()
 
 
+def test_an_unknown_error_leaves_the_shares_of_its_task_unknown() -> None:
+    shares = aggregate.win_shares(np.array([[1.0, np.nan, 2.0], [1.0, 3.0, 2.0]]))
+    assert np.isnan(shares[0]).all()
+    assert shares[1].tolist() == [1, 0, 0.5]
+
+
 def test_weights_are_shares_and_follow_the_seed() -> None:
     weights = aggregate.bootstrap_weights(10, 50, seed=1)
     np.testing.assert_allclose(weights.sum(axis=1), 1)

@@ -8,7 +8,7 @@ import torch
 
 from specseq.errors import InputError
 from specseq.settings import read
-from specseq.spacings.arrays import read_arrays
+from specseq.spacings.arrays import CHUNK, read_arrays
 from specseq.spacings.config import SpacingSplits
 from specseq.spacings.preparation import write_spacing_sets
 from specseq.spacings.sets import load_spacing_set
@@ -100,6 +100,15 @@ def test_a_spacing_that_is_none_is_named(tmp_path: Path) -> None:
     s[1900] = -0.5
     np.save(tmp_path / "val.npy", s)
     with pytest.raises(InputError, match=r"spacing 1900 of val is -0\.5"):
+        list(read_arrays(tmp_path, 1).pieces())
+
+
+def test_an_infinite_spacing_is_named(tmp_path: Path) -> None:
+    s = np.ones(CHUNK + 9, np.float32)
+    s[CHUNK + 5] = np.inf
+    for name in ("train", "val"):
+        np.save(tmp_path / f"{name}.npy", s)
+    with pytest.raises(InputError, match=rf"spacing {CHUNK + 5} of train is inf"):
         list(read_arrays(tmp_path, 1).pieces())
 
 

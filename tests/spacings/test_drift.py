@@ -56,6 +56,12 @@ def test_too_few_training_windows_are_refused() -> None:
         drift_law(normal_set(1600), (16,))
 
 
+def test_a_law_without_variation_is_refused() -> None:
+    flat = SpacingSet(np.ones(16000, np.float32), 16000, np.zeros(64), "real/train")
+    with pytest.raises(InputError, match=r"rollout\.drift.*windows of 16 spacings.*singular covariance"):
+        drift_law(flat, (16,))
+
+
 def test_even_attention_gives_memory_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively()
     for block in model.blocks:

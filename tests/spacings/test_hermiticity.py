@@ -74,3 +74,13 @@ def test_channels_of_unequal_size_are_no_symmetry() -> None:
 
 def test_without_attention_there_is_nothing_to_test() -> None:
     assert np.isnan(hermiticity(drawn(blocks=0), np.random.default_rng(0)).p)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_weights_of_zero_or_nan_give_no_p_value(value: float) -> None:
+    model = drawn()
+    with torch.no_grad():
+        model.get_parameter("blocks.0.qkv.weight").fill_(value)
+    found = hermiticity(model, np.random.default_rng(0))
+    assert np.isnan([found.symmetry, found.null, found.z, found.p]).all()

@@ -233,6 +233,8 @@ def test_memory_in_the_order_of_primes_is_noticed() -> None:
     planted = noise + 20 * primes[:, None] * torch.ones(16)
     assert memory_primes_p_value(planted, np.random.default_rng(0)) < 0.01
     assert memory_primes_p_value(noise, np.random.default_rng(0)) > 0.01
+    for nothing in (torch.ones_like(noise), torch.full_like(noise, torch.nan)):
+        assert np.isnan(memory_primes_p_value(nothing, np.random.default_rng(0)))
 
 
 def test_kernel_is_the_response_to_each_past_spacing() -> None:
@@ -254,6 +256,8 @@ def test_planted_kernel_is_fitted() -> None:
     assert decay == pytest.approx(1.7, rel=0.02)
     assert r2 > 0.999
     assert fit_kernel(np.random.default_rng(0).standard_normal(100))[1] < 0.5
+    for nothing in (np.zeros(8), np.array([0.3])):
+        assert np.isnan(fit_kernel(nothing)).all()
 
 
 @pytest.mark.parametrize(

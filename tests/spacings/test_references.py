@@ -196,3 +196,9 @@ def test_reference_rows(manifest: Path) -> None:
     assert rows["real", "data", "form_factor_at_one", 2000] > rows["real", "data", "form_factor_at_one", 250]
     with pytest.raises(InputError, match="lower it"):
         list(evaluate_references(train, test, [20_000], spec, seed=0))
+
+
+@pytest.mark.parametrize("values", [np.ones(6000), np.tile([0.5, 1.5], 3000)])
+def test_spacings_that_repeat_exactly_have_no_autoregression(values: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"AR\(\d\) leaves no noise: the spacings are constant or repeat"):
+        fit_autoregressions(one_segment(values), [1, 2])

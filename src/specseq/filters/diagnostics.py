@@ -62,6 +62,11 @@ class Diagnostics:
 
 def diagnose(filter: Filter, horizons: Sequence[int] = HORIZONS) -> Diagnostics:
     """All diagnostics of a filter, with v(H) at the given horizons in time steps."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _diagnose(filter, horizons)
+
+
+def _diagnose(filter: Filter, horizons: Sequence[int]) -> Diagnostics:
     taps = filter.array
     found = roots(taps)
     at_one = 1 + taps.sum()

@@ -79,13 +79,17 @@ def skill_score(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> E
 
 
 def win_shares(errors_TM: Floats) -> Floats:
-    """For each task, the share of the other models that each model beats, a tie counting half: [T, M]."""
+    """For each task, the share of the other models that each model beats, a tie counting half: [T, M].
+
+    NaN on a task where any model's error is.
+    """
     models = errors_TM.shape[1]
     if models < 2:
         return np.full(errors_TM.shape, np.nan)
     won = (errors_TM[:, :, None] < errors_TM[:, None, :]).sum(axis=2)
     tied = (errors_TM[:, :, None] == errors_TM[:, None, :]).sum(axis=2) - 1
-    return (won + 0.5 * tied) / (models - 1)
+    known = ~np.isnan(errors_TM).any(axis=1, keepdims=True)
+    return np.where(known, (won + 0.5 * tied) / (models - 1), np.nan)
 
 
 def win_rate(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:

@@ -48,7 +48,7 @@ class SpacingArrays:
         """Position and index of a piece's first spacing, (K,) spacings, and (K + 1,) heights around them.
 
         Raises:
-            InputError: a spacing is not a number, or not positive.
+            InputError: a spacing is not a number, not finite or not positive.
         """
         knots = np.unique(np.linspace(0, len(self), _KNOTS).round())
         # The count at the n-th zero, averaged over just before and just after it, is n - 1/2.
@@ -57,10 +57,10 @@ class SpacingArrays:
         for name, part in zip(PARTS, self.parts, strict=True):
             for start in range(0, len(part), CHUNK):
                 s = np.asarray(part[start : start + CHUNK], dtype=np.float64) + self.centred
-                if not (s > 0).all():
-                    place = start + int(np.argmin(s > 0))
+                if not (fit := (s > 0) & np.isfinite(s)).all():
+                    place = start + int(np.argmin(fit))
                     fault = f"spacing {place} of {name} is {s[place - start]:g}"
-                    raise InputError("arrays", fault, "spacings are positive: rebuild the arrays")
+                    raise InputError("arrays", fault, "spacings are positive numbers: rebuild the arrays")
                 yield at, self.index + at, s, np.interp(np.arange(at, at + len(s) + 1), knots, heights)
                 at += len(s)
 

@@ -36,7 +36,9 @@ class Hermiticity:
 
 
 def hermiticity(model: SpacingModel, rng: np.random.Generator, draws: int = 1000) -> Hermiticity:
-    """The test over all heads of all blocks together; NaN throughout for a model without attention.
+    """The test over all heads of all blocks together.
+
+    NaN throughout for a model without attention, or where a head's form is zero or not finite.
 
     Args:
         model: any spacing model.
@@ -50,7 +52,7 @@ def hermiticity(model: SpacingModel, rng: np.random.Generator, draws: int = 1000
         observed += products.sum()
         null += ((signs @ products) * signs).sum(axis=1)
         heads += 1
-    if not heads:
+    if not heads or not math.isfinite(observed):
         return Hermiticity(math.nan, math.nan, math.nan, math.nan)
     beyond = np.abs(null - null.mean()) >= abs(observed - null.mean()) - 1e-12
     z = (observed - null.mean()) / null.std()

@@ -38,7 +38,7 @@ def training_law(train: SpacingSet, length: int, where: str) -> TrainingLaw:
         where: setting that requires it, for the message.
 
     Raises:
-        InputError: the split has too few windows for a covariance.
+        InputError: the split has too few windows for a covariance, or it is singular.
     """
     starts = train.starts(length, _MOST_WINDOWS)
     if len(starts) < _LEAST_PER_SPACING * length:
@@ -47,4 +47,8 @@ def training_law(train: SpacingSet, length: int, where: str) -> TrainingLaw:
     s_WN = train.windows(starts, length).astype(np.float64)
     mean = s_WN.mean(axis=0)
     covariance = (s_WN - mean).T @ (s_WN - mean) / len(s_WN)
-    return TrainingLaw(mean, np.linalg.inv(np.linalg.cholesky(covariance)).T)
+    try:
+        return TrainingLaw(mean, np.linalg.inv(np.linalg.cholesky(covariance)).T)
+    except np.linalg.LinAlgError:
+        fault = f"windows of {length} spacings of {train.name} have a singular covariance"
+        raise InputError(where, fault, "give spacings that vary, or measure no drift") from None

@@ -99,7 +99,7 @@ def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) ->
         rows: number of rows in which a set of one segment is read, to save memory.
 
     Raises:
-        InputError: a segment is too short for an order.
+        InputError: a segment is too short for an order, or the spacings repeat exactly and leave no noise.
     """
     largest = max(orders)
     segments = len(train) // train.segment
@@ -116,7 +116,14 @@ def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) ->
         energy += float((x[:, largest:] ** 2).sum())
     fitted = []
     for order in orders:
-        a = np.linalg.solve(gram[:order, :order], cross[:order])
+        try:
+            a = np.linalg.solve(gram[:order, :order], cross[:order])
+        except np.linalg.LinAlgError:
+            a = np.full(order, np.nan)
         residual = energy - 2 * a @ cross[:order] + a @ gram[:order, :order] @ a
+        # What rounding leaves of the energy is no noise.
+        if not residual > 1e-12 * energy:
+            fault = f"AR({order}) leaves no noise: the spacings are constant or repeat exactly"
+            raise InputError(train.name, fault, "give spacings that vary, or lower the order")
         fitted.append(Autoregression(np.asarray(a, dtype=np.float64), mean, math.sqrt(residual / terms)))
     return fitted

@@ -152,6 +152,6 @@ def _row(
         "high": float(heights[-1]),
         "mean": float(s.mean()),
         "std": float(s.std()),
-        "acf1": float((centred[1:] * centred[:-1]).mean() / centred.var()),
+        "acf1": float((centred[1:] * centred[:-1]).mean() / centred.var()) if centred.any() else math.nan,
         "sha256": hashlib.sha256(np.ascontiguousarray(values).data).hexdigest(),
     }

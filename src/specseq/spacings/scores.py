@@ -107,8 +107,11 @@ def kernel(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> Array:
 def fit_kernel(mu: Array) -> tuple[float, float]:
     """Fit |μ(d)| = A d exp(-g √d); return g and R² of the fit to |μ|, the form published for the kernel.
 
-    The fit is least squares in |μ| itself, over a grid of g with A solved for each.
+    The fit is least squares in |μ| itself, over a grid of g with A solved for each. A kernel that is zero or
+    has a single value has no decay: both are then NaN.
     """
+    if len(mu) < 2 or not mu.any():
+        return float("nan"), float("nan")
     d = np.arange(1, len(mu) + 1, dtype=float)
     target = np.abs(mu)
     best = (float("nan"), float("inf"))
@@ -126,7 +129,8 @@ def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator, draws: in
     """Permutation p-value of the largest correlation of a principal coordinate of the slots with ln p."""
     slots = memory_MD.detach().double().numpy()
     primes = np.log([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53][: len(slots)])
-    if len(slots) < 3 or len(primes) < len(slots):
+    alike = not np.ptp(slots, axis=0).any()
+    if len(slots) < 3 or len(primes) < len(slots) or alike or not np.isfinite(slots).all():
         return float("nan")
     centred = slots - slots.mean(0)
     left = np.linalg.svd(centred, full_matrices=False)[0][:, : min(3, len(slots) - 1)]
