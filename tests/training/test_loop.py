@@ -183,6 +183,22 @@ def test_divergence_that_a_task_finds_itself(toy: ModuleType, tmp_path: Path) ->
         assert outcome.step == {"loss": 0, "after_step": 1, "evaluate": 5}[hook]
 
 
+def test_weights_that_the_last_step_overflows_are_no_result(toy: ModuleType, tmp_path: Path) -> None:
+    given = params()
+    task = toy.build(given, {})
+
+    def overflow(model: torch.nn.Module, step: int) -> dict[str, float]:
+        if step == given["training"]["steps"]:
+            model.get_parameter("0.weight").data[0, 0] = math.inf
+        return {}
+
+    task.after_step = overflow
+    outcome = train(task, given, tmp_path, "d")
+    assert outcome.diverged == f"weights 0.weight are not finite after step {outcome.step}"
+    last = {name for step, name, _ in outcome.record if step == outcome.step}
+    assert last == {"loss", "grad_norm", "lr"}, "nothing is evaluated"
+
+
 def test_parts_without_anything_to_learn_from(toy: ModuleType, tmp_path: Path) -> None:
     given = params(micro_batches=2, steps=3)
     task = toy.build(given, {})

@@ -281,6 +281,7 @@ class _Training:
                     randomness.untouched(),
                     torch.no_grad(),
                 ):
+                    self._check_weights()
                     found = self.task.evaluate(self.model)
                 metrics = {f"valid/{name}": value for name, value in found.items()}
                 self.record.add(self.step, metrics)
@@ -297,6 +298,12 @@ class _Training:
         except Diverged as error:
             self.diverged = str(error)
         return metrics
+
+    def _check_weights(self) -> None:
+        """After the last step no loss shows any more that the step itself overflowed."""
+        for name, weight in self.model.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                raise Diverged(f"weights {name} are not finite after step {self.step}")
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
