@@ -278,3 +278,14 @@ def test_gradient_over_several_blocks() -> None:
         2 * (operators.forward(many, taps)[:, 2:] * many[:, 2 - lag : 1000 - lag]).sum() for lag in (1, 2)
     ]
     np.testing.assert_allclose(slope, torch.stack(wanted).detach(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 5), (3, 0, 4), (2, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_series_without_a_point_to_filter(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    y = torch.ones(shape, dtype=dtype)
+    taps = torch.tensor([-0.5, 0.2], dtype=dtype)
+    for stride in (1, 7):
+        tail = torch.ones(*shape[:-1], 2 * stride, dtype=dtype)
+        assert torch.equal(operators.forward(y, taps, stride), y)
+        assert operators.self_reversal(y, tail, taps, stride).shape == shape

@@ -24,6 +24,7 @@ Source: Marsden & Hazan, Universal Sequence Preconditioning, arXiv:2502.06545, f
 follow from its definition.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -250,7 +251,7 @@ def _lags_there(tail_valid: Tensor, path_valid: Tensor, degree: int, stride: int
 
 
 def _rows(values: Tensor) -> Tensor:
-    return values.reshape(-1, values.shape[-1])
+    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
 
 def _expand(tail: Tensor, like: Tensor) -> Tensor:
