@@ -227,3 +227,16 @@ def test_distribution_function_equals_the_share_of_samples_below() -> None:
 def test_the_number_of_parameters_is_checked() -> None:
     with pytest.raises(ValueError, match="12 parameters"):
         Mixture(torch.zeros(11, 2))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["student_loc", "student_scale", "normal_loc"])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+def test_an_infinite_location_or_scale_gives_no_number(name: str, value: float) -> None:
+    raw = torch.zeros(len(PARAMETERS), 2)
+    raw[PARAMETERS.index(name), 1] = value
+    quantiles_VQ = Mixture(raw).quantile((0.1, 0.5, 0.9))
+    # A scale of minus infinity before its softplus is the smallest one.
+    known = name == "student_scale" and value < 0
+    assert np.isnan(quantiles_VQ[:, 1]).all() != known
+    assert np.isfinite(quantiles_VQ[:, 0]).all()

@@ -165,7 +165,8 @@ class Mixture:
         """``[V, Q]`` quantiles at increasing levels, by inversion of the distribution function: no sampling.
 
         They are exact to 1e-6, relative to their magnitude or to 1 if that is larger, or to 1e-7 in
-        probability; whole numbers if only the negative binomial has weight; NaN if a parameter is NaN.
+        probability; whole numbers if only the negative binomial has weight; NaN if a parameter is NaN or a
+        location infinite.
         """
         return _Inverter(self).quantile(np.asarray(levels, dtype=np.float64))
 
@@ -193,7 +194,9 @@ class _Inverter:
             self.count,
             self.failure,
         )
-        self.unknown = np.isnan(sum(parts) + self.log_loc + self.log_scale)
+        with np.errstate(invalid="ignore"):
+            self.unknown = np.isnan(sum(parts) + self.log_loc + self.log_scale)
+            self.unknown |= ~np.isfinite(self.loc + self.scale + self.normal_loc)
         self.counts_alone = self.weights_CQ[2] > 1 - _TOLERANCE / 10
 
     def cdf(self, x: Floats, at: Any = slice(None)) -> Floats:
