@@ -23,6 +23,7 @@ _BYSTANDERS = {
     "studies/interface.py",
     "sweeps",
     "tables",
+    "yaml_files.py",
 }
 
 
