@@ -19,7 +19,7 @@ from specseq.tables import read_parquet
 
 # The note's models and what goes beyond them: all models in one panel would be too many curves.
 COMPARED = ("zeta/models/", "zeta/beyond/")
-DASHES = ("-", "--", ":", "-.")  # of reference lines
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # of reference lines
 SHOWN = ("wigner", "ar32", "ar127", "ar255")
 SLOTS, LENGTH = 8, 24  # of the masks drawn
 # What the bars show, by whether there are several seeds.
@@ -50,7 +50,7 @@ def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         window = int(lengths.mode().max()) if len(lengths) else 0
         for number, (reference, value) in enumerate(_lines(long, f"{name}/test", window).items()):
             label = f"{reference}: {value:.3f}"
-            panel.axvline(value, color="0.35", lw=1, ls=DASHES[number % 4], label=label)
+            panel.axvline(value, color="0.35", lw=1, ls=DASHES[number % len(DASHES)], label=label)
         panel.set_yticks(range(len(groups)), [labels[group] for group in groups], fontsize=8.5)
         panel.invert_yaxis()
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=7.5)
@@ -82,6 +82,7 @@ def context(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         ylabel="negative log-likelihood (nats per spacing)",
         title="truncated context, real spacings of the test band; bands: range over seeds",
     )
+    plain_log(axes.xaxis)
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
     sample_sizes(figure, **counts(long, models))
     return figure
@@ -107,7 +108,7 @@ def rollout(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for number, (name, errors) in enumerate((name, own) for name, own in linear.items() if len(own)):
         line = errors.set_index("step")["value"].sort_index()
         label = reference_label(name)
-        axes.plot(line.index, line, color="0.4", lw=1, ls=DASHES[number % 4], label=label)
+        axes.plot(line.index, line, color="0.4", lw=1, ls=DASHES[number % len(DASHES)], label=label)
     axes.set(
         xscale="log",
         yscale="log",
