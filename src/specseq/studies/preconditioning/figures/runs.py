@@ -112,6 +112,9 @@ def forest(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     left.set_title("trained with the filter, against the trained baseline")
     right.set_title("filter around a frozen forecaster, self reversal")
     if len(table):
+        # Beside the axes: where there are many rows, no corner is free.
+        longest = max((left, right), key=lambda panel: len(panel.get_legend_handles_labels()[1]))
+        figure.legend(*longest.get_legend_handles_labels(), loc="outside lower center", ncols=5)
         shown = pd.concat([trained, frozen])
         shown = shown[shown["ratio"] <= LARGEST]
         sample_sizes(figure, configs=spread(shown["paired_configs"]), seeds=spread(shown["seeds"]))
@@ -152,5 +155,3 @@ def _forest_panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> N
     left_out = f"; left out: {', '.join(counts)}" if counts else ""
     axes.set_xlabel(f"ratio of MASE (below 1 is better){left_out}")
     plain_log(axes.xaxis)
-    if len(rows):
-        axes.legend(loc="lower right")
