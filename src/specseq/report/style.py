@@ -51,8 +51,13 @@ def plain_log(*axes: Axis) -> None:
         else:
             subs = (1, 2, 5) if high < 1000 * low else (1,)
         axis.set_major_locator(LogLocator(subs=subs))
-        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: plain(value)))
         axis.set_minor_formatter(NullFormatter())
+
+
+def plain(value: float) -> str:
+    """``0.05``, ``2000``, ``20k``: a number as the label of an axis."""
+    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"
 
 
 def line(number: int) -> tuple[str, str]:

@@ -23,7 +23,8 @@ COLOURS = {"better": "C2", "worse": "C1", "undecided": "0.35", UNDECIDABLE: "0.7
 def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """One line per run group: the smoothed loss, mean over seeds, with the range of the seeds.
 
-    Losses of runs in a filtered space are in units of their own; the figure shows convergence, not rank.
+    Losses of runs in a filtered space are in units of their own, and penalties are part of them; the figure
+    shows convergence, not rank.
 
     Args:
         inputs: ``runs``, the training metrics of each run.
@@ -32,7 +33,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     rows = read_all(inputs["runs"], pc.field("metric") == "loss")
     rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
     seeds = rows["seed"].nunique()
-    figure, axes = plt.subplots(figsize=(7.2, 4.6))
+    figure, axes = plt.subplots(figsize=(7.2, 3.8 + 0.045 * rows["group"].nunique()))
     for number, (group, own) in enumerate(rows.groupby("group", sort=False)):
         curves = own.pivot_table(index="step", columns="seed", values="value")
         smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
@@ -40,7 +41,8 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         axes.plot(smooth.index, smooth.mean(axis=1), dashes, color=colour, label=str(group))
         low, high = smooth.min(axis=1), smooth.max(axis=1)
         axes.fill_between(smooth.index, low, high, color=colour, alpha=0.15, lw=0)
-    axes.set(xlabel="optimiser steps", ylabel="quantile loss (scaled units)")
+    axes.set(xlabel="optimiser steps", ylabel="loss with penalties (scaled units)", yscale="log")
+    plain_log(axes.yaxis)
     axes.set_title(f"training loss, exponentially smoothed; mean and range of {counted(seeds, 'seeds')}")
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
     return figure
