@@ -114,8 +114,9 @@ def _check(pairs: list[RitzPair], step: float, margin: float, root_B: Tensor, ma
         doubtful = root_B & ~(pair.error_B < room_B)
         if bool(doubtful.any()):
             sample = int(doubtful.nonzero()[0, 0])
+            rounding = 100 * torch.finfo(room_B.dtype).eps * (1 + float(pair.mu_B[sample].abs()))
             raise InputError(
                 f"sample {sample}",
                 f"{about} is {room_B[sample]:.1e} from its bound, known to {pair.error_B[sample]:.1e} only",
-                "lower 'margin'",
+                "lower 'margin'" if room_B[sample] > rounding else "in this precision it is on the bound",
             )
