@@ -101,9 +101,7 @@ def test_a_bound_too_wide_to_tell_the_side_gives_no_verdict() -> None:
 def test_a_mode_on_the_bound_is_said_to_be_there() -> None:
     matrix = torch.diag(-torch.linspace(0, 8, 40, dtype=torch.float64))
     root = torch.ones(1, 40, dtype=torch.float64)
-    with pytest.raises(
-        InputError, match="the flow is .* from its bound, .* in this precision it is on the bound"
-    ):
+    with pytest.raises(InputError, match=r"the flow is .* in this precision it is on the bound"):
         krylov_audit(lambda z: (z - root) @ matrix, root, 0.1, size=20, largest=40)
 
 
