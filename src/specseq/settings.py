@@ -67,7 +67,8 @@ def read(kind: type[T], given: Any, where: str) -> T:
     Args:
         kind: the settings class, or any type pydantic knows.
         given: mappings, lists, numbers, words; lists become tuples where the class has tuples.
-        where: path of the values in the config, such as ``model``; error messages begin with it.
+        where: path of the values in the config, such as ``model``, or a file and a colon; error messages
+            begin with it.
 
     Raises:
         InputError: the first thing that is wrong: an unknown key, a missing one, a wrong type or value.
@@ -120,29 +121,41 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
     faults = error.errors(include_url=False)
     fault = max(faults, key=lambda one: (len(_path(one["loc"], given)), one["type"] != "literal_error"))
     path = _path(fault["loc"], given)
-    place = ".".join([where, *map(str, path)])
+    place = _place(where, *path)
     value, context = fault["input"], fault.get("ctx", {})
     inner = context.get("error")
     match fault["type"]:
         case "value_error" if isinstance(inner, InputError):
-            return InputError(f"{place}.{inner.where}", inner.fault, inner.remedy)
+            return InputError(_place(where, *path, inner.where), inner.fault, inner.remedy)
         case "unexpected_keyword_argument" | "extra_forbidden":
             return InputError(place, "unknown key", near(path[-1], _keys(kind, path[:-1], given)))
         case "missing" | "missing_argument":
             name = str(fault["loc"][-1])
-            return InputError(f"{place}.{name}" if name not in path else place, "is missing", "add it")
+            return InputError(
+                _place(where, *path, name) if name not in path else place, "is missing", "add it"
+            )
         case "literal_error" | "enum" | "union_tag_invalid":
             wanted = context.get("expected") or context.get("expected_tags", "")
             choices = [word.strip(" '\"") for part in wanted.split(" or ") for word in part.split(",")]
             if fault["type"] == "union_tag_invalid":
-                place, value = f"{place}.{context['discriminator'].strip(chr(39))}", context["tag"]
+                place = _place(where, *path, context["discriminator"].strip("'"))
+                value = context["tag"]
             return InputError(place, f"{shown(value)} is unknown", near(value, choices))
         case "union_tag_not_found":
-            return InputError(f"{place}.{context['discriminator'].strip(chr(39))}", "is missing", "add it")
+            place = _place(where, *path, context["discriminator"].strip("'"))
+            return InputError(place, "is missing", "add it")
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if fault["type"] in _WANTED:
         wanted = _WANTED[fault["type"]].format(**context)
     return InputError(place, f"{shown(value)} is not {wanted}")
+
+
+def _place(where: str, *keys: int | str) -> str:
+    """``model.width`` or ``FILE: model.width``."""
+    path = ".".join(map(str, keys))
+    if where.endswith(":"):
+        return f"{where} {path}" if path else where.removesuffix(":")
+    return f"{where}.{path}" if path else where
 
 
 def _path(location: Iterable[int | str], given: Any) -> list[int | str]:

@@ -160,6 +160,8 @@ def test_settings_of_another_kind_are_one_line(
     said = capsys.readouterr().err
     assert "best.pt: is not built as expected" in said
     assert said.count("\n") == 1
+    with pytest.raises(InputError, match="is not built as expected"):  # for a run that begins from it
+        import_spacings(tmp_path / "best.pt")
 
 
 def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ STUDIES = Path(__file__).parents[2] / "workflow" / "studies"
 @pytest.mark.parametrize(
     ("file", "old", "new", "fault"),
     [
+        ("claims.yaml", "title:", "titel:", "claims.yaml: titel: unknown key; did you mean title"),
         ("claims.yaml", "relation:", "relatoin:", "relatoin: unknown key; did you mean relation"),
         ("claims.yaml", "note:", "note: x\nnote:", "the key 'note' is also in line"),
         ("page.yaml", "study: zeta", "study: zetta", "study: there is no 'zetta'; did you mean zeta"),

@@ -8,7 +8,8 @@ import yaml
 from snakemake.utils import update_config
 
 from specseq.errors import InputError
-from specseq.sweeps import read_config, read_yaml
+from specseq.sweeps import read_config
+from specseq.yaml_files import read_yaml
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from specseq.report.tidy import group_of
 from specseq.settings import read
 from specseq.studies.config import load_plan
 from specseq.studies.preconditioning.config import PreconditioningRun
-from specseq.sweeps import read_yaml
+from specseq.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PLAN = load_plan(ROOT)

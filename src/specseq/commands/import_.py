@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from specseq.errors import InputError, of_another_form
+from specseq.errors import InputError
 from specseq.training.foreign import Imported, save_import
 
 _KINDS = """\
@@ -93,13 +93,11 @@ def _read(options: argparse.Namespace) -> Imported:
     if options.kind == "equilibrium":
         from specseq.equilibrium.imports import import_block
 
-        with of_another_form(options.source, "give a checkpoint of the study"):
-            return import_block(Path(options.source), options.heads, dict(map(_name, options.name)))
+        return import_block(Path(options.source), options.heads, dict(map(_name, options.name)))
     if options.kind == "spacings":
         from specseq.spacings.imports import import_spacings
 
-        with of_another_form(options.source, "give a checkpoint of the study"):
-            return import_spacings(Path(options.source), options.series)
+        return import_spacings(Path(options.source), options.series)
     from specseq.models.imports import import_forecaster
 
     return import_forecaster(options.source, options.kind, _taps(options.taps))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.config import EquilibriumRun
-from specseq.errors import InputError
+from specseq.errors import InputError, of_another_form
 from specseq.settings import read
 from specseq.training.foreign import Imported, check_finite, fields_of, read_torch, tensors_of
 
@@ -54,12 +54,17 @@ def import_block(path: Path, heads: int | None = None, names: Mapping[str, str] 
     Raises:
         InputError: the file is missing, damaged or of another block, or the number of heads is unknown.
     """
+    with of_another_form(path, "give a checkpoint of the study"):
+        return _block(path, heads, names or {})
+
+
+def _block(path: Path, heads: int | None, names: Mapping[str, str]) -> Imported:
     content = read_torch(path)
     state = dict(tensors_of(content, path, "model", "state_dict", "block", "blk", "params"))
     given = _settings(content)
     if (mode := given.get("attn_mode", "thick")) != "thick":
         raise InputError(path, f"its attention mode is {mode}", "only the thick block is built here")
-    parts = _parts(path, state, dict(names or {}))
+    parts = _parts(path, state, dict(names))
     width = parts["query"].shape[0]
     found = heads or given.get("H") or given.get("heads") or given.get("n_head")
     if found is None:

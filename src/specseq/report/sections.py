@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass, read
 from specseq.yaml_files import read_yaml
 
@@ -62,11 +61,7 @@ def load_section(path: Path) -> Section:
     Raises:
         InputError: the file cannot be read, or a key is missing or unknown.
     """
-    try:
-        return read(Section, read_yaml(path), "")
-    except InputError as error:
-        where = error.where if error.where.startswith(str(path)) else f"{path}: {error.where.strip('.')}"
-        raise InputError(where.removesuffix(": "), error.fault, error.remedy) from None
+    return read(Section, read_yaml(path), f"{path}:")
 
 
 def load_sections(folder: Path) -> list[Section]:

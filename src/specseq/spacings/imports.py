@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from specseq.errors import InputError
+from specseq.errors import InputError, of_another_form
 from specseq.settings import plain, read
 from specseq.spacings.config import SpacingModelConfig
 from specseq.spacings.model import SpacingModel, cap_norms
@@ -54,6 +54,11 @@ def import_spacings(path: Path, series: Series | None = None) -> Imported:
     Raises:
         InputError: the file is missing, damaged or of another model, or its weights do not fit its config.
     """
+    with of_another_form(path, "give a checkpoint of the study"):
+        return _model(path, series)
+
+
+def _model(path: Path, series: Series | None) -> Imported:
     content = read_torch(path)
     state = tensors_of(content, path, "model", "state_dict")
     given = fields_of(fields_of(content).get("config"))

@@ -155,7 +155,7 @@ def checks_of(modules: Iterable[ModuleType]) -> dict[str, Check]:
 @cache
 def _parsed(path: Path, stamp: int) -> tuple[Note, Any]:
     content = read_yaml(path)
-    return read(Note, content, str(path)), content
+    return read(Note, content, f"{path}:"), content
 
 
 def _read(path: Path) -> tuple[Note, Any]:

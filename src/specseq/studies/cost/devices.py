@@ -5,7 +5,7 @@ from pathlib import Path
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass, near, read
-from specseq.sweeps import read_yaml
+from specseq.yaml_files import read_yaml
 
 Rate = float
 

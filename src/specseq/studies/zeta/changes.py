@@ -120,8 +120,8 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
         rows = table[table["mask"] == mask].set_index("change").reindex(names)
         place = np.arange(len(names)) + 0.3 * (number - 0.5)
         style = {"color": "C1" if mask == "published" else "C0", "label": f"{mask} mask"}
-        _marks(axes[0], rows, place, rows[["nll", "nll_low", "nll_high"]].to_numpy(float), style)
-        _marks(axes[1], rows, place, rows[["ratio", "low", "high"]].to_numpy(float), style)
+        _marks(axes[0], rows, ["nll", "nll_low", "nll_high"], place, style)
+        _marks(axes[1], rows, ["ratio", "low", "high"], place, style)
     axes[0].axvline(0, color="0.4", lw=1)
     axes[1].axvline(1, color="0.4", lw=1)
     axes[0].set_yticks(range(len(names)), names)
@@ -142,18 +142,15 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def _marks(
-    axes: Axes, rows: pd.DataFrame, place: NDArray[Any], ends: NDArray[Any], style: dict[str, Any]
+    axes: Axes, rows: pd.DataFrame, columns: list[str], place: NDArray[Any], style: dict[str, Any]
 ) -> None:
-    """Values with their intervals, from columns value, low and high."""
+    """Values with their intervals, from the columns of value, low and high."""
     known = rows["group"].notna().to_numpy()
     gated = rows["gate"].astype("string").str.startswith(UNDECIDABLE).fillna(False).to_numpy(bool)
-    for some, filled in ((known & ~gated, True), (gated, False)):
+    for some, face in ((known & ~gated, style["color"]), (gated, "white")):
         if not some.any():
             continue
-        value, low, high = ends[some].T
+        value, low, high = rows.loc[some, columns].to_numpy(float).T
         reach = np.nan_to_num(np.array([value - low, high - value]))
-        label = style["label"] if filled or not (known & ~gated).any() else "_"
-        face = style["color"] if filled else "white"
-        axes.errorbar(
-            value, place[some], xerr=reach, fmt="o", ms=5, lw=1.2, mfc=face, **{**style, "label": label}
-        )
+        axes.errorbar(value, place[some], xerr=reach, fmt="o", ms=5, lw=1.2, mfc=face, **style)
+        style = {**style, "label": "_"}
