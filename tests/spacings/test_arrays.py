@@ -14,7 +14,7 @@ from specseq.spacings.preparation import write_spacing_sets
 from specseq.spacings.sets import load_spacing_set
 from specseq.tables import Provenance, read_parquet
 from specseq.zeros.catalogue import read_zeros
-from specseq.zeros.unfolding import spacings
+from specseq.zeros.selection import spacings
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from specseq.spacings.scores import causality_violation, fit_kernel, kernel, mem
 from specseq.spacings.spectrum import Spectrum, prime_powers
 from specseq.zeros.catalogue import compute
 from specseq.zeros.config import ZeroRange
-from specseq.zeros.unfolding import spacings
+from specseq.zeros.selection import spacings
 
 SMALL: dict[str, Any] = {"length": 24, "width": 16, "blocks": 2, "heads": 2, "components": 3}
 MEMORY = {"slots": 8, "attention_mask": "published"}

@@ -17,7 +17,7 @@ from specseq.spacings.preparation import write_spacing_sets
 from specseq.spacings.sets import load_spacing_set
 from specseq.tables import Provenance, read_parquet
 from specseq.zeros.catalogue import read_zeros
-from specseq.zeros.unfolding import spacings
+from specseq.zeros.selection import spacings
 
 
 def test_bands_are_the_zeros_spacings_and_do_not_touch(manifest: Path, zeros_table: Path) -> None:

@@ -11,7 +11,7 @@ from specseq.studies.config import DataSettings
 from specseq.tables import read_provenance
 from specseq.zeros.catalogue import ZerosRequest, compute, make_zeros, read_zeros
 from specseq.zeros.config import ZeroRange, ZeroSource
-from specseq.zeros.platt_files import read_platt_range
+from specseq.zeros.platt import read_platt_range
 from specseq.zeros.selection import Zeros
 from tests.zeros.test_zeros import platt_bytes
 

@@ -66,11 +66,7 @@ class SpacingArrays:
 
 
 def read_arrays(folder: str | os.PathLike[str], index: int) -> SpacingArrays:
-    """Open the arrays of a folder.
-
-    Args:
-        folder: the folder.
-        index: index of the zero before the first spacing of ``train``.
+    """Open the arrays of a folder; ``index`` is that of the zero before the first spacing of ``train``.
 
     Raises:
         InputError: an array is missing, unreadable or holds no spacings, or the two are of different kinds.

@@ -9,17 +9,17 @@ from scipy.special import stdtrit
 Array = NDArray[np.float64]
 
 
-def block_bootstrap(
-    values: Array, rng: np.random.Generator, block: int = 10, draws: int = 1000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile interval of the mean by the moving-block bootstrap (Künsch 1989, Ann. Statist. 17).
+# Windows per block; with fewer than two blocks' worth, each window is its own block.
+_BLOCK = 10
+
+
+def block_bootstrap(values: Array, rng: np.random.Generator, draws: int = 1000) -> tuple[float, float]:
+    """95 % interval of the mean by the moving-block bootstrap (Künsch 1989, Ann. Statist. 17).
 
     Args:
         values: (W,) one value per window, in order of height.
         rng: source of randomness.
-        block: windows per block; with fewer than two blocks' worth, each window is its own block.
         draws: number of resamples.
-        level: coverage.
 
     Returns:
         Lower and upper end; both NaN where there are fewer than two windows or a value is NaN.
@@ -27,11 +27,11 @@ def block_bootstrap(
     count = len(values)
     if count < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan")
-    size = block if count >= 2 * block else 1
+    size = _BLOCK if count >= 2 * _BLOCK else 1
     sums = np.convolve(values, np.ones(size), mode="valid")
     picks = rng.integers(0, len(sums), (draws, -(-count // size)))
     means = sums[picks].mean(axis=1) / size
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - 0.95) / 2, (1 + 0.95) / 2])
     return float(low), float(high)
 
 
@@ -39,14 +39,6 @@ def mean_interval(values: Array, rng: np.random.Generator, draws: int = 1000) ->
     """95 % interval of the mean of few windows: :func:`block_bootstrap`, but no narrower than Student's.
 
     Resampling a handful of windows sees only their own values, so its interval is too narrow.
-
-    Args:
-        values: (W,) one value per window, in order of height.
-        rng: source of randomness.
-        draws: resamples.
-
-    Returns:
-        Lower and upper end; both NaN where there are fewer than two windows or a value is NaN.
     """
     low, high = block_bootstrap(values, rng, draws=draws)
     if math.isnan(low):

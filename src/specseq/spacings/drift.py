@@ -41,11 +41,7 @@ _LONGEST = 16
 
 
 def drift_law(train: SpacingSet, contexts: Sequence[int]) -> TrainingLaw:
-    """The law of training windows as long as the shortest context, at most 16 spacings.
-
-    Args:
-        train: the training split.
-        contexts: lengths of the contexts that rollouts start from.
+    """The law of training windows as long as the shortest of the rollouts' contexts, at most 16 spacings.
 
     Raises:
         InputError: the split has too few windows for a covariance.

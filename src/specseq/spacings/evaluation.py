@@ -82,10 +82,7 @@ def evaluate_model(
 
     Args:
         model: in evaluation mode, on the CPU.
-        test: the test split.
-        spec: sizes.
         seed: seed of sampled rollouts and resampling.
-        settings: how rollouts treat memory.
         law: law of the training windows, to measure drift; None measures no drift.
 
     Raises:
@@ -135,14 +132,13 @@ def _one_step(
     for step, share in enumerate(counts / forced.pit.size):
         yield {"metric": "pit_share", "step": step, "value": float(share)}
     for context in spec.contexts:
+        measured = {}
         if context < length:
-            yield from with_interval("nll_at", forced.nll[:, context - 1], spec, seed, context=context)
-            yield from with_interval(
-                "mae_at", forced.absolute_error[:, context - 1], spec, seed, context=context
-            )
-        nll, error = scores.truncated(model, s, height, context)
-        yield from with_interval("nll_truncated", nll, spec, seed, context=context)
-        yield from with_interval("mae_truncated", error, spec, seed, context=context)
+            measured["nll_at"] = forced.nll[:, context - 1]
+            measured["mae_at"] = forced.absolute_error[:, context - 1]
+        measured["nll_truncated"], measured["mae_truncated"] = scores.truncated(model, s, height, context)
+        for metric, values in measured.items():
+            yield from with_interval(metric, values, spec, seed, context=context)
 
 
 def _rollouts(
@@ -215,11 +211,9 @@ def _probes(
         p = scores.memory_primes_p_value(model.memory, generator(seed, "memory"))
         yield {"metric": "memory_ln_primes_p", "value": p}
     if len(model.blocks):
-        found = hermiticity(model, generator(seed, "hermiticity"))
-        yield {"metric": "hermiticity", "value": found.symmetry}
-        yield {"metric": "hermiticity_null", "value": found.null}
-        yield {"metric": "hermiticity_z", "value": found.z}
-        yield {"metric": "hermiticity_p", "value": found.p}
+        names = ("hermiticity", "hermiticity_null", "hermiticity_z", "hermiticity_p")
+        for metric, value in zip(names, hermiticity(model, generator(seed, "hermiticity")), strict=True):
+            yield {"metric": metric, "value": value}
     rows = slice(0, spec.kernel_windows)
     mu = scores.kernel(model, s[rows, :context], height[rows])
     for d, value in enumerate(mu.tolist(), 1):

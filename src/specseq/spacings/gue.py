@@ -22,14 +22,8 @@ def gue_segment(size: int, rng: np.random.Generator) -> Array:
     """Unfolded bulk spacings of one GUE matrix, from the β = 2 tridiagonal model.
 
     Dumitriu and Edelman 2002, J. Math. Phys. 43: the Hermite ensemble is the spectrum of a symmetric
-    tridiagonal matrix with normal diagonal and χ_{βk}/√2 next to it. Unfolded by the semicircle law.
-
-    Args:
-        size: matrix size N.
-        rng: source of randomness.
-
-    Returns:
-        (:func:`segment_length`,) spacings of mean one.
+    tridiagonal matrix with normal diagonal and χ_{βk}/√2 next to it. Unfolded by the semicircle law, the
+    :func:`segment_length` spacings of a matrix of N = ``size`` have mean one.
     """
     diagonal = rng.standard_normal(size)
     beside = np.sqrt(rng.chisquare(2 * np.arange(size - 1, 0, -1)) / 2)

@@ -14,7 +14,7 @@ Shapes: D width, E head width.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ from specseq.spacings.model import SpacingModel
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Hermiticity:
+class Hermiticity(NamedTuple):
     """Mean symmetry over heads, its mean and z-score under the null, and the two-sided p-value."""
 
     symmetry: float
@@ -36,14 +35,9 @@ class Hermiticity:
 
 
 def hermiticity(model: SpacingModel, rng: np.random.Generator, draws: int = 1000) -> Hermiticity:
-    """The test over all heads of all blocks together.
+    """The test over all heads of all blocks together, with ``draws`` sets of random signs.
 
     NaN throughout for a model without attention, or where a head's form is zero or not finite.
-
-    Args:
-        model: any spacing model.
-        rng: source of the signs.
-        draws: number of sets of signs.
     """
     observed, null, heads = 0.0, np.zeros(draws), 0
     for form_DD in attention_forms(model):

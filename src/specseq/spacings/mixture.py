@@ -13,10 +13,6 @@ from torch import Tensor
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
 
-def _normal_cdf(x: Tensor) -> Tensor:
-    return torch.special.ndtr(x)
-
-
 class Mixture(NamedTuple):
     """Normal mixture with log weights that sum to one in probability."""
 
@@ -32,8 +28,8 @@ class Mixture(NamedTuple):
         return Mixture(*(part.double() for part in tuple(self)))
 
     def log_prob(self, y: Tensor) -> Tensor:
-        """Log density at y; beyond the distance :func:`_farthest`, a component's term stays constant."""
-        farthest = _farthest(self.mean.dtype)
+        """Log density at y; far from a component, where squares would overflow, its term stays constant."""
+        farthest = 1e100 if self.mean.dtype == torch.float64 else 1e9
         z = (y[..., None] - self.mean).clamp(-farthest, farthest) / self.scale
         return torch.logsumexp(self.log_weight - torch.log(self.scale) - 0.5 * z * z, -1) - _LOG_ROOT_2PI
 
@@ -42,7 +38,7 @@ class Mixture(NamedTuple):
 
     def cdf(self, y: Tensor) -> Tensor:
         """P(s ≤ y); at the observation this is the probability integral transform."""
-        return (self.log_weight.exp() * _normal_cdf((y[..., None] - self.mean) / self.scale)).sum(-1)
+        return (self.log_weight.exp() * torch.special.ndtr((y[..., None] - self.mean) / self.scale)).sum(-1)
 
     def weight_entropy(self) -> Tensor:
         """Entropy of the mixture's weights, in nats: at most ln K. No measure of predictive uncertainty."""
@@ -87,13 +83,8 @@ class Mixture(NamedTuple):
         return torch.where(faulty, torch.nan, draw)
 
 
-def _farthest(dtype: torch.dtype) -> float:
-    """Distance from a component up to which squares and their gradients stay finite in this precision."""
-    return 1e100 if dtype == torch.float64 else 1e9
-
-
 def _absolute_moment(mean: Tensor, scale: Tensor) -> Tensor:
     """E|X| of a normal variable."""
     z = mean / scale
     density = torch.exp(-0.5 * z * z - _LOG_ROOT_2PI)
-    return 2 * scale * density + mean * (2 * _normal_cdf(z) - 1)
+    return 2 * scale * density + mean * (2 * torch.special.ndtr(z) - 1)

@@ -30,11 +30,7 @@ class Cache:
     def __init__(self, layers: list[LayerCache]) -> None:
         self.layers = layers
         self.length = 0
-        self.position = torch.empty(0)
-        self.recent = torch.empty(0)
-        self.compared = torch.empty(0)
-        self.cos = torch.empty(0)
-        self.sin = torch.empty(0)
+        self.position = self.recent = self.compared = self.cos = self.sin = torch.empty(0)
 
 
 class SpacingModel(nn.Module):

@@ -76,12 +76,9 @@ class Autoregression:
     def rollout(self, context_WC: Array, horizon: int, rng: np.random.Generator | None = None) -> Array:
         """(W, H) continuation by the mean, or by draws from ``rng``."""
         if context_WC.shape[1] < self.order:
-            raise InputError(
-                "context", f"{context_WC.shape[1]} spacings", f"AR({self.order}) needs {self.order}"
-            )
-        x = np.concatenate(
-            [context_WC[:, -self.order :] - self.mean, np.zeros((len(context_WC), horizon))], 1
-        )
+            fault = f"{context_WC.shape[1]} spacings"
+            raise InputError("context", fault, f"AR({self.order}) needs {self.order}")
+        x = np.pad(context_WC[:, -self.order :] - self.mean, ((0, 0), (0, horizon)))
         reverse = self.coefficients[::-1]
         for h in range(horizon):
             x[:, self.order + h] = x[:, h : h + self.order] @ reverse
@@ -93,10 +90,7 @@ class Autoregression:
 def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) -> list[Autoregression]:
     """Least-squares autoregressions of several orders from one pass over the training split.
 
-    Args:
-        train: the training spacings.
-        orders: the orders p; each must be shorter than a segment.
-        rows: number of rows in which a set of one segment is read, to save memory.
+    A set of one segment is read in a number of ``rows``, to save memory.
 
     Raises:
         InputError: a segment is too short for an order, or the spacings repeat exactly and leave no noise.

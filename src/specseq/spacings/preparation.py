@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from specseq.errors import InputError
 from specseq.seeding import generator
 from specseq.spacings.arrays import read_arrays
 from specseq.spacings.config import SpacingSplits
@@ -19,9 +17,8 @@ from specseq.spacings.gue import gue_segment, poisson_segment, segment_length
 from specseq.spacings.sets import HEIGHT_EVERY
 from specseq.tables import Provenance, write_parquet
 from specseq.tables.files import atomic_path
-from specseq.zeros.catalogue import read_zeros
-from specseq.zeros.selection import Zeros
-from specseq.zeros.unfolding import spacings
+from specseq.zeros.catalogue import count_zeros, read_zeros
+from specseq.zeros.selection import Zeros, spacings
 
 Array = NDArray[np.float64]
 
@@ -44,7 +41,12 @@ def write_spacing_sets(
         InputError: the table or the arrays can't be read or are too short, or the table is incomplete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    count, pieces = _source(zeros, splits)
+    if zeros is None:
+        assert splits.arrays is not None
+        arrays = read_arrays(splits.arrays, splits.index)
+        count, pieces = len(arrays), arrays.pieces()
+    else:
+        count, pieces = count_zeros(zeros) - 1, _pieces(zeros)
     cuts = splits.cut(count)
     rows = []
     for split, (first, height, real) in _real(pieces, folder, cuts).items():
@@ -54,42 +56,20 @@ def write_spacing_sets(
         _save(folder / f"shuffled_{split}.npy", shuffled)
         rows.append(_row(folder, "shuffled", split, shuffled, len(real), -1, height))
         for name in ("gue", "poisson"):
-            drawn = _control(
-                name, min(splits.controls, len(real)), splits, generator(splits.seed, name, split)
-            )
+            rng, segment = generator(splits.seed, name, split), segment_length(splits.matrix_size)
+            # Whole segments, at least as many spacings as asked for.
+            segments = [
+                gue_segment(splits.matrix_size, rng) if name == "gue" else poisson_segment(segment, rng)
+                for _ in range(math.ceil(min(splits.controls, len(real)) / segment))
+            ]
+            drawn = np.concatenate(segments).astype(np.float32)
             _save(folder / f"{name}_{split}.npy", drawn)
             marks = math.ceil(len(drawn) / HEIGHT_EVERY) + 1
             borrowed = np.pad(height[:marks], (0, max(0, marks - len(height))), mode="edge")
-            rows.append(_row(folder, name, split, drawn, segment_length(splits.matrix_size), -1, borrowed))
+            rows.append(_row(folder, name, split, drawn, segment, -1, borrowed))
     manifest = pd.DataFrame(rows)
     write_parquet(folder / "manifest.parquet", manifest, provenance)
     return manifest
-
-
-def _control(name: str, count: int, splits: SpacingSplits, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Whole segments of a control set, at least ``count`` spacings."""
-    segment = segment_length(splits.matrix_size)
-    pieces = [
-        gue_segment(splits.matrix_size, rng) if name == "gue" else poisson_segment(segment, rng)
-        for _ in range(math.ceil(count / segment))
-    ]
-    return np.concatenate(pieces).astype(np.float32)
-
-
-def _source(zeros: os.PathLike[str] | None, splits: SpacingSplits) -> tuple[int, Pieces]:
-    """The number of spacings, and their pieces."""
-    if zeros is None:
-        assert splits.arrays is not None
-        arrays = read_arrays(splits.arrays, splits.index)
-        return len(arrays), arrays.pieces()
-    return _rows(zeros) - 1, _pieces(zeros)
-
-
-def _rows(zeros: os.PathLike[str]) -> int:
-    try:
-        return int(pq.read_metadata(os.fspath(zeros)).num_rows)
-    except FileNotFoundError:
-        raise InputError(zeros, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
 
 
 def _real(

@@ -23,18 +23,15 @@ and destroys the order. GUE and Poisson sets borrow the real heights, for models
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
-from specseq.spacings.config import SpacingSetName
 from specseq.tables import read_rows
 
 Array = NDArray[np.float64]
 
-SETS = get_args(SpacingSetName)
 HEIGHT_EVERY = 256
 
 
@@ -91,11 +88,6 @@ class SpacingSet:
 def load_spacing_set(manifest: os.PathLike[str], name: str, split: str) -> SpacingSet:
     """Open one set and split.
 
-    Args:
-        manifest: ``manifest.parquet``.
-        name: one of :data:`SETS`.
-        split: one of ``train``, ``selection``, ``test``.
-
     Raises:
         InputError: the manifest has no such row, or a file does not fit it.
     """
@@ -103,16 +95,12 @@ def load_spacing_set(manifest: os.PathLike[str], name: str, split: str) -> Spaci
     if f"{name}/{split}" not in rows:
         raise InputError(manifest, f"there is no set {name}/{split}", f"known are {', '.join(sorted(rows))}")
     row = rows[f"{name}/{split}"]
-    folder = Path(manifest).parent
+    folder, anew = Path(manifest).parent, "run the stage spacings again"
     try:
         values = np.load(folder / row["file"], mmap_mode="r", allow_pickle=False)
         heights = np.load(folder / row["heights_file"], allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            folder / row["file"], f"can't be read ({error})", "run the stage spacings again"
-        ) from None
+        raise InputError(folder / row["file"], f"can't be read ({error})", anew) from None
     if values.shape != (row["count"],) or values.dtype != np.float32:
-        raise InputError(
-            folder / row["file"], f"shape {values.shape}, {row['count']} due", "run the stage spacings again"
-        )
+        raise InputError(folder / row["file"], f"shape {values.shape}, {row['count']} due", anew)
     return SpacingSet(values, int(row["segment"]), heights, f"{name}/{split}")

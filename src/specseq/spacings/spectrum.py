@@ -23,18 +23,9 @@ from specseq.spacings.config import frequency_grid
 
 def prime_powers(limit: int) -> list[int]:
     """Prime powers up to a limit, ascending."""
-    sieve = np.ones(limit + 1, dtype=bool)
-    sieve[:2] = False
-    for n in range(2, math.isqrt(limit) + 1):
-        if sieve[n]:
-            sieve[n * n :: n] = False
-    powers = []
-    for p in np.nonzero(sieve)[0].tolist():
-        power = p
-        while power <= limit:
-            powers.append(power)
-            power *= p
-    return sorted(powers)
+    numbers = np.arange(limit + 1)
+    primes = [n for n in range(2, limit + 1) if (n % numbers[2 : math.isqrt(n) + 1]).all()]
+    return sorted(p**k for p in primes for k in range(1, limit.bit_length()) if p**k <= limit)
 
 
 class Spectrum(nn.Module):

@@ -91,7 +91,9 @@ def find(stretch: Stretch) -> Block:
         Diverged: zeros are missing, even on a grid four times finer.
     """
     if stretch.points == 0:
-        return _find_low(stretch)
+        # Turing's bound does not hold below t = 1000, but the number of zeros there is known.
+        gamma, pairs = low_zeros(stretch.high, ZEROS_BELOW_LOWEST)
+        return Block(0.0, gamma, 1, 0.0, math.inf, pairs)
     t0 = stretch.t0
     step = _spacing(t0 + (stretch.high - t0) * 1.01) / OVERSAMPLING
     for refinement in (1, 2, 4):
@@ -110,12 +112,6 @@ def find(stretch: Stretch) -> Block:
         f"zeros are missing between t = {stretch.low} and {stretch.high}: "
         f"mean S(t) {count.mean_s:.4f}, bound {count.bound:.4f}"
     )
-
-
-def _find_low(stretch: Stretch) -> Block:
-    """The zeros below t = 1000, where Turing's bound does not hold but their number is known."""
-    gamma, pairs = low_zeros(stretch.high, ZEROS_BELOW_LOWEST)
-    return Block(0.0, gamma, 1, 0.0, math.inf, pairs)
 
 
 def low_zeros(top: float, count: int) -> tuple[Array, int]:

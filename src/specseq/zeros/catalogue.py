@@ -26,7 +26,7 @@ from specseq.zeros.blocks import ZEROS_BELOW_LOWEST, Block, contiguous, find
 from specseq.zeros.config import HIGHEST, ZeroRange, ZeroSource
 from specseq.zeros.counts import smooth_count
 from specseq.zeros.pieces import computed, open_parts
-from specseq.zeros.platt_files import read_platt_range
+from specseq.zeros.platt import read_platt_range
 from specseq.zeros.selection import Zeros, part_of, stretches
 from specseq.zeros.verification import TOLERANCE, Verifier
 
@@ -128,17 +128,10 @@ def write_zeros(
     workers: int = 1,
     quiet: bool = True,
 ) -> dict[str, object]:
-    """Compute zeros and write them as Parquet.
+    """Compute zeros and write them as Parquet, in ``workers`` processes; 1 computes in this process.
 
     Pieces of about 65,000 zeros are kept in ``<target>.parts`` until the table is complete, and a second
     call continues from them. At most a few pieces are in memory at once.
-
-    Args:
-        target: the Parquet file.
-        request: which zeros.
-        provenance: goes into the footer, with the completeness record added.
-        workers: number of processes; 1 computes in this process.
-        quiet: no progress lines.
 
     Returns:
         The completeness record, with ``first_index``, ``last_index`` and ``count``.
@@ -249,6 +242,25 @@ def _finish(writer: pq.ParquetWriter, record: dict[str, object], provenance: Pro
     writer.add_key_value_metadata({"specseq": json.dumps(provenance.record(), default=str)})
 
 
+def _opened(source: str | os.PathLike[str]) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(os.fspath(source))
+    except FileNotFoundError:
+        raise InputError(source, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(source, f"not a readable Parquet file ({error})", "delete and remake it") from None
+
+
+def count_zeros(source: str | os.PathLike[str]) -> int:
+    """The number of zeros in a table.
+
+    Raises:
+        InputError: the file can't be read.
+    """
+    with _opened(source) as file:
+        return int(file.metadata.num_rows)
+
+
 def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool = True) -> Iterator[Zeros]:
     """Read a table of zeros in batches, checked on the way; the last few thousand are checked at the end.
 
@@ -260,15 +272,9 @@ def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool
     Raises:
         InputError: the file can't be read or zeros are missing.
     """
-    try:
-        file = pq.ParquetFile(os.fspath(source))
-    except FileNotFoundError:
-        raise InputError(source, "no such table of zeros", "make it with: specseq zeros --out FILE") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(source, f"not a readable Parquet file ({error})", "delete and remake it") from None
     names = ["n", "t0", "delta"]
     verifier = Verifier()
-    with file:
+    with _opened(source) as file:
         for name in names:
             place = file.schema_arrow.get_field_index(name)
             kind = file.schema_arrow.field(place).type if place >= 0 else "missing"

@@ -40,40 +40,22 @@ class Count:
         return abs(self.mean_s) <= self.bound
 
 
-def turing_bound(top: float, length: float) -> float:
-    """Largest |mean of S| over an interval of given length that ends at height ``top``."""
-    return (2.067 + 0.059 * math.log(top)) / length
-
-
-def turing_count(t0: float, delta: Array, low: float, high: float) -> Count:
-    """Index of the first zero in [t0 + low, t0 + high) and the mean of S there.
+def turing_count(t0: float, delta: Array, low: float, high: float, first: int | None = None) -> Count:
+    """Mean of S over [t0 + low, t0 + high), and the index of the first zero there.
 
     Args:
         t0: reference height, exactly representable.
         delta: (K,) ascending offsets of the zeros found in the interval.
         low, high: the interval's ends as offsets from t0; it lies above :data:`VALID_FROM`.
+        first: the index; by default the one that brings the mean nearest to zero.
     """
-    turns, excess = _excess(t0, delta, low, high)
-    before = -round(excess)
-    return Count(2 * turns + 1 + before + 1, excess + before, turing_bound(t0 + high, high - low))
-
-
-def turing_mean(t0: float, delta: Array, low: float, high: float, first: int) -> tuple[float, float]:
-    """Mean of S over an interval whose first zero has the index ``first``, and the bound on its size.
-
-    Args:
-        t0, delta, low, high: as for :func:`turing_count`.
-        first: index of the first zero in the interval.
-    """
-    turns, excess = _excess(t0, delta, low, high)
-    return excess + (first - 2 * turns - 2), turing_bound(t0 + high, high - low)
-
-
-def _excess(t0: float, delta: Array, low: float, high: float) -> tuple[int, float]:
-    """Turns, and the mean of N - θ/π - 1 over the interval, without its part N(low) - 2·turns."""
     length = high - low
     turns, rest = theta_turns(t0)
     nodes, weights = np.polynomial.legendre.leggauss(24)
     points = low + 0.5 * length * (nodes + 1)
     mean_theta = rest + 0.5 * float(weights @ theta_difference(t0, points))
-    return turns, float(np.sum(high - delta)) / length - mean_theta / math.pi
+    # The mean of N - θ/π - 1 over the interval, without its part N(low) - 2·turns.
+    excess = float(np.sum(high - delta)) / length - mean_theta / math.pi
+    before = -round(excess) if first is None else first - 2 * turns - 2
+    bound = (2.067 + 0.059 * math.log(t0 + high)) / length
+    return Count(2 * turns + 2 + before, excess + before, bound)

@@ -18,6 +18,7 @@ from specseq.tables.files import atomic_path, write_text
 from specseq.zeros.blocks import Block, Stretch, find
 
 BLOCKS_A_CHUNK = 32
+_NUMBERS = ("t0", "first", "mean_s", "bound", "pairs")
 
 
 def open_parts(parts: Path, start: float) -> None:
@@ -62,8 +63,7 @@ def _piece(parts: Path, number: int, chunk: list[Stretch]) -> Path:
         except (BadZipFile, OSError, ValueError, KeyError, EOFError):
             path.unlink()
     blocks = [find(stretch) for stretch in chunk]
-    fields = {name: np.array([getattr(block, name) for block in blocks]) for name in ("t0", "first", "pairs")}
-    fields |= {name: np.array([getattr(block, name) for block in blocks]) for name in ("mean_s", "bound")}
+    fields = {name: np.array([getattr(block, name) for block in blocks]) for name in _NUMBERS}
     fields["size"] = np.array([len(block.delta) for block in blocks])
     fields["delta"] = np.concatenate([block.delta for block in blocks])
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -77,10 +77,8 @@ def _load(path: Path) -> list[Block]:
         deltas = np.split(fields["delta"], ends[:-1])
         if int(ends[-1]) != len(fields["delta"]):
             raise ValueError("sizes and zeros disagree")
-        rows = zip(
-            *(fields[name].tolist() for name in ("t0", "first", "mean_s", "bound", "pairs")), strict=True
-        )
+        rows = zip(*(fields[name].tolist() for name in _NUMBERS), strict=True)
         return [
-            Block(t0, delta, first, mean_s, bound, pairs)
-            for delta, (t0, first, mean_s, bound, pairs) in zip(deltas, rows, strict=True)
+            Block(delta=delta, **dict(zip(_NUMBERS, row, strict=True)))
+            for delta, row in zip(deltas, rows, strict=True)
         ]

@@ -92,23 +92,6 @@ def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
     return total * sign * np.sqrt(inverse), count.astype(np.int64)
 
 
-def z_at(t0: float, delta: Array) -> Array:
-    """Z(t0 + delta) by direct summation at a few points: slow, but independent of the transform.
-
-    Args:
-        t0: height, at least :data:`LOWEST`, exactly representable.
-        delta: (K,) offsets.
-    """
-    t = t0 + delta
-    rest, count = remainder(t)
-    high, low = log_table(int(count.max()))
-    n = np.arange(1, int(count.max()) + 1)
-    theta = theta_turns(t0)[1] + theta_difference(t0, delta)
-    phases = theta[:, None] - log_phase(t0, high[n], low[n]) - np.outer(delta, high[n])
-    terms = np.where(n <= count[:, None], np.cos(phases) / np.sqrt(n), 0.0)
-    return 2 * terms.sum(axis=1) + rest
-
-
 def z_on_grid(t0: float, step: float, points: int) -> Array:
     """Z(t0 + j·step) for j = -points/2 .. points/2-1.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.zeros.blocks import low_zeros
-from specseq.zeros.completeness import VALID_FROM, turing_mean
+from specseq.zeros.completeness import VALID_FROM, turing_count
 from specseq.zeros.selection import Zeros
 
 Array = NDArray[np.float64]
@@ -92,16 +92,13 @@ class Verifier:
         offsets = (zeros.t0 - base) + zeros.delta
         # From just after the first zero to just before the last, since a boundary on a zero is ambiguous.
         low, high = 0.5 * float(offsets[0] + offsets[1]), 0.5 * float(offsets[-2] + offsets[-1])
-        first = int(zeros.n[1])
-        mean_s, bound = turing_mean(float(base), offsets[1:-1], low, high, first)
-        if abs(mean_s) > bound:
-            fault = (
-                f"between indices {zeros.n[0]} and {zeros.n[-1]} the mean of S(t) is {mean_s:.4f}, where "
-                f"{bound:.4f} is the most"
-            )
+        count = turing_count(float(base), offsets[1:-1], low, high, int(zeros.n[1]))
+        if not count.complete:
+            span, most = f"indices {zeros.n[0]} and {zeros.n[-1]}", f"{count.bound:.4f} is the most"
+            fault = f"between {span} the mean of S(t) is {count.mean_s:.4f}, where {most}"
             raise InputError("zeros", fault, _REMEDY)
-        self.largest_mean_s = max(self.largest_mean_s, abs(mean_s))
-        self.largest_share_of_bound = max(self.largest_share_of_bound, abs(mean_s) / bound)
+        self.largest_mean_s = max(self.largest_mean_s, abs(count.mean_s))
+        self.largest_share_of_bound = max(self.largest_share_of_bound, abs(count.mean_s) / count.bound)
 
 
 def verify(zeros: Zeros, window: int = 4096) -> Verifier:
