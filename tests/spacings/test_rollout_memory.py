@@ -16,7 +16,7 @@ from specseq.spacings.rollout import rollout, rollout_without_cache, window_leng
 from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
 from specseq.spacings.sets import load_spacing_set
 from specseq.studies import studies
-from specseq.studies.zeta.config import ZetaRun
+from specseq.studies.zeta.study import ZetaRun
 
 HORIZON = 30
 MASKS = pytest.mark.parametrize("mask", ["causal", "published"])

@@ -14,7 +14,7 @@ from specseq.models.moirai2.config import Moirai2Config
 from specseq.report.tidy import group_of
 from specseq.settings import read
 from specseq.studies.config import load_plan
-from specseq.studies.preconditioning.config import PreconditioningRun
+from specseq.studies.preconditioning.study import PreconditioningRun
 from specseq.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -29,11 +29,7 @@ ADDED = (pa.field("group", pa.string()), pa.field("progress", pa.float64()))
 
 
 def make(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pa.RecordBatchReader:
-    """
-    Args:
-        inputs: lists of long results under any names.
-        params: not needed.
-    """
+    # Without a docstring, so that the page shows the module's, which explains the columns.
     paths = [path for paths in inputs.values() for path in paths]
     if not paths:
         raise InputError("long results", "no files given", "name the results of at least one run")

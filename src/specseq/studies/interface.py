@@ -77,6 +77,10 @@ class Results:
         """Results of every run on each benchmark at hand: scores, or those with an ending."""
         return self.of_runs(*(f"{benchmark}{ending}.parquet" for benchmark in self.benchmarks))
 
+    def long(self) -> Inputs:
+        """The table of all results of the study."""
+        return {"long": self.table(f"{self.study.name}_long")}
+
     def baselines(self) -> dict[str, dict[str, str]]:
         """Parameter of tables: run without its seed -> the run it names as its baseline."""
         named = {without_seed(run): p["baseline"] for run, p in self.runs.items() if "baseline" in p}
@@ -94,9 +98,10 @@ class Table:
 
     Attributes:
         make: ``module:function`` of ``make(inputs, params) -> DataFrame``, or ``RecordBatchReader`` where the
-            rows are too many for memory; a module that begins with a dot lies in the study's package. Editing
-            the module makes the table anew.
-        inputs: the files it is made from.
+            rows are too many for memory. ``inputs`` are lists of paths by name, ``params`` the parameters
+            with ``scale``. A module that begins with a dot lies in the study's package; editing it makes the
+            table anew.
+        inputs: the files it is made from, by name.
         params: its parameters beside the scale.
         optional: inputs that it can be made without if they are lost.
     """

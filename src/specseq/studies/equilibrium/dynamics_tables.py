@@ -27,10 +27,6 @@ def controllers(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Dat
     - ``handed_off``: share of solves that Anderson took over;
     - ``nudged_step_last``, ``nudged_handed_off``: the same for the nudged phase;
     - ``eps_crit_last``: the largest stable step by the exact spectrum, at the last evaluation.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     of_controllers = pc.field("metric").isin([*CONTROLLED, "valid/eps_crit"])
     of_controllers &= pc.field("benchmark") == "pretrain"
@@ -69,10 +65,6 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     first over ε times the second, ``settled`` the share of samples whose force residual is at most 1e-5,
     ``evaluations`` and ``time`` = ε × evaluations spent, ``rho`` the largest exact ρ(ε) of the roots. Samples
     that overflowed count in ``settled`` and ``rho`` alone.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     swept = read_parquet(inputs["long"][0], where=pc.starts_with(pc.field("task"), "step_sweep/"))
     keys = ["group", "seed", "task", "step"]
@@ -96,10 +88,6 @@ def widths(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     ``jacobian_norm`` ‖J_nc‖_F/√n over the n entries of a state (root mean square of the singular values),
     ``rotation`` max |Im μ|, ``alpha`` max Re μ, ``eps_crit``, ``damping_ratio``; ``loss_best`` is the lowest
     validation loss and ``step`` that of the evaluation.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     of_widths = pc.starts_with(pc.field("group"), WIDTHS) & (pc.field("task") == "valid")
     own = read_parquet(inputs["long"][0], where=of_widths)

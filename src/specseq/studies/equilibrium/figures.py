@@ -64,10 +64,6 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     Thin lines are seeds, thick ones their mean, geometric where the axis is logarithmic. Vertical lines are
     the losses of n-gram models on the same windows. Evaluations of a run that has come apart, whose loss is
     above every run's first, are on the right only.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
     """
     curves = wall_curves(inputs["long"][0])
     top = 1.05 * highest_loss(run for runs in curves.values() for run in runs.values())
@@ -138,10 +134,6 @@ def modes(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
     The real axis is logarithmic on both sides of zero, so that one sees the far edges of Euler's discs, where
     a fast mode leaves them, and the near one, where the flow itself begins to grow.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
     """
     curves = wall_curves(inputs["long"][0])
     groups = [f"equilibrium/wall/{name}" for name in SHOWN if f"equilibrium/wall/{name}" in curves]
@@ -185,10 +177,6 @@ def _path(axes: Axes, real: Any, imaginary: Any, loss: Any, shades: Any, marker:
 
 def audit(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """The first audited run.
-
-    Args:
-        inputs: ``spectra``, ``verdicts`` and ``fingerprints`` of the audited runs, in the same order.
-        params: none.
 
     Raises:
         InputError: there is no audited run.

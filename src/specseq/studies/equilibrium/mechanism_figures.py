@@ -24,12 +24,7 @@ METHODS = {
 
 
 def solvers(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """A panel per block; the legend gives α of the root that a solver converged on.
-
-    Args:
-        inputs: ``measured``, the table of the stage ``mechanisms``.
-        params: none.
-    """
+    """A panel per block; the legend gives α of the root that a solver converged on."""
     measured = read_parquet(inputs["measured"][0])
     figure, panels = plt.subplots(1, 2, figsize=(9.6, 4.4), sharey=True)
     for axes, (block, about) in zip(panels, BLOCKS.items(), strict=True):
@@ -48,12 +43,7 @@ def solvers(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def estimators(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Left: relative error of the adjoint. Right: 1 - cosine of the weights' gradient with the exact one.
-
-    Args:
-        inputs: ``measured``, the table of the stage ``mechanisms``.
-        params: none.
-    """
+    """Left: relative error of the adjoint. Right: 1 - cosine of the weights' gradient with the exact one."""
     measured = read_parquet(inputs["measured"][0])
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2))
     bias = measured[measured["task"] == "estimator_bias"]
@@ -85,12 +75,7 @@ def estimators(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def diagnostics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Left: estimates of ρ(0.1) against products spent. Middle: of ω(J_nc). Right: growth of a disturbance.
-
-    Args:
-        inputs: ``measured``, the table of the stage ``mechanisms``.
-        params: none.
-    """
+    """Estimates of ρ(0.1) against products spent (left) and of ω(J_nc); growth of a disturbance (right)."""
     measured = read_parquet(inputs["measured"][0])
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.4, 3.9), width_ratios=(4, 3, 3))
     _radius(left, measured)

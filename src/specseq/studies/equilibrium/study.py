@@ -15,10 +15,6 @@ def _results(params: Mapping[str, Any], plan: Plan) -> set[str]:
     return {"weights.safetensors", "pretrain.parquet"} | (_AUDIT if "audit" in params else set())
 
 
-def _long(results: Results) -> Inputs:
-    return {"long": results.table("equilibrium_long")}
-
-
 def _measured(results: Results) -> Inputs:
     return {"measured": results.file("equilibrium_mechanisms.parquet")}
 
@@ -31,18 +27,18 @@ TABLES = {
             "fingerprints": results.of_runs("fingerprint.parquet"),
         },
     ),
-    "equilibrium": Table(".tables:summary", _long),
-    "equilibrium_walls": Table(".tables:walls", _long),
-    "equilibrium_signals": Table(".tables:signals", _long),
-    "equilibrium_controllers": Table(".dynamics_tables:controllers", _long),
-    "equilibrium_steps": Table(".dynamics_tables:steps", _long),
-    "equilibrium_widths": Table(".dynamics_tables:widths", _long),
+    "equilibrium": Table(".tables:summary", Results.long),
+    "equilibrium_walls": Table(".tables:walls", Results.long),
+    "equilibrium_signals": Table(".tables:signals", Results.long),
+    "equilibrium_controllers": Table(".dynamics_tables:controllers", Results.long),
+    "equilibrium_steps": Table(".dynamics_tables:steps", Results.long),
+    "equilibrium_widths": Table(".dynamics_tables:widths", Results.long),
     "equilibrium_mechanisms": Table(".tables:mechanisms", _measured),
 }
 
 FIGURES = {
-    "equilibrium_walls": Figure(".figures:walls", _long),
-    "equilibrium_modes": Figure(".figures:modes", _long),
+    "equilibrium_walls": Figure(".figures:walls", Results.long),
+    "equilibrium_modes": Figure(".figures:modes", Results.long),
     "equilibrium_audit": Figure(
         ".figures:audit",
         lambda results: {

@@ -68,10 +68,6 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     - ``force_residual``, ``alpha``, ``im``, ``rotation``, ``eps_crit``, ``omega``, ``gap``, ``rho``,
       ``jacobian_norm``, ``cos_exact``: at the last evaluation where they could be measured;
     - ``evaluations``: per training step, of the free and the nudged phase.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     long = read_parquet(inputs["long"][0], COLUMNS, _OF_SUMMARY)
     runs = {group: _per_seed(own) for group, own in long.groupby("group", sort=False)}
@@ -170,10 +166,6 @@ def walls(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     ``step`` is ε, ``loss_at_break`` as in the table ``equilibrium`` (NaN where the free phase was not lost),
     and ``longer`` the run with the next longer step. ``difference`` is this run's ``loss_at_break`` minus
     that of ``longer`` with the same seed.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     of_walls = _OF_SUMMARY & pc.field("group").isin(list(WALL_STEPS))
     long = read_parquet(inputs["long"][0], COLUMNS, of_walls)
@@ -205,10 +197,6 @@ def signals(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
       ε_crit ≤ 0.1 by the exact spectrum: no matter which solver found the root, Euler at 0.1 leaves it.
       ``evaluations`` and ``unstable`` count them; NaN where all are of one kind;
     - ``share_positive``: share of the equilibria stable for the flow (α < 0) that have ω > 0.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     of_wall = pc.starts_with(pc.field("group"), "equilibrium/wall/") & (pc.field("task") == "valid")
     rows = read_parquet(inputs["long"][0], ["run", "seed", "step", "metric", "value"], of_wall)
@@ -269,10 +257,6 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
     - ``floor_overshoots``: times that the step should have shrunk but was at its floor
     - ``length_cosine``, ``length_evaluations``, ``length_seconds``: of the gradient with the exact one, and
       what the nudged phase took, by its way to end and its budget T2; ``seconds`` are the processor's
-
-    Args:
-        inputs: ``measured``, the table of the stage ``mechanisms``.
-        params: ``scale``.
     """
     measured = read_parquet(inputs["measured"][0])
     parts = measured["task"].astype(str).str.partition("/")

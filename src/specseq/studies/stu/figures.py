@@ -47,10 +47,6 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
     Terms stand below each other where several were evaluated. A dashed line beside the rows of a schedule is
     seasonal naive over its attention: left of 1, attention is worse and decides nothing.
-
-    Args:
-        inputs: ``summary``, the study's comparison table.
-        params: none.
     """
     table = read_parquet(inputs["summary"][0])
     table = table[(table["benchmark"] == "gift_eval") & (table["group"] != table["baseline"])]
@@ -95,12 +91,7 @@ def _term_rows(
 
 
 def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Smoothed training loss over steps, mean over seeds with their range; one panel per schedule.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """Smoothed training loss over steps, mean over seeds with their range; one panel per schedule."""
     of_losses = (pc.field("benchmark") == "pretrain") & (pc.field("metric") == "standardised_nll")
     rows = read_parquet(inputs["long"][0], where=of_losses)
     shown = {start: title for start, title in SCHEDULES.items() if rows["group"].str.startswith(start).any()}
@@ -130,12 +121,7 @@ def _loss_panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def speed(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """CPU milliseconds of a training step and of its mixing, one dot per seed; models of a seed took turns.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """CPU time of a training step and of its mixing, one dot per seed; models of a seed took turns."""
     of_layouts = pc.starts_with(pc.field("group"), "stu/layout/")
     rows = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & of_layouts)
     if rows.empty:
@@ -171,12 +157,7 @@ def _time_panel(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
 
 
 def filters(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Three panels: filters of the published length; their eigenvalues; gains of the trained first unit.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """Three panels: filters of the published length; their eigenvalues; gains of the trained first unit."""
     of_gains = (pc.field("metric") == "gain") & pc.starts_with(pc.field("task"), "layer0/")
     rows = read_parquet(inputs["long"][0], where=of_gains)
     figure, axes = plt.subplots(1, 3, figsize=(11.4, 3.8))

@@ -36,10 +36,6 @@ def table(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     ``odd_high``. ``apart`` is the total variation distance, from 0 to 1, of
     the lags 0 to 63 from those of trained attention in the same layer of ``stu/layout/attention``, each
     scaled to a sum of 1.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     profiles = _profiles(inputs["long"][0])
     attention = {
@@ -55,12 +51,7 @@ def table(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
 
 
 def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Share of each lag, one panel per layer: attention, even attention and spectral units.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """Share of each lag, one panel per layer: attention, even attention and spectral units."""
     profiles = _profiles(inputs["long"][0])
     layers = sorted({layer for _, layer, _ in profiles})
     columns = min(3, max(1, len(layers)))

@@ -1,12 +1,29 @@
 """The STU hybrid: MOIRAI with spectral layers in place of attention."""
 
-from specseq.studies.forecasting import forecasting_results, leakage, seasonal_naive_scores
-from specseq.studies.interface import Figure, Inputs, Results, Study, Table
-from specseq.studies.stu.config import StuRun
+from specseq.errors import InputError
+from specseq.models.config import Measurement
+from specseq.models.moirai.config import MoiraiConfig, MoiraiData
+from specseq.scoring.config import EvaluationSettings
+from specseq.settings import STRICT, Field, dataclass
+from specseq.studies.forecasting import ForecastingRun, forecasting_results, leakage, seasonal_naive_scores
+from specseq.studies.interface import Figure, Results, Study, Table
+from specseq.training.settings import Initial, TrainingSettings
 
 
-def _long(results: Results) -> Inputs:
-    return {"long": results.table("stu_long")}
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class StuRun(ForecastingRun):
+    """A run: MOIRAI with a layout of its layers."""
+
+    model: MoiraiConfig
+    training: TrainingSettings
+    initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
+    data: MoiraiData = MoiraiData()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    measurement: Measurement = Measurement()
+
+    def __post_init__(self) -> None:
+        if self.evaluation.filters or self.evaluation.reversals:
+            raise InputError("evaluation", "this study has no filters", "leave filters and reversals out")
 
 
 TABLES = {
@@ -22,7 +39,7 @@ TABLES = {
     "stu": Table(
         ".tables:summary",
         lambda results: {
-            **_long(results),
+            **results.long(),
             "leakage": leakage(results),
             "naive": seasonal_naive_scores(results),
         },
@@ -32,22 +49,22 @@ TABLES = {
     "stu_leakage": Table(".tables:leakage", lambda results: {"leakage": leakage(results)}),
     "stu_metrics": Table(
         ".tables:metrics",
-        lambda results: {**_long(results), "naive": seasonal_naive_scores(results)},
+        lambda results: {**results.long(), "naive": seasonal_naive_scores(results)},
         Results.baselines,
     ),
     "stu_models": Table(
         ".tables:models",
-        lambda results: {**_long(results), "training": results.of_runs("pretrain.parquet")},
+        lambda results: {**results.long(), "training": results.of_runs("pretrain.parquet")},
         Results.baselines,
     ),
-    "stu_lags": Table(".lags:table", _long),
+    "stu_lags": Table(".lags:table", Results.long),
 }
 
 FIGURES = {
-    "stu_training": Figure(".figures:training", _long),
-    "stu_speed": Figure(".figures:speed", _long),
-    "stu_filters": Figure(".figures:filters", _long),
-    "stu_lags": Figure(".lags:figure", _long),
+    "stu_training": Figure(".figures:training", Results.long),
+    "stu_speed": Figure(".figures:speed", Results.long),
+    "stu_filters": Figure(".figures:filters", Results.long),
+    "stu_lags": Figure(".lags:figure", Results.long),
     "stu_ratios": Figure(".figures:ratios", lambda results: {"summary": results.table("stu")}),
 }
 

@@ -41,12 +41,6 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     training corpus, ``leaked_share`` is the share of all test points that lie there, and ``history`` counts
     configs whose earlier parts the corpus holds, which is not a leak; ``parameter_ratio`` says whether the
     models are matched.
-
-    Args:
-        inputs: ``long``, all results of the study; ``leakage``, of each benchmark, without which nothing is
-            known of leaks; ``naive``, scores of seasonal naive, without which no comparison is decidable.
-        params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
-            ``stu/layout/attention``.
     """
     long, leakage = inputs["long"][0], read_leakage(inputs.get("leakage", []))
     naive = _seasonal_naive(inputs.get("naive", []))
@@ -68,10 +62,6 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     ``baseline``, paired over configs and seeds, with its 95 % interval over both, ``low`` to ``high``;
     ``wins`` and ``losses`` count configs. The ``gate``, by MASE, and the verdicts are those of the table
     ``stu``.
-
-    Args:
-        inputs: ``long`` and ``naive`` as of :func:`summary`.
-        params: ``scale`` and ``baselines`` as there.
     """
     naive = _seasonal_naive(inputs.get("naive", []))
     baselines, made = params.get("baselines", {}), []
@@ -108,10 +98,6 @@ def leakage(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     """How much of each config or task is in the training corpus: :func:`specseq.scoring.leakage.leakage`.
 
     Adds the column ``leaked_share``, the leaked share of the test points.
-
-    Args:
-        inputs: ``leakage``, of each benchmark.
-        params: ``scale``.
     """
     measured = read_leakage(inputs["leakage"]).reset_index()
     share = measured["leaked_points"] / measured["points"]
@@ -212,12 +198,6 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     - ``packing_error``, ``alone_error``, ``causality_error``, ``causality_error_circular``: the largest of
       all seeds;
     - ``diverged``: runs that were ended early.
-
-    Args:
-        inputs: ``long``, all results of the study; ``training``, the metrics of each run, whose provenance
-            holds what the steps took.
-        params: ``scale``; ``baselines``, group -> the group it is compared with where that is not
-            ``stu/layout/attention``.
     """
     speeds = _speeds(inputs.get("training", []))
     whole = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & WHOLE)

@@ -48,10 +48,6 @@ def changes(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     spacings of mean rollouts from ``rollout_context`` over that of the baseline. Both contexts are the
     longest that both models have. Ends are of Student's intervals over ``seeds``, missing for one seed.
     ``gate`` is that of the baseline in the table ``zeta``.
-
-    Args:
-        inputs: ``long``, all results of the study, and ``zeta``, its table of models.
-        params: ``scale``.
     """
     measured = pc.field("metric").isin(["nll_truncated", "err_mean"])
     long = read_parquet(inputs["long"][0], where=OF_ROLLOUTS & measured)
@@ -104,10 +100,6 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """One row per change: its effect on the NLL (left) and on rollouts (right), a mark per mask.
 
     Rows whose baseline is no better than its reference are hollow: they decide nothing.
-
-    Args:
-        inputs: ``changes``, the table ``zeta_changes``.
-        params: none.
     """
     table = read_parquet(inputs["changes"][0])
     if table.empty:

@@ -27,12 +27,7 @@ BARS = {True: "range of several seeds", False: "one seed, block bootstrap"}
 
 
 def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """NLL of every model and seed, beside the iid floor and autoregressions at the same contexts.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """NLL of every model and seed, beside the iid floor and autoregressions at the same contexts."""
     of_references = of_runs(REFERENCES) & (pc.field("metric") == "nll_at")
     long = read_parquet(inputs["long"][0], where=of_metrics("nll", "windows") | of_references)
     rows = long[(long["metric"] == "nll") & long["run"].str.startswith((*COMPARED, "zeta/leak/"))]
@@ -59,12 +54,7 @@ def leak(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def context(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """NLL of a prediction from c spacings and no more, for models and autoregressions.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """NLL of a prediction from c spacings and no more, for models and autoregressions."""
     measured = of_metrics("nll_truncated", "nll", "nll_at", "windows")
     long = read_parquet(inputs["long"][0], where=measured)
     real = long[long["task"] == "real/test"]
@@ -89,12 +79,7 @@ def context(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def rollout(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Mean |accumulated error| of mean rollouts on real spacings from the longest context.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """Mean |accumulated error| of mean rollouts on real spacings from the longest context."""
     long = read_parquet(inputs["long"][0], where=of_metrics("err_mean", "windows"))
     rows = long[(long["metric"] == "err_mean") & (long["task"] == "real/test")]
     longest = int(rows["context"].max())
@@ -123,12 +108,7 @@ def rollout(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def statistics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Spectral form factor and number variance of sampled rollouts, and histograms of the PIT.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: none.
-    """
+    """Spectral form factor and number variance of sampled rollouts, and histograms of the PIT."""
     both = (f"{whose}_{name}" for whose in ("rollout", "data") for name in ("form_factor", "number_variance"))
     long = read_parquet(inputs["long"][0], where=of_metrics(*both, "pit_share", "windows"))
     # Only models that roll out equally far: statistics depend on the length of the window.
@@ -151,12 +131,7 @@ def statistics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Test scores with half a window known by training size, and training NLL as training goes on.
-
-    Args:
-        inputs: ``long``, all results of the study, and ``sizes``, the table ``zeta_size``.
-        params: none.
-    """
+    """Test scores with half a window known by training size, and training NLL as training goes on."""
     long = read_parquet(inputs["long"][0], where=of_metrics("nll", "mae", "nll_long", "mae_long", "windows"))
     sizes = read_parquet(inputs["sizes"][0])
     sizes = sizes[sizes["seeds"] > 0]
@@ -179,12 +154,7 @@ def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def masks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Both attention masks of a window of 24 spacings behind 8 memory slots; dark where a row reads a column.
-
-    Args:
-        inputs: none.
-        params: none.
-    """
+    """Both attention masks, of 24 spacings behind 8 memory slots; dark where a row reads a column."""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True)
     titles: dict[AttentionMask, str] = {
         "published": "published: memory rows read the future",

@@ -37,10 +37,6 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     along them, ``attention`` the share of attention that memory takes in them, ``bias`` the mean error of
     mean rollouts at the step alone, ``gate`` how far a gate of memory is open; ``_true`` is the same on the
     true spacings.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     names = {metric: name for name, metric in MEASURES.items()}
     rows = read_parquet(inputs["long"][0], where=OF_ROLLOUTS & pc.field("metric").isin(list(names)))

@@ -24,10 +24,6 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """|accumulated error| of mean rollouts by horizon, memory kept, zeroed and faded; one panel per model.
 
     Shows models of real spacings that were also rolled out without memory, each from its longest context.
-
-    Args:
-        inputs: ``memory``, the table ``zeta_memory``.
-        params: none.
     """
     table = read_parquet(inputs["memory"][0])
     table = table[table["set"] == "real"]

@@ -1,19 +1,40 @@
 """Spacings of zeros of the zeta function as a series to be forecast."""
 
-from specseq.studies.interface import Figure, Inputs, Results, Study, Table
-from specseq.studies.zeta.config import ZetaRun
+from typing import Literal
+
+from specseq.settings import STRICT, Field, dataclass
+from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
+from specseq.spacings.rollout_config import RolloutSettings
+from specseq.studies.interface import Figure, Results, Study, Table
+from specseq.training.settings import Initial, TrainingSettings
 
 
-def _long(results: Results) -> Inputs:
-    return {"long": results.table("zeta_long")}
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class ZetaRun:
+    """A run: a model of spacings, trained and scored on one set."""
+
+    study: Literal["zeta"] = "zeta"
+    seed: int = Field(ge=0, description="decides every random draw of the run")
+    data: SpacingData = SpacingData()
+    model: SpacingModelConfig
+    loss: SpacingLoss = SpacingLoss()
+    training: TrainingSettings
+    initial: Initial | None = Field(default=None, description="weights to begin from; null: random ones")
+    evaluation: SpacingEvaluation = SpacingEvaluation()
+    rollout: RolloutSettings = RolloutSettings()
+
+    def __post_init__(self) -> None:
+        self.evaluation.check(self.model)
+        self.rollout.check(self.model)
+        self.loss.check(self.model)
 
 
 TABLES = {
-    "zeta": Table(".tables:summary", _long),
-    "zeta_size": Table(".tables:size", _long),
-    "zeta_memory": Table(".memory:memory", _long),
+    "zeta": Table(".tables:summary", Results.long),
+    "zeta_size": Table(".tables:size", Results.long),
+    "zeta_memory": Table(".memory:memory", Results.long),
     "zeta_changes": Table(
-        ".changes:changes", lambda results: {**_long(results), "zeta": results.table("zeta")}
+        ".changes:changes", lambda results: {**results.long(), "zeta": results.table("zeta")}
     ),
     "zeta_long": Table(
         ".tables:long",
@@ -26,12 +47,12 @@ TABLES = {
 }
 
 FIGURES = {
-    "zeta_leak": Figure(".figures:leak", _long),
-    "zeta_context": Figure(".figures:context", _long),
-    "zeta_rollout": Figure(".figures:rollout", _long),
-    "zeta_statistics": Figure(".figures:statistics", _long),
+    "zeta_leak": Figure(".figures:leak", Results.long),
+    "zeta_context": Figure(".figures:context", Results.long),
+    "zeta_rollout": Figure(".figures:rollout", Results.long),
+    "zeta_statistics": Figure(".figures:statistics", Results.long),
     "zeta_size": Figure(
-        ".figures:size", lambda results: {**_long(results), "sizes": results.table("zeta_size")}
+        ".figures:size", lambda results: {**results.long(), "sizes": results.table("zeta_size")}
     ),
     "zeta_masks": Figure(".figures:masks", lambda results: {}),
     "zeta_memory": Figure(".memory_figure:memory", lambda results: {"memory": results.table("zeta_memory")}),

@@ -38,10 +38,6 @@ def long(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pa.RecordBatc
 
     Besides its columns there is ``length``: spacings per window of the run's model, missing for runs without
     a model.
-
-    Args:
-        inputs: lists of long results under any names; their provenance holds the models.
-        params: not needed.
     """
     results = tidy.make(inputs, params)
     records = [read_provenance(path) for paths in inputs.values() for path in paths]
@@ -82,10 +78,6 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     ``worth_high``, of the values ``baseline_value`` and ``reference_value``. ``gate`` is ``decidable`` where
     the baseline is better; otherwise it names both numbers, and comparisons with that baseline say nothing
     about trained models.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     results = read_parquet(inputs["long"][0], where=OF_ROLLOUTS | of_runs(REFERENCES))
     scored = results[(results["benchmark"] == "rollout") & ~results["group"].isin(NOT_MODELS)]
@@ -216,10 +208,6 @@ def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
       window known, ``err_10`` and ``err_100`` of mean rollouts from the longest context: means over seeds;
     - ``<metric>_low`` and ``<metric>_high``: the least and the greatest of the seeds, or the block-bootstrap
       interval of a single one.
-
-    Args:
-        inputs: ``long``, all results of the study.
-        params: ``scale``.
     """
     scored = read_parquet(inputs["long"][0], where=OF_ROLLOUTS & of_runs(*SPECTRAL))
     rows = [

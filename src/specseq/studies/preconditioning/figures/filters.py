@@ -36,12 +36,7 @@ WANTED = ("lyapunov_d4_l5", "lyapunov_d4_l1", "chebyshev_d4", "matched_d2")
 
 
 def filters(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Two panels: |A(e^{iω})| over frequency, and the roots of p in the complex plane.
-
-    Args:
-        inputs: ``filters``, the table of the design stage.
-        params: none.
-    """
+    """Two panels: |A(e^{iω})| over frequency, and the roots of p in the complex plane."""
     table = read_parquet(inputs["filters"][0])
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4), width_ratios=(3, 2))
     for number, (family, rows) in enumerate(table.groupby("family", sort=False)):
@@ -74,10 +69,6 @@ def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
     Shows the designed filters with finite gains, not matched filters, which differ between configs. A dashed
     line is seasonal naive relative to the forecaster without a filter.
-
-    Args:
-        inputs: ``summary``, the study's comparison table, and ``filters``, the design stage's.
-        params: none.
     """
     table = read_parquet(inputs["summary"][0])
     filters = read_parquet(inputs["filters"][0]).set_index("name")
@@ -127,12 +118,7 @@ def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """Three panels: self over oracle by the white-noise law and by measured residuals, and the oracle's gain.
-
-    Args:
-        inputs: ``theory``, the table ``preconditioning_theory``.
-        params: none.
-    """
+    """Self over oracle by the white-noise law and by measured residuals, and the oracle's gain."""
     table = read_parquet(inputs["theory"][0])
     stable = table[table["spectral_radius"] < 1]
     figure, panels = plt.subplots(1, 3, figsize=(10.8, 4.0))
@@ -159,12 +145,7 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """One panel per filter around one forecaster: error relative to no filter over the steps of the horizon.
-
-    Args:
-        inputs: ``steps``, the table ``preconditioning_steps``; ``filters``, the design stage's.
-        params: none.
-    """
+    """One panel per filter around one forecaster: error relative to no filter over the horizon."""
     table = read_parquet(inputs["steps"][0])
     filters = read_parquet(inputs["filters"][0]).set_index("name")
     scored = table[table["group"].str.startswith("preconditioning/frozen") & (table["reversal"] == "self")]

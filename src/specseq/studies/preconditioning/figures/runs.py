@@ -25,10 +25,6 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
     Losses of runs in a filtered space are in units of their own, and penalties are part of them; the figure
     shows convergence, not rank.
-
-    Args:
-        inputs: ``runs``, the training metrics of each run.
-        params: none.
     """
     rows = read_all(inputs["runs"], pc.field("metric") == "loss")
     rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
@@ -49,13 +45,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
-    """One panel per group of runs with learned taps; lines are means over seeds, bands their range.
-
-    Args:
-        inputs: ``runs``, the training metrics of each run; ``filters``, the design stage's table, for
-            the taps of Lyapunov d = 4, λ = 5 beside the learned ones.
-        params: none.
-    """
+    """One panel per group of runs with learned taps; lines are means over seeds, bands their range."""
     rows = read_all(inputs["runs"], pc.match_substring_regex(pc.field("metric"), r"^tap_\d+$"))
     rows["group"] = group_of(rows["run"]).str.removeprefix("preconditioning/")
     groups = list(rows["group"].unique())
@@ -96,10 +86,6 @@ def forest(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
     A dashed line is seasonal naive relative to each baseline: left of 1, the baseline is worse and decides
     nothing.
-
-    Args:
-        inputs: ``summary``, the study's comparison table.
-        params: none.
     """
     table = read_parquet(inputs["summary"][0])
     trained = table[(table["forecaster"] == "trained") & (table["reversal"] == "none")]

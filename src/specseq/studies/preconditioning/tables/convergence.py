@@ -36,10 +36,6 @@ def convergence(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Dat
     the first validated step at or below it, counted from where the run began, which is later for runs that
     begin from another's weights; missing where it was not ``reached``. ``share`` is ``steps`` over those
     of the baseline. ``best_loss`` and ``end_loss`` are the lowest and the last loss, after ``end_steps``.
-
-    Args:
-        inputs: ``runs``, the training metrics of each run.
-        params: ``scale``.
     """
     rows = read_all(inputs["runs"], pc.field("metric") == LOSS)
     rows = rows.assign(group=group_of(rows["run"]))

@@ -74,11 +74,6 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     Configs on which the forecaster without a filter has no error above zero are left out (``left_out`` counts
     them). Filters whose self reversal diverged on any other config have ``diverged`` true, and NaN in place
     of its measurements.
-
-    Args:
-        inputs: ``runs``, long evaluation results; ``filters``, the design stage's table; ``matched``, the
-            same for filters designed for a run's residuals; ``residuals``, the residuals themselves.
-        params: ``scale``.
     """
     rows = read_runs(inputs["runs"], OF_FROZEN & WHOLE)
     steps = horizons(inputs["runs"])
@@ -162,10 +157,6 @@ def theory_steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Da
     - ``predicted_residual``: the same if it has the autocovariance of the forecaster's errors without a
       filter;
     - ``worst_case``: Σ_{k < t} |h_k|, the most by which the largest error so far can be multiplied.
-
-    Args:
-        inputs: as the table ``preconditioning_theory`` takes them.
-        params: ``scale``.
     """
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
     errors = autocovariances(inputs.get("residuals", []))
@@ -257,10 +248,6 @@ def ranks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     and the two predictions. A reversal that diverged is the costliest of all. The set ``stable`` leaves out
     filters whose reversal is unstable. Intervals resample tasks, at least two, and keep the filters. If all
     filters cost the same, because all diverged, the correlation is NaN.
-
-    Args:
-        inputs: ``theory``, the table ``preconditioning_theory``.
-        params: ``scale``.
     """
     table = read_parquet(inputs["theory"][0])
     made = []

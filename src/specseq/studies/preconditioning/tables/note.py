@@ -39,11 +39,6 @@ def reversal(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     points. Percentages cover the ``configs`` that can be scored, and are NaN for a reversal that diverged on
     one of them. Taps of a matched filter are those for the first seed. ``worth`` is the forecaster's MASE
     without a filter over that of seasonal naive; if it is above 1, ``gate`` says that no change is decidable.
-
-    Args:
-        inputs: ``summary``, the table ``preconditioning``; ``filters``, the design stage's; ``matched``,
-            the same for filters designed for a run's residuals.
-        params: ``scale``.
     """
     summary = read_parquet(inputs["summary"][0])
     frozen = summary[summary["group"].str.startswith(FROZEN)]
@@ -105,10 +100,6 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
     says what ``percent`` is of; ``taps`` and ``norm`` are means over seeds of what was learned. ``worth`` is
     the baseline's MASE over that of seasonal naive; where that is above 1, ``gate`` says so and no change is
     decidable.
-
-    Args:
-        inputs: ``summary``, the table ``preconditioning``; ``taps``, the table ``preconditioning_taps``.
-        params: ``scale``.
     """
     summary = read_parquet(inputs["summary"][0])
     own = summary[summary["forecaster"] == "trained"]
@@ -157,10 +148,6 @@ def norms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
 
     ``kind`` is ``designed``, ``printed`` or ``learned``; of a learned filter there is one row per seed.
     ``norm`` is the Euclidean norm of the taps. Equal norms do not mean equal filters: lags count in strides.
-
-    Args:
-        inputs: ``filters``, the design stage's table; ``taps``, the table ``preconditioning_taps``.
-        params: ``scale``.
     """
     made = []
     for row in read_parquet(inputs["filters"][0]).to_dict("records"):
@@ -186,10 +173,6 @@ def taps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     ``first`` is the tap at the first recorded step, ``value`` at the last; ``designed`` is where it began.
     ``tap_norm``, ``tap_sum``, ``noise_gain``, ``absolute_gain`` and ``spectral_radius`` are of all taps
     together.
-
-    Args:
-        inputs: ``runs``, the training metrics of each run.
-        params: ``scale``.
     """
     made = [row for path in inputs["runs"] for row in _tap_rows(path)]
     return pd.DataFrame(made, columns=TAP_COLUMNS[:-1]).assign(scale=params["scale"])[TAP_COLUMNS]

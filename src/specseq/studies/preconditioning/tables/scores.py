@@ -80,11 +80,6 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     forecasts; beside each stands seasonal naive under the same oracle, as a row and, in ``control``, as its
     ratio. Rows of a trained model under ``fir`` use the finite inverse that was learned with it, if there is
     one. ``files``: see :mod:`specseq.studies.preconditioning.tables.runs`.
-
-    Args:
-        inputs: ``runs``, long evaluation results; ``leakage``, of each benchmark; without it nothing is
-            known of leaks.
-        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
     leakage = read_leakage(inputs.get("leakage", []))
     table = wide(read_runs(inputs["runs"], WHOLE))
@@ -171,10 +166,6 @@ def best(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
     1, *worse* if even the best in hindsight lies above 1, and *undecided* otherwise; it is *not decidable at
     this scale* where ``gate`` says that the baseline, or one of several, is no better than seasonal naive
     (``worth`` times its MASE).
-
-    Args:
-        inputs: ``runs``, long evaluation results.
-        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
     table = wide(read_runs(inputs["runs"], WHOLE))
     naive = seasonal_naive(table)
@@ -289,10 +280,6 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     so later steps cover fewer of them (``configs``). A step that was lost on a config, because the reversal
     diverged there, has no numbers. For an oracle, ``control`` is the ratio of seasonal naive under the same
     oracle; ``reference`` is the ratio of plain seasonal naive to the same plain forecast at that step.
-
-    Args:
-        inputs: ``runs``, long evaluation results.
-        params: ``scale``; ``baselines``, group -> the group it is compared with where that is another.
     """
     naive, baselines = _naive_steps(inputs["runs"]), params.get("baselines", {})
     made, runs = [], []
