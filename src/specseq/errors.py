@@ -132,6 +132,18 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def full_disk(out: Path) -> Iterator[None]:
+    """Turn "no space left" while writing below ``out`` into an :class:`InputError`; the work is resumable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        fault = f"the disk is full ({error.strerror})"
+        raise InputError(out, fault, "free space and run again: it goes on from here") from None
+
+
 def machine_fault(error: OSError) -> InputError:
     """The line about a full disk, missing permissions and the like."""
     reason = os.strerror(error.errno) if error.errno else str(error)

@@ -13,16 +13,10 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.scoring.evaluate import score
 from specseq.scoring.gift_eval import gift_evaluations
-from specseq.scoring.gift_eval_data import (
-    TERMS,
-    config_name,
-    open_dataset,
-    prediction_length,
-    reference,
-    window_count,
-)
+from specseq.scoring.gift_eval_data import config_name, open_dataset, reference
 from specseq.scoring.metrics import LEVELS
 from specseq.series.arrow_writer import Item, write_folder
+from specseq.series.evaluation import TERMS, prediction_length, window_count
 from specseq.series.frequency import parse_frequency, stated_frequency
 from specseq.series.hub import UNFINISHED
 

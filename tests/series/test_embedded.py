@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from specseq.errors import InputError
-from specseq.scoring.gift_eval_data import TERMS, find_datasets
+from specseq.scoring.gift_eval_data import find_datasets
 from specseq.series.arrow import find_folders, open_folder
 from specseq.series.config import EmbeddedSizes
 from specseq.series.embedded import embedded_sets, write_corpus, write_evaluation
+from specseq.series.evaluation import TERMS
 from specseq.series.synthetic import compose, kernel_bank, sample, synthetic_series
 from specseq.settings import read
 

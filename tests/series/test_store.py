@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from specseq.errors import InputError
 from specseq.series import prepare
 from specseq.series.arrow_writer import Item, write_folder
-from specseq.series.overlap import gift_eval_overlap, leaked_keys
+from specseq.series.lotsa import gift_eval_overlap, leaked_keys
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 

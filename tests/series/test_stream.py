@@ -16,10 +16,9 @@ from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.batch import PackedBatch, Segments
 from specseq.series.moirai import PATCH_RANGE, MoiraiCrops
 from specseq.series.moirai2 import Moirai2Crops
-from specseq.series.packing import first_fit_decreasing
 from specseq.series.prepare import prepare_store
 from specseq.series.store import Store, open_store
-from specseq.series.stream import PackedStream, moirai2_stream, moirai_stream
+from specseq.series.stream import PackedStream, first_fit_decreasing, moirai2_stream, moirai_stream
 
 START = np.datetime64("2020-01-01T00:00:00")
 VARIATE, SERIES = 0.25, 4096.0

@@ -9,9 +9,9 @@ from scipy import stats
 
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.moirai import MoiraiCrops
-from specseq.series.packing import first_fit_decreasing
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
+from specseq.series.stream import first_fit_decreasing
 
 PYTHON = Path(__file__).parents[2] / ".cache" / "referee" / "bin" / "python"
 pytestmark = [

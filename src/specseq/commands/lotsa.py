@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 
 from specseq.errors import InputError
-from specseq.series.arrow import SeriesFolder, find_folders, open_folder
-from specseq.series.overlap import gift_eval_overlap
+from specseq.series import prepare
+from specseq.series.arrow import find_folders, open_folder
 from specseq.series.sampling import clipped_shares
-from specseq.series.scan import Scan, scan_folder
+from specseq.series.scan import scan_folder
 from specseq.series.store import MANIFEST, read_manifest
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> int:
-        return len(data)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,7 +54,10 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
         rows = [{"name": name, **record} for name, record in datasets.items()]
     else:
         opened = {name: open_folder(path) for name, path in find_folders(folder).items()}
-        rows = [_row(name, one, scan_folder(one, min_length, _Nowhere())) for name, one in opened.items()]
+        rows = [
+            {"name": name, **prepare.describe(name, one, scan_folder(one, min_length))}
+            for name, one in opened.items()
+        ]
     series = sum(row["series"] for row in rows) or 1
     weighted = clipped_shares(np.array([row["points"] for row in rows], np.float64)).tolist()
     for row, share in zip(rows, weighted, strict=True):
@@ -72,21 +70,6 @@ def _is_record(record: Any) -> bool:
     """Whether this is what a manifest says about a sub-dataset."""
     counts = ("series", "steps", "points", "bytes")
     return isinstance(record, dict) and all(isinstance(record.get(name), int) for name in counts)
-
-
-def _row(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
-    return {
-        "name": name,
-        "series": scan.series,
-        "steps": scan.steps,
-        "points": scan.points,
-        "frequencies": scan.frequencies,
-        "variates": list(scan.variates),
-        "bytes": sum(shard.stat().st_size for shard in folder.shards),
-        "skipped": dict(scan.skipped),
-        "gift_eval_overlap": gift_eval_overlap(name),
-        "licence": str(folder.info.get("license") or "not stated"),
-    }
 
 
 def _span(low: int, high: int) -> str:

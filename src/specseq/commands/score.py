@@ -15,8 +15,9 @@ from specseq.scoring import lsf, monash
 from specseq.scoring.aggregate import geometric_mean
 from specseq.scoring.config import ScoreRequest
 from specseq.scoring.fev_tasks import METRICS, official_tasks
-from specseq.scoring.gift_eval_data import TERMS, reference
+from specseq.scoring.gift_eval_data import reference
 from specseq.scoring.score import score_benchmark
+from specseq.series.evaluation import TERMS
 from specseq.settings import read
 from specseq.tables.files import check_target
 

@@ -7,9 +7,9 @@ from typing import get_args
 
 from specseq.errors import InputError
 from specseq.scoring.config import ScoredBenchmark
-from specseq.scoring.gift_eval_data import TERMS
 from specseq.scoring.score import open_evaluations
 from specseq.scoring.window_files import write_windows
+from specseq.series.evaluation import TERMS
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 Shapes: B windows.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from specseq.models.protocol import Forecaster, Query
 from specseq.models.windows import WindowForecaster, Windows
 from specseq.scoring.metrics import Totals
+from specseq.series.store import file_digest
 from specseq.tables import digest
 
 # Forecast points at once: naive forecasters take whole blocks in one go; a model forecasts in batches of its
@@ -203,8 +203,7 @@ def content_digest(paths: Iterable[Path], root: Path | None = None) -> str:
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, changed: int) -> str:
     """A file's digest, computed once for all configs of a data set."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def batches_for(evaluation: Evaluation, forecaster: Forecaster, *, fine: bool = False) -> Iterator[Batch]:

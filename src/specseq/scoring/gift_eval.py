@@ -17,8 +17,9 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.scoring import metrics
 from specseq.scoring.evaluation import Batch, WindowKeys
-from specseq.scoring.gift_eval_data import TERMS, Config, DataSet, find_datasets
+from specseq.scoring.gift_eval_data import Config, DataSet, find_datasets
 from specseq.scoring.metrics import Totals, seasonal_error
+from specseq.series.evaluation import TERMS
 from specseq.series.hub import check_finished
 from specseq.settings import near
 

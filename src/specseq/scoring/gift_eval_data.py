@@ -4,7 +4,6 @@ Source: Aksu et al. 2024, arXiv:2410.10393, and the package ``gift_eval``.
 """
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,11 @@ from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.scoring.metrics import LEVELS
 from specseq.series.arrow import Block, find_folders, open_folder
+from specseq.series.evaluation import SHORT_HORIZON, prediction_length, window_count
 from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
 from specseq.settings import near
 
-TERMS = {"short": 1, "medium": 10, "long": 15}
-# Prediction lengths of the short term. GIFT-Eval has quarterly and yearly data in M4 only; the lengths of
-# M4 stand in for other data of those frequencies.
-_HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8, "A": 6}
-_HORIZON_M4 = {"H": 48, "D": 14, "W": 13, "M": 18, "Q": 8, "A": 6}
 _LONG_TERM_UNITS = ("S", "T", "H")
-_TEST_SHARE, _MOST_WINDOWS = 0.1, 20
 _NUMBERS = ("series", "variates", "shortest", "horizon", "windows", "season_length", "total")
 _PRETTY = {"saugeenday": "saugeen"}
 
@@ -89,19 +83,6 @@ def reference() -> dict[tuple[str, str], Config]:
         config = Config(row["config"], row["folder"], row["domain"], row["freq"], *numbers)
         found[config.folder, config.term] = config
     return found
-
-
-def prediction_length(folder: str, frequency: Frequency, term: str) -> int:
-    """Steps to forecast: set by the unit of the stated frequency, times 1, 10 or 15 for the term."""
-    horizons = _HORIZON | _HORIZON_M4 if "m4" in folder.lower() else _HORIZON
-    return horizons[frequency.unit] * TERMS[term]
-
-
-def window_count(folder: str, shortest: int, horizon: int) -> int:
-    """Windows that cover a tenth of the shortest series, 1 to 20; always 1 for M4."""
-    if "m4" in folder.lower():
-        return 1
-    return min(max(1, math.ceil(_TEST_SHARE * shortest / horizon)), _MOST_WINDOWS)
 
 
 def config_name(folder: str, frequency: Frequency, term: str) -> str:
@@ -253,7 +234,7 @@ def _one_frequency(folder: str, spellings: Counter[str]) -> str:
     stated = {spelling: stated_frequency(spelling, folder) for spelling in spellings}
     # Season and horizon go by the unit that is stated, so that 60 S and 1 T are scored differently.
     kinds = {
-        (parse_frequency(spelling), frequency.season_length, _HORIZON[frequency.unit])
+        (parse_frequency(spelling), frequency.season_length, SHORT_HORIZON[frequency.unit])
         for spelling, frequency in stated.items()
     }
     if len(kinds) > 1:

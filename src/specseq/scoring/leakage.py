@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from specseq.scoring.config import Benchmark
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.score import open_evaluations
-from specseq.series.overlap import leaked_keys
+from specseq.series.lotsa import leaked_keys
 from specseq.series.store import Store, open_store
 from specseq.series.stretches import WINDOW, Hashes, Stretches, telling, window_hashes
 from specseq.settings import STRICT, Field

@@ -19,12 +19,13 @@ from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.forecast_files import ForecastFiles
 from specseq.scoring.gift_eval import gift_evaluations
-from specseq.scoring.gift_eval_data import TERMS
 from specseq.scoring.lsf import lsf_evaluations
 from specseq.scoring.monash import monash_evaluations
 from specseq.scoring.parts import Parts
 from specseq.scoring.results import Published, ResultFile, Row, Tidy
 from specseq.scoring.reversal import Plan, Variant
+from specseq.series.evaluation import TERMS
+from specseq.series.store import file_digest
 from specseq.tables import Provenance, read_parquet
 
 _SAVE_EVERY = 10.0
@@ -292,6 +293,5 @@ def fingerprint(source: str | Path) -> str:
         return str(source)
     whole = hashlib.sha256()
     for file in files:
-        with file.open("rb") as handle:
-            whole.update(hashlib.file_digest(handle, "sha256").digest())
+        whole.update(bytes.fromhex(file_digest(file)))
     return f"sha256:{whole.hexdigest()[:16]}"

@@ -60,7 +60,8 @@ def write_folder(
         for number, name in enumerate(names):
             first, last = (len(items) * (number + edge) // shards for edge in (0, 1))
             _write_shard(temporary / name, items[first:last], depth)
-        _write_json(temporary / "dataset_info.json", _info(depth, licence, source))
+        info = {"citation": "", "description": "", "features": _features(depth)}
+        _write_json(temporary / "dataset_info.json", {**info, "homepage": source, "license": licence})
         _write_json(temporary / "state.json", _state(names, _fingerprint(temporary, names)))
         temporary.chmod(0o755)
         if folder.exists():
@@ -87,16 +88,6 @@ def _features(depth: int) -> dict[str, Any]:
         "start": value("timestamp[s]"),
         "freq": value("string"),
         "target": target,
-    }
-
-
-def _info(depth: int, licence: str, source: str) -> dict[str, Any]:
-    return {
-        "citation": "",
-        "description": "",
-        "features": _features(depth),
-        "homepage": source,
-        "license": licence,
     }
 
 

@@ -6,6 +6,7 @@ from specseq.errors import InputError
 from specseq.series.frequency import parse_frequency
 from specseq.settings import STRICT, Field, dataclass
 
+Preset = Literal["mini", "practical", "full"]
 MOST_STEPS = 2048
 """Longest synthetic series in time steps T: a kernel matrix costs T² memory and T³/3 operations."""
 
@@ -52,7 +53,7 @@ class HubFiles:
 class LotsaDownload(Download):
     """What is downloaded of LOTSA."""
 
-    preset: Literal["mini", "practical", "full"] | None = Field(
+    preset: Preset | None = Field(
         default=None,
         description="mini (6 MB), practical (about 100 GB) or full (about 1 TB); null: datasets, or mini",
     )

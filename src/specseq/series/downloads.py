@@ -17,7 +17,7 @@ from specseq.series.hub import (
     data_set_folders,
     download,
 )
-from specseq.series.presets import lotsa_sub_datasets
+from specseq.series.lotsa import lotsa_sub_datasets
 from specseq.settings import STRICT, Field, dataclass
 
 Source = Literal["lotsa", "gift_eval", "fev", "text", "chronos2"]

@@ -5,9 +5,8 @@ evaluation set in GIFT-Eval's layout, with all test windows in those last steps.
 has thus never seen a test point.
 """
 
-import math
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specseq.errors import full_disk
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.config import EmbeddedSizes
-from specseq.series.disk import full_disk
+from specseq.series.evaluation import TERMS, prediction_length, window_count
 from specseq.series.frequency import stated_frequency
 from specseq.series.synthetic import synthetic_series
-
-# Short-term horizon of GIFT-Eval by frequency unit; quarterly and yearly as in M4.
-_HORIZON = {"S": 60, "T": 48, "H": 48, "D": 30, "B": 30, "W": 8, "M": 12, "Q": 8, "A": 6}
-_TERMS = (1, 10, 15)
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,10 @@ class EmbeddedSet:
         """Number of last steps of every series withheld from training."""
         if self.folder is None:
             return 0
-        shortest = min(item.target.shape[-1] for item in self.items)
-        return held_out_steps(self.items[0].freq, shortest)
+        return held_out_steps(self.folder, self.items[0].freq, min(i.target.shape[-1] for i in self.items))
 
 
-def held_out_steps(freq: str, shortest: int) -> int:
+def held_out_steps(folder: str, freq: str, shortest: int) -> int:
     """Number of steps covered by the test windows: horizon × windows, the largest over all terms.
 
     A term longer than the short one counts only if a history of a horizon and a season remains, as an
@@ -62,10 +57,10 @@ def held_out_steps(freq: str, shortest: int) -> int:
     """
     frequency = stated_frequency(freq)
     spans = []
-    for term in _TERMS:
-        horizon = _HORIZON[frequency.unit] * term
-        span = horizon * min(max(1, math.ceil(shortest / 10 / horizon)), 20)
-        if term == 1 or shortest - span > max(horizon, frequency.season_length):
+    for term in TERMS:
+        horizon = prediction_length(folder, frequency, term)
+        span = horizon * window_count(folder, shortest, horizon)
+        if term == "short" or shortest - span > max(horizon, frequency.season_length):
             spans.append(span)
     return max(spans)
 
@@ -83,14 +78,11 @@ def write_corpus(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
     Raises:
         InputError: the disk is full.
     """
-    shutil.rmtree(root, ignore_errors=True)
-    with full_disk(Path(root)):
-        for one in sets:
-            items = [
-                replace(item, target=item.target[..., : item.target.shape[-1] - one.held_out])
-                for item in one.items
-            ]
-            write_folder(Path(root) / one.corpus, items, licence=one.licence, source=one.source)
+
+    def seen(one: EmbeddedSet, item: Item) -> Item:
+        return replace(item, target=item.target[..., : item.target.shape[-1] - one.held_out])
+
+    _write(root, ((one.corpus, one, [seen(one, item) for item in one.items]) for one in sets))
 
 
 def write_evaluation(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
@@ -99,12 +91,14 @@ def write_evaluation(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
     Raises:
         InputError: the disk is full.
     """
+    _write(root, ((one.folder, one, one.items[: one.evaluated]) for one in sets if one.folder is not None))
+
+
+def _write(root: str | Path, folders: Iterable[tuple[str, EmbeddedSet, Sequence[Item]]]) -> None:
     shutil.rmtree(root, ignore_errors=True)
     with full_disk(Path(root)):
-        for one in sets:
-            if one.folder is not None:
-                items = one.items[: one.evaluated]
-                write_folder(Path(root) / one.folder, items, licence=one.licence, source=one.source)
+        for name, one, items in folders:
+            write_folder(Path(root) / name, items, licence=one.licence, source=one.source)
 
 
 def _synthetic_set(seed: int, alias: str, sizes: EmbeddedSizes) -> EmbeddedSet:

@@ -99,8 +99,3 @@ def parse_frequency(alias: str, where: str = "freq") -> Frequency:
     while unit in _COARSER and multiple % 60 == 0:
         unit, multiple = _COARSER[unit], multiple // 60
     return Frequency(multiple, unit)
-
-
-def normalise_frequency(alias: str, where: str = "freq") -> str:
-    """The normalised spelling of an alias: ``normalise_frequency("60min") == "H"``."""
-    return parse_frequency(alias, where).alias

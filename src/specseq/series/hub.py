@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from specseq.errors import InputError
-from specseq.series.disk import full_disk
+from specseq.errors import InputError, full_disk
 from specseq.series.store import file_digest
 from specseq.tables.files import write_text
 
@@ -77,7 +76,7 @@ class HubRepository:
         """
         from huggingface_hub import HfApi, RepoFile
 
-        with _Reachable(self):
+        with _reachable(self):
             tree = HfApi(endpoint=self.endpoint).list_repo_tree(
                 self.name, repo_type=self.kind, recursive=True, revision=self.revision
             )
@@ -92,7 +91,7 @@ class HubRepository:
         """Download files to ``folder``; complete files are kept, partial ones are continued."""
         from huggingface_hub import snapshot_download
 
-        with _Reachable(self):
+        with _reachable(self):
             snapshot_download(
                 self.name,
                 repo_type=self.kind,
@@ -103,37 +102,35 @@ class HubRepository:
             )
 
 
-class _Reachable:
-    """Turns errors of the hub and the network into one line that says how to proceed without them."""
+@contextmanager
+def _reachable(repository: HubRepository) -> Iterator[None]:
+    """Turn errors of the hub and the network into one line that says how to proceed without them."""
+    import httpx
+    from huggingface_hub import errors
 
-    def __init__(self, repository: HubRepository) -> None:
-        self.repository = repository
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        import httpx
-        from huggingface_hub import errors
-
-        name, kind = self.repository.name, self.repository.kind
-        if isinstance(error, errors.GatedRepoError):
-            fault = "the hub gives it only to those who have accepted its terms"
-            remedy = f"accept them at huggingface.co/{name} and set HF_TOKEN to a token of that account"
-            raise InputError(name, fault, remedy) from None
-        if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
-            raise InputError(
-                name, f"the hub has no {_WORDS[kind]} of this name at {self.repository.revision!r}"
-            ) from None
-        trouble = (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
-        if isinstance(error, (*trouble, httpx.HTTPError, ConnectionError)):
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                name,
-                f"the hub cannot be reached ({reason})",
-                f"run this again with a network, or fetch it elsewhere with 'hf download {name} --repo-type "
-                f"{kind} --local-dir DIR' and give DIR as the data's folder; finished files are kept",
-            ) from None
+    name, kind = repository.name, repository.kind
+    try:
+        yield
+    except errors.GatedRepoError:
+        fault = "the hub gives it only to those who have accepted its terms"
+        remedy = f"accept them at huggingface.co/{name} and set HF_TOKEN to a token of that account"
+        raise InputError(name, fault, remedy) from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+        fault = f"the hub has no {_WORDS[kind]} of this name at {repository.revision!r}"
+        raise InputError(name, fault) from None
+    except (
+        errors.HfHubHTTPError,
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        httpx.HTTPError,
+        ConnectionError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        remedy = (
+            f"run this again with a network, or fetch it elsewhere with 'hf download {name} --repo-type "
+            f"{kind} --local-dir DIR' and give DIR as the data's folder; finished files are kept"
+        )
+        raise InputError(name, f"the hub cannot be reached ({reason})", remedy) from None
 
 
 def data_set_folders(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:

@@ -8,7 +8,7 @@ from specseq.series.embedded import embedded_sets, write_corpus, write_evaluatio
 from specseq.series.evaluation import evaluation_manifest
 from specseq.series.hub import RECORD
 from specseq.series.prepare import prepare_store
-from specseq.settings import STRICT, Field, dataclass, read
+from specseq.settings import STRICT, Field, dataclass
 
 EMBEDDED = "embedded"
 
@@ -25,9 +25,7 @@ class EvaluationSetsRequest:
         description="embedded, or a folder in GIFT-Eval's layout or its download.json; it is not changed",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
-    embedded: EmbeddedSizes = Field(
-        default_factory=lambda: read(EmbeddedSizes, {}, "embedded"), description="sizes of the embedded data"
-    )
+    embedded: EmbeddedSizes = Field(EmbeddedSizes(), description="sizes of the embedded data")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -40,9 +38,7 @@ class CorpusRequest:
         description="embedded, or a folder of save_to_disk folders, as in LOTSA, or its download.json",
     )
     seed: int = Field(0, ge=0, description="of the embedded data")
-    embedded: EmbeddedSizes = Field(
-        default_factory=lambda: read(EmbeddedSizes, {}, "embedded"), description="sizes of the embedded data"
-    )
+    embedded: EmbeddedSizes = Field(EmbeddedSizes(), description="sizes of the embedded data")
     min_length: int = Field(16, ge=1, description="series with fewer time steps are skipped and counted")
     exclude: tuple[str, ...] = Field(
         (), description="sub-datasets left out, by name or pattern; overlap: those also in GIFT-Eval"

@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specseq.errors import InputError
+from specseq.errors import InputError, full_disk
 from specseq.progress import Progress
 from specseq.series.arrow import SeriesFolder, find_folders, open_folder
-from specseq.series.disk import full_disk
 from specseq.series.hub import check_finished, recorded_checksums
-from specseq.series.overlap import gift_eval_overlap
+from specseq.series.lotsa import gift_eval_overlap
 from specseq.series.scan import SCHEMA, Scan, scan_folder
 from specseq.series.store import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, file_digest
 from specseq.sources import source_digest
@@ -123,7 +122,12 @@ def _prepare_part(
         values.unlink()
     with atomic_path(out / _PARTS / f"{name}.parquet") as path:
         pq.write_table(scan.index, path, compression="zstd")
-    record = {"state": state, **_describe(name, folder, scan, digests), "files": _files(out, values, scan)}
+    record = {
+        "state": state,
+        **describe(name, folder, scan),
+        "sha256": digests,
+        "files": _files(out, values, scan),
+    }
     write_text(record_path, json.dumps(record, indent=1) + "\n")
     return record
 
@@ -158,7 +162,8 @@ def _files(out: Path, values: Path, scan: Scan) -> list[dict[str, Any]]:
     return entries
 
 
-def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, str]) -> dict[str, Any]:
+def describe(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
+    """What the manifest says of a sub-dataset, apart from its checksums."""
     unused = folder.unused_columns()
     return {
         "series": scan.series,
@@ -167,7 +172,6 @@ def _describe(name: str, folder: SeriesFolder, scan: Scan, digests: dict[str, st
         "variates": list(scan.variates),
         "frequencies": scan.frequencies,
         "bytes": sum(shard.stat().st_size for shard in folder.shards),
-        "sha256": digests,
         "licence": str(folder.info.get("license") or "not stated"),
         "source": str(folder.info.get("homepage") or "not stated"),
         "gift_eval_overlap": gift_eval_overlap(name),

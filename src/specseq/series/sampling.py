@@ -42,10 +42,6 @@ def clipped_shares(points_K: NDArray[np.float64]) -> NDArray[np.float64]:
     return clipped / (clipped.sum() or 1.0)
 
 
-def _eligible(store: Store, eligible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    return np.ones(len(store), np.bool_) if eligible is None else eligible
-
-
 def _dataset_weights(
     store: Store, sampling: str, weights: Mapping[str, float], eligible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
@@ -97,7 +93,7 @@ def series_sampler(
         InputError: the kind of sampling is unknown, or custom weights name an unknown sub-dataset, are
             negative or leave nothing.
     """
-    able = _eligible(store, eligible)
+    able = np.ones(len(store), np.bool_) if eligible is None else eligible
     if not able.any():
         fault = f"none of the {len(store)} series is long enough: the longest has {store.length.max()} steps"
         raise InputError(store.folder, f"{fault}, {needed}", "use longer series or smaller patches")

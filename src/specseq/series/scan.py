@@ -6,7 +6,7 @@ Shapes: R rows of a block, C variates of all rows of a block.
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,20 +14,13 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.series.arrow import PAST_FEATURES, Block, SeriesFolder
-from specseq.series.frequency import normalise_frequency
+from specseq.series.frequency import parse_frequency
 from specseq.series.lists import Rectangles
 from specseq.series.store import INDEX_SCHEMA, PAST_SCHEMA
 
 SCHEMA = pa.schema([*INDEX_SCHEMA, *PAST_SCHEMA])
 _USABLE = ""
 _PAST_KINDS = {field.name: field.type.to_pandas_dtype() for field in PAST_SCHEMA}
-
-
-class Sink(Protocol):
-    """A sink for cleaned values."""
-
-    def write(self, data: bytes, /) -> int:
-        """Append the bytes."""
 
 
 @dataclass
@@ -76,14 +69,17 @@ class Scan:
         return self.frequencies.index(alias)
 
 
-def scan_folder(folder: SeriesFolder, min_length: int, cleaned: Sink, past_features: bool = False) -> Scan:
+def scan_folder(
+    folder: SeriesFolder, min_length: int, cleaned: BinaryIO | None = None, past_features: bool = False
+) -> Scan:
     """Read a sub-dataset.
 
     Args:
         folder: the sub-dataset.
         min_length: series with fewer time steps are skipped.
         cleaned: receives the values of blocks that cannot be mapped in place (missing values stored as Arrow
-            nulls, other float types, infinities, compressed shards), as float32 with NaN for missing.
+            nulls, other float types, infinities, compressed shards), as float32 with NaN for missing; None
+            discards them.
         past_features: also read ``past_feat_dynamic_real``.
 
     Raises:
@@ -115,7 +111,7 @@ def _frequencies(block: Block, reasons: NDArray[Any], scan: Scan) -> NDArray[np.
     for alias in sorted(set(block.freq)):
         here = np.array([f == alias for f in block.freq])
         try:
-            number[alias] = scan.frequency_number(normalise_frequency(alias))
+            number[alias] = scan.frequency_number(parse_frequency(alias).alias)
         except InputError:
             number[alias] = -1
             reasons[here & (reasons == _USABLE)] = f"unknown frequency {alias!r}"
@@ -161,7 +157,9 @@ def _facts(block: Rectangles, usable: NDArray[np.bool_]) -> _Facts:
     return facts
 
 
-def _scan_block(block: Block, first_row: int, min_length: int, cleaned: Sink, scan: Scan) -> pa.Table:
+def _scan_block(
+    block: Block, first_row: int, min_length: int, cleaned: BinaryIO | None, scan: Scan
+) -> pa.Table:
     reasons = np.full(len(block), _USABLE, dtype=object)
     reasons[(block.length == 0) | (block.variates == 0)] = "empty"
     reasons[block.length < 0] = "variates of different lengths"
@@ -197,7 +195,12 @@ def _scan_block(block: Block, first_row: int, min_length: int, cleaned: Sink, sc
 
 
 def _place(
-    column: Rectangles, shard: Path, rows: NDArray[np.int64], infinite: bool, cleaned: Sink, scan: Scan
+    column: Rectangles,
+    shard: Path,
+    rows: NDArray[np.int64],
+    infinite: bool,
+    cleaned: BinaryIO | None,
+    scan: Scan,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """File and offset of each of some rows; values that cannot be mapped in place are copied."""
     if column.position is not None and not infinite:
@@ -206,14 +209,15 @@ def _place(
         size = column.length[rows] * column.variates[rows]
         first, last = int(column.offset[rows].min()), int((column.offset[rows] + size).max())
         file, begin = scan.file_number(None), scan.copied - first
-        values = column.values[first:last]
-        cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
+        if cleaned is not None:
+            values = column.values[first:last]
+            cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
         scan.copied += last - first
     return np.full(len(rows), file, np.int32), begin + column.offset[rows]
 
 
 def _past(
-    block: Block, rows: NDArray[np.int64], first_row: int, cleaned: Sink, scan: Scan
+    block: Block, rows: NDArray[np.int64], first_row: int, cleaned: BinaryIO | None, scan: Scan
 ) -> dict[str, NDArray[Any]]:
     """Index columns for the past features of the usable ``rows`` of a block.
 

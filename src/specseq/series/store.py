@@ -8,10 +8,10 @@ corpus; values that needed cleaning are in a file of the store. Reading a window
 Shapes: N series, V variates, T time steps.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +174,9 @@ def _columns(table: pa.Table, schema: pa.Schema) -> dict[str, NDArray[Any]]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    total = sha256()
+    """SHA-256 of a file."""
     with path.open("rb") as handle:
-        while piece := handle.read(1 << 22):
-            total.update(piece)
-    return total.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _check_file(folder: Path, entry: dict[str, Any]) -> Path:

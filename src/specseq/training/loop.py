@@ -17,7 +17,6 @@ from torch import nn
 
 from specseq.errors import Diverged, InputError
 from specseq.progress import Progress
-from specseq.series.prefetch import Prefetched
 from specseq.settings import read
 from specseq.training import randomness
 from specseq.training.batches import Parts, Placed
@@ -26,6 +25,7 @@ from specseq.training.interrupt import Interrupted, Requests
 from specseq.training.loaders import Loaders
 from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
+from specseq.training.prefetch import Prefetched
 from specseq.training.record import Record
 from specseq.training.scalars import Scalars
 from specseq.training.settings import TrainingSettings

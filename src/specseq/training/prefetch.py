@@ -3,15 +3,9 @@
 import queue
 import threading
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-
-class _Stream(Protocol):
-    def __next__(self) -> Any: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+from specseq.training.task import BatchStream
 
 
 class Prefetched:
@@ -21,7 +15,7 @@ class Prefetched:
     is gained. The wrapped stream belongs to the thread: do not read from it.
     """
 
-    def __init__(self, stream: _Stream, depth: int = 2) -> None:
+    def __init__(self, stream: BatchStream, depth: int = 2) -> None:
         """
         Args:
             stream: the stream to run ahead.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from specseq.series.prefetch import Prefetched
+from specseq.training.prefetch import Prefetched
 
 
 class Count:
