@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from specseq.errors import InputError
-from specseq.settings import STRICT, Field, dataclass
+from specseq.settings import STRICT, Field, dataclass, read
 from specseq.sources import source_digest
 from specseq.stages.request import load, save, serve
 from tests import stage_call
@@ -39,12 +39,12 @@ def written(folder: Path, content: Any) -> Path:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     code = {"files": FILES, "digest": source_digest(*FILES)}
     path = save(tmp_path, {"out": Path("a b.parquet"), "files": {"runs": ["$(c)"]}, "code": code})
-    assert load(Work, path) == Work(out=Path("a b.parquet"), files={"runs": (Path("$(c)"),)})
+    assert read(Work, load(path), "request") == Work(out=Path("a b.parquet"), files={"runs": (Path("$(c)"),)})
 
 
 def test_the_order_of_inputs_is_kept(tmp_path: Path) -> None:
     path = save(tmp_path, {"out": "x", "files": {"training": ["t"], "references": ["r"]}})
-    assert list(load(Work, path).files) == ["training", "references"]
+    assert list(read(Work, load(path), "request").files) == ["training", "references"]
 
 
 def test_equal_requests_are_one_file_and_a_dry_run_writes_none(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_equal_requests_are_one_file_and_a_dry_run_writes_none(tmp_path: Path) -
     ("content", "message"),
     [
         ("{", "request.json: is no readable JSON"),
-        ("[1]", "request.json: is no JSON object; give the fields of a Work"),
+        ("[1]", "request.json: is no JSON object; give the fields of a request"),
         ({}, "request.out: is missing; add it"),
         ({"out": 3}, "request.out: 3 is not "),
         ({"out": "x", "knid": "y"}, "request.knid: unknown key; did you mean kind?"),
@@ -96,7 +96,7 @@ def test_a_wrong_request_is_one_line(
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.json: no such request: .*; run snakemake again"):
-        load(Work, tmp_path / "nowhere.json")
+        load(tmp_path / "nowhere.json")
 
 
 def test_a_full_disk_is_one_line(

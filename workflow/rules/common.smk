@@ -26,7 +26,7 @@ sys.path.insert(0, SOURCE)
 
 from specseq.environment import leaked, lock_warnings, search_first
 from specseq.errors import InputError, check_space, machine_fault
-from specseq.launch import preloaded
+from specseq.launch import gpus, preloaded
 from specseq.settings import near
 from specseq.sources import source_digest
 from specseq.stages.request import save
@@ -37,6 +37,7 @@ from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
 from specseq.studies.planning import Planning
 from specseq.studies.rehearsal import REHEARSAL, rehearsal_params, rehearsal_results
+from specseq.studies.resources import RULES
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
 
@@ -62,7 +63,7 @@ shell.prefix(PREFIX)
 def command_line():
     """The options that Snakemake was called with, including those of its profile."""
     if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
-        return argparse.Namespace(executor=None, targets=[])
+        return argparse.Namespace(executor=None, report=None, targets=[])
     with contextlib.redirect_stderr(io.StringIO()):
         return parse_args(sys.argv[1:])[1]
 
@@ -85,7 +86,7 @@ try:
     PLAN.filters
     PLANNING = Planning(PLAN, SETTINGS.partial)
     PLANNING.sources.check(SETTINGS.scale)
-    CAPTIONS = page_captions(ROOT / "workflow/studies")
+    CAPTIONS = page_captions(ROOT / "workflow/studies") if command_line().report else {}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -247,6 +248,12 @@ def one_line(lookup):
     return wrapped
 
 
+# The GPUs that stages on this machine share out; none where a batch system does so.
+GPUS = gpus.visible() if workflow.is_main_process and command_line().executor is None else []
+if GPUS:
+    workflow.global_resources.setdefault("gpu", len(GPUS))
+
+
 def request(stage, parameters, code=None, group=None, besides=lambda w, threads: {}, outside=lambda w: []):
     """The params of a rule that runs a stage; ``params.request`` is the file that says what to do.
 
@@ -272,6 +279,7 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
             **fields(output),
             **parameters(wildcards),
             **besides(wildcards, threads),
+            "gpu": local_gpu(stage, wildcards),
             "code": {"files": names, "digest": source_digest(*names)},
         }
         folder = f"results/{wildcards.scale}" if "scale" in wildcards.keys() else "downloads"
@@ -280,7 +288,7 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
         )
 
     return {
-        "code": lambda wildcards: source_digest(*files(wildcards)),
+        "code": one_line(lambda wildcards: source_digest(*files(wildcards))),
         "decides": one_line(decides),
         "request": one_line(path),
     }
@@ -294,23 +302,43 @@ def default_partition():
 
 
 def asked(rule):
-    """The resources of a rule, by the study of its run: those of resources.yaml, and more when it is tried again."""
+    """The resources of a rule, by the study of its run: those of resources.yaml, and more when it is tried again.
 
-    @one_line
+    Those that only a cluster reads are left out without one: to evaluate each costs a twentieth of planning.
+    """
+
     def of(wildcards):
-        scale = wildcards.get("scale", SETTINGS.scale)
-        return PLANNING.resources(scale, rule, wildcards.get("run", ""))
+        return resources_of(rule, wildcards)
 
     def partition(wildcards):
         return SETTINGS.slurm.partition if of(wildcards).gpus else default_partition()
 
-    return {
-        "mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1),
-        "runtime": lambda wildcards, attempt: of(wildcards).minutes * attempt,
-        "cpus_per_task": lambda wildcards: of(wildcards).cpus,
-        "gpu": lambda wildcards: of(wildcards).gpus,
-        "slurm_partition": lambda wildcards: partition(wildcards) or "",
-    }
+    resources = {"mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1)}
+    if command_line().executor is not None:
+        resources |= {
+            "runtime": lambda wildcards, attempt: of(wildcards).minutes * attempt,
+            "cpus_per_task": lambda wildcards: of(wildcards).cpus,
+            "gpu": lambda wildcards: of(wildcards).gpus,
+            "slurm_partition": lambda wildcards: partition(wildcards) or "",
+        }
+    return {name: one_line(value) for name, value in resources.items()} | own_gpu(rule)
+
+
+def own_gpu(rule):
+    """The resource of which this machine has one for each of its GPUs."""
+    return {"gpu": one_line(lambda wildcards: int(local_gpu(rule, wildcards) or 0))} if GPUS else {}
+
+
+def local_gpu(rule, wildcards):
+    """Whether a stage is given one of this machine's GPUs to itself, or None where it is not for us to say."""
+    if not GPUS or rule not in RULES or rule == "pretrain" and training_place() == "slurm":
+        return None
+    return resources_of(rule, wildcards).gpus > 0
+
+
+def resources_of(rule, wildcards):
+    """What resources.yaml and the config say about a rule."""
+    return PLANNING.resources(wildcards.get("scale", SETTINGS.scale), rule, wildcards.get("run", ""))
 
 
 def targets():

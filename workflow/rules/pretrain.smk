@@ -13,6 +13,8 @@ rule pretrain:
     retries: 0  # a NaN is a NaN; preemption and time limits are the job's own business
     conda:
         "../../envs/specseq.yaml"
+    resources:
+        **own_gpu("pretrain"),
     params:
         **request(
             "pretrain",

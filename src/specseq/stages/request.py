@@ -1,8 +1,9 @@
 """Requests: what a stage is to do, as a JSON file of one settings class.
 
 ``python -m specseq.stages.NAME --request FILE`` reads the file, calls one function of the library and ends
-with status 0, or with one line on stderr and status 2. The key ``code``, which the workflow adds, names
-source files and the digest they had when the work was planned; other code refuses to do that work.
+with status 0, or with one line on stderr and status 2. The workflow adds two keys: ``code`` names source
+files and the digest they had when the work was planned, and other code refuses to do that work; ``gpu`` says
+whether the stage is to have a GPU of this machine to itself, or none.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from specseq.errors import InputError, exit_status, naming
+from specseq.launch.gpus import assigned
 from specseq.settings import read
 from specseq.sources import source_digest
 
@@ -34,15 +36,20 @@ def serve(kind: type[T], stage: Callable[[T], object], description: str) -> NoRe
         "--request", type=Path, required=True, metavar="FILE", help=f"JSON file, a {kind.__name__}"
     )
     options = parser.parse_args()
-    sys.exit(exit_status("error", lambda: stage(load(kind, options.request))))
+
+    def work() -> object:
+        content = load(options.request)
+        with assigned(content.pop("gpu", None)):
+            return stage(read(kind, content, "request"))
+
+    sys.exit(exit_status("error", work))
 
 
-def load(kind: type[T], path: Path) -> T:
+def load(path: Path) -> dict[str, Any]:
     """The request in a file.
 
     Raises:
-        InputError: the file cannot be read, a value is wrong, or the code has changed since the request
-            was planned.
+        InputError: the file cannot be read, or the code has changed since the request was planned.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -52,9 +59,9 @@ def load(kind: type[T], path: Path) -> T:
     except (OSError, ValueError) as error:
         raise InputError(path, f"is no readable JSON ({error})", "run snakemake again") from None
     if not isinstance(content, dict):
-        raise InputError(path, "is no JSON object", f"give the fields of a {kind.__name__}")
+        raise InputError(path, "is no JSON object", "give the fields of a request")
     _check_code(path, content.pop("code", None))
-    return read(kind, content, "request")
+    return content
 
 
 def _check_code(path: Path, planned: Mapping[str, Any] | None) -> None:

@@ -10,7 +10,11 @@ class StageResources:
     minutes: int = Field(default=120, ge=1, description="time limit; training goes on in a new job")
     mem_mb: int = Field(default=8000, ge=100, description="memory in MB")
     cpus: int = Field(default=1, ge=1, description="CPU cores")
-    gpus: int = Field(default=0, ge=0, description="GPUs, on the partition of the section `slurm`")
+    gpus: int = Field(
+        default=0,
+        ge=0,
+        description="GPUs, on the partition of the section `slurm`; without SLURM one of this machine",
+    )
 
 
 StudyResources = dict[str, StageResources]

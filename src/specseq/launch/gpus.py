@@ -1,0 +1,89 @@
+"""The GPUs of a machine without a batch system: which stage may use which of them."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from specseq.launch.files import locked
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class _Taken(Exception):
+    """Another stage uses the GPU."""
+
+
+def visible() -> list[str]:
+    """Ids of the GPUs that this process may use: ``CUDA_VISIBLE_DEVICES``, or else all of the machine."""
+    given = os.environ.get(VISIBLE)
+    if given is not None:
+        ids = [part.strip() for part in given.split(",")]
+        # As CUDA reads it: what follows an id that is none does not count.
+        ends = next((place for place, part in enumerate(ids) if part in ("", "-1", "NoDevFiles")), len(ids))
+        return ids[:ends]
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+@contextmanager
+def assigned(gpu: bool | None) -> Iterator[None]:
+    """Let this process see one GPU that no other stage on this machine uses, or none.
+
+    Must be entered before CUDA is initialised. Waits until a GPU is free; the system frees it when the
+    process ends, however it ends.
+
+    Args:
+        gpu: whether it needs a GPU; None leaves what it sees to the batch system.
+    """
+    ids = visible() if gpu else []
+    if gpu is None:
+        yield
+    elif ids:
+        with _free(ids) as free, _seeing(free):
+            yield
+    else:
+        with _seeing(""):
+            yield
+
+
+@contextmanager
+def _seeing(ids: str) -> Iterator[None]:
+    before = os.environ.get(VISIBLE)
+    os.environ[VISIBLE] = ids
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = before
+
+
+@contextmanager
+def _free(ids: Sequence[str]) -> Iterator[str]:
+    """Hold the lock of the first GPU that is free."""
+
+    def taken() -> None:
+        raise _Taken
+
+    folder = Path(tempfile.gettempdir(), f"specseq-gpus-{os.getuid()}")
+    waiting = False
+    with ExitStack() as stack:
+        while True:
+            for name in ids:
+                with suppress(_Taken):
+                    stack.enter_context(locked(folder / name.replace("/", "_"), taken))
+                    yield name
+                    return
+            if not waiting:
+                print(f"waiting for a free GPU of {len(ids)}", flush=True)
+                waiting = True
+            time.sleep(1)
