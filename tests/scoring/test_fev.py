@@ -263,19 +263,19 @@ def test_any_task_is_read_or_refused_in_one_line(tmp_path: Path, fields: dict[st
 
 def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_bytes("tasks: [{task_name: tâche}]".encode("latin-1"))
-    with pytest.raises(InputError, match="not YAML in UTF-8"):
+    with pytest.raises(InputError, match="not readable .*utf-8"):
         read_tasks(tmp_path / "tasks.yaml")
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_text("tasks:\n- dataset_config: d\n  horizon: 6\n  horizon: 7\n")
-    with pytest.raises(InputError, match="key 'horizon' stands twice, in line 2 on"):
+    with pytest.raises(InputError, match="line 4: the key 'horizon' is also in line 3; join the two"):
         read_tasks(tmp_path / "tasks.yaml")
 
 
 def test_a_task_that_holds_itself_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_text("tasks:\n- &x\n  dataset_config: d\n  horizon: 6\n  target: *x\n")
-    with pytest.raises(InputError, match=r"tasks\[0\] holds itself, by an alias; write it out"):
+    with pytest.raises(InputError, match="is nested more than 50 deep.*; take out the alias that repeats it"):
         read_tasks(tmp_path / "tasks.yaml")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from specseq.commands.listing import format_rows
@@ -51,12 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     submissions = read_folder(options.folder, benchmark, options.add, say_left_out)
     findings = audit(submissions, benchmark, tolerance=options.tolerance)
     if options.json:
-        print(json.dumps([finding.row() for finding in findings], indent=1, allow_nan=False))
+        print(json.dumps([asdict(finding) for finding in findings], indent=1, allow_nan=False))
         return
     print(f"{benchmark.name}: {len(submissions)} submissions, {len(findings)} findings")
     if findings:
         print(
             format_rows(
-                [finding.row() for finding in findings], ["model", "kind", "tasks", "of", "sure", "detail"]
+                [asdict(finding) for finding in findings], ["model", "kind", "tasks", "of", "sure", "detail"]
             )
         )

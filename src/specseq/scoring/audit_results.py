@@ -19,8 +19,7 @@ What a file of aggregated metrics gives away:
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,10 +57,6 @@ class Finding:
     against: str
     detail: str
     sure: str = "certain"
-
-    def row(self) -> dict[str, Any]:
-        """The finding as one row of a table."""
-        return asdict(self)
 
 
 def _aligned(submission: Submission, metric: str, tasks: Sequence[str]) -> Floats:

@@ -11,8 +11,8 @@ from specseq.series.frequency import Frequency
 Times = NDArray[np.datetime64]
 Places = NDArray[np.int64]
 
-_SECONDS = {"S": 1, "T": 60, "H": 3600, "D": 86400, "W": 604800}
-_MONTHS = {"M": 1, "Q": 3, "A": 12}
+SECONDS = {"S": 1, "T": 60, "H": 3600, "D": 86400, "W": 604800}
+MONTHS = {"M": 1, "Q": 3, "A": 12}
 
 
 def time_at(starts: Times, places: Places, frequency: Frequency) -> Times:
@@ -22,14 +22,14 @@ def time_at(starts: Times, places: Places, frequency: Frequency) -> Times:
     """
     starts = starts.astype("datetime64[us]")
     steps = places * frequency.multiple
-    if frequency.unit in _SECONDS:
-        return starts + (steps * _SECONDS[frequency.unit]).astype("timedelta64[s]")
+    if frequency.unit in SECONDS:
+        return starts + (steps * SECONDS[frequency.unit]).astype("timedelta64[s]")
     days = starts.astype("datetime64[D]")
     within = starts - days
     if frequency.unit == "B":
         return np.busday_offset(days, steps, roll="forward").astype("datetime64[us]") + within
     months = starts.astype("datetime64[M]")
-    later = months + (steps * _MONTHS[frequency.unit]).astype("timedelta64[M]")
+    later = months + (steps * MONTHS[frequency.unit]).astype("timedelta64[M]")
     day, last = days - months.astype("datetime64[D]"), _last_day(later)
     day = np.where(day == _last_day(months), last, np.minimum(day, last))
     return (later.astype("datetime64[D]") + day).astype("datetime64[us]") + within
@@ -40,14 +40,14 @@ def place_of(starts: Times, times: Times, frequency: Frequency) -> Places:
 
     For months, quarters and years, only the month counts and not the day.
     """
-    if frequency.unit in _SECONDS:
+    if frequency.unit in SECONDS:
         apart = (times.astype("datetime64[us]") - starts.astype("datetime64[us]")).astype(np.int64)
-        step = _SECONDS[frequency.unit] * 10**6
+        step = SECONDS[frequency.unit] * 10**6
     elif frequency.unit == "B":
         apart, step = np.busday_count(starts.astype("datetime64[D]"), times.astype("datetime64[D]")), 1
     else:
         months = times.astype("datetime64[M]") - starts.astype("datetime64[M]")
-        apart, step = months.astype(np.int64), _MONTHS[frequency.unit]
+        apart, step = months.astype(np.int64), MONTHS[frequency.unit]
     places, rest = np.divmod(apart, step * frequency.multiple)
     return np.where(rest == 0, places, np.iinfo(np.int64).min)
 

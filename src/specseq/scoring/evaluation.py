@@ -100,84 +100,65 @@ class WindowKeys:
         return f"item_id {self.items[self.item[row]]}{target}, window {self.window[row]}, step {step + 1}"
 
 
-class Evaluation(Protocol):
-    """One config or task, ready to be scored."""
+class Evaluation(ABC):
+    """One config or task, ready to be scored; unless it says otherwise, its metrics pool all windows."""
+
+    ahead: int = 0
+    """Steps by which another evaluation of the same data begins to test earlier than this one."""
+    _held: tuple[str, ...] = ()
+    """Cached properties that hold data in memory."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the config or task, as published."""
 
     @property
+    @abstractmethod
     def points(self) -> int:
         """Number of forecast points."""
 
     @property
+    @abstractmethod
     def query(self) -> Query:
         """What each window asks."""
 
-    @property
-    def ahead(self) -> int:
-        """Steps by which another evaluation of the same data begins to test earlier than this one."""
-
+    @abstractmethod
     def batches(self, points: int) -> Iterator[Batch]:
         """All windows in batches of about ``points`` forecast points."""
 
+    @abstractmethod
     def keys(self) -> WindowKeys:
         """Which series and window each window is, in the order of :meth:`batches`."""
 
-    def totals(self) -> Totals:
-        """Empty totals in the shape that the metrics are pooled in."""
-
+    @abstractmethod
     def metrics(self, totals: Totals) -> dict[str, float]:
         """The metrics by their published column names; NaN where nothing defines one."""
 
-    def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
-        """What errors of each window are divided by in MASE, [B]; NaN for none."""
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the numbers apart from forecaster and data files; known before any value is read."""
-
+    @abstractmethod
     def files(self) -> list[Path]:
         """The data files."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What a published row says about the data: series, windows, seasonality, ..."""
 
-    def close(self) -> None:
-        """Release data held in memory."""
-
-
-class FileEvaluation(ABC):
-    """Base of evaluations of one file, with metrics that pool all windows and need no seasonal errors.
-
-    Args:
-        path: the file.
-    """
-
-    ahead = 0
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
     def totals(self) -> Totals:
-        """Totals of one pool."""
+        """Empty totals in the shape that the metrics are pooled in."""
         return Totals()
 
     def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
-        """None, [B]."""
+        """What errors of each window are divided by in MASE, [B]; NaN for none."""
         return np.full(len(batch.windows), np.nan)
 
-    @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """As in :class:`Evaluation`."""
-
     def settings(self) -> dict[str, Any]:
-        """:meth:`facts`."""
+        """What decides the numbers apart from forecaster and data files; known before any value is read."""
         return self.facts()
 
-    def files(self) -> list[Path]:
-        """The file."""
-        return [self.path]
+    def close(self) -> None:
+        """Release data held in memory; they are read again when needed."""
+        for name in self._held:
+            self.__dict__.pop(name, None)
 
 
 @runtime_checkable

@@ -21,8 +21,7 @@ from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.progress import say_left_out
-from specseq.scoring.evaluation import Batch, WindowKeys
-from specseq.scoring.fev_files import parquet_files
+from specseq.scoring.evaluation import Batch, Evaluation, WindowKeys
 from specseq.scoring.fev_tasks import EPSILON, Task, lengths_digest, official_tasks, read_tasks
 from specseq.scoring.fev_times import Stamps, common_frequency, window_cuts
 from specseq.scoring.metrics import (
@@ -37,6 +36,9 @@ from specseq.scoring.metrics import (
 from specseq.series.frequency import parse_frequency
 from specseq.series.hub import check_finished
 from specseq.settings import near
+from specseq.tables.arrays import is_list
+
+_LIKE_PARQUET = (".parquet", ".parquet.gz", ".parquet.zip", ".parquet.zst", ".pq")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,27 @@ class TaskData:
             if self.task.max_context_length is not None:
                 firsts = np.maximum(begins, cuts - self.task.max_context_length)
             yield Windows(values, firsts, cuts, self.task.horizon), window, begins
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The files ``*.parquet`` of a data set, sorted; names that begin with a dot are caches.
+
+    Raises:
+        InputError: one is a folder or a link to nothing, or others like them would be passed over.
+    """
+    files = sorted(folder.glob("*.parquet"))
+    if odd := [path for path in files if not path.is_file()]:
+        raise InputError(odd[0], "is no file", "give the Parquet file of this name, or remove it")
+    places = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path not in files]
+    others = [
+        place.as_posix()
+        for place in places
+        if place.name.lower().endswith(_LIKE_PARQUET) and not any(part[0] == "." for part in place.parts)
+    ]
+    if others:
+        fault = f"{len(others)} of its Parquet files are not read, such as {others[0]}"
+        raise InputError(folder, fault, "unpack them, and name them NAME.parquet in the folder itself")
+    return files
 
 
 def open_task(root: str | Path, task: Task) -> TaskData:
@@ -170,7 +193,7 @@ def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[s
         for target in task.targets:
             kinds = {table.schema.field(target).type for table in tables}
             for kind in kinds:
-                if not (_is_list(kind) and _is_number(kind.value_type)):
+                if not (is_list(kind) and _is_number(kind.value_type)):
                     raise InputError(
                         folder, f"column {target!r} is {kind}", "give a list of numbers per item"
                     )
@@ -185,10 +208,6 @@ def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[s
     if len(set(ids)) < len(ids):
         raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
     return table, ids
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -215,13 +234,15 @@ def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.floating], NDArray[np.int
     return flat, np.cumsum(lengths) - lengths
 
 
-class FevEvaluation:
+class FevEvaluation(Evaluation):
     """A task of FEV-Bench; its data are read when they are first needed.
 
     Args:
         root: folder of ``<dataset>/*.parquet``.
         task: the task.
     """
+
+    _held = ("data",)
 
     def __init__(self, root: str | Path, task: Task) -> None:
         self.root, self.task = root, task
@@ -233,7 +254,6 @@ class FevEvaluation:
 
     @property
     def name(self) -> str:
-        """The task's name."""
         return self.task.name
 
     @property
@@ -244,13 +264,7 @@ class FevEvaluation:
 
     @property
     def query(self) -> Query:
-        """What each window asks."""
         return self.data.query
-
-    @property
-    def ahead(self) -> int:
-        """0: the benchmark's tasks on one data set begin to test at the same step."""
-        return 0
 
     def batches(self, points: int) -> Iterator[Batch]:
         """All forecasts, target column by target column."""
@@ -302,7 +316,6 @@ class FevEvaluation:
         return parquet_files(Path(self.root) / self.task.dataset)
 
     def facts(self) -> dict[str, Any]:
-        """What a published row says about the task."""
         return {
             "task_name": self.task.name,
             "dataset_config": self.task.dataset,
@@ -315,10 +328,6 @@ class FevEvaluation:
             "series": self.data.items,
             "num_forecasts": self.data.forecasts,
         }
-
-    def close(self) -> None:
-        """Release the data; they are read again when needed."""
-        self.__dict__.pop("data", None)
 
 
 def fev_evaluations(

@@ -20,6 +20,7 @@ from specseq.errors import InputError
 from specseq.scoring.metrics import LEVELS
 from specseq.settings import Field, read
 from specseq.settings import dataclass as settings_class
+from specseq.yaml_files import read_yaml
 
 METRICS = ("SQL", "MASE", "WAPE", "WQL")
 EPSILON = 1.0
@@ -183,11 +184,17 @@ def lengths_digest(lengths: NDArray[np.int64]) -> str:
 
 
 @cache
+def official_rows() -> list[dict[str, str]]:
+    """The table of the 100 tasks of FEV-Bench."""
+    text = resources.files("specseq.scoring").joinpath("fev_tasks.csv").read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@cache
 def official_tasks() -> dict[str, Task]:
     """The 100 tasks of FEV-Bench by name."""
-    text = resources.files("specseq.scoring").joinpath("fev_tasks.csv").read_text("utf-8")
     tasks = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in official_rows():
         horizon, windows = int(row["horizon"]), int(row["windows"])
         tasks[row["task"]] = Task(
             name=row["task"],
@@ -212,35 +219,15 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
     Raises:
         InputError: the file is missing or no such YAML, or a task asks for something that is not scored here.
     """
-    import yaml
-
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):
-        """YAML in which a key stands once in a mapping."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            counts = Counter(str(key.value) for key, _ in node.value)
-            if twice := [key for key, count in counts.items() if count > 1]:
-                raise yaml.YAMLError(f"key {twice[0]!r} stands twice, in line {node.start_mark.line + 1} on")
-            return dict(super().construct_mapping(node, deep))
-
-    try:
-        content = yaml.load(Path(path).read_text("utf-8"), Loader=Loader)
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "give the benchmark's tasks.yaml") from None
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
-        raise InputError(path, f"not YAML in UTF-8 ({error})", "give the benchmark's tasks.yaml") from None
+    if not Path(path).exists():
+        raise InputError(path, "no such file", "give the benchmark's tasks.yaml")
+    content = read_yaml(Path(path))
     entries = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise InputError(path, "field tasks is missing or empty", "give the benchmark's tasks.yaml")
     tasks: dict[str, Task] = {}
     for number, entry in enumerate(entries):
-        try:
-            task = _task(path, number, entry)
-        except RecursionError:
-            fault = f"tasks[{number}] holds itself, by an alias"
-            raise InputError(path, fault, "write it out") from None
+        task = _task(path, number, entry)
         if task.name in tasks:
             raise InputError(path, f"task '{task.name}' stands twice", "give each a task_name of its own")
         tasks[task.name] = task
@@ -250,7 +237,7 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
 def _task(path: str | Path, number: int, entry: Any) -> Task:
     named = entry.get("task_name") or entry.get("dataset_config") if isinstance(entry, dict) else None
     where = f"{path}: {named if isinstance(named, str) else f'tasks[{number}]'}"
-    fields = read(TaskFields, _plain(entry), where)
+    fields = read(TaskFields, entry, where)
     first = fields.latest if fields.initial_cutoff is None else fields.initial_cutoff
     task = Task(
         name=fields.task_name or fields.dataset_config,
@@ -272,15 +259,6 @@ def _task(path: str | Path, number: int, entry: Any) -> Task:
     if official is None or not same:
         return task
     return replace(task, forecasts=official.forecasts, steps=official.steps, lengths=official.lengths)
-
-
-def _plain(value: Any) -> Any:
-    """Values as JSON has them: YAML reads an unquoted time as a date."""
-    if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _shape(task: Task) -> tuple[Any, ...]:

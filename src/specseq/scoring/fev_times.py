@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
+from specseq.scoring.calendar import MONTHS, SECONDS
 from specseq.scoring.fev_tasks import Task
 from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
+from specseq.tables.arrays import is_list
 
 Counts = NDArray[np.int64]
 Times = NDArray[np.datetime64]
 
-_MICROSECONDS = {"S": 10**6, "T": 60 * 10**6, "H": 3600 * 10**6, "D": 86400 * 10**6, "W": 604800 * 10**6}
-_MONTHS = {"M": 1, "Q": 3, "A": 12}
 _FEWEST = 3  # timestamps that tell a frequency
 _NEAR_THE_EDGE = 3  # days within which the first and last business day of a month lie
 _REMEDY = "keep one frequency per data set, sort its timestamps and fill gaps with NaN"
@@ -58,8 +58,7 @@ class Stamps:
 
     def _read(self, file: Path, column: pa.Array) -> tuple[Counts, Times]:
         kind = column.type
-        listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        if not (listed and pa.types.is_timestamp(kind.value_type)):
+        if not (is_list(kind) and pa.types.is_timestamp(kind.value_type)):
             raise InputError(file, f"column {self.column!r} is {kind}", "give a list of timestamps per item")
         column = column.cast(pa.large_list(kind.value_type))
         lengths = pa.compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
@@ -177,19 +176,19 @@ def common_frequency(stamps: Stamps, lengths: Counts, row: int, names: Sequence[
 def _regular(edges: Counts, times: Times, frequency: Frequency) -> NDArray[np.bool_]:
     """Whether every step of each item is one of the frequency, [N]."""
     days = times.astype("datetime64[D]")
-    if frequency.unit in _MICROSECONDS:
-        place, step = times.astype(np.int64), _MICROSECONDS[frequency.unit]
+    if frequency.unit in SECONDS:
+        place, step = times.astype(np.int64), 10**6 * SECONDS[frequency.unit]
     elif frequency.unit == "B":
         number = days.astype(np.int64) + 3  # days since a Monday
         place, step = number // 7 * 5 + np.minimum(number % 7, 5), 1
     else:
-        place, step = times.astype("datetime64[M]").astype(np.int64), _MONTHS[frequency.unit]
+        place, step = times.astype("datetime64[M]").astype(np.int64), MONTHS[frequency.unit]
     odd = np.flatnonzero(np.diff(place) != step * frequency.multiple)
     item = np.searchsorted(edges, odd, side="right") - 1
     inside = odd + 1 < edges[item + 1]  # a step between two items is none
     regular = np.ones(len(edges) - 1, bool)
     regular[item[inside]] = False
-    if frequency.unit in _MONTHS or frequency.unit == "B":
+    if frequency.unit in MONTHS or frequency.unit == "B":
         regular &= _same_place(edges, times, days, frequency.unit)
     return regular
 

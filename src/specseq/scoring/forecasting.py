@@ -48,9 +48,14 @@ def forecast_contexts(
     answer = np.asarray(forecaster.forecast([contexts[place] for place in order], query))
     _check_shape(answer, len(contexts), query, forecaster.name, where)
     check_quantiles(answer, forecaster.name, where)
-    quantiles = np.empty_like(answer)
-    quantiles[order] = answer
-    return quantiles
+    return in_rows(answer, order)
+
+
+def in_rows(answer: NDArray[np.floating], order: NDArray[np.int64]) -> NDArray[np.floating]:
+    """An answer of which row ``i`` belongs to row ``order[i]``, put into the order of the rows."""
+    rows = np.empty_like(answer)
+    rows[order] = answer
+    return rows
 
 
 def _check_shape(answer: NDArray[np.floating], count: int, query: Query, name: str, where: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.models.protocol import Query
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, WindowKeys
+from specseq.scoring.evaluation import Batch, Evaluation, WindowKeys
 from specseq.scoring.gift_eval_data import Config, DataSet, find_datasets
 from specseq.scoring.metrics import Totals, seasonal_error
 from specseq.series.evaluation import TERMS
@@ -39,7 +39,7 @@ METRICS: dict[str, Callable[[Totals], Any]] = {
 
 
 @dataclass(frozen=True)
-class GiftEvaluation:
+class GiftEvaluation(Evaluation):
     """A config of GIFT-Eval, ready to be scored.
 
     Attributes:
@@ -64,7 +64,6 @@ class GiftEvaluation:
 
     @property
     def query(self) -> Query:
-        """What each window asks."""
         return self.config.query
 
     def batches(self, points: int) -> Iterator[Batch]:
@@ -91,10 +90,6 @@ class GiftEvaluation:
             freq=config.query.freq,
         )
 
-    def totals(self) -> Totals:
-        """Totals of one pool: all windows of the config."""
-        return Totals()
-
     def metrics(self, totals: Totals) -> dict[str, float]:
         """The eleven metrics."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,16 +99,11 @@ class GiftEvaluation:
         """Seasonal errors of the contexts, [B]; those shorter than a season by one-step differences."""
         return seasonal_error(batch.windows, self.config.season_length, shorten=True)
 
-    def settings(self) -> dict[str, Any]:
-        """:meth:`facts`, which are known when a folder is open."""
-        return self.facts()
-
     def files(self) -> list[Path]:
         """The shards."""
         return sorted({block.shard for block in self.data.blocks})
 
     def facts(self) -> dict[str, Any]:
-        """What a published row says about the config."""
         config = self.config
         return {
             "config": config.name,
@@ -126,9 +116,6 @@ class GiftEvaluation:
             "prediction_length": config.horizon,
             "seasonality": config.season_length,
         }
-
-    def close(self) -> None:
-        """Nothing to release: the data are mapped."""
 
 
 def gift_evaluations(

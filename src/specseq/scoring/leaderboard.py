@@ -41,11 +41,6 @@ def _gaps(boards: Sequence[Scores]) -> NDArray[np.bool_]:
     return gaps
 
 
-def _failures(boards: Sequence[Scores]) -> dict[str, int]:
-    """Tasks that each model lacks a value of."""
-    return dict(zip(boards[0].models, map(int, _gaps(boards).sum(axis=0)), strict=True))
-
-
 def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
     for board in boards:
         unfit = ~(board.column(baseline) > 0)
@@ -97,7 +92,7 @@ def line_up(
     """
     base = _baseline(submissions, benchmark)
     boards = [scores(submissions, _order(base, benchmark), metric) for metric in metrics]
-    failures = _failures(boards)
+    failures = dict(zip(boards[0].models, map(int, _gaps(boards).sum(axis=0)), strict=True))
     known = set(boards[0].tasks)
     for submission in submissions:
         if other := [task for task in submission.tasks if task not in known]:

@@ -26,7 +26,7 @@ from specseq.models.protocol import Query
 from specseq.models.windows import Windows
 from specseq.progress import say_left_out
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
+from specseq.scoring.evaluation import Batch, Evaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, Totals
 from specseq.series.frequency import parse_frequency
 from specseq.settings import near
@@ -137,7 +137,7 @@ def _check_times(path: Path, data: LsfData, times: NDArray[np.datetime64]) -> No
         raise InputError(path, fault, "sort them by date, or download it again")
 
 
-class LsfEvaluation(FileEvaluation):
+class LsfEvaluation(Evaluation):
     """A data set at a horizon; its file is read when it is first needed.
 
     Args:
@@ -147,8 +147,7 @@ class LsfEvaluation(FileEvaluation):
     """
 
     def __init__(self, path: Path, data: LsfData, horizon: int) -> None:
-        super().__init__(path)
-        self.data, self.horizon = data, horizon
+        self.path, self.data, self.horizon = path, data, horizon
         _, first, last = data.split
         self._cuts = np.arange(first, last - horizon + 1)
 
@@ -216,8 +215,8 @@ class LsfEvaluation(FileEvaluation):
             "test_end": last,
         }
 
-    def close(self) -> None:
-        """Keep the data, which the next horizon needs too."""
+    def files(self) -> list[Path]:
+        return [self.path]
 
 
 def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvaluation]:

@@ -24,7 +24,7 @@ from specseq.models.seasonal_naive import naive
 from specseq.models.windows import Windows
 from specseq.progress import say_left_out
 from specseq.scoring import metrics
-from specseq.scoring.evaluation import Batch, FileEvaluation, WindowKeys
+from specseq.scoring.evaluation import Batch, Evaluation, WindowKeys
 from specseq.scoring.metrics import LEVELS, MEDIAN, Totals
 from specseq.scoring.tsf import TsfSeries, read_tsf
 from specseq.settings import near
@@ -98,7 +98,7 @@ class _Content:
     starts: NDArray[np.datetime64]
 
 
-class MonashEvaluation(FileEvaluation):
+class MonashEvaluation(Evaluation):
     """A set; its file is read when it is first needed.
 
     Args:
@@ -106,9 +106,10 @@ class MonashEvaluation(FileEvaluation):
         data: the set.
     """
 
+    _held = ("content",)
+
     def __init__(self, path: Path, data: MonashSet) -> None:
-        super().__init__(path)
-        self.data = data
+        self.path, self.data = path, data
 
     @cached_property
     def content(self) -> _Content:
@@ -129,7 +130,6 @@ class MonashEvaluation(FileEvaluation):
 
     @property
     def name(self) -> str:
-        """The set's name."""
         return self.data.name
 
     @property
@@ -139,7 +139,6 @@ class MonashEvaluation(FileEvaluation):
 
     @property
     def query(self) -> Query:
-        """What each window asks."""
         return Query(self.data.horizon, LEVELS, self.data.season_length, self.data.freq)
 
     @property
@@ -195,9 +194,8 @@ class MonashEvaluation(FileEvaluation):
             "seasonality": self.data.season_length,
         }
 
-    def close(self) -> None:
-        """Release the data."""
-        self.__dict__.pop("content", None)
+    def files(self) -> list[Path]:
+        return [self.path]
 
 
 def _check(path: Path, data: MonashSet, series: Sequence[TsfSeries]) -> None:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -37,27 +37,9 @@ Row = dict[str, Any]
 Outcomes = Mapping[Variant, Outcome]
 
 
-class Layout(Protocol):
-    """How outcomes become rows of a file."""
-
-    @property
-    def resumes(self) -> bool:
-        """Whether the file may hold some of the rows, to resume from; otherwise it is written whole."""
-
-    @property
-    def name_column(self) -> str:
-        """Column with the name of the config or task."""
-
-    def rows(self, evaluation: Evaluation, outcomes: Outcomes) -> Iterator[Row]:
-        """The rows of one config or task."""
-
-    def table(self, rows: Sequence[Row]) -> pa.Table:
-        """What is written to the file."""
-
-
 @dataclass(frozen=True)
 class Tidy:
-    """Long rows of every variant, with benchmark, study, run and seed."""
+    """Long rows of every variant, with benchmark, study, run and seed; the file is written whole."""
 
     benchmark: str
     study: str = ""
@@ -98,7 +80,7 @@ class Tidy:
 
 @dataclass(frozen=True)
 class Published:
-    """One row per config or task, for a plain forecast, named after the model."""
+    """One row per config or task, for a plain forecast, named after the model; the file may be resumed."""
 
     benchmark: str
     model: str = ""
@@ -130,6 +112,9 @@ class Published:
         return pa.table(
             {name: arrow_array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
         )
+
+
+Layout = Tidy | Published
 
 
 class ResultFile:

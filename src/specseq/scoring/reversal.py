@@ -21,7 +21,7 @@ from specseq.filters import Filter
 from specseq.models.preconditioned import FilteredContexts, Missing, Mode, precondition
 from specseq.models.protocol import Forecaster, Query, at_levels
 from specseq.scoring.evaluation import Batch, Evaluation, Recorded, batches_for
-from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts
+from specseq.scoring.forecasting import check_quantiles, forecast, forecast_contexts, in_rows
 
 Values = NDArray[np.float64]
 Quantiles = NDArray[np.floating]
@@ -193,25 +193,17 @@ class Piece:
             yield Variant(who.name), None, partial(self._in_order, who, "self", answer, order)
             return
         source = _Filtered(filtered, quantiles, model.quantile_levels, order, model.inverse)
-        lags = self._in_rows(order, lambda: model.forecast_unfiltered(ordered, query))
-        reverse = partial(self._reverse, who, lambda: source, plug_in=lags)
+        reverse = partial(
+            self._reverse,
+            who,
+            lambda: source,
+            plug_in=lambda: in_rows(model.forecast_unfiltered(ordered, query), order),
+        )
         yield Variant(who.name), None, partial(reverse, "self")
         name = filtered.filter.name
         for mode in self.plan.reversals:
             yield Variant(who.name, name, mode), filtered.filter, partial(reverse, mode)
         yield from self._control(name, filtered.filter)
-
-    @staticmethod
-    def _in_rows(order: NDArray[np.int64], make: Callable[[], Quantiles]) -> Callable[[], Quantiles]:
-        """What ``make`` returns, put back into the order of the batch's rows."""
-
-        def rows() -> Quantiles:
-            made = make()
-            back = np.empty_like(made)
-            back[order] = made
-            return back
-
-        return rows
 
     def _reverse(
         self,
@@ -238,9 +230,7 @@ class Piece:
         self, who: Forecaster, mode: Mode, answer: Quantiles, order: NDArray[np.int64]
     ) -> Quantiles:
         check_quantiles(answer, f"{who.name} under {mode}", self.evaluation.name)
-        quantiles = np.empty_like(answer)
-        quantiles[order] = answer
-        return quantiles
+        return in_rows(answer, order)
 
     def _path(self, mode: Mode) -> Quantiles | None:
         """What the lags inside the horizon are taken from, [B, H]; None for a mode that needs none."""

@@ -12,13 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from specseq.errors import InputError
-from specseq.scoring.fev_tasks import METRICS, Task, official_tasks
+from specseq.scoring.fev_tasks import METRICS, Task, official_rows, official_tasks
 from specseq.scoring.gift_eval import METRICS as GIFT_METRICS
 from specseq.scoring.gift_eval_data import reference
 from specseq.scoring.metrics import LEVELS
@@ -157,7 +155,8 @@ def declare(names: Sequence[str]) -> dict[str, Declared]:
 
 def definition(task: Task) -> Row:
     """The columns of a task's definition, as fev writes them."""
-    covariates = _covariates()[task.name]
+    row = next(row for row in official_rows() if row["task"] == task.name)
+    known, past, static = (sorted(filter(None, row[kind].split("|"))) for kind in ("known", "past", "static"))
     cutoff = task.initial_cutoff
     return {
         "dataset_path": _REPOSITORY,
@@ -176,20 +175,10 @@ def definition(task: Task) -> Row:
         "timestamp_column": task.timestamp_column,
         "target": task.targets[0] if len(task.targets) == 1 else list(task.targets),
         "generate_univariate_targets_from": None,
-        "known_dynamic_columns": covariates["known"],
-        "past_dynamic_columns": covariates["past"],
-        "static_columns": covariates["static"],
+        "known_dynamic_columns": known,
+        "past_dynamic_columns": past,
+        "static_columns": static,
         "task_name": task.name,
-    }
-
-
-@cache
-def _covariates() -> dict[str, dict[str, list[str]]]:
-    """Names of known, past and static covariates of each task, sorted."""
-    text = resources.files("specseq.scoring").joinpath("fev_tasks.csv").read_text("utf-8")
-    return {
-        row["task"]: {kind: row[kind].split("|") if row[kind] else [] for kind in ("known", "past", "static")}
-        for row in csv.DictReader(text.splitlines())
     }
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from specseq.errors import InputError
-from specseq.tables.arrays import numpy_values
+from specseq.tables.arrays import is_list, numpy_values
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def check_lists(shard: Path, name: str, kind: pa.DataType) -> None:
     """
     inner = kind
     for _ in range(2):
-        inner = inner.value_type if _is_list(inner) else inner
-    if not (_is_list(kind) and pa.types.is_floating(inner)):
+        inner = inner.value_type if is_list(inner) else inner
+    if not (is_list(kind) and pa.types.is_floating(inner)):
         raise InputError(shard, f"column {name} is {kind}", "wanted is list<float32> or list<list<float32>>")
 
 
@@ -65,7 +65,7 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
         InputError: values lie beyond the range of float32.
     """
     first, last = _edges(column)
-    multivariate = _is_list(column.type.value_type)
+    multivariate = is_list(column.type.value_type)
     if multivariate:
         variates, values = last - first, column.values.values
         length, offset = _rectangles(first, last, *_edges(column.values))
@@ -77,10 +77,6 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
         address = flat.__array_interface__["data"][0] - whole.address
         position = address // 4 if 0 <= address < whole.size and address % 4 == 0 else None
     return Rectangles(_as_float32(shard, flat), offset, length, variates, multivariate, position)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,6 +28,11 @@ def numpy_values(array: pa.Array) -> NDArray[Any]:
     return np.frombuffer(array.buffers()[1], name)[array.offset : array.offset + len(array)]
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a type is that of lists, of any length or of a fixed one."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
 def arrow_array(values: Sequence[Any]) -> pa.Array:
     """An array of texts, numbers or flags, all of one type; None for null.
 
