@@ -263,7 +263,7 @@ def test_any_task_is_read_or_refused_in_one_line(tmp_path: Path, fields: dict[st
 
 def test_a_tasks_file_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_bytes("tasks: [{task_name: tâche}]".encode("latin-1"))
-    with pytest.raises(InputError, match="not readable .*utf-8"):
+    with pytest.raises(InputError, match=r"not readable .*utf-8"):
         read_tasks(tmp_path / "tasks.yaml")
 
 
@@ -275,7 +275,9 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_task_that_holds_itself_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "tasks.yaml").write_text("tasks:\n- &x\n  dataset_config: d\n  horizon: 6\n  target: *x\n")
-    with pytest.raises(InputError, match="is nested more than 50 deep.*; take out the alias that repeats it"):
+    with pytest.raises(
+        InputError, match=r"is nested more than 50 deep.*; take out the alias that repeats it"
+    ):
         read_tasks(tmp_path / "tasks.yaml")
 
 

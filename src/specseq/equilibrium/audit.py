@@ -24,7 +24,7 @@ from specseq.errors import InputError
 from specseq.spectra.audit import CausalSpectrum, audit_table, causal_spectrum, force_residual
 from specseq.spectra.krylov import numerical_abscissa
 from specseq.spectra.operators import Jacobian
-from specseq.spectra.verdict import SEVERITY, Verdict, worst
+from specseq.spectra.verdict import Verdict, worst
 
 _SPECTRAL = (
     *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
@@ -85,7 +85,7 @@ class Audit:
             }
         values["residual_converged"] = float(self.residual_B.mean())
         per_sample_verdict = t.groupby("sample")["verdict"].agg(worst)
-        for name in SEVERITY:
+        for name in Verdict:
             key = f"verdict_{name.lower().replace('-', '_')}"
             values[key] = float((per_sample_verdict == name).mean())
         return {name: float(value) for name, value in values.items()}

@@ -18,10 +18,10 @@ from specseq.equilibrium.config import (
     ResidualNorm,
 )
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.spectra.diagnostics import ritz_radius, subspace_iteration
 from specseq.spectra.dominant import dominant_eigenvalues
 from specseq.spectra.exact import block_eigenvalues, leading_vectors
 from specseq.spectra.krylov import Arnoldi
-from specseq.spectra.subspace import ritz_radius, subspace_iteration
 
 SQUARED_FROM = 128
 """With at least this many channels, squaring a block is quicker than diagonalising it."""

@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specseq.filters.filter import Filter
-from specseq.filters.stability import (
-    absolute_gain,
-    impulse_response,
-    is_stable,
-    noise_gain,
-    roots,
-)
+from specseq.filters.stability import absolute_gain, impulse_response, is_stable, noise_gain, roots
 
 HORIZONS = (1, 5, 20, 50, 100)
 
@@ -60,13 +54,9 @@ class Diagnostics:
         return {name: _plain(value) for name, value in plain.items()}
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def diagnose(filter: Filter, horizons: Sequence[int] = HORIZONS) -> Diagnostics:
     """All diagnostics of a filter, with v(H) at the given horizons in time steps."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _diagnose(filter, horizons)
-
-
-def _diagnose(filter: Filter, horizons: Sequence[int]) -> Diagnostics:
     taps = filter.array
     found = roots(taps)
     at_one = 1 + taps.sum()

@@ -13,13 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specseq.filters.lagged import (
-    empty_like,
-    row_blocks,
-    spread_adjoint,
-    tap_products,
-    tap_values,
-)
+from specseq.filters.lagged import empty_like, row_blocks, spread_adjoint, tap_products, tap_values
 
 _STEPS = 64
 # Elements in one block of rows; the matrix products need more rows than sums over lags.

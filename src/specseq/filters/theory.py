@@ -23,14 +23,9 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
             covariance between horizon steps, [H, H] or larger.
         horizon: H.
     """
-    from scipy.linalg import toeplitz
-
-    covariance_HH = as_covariance(covariance, horizon)
     response = np.zeros(horizon)
     response[:: filter.stride] = impulse_response(filter.array, -(-horizon // filter.stride))
-    transfer_HH = toeplitz(response, np.zeros(horizon))
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
+    return _variances(response, covariance)
 
 
 def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> Array:
@@ -44,14 +39,20 @@ def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> A
         covariance: of the plain forecast's error, as in :func:`predicted_self_error`.
         horizon: H.
     """
-    from scipy.linalg import toeplitz
-
-    covariance_HH = as_covariance(covariance, horizon)
     taps = np.zeros(max(horizon, filter.reach + 1))
     taps[0] = 1.0
     taps[filter.stride : filter.reach + 1 : filter.stride] = filter.array
-    transfer_HH = toeplitz(taps[:horizon], np.zeros(horizon))
-    return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
+    return _variances(taps[:horizon], covariance)
+
+
+def _variances(kernel_H: Array, covariance: Array) -> Array:
+    """Variance at each step, [H], of errors of this covariance convolved with a kernel."""
+    from scipy.linalg import toeplitz
+
+    covariance_HH = as_covariance(covariance, len(kernel_H))
+    transfer_HH = toeplitz(kernel_H, np.zeros(len(kernel_H)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.einsum("tj,jk,tk->t", transfer_HH, covariance_HH, transfer_HH, optimize=True)
 
 
 def ideal_inverse(filter: Filter, length: int = 64) -> Array:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+# Of an interval at 95 %.
+_ENDS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ def bootstrap_weights(n_tasks: int, n_resamples: int = 1000, seed: int = 123) ->
     return counts / n_tasks
 
 
-def _interval(point: Floats, resampled_RM: Floats, tasks: int, alpha: float) -> Estimate:
+def _interval(point: Floats, resampled_RM: Floats, tasks: int) -> Estimate:
     if tasks < 2:  # resamples of one task are all alike
         return Estimate(point, np.full_like(point, np.nan), np.full_like(point, np.nan))
-    low, high = np.quantile(resampled_RM, [alpha / 2, 1 - alpha / 2], axis=0)
+    low, high = np.quantile(resampled_RM, _ENDS, axis=0)
     return Estimate(point, low, high)
 
 
-def mean_ratio(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:
+def mean_ratio(errors_TM: Floats, weights_RT: Floats) -> Estimate:
     """Geometric mean of relative errors with its bootstrap interval over tasks."""
     with np.errstate(divide="ignore"):
         logs = np.log(errors_TM)
@@ -69,12 +71,12 @@ def mean_ratio(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Es
     resampled = weights_RT @ np.where(none, 0.0, logs)
     # A resample without the task whose error is zero must ignore its infinite log: 0 × ∞ is NaN.
     resampled[weights_RT @ none > 0] = -np.inf
-    return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), len(logs), alpha)
+    return _interval(np.exp(logs.mean(axis=0)), np.exp(resampled), len(logs))
 
 
-def skill_score(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:
+def skill_score(errors_TM: Floats, weights_RT: Floats) -> Estimate:
     """One minus the geometric mean relative error: 0 is the baseline, 1 is perfect."""
-    ratio = mean_ratio(errors_TM, weights_RT, alpha)
+    ratio = mean_ratio(errors_TM, weights_RT)
     return Estimate(1 - ratio.point, 1 - ratio.high, 1 - ratio.low)
 
 
@@ -92,10 +94,10 @@ def win_shares(errors_TM: Floats) -> Floats:
     return np.where(known, (won + 0.5 * tied) / (models - 1), np.nan)
 
 
-def win_rate(errors_TM: Floats, weights_RT: Floats, alpha: float = 0.05) -> Estimate:
+def win_rate(errors_TM: Floats, weights_RT: Floats) -> Estimate:
     """Mean over tasks of the share of opponents beaten, with its bootstrap interval over tasks."""
     shares = win_shares(errors_TM)
-    return _interval(shares.mean(axis=0), weights_RT @ shares, len(shares), alpha)
+    return _interval(shares.mean(axis=0), weights_RT @ shares, len(shares))
 
 
 def mean_rank(errors_TM: Floats) -> Floats:

@@ -32,6 +32,10 @@ KINDS = (
 )
 _OUTLYING = ("MASE", "MAE", "sMAPE", "RMSE", "CRPS", "MSIS", "SQL", "WQL", "WAPE")
 _AHEAD = 1.3
+# Share of tasks equal in every metric from which a submission counts as an overlap, and as a copy.
+_OVERLAP_SHARE, _COPY_SHARE = 1 / 3, 0.9
+# Models that count as the origin when two are equal; else it is the one that shares most rows with others.
+_REFERENCES = frozenset({"naive", "seasonal_naive", "Naive", "Seasonal Naive"})
 _LEAST_FIELD = 10  # models that make a field
 
 
@@ -85,25 +89,18 @@ def _invalid(submission: Submission) -> Iterator[Finding]:
             yield Finding(submission.model, "invalid", int(bad.sum()), len(values), "", text)
 
 
-def _pairs(
-    table: Floats,
-    equal: Equalities,
-    names: Sequence[str],
-    references: frozenset[str],
-    copy_share: float,
-    overlap_share: float,
-) -> Iterator[Finding]:
+def _pairs(table: Floats, equal: Equalities, names: Sequence[str]) -> Iterator[Finding]:
     """Copies, overlaps and near copies; the last also say how many near rows the next pair of models has."""
-    chosen = [pair for pair in equal.pairs if pair.rows / pair.of >= overlap_share]
-    for pair, origin, other in origins(chosen, names, references):
-        kind = "copy" if pair.rows / pair.of >= copy_share else "overlap"
+    chosen = [pair for pair in equal.pairs if pair.rows / pair.of >= _OVERLAP_SHARE]
+    for pair, origin, other in origins(chosen, names, _REFERENCES):
+        kind = "copy" if pair.rows / pair.of >= _COPY_SHARE else "overlap"
         text = f"every metric equals {names[origin]}'s on {pair.rows} of {pair.of} tasks"
         yield Finding(names[other], kind, pair.rows, pair.of, names[origin], text, "certain")
     known = {(pair.a, pair.b) for pair in chosen}
     near = [pair for pair in near_pairs(table) if (pair.a, pair.b) not in known]
-    chosen = [pair for pair in near if pair.rows / pair.of >= overlap_share]
+    chosen = [pair for pair in near if pair.rows / pair.of >= _OVERLAP_SHARE]
     next_most = max((pair.rows for pair in near if pair not in chosen), default=0)
-    for pair, origin, other in origins(chosen, names, references):
+    for pair, origin, other in origins(chosen, names, _REFERENCES):
         factor = pair.factor if other == pair.a else 1 / pair.factor
         how = (
             f"times {np.median(factor):.4g}"
@@ -223,9 +220,6 @@ def audit(
     submissions: Sequence[Submission],
     benchmark: Benchmark,
     *,
-    references: frozenset[str] = frozenset({"naive", "seasonal_naive", "Naive", "Seasonal Naive"}),
-    copy_share: float = 0.9,
-    overlap_share: float = 1 / 3,
     tolerance: float = 0.01,
 ) -> list[Finding]:
     """Look for partial, copied, and doubtful submissions.
@@ -233,10 +227,6 @@ def audit(
     Args:
         submissions: all results; the tasks of the baseline (or else the union of all) are the benchmark.
         benchmark: their layout.
-        references: models that count as the origin when two are equal. Otherwise the origin is the one that
-            shares most rows with others.
-        copy_share: share of tasks equal in every metric from which a submission counts as a copy.
-        overlap_share: share from which it counts as an overlap.
         tolerance: relative deviation of the implied mean absolute target. Published files go down to three
             digits, so one per cent.
 
@@ -252,7 +242,7 @@ def audit(
     table = np.array(values).reshape(len(submissions), len(metrics), len(tasks)).swapaxes(1, 2)
     if metrics:  # else no metric is in more than one submission
         equal = equalities(table)
-        found += _pairs(table, equal, names, references, copy_share, overlap_share)
+        found += _pairs(table, equal, names)
         found += _mosaics(table, equal, names)
     if {"MAE", "ND", "RMSE", "NRMSE"} <= set(metrics):
         found += _scale(submissions, tasks, tolerance)

@@ -83,11 +83,11 @@ def _student_reach(values: Floats, alpha: float) -> float:
     return float(stdtrit(n - 1, 1 - alpha / 2) * values.std(ddof=1)) / math.sqrt(n)
 
 
-def student_interval(values: Floats, alpha: float = 0.05) -> tuple[float, float]:
-    """Student's interval of a mean; NaN for fewer than two values."""
+def student_interval(values: Floats) -> tuple[float, float]:
+    """Student's interval of a mean at 95 %; NaN for fewer than two values."""
     if len(values) < 2:
         return math.nan, math.nan
-    middle, reach = float(values.mean()), _student_reach(values, alpha)
+    middle, reach = float(values.mean()), _student_reach(values, 0.05)
     return middle - reach, middle + reach
 
 
@@ -122,14 +122,12 @@ def paired_ratio(
     return math.exp(log_ratios_TS.mean()), math.exp(low), math.exp(high)
 
 
-def compare(a: Floats, b: Floats, *, resamples: int = 2000, seed: int = 0, alpha: float = 0.05) -> Comparison:
+def compare(a: Floats, b: Floats, *, resamples: int = 2000) -> Comparison:
     """Compare two results on the same tasks.
 
     Args:
         a, b: errors [T] or [T, S]; entry (t, s) of both belongs to the same task and seed.
         resamples: bootstrap resamples.
-        seed: seed of the bootstrap.
-        alpha: one minus the interval's level.
 
     Raises:
         InputError: shapes differ, or no task has a positive, finite error on both sides.
@@ -146,7 +144,7 @@ def compare(a: Floats, b: Floats, *, resamples: int = 2000, seed: int = 0, alpha
     per_task = logs_TS.mean(axis=1)
     per_task[np.abs(per_task) < TIE] = 0.0
     wins, losses = int((per_task < 0).sum()), int((per_task > 0).sum())
-    ratio, low, high = paired_ratio(logs_TS, resamples, seed, alpha)
+    ratio, low, high = paired_ratio(logs_TS, resamples)
     return Comparison(
         tasks=len(per_task),
         seeds=logs_TS.shape[1],

@@ -46,16 +46,15 @@ class ForecastFiles:
     """The forecasts in a folder, in the place of a forecaster.
 
     Args:
-        folder: see the module.
-        name: of the model in results; that of the folder where None.
+        folder: see the module; its name is that of the model in results.
     """
 
     context_length: int | None = None
 
-    def __init__(self, folder: Path, name: str | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError(folder, "no such folder", "give a folder of forecasts")
-        self.folder, self.name = folder, name or folder.resolve().name
+        self.folder, self.name = folder, folder.resolve().name
         self._held: tuple[str, Quantiles] = ("", np.zeros((0, len(LEVELS), 0)))
 
     def check_complete(self, evaluations: Sequence[Evaluation]) -> None:

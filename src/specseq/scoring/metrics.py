@@ -8,7 +8,6 @@ Shapes: B windows, Q quantile levels, H horizon steps, P pools (none where every
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,19 @@ MEDIAN = LEVELS.index(0.5)
 _INTERVAL = 0.95
 _TAIL_TOLERANCE = 1e-8
 _CHUNK = 1 << 15
+# What is summed over the observed steps of a window, by name.
+_SUMS = (
+    "observed",  # number of steps with a finite target
+    "absolute_target",  # Σ |y|
+    "squared_error",  # Σ (y - median)²
+    "absolute_error",  # Σ |y - median|
+    "pinball",  # Σ 2 |(y - q) ((q >= y) - level)| of each level; at the median it is the absolute error
+    "percentage_error",  # Σ |y - median| / |y| over the percentage_steps with y ≠ 0
+    "percentage_steps",
+    "symmetric_error",  # Σ 2 |y - median| / (|y| + |median|) over the symmetric_steps that define it
+    "symmetric_steps",
+    "interval_score",  # Σ of the interval score at 95 %
+)
 _SCALED = ("scaled_steps", "scaled_error", "scaled_pinball", "scaled_interval")
 
 
@@ -45,35 +57,6 @@ def seasonal_error(windows: Windows, season_length: int, *, shorten: bool = Fals
     return scales
 
 
-@dataclass(frozen=True)
-class WindowSums:
-    """Sums over the observed steps of each window.
-
-    Shapes: ``pinball`` [B, Q], every other field [B]; float64.
-
-    Attributes:
-        observed: number of steps with a finite target.
-        absolute_target: Σ |y|.
-        squared_error: Σ (y - median)².
-        absolute_error: Σ |y - median|.
-        pinball: Σ 2 |(y - q) ((q >= y) - level)| of each level; at the median it is the absolute error.
-        percentage_error: Σ |y - median| / |y| over the ``percentage_steps`` with y ≠ 0.
-        symmetric_error: Σ 2 |y - median| / (|y| + |median|) over the ``symmetric_steps`` that define it.
-        interval_score: Σ of the interval score at 95 %.
-    """
-
-    observed: Values
-    absolute_target: Values
-    squared_error: Values
-    absolute_error: Values
-    pinball: Values
-    percentage_error: Values
-    percentage_steps: Values
-    symmetric_error: Values
-    symmetric_steps: Values
-    interval_score: Values
-
-
 class Totals:
     """Window sums, pooled; beside them the sums of errors divided by the seasonal error of their window.
 
@@ -83,9 +66,10 @@ class Totals:
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
         self.shape = shape
-        names = (*(field.name for field in fields(WindowSums)), *_SCALED)
         levels = {"pinball": len(LEVELS), "scaled_pinball": len(LEVELS)}
-        self._sums = {name: np.zeros((*shape, levels[name]) if name in levels else shape) for name in names}
+        self._sums = {
+            name: np.zeros((*shape, levels[name]) if name in levels else shape) for name in (*_SUMS, *_SCALED)
+        }
 
     def __getitem__(self, name: str) -> Values:
         """A sum by name, [*P]; those of pinball losses are [*P, Q]."""
@@ -100,21 +84,24 @@ class Totals:
         for name, values in plain.items():
             self._sums[name] = np.array(values).reshape(self._sums[name].shape)
 
-    def add(self, sums: WindowSums, scales: Values, pool: tuple[NDArray[np.int64], ...] = ()) -> None:
+    def add(
+        self, sums: Mapping[str, Values], scales: Values, pool: tuple[NDArray[np.int64], ...] = ()
+    ) -> None:
         """Add windows.
 
         Args:
-            sums: of B windows.
+            sums: of B windows, see :func:`window_sums`.
             scales: seasonal error of each, [B]; NaN leaves the window out of scaled metrics.
             pool: the pool of each window: an index [B] for every axis of P.
         """
         scaled = np.isfinite(scales)
         inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scaled)
-        terms = vars(sums) | {
-            "scaled_steps": sums.observed * scaled,
-            "scaled_error": sums.absolute_error * inverse,
-            "scaled_pinball": sums.pinball * inverse[:, None],
-            "scaled_interval": sums.interval_score * inverse,
+        terms = {
+            **sums,
+            "scaled_steps": sums["observed"] * scaled,
+            "scaled_error": sums["absolute_error"] * inverse,
+            "scaled_pinball": sums["pinball"] * inverse[:, None],
+            "scaled_interval": sums["interval_score"] * inverse,
         }
         for name, values in terms.items():
             if self.shape:
@@ -180,8 +167,8 @@ def smape(totals: Totals) -> Values:
     return totals["symmetric_error"] / totals["symmetric_steps"]
 
 
-def window_sums(targets: Values, quantiles: NDArray[np.floating]) -> WindowSums:
-    """Sum the losses of each window.
+def window_sums(targets: Values, quantiles: NDArray[np.floating]) -> dict[str, Values]:
+    """Sums of each window by name, [B]; those of pinball losses are [B, Q].
 
     Args:
         targets: [B, H]; steps that are not finite are left out.
@@ -192,15 +179,10 @@ def window_sums(targets: Values, quantiles: NDArray[np.floating]) -> WindowSums:
         _sums_of_chunk(targets[first : first + rows], quantiles[first : first + rows])
         for first in range(0, max(len(targets), 1), rows)
     ]
-    return WindowSums(
-        **{
-            field.name: np.concatenate([getattr(piece, field.name) for piece in pieces])
-            for field in fields(WindowSums)
-        }
-    )
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in _SUMS}
 
 
-def _sums_of_chunk(targets: Values, quantiles: NDArray[np.floating]) -> WindowSums:
+def _sums_of_chunk(targets: Values, quantiles: NDArray[np.floating]) -> dict[str, Values]:
     seen = np.isfinite(targets)
     complete = bool(seen.all())
     y_BH = targets if complete else np.where(seen, targets, 0.0)
@@ -220,18 +202,18 @@ def _sums_of_chunk(targets: Values, quantiles: NDArray[np.floating]) -> WindowSu
     with_target, with_weight = seen & (y_BH != 0.0), seen & (weight_BH != 0.0)
     percentage = np.divide(absolute_BH, target_BH, out=np.zeros_like(y_BH), where=with_target)
     symmetric = np.divide(2.0 * absolute_BH, weight_BH, out=np.zeros_like(y_BH), where=with_weight)
-    return WindowSums(
-        observed=seen.sum(axis=1).astype(np.float64),
-        absolute_target=target_BH.sum(axis=1),
-        squared_error=np.square(error_BH).sum(axis=1),
-        absolute_error=absolute_error,
-        pinball=pinball,
-        percentage_error=percentage.sum(axis=1),
-        percentage_steps=with_target.sum(axis=1).astype(np.float64),
-        symmetric_error=symmetric.sum(axis=1),
-        symmetric_steps=with_weight.sum(axis=1).astype(np.float64),
-        interval_score=(_interval_score(y_BH, q_BQH) * seen).sum(axis=1),
-    )
+    return {
+        "observed": seen.sum(axis=1).astype(np.float64),
+        "absolute_target": target_BH.sum(axis=1),
+        "squared_error": np.square(error_BH).sum(axis=1),
+        "absolute_error": absolute_error,
+        "pinball": pinball,
+        "percentage_error": percentage.sum(axis=1),
+        "percentage_steps": with_target.sum(axis=1).astype(np.float64),
+        "symmetric_error": symmetric.sum(axis=1),
+        "symmetric_steps": with_weight.sum(axis=1).astype(np.float64),
+        "interval_score": (_interval_score(y_BH, q_BQH) * seen).sum(axis=1),
+    }
 
 
 def _interval_score(y_BH: Values, q_BQH: Values) -> Values:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from specseq.errors import InputError
 from specseq.filters import Filter, design
@@ -31,14 +31,13 @@ from specseq.tables import Provenance, read_parquet
 _SAVE_EVERY = 10.0
 
 
-def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> list[Row]:
+def score_benchmark(request: ScoreRequest) -> list[Row]:
     """Score a forecaster on a benchmark, plain and under the filters and reversals of the request.
 
     Weights of a training that diverged are not scored: in the tidy layout they have a row ``diverged``.
 
     Args:
         request: what to score, and the file to write; rows it holds already are kept, see :func:`score_all`.
-        log: where progress goes; standard error where None.
 
     Returns:
         The rows of the configs or tasks that the request asks for, in their order.
@@ -51,13 +50,11 @@ def score_benchmark(request: ScoreRequest, log: TextIO | None = None) -> list[Ro
         request.benchmark, request.data, request.tasks, request.terms, request.only
     )
     if request.layout == "published":
-        return _score_published(request, evaluations, log)
-    return _score_tidy(request, evaluations, log)
+        return _score_published(request, evaluations)
+    return _score_tidy(request, evaluations)
 
 
-def _score_published(
-    request: ScoreRequest, evaluations: Sequence[Evaluation], log: TextIO | None
-) -> list[Row]:
+def _score_published(request: ScoreRequest, evaluations: Sequence[Evaluation]) -> list[Row]:
     given = ForecastFiles(request.forecasts) if request.forecasts else None
     if given:
         given.check_complete(evaluations)
@@ -82,10 +79,10 @@ def _score_published(
     plan = Plan(given) if given else make_plan(request)
     who = plan.forecaster
     results.layout = Published(request.benchmark, request.model or who.name, who.context_length)
-    return score_all(evaluations, plan, results, log)
+    return score_all(evaluations, plan, results)
 
 
-def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation], log: TextIO | None) -> list[Row]:
+def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation]) -> list[Row]:
     name = str(request.forecaster and request.forecaster.name)
     parameters: dict[str, Any] = {"benchmark": request.benchmark, "forecaster": fingerprint(name)}
     layout = Tidy(request.benchmark, request.study, request.run, request.seed)
@@ -112,7 +109,7 @@ def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation], log: T
     for evaluation in evaluations:
         results.expect(evaluation)
     parts = Parts(request.parts, parameters) if request.parts else None
-    rows = score_all(evaluations, plan, results, log, parts)
+    rows = score_all(evaluations, plan, results, parts)
     if parts:
         parts.forget()
     return rows
@@ -131,7 +128,6 @@ def score_all(
     evaluations: Sequence[Evaluation],
     plan: Plan,
     results: ResultFile,
-    log: TextIO | None = None,
     parts: Parts | None = None,
 ) -> list[Row]:
     """Score every config or task and keep the rows in a file.
@@ -144,7 +140,6 @@ def score_all(
         evaluations: what to score; the file expects them, see :meth:`ResultFile.expect`.
         plan: who forecasts, under which filters.
         results: the file.
-        log: where progress goes; standard error where None.
         parts: keeps what is done of each config or task; None keeps nothing.
 
     Returns:
@@ -160,7 +155,7 @@ def score_all(
     done += sum(
         checkpoints[one.name].windows * one.query.horizon for one in missing if checkpoints[one.name].windows
     )
-    progress = Progress(total, "points", done, out=log or sys.stderr)
+    progress = Progress(total, "points", done, out=sys.stderr)
     saved, unsaved = time.monotonic(), False
     begun = saved
 

@@ -18,6 +18,7 @@ from specseq.series.frequency import parse_frequency
 Kernel = NDArray[np.float64]
 
 _MOST_KERNELS = 5
+_DRAWS = 4  # series drawn from each composed kernel, K
 # Frequency unit -> periods in units, longest last; periods below 2 steps of a frequency are not used.
 _PERIODS = {
     "S": (60, 300, 3600),
@@ -90,9 +91,7 @@ def sample(generator: np.random.Generator, kernel: Kernel, draws: int) -> NDArra
     raise AssertionError("a sum of products of positive semidefinite kernels is positive semidefinite")
 
 
-def synthetic_series(
-    seed: int, frequency: str, count: int, steps: int, draws: int = 4
-) -> NDArray[np.float32]:
+def synthetic_series(seed: int, frequency: str, count: int, steps: int) -> NDArray[np.float32]:
     """Many synthetic series of one frequency.
 
     Args:
@@ -100,7 +99,6 @@ def synthetic_series(
         frequency: alias, which determines the periods.
         count: number of series.
         steps: T of each, at most :data:`MOST_STEPS`.
-        draws: series drawn from each composed kernel, K.
 
     Returns:
         ``float32 [count, T]``, none of them constant.
@@ -113,7 +111,7 @@ def synthetic_series(
     while len(series) < count:
         kernel = compose(generator, bank)
         # A random level and scale, as in real series, limited so that float32 resolves the fluctuations.
-        level, scale = generator.normal(0, 10, (draws, 1)), np.exp(generator.normal(0, 1, (draws, 1)))
-        rows = (level + scale * sample(generator, kernel, draws)).astype(np.float32)
+        level, scale = generator.normal(0, 10, (_DRAWS, 1)), np.exp(generator.normal(0, 1, (_DRAWS, 1)))
+        rows = (level + scale * sample(generator, kernel, _DRAWS)).astype(np.float32)
         series += [row for row in rows if np.ptp(row) > 1e-3 * (1 + np.abs(row).max())]
     return np.stack(series[:count])

@@ -26,7 +26,7 @@ from specseq.spectra.modes import (
     spectral_radius,
 )
 from specseq.spectra.operators import Map
-from specseq.spectra.verdict import verdicts
+from specseq.spectra.verdict import TOLERANCE, verdicts
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def force_residual(force: Tensor, state: Tensor, axes: tuple[int, ...] = (-1,)) 
 
 
 def audit_table(
-    spectrum: CausalSpectrum, residual_BT: Tensor, step: float, omega_B: Tensor, tolerance: float = 1e-6
+    spectrum: CausalSpectrum, residual_BT: Tensor, step: float, omega_B: Tensor, tolerance: float = TOLERANCE
 ) -> pd.DataFrame:
     """One row for each sample and position.
 

@@ -52,13 +52,12 @@ def block_eigenvalues(blocks_BTCC: Tensor) -> Tensor:
     return mu.unflatten(0, blocks_BTCC.shape[:-2])
 
 
-def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> tuple[Tensor, Tensor]:
+def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor) -> tuple[Tensor, Tensor]:
     """Left and right eigenvectors of one chosen eigenvalue of each block, by inverse iteration.
 
     Args:
         blocks_BTCC: finite blocks.
         mu_BT: one eigenvalue of each block.
-        iterations: solves per vector; two reach working precision unless eigenvalues coincide.
 
     Returns:
         ``u_BTC`` with ``uᵀ D = μ uᵀ`` and ``v_BTC`` with ``D v = μ v``, complex, of unit norm.
@@ -70,13 +69,12 @@ def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor, iterations: int = 2) -> 
     for which, shift in ((real_BT, mu_BT.real), (~real_BT, mu_BT)):
         if which.any():
             left_BTC[which], right_BTC[which] = (
-                vectors.to(mu_BT.dtype)
-                for vectors in _inverse_iteration(blocks_BTCC[which], shift[which], iterations)
+                vectors.to(mu_BT.dtype) for vectors in _inverse_iteration(blocks_BTCC[which], shift[which])
             )
     return left_BTC, right_BTC
 
 
-def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor) -> tuple[Tensor, Tensor]:
     """Left and right vectors of N blocks in the precision of ``mu_N``."""
     channels, numbers = blocks_NCC.shape[-1], torch.finfo(blocks_NCC.dtype)
     # Vectors do not depend on the unit, and in this one no solve under- or overflows.
@@ -91,7 +89,8 @@ def _inverse_iteration(blocks_NCC: Tensor, mu_N: Tensor, iterations: int) -> tup
     generator = torch.Generator(device="cpu").manual_seed(channels)
     start = torch.randn(channels, 1, generator=generator, dtype=torch.float64).to(shifted)
     right = left = start.expand(len(mu_N), channels, 1)
-    for _ in range(iterations):
+    # Two solves reach working precision unless eigenvalues coincide.
+    for _ in range(2):
         right = _unit(torch.linalg.lu_solve(factors, pivots, right))
         # uᵀ(D - μ) = 0 is (D - μ)ᵀ u = 0; conjugation turns the adjoint solve into the transposed one.
         left = _unit(torch.linalg.lu_solve(factors, pivots, left.conj(), adjoint=True).conj())

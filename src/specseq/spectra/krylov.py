@@ -180,31 +180,20 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
 
 
 def numerical_abscissa(
-    product: Map,
-    rproduct: Map,
-    like: Tensor,
-    *,
-    tolerance: float = 1e-6,
-    size: int = 40,
-    largest: int = 200,
-    starts: int = 2,
-    seed: int = 0,
+    product: Map, rproduct: Map, like: Tensor, *, tolerance: float = 1e-6, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """ω(J) = λ_max((J + Jᵀ)/2) of every sample, by Lanczos with full orthogonalisation.
 
     ω > 0 means that some perturbation grows at first, α < 0 that all decay in the end; the gap ω - α measures
     non-normality. ω of J_nc = J + (1 + c) I is larger by 1 + c, so state which one is meant. A start vector
-    can be orthogonal to the eigenvector sought, and a small space can stop at a wrong Ritz value; hence two
-    starts and at least forty vectors.
+    can be orthogonal to the eigenvector sought, and a small space can stop at a wrong Ritz value; hence the
+    larger result of two starts with at least forty vectors counts.
 
     Args:
         product: ``v -> J v``.
         rproduct: ``w -> Jᵀ w``.
         like: gives shape, type and device of a state.
         tolerance: residual at which to stop, relative to 1 + |ω|.
-        size: initial Krylov dimension and increment.
-        largest: largest Krylov dimension.
-        starts: number of random start vectors; the largest result counts.
         seed: seed of the start vectors.
 
     Returns:
@@ -217,16 +206,15 @@ def numerical_abscissa(
 
     omega_B = torch.full((like.shape[0],), -torch.inf, dtype=like.dtype, device=like.device)
     bound_B = torch.full_like(omega_B, torch.inf)
-    for _ in range(starts):
+    size, last = 40, min(200, like[0].numel())
+    for _ in range(2):
         start = torch.randn(like.shape, generator=draw, dtype=torch.float64).to(like)
         space, dimension = Arnoldi(symmetric, start), 0
         while True:
-            dimension = min(dimension + size, largest, like[0].numel())
+            dimension = min(dimension + size, last)
             space.grow(dimension)
             value_B, residual_B = space.symmetric_top()
-            if dimension >= min(largest, like[0].numel()):
-                break
-            if bool((residual_B <= tolerance * (1 + value_B.abs())).all()):
+            if dimension >= last or bool((residual_B <= tolerance * (1 + value_B.abs())).all()):
                 break
         better = value_B > omega_B
         omega_B = torch.where(better, value_B, omega_B)

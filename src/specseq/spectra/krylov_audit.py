@@ -15,7 +15,7 @@ from specseq.spectra.audit import force_residual
 from specseq.spectra.krylov import RitzPair, extreme_pairs, fastest, limiting, numerical_abscissa, rightmost
 from specseq.spectra.modes import critical_step
 from specseq.spectra.operators import Jacobian, Map
-from specseq.spectra.verdict import verdicts
+from specseq.spectra.verdict import TOLERANCE, verdicts
 
 
 def krylov_audit(
@@ -23,11 +23,9 @@ def krylov_audit(
     state: Tensor,
     step: float,
     *,
-    tolerance: float = 1e-6,
     margin: float = 1e-3,
     size: int = 40,
     largest: int = 200,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """One row for each sample, by exact Jacobian products.
 
@@ -35,11 +33,9 @@ def krylov_audit(
         force: F(z), twice differentiable; samples (first axis) must not interact.
         state: ``[B, ...]``, where a solver ended.
         step: the Euler step ε in use.
-        tolerance: largest force residual that counts as a root.
         margin: largest error bound at which an eigenvalue counts.
         size: initial Krylov dimension and increment.
         largest: largest Krylov dimension.
-        seed: seed of the start vectors.
 
     Returns:
         Columns ``sample, alpha, im, rho, eps_crit, limit_re, limit_im, omega, gap, kappa, error, residual,
@@ -58,20 +54,20 @@ def krylov_audit(
         # A sample that is not finite would prevent the others' space from ending.
         state = torch.where(finite.view(-1, *[1] * (state.ndim - 1)), state, torch.ones_like(state))
         jacobian = Jacobian(force, state)
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator().manual_seed(0)
         start = torch.randn(state.shape, generator=draw, dtype=torch.float64).to(state)
         scores = (rightmost, fastest(step), limiting)
         space = {"margin": margin, "size": size, "largest": largest}
         pairs = extreme_pairs(jacobian.matvec, jacobian.rmatvec, start, scores, **space)  # type: ignore[arg-type]
-        omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, state, tolerance=1e-4, seed=seed)
-        _check(pairs, step, margin, finite & (residual_B <= tolerance), largest < state[0].numel())
+        omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, state, tolerance=1e-4)
+        _check(pairs, step, margin, finite & (residual_B <= TOLERANCE), largest < state[0].numel())
         values = _values(pairs, step, omega_B)
     frame = pd.DataFrame({name: value.double().cpu().numpy() for name, value in values.items()})
     frame.insert(0, "sample", range(len(frame)))
     frame["residual"] = residual_B.double().cpu().numpy()
     frame.loc[~finite.cpu().numpy(), list(columns)] = float("nan")
     frame["verdict"] = verdicts(
-        frame["alpha"], frame["im"], frame["rho"], frame["residual"], tolerance, frame["error"], step
+        frame["alpha"], frame["im"], frame["rho"], frame["residual"], TOLERANCE, frame["error"], step
     )
     frame.loc[frame["verdict"] == "NO-ROOT", list(columns)] = float("nan")
     return frame

@@ -20,29 +20,20 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+TOLERANCE = 1e-6
+"""Largest force residual at which a state counts as a root, unless a caller says otherwise."""
+
 
 class Verdict(StrEnum):
-    """See the table in the module docstring."""
+    """See the table in the module docstring; from most to least serious, to find the worst of many."""
 
+    NO_ROOT = "NO-ROOT"
     HOPF = "HOPF"
     SADDLE = "SADDLE"
     DOUBTFUL = "DOUBTFUL"
+    TRANSIENT = "TRANSIENT"
     EULER_WALL = "EULER-WALL"
     STABLE = "STABLE"
-    TRANSIENT = "TRANSIENT"
-    NO_ROOT = "NO-ROOT"
-
-
-# From most to least serious, to find the worst of many.
-SEVERITY = (
-    Verdict.NO_ROOT,
-    Verdict.HOPF,
-    Verdict.SADDLE,
-    Verdict.DOUBTFUL,
-    Verdict.TRANSIENT,
-    Verdict.EULER_WALL,
-    Verdict.STABLE,
-)
 
 
 def verdicts(
@@ -50,7 +41,7 @@ def verdicts(
     rotation: ArrayLike,
     radius: ArrayLike,
     residual: ArrayLike,
-    tolerance: float = 1e-6,
+    tolerance: float = TOLERANCE,
     error: ArrayLike = 0.0,
     step: float = 0.0,
 ) -> NDArray[np.str_]:
@@ -103,4 +94,4 @@ def verdicts(
 def worst(names: ArrayLike) -> Verdict:
     """The most serious of several verdicts."""
     found = {str(name) for name in np.asarray(names).ravel()}
-    return next(verdict for verdict in SEVERITY if verdict in found)
+    return next(verdict for verdict in Verdict if verdict in found)
