@@ -10,7 +10,7 @@ import pytest
 from specseq import cli
 from specseq.report.claims import ledger
 from specseq.report.claims.ledger import ledger_frame
-from specseq.studies.claims import load_claims
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from specseq.report.claims import Claim, Entry, ledger, queries
-from specseq.studies.claims import load_claims
 from specseq.studies.equilibrium.tables import summary, walls
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from specseq.errors import InputError
 from specseq.report.claims import load
-from specseq.report.claims.__main__ import schema_text
 from specseq.report.claims.language import Query
 from specseq.report.claims.relations import Relation
 from specseq.report.claims.rounding import rounded, rounded_list
 from specseq.settings import read
+from specseq.studies.schema import claims_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -207,5 +207,5 @@ def test_the_documentations_examples_load(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_that_of_the_types() -> None:
-    """If not: ``python -m specseq.report.claims > workflow/schemas/claims.schema.yaml``."""
-    assert (ROOT / "workflow/schemas/claims.schema.yaml").read_text() == schema_text()
+    """If not: ``python -m specseq.studies.schema``."""
+    assert (ROOT / "workflow/schemas/claims.schema.yaml").read_text() == claims_text()

@@ -13,8 +13,8 @@ from specseq.filters.diagnostics import sup_norm
 from specseq.filters.stability import noise_gain, spectral_radius
 from specseq.report.claims import VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.language import queries_of
-from specseq.studies.claims import load_claims
 from specseq.studies.config import load_plan
+from specseq.studies.reports import load_claims
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"
 AGAINST = ("inconsistent", "contradicted")

@@ -11,7 +11,7 @@ import pytest
 
 from specseq.report.claims import Claim, files, ledger
 from specseq.report.claims.language import Bounds, Query, Trend, queries_of
-from specseq.studies.claims import load_claims
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "studies"

@@ -23,7 +23,7 @@ from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.sections import load_section
 from specseq.report.style import save, styled
 from specseq.studies.captions import page_captions
-from specseq.studies.claims import load_claims
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from specseq import cli
 from specseq.errors import InputError
 from specseq.spacings.imports import import_spacings
 from specseq.spacings.model import rebuild
-from specseq.studies.zeta.rollout import evaluate_run
+from specseq.studies.zeta.rollout import RolloutRequest, evaluate_run
 from specseq.studies.zeta.training import build
 from specseq.tables import read_parquet
 from specseq.training.foreign import save_import
@@ -198,6 +198,14 @@ def test_an_imported_model_is_rolled_out(manifest: Path, tmp_path: Path) -> None
     torch.save({"model": state("spacing"), "config": MemoryMDNConfig()}, tmp_path / "best.pt")
     weights = save_import(tmp_path, import_spacings(tmp_path / "best.pt"), "best.pt")
     sizes = {"windows": 20, "contexts": [4, 8], "rollout_contexts": [4], "horizons": [1, 4], "draws": 5}
-    evaluate_run(weights, manifest, "zeta/imported/a", {"evaluation": sizes}, tmp_path / "rollout.parquet")
+    evaluate_run(
+        RolloutRequest(
+            weights=weights,
+            spacings=manifest,
+            run="zeta/imported/a",
+            params={"evaluation": sizes},
+            out=tmp_path / "rollout.parquet",
+        )
+    )
     rows = read_parquet(tmp_path / "rollout.parquet")
     assert {"nll", "mae"} <= set(rows["metric"])

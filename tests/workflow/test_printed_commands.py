@@ -11,8 +11,8 @@ import pytest
 
 from specseq.report.claims import ledger
 from specseq.report.page import load_sections, render_page
-from specseq.studies.claims import load_claims
 from specseq.studies.config import load_plan
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 from tests.workflow.workspace import BIN, ROOT, Workspace
 

@@ -12,8 +12,8 @@ from specseq.errors import InputError
 from specseq.report.claims import KINDS, STATUSES, VERDICTS, Claim, Entry, files, ledger
 from specseq.report.claims.ledger import AGAINST, in_words
 from specseq.settings import near
-from specseq.studies.claims import load_claims
 from specseq.studies.config import load_plan
+from specseq.studies.reports import load_claims
 
 
 def build_parser() -> argparse.ArgumentParser:

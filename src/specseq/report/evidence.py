@@ -18,12 +18,7 @@ LARGEST = 200_000
 
 
 def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> list[Path]:
-    """Copy the ledger and the page's summary tables as CSV, and write ``provenance.json``.
-
-    Args:
-        results: the scale's results.
-        sections: of the page; they name the tables.
-        folder: where to.
+    """Copy a scale's ledger and the sections' summary tables as CSV, and write ``provenance.json``.
 
     Returns:
         What was written.

@@ -30,14 +30,7 @@ PARTS = {
 def findings(
     results: Path, sections: Iterable[Section], scale: str, answers: Mapping[str, Find], made_by: str
 ) -> str:
-    """The document, Markdown.
-
-    Args:
-        results: the scale's results, with its ledger.
-        sections: of the studies, in order.
-        scale: its name.
-        answers: study -> what makes its finding.
-        made_by: the command that made the results.
+    """The document, Markdown, from the results of a scale; ``made_by`` is the command that made them.
 
     Raises:
         InputError: the scale has no ledger yet.

@@ -92,14 +92,7 @@ def no_gate() -> dict[str, Any]:
 def ratio_gate(
     measure: str, reference: str, baseline_TS: pd.DataFrame, reference_T: "pd.Series[Any]"
 ) -> Gate:
-    """The gate of errors: the geometric mean ratio to the reference over the tasks that both have.
-
-    Args:
-        measure: see :class:`Gate`.
-        reference: its name.
-        baseline_TS: the baseline's errors, task by seed.
-        reference_T: the reference's by task.
-    """
+    """The gate of errors: the geometric mean ratio to the reference over the tasks that both have."""
     shared = baseline_TS.index.intersection(reference_T.index)
     baseline, trivial = baseline_TS.loc[shared].to_numpy(float), reference_T.loc[shared].to_numpy(float)
     usable = scorable(trivial) & (scorable(baseline).all(axis=1) if baseline.size else False)
@@ -120,8 +113,7 @@ def difference_gate(
     """The gate of likelihoods: the mean difference from the reference.
 
     Args:
-        measure: see :class:`Gate`.
-        reference: its name.
+        measure, reference: see :class:`Gate`.
         baseline_S: the baseline's losses by seed.
         reference_S: the reference's, by seed or one for all.
         ends: the interval of the baseline's mean; None for Student's of the differences.

@@ -22,12 +22,7 @@ def read_leakage(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def leak_columns(measured: pd.DataFrame, benchmark: str, tasks: Iterable[str]) -> dict[str, float]:
-    """How many configs or tasks leak into the training corpus, and how much of them.
-
-    Args:
-        measured: as :func:`read_leakage` returns it.
-        benchmark: the benchmark of the tasks.
-        tasks: configs or tasks; each counts once.
+    """How many configs or tasks of a benchmark leak into the training corpus, and how much of them.
 
     Returns:
         ``leaked``, those with a test point in the corpus; ``leaked_share`` of all test points; and

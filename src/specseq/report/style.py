@@ -103,11 +103,9 @@ def _above(figure: Figure, x: float, text: str, side: Literal["left", "right"]) 
 
 
 def save(figure: Figure, target: Path) -> None:
-    """Write a figure as SVG, PNG and PDF, each whole or not at all; the same input gives the same bytes.
+    """Write a figure as SVG, PNG and PDF, each whole or not at all, and close it.
 
-    Args:
-        figure: closed after saving.
-        target: path without suffix.
+    The same input gives the same bytes. ``target`` has no suffix.
     """
     # Layout and margins are worked out once; each format would do it twice.
     figure.draw_without_rendering()

@@ -6,7 +6,7 @@ from pathlib import Path
 from specseq.report.claims import ledger, ledger_frame
 from specseq.settings import STRICT, Field, dataclass
 from specseq.stages.request import serve
-from specseq.studies.claims import load_claims
+from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_csv, write_parquet
 
 

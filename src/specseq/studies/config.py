@@ -140,12 +140,7 @@ def read_settings(config: Config) -> WorkflowConfig:
 
 
 def with_scale(config: Config, slurm: bool = False) -> Config:
-    """The config with the scale ``auto`` replaced by the name of one.
-
-    Args:
-        config: the config.
-        slurm: whether Snakemake submits to SLURM.
-    """
+    """The config with a scale in place of ``auto``: another if Snakemake submits to SLURM than here."""
     if config.content.get("scale") != AUTO:
         return config
     return replace(config, content={**config.content, "scale": ON_SLURM if slurm else ELSEWHERE})

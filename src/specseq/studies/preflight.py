@@ -43,14 +43,7 @@ class Finding:
 
 
 def preflight(plan: Plan, scale: str, root: Path, slurm: bool) -> Iterator[Finding]:
-    """Check data, disk, versions and, for a run on SLURM, partitions and limits.
-
-    Args:
-        plan: all runs.
-        scale: the scale that is to be run.
-        root: folder of the workflow.
-        slurm: whether training runs on SLURM.
-    """
+    """Check data, disk, versions and, for training on SLURM, partitions and limits."""
     sources = DataSources(plan)
     for name in ("lotsa", "gift_eval", "fev"):
         yield _source(sources, scale, name, root)

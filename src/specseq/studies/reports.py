@@ -2,27 +2,39 @@
 
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from specseq.errors import InputError
 from specseq.report.sections import Section, load_section
 from specseq.settings import near
 from specseq.studies import products, studies
 
+if TYPE_CHECKING:
+    from specseq.report.claims import Claim
+
+
+def load_claims(folder: Path) -> "list[Claim]":
+    """Read ``<study>/claims*.yaml`` of the studies' folder, with the checks that they name.
+
+    Raises:
+        InputError: there is no such file, or something in one is wrong.
+    """
+    from specseq.report.claims import load  # reading results takes a second to import
+
+    named = [study.module(study.checks) for study in studies().values() if study.checks]
+    return load(sorted(folder.glob("*/claims*.yaml")), map(import_module, named))
+
 
 @cache
 def check_reports(folder: Path) -> None:
     """Read the claims and the page of every study, which are used only when all results are there.
 
-    Args:
-        folder: the studies' folder, ``workflow/studies``.
-
     Raises:
         InputError: something in a file is wrong, or a page names a study, figure, table or claim that no
             file declares.
     """
-    from specseq.studies.claims import load_claims  # reading results takes a second to import
-
     ids = {claim.id for claim in load_claims(folder)}
     for path in sorted(folder.glob("*/page.yaml")):
         _check_section(str(path), load_section(path), ids)

@@ -1,6 +1,6 @@
-"""The JSON schema of ``config.yaml`` and of every study's runs, made from the settings classes.
+"""The JSON schemas of ``config.yaml`` with every study's runs, and of claims, from the settings classes.
 
-``python -m specseq.studies.schema`` writes ``workflow/schemas/config.schema.yaml``; a test keeps it true.
+``python -m specseq.studies.schema`` writes them into ``workflow/schemas``; tests keep them true.
 """
 
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from specseq.report.claims.language import Note
+from specseq.settings import schema
 from specseq.studies import studies
 from specseq.studies.config import DataSettings, WorkflowConfig
 
-FILE = Path("workflow/schemas/config.schema.yaml")
+FILE, CLAIMS = Path("workflow/schemas/config.schema.yaml"), Path("workflow/schemas/claims.schema.yaml")
 _HEAD = "# Made from the settings classes by `python -m specseq.studies.schema`; do not edit.\n"
 
 
@@ -47,13 +49,18 @@ def _shortened(part: Any) -> Any:
 
 
 def text() -> str:
-    """The schema as the file holds it."""
-    schema = config_schema()
+    """The schema of the config as its file holds it."""
     return _HEAD + yaml.safe_dump(
-        schema, sort_keys=False, width=110, allow_unicode=True, default_flow_style=None
+        config_schema(), sort_keys=False, width=110, allow_unicode=True, default_flow_style=None
     )
 
 
+def claims_text() -> str:
+    """The schema of claims as its file holds it."""
+    return yaml.safe_dump(_shortened(schema(Note)), sort_keys=False, allow_unicode=True, width=120)
+
+
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
-    print(FILE)
+    for file, content in ((FILE, text()), (CLAIMS, claims_text())):
+        file.write_text(content, encoding="utf-8")
+        print(file)

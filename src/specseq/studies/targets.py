@@ -21,7 +21,7 @@ def check_target(plan: Plan, target: str, rules: Collection[str]) -> None:
         rules: names of rules that make one result each and so are not targets themselves.
 
     Raises:
-        InputError: says what is wrong with it, and names the nearest valid target.
+        InputError: names the nearest valid target.
     """
     if target in rules:
         remedy = f"ask for a result by its path, such as results/{plan.default}/report/index.html"

@@ -32,10 +32,7 @@ class Config:
 def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:
     """Whether a path leads to something; through a list to its entries, ``name`` or ``name: changes``.
 
-    Args:
-        content: of a file.
-        path: keys.
-        null: count ``null`` as something.
+    ``null`` says whether a null counts as something.
     """
     for key in path:
         if isinstance(content, list):

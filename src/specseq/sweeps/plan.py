@@ -25,7 +25,8 @@ class Plan:
     """
 
     def __init__(self, config: Config, kinds: Kinds, root: Path | None = None) -> None:
-        """
+        """Read the files of the studies and the names of the scales.
+
         Args:
             config: config.yaml with all that changes it.
             kinds: what the plan is read as.

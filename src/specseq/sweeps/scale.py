@@ -51,11 +51,7 @@ class ScalePlan:
     """The plan at one scale."""
 
     def __init__(self, scale: str, layers: Sequence[Layer], kinds: Kinds) -> None:
-        """
-        Args:
-            scale: its name.
-            layers: all that decides it, the strongest last.
-            kinds: what the plan is read as.
+        """Lay layers over each other, the strongest last.
 
         Raises:
             InputError: a layer changes what is not there, or names no study.

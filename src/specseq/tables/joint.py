@@ -13,14 +13,10 @@ from specseq.tables.parquet import readable
 
 
 def joint_schema(sources: Sequence[str | os.PathLike[str]], added: Sequence[pa.Field] = ()) -> pa.Schema:
-    """Columns and types of the rows of several result tables, one below the other.
+    """Columns and types of the rows of several result tables, one below the other, and of columns ``added``.
 
     Columns stand in the order in which files first have them. Whole numbers that are missing somewhere are
     floats, as pandas has them.
-
-    Args:
-        sources: the files.
-        added: columns that are appended to those of each file.
 
     Raises:
         InputError: a file is missing or is not Parquet, or has a column of another type than others.

@@ -62,10 +62,8 @@ def _array(name: str, values: list[Any], key: bool) -> pa.Array:
 
 
 def pandas_types(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Metadata of a schema that tells pandas which of its own types to read columns as.
-
-    Args:
-        kinds: column -> ``string`` or ``Int64``; others are of the type that pandas takes by default.
+    """Metadata of a schema that tells pandas to read columns as its own types ``string`` or ``Int64``; others
+    are of the type that it takes by default.
     """
     described = [
         {"name": name, "field_name": name, "pandas_type": _PANDAS[kind], "numpy_type": kind, "metadata": None}

@@ -27,13 +27,9 @@ def write_parquet(
     table: "pa.Table | pa.RecordBatchReader | pd.DataFrame",
     provenance: Provenance,
 ) -> None:
-    """Write a table atomically with its provenance in the footer.
+    """Write a table atomically with its provenance in the footer; the folder is made.
 
-    Args:
-        target: path of the Parquet file; its folder is made.
-        table: Arrow table, data frame (the index is not kept), or a stream of batches, of which no more than
-            :data:`ROW_GROUP` rows are held.
-        provenance: what produced the table.
+    The index of a data frame is not kept; of a stream, at most :data:`ROW_GROUP` rows are held at once.
     """
     if isinstance(table, pa.RecordBatchReader):
         with atomic_path(target) as path:
@@ -66,9 +62,7 @@ def _write_stream(path: "os.PathLike[str]", stream: pa.RecordBatchReader, proven
 def write_csv(target: str | os.PathLike[str], frames: "pd.DataFrame | Iterable[pd.DataFrame]") -> None:
     """Write a CSV beside a Parquet, atomically, floats with every digit that matters.
 
-    Args:
-        target: path of the CSV file.
-        frames: the rows, or parts of them with the same columns, at least one.
+    Parts of the rows, at least one, have the same columns.
     """
     parts = [frames] if hasattr(frames, "to_csv") else frames
     with atomic_path(target) as path, path.open("w", encoding="utf-8", newline="") as file:
@@ -105,15 +99,10 @@ def read_all(
     where: "pc.Expression | None" = None,
     columns: list[str] | None = None,
 ) -> "pd.DataFrame":
-    """Rows of several result tables, one below the other.
+    """Rows of several result tables, at least one, below each other; all rows and columns by default.
 
     Rows are filtered as each file is read, so that memory holds the wanted rows of all files and at most one
     whole file.
-
-    Args:
-        sources: the files, at least one.
-        where: rows to keep; None keeps all.
-        columns: columns to keep, in that order; None keeps all.
 
     Raises:
         InputError: a file is missing, is not Parquet or lacks a column.

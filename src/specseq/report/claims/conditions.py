@@ -36,12 +36,7 @@ class Conditions:
 
 
 def conditions(claim: Claim, folder: Folder) -> Conditions:
-    """The conditions of a claim's measurement, from the selected rows and the records of their runs.
-
-    Args:
-        claim: a claim on result files.
-        folder: the scale's results.
-    """
+    """The conditions of a claim's measurement, from the selected rows and the records of their runs."""
     frames = _selected(claim, folder)
     groups = {str(run) for frame in frames for run in _column(frame, "group", "run", "baseline")}
     records = [record for group in sorted(groups) for record in _records(folder.root, group)]

@@ -18,12 +18,7 @@ from specseq.sweeps import without_seed
 
 
 def gates_of(claim: Claim, folder: Folder) -> tuple[list[str], bool]:
-    """The gates of a claim's comparison in words, and whether it passes all of them.
-
-    Args:
-        claim: a claim on result files.
-        folder: the scale's results.
-    """
+    """The gates of a measured claim's comparison in words, and whether it passes all of them."""
     sides = []
     for query in queries_of(claim.quantity):
         if any(fnmatchcase(name, pattern) for name in _measures(query) for pattern in claim.ungated):

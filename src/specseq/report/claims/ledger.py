@@ -234,16 +234,7 @@ def ledger(
     scale: str,
     declared: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> list[Entry]:
-    """Judge every claim.
-
-    Args:
-        claims: from :func:`specseq.report.claims.load`.
-        folder: the scale's result folder, e.g. ``results/laptop``.
-        scale: the scale's name.
-        declared: see :class:`Ledger`.
-
-    Returns:
-        One entry per claim, in the claims' order.
+    """Judge every claim, in the given order; see :class:`Ledger` for ``declared``.
 
     Raises:
         InputError: the results are those of another scale.

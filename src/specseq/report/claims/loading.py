@@ -66,14 +66,7 @@ class Claim:
     def of(
         cls, spec: Statement, note: Note, checks: Mapping[str, Check], source: str, family: str = ""
     ) -> "Claim":
-        """A claim of a note.
-
-        Args:
-            spec: what the YAML says about it.
-            note: its note, whose queries it may use.
-            checks: functions that an arithmetic quantity may name.
-            source: the YAML file.
-            family: the search that it is part of, if the statement names none.
+        """A claim of a note; ``family`` is the search that it is part of, if the statement names none.
 
         Raises:
             InputError: a shared query or a check is unknown, arguments do not fit the check, a run of any

@@ -35,12 +35,7 @@ class Power:
 
 
 def replicates(sd: float, distance: float) -> int | None:
-    """The least n of two or more with t(n - 1)·sd/√n below the distance; None above a million.
-
-    Args:
-        sd: standard deviation of single replicates.
-        distance: from the estimate to the bound, on the same scale.
-    """
+    """The least n of two or more with t(n - 1)·sd/√n below the distance; None above a million."""
     from scipy.special import stdtrit
 
     def reach(n: int) -> float:

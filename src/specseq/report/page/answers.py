@@ -85,14 +85,7 @@ def one(rows: pd.DataFrame, **where: str) -> "pd.Series | None":
 
 
 def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame) -> Answer:
-    """A study's answer.
-
-    Args:
-        find: makes its finding.
-        folder: the scale's results.
-        claims: the ledger.
-        own: the ledger's rows of this study.
-    """
+    """A study's answer: ``find`` makes its finding, ``own`` are its rows of the ledger ``claims``."""
     found = find(Found(folder, claims))
     if found is None:
         return Answer("There are no runs of this study yet.", _sure(own), _surer(own, ()))

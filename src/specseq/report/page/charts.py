@@ -19,12 +19,7 @@ VERDICT_COLOURS = {
 
 
 def verdict_chart(claims: pd.DataFrame, notes: Mapping[str, str]) -> dict[str, Any]:
-    """Stacked bars: how many claims of each note got which verdict.
-
-    Args:
-        claims: the ledger, with columns ``note`` and ``verdict``.
-        notes: what a note is about, by its number.
-    """
+    """Stacked bars: how many claims of each note, by number and subject, got which verdict."""
     order = list(VERDICT_COLOURS)
     counts = claims.groupby(["note", "verdict"]).size().rename("claims").reset_index()
     counts["note"] = [f"{note} {notes.get(note, '')}".strip() for note in counts["note"].astype(str)]

@@ -43,13 +43,8 @@ def _png(path: Path, size: tuple[int, int]) -> str:
 
 
 def embedded(stem: Path) -> str | None:
-    """A figure as a data URI, which keeps its ids and styles apart from its neighbours'.
-
-    Args:
-        stem: path without suffix.
-
-    Returns:
-        None where the figure is not made.
+    """A figure (a path without suffix) as a data URI, which keeps its ids and styles apart from its
+    neighbours'; None where it is not made.
     """
     vector, raster = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
     if not vector.is_file():

@@ -23,7 +23,6 @@ from specseq.report.page import assets
 from specseq.report.page.answers import Find, answer_of
 from specseq.report.page.charts import VERDICT_COLOURS, verdict_chart
 from specseq.report.page.images import embedded, thumbnail
-from specseq.report.page.missing import missing
 from specseq.report.page.tables import cell, study_table, table
 from specseq.report.sections import Section
 from specseq.tables import read_parquet, read_provenance
@@ -139,7 +138,7 @@ def render_page(
     root: Path = Path(),
     lost: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The report of one scale as HTML.
+    """The report of one scale as HTML that needs no other file and no network.
 
     Args:
         results: the results folder of the scale; figures and tables that are missing are named as not made.
@@ -148,10 +147,7 @@ def render_page(
         explained: file of a table -> docstring that explains its columns.
         answers: study -> what makes its opening sentence.
         root: folder that shown paths are relative to.
-        lost: jobs whose results are not there, see :func:`specseq.report.page.missing.missing`.
-
-    Returns:
-        A page that needs no other file and no network.
+        lost: jobs whose results are not there.
     """
     markdown = MarkdownIt("commonmark", {"html": False})
     records = _records(results, root)
@@ -207,8 +203,34 @@ def render_page(
         chart=_script_json(verdict_chart(claims, notes)) if len(claims) else "null",
         made=read_provenance(ledger_file) if ledger_file.is_file() else {},
         provenance=table(_provenance(records)),
-        missing=missing(lost, records),
+        missing=_missing(lost, records),
     )
+
+
+def _missing(
+    lost: Sequence[Mapping[str, Any]], records: Iterable[tuple[str, Mapping[str, Any] | None]]
+) -> dict[str, Any]:
+    """What a reader has to know about missing results, from lost jobs and the provenance of results.
+
+    Returns:
+        ``failed`` and ``diverged``, tables or None, and ``waiting``, how many jobs of which rule could not
+        begin.
+    """
+    failed = [
+        {"made by": job["rule"], "run": job["name"], "reason": job["reason"], "log": job["log"]}
+        for job in lost
+        if job["failed"]
+    ]
+    diverged = [
+        {"run": record.get("run"), "reason": record["diverged"]}
+        for _, record in records
+        if record and record.get("stage") == "pretrain" and record.get("diverged")
+    ]
+    return {
+        "failed": table(pd.DataFrame(failed)) if failed else None,
+        "diverged": table(pd.DataFrame(diverged)) if diverged else None,
+        "waiting": sorted(Counter(job["rule"] for job in lost if not job["failed"]).items()),
+    }
 
 
 def _findings(

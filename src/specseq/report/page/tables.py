@@ -43,12 +43,7 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[str, Any]:
     """A table of a section: ``content`` (None where it is not made or cannot be read), what is ``constant``
-    over its rows, the results it was made ``without``, and ``meaning``, which explains its columns.
-
-    Args:
-        results: results folder of the scale.
-        spec: the section's :class:`~specseq.report.sections.Table`.
-        explained: file of a table -> docstring that explains its columns.
+    over its rows, the results it was made ``without``, and ``meaning``, the docstring that explains it.
     """
     try:
         frame = read_parquet(results / spec.file)

@@ -84,11 +84,9 @@ class Estimator:
         limit: Callable[[str], int],
         cache: UsageCache | None = None,
     ) -> None:
-        """
+        """Estimate runs that are trained on a device.
+
         Args:
-            plan: all runs.
-            scale: the scale.
-            device: where training runs.
             limit: time limit of a run's training job, in minutes.
             cache: usages that were metered before.
         """

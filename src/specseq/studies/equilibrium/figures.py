@@ -230,11 +230,7 @@ def legend(axes: Axes, **style: object) -> None:
 
 
 def wall_curves(long: Path) -> dict[str, dict[int, pd.DataFrame]]:
-    """The evaluations of each group and seed of the sweep ``wall``: metrics by step.
-
-    Args:
-        long: the table of all results of the study.
-    """
+    """The evaluations of each group and seed of the sweep ``wall``: metrics by step."""
     of_wall = pc.starts_with(pc.field("group"), "equilibrium/wall/") & (pc.field("task") == "valid")
     rows = read_parquet(long, ["group", "seed", "step", "metric", "value"], of_wall)
     rows = rows.assign(metric=rows["metric"].str.removeprefix("valid/"))

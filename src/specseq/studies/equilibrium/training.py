@@ -23,11 +23,7 @@ from specseq.training.task import Task
 
 
 def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
-    """The task of a run.
-
-    Args:
-        params: the run's parameters, see :class:`specseq.equilibrium.config.EquilibriumRun`.
-        inputs: ``text``, folder or manifest of a prepared corpus.
+    """The task of a run on a prepared text, the input ``text``.
 
     Raises:
         InputError: wrong parameters, no text, or one that is too short.

@@ -10,14 +10,17 @@ import pyarrow.compute as pc
 
 from specseq.report.gates import Gate, ratio_gate
 from specseq.report.leakage import leak_columns, read_leakage
-from specseq.report.pairing import paired, scorable, unpaired
-from specseq.scoring.comparison import compare, student_interval
+from specseq.report.pairing import compared, geometric, matrix
+from specseq.scoring.comparison import student_interval
 from specseq.sweeps import without_seed
 from specseq.tables import read_all, read_parquet, read_provenance
 
 CRPS = {"gift_eval": "CRPS", "fev": "WQL"}
 METRICS = {"gift_eval": ("MASE", "CRPS", "MSE", "MAE"), "fev": ("MASE", "WQL", "SQL")}
-COMPARED = ("ratio", "low", "high", "seed_sd", "config_sd", "wins", "losses", "wilcoxon_p", "verdict")
+COMPARED = (
+    *("ratio", "low", "high", "seed_sd", "config_sd"),
+    *("wins", "losses", "wilcoxon_p", "verdict", "paired_seeds"),
+)
 COSTS = ("step_seconds", "mixing_seconds")
 MEASURED = ("parameters", "standardised_nll", *COSTS, "steps_per_second")
 LEAKS = ("packing_error", "alone_error", "causality_error", "causality_error_circular")
@@ -47,11 +50,11 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     rows = read_parquet(long, where=pc.field("benchmark").isin(list(CRPS)) & WHOLE)
     several = rows["benchmark"].eq("gift_eval") & rows["task"].str.contains("/")
     rows["term"] = rows["task"].str.rsplit("/", n=1).str[-1].where(several, "all")
-    parameters = read_parquet(long, where=pc.field("metric") == "parameters")
-    made = [
-        {**row, **_sizes(parameters, row["group"], row["baseline"])}
-        for row in _rows(rows, params.get("baselines", {}), leakage, naive)
-    ]
+    made = list(_rows(rows, params.get("baselines", {}), leakage, naive))
+    sizes = read_parquet(long, where=pc.field("metric") == "parameters").groupby("group")["value"].mean()
+    for row in made:
+        own, other = (sizes.get(row[name], np.nan) for name in ("group", "baseline"))
+        row |= {"parameters": own, "parameter_ratio": own / other}
     return pd.DataFrame(made).assign(scale=params["scale"])
 
 
@@ -67,15 +70,12 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     baselines, made = params.get("baselines", {}), []
     for benchmark, names in METRICS.items():
         scored = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == benchmark) & WHOLE)
-        trivial = naive[naive.index.get_level_values(0) == benchmark].droplevel(0)
         mase = scored[scored["metric"] == "MASE"]
         for name in names:
             rows = scored[scored["metric"] == name]
             for group in rows["group"].unique():
-                against = _baseline_of(group, baselines)
-                gate = _gate(_matrix(mase, group), _matrix(mase, against), trivial)
-                compared = _compared(_matrix(rows, group), _matrix(rows, against))
-                verdict = "baseline" if group == against else gate.verdict(compared["verdict"])
+                against = baselines.get(group, ATTENTION)
+                found, gate = _beside(rows, mase, group, against, naive)
                 own = rows[rows["group"] == group]
                 made.append(
                     {
@@ -85,9 +85,8 @@ def metrics(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
                         "metric": name,
                         "configs": own["task"].nunique(),
                         "seeds": own["seed"].nunique(),
-                        "value": _geometric(rows, group),
-                        **{key: compared[key] for key in ("ratio", "low", "high", "wins", "losses")},
-                        "verdict": verdict,
+                        "value": geometric(own["value"]),
+                        **{key: found[key] for key in ("ratio", "low", "high", "wins", "losses", "verdict")},
                         "gate": gate.text,
                     }
                 )
@@ -124,61 +123,41 @@ def _rows(
             mase = chosen[chosen["metric"] == "MASE"]
             crps = chosen[chosen["metric"] == CRPS[str(benchmark)]]
             for group in mase["group"].unique():
-                against = _baseline_of(group, baselines)
-                ours, theirs = _matrix(mase, group), _matrix(mase, against)
-                gate = _gate(ours, theirs, naive[naive.index.get_level_values(0) == benchmark].droplevel(0))
-                compared = _compared(ours, theirs)
-                verdict = "baseline" if group == against else gate.verdict(compared["verdict"])
-                tasks = mase.loc[mase["group"] == group, "task"]
+                against = baselines.get(group, ATTENTION)
+                found, gate = _beside(mase, mase, group, against, naive)
+                scored = mase[mase["group"] == group]
                 yield {
                     "group": group,
                     "baseline": against,
                     "benchmark": benchmark,
                     "term": term,
-                    "configs": tasks.nunique(),
-                    **leak_columns(leakage, str(benchmark), tasks),
-                    "seeds": mase.loc[mase["group"] == group, "seed"].nunique(),
-                    "mase": _geometric(mase, group),
-                    "crps": _geometric(crps, group),
-                    **{**compared, "verdict": verdict},
+                    "configs": scored["task"].nunique(),
+                    **leak_columns(leakage, str(benchmark), scored["task"]),
+                    "seeds": scored["seed"].nunique(),
+                    "mase": geometric(scored["value"]),
+                    "crps": geometric(crps.loc[crps["group"] == group, "value"]),
+                    **found,
                     **gate.columns(),
                 }
 
 
-def _gate(ours: pd.DataFrame, theirs: pd.DataFrame, naive: "pd.Series[float]") -> Gate:
-    """How the baseline compares with seasonal naive on the configs and seeds that both models have."""
+def _beside(
+    rows: pd.DataFrame, mase: pd.DataFrame, group: str, baseline: str, naive: "pd.Series[float]"
+) -> tuple[dict[str, Any], Gate]:
+    """A group's errors beside its baseline's, as :data:`COMPARED`, and how the baseline's MASE compares with
+    that of seasonal naive on the configs and seeds that both models have.
+    """
+
+    def errors(rows: pd.DataFrame, group: str) -> pd.DataFrame:
+        return matrix(rows[rows["group"] == group], "value")
+
+    ours, theirs = errors(mase, group), errors(mase, baseline)
     tasks, seeds = (a.intersection(b) for a, b in zip(ours.axes, theirs.axes, strict=True))
-    return ratio_gate("MASE", "Seasonal Naive", theirs.loc[tasks, seeds], naive)
-
-
-def _matrix(rows: pd.DataFrame, group: str) -> pd.DataFrame:
-    """A metric by task and seed."""
-    return rows[rows["group"] == group].pivot(index="task", columns="seed", values="value")
-
-
-def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any]:
-    a, b = (errors.to_numpy() for errors in paired(ours, theirs))
-    found = {**dict.fromkeys(COMPARED, np.nan), "wins": 0, "losses": 0, "paired_seeds": a.shape[1]}
-    if not a.size:
-        return {**found, "verdict": unpaired(ours, theirs)}
-    if not np.isfinite(a).all():
-        # The remaining tasks are only those that went well.
-        return {**found, "verdict": "diverged"}
-    if not scorable(a).all(axis=1).any():
-        return {**found, "verdict": "undecided"}
-    comparison = compare(a, b)
-    columns = {name: "task_sd" if name == "config_sd" else name for name in COMPARED}
-    return {**found, **{name: getattr(comparison, field) for name, field in columns.items()}}
-
-
-def _geometric(rows: pd.DataFrame, group: str) -> float:
-    values = rows.loc[rows["group"] == group, "value"].to_numpy(float)
-    return float(np.exp(np.log(values).mean())) if len(values) else float("nan")
-
-
-def _sizes(parameters: pd.DataFrame, group: str, baseline: str) -> dict[str, float]:
-    own, other = _mean_of(parameters, group), _mean_of(parameters, baseline)
-    return {"parameters": own, "parameter_ratio": own / other}
+    trivial = naive[naive.index.get_level_values(0) == rows["benchmark"].iloc[0]].droplevel(0)
+    gate = ratio_gate("MASE", "Seasonal Naive", theirs.loc[tasks, seeds], trivial)
+    found = compared(errors(rows, group), errors(rows, baseline))
+    verdict = "baseline" if group == baseline else gate.verdict(found["verdict"])
+    return {name: found[name] for name in COMPARED} | {"verdict": verdict}, gate
 
 
 def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
@@ -203,12 +182,10 @@ def models(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     whole = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & WHOLE)
     wide = whole.pivot(index=["group", "seed"], columns="metric", values="value")
     wide = wide.reindex(columns=[*MEASURED, *LEAKS, "diverged"])
-    groups = list(dict.fromkeys(whole["group"]))
-    against = {group: _baseline_of(group, params.get("baselines", {})) for group in groups}
-    rows = [
-        {**_model_row(wide, group, baseline), **_speed_row(speeds, group, baseline)}
-        for group, baseline in against.items()
-    ]
+    rows = []
+    for group in whole["group"].unique():
+        baseline = params.get("baselines", {}).get(group, ATTENTION)
+        rows.append({**_model_row(wide, group, baseline), **_speed_row(speeds, group, baseline)})
     return pd.DataFrame(rows).assign(scale=params["scale"])
 
 
@@ -260,13 +237,3 @@ def _model_row(wide: pd.DataFrame, group: str, baseline: str) -> dict[str, Any]:
         **{name: float(own[name].max()) for name in LEAKS},
         "diverged": int(own["diverged"].sum()),
     }
-
-
-def _baseline_of(group: str, baselines: dict[str, str]) -> str:
-    """The group that was trained alike with attention alone."""
-    return baselines.get(group, ATTENTION)
-
-
-def _mean_of(rows: pd.DataFrame, group: str) -> float:
-    """Mean of a group's values; NaN where it has none."""
-    return float(rows.loc[rows["group"] == group, "value"].mean())

@@ -252,11 +252,7 @@ def _along_training(axes: Axes, long: pd.DataFrame, sizes: pd.DataFrame) -> None
 
 
 def model_labels(rows: pd.DataFrame) -> dict[str, str]:
-    """The models shown as the figures call them, by run group; with their windows where those differ.
-
-    Args:
-        rows: the rows shown, with ``group`` and ``length``.
-    """
+    """The models of rows as the figures call them, by run group; with their windows where those differ."""
     lengths = rows.groupby("group", sort=False)["length"].max()
     windows = [f", window {length}" if lengths.nunique() > 1 else "" for length in lengths]
     groups = [str(group) for group in lengths.index]
@@ -285,14 +281,7 @@ def reference_label(name: str) -> str:
 
 
 def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> dict[str, float]:
-    """A metric of the reference predictors on a test set, by name.
-
-    Args:
-        long: all results of the study.
-        task: ``real/test``, ``shuffled/test`` ...
-        metric: name of the metric.
-        step: its step, e.g. the horizon of an accumulated error.
-    """
+    """A metric of the reference predictors on a test set such as ``real/test``, by name."""
     rows = long[(long["task"] == task) & (long["metric"] == metric) & (long["step"] == step)]
     named = rows[rows["run"].str.startswith(REFERENCES)]
     values = dict(zip(named["run"].str.removeprefix(REFERENCES), named["value"], strict=True))
@@ -300,11 +289,6 @@ def references(long: pd.DataFrame, task: str, metric: str, step: int = -1) -> di
 
 
 def counts(long: pd.DataFrame, shown: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """Sample sizes of the models shown: the least and the most ``windows`` of a run and ``seeds`` of a model.
-
-    Args:
-        long: all results of the study.
-        shown: the rows shown.
-    """
+    """Sample sizes of the models shown: the range of a run's ``windows`` and of a model's ``seeds``."""
     windows = long.loc[(long["metric"] == "windows") & long["run"].isin(shown["run"]), "value"]
     return {"windows": spread(windows), "seeds": spread(shown.groupby("group")["seed"].nunique())}

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from specseq.settings import read
+from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.drift import drift_law
 from specseq.spacings.evaluation import Row, evaluate_model
@@ -23,31 +23,36 @@ from specseq.tables import Provenance, long_table, write_parquet
 from specseq.training.checkpoint import diverged, load_weights
 
 
-def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, Any], out: Path) -> None:
-    """Evaluate a run's weights and write its table.
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class RolloutRequest:
+    """A trained spacing model to evaluate."""
 
-    Args:
-        weights: ``weights.safetensors``.
-        spacings: manifest of the spacing sets.
-        run: run id.
-        params: of the run, in place of those that the weights carry; ``evaluation`` holds the sizes,
-            ``rollout`` what becomes of memory, ``data.set`` names the spacing set.
-        out: Parquet file to write.
+    weights: Path = Field(description="weights.safetensors of the run")
+    spacings: Path = Field(description="manifest of the spacing sets")
+    run: str = Field(description="run id, study/sweep/point")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the run, in place of those that its weights carry"
+    )
+    out: Path = Field(description="Parquet file to write")
+
+
+def evaluate_run(request: RolloutRequest) -> None:
+    """Evaluate a run's weights and write its table.
 
     Raises:
         InputError: no weights of a spacing model, or no such set.
     """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    tensors, trained = load_weights(weights)
-    resolved = {**trained, **params}
+    tensors, trained = load_weights(request.weights)
+    resolved, run = {**trained, **request.params}, request.run
     seed, name = int(resolved["seed"]), resolved.get("data", {}).get("set", "real")
     provenance = Provenance("rollout", resolved, run=run, seed=seed)
-    reason = diverged(weights)
+    reason = diverged(request.weights)
     if reason is None:
         spec = read(SpacingEvaluation, resolved.get("evaluation", {}), f"run {run}: evaluation")
-        test = load_spacing_set(spacings, name, "test")
+        test = load_spacing_set(request.spacings, name, "test")
         settings = read(RolloutSettings, resolved.get("rollout", {}), f"run {run}: rollout")
-        train = load_spacing_set(spacings, name, "train")
+        train = load_spacing_set(request.spacings, name, "train")
         law = drift_law(train, spec.rollout_contexts) if settings.drift else None
         rows = evaluate_model(rebuild(trained, tensors), test, spec, seed, settings, law)
         if "training" in trained:  # how much an imported model had to learn from is not known
@@ -56,7 +61,8 @@ def evaluate_run(weights: Path, spacings: Path, run: str, params: Mapping[str, A
         provenance.facts["diverged"] = reason
         rows = [{"metric": "diverged", "value": 1.0}]
     keys = {"study": "zeta", "run": run, "seed": seed, "benchmark": "rollout", "task": f"{name}/test"}
-    write_parquet(out, long_table([{**keys, "context": -1, **row} for row in rows], ("context",)), provenance)
+    table = long_table([{**keys, "context": -1, **row} for row in rows], ("context",))
+    write_parquet(request.out, table, provenance)
 
 
 def training_size(params: Mapping[str, Any], train: SpacingSet) -> list[Row]:

@@ -117,15 +117,9 @@ def _references(results: pd.DataFrame, row: "pd.Series[Any]") -> dict[str, float
 
 
 def autoregression_nll(results: pd.DataFrame, task: str, order: int, length: int) -> float:
-    """NLL of AR(p) over the contexts 1..length-1 of a window, in nats per spacing.
+    """NLL of AR(``order``) over the contexts 1 to ``length`` - 1 of a window, in nats per spacing.
 
-    With c < p spacings known it is that of AR(c); NaN where the results do not hold it.
-
-    Args:
-        results: all results of the study.
-        task: ``real/test``, ``shuffled/test`` ...
-        order: p.
-        length: spacings per window.
+    With fewer than ``order`` spacings known it is of that many; NaN where the results do not hold it.
     """
     rows = results[(results["run"] == "zeta/references/ar") & (results["task"] == task)]
     by_context = rows.loc[rows["metric"] == "nll_at"].set_index("context")["value"]

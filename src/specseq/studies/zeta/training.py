@@ -35,12 +35,9 @@ class WindowStream:
     def __init__(
         self, spacings: SpacingSet, length: int, batch: int, seed: int, limit: int | None = None
     ) -> None:
-        """
+        """Draw windows of ``length`` spacings.
+
         Args:
-            spacings: the set.
-            length: spacings per window.
-            batch: windows per batch.
-            seed: of the draws.
             limit: use only this many of the last spacings (whole segments where the set has several).
         """
         self.set, self.length, self.batch = spacings, length, batch

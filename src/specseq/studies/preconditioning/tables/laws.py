@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from specseq.filters import Filter, impulse_response, predicted_oracle_error, predicted_self_error
-from specseq.report.pairing import scorable
+from specseq.report.pairing import geometric, scorable
 from specseq.report.tidy import group_of
 from specseq.seeding import generator
 from specseq.studies.preconditioning.tables.runs import (
@@ -20,7 +20,6 @@ from specseq.studies.preconditioning.tables.runs import (
     Values,
     autocovariances,
     files,
-    geometric,
     horizons,
     known_filters,
     parts,
@@ -102,35 +101,49 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     """Ratios by filter and task, seeds pooled, for forecasters that were scored under the self reversal."""
     if table.empty:
         return pd.DataFrame(columns=[*KEYS, "filter", "task", *MEASURED, "diverged", "left_out"])
-    cell = [*KEYS, "task", "seed"]
-    plain = unfiltered(table)[[*cell, "MASE"]].rename(columns={"MASE": "none"})
-    reversed_ = table[table["reversal"].isin(["self", "oracle"])]
-    both = reversed_.pivot(index=[*cell, "filter"], columns="reversal", values="MASE")
-    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=cell)
-    naive = both[both["forecaster"] == CONTROL]
-    same = ["benchmark", "group", "filter", "task", "seed"]
-    control = naive[same].assign(control=naive["oracle"] / naive["none"])
-    both = both.merge(control, on=same, how="left")
+    cell = ["benchmark", "group", "seed", "task"]
+    both = _beside_plain(table, unfiltered(table), cell, "MASE")
     # A forecaster with oracle rows alone is the control of another forecaster.
-    scored = reversed_.loc[reversed_["reversal"] == "self", [*cell, "filter", "diverged"]]
-    both = both.merge(scored, on=[*cell, "filter"])
+    scored = table.loc[table["reversal"] == "self", [*cell, "forecaster", "filter", "diverged"]]
+    both = both.merge(scored, on=[*cell, "forecaster", "filter"])
     usable = scorable(both["none"]).groupby([both[name] for name in [*KEYS, "task"]]).transform("all")
     unusable_tasks = both.assign(task=both["task"].where(~usable))
     both["left_out"] = unusable_tasks.groupby(KEYS)["task"].transform("nunique")
     both = both[usable]
-    logs = pd.DataFrame(
-        {
-            "self_ratio": np.log(both["self"] / both["none"]),
-            "oracle_ratio": np.log(both["oracle"] / both["none"]),
-            "control_ratio": np.log(both["control"]),
-            "self_over_oracle": np.log(both["self"] / both["oracle"]),
-        }
-    )
     keys = [*KEYS, "filter", "task"]
     # A seed that diverged makes the mean NaN.
-    mean = pd.concat([both[keys], logs.fillna(np.inf)], axis=1).groupby(keys)[MEASURED].mean()
-    found = mean.apply(np.exp).replace(np.inf, np.nan)
+    found = _geometric(both, keys, _ratios(both).fillna(np.inf)).replace(np.inf, np.nan)
     return found.join(both.groupby(keys)[["diverged", "left_out"]].max()).reset_index()
+
+
+def _beside_plain(rows: pd.DataFrame, plain: pd.DataFrame, cell: list[str], error: str) -> pd.DataFrame:
+    """Errors under ``self`` and ``oracle`` beside that without a filter (``none``), and the ``control``: what
+    the same oracle makes of seasonal naive. They agree in the columns ``cell``.
+    """
+    chosen = rows[rows["reversal"].isin(["self", "oracle"])]
+    both = chosen.pivot(index=[*cell, "forecaster", "filter"], columns="reversal", values=error)
+    plain = plain[[*cell, "forecaster", error]].rename(columns={error: "none"})
+    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=[*cell, "forecaster"])
+    naive = both[both["forecaster"] == CONTROL]
+    control = naive[[*cell, "filter"]].assign(control=naive["oracle"] / naive["none"])
+    return both.merge(control, on=[*cell, "filter"], how="left")
+
+
+def _ratios(both: pd.DataFrame) -> pd.DataFrame:
+    """Each measured ratio."""
+    ratios = {
+        "self_ratio": both["self"] / both["none"],
+        "oracle_ratio": both["oracle"] / both["none"],
+        "control_ratio": both["control"],
+        "self_over_oracle": both["self"] / both["oracle"],
+    }
+    return pd.DataFrame(ratios)
+
+
+def _geometric(rows: pd.DataFrame, keys: list[str], ratios: pd.DataFrame) -> pd.DataFrame:
+    """Geometric means of ratios by the keys of their rows."""
+    logs = ratios.astype(float).apply(np.log)
+    return logs.groupby([rows[key] for key in keys]).mean().apply(np.exp)
 
 
 def _predicted(filter: Filter, horizon: int, autocovariance: Values | None) -> dict[str, float]:
@@ -208,36 +221,18 @@ def _measured_by_step(rows: pd.DataFrame) -> pd.DataFrame:
     if not rows["reversal"].isin(["self", "oracle"]).any():
         return pd.DataFrame(columns=[*FILTER_KEYS, "task", "step", *MEASURED])
     cell = ["benchmark", "group", "seed", "task", "step"]
-    plain = unfiltered(rows)[[*cell, "forecaster", "value"]].rename(columns={"value": "none"})
-    plain = plain[np.isfinite(plain["none"])]
-    chosen = rows[rows["reversal"].isin(["self", "oracle"])]
-    both = chosen.pivot(index=[*cell, "forecaster", "filter"], columns="reversal", values="value")
-    both = both.reindex(columns=["self", "oracle"]).reset_index().merge(plain, on=[*cell, "forecaster"])
-    naive = both[both["forecaster"] == CONTROL]
-    control = naive[[*cell, "filter"]].assign(control=naive["oracle"] / naive["none"])
-    both = both.merge(control, on=[*cell, "filter"], how="left")
+    plain = unfiltered(rows)
+    both = _beside_plain(rows, plain[np.isfinite(plain["value"])], cell, "value")
     both = both.merge(both.loc[both["self"].notna(), FILTER_KEYS].drop_duplicates(), on=FILTER_KEYS)
     lost = np.isinf(both["self"]) | np.isinf(both["oracle"])
-    ratios = {
-        "self_ratio": both["self"] / both["none"],
-        "oracle_ratio": both["oracle"] / both["none"],
-        "control_ratio": both["control"],
-        "self_over_oracle": (both["self"] / both["oracle"]).mask(lost, np.inf),
-    }
-    logs = both[[*FILTER_KEYS, "task", "step"]].assign(
-        **{name: np.log(value) for name, value in ratios.items()}
-    )
-    mean = logs.groupby([*FILTER_KEYS, "task", "step"])[MEASURED].mean()
-    return mean.apply(np.exp).reset_index()
+    ratios = _ratios(both)
+    ratios["self_over_oracle"] = ratios["self_over_oracle"].mask(lost, np.inf)
+    return _geometric(both, [*FILTER_KEYS, "task", "step"], ratios).reset_index()
 
 
 def _pooled_steps(single: pd.DataFrame) -> pd.DataFrame:
-    names = [*MEASURED, *STEP_PREDICTED]
-    logs = single[[*FILTER_KEYS, "step"]].assign(
-        **{name: np.log(single[name].astype(float)) for name in names}
-    )
-    mean = logs.groupby([*FILTER_KEYS, "step"])[names].mean()
-    return mean.apply(np.exp).reset_index().assign(task="all")
+    means = _geometric(single, [*FILTER_KEYS, "step"], single[[*MEASURED, *STEP_PREDICTED]])
+    return means.reset_index().assign(task="all")
 
 
 def ranks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:

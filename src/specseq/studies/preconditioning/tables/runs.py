@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from specseq.errors import InputError
 from specseq.filters import Filter
 from specseq.report.gates import Gate, ratio_gate
-from specseq.report.pairing import paired, scorable, unpaired
+from specseq.report.pairing import matrix
 from specseq.report.tidy import group_of
-from specseq.scoring.comparison import compare
 from specseq.tables import read_all, read_parquet
 
 GROUP = ["benchmark", "group", "forecaster", "filter", "reversal"]
@@ -94,10 +93,7 @@ def files(rows: pd.DataFrame) -> str:
 def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
     """For each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
 
-    Args:
-        rows: with ``group``, ``forecaster``, ``filter``, ``reversal``.
-        keys: columns beside group and filter in which a row and its control agree.
-        value: the column to take.
+    A row and its control agree in group, filter and ``keys``.
 
     Raises:
         InputError: an oracle row has no control.
@@ -170,12 +166,8 @@ def parts(
     """Rows by step, one (benchmark, group) at a time; for frozen forecasters, one filter at a time.
 
     All of them at once would not fit into memory. Each part also holds the plain forecasts of the group and
-    of its baseline, with ``own`` false where they do not belong to the part.
-
-    Args:
-        paths: long evaluation results.
-        baselines: trained group -> the group that it is compared with where that is not :data:`BASELINE`.
-        start: what the groups begin with.
+    of its baseline (by default :data:`BASELINE`), with ``own`` false where they do not belong to the part.
+    Groups that do not begin with ``start`` are left out.
     """
     held = pd.concat([_variants(path) for path in paths], ignore_index=True)
     for (benchmark, group), own in held[held["group"].str.startswith(start)].groupby(["benchmark", "group"]):
@@ -224,10 +216,7 @@ def unfiltered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
-    """The scores of plain seasonal naive by benchmark and task.
-
-    Args:
-        table: from :func:`wide`.
+    """The scores of plain seasonal naive by benchmark and task, from a table of :func:`wide`.
 
     Raises:
         InputError: it is not among the runs.
@@ -242,14 +231,11 @@ def seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> Gate:
-    """How a baseline compares with seasonal naive, on the configs and seeds that ``rows`` share with it.
+    """How a baseline's plain forecasts compare with seasonal naive.
 
-    Args:
-        rows: of one benchmark; what is compared with the baseline.
-        baseline: plain forecasts.
-        naive: from :func:`seasonal_naive`.
+    It is on the configs and seeds that ``rows``, of one benchmark, share with them.
     """
-    errors = matrix(baseline)
+    errors = matrix(baseline, "MASE")
     tasks, seeds = (
         axis.intersection(pd.Index(rows[name]))
         for axis, name in zip(errors.axes, ("task", "seed"), strict=True)
@@ -257,42 +243,6 @@ def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> 
     return ratio_gate(
         "MASE", REFERENCE, errors.loc[tasks, seeds], naive.loc[rows["benchmark"].iloc[0], "MASE"]
     )
-
-
-def matrix(rows: pd.DataFrame, column: str = "MASE") -> pd.DataFrame:
-    """A metric by task and seed."""
-    return rows.pivot(index="task", columns="seed", values=column)
-
-
-def ratio(rows: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, Any]:
-    """MASE against a baseline's, paired over the tasks and seeds that both have, with its interval.
-
-    Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``, because the
-    remaining tasks are only those that went well. ``paired_configs`` still counts the remaining tasks.
-    """
-    ours, plain = matrix(rows), matrix(baseline)
-    a, b = (errors.to_numpy() for errors in paired(ours, plain))
-    found: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "seed_sd", "config_sd"), np.nan)
-    found |= {"paired_seeds": a.shape[1], "paired_configs": 0, "wins": 0}
-    if not a.size:
-        return {**found, "verdict": "diverged" if rows["diverged"].any() else unpaired(ours, plain)}
-    usable = scorable(a).all(axis=1)
-    found["paired_configs"] = int(usable.sum())
-    if not np.isfinite(a).all():
-        return {**found, "verdict": "diverged"}
-    if not usable.any():
-        return {**found, "verdict": "undecided"}
-    compared = compare(a, b)
-    found |= {
-        name: getattr(compared, name) for name in ("ratio", "low", "high", "seed_sd", "wins", "verdict")
-    }
-    return {**found, "config_sd": compared.task_sd}
-
-
-def geometric(values: Any) -> float:
-    """Geometric mean; NaN if a value is."""
-    logs = np.log(np.asarray(values, dtype=float))
-    return float(np.exp(logs.mean()))
 
 
 def percent(value: Any) -> Any:

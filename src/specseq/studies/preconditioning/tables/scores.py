@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from specseq.report.gates import Gate, no_gate, worst
 from specseq.report.leakage import NONE, UNKNOWN, leak_columns, read_leakage
-from specseq.report.pairing import paired, scorable
+from specseq.report.pairing import compared, geometric, matrix, paired, scorable
 from specseq.scoring.comparison import paired_ratio, student_interval
 from specseq.studies.preconditioning.tables.runs import (
     BASELINE,
@@ -25,10 +25,7 @@ from specseq.studies.preconditioning.tables.runs import (
     controls,
     files,
     gate_of,
-    geometric,
-    matrix,
     parts,
-    ratio,
     read_runs,
     seasonal_naive,
     step_errors,
@@ -37,23 +34,16 @@ from specseq.studies.preconditioning.tables.runs import (
 )
 from specseq.tables import read_all
 
+RATIO = (
+    *("ratio", "low", "high", "seed_sd", "config_sd"),
+    *("paired_seeds", "paired_configs", "wins", "verdict"),
+)
 REVERSALS = ("self", "plug_in", "hybrid", "fir")
 BEST_COLUMNS = [
     *("benchmark", "group", "forecaster", "reversal", "set", "filters", "diverged", "filter"),
     *("ratio", "low", "high", "chosen", "chosen_ratio", "chosen_low", "chosen_high", "verdict"),
-    *(
-        "configs",
-        "left_out",
-        "seeds",
-        "seed_sd",
-        "config_sd",
-        "worth",
-        "worth_low",
-        "worth_high",
-        "gate",
-        "files",
-        "scale",
-    ),
+    *("configs", "left_out", "seeds", "seed_sd", "config_sd"),
+    *("worth", "worth_low", "worth_high", "gate", "files", "scale"),
 ]
 STEP_COLUMNS = ("configs", "error", "ratio", "low", "high", "reference", "control", "files")
 NUMBERS = ("error", "ratio", "low", "high")
@@ -89,7 +79,10 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
     for keys, rows in table.groupby(GROUP, sort=True):
         named = dict(zip(GROUP, map(str, keys), strict=True))
         against, baseline = _baseline_of(named, plain, params.get("baselines", {}))
-        made.append({**named, **_summary(rows, naive), **ratio(rows, baseline), "baseline": against})
+        ours, theirs = matrix(rows, "MASE"), matrix(baseline, "MASE")
+        ratio = compared(ours, theirs, diverged=bool(rows["diverged"].any()))
+        made.append({**named, **_summary(rows, naive), **{name: ratio[name] for name in RATIO}})
+        made[-1]["baseline"] = against
         if named["forecaster"] in TRIVIAL:
             made[-1] |= no_gate()
         else:
@@ -178,7 +171,7 @@ def _around_frozen(table: pd.DataFrame, naive: pd.DataFrame) -> Iterator[dict[st
     frozen = table[table["group"].str.startswith(FROZEN)]
     for keys, own in frozen.groupby(["benchmark", "group", "forecaster"]):
         named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
-        plain = matrix(unfiltered(own))
+        plain = matrix(unfiltered(own), "MASE")
         trivial = named["forecaster"] in TRIVIAL
         gate = None if trivial else gate_of(own, unfiltered(own), naive)
         for reversal in REVERSALS:
@@ -200,7 +193,7 @@ def _of_trained(
         for group, rows in own[own["reversal"] == "self"].groupby("group"):
             against = baselines.get(str(group), BASELINE)
             if against in plain:
-                candidates[str(group)] = (rows, matrix(plain[against]))
+                candidates[str(group)] = (rows, matrix(plain[against], "MASE"))
                 gates[against] = gate_of(rows, plain[against], naive)
         named = {"benchmark": benchmark, "group": "preconditioning", "forecaster": "trained"}
         sources = f"runs/preconditioning/*/*/{benchmark}.parquet"
@@ -216,7 +209,7 @@ def _best_row(
     for name, (rows, plain) in candidates.items():
         if (rows["noise_gain"] == 1).all():
             continue
-        ours, theirs = paired(matrix(rows), plain)
+        ours, theirs = paired(matrix(rows, "MASE"), plain)
         all_tasks.update(rows["task"])
         if not np.isfinite(ours.to_numpy()).all():
             diverged += 1
