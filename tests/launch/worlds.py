@@ -3,8 +3,9 @@
 import multiprocessing
 import socket
 from pathlib import Path
+from typing import Any
 
-from specseq.launch.job import Work, perform
+from specseq.launch.job import perform
 from specseq.training.interrupt import Requests
 from specseq.training.parallel import World
 
@@ -15,7 +16,7 @@ def free_address() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def in_processes(work: Work, folder: Path, size: int) -> None:
+def in_processes(work: Any, folder: Path, size: int) -> None:
     """Do the work in so many processes."""
     spawning = multiprocessing.get_context("spawn")
     address = free_address()

@@ -12,8 +12,8 @@ from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.model import Moirai
 from specseq.models.moirai2.batch import Preconditioner
 from specseq.models.moirai2.config import Moirai2Config
-from specseq.models.moirai2.model import PreconditionedMoirai2
-from specseq.models.upstream import moirai2_to_upstream, moirai_to_upstream
+from specseq.models.moirai2.model import Moirai2, PreconditionedMoirai2
+from specseq.models.upstream import moirai2_tensors, moirai2_to_upstream, moirai_tensors, moirai_to_upstream
 
 MOIRAI = MoiraiConfig(d_model=64, layers=4, max_length=32, parity=True)
 MOIRAI2 = Moirai2Config(d_model=64, layers=2, tokens=32)
@@ -47,6 +47,21 @@ MOIRAI2_SETTINGS = {
     "num_predict_token": 4,
     "quantile_levels": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
 }
+
+
+def moirai_from_upstream(state: dict[str, Tensor], config: MoiraiConfig) -> Moirai:
+    """A model with the published layout of the heads and upstream's weights."""
+    tensors, sizes = moirai_tensors(state, config)
+    model = Moirai(sizes)
+    model.load_state_dict(tensors)
+    return model
+
+
+def moirai2_from_upstream(state: dict[str, Tensor], config: Moirai2Config) -> Moirai2:
+    """A model with upstream's weights."""
+    model = Moirai2(config)
+    model.load_state_dict(moirai2_tensors(state, config))
+    return model
 
 
 def moirai() -> Moirai:

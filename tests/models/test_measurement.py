@@ -112,8 +112,7 @@ def test_timing_moves_no_weight(batch: PackedBatch) -> None:
     before = {name: [p.clone() for p in model.parameters()] for name, model in models.items()}
     timings = time_interleaved(models, batch, repeats=3)
     for name, model in models.items():
-        assert timings[name].step > 0
-        assert timings[name].mixing > 0
+        assert all(seconds > 0 for seconds in timings[name])
         assert all(torch.equal(a, b) for a, b in zip(before[name], model.parameters(), strict=True))
 
 

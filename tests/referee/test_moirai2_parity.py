@@ -13,12 +13,13 @@ from specseq.models.moirai2.config import Moirai2Config
 from specseq.models.moirai2.forecaster import Moirai2Forecaster
 from specseq.models.moirai2.model import PreconditionedMoirai2
 from specseq.models.protocol import Query
-from specseq.models.upstream import moirai2_from_upstream, moirai2_to_upstream
+from specseq.models.upstream import moirai2_to_upstream
 from specseq.series.anomaly import context_tokens
 from specseq.series.arrow_writer import Item, write_folder
 from specseq.series.prepare import prepare_store
 from specseq.series.store import open_store
 from specseq.series.stream import moirai2_stream
+from tests.models.foreign import moirai2_from_upstream
 
 PYTHON = Path(__file__).parents[2] / ".cache" / "referee" / "bin" / "python"
 pytestmark = [

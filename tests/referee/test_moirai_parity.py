@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from specseq.models.moirai.batch import Sample, pack
 from specseq.models.moirai.config import MoiraiConfig
 from specseq.models.moirai.model import Moirai, packed_loss
-from specseq.models.upstream import moirai_from_upstream, moirai_to_upstream
+from specseq.models.upstream import moirai_to_upstream
 from specseq.series.batch import PackedBatch
+from tests.models.foreign import moirai_from_upstream
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "referee"
 PYTHON = FOLDER / "bin" / "python"

@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from specseq.settings import read
-from specseq.training.optimiser import AdamW, Optimiser, default_groups
+from specseq.training.optimiser import AdamW, Optimiser, default_groups, factor
 from specseq.training.orthogonal import orthogonal
-from specseq.training.schedule import factor
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
@@ -97,9 +96,9 @@ def test_muon_takes_the_steps_of_torch_and_goes_on_from_its_state() -> None:
     bias = torch.optim.AdamW([theirs.bias], lr=0.02, betas=(0.9, 0.98), eps=1e-6, weight_decay=0)
     for step in range(6):
         if step == 3:
-            state = mine.state_dict()
+            state = mine.adamw.state_dict()
             mine = Optimiser(task, settings)
-            mine.load_state_dict(state)
+            mine.adamw.load_state_dict(state)
         batch = torch.randn(5, 12)
         for model in (ours, theirs):
             (model(batch) - batch.sum()).square().mean().backward()

@@ -5,16 +5,17 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from specseq.errors import InputError
 from specseq.launch import slurm
 from specseq.launch.files import locked, write_json
+from specseq.launch.training import TrainingRun
 from specseq.training.interrupt import Interrupted, Requests
 
 if TYPE_CHECKING:
@@ -23,40 +24,7 @@ if TYPE_CHECKING:
 OUTCOME, JOB_LOCK = "outcome.json", "job.lock"
 
 
-class Work(Protocol):
-    """What a run does. It is sent to where it is done, so it must be importable and picklable."""
-
-    @property
-    def outputs(self) -> Sequence[Path]:
-        """The files that it leaves."""
-
-    def digest(self) -> str:
-        """A digest of everything that decides the result, as it is now."""
-
-    def progress(self) -> int:
-        """How far earlier attempts have come; it grows with every checkpoint."""
-
-    def forget(self) -> None:
-        """Delete what earlier attempts have left to go on from."""
-
-    def __call__(self, digest: str, requests: Requests, world: "World") -> Mapping[str, Any]:
-        """Do it, from the newest checkpoint on.
-
-        Args:
-            digest: what :meth:`digest` was when this was planned; another one now is refused.
-            requests: to be heeded.
-            world: the processes that do it together.
-
-        Returns:
-            Plain values; only those of the first process count.
-
-        Raises:
-            InputError: the input is wrong, or has changed since this was planned.
-            Interrupted: it saved its state and left, as requested.
-        """
-
-
-def perform(work: Work, folder: Path, digest: str, requests: Requests, world: "World") -> None:
+def perform(work: TrainingRun, folder: Path, digest: str, requests: Requests, world: "World") -> None:
     """Do the work and write what came of it to ``outcome.json`` in the run's folder.
 
     Waits for any other process that works on the same run, here or elsewhere.
@@ -87,7 +55,7 @@ def perform(work: Work, folder: Path, digest: str, requests: Requests, world: "W
             raise
 
 
-def perform_here(work: Work, folder: Path, digest: str) -> None:
+def perform_here(work: TrainingRun, folder: Path, digest: str) -> None:
     """Do the work in this process.
 
     On SIGINT, SIGTERM and SIGHUP it saves a checkpoint and the process exits; a second signal does not wait
@@ -123,12 +91,21 @@ def _leaving_on_signals(requests: Requests) -> Iterator[list[int]]:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         if signal.getsignal(signum) is not signal.SIG_IGN
     ]
-    before = {signum: signal.signal(signum, on_signal) for signum in signums}
-    try:
+    with handling(signums, on_signal):
         yield received
+
+
+@contextmanager
+def handling(
+    signums: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """A block within which a handler has these signals."""
+    before = {signum: signal.signal(signum, handler) for signum in signums}
+    try:
+        yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, former in before.items():
+            signal.signal(signum, former)
 
 
 @dataclass(frozen=True)
@@ -141,7 +118,7 @@ class SlurmJob:
         digest: of the work when it was submitted.
     """
 
-    work: Work
+    work: TrainingRun
     folder: Path
     digest: str
 

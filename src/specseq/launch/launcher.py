@@ -14,8 +14,9 @@ from specseq.environment import clean_environment
 from specseq.errors import InputError
 from specseq.launch import slurm
 from specseq.launch.files import locked, read_json, write_json
-from specseq.launch.job import OUTCOME, SlurmJob, Work, perform_here
+from specseq.launch.job import OUTCOME, SlurmJob, handling, perform_here
 from specseq.launch.settings import SlurmSettings
+from specseq.launch.training import TrainingRun
 
 TICKET, LOCK = "ticket.json", "launch.lock"
 # Seconds: until a waiting launcher first asks the queue, the longest time between two questions, how long a
@@ -32,7 +33,7 @@ class JobFailed(RuntimeError):
 
 
 def launch(
-    work: Work,
+    work: TrainingRun,
     *,
     name: str,
     folder: Path,
@@ -47,7 +48,7 @@ def launch(
     differently. On SIGINT and SIGTERM a local run saves a checkpoint and a SLURM job is cancelled.
 
     Args:
-        work: see :class:`~specseq.launch.job.Work`.
+        work: the run.
         name: of the run, for people.
         folder: for ticket, outcome and logs; one per run.
         cluster: ``local`` is this process, ``slurm`` a job.
@@ -90,14 +91,16 @@ def launch(
     raise JobFailed(f"{name}: {outcome.get('error')}" + (f"; its log: {logs[-1]}" if logs else ""))
 
 
-def _exist(work: Work) -> bool:
+def _exist(work: TrainingRun) -> bool:
     return all(path.exists() for path in work.outputs)
 
 
 class _Submission:
     """The SLURM job of a run: submitted or found, and waited for."""
 
-    def __init__(self, work: Work, digest: str, name: str, folder: Path, settings: SlurmSettings) -> None:
+    def __init__(
+        self, work: TrainingRun, digest: str, name: str, folder: Path, settings: SlurmSettings
+    ) -> None:
         self.work, self.digest, self.name, self.folder, self.settings = work, digest, name, folder, settings
         self.job_id: str | None = None
         self._stopped: int | None = None
@@ -138,12 +141,8 @@ class _Submission:
             if self._armed:
                 self._stop()
 
-        before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handling((signal.SIGINT, signal.SIGTERM), on_signal):
             yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
 
     def _stop(self) -> None:
         self._armed = False

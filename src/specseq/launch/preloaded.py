@@ -135,13 +135,8 @@ def _ask(connection: socket.socket, module: str, arguments: Sequence[str]) -> in
 
 def _received(connection: socket.socket, size: int) -> bytes | None:
     """Exactly ``size`` bytes, or None if the other side ends first."""
-    content = b""
-    while len(content) < size:
-        try:
-            part = connection.recv(size - len(content))
-        except ConnectionResetError:
-            return None
-        if not part:
-            return None
-        content += part
-    return content
+    try:
+        content = connection.recv(size, socket.MSG_WAITALL)
+    except ConnectionResetError:
+        return None
+    return content if len(content) == size else None

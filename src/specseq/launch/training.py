@@ -49,7 +49,7 @@ def training_code(build: str) -> str:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run to train; see :class:`specseq.launch.job.Work`.
+    """A run to train, sent to the process that does it.
 
     Attributes:
         build: ``module:function`` of the study's ``build(params, inputs) -> Task``.
@@ -71,11 +71,11 @@ class TrainingRun:
 
     @property
     def outputs(self) -> tuple[Path, Path]:
-        """The weights and the table of metrics."""
+        """The files that it leaves: the weights and the table of metrics."""
         return self.out_dir / "weights.safetensors", self.out_dir / "pretrain.parquet"
 
     def digest(self) -> str:
-        """A digest of parameters, source, and what the inputs hold."""
+        """A digest of everything that decides the result, as it is now."""
         inputs = {name: input_digest(path) for name, path in self.inputs.items()}
         content = {
             "study": self.study,
@@ -97,10 +97,15 @@ class TrainingRun:
         shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
 
     def __call__(self, digest: str, requests: Requests, world: "World") -> dict[str, Any]:
-        """Train to the end, or to where the run diverged, and write the outputs.
+        """Train from the newest checkpoint to the end, or to where the run diverged, and write the outputs.
+
+        Args:
+            digest: what :meth:`digest` was when the run was planned.
+            requests: to be heeded.
+            world: the processes that train it together.
 
         Returns:
-            Steps taken, final loss, and why it diverged if it did.
+            Steps taken, final loss, and why it diverged if it did; nothing but in the first process.
 
         Raises:
             InputError: parameters or inputs are wrong, or code or inputs have changed since the run was

@@ -59,12 +59,8 @@ class StatsForecast:
         if not isinstance(getattr(models, model, None), type):
             raise InputError("model", f"statsforecast has no {model!r}", near(model, models.__all__))
         self.name, self.context_length = model, context_length
-        self._class, self._season, self._fallback, self._options = (
-            getattr(models, model),
-            season_length,
-            fallback,
-            options,
-        )
+        self._class, self._options = getattr(models, model), options
+        self._season, self._fallback = season_length, fallback
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         """Quantiles ``[B, Q, H]``, see :class:`specseq.models.protocol.Forecaster`.
@@ -83,9 +79,8 @@ class StatsForecast:
             except Exception as error:  # statsforecast has no exception class for these
                 if not self._fallback:
                     fault = f"refuses a context of {len(context)} values ({type(error).__name__}: {error})"
-                    raise InputError(
-                        self.name, fault, "use --option fallback=true for Naive there"
-                    ) from error
+                    remedy = "use --option fallback=true for Naive there"
+                    raise InputError(self.name, fault, remedy) from error
                 quantiles[row] = naive().forecast([context], query)[0]
                 continue
             for index, (level, width) in enumerate(widths.items()):
@@ -122,9 +117,7 @@ class GluonTS:
         freq = query.freq.removesuffix(unit) + _PERIODS.get(unit, unit)
         predictor = self._make(query.horizon, freq, query.season_length)
         start = pd.Period(_START, freq)
-        entries = [
-            {"item_id": str(n), "start": start, "target": context} for n, context in enumerate(contexts)
-        ]
+        entries = [{"item_id": str(n), "start": start, "target": one} for n, one in enumerate(contexts)]
         made = [
             [np.asarray(one.quantile(level), np.float32) for level in query.quantile_levels]
             for one in predictor.predict(entries)

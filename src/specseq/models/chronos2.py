@@ -69,9 +69,8 @@ class Chronos2:
         try:
             pipeline = Chronos2Pipeline.from_pretrained(str(folder), device_map=place, use_safetensors=True)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
-            raise InputError(
-                folder, f"not a readable Chronos-2 model ({error})", "download it again"
-            ) from None
+            fault = f"not a readable Chronos-2 model ({error})"
+            raise InputError(folder, fault, "download it again") from None
         return cls(pipeline, Path(source).name or "chronos2", context_length, batch_size)
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
@@ -89,16 +88,15 @@ class Chronos2:
 
 
 def _check_architecture(folder: Path) -> None:
+    path = folder / "config.json"
     try:
-        found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+        found = json.loads(path.read_text("utf-8")).get("architectures")
     except OSError as error:
-        raise InputError(
-            folder / "config.json", f"cannot be read ({error})", "download the model again"
-        ) from None
+        raise InputError(path, f"cannot be read ({error})", "download the model again") from None
     except (ValueError, AttributeError) as error:
-        raise InputError(folder / "config.json", f"not JSON ({error})", "download the model again") from None
+        raise InputError(path, f"not JSON ({error})", "download the model again") from None
     if found != ["Chronos2Model"]:
-        raise InputError(folder / "config.json", f"architectures {found}", "give the weights of Chronos-2")
+        raise InputError(path, f"architectures {found}", "give the weights of Chronos-2")
 
 
 def is_hub_id(source: str | Path) -> bool:

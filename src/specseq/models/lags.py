@@ -52,9 +52,8 @@ def lag_profiles(model: Moirai, batch: PackedBatch) -> Iterator[Profile]:
     attention = [(layer, part) for layer, part in parts if isinstance(part, Attention)]
     given = inputs_of([part for _, part in attention], model, batch)
     for (layer, _), (module, x_TD, context) in zip(attention, given, strict=True):
-        for mixer in ("attention", "even"):
-            share_L, ahead = _of_attention(module, x_TD, context, mixer == "even")
-            yield Profile(layer, "even" if mixer == "even" else "attention", share_L, ahead)
+        yield Profile(layer, "attention", *_of_attention(module, x_TD, context, even=False))
+        yield Profile(layer, "even", *_of_attention(module, x_TD, context, even=True))
     for layer, part in parts:
         if isinstance(part, SpectralTransformUnit) and part.mode != "full":
             size_L = part.impulse_response().abs().double().mean(1).numpy()

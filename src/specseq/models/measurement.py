@@ -9,7 +9,7 @@ Q predicted points.
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -25,43 +25,37 @@ from specseq.series.batch import PackedBatch, Segments
 from specseq.training.optimiser import AdamW
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Median CPU seconds.
-
-    Attributes:
-        step: forward pass, loss, backward pass and AdamW of the whole model.
-        mixing: forward and backward pass of the token mixers (attention or spectral), all layers together.
-    """
-
-    step: float
-    mixing: float
-
-
-def time_interleaved(models: Mapping[str, Moirai], batch: PackedBatch, repeats: int) -> dict[str, Timing]:
+def time_interleaved(
+    models: Mapping[str, Moirai], batch: PackedBatch, repeats: int
+) -> dict[str, tuple[float, float]]:
     """Time a training step of each model on the same batch, with torch's current number of threads.
 
     The models take turns, so that a slowdown of the machine affects all of them. The learning rate is 0, so
     no weight changes. The first round is not counted.
+
+    Returns:
+        Median CPU seconds of a step (forward pass, loss, backward pass and AdamW of the whole model), and of
+        the token mixers alone (forward and backward pass of attention or spectral units in all layers).
     """
     calls = {name: (_step(model, batch), _mixing(model, batch)) for name, model in models.items()}
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
     for _ in range(repeats + 1):
         for name, (step, mixing) in calls.items():
             rounds[name].append((_seconds(step), _seconds(mixing)))
-    counted = {name: zip(*both[1:], strict=True) for name, both in rounds.items()}
-    return {name: Timing(*map(median, both)) for name, both in counted.items()}
+    return {
+        name: (median(step for step, _ in both[1:]), median(mixing for _, mixing in both[1:]))
+        for name, both in rounds.items()
+    }
 
 
 @torch.no_grad()
 def mean_losses(model: Moirai, batches: Sequence[PackedBatch]) -> dict[str, float]:
     """``loss`` and ``standardised_nll``, averaged over all variate runs of the batches."""
-    losses, standardised, groups = [], [], []
+    rows = []
     for batch in batches:
         loss, metrics = packed_loss(model(batch), batch)
-        losses.append(float(loss))
-        standardised.append(metrics["standardised_nll"])
-        groups.append(metrics["groups"])
+        rows.append((float(loss), metrics["standardised_nll"], metrics["groups"]))
+    losses, standardised, groups = zip(*rows, strict=True)
     return {
         "loss": float(np.average(losses, weights=groups)),
         "standardised_nll": float(np.average(standardised, weights=groups)),

@@ -1,10 +1,11 @@
 """Forecasters by name: the two naive ones, Chronos-2, and models trained here, from their weights files."""
 
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from specseq.errors import InputError
 from specseq.models.plugins import NAMES, import_path, load_class, unknown
@@ -105,16 +106,11 @@ def _check_device(name: str) -> None:
 def read_params(weights: Path) -> dict[str, Any] | None:
     """The run parameters in the header of a safetensors file; None if it has none or does not exist."""
     try:
-        with weights.open("rb") as handle:
-            size = struct.unpack("<Q", handle.read(8))[0]
-            if size > 100_000_000:
-                raise ValueError("header too long")
-            header = json.loads(handle.read(size))
-        params = header.get("__metadata__", {}).get("params")
+        with safe_open(weights, framework="numpy") as file:
+            params = (file.metadata() or {}).get("params")
         return None if params is None else json.loads(params)
     except FileNotFoundError:
         return None
-    except (struct.error, ValueError, AttributeError) as error:
-        raise InputError(
-            weights, f"not a readable safetensors file ({error})", "give an intact copy"
-        ) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        fault = f"not a readable safetensors file ({error})"
+        raise InputError(weights, fault, "give an intact copy") from None

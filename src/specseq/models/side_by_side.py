@@ -104,14 +104,16 @@ def _measure(runs: Mapping[str, Path], batches: list[PackedBatch], repeats: int)
         return
     timings = time_interleaved(models, batches[0], repeats)
     for run, model in models.items():
-        timing = timings[run]
+        step, mixing = timings[run]
         found = {
             "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
             **mean_losses(model, batches),
-            **_leaks(model, batches[0]),
-            "step_seconds": timing.step,
-            "mixing_seconds": timing.mixing,
-            "steps_per_second": 1 / timing.step,
+            "packing_error": packing_error(model, batches[0]),
+            "alone_error": alone_error(model, batches[0]),
+            **causality_errors(model, batches[0]),
+            "step_seconds": step,
+            "mixing_seconds": mixing,
+            "steps_per_second": 1 / step,
         }
         for metric, value in found.items():
             yield {"run": run, "task": "fixed batches", "metric": metric, "value": value}
@@ -124,27 +126,17 @@ def _batches(params: Mapping[Path, Mapping[str, Any]], store: Path, sizes: Measu
     configs = [read(MoiraiConfig, of_run["model"], "model") for of_run in params.values()]
     shapes = {(config.max_length, config.patch_sizes) for config in configs}
     if len(shapes) > 1:
-        raise InputError(
-            "weights", f"the models take batches of different shapes {sorted(shapes)}", "measure them apart"
-        )
+        fault = f"the models take batches of different shapes {sorted(shapes)}"
+        raise InputError("weights", fault, "measure them apart")
     drawn = {path: of_run.get("data") or {} for path, of_run in params.items()}
     first, data = next(iter(drawn.items()))
     for path, others in drawn.items():
         if others != data:
-            raise InputError(
-                path, f"its 'data' are {others}, those of {first} are {data}", "measure them apart"
-            )
+            fault = f"its 'data' are {others}, those of {first} are {data}"
+            raise InputError(path, fault, "measure them apart")
     seed = stream_seed(0, "fixed batches")
     stream = packed_stream(configs[0], read(MoiraiData, data, "data"), store, sizes.rows, seed)
     return [next(stream) for _ in range(sizes.batches)]
-
-
-def _leaks(model: Moirai, batch: PackedBatch) -> dict[str, float]:
-    return {
-        "packing_error": packing_error(model, batch),
-        "alone_error": alone_error(model, batch),
-        **causality_errors(model, batch),
-    }
 
 
 def _lags(model: Moirai, batch: PackedBatch) -> Iterator[dict[str, Any]]:

@@ -53,22 +53,6 @@ _HEADS = (
 )
 
 
-def moirai_from_upstream(state: Mapping[str, Tensor], config: MoiraiConfig | None = None) -> Moirai:
-    """A model with the published layout of the heads (``parity``) and upstream's weights.
-
-    Args:
-        state: ``MoiraiModule.state_dict()`` of uni2ts, or the same under the prefix ``module.``.
-        config: sizes that tensors do not tell (``max_length``, ``patch_sizes``); the rest is read off.
-
-    Raises:
-        InputError: weights are missing, superfluous or of another shape.
-    """
-    tensors, sizes = moirai_tensors(state, config or MoiraiConfig())
-    model = Moirai(sizes)
-    model.load_state_dict(tensors)
-    return model
-
-
 def moirai_tensors(
     state: Mapping[str, Tensor], config: MoiraiConfig, where: object = "upstream weights"
 ) -> tuple[dict[str, Tensor], MoiraiConfig]:
@@ -145,21 +129,6 @@ def moirai_to_upstream(model: Moirai) -> dict[str, Tensor]:
         for head, value in zip(_HEADS, ours[f"heads.{kind}"].split(sizes, dim=1), strict=True):
             theirs[f"param_proj.proj.{head}.{kind}"] = value.flatten(1, 2).clone()
     return theirs
-
-
-def moirai2_from_upstream(state: Mapping[str, Tensor], config: Moirai2Config | None = None) -> Moirai2:
-    """A model with the weights of ``Moirai2Module.state_dict()`` of uni2ts.
-
-    Args:
-        state: upstream's weights.
-        config: sizes; by default those of the published small model.
-
-    Raises:
-        InputError: weights are missing, superfluous or of another shape.
-    """
-    model = Moirai2(config or Moirai2Config())
-    model.load_state_dict(moirai2_tensors(state, model.config))
-    return model
 
 
 def moirai2_tensors(

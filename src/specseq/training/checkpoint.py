@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from specseq.errors import InputError
 from specseq.tables.files import atomic_path
+from specseq.training.foreign import read_safetensors
 from specseq.training.state import pack, unpack
 
 
@@ -28,8 +29,10 @@ def save_weights(
         params: the run's parameters, stored as JSON in the metadata.
         diverged: why training ended early, also stored in the metadata; None if it did not.
     """
+    # Parameters of a compiled model have a prefix.
     tensors = {
-        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in _state(model).items()
+        name.replace("_orig_mod.", ""): tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
     }
     metadata = {"params": json.dumps(params)} | ({"diverged": diverged} if diverged else {})
     with atomic_path(path) as part:
@@ -42,7 +45,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     Raises:
         InputError: the file is missing, damaged or was not written by :func:`save_weights`.
     """
-    tensors, metadata = _read(Path(path))
+    tensors, metadata = read_safetensors(Path(path))
     if "params" not in metadata:
         raise InputError(
             path, "holds weights but not the parameters of their run", "give a file of 'pretrain'"
@@ -62,30 +65,11 @@ def diverged(path: str | os.PathLike[str]) -> str | None:
     Raises:
         InputError: the file is missing or damaged.
     """
-    tensors, metadata = _read(Path(path))
+    tensors, metadata = read_safetensors(Path(path))
     if "diverged" in metadata:
         return metadata["diverged"]
     finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
     return None if finite else "weights are not finite"
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dictionary under the names of the uncompiled model."""
-    return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if path.is_dir():
-        raise InputError(path, "is a folder", "give a file of weights in it")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(path, "no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            path, f"not a readable safetensors file ({error})", "give an intact copy, or make it again"
-        ) from None
 
 
 def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
@@ -151,7 +135,7 @@ class Checkpoints:
         return None
 
     def _load(self, path: Path) -> tuple[int, Any]:
-        tensors, metadata = _read(path)
+        tensors, metadata = read_safetensors(path)
         if metadata.get("digest") != self.digest:
             raise InputError(path, "is of other parameters or code")
         if metadata.get("checksum") != _checksum(tensors, metadata.get("state", "")):

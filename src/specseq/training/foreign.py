@@ -102,19 +102,22 @@ def read_torch(path: Path) -> Any:
         raise InputError(path, f"cannot be read ({error})", _INTACT) from None
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU.
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, on the CPU, and its metadata.
 
     Raises:
         InputError: the file is missing or damaged.
     """
+    if path.is_dir():
+        raise InputError(path, "is a folder", "give a file of weights in it")
     try:
         with safe_open(path, framework="pt", device="cpu") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise InputError(path, "no such file", "give a checkpoint") from None
+        raise InputError(path, "no such file", "give a file of weights") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", _INTACT) from None
+        fault = f"not a readable safetensors file ({error})"
+        raise InputError(path, fault, f"{_INTACT}, or make it again") from None
 
 
 def fields_of(value: Any) -> dict[str, Any]:

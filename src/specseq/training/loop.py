@@ -26,8 +26,7 @@ from specseq.training.loaders import Loaders
 from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
 from specseq.training.prefetch import Prefetched
-from specseq.training.record import Record
-from specseq.training.scalars import Scalars
+from specseq.training.record import Record, tensorboard
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import BatchStream, Task
 from specseq.training.timing import StepTimes
@@ -87,9 +86,8 @@ def train(
     """
     settings = read(TrainingSettings, params.get("training"), "training")
     if task.gradients is not None and settings.micro_batches > 1:
-        raise InputError(
-            "training.micro_batches", "more than 1 for a rule that sets gradients itself", "use 1"
-        )
+        fault = "more than 1 for a rule that sets gradients itself"
+        raise InputError("training.micro_batches", fault, "use 1")
     world = world or World()
     if settings.micro_batches * world.size > settings.batch:
         parts = f"{settings.micro_batches} on each of {world.size} processes"
@@ -131,9 +129,9 @@ class _Training:
         parts: BatchStream = Parts(self.task.batches, mine, self.world.size * pieces, self.device)
         self.loaders = Loaders(parts, self.settings.loaders) if self.settings.loaders else None
         self.batches: Placed | Prefetched = Placed(self.loaders or parts, self.device)
-        ahead = (
-            self.settings.prefetch if self.settings.prefetch is not None else 2 * (self.device.type == "cuda")
-        )
+        ahead = self.settings.prefetch
+        if ahead is None:
+            ahead = 2 if self.device.type == "cuda" else 0
         if ahead:
             self.batches = Prefetched(self.batches, ahead)
         self.saved_at = time.monotonic()
@@ -163,12 +161,11 @@ class _Training:
         self.resumed_from = self._resume()
         self.diverged = self.diverged or self.task.diverged
         progress = Progress(self.settings.steps, done=self.step)
-        with Scalars(
-            self.folder / "tensorboard", self.step, self.settings.tensorboard and self.world.leads
-        ) as log:
+        watched = self.settings.tensorboard and self.world.leads
+        with tensorboard(self.folder / "tensorboard", self.step, watched) as log:
             self.requests.heeded = True
             if self.due:
-                log.add(self.step, self._evaluate())
+                log(self.step, self._evaluate())
             while self.step < self.settings.steps and self.diverged is None:
                 with self.times.step():
                     metrics = self._advance()
@@ -176,9 +173,9 @@ class _Training:
                     break
                 if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
                     self.record.add(self.step, metrics)
-                    log.add(self.step, metrics)
+                    log(self.step, metrics)
                 if self._due(self.settings.evaluate_every) or self.step == self.settings.steps:
-                    log.add(self.step, self._evaluate())
+                    log(self.step, self._evaluate())
                 if self.world.leads:
                     progress.update(self.step, loss=metrics["loss"])
                 self._heed_requests()
@@ -328,7 +325,7 @@ class _Training:
             return
         state = {
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimiser.adamw.state_dict(),
             "randomness": generators,
             "batches": self.batches.state_dict(),
             "others": {name: other.state_dict() for name, other in self.task.state.items()},
@@ -347,7 +344,7 @@ class _Training:
             return 0
         self.step, state = found
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.adamw.load_state_dict(state["optimiser"])
         self.batches.load_state_dict(state["batches"])
         for name, other in self.task.state.items():
             other.load_state_dict(state["others"][name])

@@ -1,5 +1,6 @@
 """AdamW and Muon with weight decay on matrices, the learning-rate schedule and gradient clipping."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,6 @@ from torch.optim.adamw import adamw
 
 from specseq.errors import InputError
 from specseq.training.orthogonal import orthogonal
-from specseq.training.schedule import factor
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 
@@ -160,22 +160,31 @@ class Optimiser:
         self.adamw.zero_grad()
         return rate
 
-    def state_dict(self) -> dict[str, Any]:
-        """Moments and step counts."""
-        return self.adamw.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``."""
-        self.adamw.load_state_dict(state)
+def factor(step: int, settings: TrainingSettings) -> float:
+    """Learning rate as a fraction of its peak at optimiser step ``step`` (0 is the first).
+
+    Warm-up is linear, ``step / warmup``, so the first step of a run with warm-up has rate 0, as in the
+    published runs (MOIRAI uses the scheduler of transformers).
+    """
+    if settings.schedule == "constant":
+        return 1.0
+    warmup = settings.warmup_steps
+    if step < warmup:
+        return step / warmup
+    if settings.schedule == "warmup":
+        return 1.0
+    progress = (step - warmup) / max(1, settings.steps - warmup)
+    if settings.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    if progress >= 1:
+        return 0.0
+    return 0.5 * (1 + math.cos(math.pi * ((progress * settings.cycles) % 1)))
 
 
 def _with_scales(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    filled = []
-    for group in groups:
-        parameters = [p for p in group["params"] if p.requires_grad]
-        if parameters:
-            filled.append({"lr_scale": 1.0, **group, "params": parameters})
-    return filled
+    trained = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
+    return [{"lr_scale": 1.0, **group} for group in trained if group["params"]]
 
 
 def _with_matrices_apart(groups: Iterable[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:

@@ -1,14 +1,16 @@
-"""Metrics of a run by step, kept in its checkpoints, so that a kill neither loses nor repeats a row."""
+"""Metrics of a run by step: kept in its checkpoints, and written for TensorBoard to watch it."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 
 class Record:
-    """Metrics of a run in the order they were recorded."""
+    """Metrics in the order they were recorded; its place in checkpoints lets a kill lose or repeat none."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -53,3 +55,28 @@ class Record:
         self._steps = array("q", state["steps"].tolist())
         self._which = array("i", state["which"].tolist())
         self._values = array("d", state["values"].tolist())
+
+
+@contextmanager
+def tensorboard(
+    folder: Path, step: int, enabled: bool
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A function that writes the metrics of a step under their names, or nothing if disabled.
+
+    Args:
+        folder: folder of the event files.
+        step: step that the run resumes from; later points of an earlier process are hidden.
+        enabled: whether to write anything.
+    """
+    if not enabled:
+        yield lambda step, metrics: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder), purge_step=step + 1 if step else None) as writer:
+
+        def write(step: int, metrics: Mapping[str, float]) -> None:
+            for name, value in metrics.items():
+                writer.add_scalar(name, value, step)
+
+        yield write

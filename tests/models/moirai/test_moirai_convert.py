@@ -9,7 +9,8 @@ import torch
 from specseq.errors import InputError
 from specseq.models.moirai.config import MoiraiConfig
 from specseq.models.moirai.model import Moirai
-from specseq.models.upstream import moirai_from_upstream, moirai_to_upstream
+from specseq.models.upstream import moirai_to_upstream
+from tests.models.foreign import moirai_from_upstream
 
 Build = Callable[..., Moirai]
 

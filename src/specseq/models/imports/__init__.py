@@ -12,8 +12,6 @@ from specseq.models.imports.moirai2 import import_moirai2
 from specseq.models.imports.sources import Source, open_source
 from specseq.training.foreign import Imported, check_finite
 
-KINDS = {"moirai": import_moirai, "moirai2": import_moirai2}
-
 
 def import_forecaster(
     source: str | Path, kind: str | None = None, taps: tuple[float, ...] | None = None

@@ -90,7 +90,7 @@ def open_source(source: str | Path) -> Source:
     if path.is_dir():
         return _folder(find_weights(path))
     if path.suffix == ".safetensors":
-        return Source(path, _module(read_safetensors(path))[0])
+        return Source(path, _module(read_safetensors(path)[0])[0])
     return _checkpoint(path)
 
 
@@ -101,7 +101,7 @@ def _folder(folder: Path) -> Source:
         raise InputError(folder / "config.json", f"cannot be read ({error})", "give an intact copy") from None
     if not isinstance(settings, dict):
         raise InputError(folder / "config.json", "is no mapping", "give the config.json of the model")
-    return Source(folder, read_safetensors(folder / MODEL), settings)
+    return Source(folder, read_safetensors(folder / MODEL)[0], settings)
 
 
 def _checkpoint(path: Path) -> Source:

@@ -21,6 +21,7 @@ from specseq.series.anomaly import context_tokens
 from specseq.series.batch import PackedBatch
 from specseq.series.stream import PackedStream
 from specseq.settings import read
+from specseq.training.batches import Wrapped
 
 _NO_MODE = Preconditioning()
 
@@ -209,14 +210,18 @@ class RawBatch:
         )
 
 
-class Moirai2Stream:
-    """Packed batches with random masks and noise that depend only on the whole batch, not on its parts."""
+class Moirai2Stream(Wrapped):
+    """Packed batches with random masks and noise that depend only on the whole batch, not on its parts.
+
+    Its position is that of the packed stream, from which masks and noise follow.
+    """
 
     def __init__(self, packed: PackedStream, config: Moirai2Config, mode: Preconditioner = BASELINE) -> None:
-        self.packed, self.config, self.mode = packed, config, mode
+        super().__init__(packed)
+        self.config, self.mode = config, mode
 
     def __next__(self) -> RawBatch:
-        batch, hint = next(self.packed), self.mode.settings.hint
+        batch, hint = next(self.batches), self.mode.settings.hint
         shape = tuple(batch.sample_id.shape)
         shown = generator(batch.seed, "patch mask").random(shape) >= self.config.masked
         dropout = hint.dropout if hint else 0.0
@@ -228,15 +233,3 @@ class Moirai2Stream:
         return RawBatch(
             batch, torch.from_numpy(shown), torch.from_numpy(hints), self.config.predicted, self.mode, noise
         )
-
-    def skip(self) -> None:
-        """Skip the next batch."""
-        self.packed.skip()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position of the packed stream; masks and noise follow from it."""
-        return self.packed.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state``."""
-        self.packed.load_state_dict(state)
