@@ -18,7 +18,6 @@ Checks across fields stand in ``__post_init__`` and name the field relative to t
 path before it. This module and all settings classes import no torch, so that planning stays fast.
 """
 
-import dataclasses
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -27,6 +26,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from specseq.errors import InputError
 
@@ -82,13 +82,7 @@ def read(kind: type[T], given: Any, where: str) -> T:
 
 def plain(settings: Any) -> Any:
     """The inverse of :func:`read`: mappings, lists, numbers and words, as a file can hold them."""
-    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
-        return {f.name: plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
-    if isinstance(settings, Mapping):
-        return {key: plain(value) for key, value in settings.items()}
-    if isinstance(settings, list | tuple):
-        return [plain(value) for value in settings]
-    return settings
+    return to_jsonable_python(settings)
 
 
 def schema(kind: Any) -> dict[str, Any]:

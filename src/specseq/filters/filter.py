@@ -35,7 +35,9 @@ class Filter:
         if self.stride < 1:
             raise InputError("filter stride", f"{self.stride}", "a stride is a whole number from 1")
         if not self.name:
-            object.__setattr__(self, "name", self._describe())
+            lam = "" if self.lam is None else f"_l{self.lam:g}"
+            stride = f"_s{self.stride}" if self.stride > 1 else ""
+            object.__setattr__(self, "name", f"{self.family}_d{self.degree}{lam}{stride}")
 
     @property
     def degree(self) -> int:
@@ -56,11 +58,3 @@ class Filter:
     def is_identity(self) -> bool:
         """Whether every tap is zero."""
         return not any(self.taps)
-
-    def _describe(self) -> str:
-        parts = [self.family, f"d{self.degree}"]
-        if self.lam is not None:
-            parts.append(f"l{self.lam:g}")
-        if self.stride > 1:
-            parts.append(f"s{self.stride}")
-        return "_".join(parts)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 _EQUAL = 1e-5  # relative: float32 rounding
 _NEAR = 2e-3  # relative, after a constant factor per metric
@@ -38,24 +39,15 @@ class Pair:
     factor: Floats
 
 
-@dataclass(frozen=True)
-class Equalities:
-    """What is equal between models.
-
-    Attributes:
-        pairs: every pair with rows that are equal in every metric, to float32 rounding.
-        cells: ``[M, M]``, metrics of each pair that are equal to ten times that precision.
-    """
-
-    pairs: list[Pair]
-    cells: NDArray[np.int64]
-
-
-def equalities(table: Floats) -> Equalities:
+def equal_pairs(table: Floats) -> tuple[list[Pair], Counts]:
     """Compare every pair of models.
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.
+
+    Returns:
+        Every pair with rows that are equal in every metric, to float32 rounding; and ``[M, M]``, how many
+        metrics of each pair are equal to ten times that precision.
     """
     pairs, cells = [], np.zeros((len(table), len(table)), np.int64)
     finite, size = np.isfinite(table), np.abs(table)
@@ -72,7 +64,7 @@ def equalities(table: Floats) -> Equalities:
             Pair(a, a + 1 + int(b), int(counts[b]), int(of[b]), np.ones(table.shape[2]))
             for b in np.flatnonzero(counts)
         ]
-    return Equalities(pairs, cells)
+    return pairs, cells
 
 
 def near_pairs(table: Floats) -> list[Pair]:
@@ -138,24 +130,7 @@ def _medians(values: Floats) -> Floats:
     return np.where(counts > 0, middle, 0.0)
 
 
-@dataclass(frozen=True)
-class Mosaic:
-    """A model whose rows hold metrics of several others.
-
-    Attributes:
-        model: its number.
-        rows: rows that need two sources or more.
-        cells: metrics that equal a source's.
-        sources: numbers of the sources, the largest first.
-    """
-
-    model: int
-    rows: int
-    cells: int
-    sources: tuple[int, ...]
-
-
-def mosaics(table: Floats, equal: Equalities) -> Iterator[Mosaic]:
+def mosaics(table: Floats, equal_MM: Counts) -> Iterator[tuple[int, int, int, list[int]]]:
     """Models with rows put together metric by metric from others.
 
     A source is a model that equals at least one cell in twenty. A row counts if the source that explains most
@@ -163,17 +138,21 @@ def mosaics(table: Floats, equal: Equalities) -> Iterator[Mosaic]:
 
     Args:
         table: ``[M, T, K]``, NaN where a model has no value.
-        equal: what is equal in it.
+        equal_MM: how many of its cells are equal, see :func:`equal_pairs`.
+
+    Yields:
+        The number of the model, its rows that need two sources or more, its metrics that equal a source's,
+        and the numbers of the sources, the largest first.
     """
     for model, own in enumerate(table):
-        shares = equal.cells[model] / max(int(np.isfinite(own).sum()), 1)
+        shares = equal_MM[model] / max(int(np.isfinite(own).sum()), 1)
         sources = [int(one) for one in np.argsort(-shares) if shares[one] >= _MAIN_SOURCE]
         if len(sources) < 2:
             continue
         cells = np.abs(table[sources] - own) <= 0.1 * _EQUAL * np.abs(own)
         explained, by_one = cells.any(axis=0).sum(axis=1), cells.sum(axis=2).max(axis=0)
         if rows := int((explained - by_one >= 2).sum()):
-            yield Mosaic(model, rows, int(cells.any(axis=0).sum()), tuple(sources))
+            yield model, rows, int(cells.any(axis=0).sum()), sources
 
 
 def origins(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from specseq.scoring.audit_pairs import Equalities, equalities, mosaics, near_pairs, origins
+from specseq.scoring.audit_pairs import Counts, Pair, equal_pairs, mosaics, near_pairs, origins
 from specseq.scoring.submissions import Benchmark, Floats, Submission
 
 KINDS = (
@@ -89,13 +89,13 @@ def _invalid(submission: Submission) -> Iterator[Finding]:
             yield Finding(submission.model, "invalid", int(bad.sum()), len(values), "", text)
 
 
-def _pairs(table: Floats, equal: Equalities, names: Sequence[str]) -> Iterator[Finding]:
+def _pairs(table: Floats, equal: Sequence[Pair], names: Sequence[str]) -> Iterator[Finding]:
     """Copies, overlaps and near copies; the last also say how many near rows the next pair of models has."""
-    chosen = [pair for pair in equal.pairs if pair.rows / pair.of >= _OVERLAP_SHARE]
+    chosen = [pair for pair in equal if pair.rows / pair.of >= _OVERLAP_SHARE]
     for pair, origin, other in origins(chosen, names, _REFERENCES):
         kind = "copy" if pair.rows / pair.of >= _COPY_SHARE else "overlap"
         text = f"every metric equals {names[origin]}'s on {pair.rows} of {pair.of} tasks"
-        yield Finding(names[other], kind, pair.rows, pair.of, names[origin], text, "certain")
+        yield Finding(names[other], kind, pair.rows, pair.of, names[origin], text)
     known = {(pair.a, pair.b) for pair in chosen}
     near = [pair for pair in near_pairs(table) if (pair.a, pair.b) not in known]
     chosen = [pair for pair in near if pair.rows / pair.of >= _OVERLAP_SHARE]
@@ -112,15 +112,12 @@ def _pairs(table: Floats, equal: Equalities, names: Sequence[str]) -> Iterator[F
         yield Finding(names[other], "near copy", pair.rows, pair.of, names[origin], text, "likely")
 
 
-def _mosaics(table: Floats, equal: Equalities, names: Sequence[str]) -> Iterator[Finding]:
-    for mosaic in mosaics(table, equal):
-        sources = ", ".join(names[one] for one in mosaic.sources[:4])
-        total = int(np.isfinite(table[mosaic.model]).sum())
-        text = (
-            f"metrics of one row equal those of several models ({sources}): {mosaic.cells} of {total} values"
-        )
-        against = names[mosaic.sources[0]]
-        yield Finding(names[mosaic.model], "mosaic", mosaic.rows, table.shape[1], against, text, "certain")
+def _mosaics(table: Floats, equal_MM: Counts, names: Sequence[str]) -> Iterator[Finding]:
+    for model, rows, cells, sources in mosaics(table, equal_MM):
+        shown = ", ".join(names[one] for one in sources[:4])
+        total = int(np.isfinite(table[model]).sum())
+        text = f"metrics of one row equal those of several models ({shown}): {cells} of {total} values"
+        yield Finding(names[model], "mosaic", rows, table.shape[1], names[sources[0]], text)
 
 
 def _outliers(
@@ -241,9 +238,9 @@ def audit(
     values = [[_aligned(s, metric, tasks) for metric in metrics] for s in submissions]
     table = np.array(values).reshape(len(submissions), len(metrics), len(tasks)).swapaxes(1, 2)
     if metrics:  # else no metric is in more than one submission
-        equal = equalities(table)
-        found += _pairs(table, equal, names)
-        found += _mosaics(table, equal, names)
+        pairs, equal_MM = equal_pairs(table)
+        found += _pairs(table, pairs, names)
+        found += _mosaics(table, equal_MM, names)
     if {"MAE", "ND", "RMSE", "NRMSE"} <= set(metrics):
         found += _scale(submissions, tasks, tolerance)
     found += _provenance(submissions, tasks, benchmark.provenance)

@@ -38,6 +38,10 @@ class Variant(NamedTuple):
     reversal: str = NONE
 
 
+# Variants, each with its filter and what makes its quantiles [B, Q, H].
+Variants = Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]
+
+
 @dataclass
 class Plan:
     """What to score on each config or task.
@@ -122,8 +126,8 @@ class Piece:
         """Seasonal errors, [B]."""
         return self.evaluation.seasonal_errors(self.batch)
 
-    def variants(self, part: str) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
-        """The variants of a part, each with its filter and what makes its quantiles [B, Q, H]."""
+    def variants(self, part: str) -> Variants:
+        """The variants of a part."""
         plan, who, control = self.plan, self.plan.forecaster, self.plan.control
         if part != NONE:
             yield from self._reversals(who, part, plan.filters[part], plan.reversals)
@@ -145,15 +149,11 @@ class Piece:
             self._medians[id(who)] = quantiles[:, query.quantile_levels.index(0.5)].copy()
         return quantiles
 
-    def _control(
-        self, name: str, filter: Filter
-    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+    def _control(self, name: str, filter: Filter) -> Variants:
         if self.plan.control is not None and "oracle" in self.plan.reversals:
             yield from self._reversals(self.plan.control, name, filter, ["oracle"])
 
-    def _reversals(
-        self, who: Forecaster, name: str, filter: Filter, modes: Sequence[Mode]
-    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+    def _reversals(self, who: Forecaster, name: str, filter: Filter, modes: Sequence[Mode]) -> Variants:
         """A frozen forecaster on filtered contexts."""
         limit = who.context_length
 
@@ -175,9 +175,7 @@ class Piece:
             make = partial(self._reverse, who, forecast_filtered, mode)
             yield Variant(who.name, name, mode), filter, make
 
-    def _own_filter(
-        self, model: FilteredForecaster
-    ) -> Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]:
+    def _own_filter(self, model: FilteredForecaster) -> Variants:
         """A model that was trained on filtered series, plain and under the reversals of its own filter.
 
         Its plain forecast is its self reversal. plug_in takes its lags from the model's forecast of the raw

@@ -31,6 +31,17 @@ COLUMNS = ("item_id", "start", "freq", "target")
 PAST_FEATURES = "past_feat_dynamic_real"
 _LOOKED_BEYOND, _LONGEST_LEGACY_SCHEMA = 2, 1 << 20
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_ANEW = "write it anew with datasets.save_to_disk"
+# First bytes of other formats, their names, and what to do about them.
+_OTHER_FORMATS = (
+    (b"ARROW1", "in the Arrow file format", _ANEW),
+    (b"PAR1", "a Parquet file", _ANEW),
+    (b"FEA1", "a Feather file", _ANEW),
+    (b"version", "a Git LFS pointer", "fetch it with git lfs pull"),
+    (b"\x1f\x8b", "compressed by gzip", "unpack it"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "compressed by Zstandard", "unpack it"),
+)
 
 
 @dataclass(frozen=True)
@@ -227,27 +238,11 @@ def _check_format(shard: Path, start: bytes) -> None:
     """Refuse formats other than an Arrow stream, by the first bytes."""
     if start[:4] == b"\xff\xff\xff\xff":
         return
-    known = {
-        b"ARROW1": "in the Arrow file format",
-        b"PAR1": "a Parquet file",
-        b"version": "a Git LFS pointer",
-        b"\x1f\x8b": "compressed by gzip",
-        b"PK\x03\x04": "a ZIP archive",
-        b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
-        b"FEA1": "a Feather file",
-    }
-    form = next((text for magic, text in known.items() if start.startswith(magic)), "")
-    if not form:
-        # Before Arrow 0.15 a message began with its length.
-        legacy = int.from_bytes(start[:4], "little") < _LONGEST_LEGACY_SCHEMA
-        form = (
-            "a legacy stream, as before Arrow 0.15" if legacy else f"no Arrow data (it begins with {start!r})"
-        )
-    remedy = "write it anew with datasets.save_to_disk"
-    if "LFS" in form:
-        remedy = "fetch it with git lfs pull"
-    elif "compressed" in form or "ZIP" in form:
-        remedy = "unpack it"
+    # Before Arrow 0.15 a message began with its length.
+    legacy = int.from_bytes(start[:4], "little") < _LONGEST_LEGACY_SCHEMA
+    form = "a legacy stream, as before Arrow 0.15" if legacy else f"no Arrow data (it begins with {start!r})"
+    others = ((known, how) for magic, known, how in _OTHER_FORMATS if start.startswith(magic))
+    form, remedy = next(others, (form, _ANEW))
     raise InputError(shard, f"is {form}; wanted is an Arrow stream", remedy)
 
 

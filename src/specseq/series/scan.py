@@ -58,15 +58,12 @@ class Scan:
     past: Counter[str] = field(default_factory=Counter)
     past_variates: tuple[int, int] = (0, 0)
 
-    def file_number(self, file: Path | None) -> int:
-        if file not in self.files:
-            self.files.append(file)
-        return self.files.index(file)
 
-    def frequency_number(self, alias: str) -> int:
-        if alias not in self.frequencies:
-            self.frequencies.append(alias)
-        return self.frequencies.index(alias)
+def _number(known: list[Any], one: Any) -> int:
+    """The place of one among those known; it is added if it is new."""
+    if one not in known:
+        known.append(one)
+    return known.index(one)
 
 
 def scan_folder(
@@ -111,7 +108,7 @@ def _frequencies(block: Block, reasons: NDArray[Any], scan: Scan) -> NDArray[np.
     for alias in sorted(set(block.freq)):
         here = np.array([f == alias for f in block.freq])
         try:
-            number[alias] = scan.frequency_number(parse_frequency(alias).alias)
+            number[alias] = _number(scan.frequencies, parse_frequency(alias).alias)
         except InputError:
             number[alias] = -1
             reasons[here & (reasons == _USABLE)] = f"unknown frequency {alias!r}"
@@ -204,11 +201,11 @@ def _place(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """File and offset of each of some rows; values that cannot be mapped in place are copied."""
     if column.position is not None and not infinite:
-        file, begin = scan.file_number(shard), column.position
+        file, begin = _number(scan.files, shard), column.position
     else:
         size = column.length[rows] * column.variates[rows]
         first, last = int(column.offset[rows].min()), int((column.offset[rows] + size).max())
-        file, begin = scan.file_number(None), scan.copied - first
+        file, begin = _number(scan.files, None), scan.copied - first
         if cleaned is not None:
             values = column.values[first:last]
             cleaned.write(np.where(np.isinf(values), np.float32(np.nan), values).astype("<f4").tobytes())
