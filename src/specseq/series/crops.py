@@ -4,7 +4,6 @@ Planners draw crops, the packer places them in rows, and the collate copies thei
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,21 +90,6 @@ def concatenate(parts: list[Crops]) -> Crops:
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Crops)}
     joined["first_variate"] = np.cumsum(joined["variates"]) - joined["variates"]
     return Crops(**joined)
-
-
-class Planner(Protocol):
-    """Draws crops; all randomness comes from the given generator.
-
-    Attributes:
-        patch_slot: points per token slot.
-        eligible: ``bool [N]``, series long enough to be drawn.
-    """
-
-    patch_slot: int
-    eligible: NDArray[np.bool_]
-
-    def draw(self, generator: np.random.Generator, count: int) -> Crops:
-        """``count`` crops."""
 
 
 def integers(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from specseq import seeding
 from specseq.series.batch import PackedBatch, from_numpy
 from specseq.series.collate import collate
-from specseq.series.crops import Crops, Planner, concatenate
+from specseq.series.crops import Crops, concatenate
 from specseq.series.moirai import MoiraiCrops
 from specseq.series.moirai2 import Moirai2Crops
 from specseq.series.store import Store
@@ -57,7 +57,13 @@ class PackedStream:
     """
 
     def __init__(
-        self, store: Store, planner: Planner, rows: int, tokens: int = 512, seed: int = 0, pool: int = 256
+        self,
+        store: Store,
+        planner: MoiraiCrops | Moirai2Crops,
+        rows: int,
+        tokens: int = 512,
+        seed: int = 0,
+        pool: int = 256,
     ) -> None:
         """
         Args:
