@@ -17,8 +17,8 @@ from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.store import Store
 from specseq.series.stream import moirai2_stream, moirai_stream
 from specseq.studies.cost.corpus import nominal_store
+from specseq.training.ahead import Loaders
 from specseq.training.batches import Parts
-from specseq.training.loaders import Loaders
 
 CPU = torch.device("cpu")
 

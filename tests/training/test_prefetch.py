@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from specseq.training.prefetch import Prefetched
+from specseq.training.ahead import Prefetched
 
 
 class Count:

@@ -19,13 +19,12 @@ from specseq.errors import Diverged, InputError
 from specseq.progress import Progress
 from specseq.settings import read
 from specseq.training import randomness
+from specseq.training.ahead import Loaders, Prefetched
 from specseq.training.batches import Parts, Placed
 from specseq.training.checkpoint import Checkpoints
 from specseq.training.interrupt import Interrupted, Requests
-from specseq.training.loaders import Loaders
 from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
-from specseq.training.prefetch import Prefetched
 from specseq.training.record import Record, tensorboard
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import BatchStream, Task
