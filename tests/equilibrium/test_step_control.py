@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from specseq.equilibrium.audit import audit_block
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.fingerprint import step_sweep
 from specseq.equilibrium.mechanisms import controllers
 from specseq.equilibrium.rotating import CASES, PACES, rotating_block, rotating_tokens
 from specseq.equilibrium.solver_config import AdaptiveEuler, Anderson, Euler
 from specseq.equilibrium.solvers import solve
-from specseq.equilibrium.step_sweep import step_sweep
 from specseq.equilibrium.trainer import step_metrics
 from specseq.spectra.modes import critical_step, damping_ratio, settling_time
 

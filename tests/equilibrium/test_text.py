@@ -12,13 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.equilibrium.text.config import BytePairs, Characters, Grammar, LocalText, TextSettings
-from specseq.equilibrium.text.docstrings import docstring_corpus
 from specseq.equilibrium.text.grammar import Automaton
-from specseq.equilibrium.text.ngrams import ngram_losses
-from specseq.equilibrium.text.sources import read_text
+from specseq.equilibrium.text.sources import docstring_corpus, read_text
 from specseq.equilibrium.text.store import Corpus, prepare_text
 from specseq.equilibrium.text.tokenise import context_entropies, decode, tokenise
-from specseq.equilibrium.text.windows import held_out
+from specseq.equilibrium.text.windows import held_out, ngram_losses
 from specseq.errors import InputError
 from specseq.settings import read
 

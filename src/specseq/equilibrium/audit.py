@@ -140,9 +140,10 @@ def audit_block(
             raise InputError(f"weights.{name}", "not finite", "audit a checkpoint from before it diverged")
     exact = copy.deepcopy(block).double().requires_grad_(False)
     tokens_BT = tokens_BT.to(exact.token.device)
-    found = find_root(exact, exact.embed(tokens_BT), budget, min(1e-8, tolerance))
+    x_BTC = exact.embed(tokens_BT)
+    found, residual_B, evaluations = find_root(exact, x_BTC, budget, min(1e-8, tolerance))
     # The root is found on the block's device; eigenvalues of many small matrices are faster on the CPU.
-    exact, root_BTC, residual_B, evaluations = exact.cpu(), found[0].cpu(), found[1].cpu(), found[2]
+    exact, root_BTC, residual_B = exact.cpu(), found.cpu(), residual_B.cpu()
     x_BTC = exact.embed(tokens_BT.cpu())
     spectrum = _spectrum(exact, x_BTC, root_BTC)
     jacobian = Jacobian(lambda z: exact.force(z, x_BTC), root_BTC)
@@ -154,17 +155,13 @@ def audit_block(
 
 def joined(parts: Sequence[Audit]) -> Audit:
     """Join the audits of several batches into one, with samples numbered consecutively."""
-    spectra, tables, samples = [part.spectrum for part in parts], [], 0
+    tables, samples = [], 0
     for part in parts:
         tables.append(part.table.assign(sample=part.table["sample"] + samples))
         samples += len(part.residual_B)
     return Audit(
         pd.concat(tables, ignore_index=True),
-        CausalSpectrum(
-            torch.cat([spectrum.mu_BTC for spectrum in spectra]),
-            torch.cat([spectrum.kappa_BT for spectrum in spectra]),
-            torch.cat([spectrum.error_BT for spectrum in spectra]),
-        ),
+        CausalSpectrum.join([part.spectrum for part in parts]),
         torch.cat([part.root_BTC for part in parts]),
         torch.cat([part.residual_B for part in parts]),
         torch.cat([part.omega_B for part in parts]),
@@ -186,16 +183,9 @@ def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> Causa
     a_sample = root_BTC[0].numel() * block.shape.expansion * block.shape.width
     parts = []
     for x, root in zip(*(t.split(max(1, _LARGEST // a_sample)) for t in (x_BTC, root_BTC)), strict=True):
-        parts.append(causal_spectrum(partial(_force, block, x), diagonal_blocks(block, root), root))
-    return CausalSpectrum(
-        torch.cat([part.mu_BTC for part in parts]),
-        torch.cat([part.kappa_BT for part in parts]),
-        torch.cat([part.error_BT for part in parts]),
-    )
-
-
-def _force(block: EquilibriumBlock, x_BTC: Tensor, z_BTC: Tensor) -> Tensor:
-    return block.force(z_BTC, x_BTC)
+        force = partial(block.force, x_BTC=x)
+        parts.append(causal_spectrum(force, diagonal_blocks(block, root), root))
+    return CausalSpectrum.join(parts)
 
 
 def sample_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -164,9 +164,8 @@ class Penalty:
             bounds = Penalty.__dataclass_fields__
             for name in ("rate", "floor", "ceiling"):
                 if getattr(self, name) != bounds[name].default.default:
-                    raise InputError(
-                        name, "acts on a weight with a target only", "give target, or leave it out"
-                    )
+                    fault = "acts on a weight with a target only"
+                    raise InputError(name, fault, "give target, or leave it out")
         elif self.weight and not self.floor <= self.weight <= self.ceiling:
             raise InputError("weight", f"{self.weight:g} is not from {self.floor:g} to {self.ceiling:g}")
 
@@ -345,34 +344,30 @@ class EquilibriumRun:
         whole = self.rule not in ("bptt", "transformer") or self.regularisers.active()
         if whole and self.training.micro_batches > 1:
             fault = f"the rule {self.rule} and regularisers take a batch whole"
-            raise InputError(
-                "training.micro_batches", fault, "leave it out, or use bptt without regularisers"
-            )
+            remedy = "leave it out, or use bptt without regularisers"
+            raise InputError("training.micro_batches", fault, remedy)
         if self.rule != "ep":
+            plain_pass = self.rule == "transformer"
             ignored = {
                 "nudged_solver": self.nudged_solver is not None,
                 "estimator": self.estimator != TwoSided(),
+                "gate": self.rule != "implicit" and self.gate is not None,
+                "solver": plain_pass and self.solver != Euler(),
+                "regularisers": plain_pass and self.regularisers.active(),
+                "audit": plain_pass and self.audit is not None,
             }
-            ignored["gate"] = self.rule != "implicit" and self.gate is not None
-            if self.rule == "transformer":
-                ignored["solver"] = self.solver != Euler()
-                ignored["regularisers"] = bool(self.regularisers.active())
-                ignored["audit"] = self.audit is not None
-            for name in (name for name, given in ignored.items() if given):
+            if name := next((name for name, given in ignored.items() if given), None):
                 raise InputError(name, f"is not used by the rule {self.rule}", "leave it out")
         elif isinstance(self.estimator, LockIn):
             if self.nudged_solver is not None:
                 raise InputError("nudged_solver", "lock_in follows the flow by itself", "leave it out")
             if self.estimator.evaluations > self.nudged.evaluations:
-                raise InputError(
-                    "estimator.period",
-                    f"needs {self.estimator.evaluations} evaluations of {self.nudged.evaluations}",
-                    "raise nudged.evaluations, or shorten period or cycles",
-                )
+                fault = f"needs {self.estimator.evaluations} evaluations of {self.nudged.evaluations}"
+                remedy = "raise nudged.evaluations, or shorten period or cycles"
+                raise InputError("estimator.period", fault, remedy)
         if self.caps is not None and self.model.residual_gain == 0:
-            raise InputError(
-                "caps", "no multiple of a norm that begins at 0", "give model.residual_gain above 0"
-            )
+            fault = "no multiple of a norm that begins at 0"
+            raise InputError("caps", fault, "give model.residual_gain above 0")
         if self.audit is not None:
             self.audit.evaluation.over(self.evaluation)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import Penalty
@@ -40,6 +40,10 @@ class NormCaps:
                 capped += 1
         return capped
 
+    def after_step(self, block: nn.Module, step: int) -> dict[str, float]:
+        """Apply the caps, as the training loop calls it."""
+        return {"capped": float(self.apply(block))}  # type: ignore[arg-type]
+
     def state_dict(self) -> dict[str, Any]:
         """The initial norms."""
         return {"first": dict(self.first)}
@@ -68,29 +72,6 @@ class AdaptiveWeight:
         # A residual of NaN counts as above the target.
         factor = bounds.rate if not residual <= bounds.target else 1 / bounds.rate
         self.weight = min(max(self.weight * factor, bounds.floor), bounds.ceiling)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The weight."""
-        return {"weight": self.weight}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the weight of the resumed run."""
-        self.weight = float(state["weight"])
-
-
-class RandomDirections:
-    """The generator of random directions, kept by the checkpoint."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the generator of the resumed run."""
-        self.generator.set_state(state["generator"])
 
 
 def gate(residual_B: Tensor, largest: float | None) -> Tensor:

@@ -4,28 +4,37 @@ A fingerprint is a row of numbers that tells checkpoints apart: losses with the 
 force residuals, alignment of the gradient with the exact and the unrolled one, ρ, Re μ, ε_crit and ω.
 """
 
+import copy
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
-from specseq.equilibrium.audit import Audit, audit_in_parts, joined
+from specseq.equilibrium.audit import PART, Audit, audit_in_parts, joined
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.checkpoint import audit_texts, load_block
-from specseq.equilibrium.comparison import compare
 from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun
 from specseq.equilibrium.evaluation import evaluate
-from specseq.equilibrium.solver_config import euler_step
-from specseq.equilibrium.step_sweep import MEASURES, step_sweep
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.solver_config import Euler, euler_step
+from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.text.store import Corpus
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
 from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.settings import STRICT, Field, dataclass, plain
+from specseq.spectra.audit import force_residual
+from specseq.spectra.diagnostics import power_abscissa, subspace_radius
+from specseq.spectra.modes import spectral_radius
+from specseq.spectra.operators import Jacobian
 from specseq.tables import Provenance, long_table, write_parquet
+
+MEASURES = ("step_residual", "force_residual", "evaluations", "time", "rho")
 
 
 def fingerprint(
@@ -54,6 +63,97 @@ def fingerprint(
         valid = held_out(Corpus.open(text).valid, settings.windows, block.shape.length)
         metrics = evaluate(settings, Trainer(run, run.seed), block.requires_grad_(True), valid)
     return metrics | audit.summary() | {"step": step} | compare(audit, block, tokens_BT, step)
+
+
+def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, step: float) -> dict[str, float]:
+    """Errors of measurements in common use, compared with the audit; the largest over all samples.
+
+    Args:
+        audit: of the block on these texts.
+        block: of any precision, on the processor.
+        tokens_BT: the texts.
+        step: ε.
+
+    Returns:
+        ``subspace_error``: of ρ(ε) by ten two-dimensional subspace iterations. ``power_iteration_error``: of
+        ω(J_nc) by fifty unshifted power iterations. ``converged_unstable_roots``: share of samples at a root
+        with α ≥ 0, whichever solver found it. ``residual_identity``: the step residual measured on one Euler
+        step, divided by ε times the force residual.
+    """
+    block = block.double()
+    parts = [
+        _compare(audit, block, tokens, samples, step)
+        for tokens, samples in zip(
+            tokens_BT.split(PART), torch.arange(len(tokens_BT)).split(PART), strict=True
+        )
+    ]
+    largest = {name: max(part[name] for part in parts) for name in parts[0]}
+    settled = audit.table.groupby("sample")["residual"].max() <= audit.tolerance
+    unstable = audit.table.groupby("sample")["alpha"].max() >= 0
+    return largest | {"converged_unstable_roots": float((settled & unstable).mean())}
+
+
+def _compare(
+    audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, samples_B: Tensor, step: float
+) -> dict[str, float]:
+    x = block.embed(tokens_BT).detach()
+    jacobian = Jacobian(lambda z: block.force(z, x), audit.root_BTC[samples_B])
+    draw = torch.Generator().manual_seed(0)
+    pair = torch.randn(*x.shape, 2, generator=draw, dtype=torch.float64)
+    radius = subspace_radius(jacobian.matvec, pair, step, 10)
+    power = power_abscissa(jacobian.matvec, jacobian.rmatvec, pair[..., 0], 50, block.leak)
+    before = solve(Euler(step), FreePhase(block, x), x, 10, 1e-15).state
+    after = before + step * block.force(before, x).detach()
+    moved = force_residual(after - before, before, (1, 2))
+    force = force_residual(block.force(before, x).detach(), before, (1, 2))
+    exact = spectral_radius(audit.spectrum.mu_BN[samples_B], step)
+    return {
+        "subspace_error": (radius - exact).abs().max().item(),
+        "power_iteration_error": (power - audit.omega_B[samples_B] - block.leak).abs().max().item(),
+        "residual_identity": (moved / (step * force)).max().item(),
+    }
+
+
+@torch.no_grad()
+def step_sweep(
+    audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, steps: Sequence[float], budget: int
+) -> pd.DataFrame:
+    """The step and force residuals that Euler reaches from z = x with each step size, in double precision.
+
+    The step residual ‖z' - z‖/‖z‖ is ε times the force residual ‖F‖/‖z‖ and falls with ε whether or not the
+    state settles; side by side the two cannot be mistaken for each other.
+
+    Args:
+        audit: of the block on these texts, for ρ(ε) at the root.
+        block: of any precision; it is copied.
+        tokens_BT: the texts.
+        steps: step sizes ε.
+        budget: evaluations per relaxation, which ends early at the audit's tolerance.
+
+    Returns:
+        One row for each step and sample: ``step``, ``sample``, ``step_residual`` measured on one more
+        step, ``force_residual``, ``evaluations``, ``time`` = ε × evaluations, and ``rho``, the exact ρ(ε) at
+        the root.
+    """
+    exact = copy.deepcopy(block).double().cpu()
+    x = exact.embed(tokens_BT.cpu())
+    frames = []
+    for step in steps:
+        solution = solve(Euler(step), FreePhase(exact, x), x, budget, audit.tolerance)
+        state = solution.state
+        after = state + step * exact.force(state, x)
+        values = {
+            "step_residual": force_residual(after - state, state, (1, 2)),
+            "force_residual": solution.residual_B,
+            "evaluations": solution.evaluations_B.double(),
+            "time": step * solution.evaluations_B.double(),
+            "rho": spectral_radius(audit.spectrum.mu_BN, step),
+        }
+        frame = pd.DataFrame({name: value.numpy() for name, value in values.items()})
+        frame.insert(0, "step", step)
+        frame.insert(1, "sample", np.arange(len(frame)))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -87,7 +187,7 @@ class AuditResult:
         audit: verdicts and spectra of every sample and position.
         step: Euler step ε in use.
         metrics: the fingerprint by name; empty where it was not asked for.
-        sweep: the ε-sweep of :func:`specseq.equilibrium.step_sweep.step_sweep`; None where not asked for.
+        sweep: the ε-sweep of :func:`step_sweep`; None where not asked for.
         interruption: what ended the audit before its last sample; only with ``keep``.
     """
 

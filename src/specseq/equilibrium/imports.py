@@ -93,9 +93,9 @@ def _block(path: Path, heads: int | None, names: Mapping[str, str]) -> Imported:
     if "eps" in given:
         params["solver"] = {"name": "euler", "step": float(given["eps"])}
     read(EquilibriumRun, params, f"{path}: settings")
-    notes = (
-        [f"{', '.join(unused)}: of another attention mode, left out"] if (unused := _unused(state)) else []
-    )
+    notes = []
+    if unused := [name for name in _UNUSED if name in state or f"{name}.weight" in state]:
+        notes.append(f"{', '.join(unused)}: of another attention mode, left out")
     if offsets:
         notes.append(
             "gains and offsets of norms were folded into matrices and positions; the force is the same"
@@ -112,10 +112,6 @@ def _settings(content: Any) -> dict[str, Any]:
     return settings
 
 
-def _unused(state: Mapping[str, Tensor]) -> list[str]:
-    return [name for name in _UNUSED if any(key.removesuffix(".weight") == name for key in state)]
-
-
 def _parts(path: Path, state: Mapping[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
     """The parts under our names; matrices of linear layers are transposed to be applied from the right."""
     if unknown := sorted(set(names) - set(ALIASES)):
@@ -123,11 +119,8 @@ def _parts(path: Path, state: Mapping[str, Tensor], names: dict[str, str]) -> di
     parts: dict[str, Tensor] = {}
     used: set[str] = set()
     for part, aliases in ALIASES.items():
-        wanted = (
-            [names[part]]
-            if part in names
-            else [f"{alias}{end}" for alias in aliases for end in ("", ".weight")]
-        )
+        wanted = [f"{alias}{end}" for alias in aliases for end in ("", ".weight")]
+        wanted = [names[part]] if part in names else wanted
         key = next((name for name in wanted if name in state), None)
         if key is None:
             if part in _REQUIRED:
@@ -141,10 +134,7 @@ def _parts(path: Path, state: Mapping[str, Tensor], names: dict[str, str]) -> di
         if owner and bias in state:
             parts[owner] = state[bias].float()
             used.add(bias)
-    left = [
-        name for name in sorted(state) if name not in used and name.removesuffix(".weight") not in _UNUSED
-    ]
-    if left:
+    if left := sorted(name for name in set(state) - used if name.removesuffix(".weight") not in _UNUSED):
         raise InputError(path, f"holds {left[0]}, which the block lacks", "give a block of the study")
     return parts
 
@@ -159,21 +149,24 @@ def _matrix(value: Tensor, part: str, key: str) -> Tensor:
 
 def _folded(path: Path, parts: dict[str, Tensor], width: int) -> tuple[dict[str, Tensor], bool]:
     """Our tensors, and whether offsets are among them."""
-    for part in ("query", "key", "value", "output"):
-        _expect(path, part, parts[part], (width, width))
-    expanded = parts["expand"].shape[-1]
-    vocabulary = len(parts["token"])
-    _expect(path, "expand", parts["expand"], (width, expanded))
+    expanded, vocabulary = parts["expand"].shape[-1], len(parts["token"])
+    gains = ("attention_gain", "feed_gain", "attention_offset", "feed_offset", "contract_bias")
+    shapes: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(("query", "key", "value", "output"), (width, width)),
+        "expand": (width, expanded),
+        "contract": (expanded, width),
+        "token": (vocabulary, width),
+        "position": (len(parts["position"]), width),
+        "readout": (width, vocabulary),
+        "expand_bias": (expanded,),
+        **dict.fromkeys(gains, (width,)),
+    }
+    for part, shape in shapes.items():
+        if part in parts and tuple(parts[part].shape) != shape:
+            fault = f"its {part} is {list(parts[part].shape)}, beside the others it would be {list(shape)}"
+            raise InputError(path, fault, "give the weights of one block")
     if expanded % width:
         raise InputError(path, f"expand has {expanded} channels", f"{width} must divide them")
-    _expect(path, "contract", parts["contract"], (expanded, width))
-    _expect(path, "token", parts["token"], (vocabulary, width))
-    _expect(path, "position", parts["position"], (len(parts["position"]), width))
-    _expect(path, "readout", parts["readout"], (width, vocabulary))
-    sizes = {"attention_gain": width, "feed_gain": width, "attention_offset": width, "feed_offset": width}
-    for name, size in {**sizes, "expand_bias": expanded, "contract_bias": width}.items():
-        if name in parts:
-            _expect(path, name, parts[name], (size,))
     double = {name: value.double() for name, value in parts.items()}
     zero, one = torch.zeros(width, dtype=torch.float64), torch.ones(width, dtype=torch.float64)
     gain1, offset1 = double.get("attention_gain", one), double.get("attention_offset", zero)
@@ -189,9 +182,3 @@ def _folded(path: Path, parts: dict[str, Tensor], width: int) -> tuple[dict[str,
         bias = double.get("expand_bias", torch.zeros(expanded, dtype=torch.float64))
         ours["expand_offset"] = offset2 @ double["expand"] + bias
     return {name: value.float() for name, value in ours.items()}, offsets
-
-
-def _expect(path: Path, part: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(value.shape) != shape:
-        fault = f"its {part} is {list(value.shape)}, beside the others it would be {list(shape)}"
-        raise InputError(path, fault, "give the weights of one block")

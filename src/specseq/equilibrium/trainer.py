@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import EquilibriumRun
-from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, RandomDirections, gate
+from specseq.equilibrium.controllers import AdaptiveWeight, gate
 from specseq.equilibrium.estimators import Adjoint, Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
@@ -37,7 +37,7 @@ class Trainer:
     Attributes:
         run: the run's settings.
         penalties: penalties by name, with their current weights.
-        directions: the generator that penalties draw from.
+        generator: draws the penalties' random directions, always for the whole batch.
     """
 
     def __init__(self, run: EquilibriumRun, seed: int) -> None:
@@ -50,7 +50,7 @@ class Trainer:
         self.penalties = {
             name: (settings, AdaptiveWeight(settings)) for name, settings in run.regularisers.active().items()
         }
-        self.directions = RandomDirections(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     @property
     def step(self) -> float:
@@ -62,10 +62,16 @@ class Trainer:
         """The solver of the nudged phases; by default the free phase's, whose flow has the same spectrum."""
         return self.run.nudged_solver or self.run.solver
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold besides the weights."""
-        weights = {f"weight_{name}": weight for name, (_, weight) in self.penalties.items()}
-        return {"directions": self.directions, **weights}
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold besides the block: the generator and the penalties' weights."""
+        weights = {name: weight.weight for name, (_, weight) in self.penalties.items()}
+        return {"generator": self.generator.get_state(), "weights": weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state``."""
+        self.generator.set_state(state["generator"])
+        for name, (_, weight) in self.penalties.items():
+            weight.weight = state["weights"][name]
 
     def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> Solution:
         """The free phase as run in training."""
@@ -120,8 +126,8 @@ class Trainer:
         if self.penalties:
             world, batch = here(), self.run.training.batch
             rows = None if world.size == 1 else (batch * world.rank // world.size, batch)
-            x_BTC, generator = block.embed(tokens_BT), self.directions.generator
-            at = Equilibrium(block, x_BTC, root_BTC, generator, self.step, rows)
+            x_BTC = block.embed(tokens_BT)
+            at = Equilibrium(block, x_BTC, root_BTC, self.generator, self.step, rows)
             for name, (settings, weight) in self.penalties.items():
                 value = penalty(settings, at)
                 scalar = scalar + weight.weight * value
@@ -201,15 +207,3 @@ def step_metrics(phase: str, facts: Mapping[str, Any]) -> dict[str, float]:
     if "length_B" in facts:
         metrics[f"{phase}_length"] = torch.tensor(facts["length_B"]).double().mean().item()
     return metrics
-
-
-class AfterStep:
-    """What happens to the weights after each optimiser step."""
-
-    def __init__(self, caps: NormCaps | None) -> None:
-        self.caps = caps
-
-    def __call__(self, model: nn.Module, step: int) -> dict[str, float]:
-        if self.caps is None:
-            return {}
-        return {"capped": float(self.caps.apply(model))}  # type: ignore[arg-type]

@@ -3,7 +3,8 @@
 Shapes: B sample, T position, C channel.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,12 @@ class CausalSpectrum:
     mu_BTC: Tensor
     kappa_BT: Tensor
     error_BT: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence["CausalSpectrum"]) -> "CausalSpectrum":
+        """The spectra of consecutive samples as one."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     @property
     def leading_BT(self) -> Tensor:

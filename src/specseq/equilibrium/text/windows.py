@@ -1,4 +1,4 @@
-"""Windows of a text: random windows for training, and fixed held-out windows that all runs share.
+"""Windows of a text: random ones for training, fixed held-out ones that all runs share, and their references.
 
 Shapes: B window, T position.
 """
@@ -13,6 +13,8 @@ from torch import Tensor
 from specseq.equilibrium.text.tokenise import Tokens
 from specseq.errors import InputError
 from specseq.seeding import generator
+
+_COUNTED = 20_000_000  # training tokens that are counted
 
 
 class Windows:
@@ -63,3 +65,31 @@ def held_out(tokens: Tokens, count: int, length: int) -> dict[str, Tensor]:
 def _check(tokens: Tokens, length: int, what: str) -> None:
     if len(tokens) <= length:
         raise InputError("text", f"{len(tokens)} {what} hold no window of {length}", "use a longer text")
+
+
+def ngram_losses(train: Tokens, vocabulary: int, windows: Mapping[str, Tensor]) -> dict[str, float]:
+    """Mean cross-entropy of the windows' targets under models counted on the training text, nats per token.
+
+    The unigram model adds one to each count; the bigram model adds the unigram distribution to the counts
+    that follow a token (MacKay & Peto 1995).
+
+    Args:
+        train: the training text.
+        vocabulary: symbols V.
+        windows: ``tokens`` and ``targets`` of held-out windows.
+
+    Shapes:
+        windows: ``[B, T]`` each.
+    """
+    counted = np.asarray(train[:_COUNTED], np.int64)
+    counts_V = np.bincount(counted, minlength=vocabulary)
+    unigram_V = (counts_V + 1) / (len(counted) + vocabulary)
+    pairs_VV = np.bincount(counted[:-1] * vocabulary + counted[1:], minlength=vocabulary**2).reshape(
+        vocabulary, vocabulary
+    )
+    before, target = (windows[name].numpy().ravel() for name in ("tokens", "targets"))
+    bigram = (pairs_VV[before, target] + unigram_V[target]) / (pairs_VV.sum(1)[before] + 1)
+    return {
+        "unigram_loss": float(-np.log(unigram_V[target]).mean()),
+        "bigram_loss": float(-np.log(bigram).mean()),
+    }

@@ -11,10 +11,9 @@ from specseq.equilibrium.config import EquilibriumRun
 from specseq.equilibrium.controllers import NormCaps
 from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.imports import import_block
-from specseq.equilibrium.text.ngrams import ngram_losses
 from specseq.equilibrium.text.store import Corpus
-from specseq.equilibrium.text.windows import Windows, held_out
-from specseq.equilibrium.trainer import AfterStep, Trainer
+from specseq.equilibrium.text.windows import Windows, held_out, ngram_losses
+from specseq.equilibrium.trainer import Trainer
 from specseq.errors import InputError
 from specseq.seeding import stream_seed
 from specseq.settings import plain, read
@@ -50,7 +49,7 @@ def build(params: dict[str, Any], inputs: dict[str, Path]) -> Task:
         **({"loss": trainer.loss} if trainer.backpropagates else {"gradients": trainer.gradients}),
         observe=trainer.observe,
         evaluate=lambda model: evaluate(run.evaluation, trainer, model, valid) | references,  # type: ignore[arg-type]
-        after_step=AfterStep(caps),
+        after_step=None if caps is None else caps.after_step,
         diverged=start.diverged if start else None,
-        state=trainer.state() | ({} if caps is None else {"caps": caps}),
+        state={"trainer": trainer} | ({} if caps is None else {"caps": caps}),
     )
