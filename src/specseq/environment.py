@@ -20,7 +20,6 @@ def leaked(environment: Mapping[str, str], job: bool = False) -> list[str]:
     """Names of variables that would change what SLURM's commands or torch do.
 
     Args:
-        environment: names and values.
         job: also count the variables of a surrounding SLURM job.
     """
     prefixes = (*_OPTIONS, *_LAUNCHERS, *(_JOB if job else ()))

@@ -91,7 +91,6 @@ def exit_status(label: str, work: Callable[[], object]) -> int:
 
     Args:
         label: what the line begins with.
-        work: what the process is for.
     """
 
     def on_termination(signum: int, frame: FrameType | None) -> None:

@@ -28,7 +28,6 @@ def lagged_add(
         path_RT: finite values.
         tail_RM: the d·stride points before the path; without it, the first d·stride points get no sum.
         taps: c, [d], of the path's type.
-        stride: time steps between taps.
         applies_RT: where the sum is added (boolean); None for everywhere.
 
     Returns:

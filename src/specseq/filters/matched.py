@@ -30,11 +30,8 @@ def matched(
     """Taps with the least predicted self error over the horizon plus λ times the noise gain.
 
     Args:
-        degree: number of taps.
         covariance: autocovariance [K] or covariance matrix [H, H] of the baseline's residuals.
-        horizon: forecast steps H.
         lam: weight of the noise gain; 0 trusts the covariance fully.
-        stride: time steps between taps.
 
     Returns:
         Taps whose objective never exceeds the identity's. The problem is not convex; the best result of

@@ -1,6 +1,7 @@
 """Apply a filter to time points and undo it, on torch tensors: differentiable, NaN-, mask- and id-aware.
 
-Notation: y a series, z = A(L) y the filtered one, c the d taps, s the stride, M = d·s the filter's reach.
+Notation: y a series, z = A(L) y the filtered one, c the d taps, s the stride (time steps between two taps),
+M = d·s the filter's reach, tail the M points before a horizon.
 Shapes: T time points, H horizon steps, Q quantiles, any leading dimensions before them.
 
 All values are in scaled space, where 0 is the series' typical value. A value is missing if it is NaN or not
@@ -49,12 +50,9 @@ def forward(
 
     Args:
         y: [..., T]; NaN where missing.
-        taps: [d]; gradients flow to them and to y.
-        stride: time steps between taps.
         observed: [..., T] boolean; False counts as missing, as does NaN.
         ids: [..., T]; a lag across a change of id does not exist. Needed for rows that pack several series or
             variates; one number that combines both is enough.
-        missing: what a missing tap means.
 
     Returns:
         z, [..., T], equal to y bit for bit where the filter does not apply or all taps are 0.
@@ -107,9 +105,6 @@ def self_shift(
         median: forecast median of z, [..., H]; finite.
         tail: the M = d·stride points of y before the horizon, [..., M]; NaN where missing or before the
             start of the series.
-        taps: [d].
-        stride: time steps between taps.
-        missing: what a missing tap means.
 
     Returns:
         [..., H], to be subtracted from every quantile of z.
@@ -170,7 +165,6 @@ def fir_shift(median: Tensor, z_tail: Tensor, inverse_taps: Tensor, stride: int 
         median: forecast median of z, [..., H].
         z_tail: filtered context before the horizon, [..., J·stride]; NaN where missing.
         inverse_taps: g, [J]; the ideal ones are -h_j, minus the impulse response of 1/A.
-        stride: time steps between inverse taps.
     """
     return path_shift(median, z_tail, inverse_taps, stride, missing="zero")
 
@@ -178,15 +172,7 @@ def fir_shift(median: Tensor, z_tail: Tensor, inverse_taps: Tensor, stride: int 
 def horizon_applies(
     tail: Tensor, horizon: int, degree: int, stride: int = 1, *, missing: Missing = "skip"
 ) -> Tensor:
-    """Where the filter applies in a horizon without missing points, [..., H] boolean.
-
-    Args:
-        tail: as in :func:`self_shift`.
-        horizon: H.
-        degree: d.
-        stride: time steps between taps.
-        missing: what a missing tap means.
-    """
+    """Where the filter applies in a horizon without missing points, [..., H] boolean."""
     there = torch.ones(*tail.shape[:-1], horizon, dtype=torch.bool, device=tail.device)
     return there if missing == "zero" else _lags_there(~torch.isnan(tail), there, degree, stride)
 

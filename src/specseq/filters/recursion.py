@@ -29,7 +29,6 @@ def recursion(
         z_RT: input, finite.
         tail_RM: the d·stride values before the row, finite.
         taps: c, [d], of the input's type.
-        stride: time steps between taps.
         applies_Rh: where the sum is subtracted among the first min(T, d·stride) points (boolean); later
             it always is. None for everywhere.
 

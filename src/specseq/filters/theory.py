@@ -18,10 +18,8 @@ def predicted_self_error(filter: Filter, covariance: Array, horizon: int) -> Arr
     """Error variance of the self reversal at each step of the horizon, [H].
 
     Args:
-        filter: the filter that is undone.
         covariance: autocovariance γ_0, γ_1, … of the filtered-space error ([K], zero beyond K), or its
             covariance between horizon steps, [H, H] or larger.
-        horizon: H.
     """
     response = np.zeros(horizon)
     response[:: filter.stride] = impulse_response(filter.array, -(-horizon // filter.stride))
@@ -35,9 +33,7 @@ def predicted_oracle_error(filter: Filter, covariance: Array, horizon: int) -> A
     plain forecast, with e = 0 before the horizon. The oracle leaves A·e; self reversal leaves e again.
 
     Args:
-        filter: the filter.
         covariance: of the plain forecast's error, as in :func:`predicted_self_error`.
-        horizon: H.
     """
     taps = np.zeros(max(horizon, filter.reach + 1))
     taps[0] = 1.0

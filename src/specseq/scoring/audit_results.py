@@ -223,7 +223,6 @@ def audit(
 
     Args:
         submissions: all results; the tasks of the baseline (or else the union of all) are the benchmark.
-        benchmark: their layout.
         tolerance: relative deviation of the implied mean absolute target. Published files go down to three
             digits, so one per cent.
 

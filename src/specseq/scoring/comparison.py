@@ -127,7 +127,6 @@ def compare(a: Floats, b: Floats, *, resamples: int = 2000) -> Comparison:
 
     Args:
         a, b: errors [T] or [T, S]; entry (t, s) of both belongs to the same task and seed.
-        resamples: bootstrap resamples.
 
     Raises:
         InputError: shapes differ, or no task has a positive, finite error on both sides.

@@ -71,8 +71,6 @@ def evaluate(
     """Score every variant of a plan on one config or task.
 
     Args:
-        evaluation: the config or task.
-        plan: what to score.
         report: called after each batch with its number of forecast points.
         checkpoint: of a plan without filters: where to begin; moved after each batch, before ``report``.
 
@@ -111,7 +109,6 @@ def by_filter(
     Forecasts of the unfiltered contexts are made once for all parts.
 
     Args:
-        evaluation, plan, report: see :func:`evaluate`.
         done: parts that are not wanted again.
 
     Yields:

@@ -191,8 +191,6 @@ def batches_for(evaluation: Evaluation, forecaster: Forecaster, *, fine: bool = 
     """The evaluation's windows in batches of a size that suits the forecaster.
 
     Args:
-        evaluation: the config or task.
-        forecaster: who forecasts.
         fine: whether work can stop between batches; those of a model, which is slow, are then smaller.
     """
     if isinstance(forecaster, WindowForecaster | Recorded):

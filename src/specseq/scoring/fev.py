@@ -239,7 +239,6 @@ class FevEvaluation(Evaluation):
 
     Args:
         root: folder of ``<dataset>/*.parquet``.
-        task: the task.
     """
 
     _held = ("data",)

@@ -91,11 +91,6 @@ class Stamps:
 def infer_frequency(folder: Path, times: Times, name: str) -> str:
     """The pandas alias of an item's frequency.
 
-    Args:
-        folder: of the data set, for errors.
-        times: the item's timestamps.
-        name: of the item, for errors.
-
     Raises:
         InputError: it has no frequency, too few timestamps to tell, or the frequency of business hours.
     """
@@ -136,11 +131,8 @@ def common_frequency(stamps: Stamps, lengths: Counts, row: int, names: Sequence[
     """The pandas alias of the frequency that all items have at every step.
 
     Args:
-        stamps: the timestamps.
         lengths: values of each item, [N].
         row: of the item that tells the frequency.
-        names: of the items.
-        where: task to name in an error.
 
     Raises:
         InputError: items have duplicated, unsorted or missing timestamps, gaps or another frequency, or more

@@ -20,9 +20,6 @@ def forecast(forecaster: Forecaster, windows: Windows, query: Query, where: str)
     gets the contexts, cut to its context length and sorted by length.
 
     Args:
-        forecaster: who forecasts.
-        windows: B windows.
-        query: horizon, levels, season, frequency.
         where: config or task to name in an error.
 
     Raises:

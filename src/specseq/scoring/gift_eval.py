@@ -43,8 +43,6 @@ class GiftEvaluation(Evaluation):
     """A config of GIFT-Eval, ready to be scored.
 
     Attributes:
-        data: its data set.
-        config: its row of the benchmark.
         ahead: steps by which another of the terms that are evaluated begins to test earlier than this one.
     """
 

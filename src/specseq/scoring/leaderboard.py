@@ -209,7 +209,6 @@ def gift_eval_leaderboard(
     Args:
         submissions, benchmark, rules: see :func:`line_up`.
         by: ``term``, ``domain``, ``frequency`` or ``variates`` for one row per model and group.
-        resamples, seed: of the bootstrap.
 
     Returns:
         Rows sorted by normalised CRPS, best first.
@@ -271,7 +270,6 @@ def fev_leaderboard(
     Args:
         submissions, benchmark, rules: see :func:`line_up`.
         metric: SQL, MASE, WAPE or WQL.
-        resamples, seed: of the bootstrap.
 
     Returns:
         Rows sorted by win rate, best first.
@@ -315,9 +313,6 @@ def compare_models(
 
     Args:
         submissions, benchmark, rules: see :func:`line_up`; results of other models are left aside.
-        pair: names of the two.
-        metrics: short names.
-        resamples: of the bootstrap.
 
     Returns:
         One row per metric; a ratio below 1 is better for the first.

@@ -111,10 +111,6 @@ def leakage(store: Store, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     - ``history_series``: series whose earlier parts the corpus holds, which is not a leak;
     - ``named``: whether the corpus has a sub-dataset that is named for the data set of GIFT-Eval: a prior,
       not a measurement.
-
-    Args:
-        store: the corpus.
-        evaluations: the configs or tasks.
     """
     stretches = Stretches(_looked_for(evaluations))
     stretches.look_through(store)

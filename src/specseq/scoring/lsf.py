@@ -138,13 +138,7 @@ def _check_times(path: Path, data: LsfData, times: NDArray[np.datetime64]) -> No
 
 
 class LsfEvaluation(Evaluation):
-    """A data set at a horizon; its file is read when it is first needed.
-
-    Args:
-        path: the file.
-        data: the data set.
-        horizon: steps to forecast.
-    """
+    """A data set at a horizon; its file is read when it is first needed."""
 
     def __init__(self, path: Path, data: LsfData, horizon: int) -> None:
         self.path, self.data, self.horizon = path, data, horizon

@@ -45,7 +45,6 @@ def seasonal_error(windows: Windows, season_length: int, *, shorten: bool = Fals
     Koehler 2006, Another look at measures of forecast accuracy, eq. 4.
 
     Args:
-        windows: B windows.
         season_length: m, in steps.
         shorten: let m be 1 for a context shorter than a season, as GIFT-Eval does; it has no scale otherwise.
     """
@@ -131,7 +130,6 @@ def weighted_quantile_loss(totals: Totals, floor: float = 0.0) -> Values:
     Source: Park et al. 2022, arXiv:2111.06581; ``MeanWeightedSumQuantileLoss`` of GluonTS.
 
     Args:
-        totals: the sums.
         floor: smallest mean |y| to divide by (fev's epsilon).
     """
     return totals["pinball"].mean(axis=-1) / np.maximum(totals["absolute_target"], floor * totals["observed"])

@@ -99,12 +99,7 @@ class _Content:
 
 
 class MonashEvaluation(Evaluation):
-    """A set; its file is read when it is first needed.
-
-    Args:
-        path: the file.
-        data: the set.
-    """
+    """A set; its file is read when it is first needed."""
 
     _held = ("content",)
 

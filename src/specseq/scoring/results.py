@@ -122,7 +122,6 @@ class ResultFile:
 
     Args:
         path: the Parquet file. Rows that it holds already are kept if the layout resumes.
-        layout: of its rows.
         provenance: of the file; its parameters decide the numbers besides data and tasks.
 
     Raises:
@@ -143,7 +142,6 @@ class ResultFile:
         """Note what a config or task is scored from.
 
         Args:
-            evaluation: the config or task.
             forecasts: digest of forecasts that were made elsewhere; None for none.
 
         Raises:

@@ -138,8 +138,6 @@ def score_all(
 
     Args:
         evaluations: what to score; the file expects them, see :meth:`ResultFile.expect`.
-        plan: who forecasts, under which filters.
-        results: the file.
         parts: keeps what is done of each config or task; None keeps nothing.
 
     Returns:
@@ -200,8 +198,6 @@ def open_evaluations(
     """The configs or tasks of a benchmark whose data lie in a folder.
 
     Args:
-        benchmark: ``gift_eval``, ``fev``, ``lsf`` or ``monash``.
-        data: folder of the benchmark's data.
         tasks: FEV-Bench: a ``tasks.yaml``; None for that of the folder, else the benchmark's.
         terms: GIFT-Eval: terms to keep; None for all.
         only: data sets or tasks to keep; all where empty.

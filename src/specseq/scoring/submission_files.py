@@ -66,8 +66,6 @@ def write_gift_eval(scores: Path, config: GiftEvalConfig, folder: Path) -> list[
 
     Args:
         scores: result of ``specseq score gift_eval``.
-        config: what ``config.json`` says.
-        folder: where they are written.
 
     Raises:
         InputError: rows of configs are missing or duplicated, were made from other data, or lack a number.
@@ -106,9 +104,6 @@ def write_fev(scores: Path, model: str, declared: Mapping[str, Declared], folder
 
     Args:
         scores: result of ``specseq score fev``.
-        model: name on the leaderboard.
-        declared: what is declared of each task.
-        folder: where it is written.
 
     Raises:
         InputError: rows of tasks are missing or duplicated, were made from other tasks, or lack a number.

@@ -233,7 +233,6 @@ def result_files(folder: Path, left_out: Callable[[str], None] = lambda text: No
     be compressed.
 
     Args:
-        folder: the folder.
         left_out: told of files that are not read.
 
     Raises:

@@ -33,7 +33,6 @@ def write_windows(evaluation: Evaluation, folder: Path) -> Path:
     """Write the windows of one config or task and return the file.
 
     Args:
-        evaluation: the config or task.
         folder: where ``<name>.parquet`` is written; folders of the name are made.
     """
     target = folder / f"{evaluation.name}.parquet"

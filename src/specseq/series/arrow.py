@@ -169,7 +169,6 @@ def find_folders(root: str | Path, depth: int = 1) -> dict[str, Path]:
     hold Parquet files instead are named on standard error.
 
     Args:
-        root: the folder.
         depth: largest number of folders on the path to a data set, including its own.
 
     Raises:

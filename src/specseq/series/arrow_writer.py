@@ -42,7 +42,6 @@ def write_folder(
     """Write a data set folder atomically, replacing an existing one.
 
     Args:
-        folder: the folder to make.
         items: the series, all one-dimensional or all two-dimensional.
         shards: number of Arrow files.
         licence: stated in ``dataset_info.json`` under ``license``.

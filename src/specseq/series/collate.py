@@ -18,7 +18,6 @@ def collate(
     """Build the arrays of a batch.
 
     Args:
-        store: the store that holds the values.
         crops: the samples, sorted by row and by their order within the row.
         row: ``[S]``, the row of each crop.
         rows: B.

@@ -67,7 +67,6 @@ def stated_frequency(alias: str, where: str = "freq") -> Frequency:
     """Read an alias as stated: ``H``, ``h``, ``min``, ``15T``, ``60S``, ``ME``, ``W-SUN``, ``A-DEC`` ...
 
     Args:
-        alias: the alias as stated by a data set.
         where: file or field that holds the alias, for messages.
 
     Raises:
@@ -87,9 +86,6 @@ def stated_frequency(alias: str, where: str = "freq") -> Frequency:
 @lru_cache(maxsize=1024)
 def parse_frequency(alias: str, where: str = "freq") -> Frequency:
     """Read an alias and normalise it: 60 S and 60 T to 1 T and 1 H, business hours to hours.
-
-    Args:
-        alias, where: as for :func:`stated_frequency`.
 
     Raises:
         InputError: the alias is unknown.

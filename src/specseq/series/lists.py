@@ -56,7 +56,6 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
     """The arrays of a column.
 
     Args:
-        shard: the file, for messages.
         column: column of a type that :func:`check_lists` accepts; a missing row has no variates, or in a
             plain list one without steps.
         whole: the mapped bytes of the file.

@@ -57,9 +57,7 @@ def lotsa_sub_datasets(
     """The sub-datasets of a preset and those named in addition.
 
     Args:
-        available: sub-datasets on the hub.
         preset: see the module; None for the names alone.
-        names: further names or patterns.
 
     Raises:
         InputError: the hub does not have one of the names.

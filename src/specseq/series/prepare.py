@@ -37,7 +37,6 @@ def prepare_store(
 
     Args:
         source: folder of ``save_to_disk`` folders, one per sub-dataset.
-        out: folder of the store.
         min_length: series with fewer time steps are skipped and counted.
         exclude: names or patterns of sub-datasets to leave out; ``overlap`` leaves out those that overlap
             with GIFT-Eval.

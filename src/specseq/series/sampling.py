@@ -83,8 +83,6 @@ def series_sampler(
     """A sampler over the series of a store.
 
     Args:
-        store: the store.
-        sampling: ``unweighted``, ``weighted`` or ``custom``.
         weights: sub-dataset -> weight, for ``custom``; others get 0.
         eligible: ``bool [N]``, series that may be drawn; the others are ignored throughout.
         needed: condition that makes a series eligible, for the message if none is.

@@ -72,7 +72,6 @@ def scan_folder(
     """Read a sub-dataset.
 
     Args:
-        folder: the sub-dataset.
         min_length: series with fewer time steps are skipped.
         cleaned: receives the values of blocks that cannot be mapped in place (missing values stored as Arrow
             nulls, other float types, infinities, compressed shards), as float32 with NaN for missing; None

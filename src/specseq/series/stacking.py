@@ -38,7 +38,6 @@ class Stacks:
     ) -> None:
         """
         Args:
-            store: store of the series.
             names: sub-datasets to stack; names missing from the store are ignored.
             eligible: ``bool [N]``, series that may be drawn.
             max_series: largest number of series in a stack.

@@ -67,11 +67,8 @@ class PackedStream:
     ) -> None:
         """
         Args:
-            store: store of the values.
-            planner: draws the crops.
             rows: B, rows per batch.
             tokens: L, tokens per row; no crop may be longer.
-            seed: determines all random draws.
             pool: crops packed together; larger pools fill the rows better.
         """
         self.store, self.planner = store, planner

@@ -97,7 +97,6 @@ def synthetic_series(seed: int, frequency: str, count: int, steps: int) -> NDArr
     Args:
         seed: determines everything; a longer list begins with the shorter one.
         frequency: alias, which determines the periods.
-        count: number of series.
         steps: T of each, at most :data:`MOST_STEPS`.
 
     Returns:

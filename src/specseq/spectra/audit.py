@@ -70,7 +70,6 @@ def causal_spectrum(force: Map, blocks_BTCC: Tensor, z_BTC: Tensor, probes: int 
         force: the force F(z), whose Jacobian is the operator; samples must not interact.
         blocks_BTCC: the force's diagonal Jacobian blocks at ``z_BTC``, from
             :func:`specseq.spectra.exact.diagonal_jacobian_blocks` or in closed form; they are checked.
-        z_BTC: the state.
         probes: tangents per sample that test causality and the blocks.
 
     Raises:
@@ -103,7 +102,6 @@ def audit_table(
     before it does not: after a NO-ROOT no position is TRANSIENT.
 
     Args:
-        spectrum: spectrum of the operator at the state.
         residual_BT: force residual of each position.
         step: the Euler step ε in use, for ρ(ε).
         omega_B: numerical abscissa ω of J for each sample.

@@ -52,12 +52,6 @@ def subspace_radius(product: Map, start: Tensor, step: float, iterations: int) -
 
     Misses: the leading pair is separated from the bulk only by about ε, so a handful of iterations ends in a
     mixture of modes, and the Ritz value of a mixture of non-orthogonal modes is not an eigenvalue.
-
-    Args:
-        product: ``v -> J v``.
-        start: ``[B, ..., 2]``.
-        step: ε.
-        iterations: applications of the map.
     """
     pair = subspace_iteration(product, start, step, iterations)
     shape = start.shape[:-1]

@@ -23,7 +23,6 @@ def diagonal_jacobian_blocks(own: Map, z_BTC: Tensor) -> Tensor:
     Args:
         own: the force as a function of each position's own state, with all other positions frozen: output
             ``[b, t]`` depends only on input ``[b, t]``.
-        z_BTC: the state.
 
     Returns:
         ``D[b, t, i, j] = ∂F[b, t, i] / ∂z[b, t, j]``.
@@ -54,10 +53,6 @@ def block_eigenvalues(blocks_BTCC: Tensor) -> Tensor:
 
 def leading_vectors(blocks_BTCC: Tensor, mu_BT: Tensor) -> tuple[Tensor, Tensor]:
     """Left and right eigenvectors of one chosen eigenvalue of each block, by inverse iteration.
-
-    Args:
-        blocks_BTCC: finite blocks.
-        mu_BT: one eigenvalue of each block.
 
     Returns:
         ``u_BTC`` with ``uᵀ D = μ uᵀ`` and ``v_BTC`` with ``D v = μ v``, complex, of unit norm.

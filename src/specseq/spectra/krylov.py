@@ -190,11 +190,8 @@ def numerical_abscissa(
     larger result of two starts with at least forty vectors counts.
 
     Args:
-        product: ``v -> J v``.
-        rproduct: ``w -> Jᵀ w``.
         like: gives shape, type and device of a state.
         tolerance: residual at which to stop, relative to 1 + |ω|.
-        seed: seed of the start vectors.
 
     Returns:
         ω, and the residual ‖Sv - ωv‖, which bounds the distance of ω to an eigenvalue of (J + Jᵀ)/2 = S.

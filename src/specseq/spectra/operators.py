@@ -17,11 +17,6 @@ class Jacobian:
     """
 
     def __init__(self, field: Map, state: Tensor) -> None:
-        """
-        Args:
-            field: maps a real state to a force of the same shape.
-            state: the state to linearise at.
-        """
         self.state = state.detach().clone().requires_grad_(True)
         with torch.enable_grad():
             self._force = field(self.state)
