@@ -1,16 +1,18 @@
 """The one style of all figures, and how they are saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -63,6 +65,33 @@ def plain(value: float) -> str:
 def line(number: int) -> tuple[str, str]:
     """Colour and dashes of the n-th of many lines."""
     return f"C{number % 8}", ("-", "--", ":")[number // 8 % 3]
+
+
+def smoothed(curves: "pd.DataFrame") -> "pd.DataFrame":
+    """Curves, step by seed, smoothed exponentially with a half-life of a twentieth of their length."""
+    return curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
+
+
+def banded(axes: Axes, curves: "pd.DataFrame", dashes: str = "-", band: float = 0.15, **style: Any) -> None:
+    """The mean over seeds of curves, step by seed, with a band (of this opacity) over their range."""
+    axes.plot(curves.index, curves.mean(axis=1), dashes, **style)
+    ends = curves.min(axis=1), curves.max(axis=1)
+    axes.fill_between(curves.index, *ends, color=style["color"], alpha=band, lw=0)
+
+
+def whiskers(rows: "pd.DataFrame", value: str = "ratio", low: str = "low", high: str = "high") -> Any:
+    """How far the intervals of rows reach down and up from their values, as ``errorbar`` takes it."""
+    return np.array([rows[value] - rows[low], rows[high] - rows[value]])
+
+
+def legend_below(figure: Figure, panels: Iterable[Axes], **style: Any) -> None:
+    """One legend for all panels, below them."""
+    named = {
+        label: drawn
+        for panel in panels
+        for drawn, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named.keys(), loc="outside lower center", **style)
 
 
 def counted(number: int | tuple[int, int], name: str) -> str:

@@ -264,20 +264,35 @@ def mechanisms(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.Data
         kind=parts[0], block=parts[2].where(parts[2] != "", parts[0].map(BLOCKS).fillna("small"))
     )
     rows = [
-        row
-        for part in (_bias, _steps, _roots, _diagnostics, _other_measurements, _controllers, _lengths)
-        for row in part(measured)
+        *_bias(measured),
+        *_listed(measured, "euler_growth", "{at:g}", growth=("growth", "a step")),
+        *_roots(measured),
+        *_diagnostics(measured),
+        *_listed(measured, "products", alpha_error=("alpha_error", "1/time")),
+        *_listed(measured, "nudged_solver", cos_exact=("cos_exact", "")),
+        *_listed(measured, "penalty", "{method}, {at:g} iterations", cos_exact=("penalty_cosine", "")),
+        *_listed(
+            measured,
+            "controllers",
+            step_reached=("step_reached", "time"),
+            eps_crit=("eps_crit", "time"),
+            floor_overshoots=("floor_overshoots", "steps"),
+        ),
+        *_listed(
+            measured,
+            "nudged_length",
+            "{method}, T2 = {at:g}",
+            cos_exact=("length_cosine", ""),
+            evaluations=("length_evaluations", "evaluations"),
+            seconds=("length_seconds", "s"),
+        ),
     ]
-    return pd.DataFrame(rows, columns=["metric", "block", "method", "value", "unit"]).assign(
-        scale=params["scale"]
-    )
+    table = pd.DataFrame(rows, columns=["metric", "block", "method", "value", "unit"])
+    return table.assign(scale=params["scale"])
 
 
-def _of(measured: pd.DataFrame, kind: str, **where: Any) -> pd.DataFrame:
-    rows = measured[measured["kind"] == kind]
-    for column, wanted in where.items():
-        rows = rows[rows[column] == wanted]
-    return rows
+def _of(measured: pd.DataFrame, kind: str) -> pd.DataFrame:
+    return measured[measured["kind"] == kind]
 
 
 def _bias(measured: pd.DataFrame) -> Iterator[Measured]:
@@ -289,9 +304,15 @@ def _bias(measured: pd.DataFrame) -> Iterator[Measured]:
             yield "bias_slope", "small", str(method), slope, ""
 
 
-def _steps(measured: pd.DataFrame) -> Iterator[Measured]:
-    for row in _of(measured, "euler_growth").to_dict("records"):
-        yield "growth", row["block"], f"{row['at']:g}", float(row["value"]), "a step"
+def _listed(
+    measured: pd.DataFrame, kind: str, method: str = "{method}", **names: tuple[str, str]
+) -> Iterator[Measured]:
+    """Measurements of a kind as they are: metric -> its name in the table and its unit."""
+    for row in _of(measured, kind).to_dict("records"):
+        if row["metric"] in names:
+            name, unit = names[row["metric"]]
+            said = method.format(method=row["method"], at=row["at"])
+            yield name, row["block"], said, float(row["value"]), unit
 
 
 def _roots(measured: pd.DataFrame) -> Iterator[Measured]:
@@ -325,28 +346,3 @@ def _diagnostics(measured: pd.DataFrame) -> Iterator[Measured]:
         last = own.groupby("method")["value"].last()
         error = float(np.abs(last["power"] - last["lanczos"]))
         yield "power_iteration_error", str(block), "power", error, "1/time"
-
-
-def _other_measurements(measured: pd.DataFrame) -> Iterator[Measured]:
-    for row in _of(measured, "products").to_dict("records"):
-        yield "alpha_error", "small", row["method"], float(row["value"]), "1/time"
-    for row in _of(measured, "nudged_solver").to_dict("records"):
-        yield "cos_exact", row["block"], row["method"], float(row["value"]), ""
-    for row in _of(measured, "penalty").to_dict("records"):
-        method = f"{row['method']}, {row['at']:g} iterations"
-        yield "penalty_cosine", row["block"], method, float(row["value"]), ""
-
-
-def _controllers(measured: pd.DataFrame) -> Iterator[Measured]:
-    units = {"step_reached": "time", "eps_crit": "time", "floor_overshoots": "steps"}
-    for row in _of(measured, "controllers").to_dict("records"):
-        if row["metric"] in units:
-            yield row["metric"], row["block"], row["method"], float(row["value"]), units[row["metric"]]
-
-
-def _lengths(measured: pd.DataFrame) -> Iterator[Measured]:
-    units = {"cos_exact": "", "evaluations": "evaluations", "seconds": "s"}
-    names = {"cos_exact": "length_cosine", "evaluations": "length_evaluations", "seconds": "length_seconds"}
-    for row in _of(measured, "nudged_length").to_dict("records"):
-        method = f"{row['method']}, T2 = {row['at']:g}"
-        yield names[row["metric"]], row["block"], method, float(row["value"]), units[row["metric"]]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from specseq.errors import InputError
 from specseq.models.stu.hankel import hankel_eigenpairs
-from specseq.report.style import counted, plain_log, sample_sizes
+from specseq.report.style import banded, counted, plain_log, sample_sizes, smoothed, whiskers
 from specseq.tables import read_parquet
 
 TRAINED = {"layout": "", "as_printed": ", schedule as printed"}
@@ -84,10 +84,9 @@ def _term_rows(
 ) -> None:
     own = table.reindex(groups)
     place = np.arange(len(groups)) + 0.6 * ((number + 0.5) / terms - 0.5)
-    reach = np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]])
     label = f"{term} term{'s' if term == 'all' else ''}"
     style: dict[str, Any] = {"fmt": MARKS[term], "color": f"C{number}", "ms": 5, "lw": 1.2}
-    axes.errorbar(own["ratio"], place, xerr=reach, label=label, **style)
+    axes.errorbar(own["ratio"], place, xerr=whiskers(own), label=label, **style)
 
 
 def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
@@ -109,12 +108,8 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 def _loss_panel(axes: Axes, rows: pd.DataFrame) -> None:
     for group in _in_order(rows["group"].unique()):
         own = rows[rows["group"] == group]
-        curves = own.pivot(index="step", columns="seed", values="value")
-        smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
-        axes.plot(smooth.index, smooth.mean(axis=1), color=_colour(group), label=_label(group))
-        axes.fill_between(
-            smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=_colour(group), alpha=0.12, lw=0
-        )
+        curves = smoothed(own.pivot(index="step", columns="seed", values="value"))
+        banded(axes, curves, band=0.12, color=_colour(group), label=_label(group))
     axes.text(
         0.98, 0.96, counted(rows["seed"].nunique(), "seeds"), transform=axes.transAxes, ha="right", va="top"
     )

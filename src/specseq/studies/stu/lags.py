@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from specseq.report.style import plain_log, sample_sizes
+from specseq.report.style import legend_below, plain_log, sample_sizes
 from specseq.scoring.comparison import student_interval
 from specseq.tables import read_parquet
 
@@ -69,12 +69,7 @@ def figure(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     for panel in list(panels.flat)[len(layers) :]:
         panel.set_visible(False)
     panels[0, 0].set_ylabel("share")
-    handles = {
-        label: line
-        for panel in panels.flat
-        for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    legend_below(drawn, panels.flat, ncols=4)
     sample_sizes(drawn, seeds=max((len(curve) for curve in profiles.values()), default=0))
     return drawn
 

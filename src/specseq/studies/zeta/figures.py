@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.style import plain_log, sample_sizes, spread
+from specseq.report.style import banded, plain_log, sample_sizes, spread
 from specseq.spacings.attention import attention_mask
 from specseq.spacings.config import AttentionMask
 from specseq.studies.zeta.tables import ORDERS, REFERENCES, autoregression_nll, of_runs
@@ -196,9 +196,8 @@ def _models(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 def _model_curves(axes: Axes, rows: pd.DataFrame, along: str) -> None:
     """The mean over seeds of each model along a column, with a band from the least to the greatest."""
     for colour, label, runs in _models(rows):
-        curve = runs.groupby(along)["value"].agg(["mean", "min", "max"])
-        axes.plot(curve.index, curve["mean"], "o-", color=colour, ms=4, label=label)
-        axes.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
+        curves = runs.pivot_table(index=along, columns="seed", values="value")
+        banded(axes, curves, "o-", color=colour, ms=4, label=label)
 
 
 def _statistic(axes: Axes, real: pd.DataFrame, quantity: str, unit: float) -> None:

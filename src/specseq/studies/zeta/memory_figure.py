@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from specseq.report.style import nothing, plain_log, sample_sizes, spread
+from specseq.report.style import legend_below, nothing, plain_log, sample_sizes, spread
 from specseq.studies.zeta.figures import model_label
 from specseq.tables import read_parquet
 
@@ -36,16 +36,9 @@ def memory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(1, len(groups), figsize=(width, 3.8), sharey=True, squeeze=False)
     for panel, group in zip(axes[0], groups, strict=True):
         _panel(panel, shown[shown["group"] == group].set_index("step"), table[table["group"] == BASELINE])
-        panel.set_title(model_label(group))
-    for panel in axes[0]:
-        panel.set_xlabel("horizon h (spacings)")
+        panel.set(title=model_label(group), xlabel="horizon h (spacings)")
     axes[0, 0].set_ylabel("mean |accumulated error| (mean spacings)")
-    handles = {
-        label: line
-        for panel in axes[0]
-        for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    legend_below(figure, axes[0], ncols=4)
     sample_sizes(figure, seeds=spread(shown["seeds"]))
     return figure
 

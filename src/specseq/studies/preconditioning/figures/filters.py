@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.filters import Filter, frequency_response, impulse_response
-from specseq.report.style import plain_log, sample_sizes, spread
+from specseq.report.style import plain_log, sample_sizes, spread, whiskers
 from specseq.tables import read_parquet
 
 FAMILIES = {"identity": "identity", "chebyshev": "Chebyshev", "lyapunov": "Lyapunov", "literal": "as printed"}
@@ -86,7 +86,7 @@ def gap(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
                 axes.errorbar(
                     x * 1.02**number,
                     own["ratio"],
-                    np.array([own["ratio"] - own["low"], own["high"] - own["ratio"]]),
+                    whiskers(own),
                     fmt=mark,
                     color=colour,
                     mfc=colour if number == 0 else "white",

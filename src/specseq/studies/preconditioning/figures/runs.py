@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from specseq.report.gates import UNDECIDABLE
-from specseq.report.style import counted, line, plain_log, sample_sizes, spread
+from specseq.report.style import banded, counted, line, plain_log, sample_sizes, smoothed, spread, whiskers
 from specseq.report.tidy import group_of
 from specseq.tables import read_all, read_parquet
 
@@ -31,12 +31,9 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     seeds = rows["seed"].nunique()
     figure, axes = plt.subplots(figsize=(7.2, 3.8 + 0.045 * rows["group"].nunique()))
     for number, (group, own) in enumerate(rows.groupby("group", sort=False)):
-        curves = own.pivot_table(index="step", columns="seed", values="value")
-        smooth = curves.ewm(halflife=max(1.0, len(curves) / 20)).mean()
+        curves = smoothed(own.pivot_table(index="step", columns="seed", values="value"))
         colour, dashes = line(number)
-        axes.plot(smooth.index, smooth.mean(axis=1), dashes, color=colour, label=str(group))
-        low, high = smooth.min(axis=1), smooth.max(axis=1)
-        axes.fill_between(smooth.index, low, high, color=colour, alpha=0.15, lw=0)
+        banded(axes, curves, dashes, color=colour, label=str(group))
     axes.set(xlabel="optimiser steps", ylabel="loss with penalties (scaled units)", yscale="log")
     plain_log(axes.yaxis)
     axes.set_title(f"training loss, exponentially smoothed; mean and range of {counted(seeds, 'seeds')}")
@@ -62,10 +59,7 @@ def coefficients(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figur
             number = int(str(name).removeprefix("tap_"))
             curves = of_tap.pivot(index="step", columns="seed", values="value")
             colour = f"C{(number - 1) % 8}"
-            axes.plot(curves.index, curves.mean(axis=1), color=colour, label=f"c$_{{{number}}}$")
-            axes.fill_between(
-                curves.index, curves.min(axis=1), curves.max(axis=1), color=colour, alpha=0.2, lw=0
-            )
+            banded(axes, curves, band=0.2, color=colour, label=f"c$_{{{number}}}$")
             if number <= len(designed):
                 axes.plot(curves.index[-1] * 1.03, designed[number - 1], "<", color=colour, ms=6)
         axes.axhline(0, color="0.4", lw=0.8)
@@ -122,7 +116,7 @@ def _forest_panel(axes: Axes, rows: pd.DataFrame, labels: "pd.Series[str]") -> N
         axes.errorbar(
             part["ratio"],
             place[own],
-            xerr=np.array([part["ratio"] - part["low"], part["high"] - part["ratio"]]),
+            xerr=whiskers(part),
             fmt="o",
             ms=4,
             lw=1.1,
