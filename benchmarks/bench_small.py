@@ -1,8 +1,10 @@
-"""One training step of each study at a small scale on one thread: time, least time of its FLOPs, ratio.
+"""One training step of each study at a small scale on one thread, beside the least time for its FLOPs.
 
 A step is drawing the batch, loss or gradients, clipping and the optimiser's step, as the training loop takes
-them; the least is the FLOPs of matrix products in it at the rate of a large product on this machine. What is
-above it is overhead: small operators, data, memory. Times are CPU-seconds, the median of the rounds. The data
+them. Its FLOPs are those of matrix products and attention. They take the least time at the rate that this
+machine reaches for the very sizes of the step: each product is repeated on the spot, and its fastest time
+counts. The rate of one large product, which small ones do not reach, gives a second, lower floor. What is
+above is overhead: small operators, data, memory. Times are CPU-seconds, the median of the rounds. The data
 must be there: ``snakemake results/laptop/data/...`` or a run of the scale.
 """
 
@@ -11,9 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from specseq.settings import read
 from specseq.studies import studies
@@ -57,11 +61,36 @@ def step_of(task: Task, settings: TrainingSettings) -> Callable[[], None]:
     return step
 
 
-def flops_of(step: Callable[[], None]) -> int:
-    """FLOPs of the matrix products and attention of a step."""
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops()
+def _attention(query: Any, key: Any, value: Any, *others: Any, **named: Any) -> int:
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))
+
+
+def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *others: Any, **named: Any) -> int:
+    return int(sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape))
+
+
+# torch counts attention on accelerators only.
+_FUSED = torch.ops.aten
+FORMULAS = {
+    **flop_registry,
+    _FUSED._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _FUSED._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
+class Products(TorchDispatchMode):
+    """Counts the FLOPs of what runs in it and times each product alone, repeated on the spot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops, self.seconds = 0.0, 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if formula := FORMULAS.get(func.overloadpacket):
+            self.flops += formula(*args, **(kwargs or {}), out_val=made)
+            self.seconds += min(seconds(lambda: func(*args, **(kwargs or {}))) for _ in range(5))
+        return made
 
 
 def peak_flops() -> float:
@@ -87,14 +116,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     peak = peak_flops()
-    print(
-        f"{peak / 1e9:.0f} GFLOP/s in a large product\n{'run':40} {'step ms':>8} {'least ms':>9} {'ratio':>6}"
-    )
+    print(f"{peak / 1e9:.0f} GFLOP/s in a large product; in brackets: at that rate")
+    print(f"{'run':36} {'step ms':>8} {'least ms':>14} {'ratio':>12} {'GFLOP/s':>8}")
     for run in options.runs:
         step = step_of(*task_of(run, options.scale, options.root))
-        least = flops_of(step) / peak
+        for _ in range(3):
+            step()
         taken = median(seconds(step) for _ in range(options.rounds))
-        print(f"{run:40} {1e3 * taken:8.1f} {1e3 * least:9.2f} {taken / least:6.1f}", flush=True)
+        products = []
+        for _ in range(5):
+            with Products() as counted:
+                step()
+            products.append(counted)
+        least, flops = (median(getattr(one, name) for one in products) for name in ("seconds", "flops"))
+        large = flops / peak
+        print(
+            f"{run:36} {1e3 * taken:8.1f} {1e3 * least:7.2f} ({1e3 * large:4.2f})"
+            f" {taken / least:5.1f} ({taken / large:3.1f}) {flops / least / 1e9:8.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ def test_peak_of_memory_is_that_of_what_is_alive_at_once() -> None:
     assert metered(work).peak_bytes == 2 * 4000
 
 
+def test_scattering_in_place_moves_what_the_index_names() -> None:
+    wide, index = torch.empty(100, 1000, device="meta"), torch.empty(100, 1, device="meta", dtype=torch.int64)
+    usage = metered(lambda: wide.scatter_add_(1, index, torch.empty(100, 1, device="meta")))
+    (moved,) = (kind[2] for kind in usage.operators if kind[2])
+    assert moved == 100 * (8 + 3 * 4)
+
+
 def test_products_under_autocast_are_in_bfloat16_and_regions_without_it_are_not() -> None:
     a = torch.empty(4, 4, device="meta")
 

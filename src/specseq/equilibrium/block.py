@@ -42,6 +42,7 @@ def offsets(shape: BlockShape) -> dict[str, int]:
     return {"query_offset": shape.width, "key_offset": shape.width, "expand_offset": expanded}
 
 
+LAYER_NORM_EPS = 1e-5
 # With at least this many positions, attention without gradients uses the fused operator.
 _FUSED_FROM = 128
 
@@ -123,7 +124,7 @@ class EquilibriumBlock(nn.Module):
         past_BHTT = q @ past_keys.transpose(-1, -2)
         own_BHT1 = (q * k).sum(-1, keepdim=True)
         length = z_BTC.shape[1]
-        mask = nn.functional.pad(_mask(length, -1, z_BTC.device), (0, 1), value=True)
+        mask = nn.functional.pad(attention_mask(past_BHTT, -1), (0, 1))
         w = softmax(torch.cat([past_BHTT, own_BHT1], -1), mask)
         mixed = w[..., :length] @ past_values + w[..., length:] * v
         return x_BTC - self.leak * z_BTC + self._merge(mixed) + self._feed_forward(n_BTC)
@@ -154,14 +155,22 @@ class EquilibriumBlock(nn.Module):
             mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
         else:
             logits_BHTT = q @ k.transpose(-1, -2)
-            mixed = softmax(logits_BHTT, _mask(logits_BHTT.shape[-1], 0, logits_BHTT.device)) @ v
+            mixed = softmax(logits_BHTT, attention_mask(logits_BHTT)) @ v
         return self._merge(mixed)
 
     def _merge(self, x_BHTD: Tensor) -> Tensor:
         return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)
 
     def _attended(self, n_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (scaled), keys and values, each ``[B, H, T, D]``, from one product with all weights."""
+        """Queries (scaled), keys and values, each ``[B, H, T, D]``."""
+        qk, v = self.projected(n_BTC)
+        if self.shape.normalise_queries:
+            qk = qk * self.scale_of(qk)
+        q, k = qk.chunk(2, 1)
+        return q / math.sqrt(q.shape[-1]), k, v
+
+    def projected(self, n_BTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, ``[B, 2H, T, D]``, before normalisation, and values, from one product."""
         weight = torch.cat([self.query, self.key, self.value], 1).to(n_BTC.dtype)
         joint = n_BTC @ weight
         if self.query_offset is not None and self.key_offset is not None:
@@ -169,25 +178,34 @@ class EquilibriumBlock(nn.Module):
             joint = joint + moved.to(joint.dtype)
         joint = joint.unflatten(-1, (3 * self.shape.heads, -1)).transpose(1, 2)
         qk, v = joint.split([2 * self.shape.heads, self.shape.heads], 1)
-        if self.shape.normalise_queries:
-            qk = qk * torch.rsqrt((qk * qk).mean(-1, keepdim=True) + 1e-6)
-        q, k = qk.chunk(2, 1)
-        return q / math.sqrt(q.shape[-1]), k, v
+        return qk, v
+
+    @staticmethod
+    def scale_of(qk_BHTD: Tensor) -> Tensor:
+        """What normalised queries and keys are multiplied by."""
+        if torch.is_grad_enabled() or qk_BHTD.is_complex():
+            square = (qk_BHTD * qk_BHTD).mean(-1, keepdim=True)
+        else:
+            # Without a copy of the squares; a norm has no second derivative at zero and is not holomorphic.
+            square = torch.linalg.vector_norm(qk_BHTD, dim=-1, keepdim=True).square() / qk_BHTD.shape[-1]
+        return torch.rsqrt(square + 1e-6)
+
+    def expanded(self, n_BTC: Tensor) -> Tensor:
+        """What enters the feed-forward part's nonlinearity, ``[B, T, E]``."""
+        inner = n_BTC @ self.expand.to(n_BTC.dtype)
+        return inner if self.expand_offset is None else inner + self.expand_offset.to(inner.dtype)
 
     def _feed_forward(self, n_BTC: Tensor) -> Tensor:
-        inner = n_BTC @ self.expand.to(n_BTC.dtype)
-        if self.expand_offset is not None:
-            inner = inner + self.expand_offset.to(inner.dtype)
-        return gelu(inner) @ self.contract.to(n_BTC.dtype)
+        return gelu(self.expanded(n_BTC)) @ self.contract.to(n_BTC.dtype)
 
 
 def layer_norm(x: Tensor) -> Tensor:
     """Layer normalisation without gain and offset; at complex x its holomorphic continuation."""
     if not x.is_complex():
-        return nn.functional.layer_norm(x, x.shape[-1:], eps=1e-5)
+        return nn.functional.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
     centred = x - x.mean(-1, keepdim=True)
     # No modulus in the variance: a conjugate would not be holomorphic.
-    return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + 1e-5)
+    return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + LAYER_NORM_EPS)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -198,16 +216,20 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the last axis where ``mask`` is true, also at complex x."""
+    """Softmax over the last axis, also at complex x; ``mask`` is added, 0 or -∞."""
     if not x.is_complex():
-        # Added rather than filled in, because the gradient of an addition is free.
-        return torch.softmax(x if mask is None else x + torch.where(mask, 0.0, -torch.inf).to(x.dtype), -1)
-    real = x.real if mask is None else x.real.masked_fill(~mask, -torch.inf)
+        return torch.softmax(x if mask is None else x + mask, -1)
+    real = x.real if mask is None else x.real + mask
     e = torch.exp(x - real.amax(-1, keepdim=True))
-    e = e if mask is None else e * mask
+    e = e if mask is None else e * (mask == 0)
     return e / e.sum(-1, keepdim=True)
 
 
+def attention_mask(logits: Tensor, diagonal: int = 0) -> Tensor:
+    """What to add to logits ``[..., T, T]``: -∞ for keys more than ``diagonal`` positions after the query."""
+    return _mask(logits.shape[-1], diagonal, logits.device, logits.real.dtype)
+
+
 @cache
-def _mask(length: int, diagonal: int, device: torch.device) -> Tensor:
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril(diagonal)
+def _mask(length: int, diagonal: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.full((length, length), -torch.inf, device=device, dtype=dtype).triu(diagonal + 1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import Products
 from specseq.equilibrium.fields import counted
+from specseq.equilibrium.linearised import Linearised
 from specseq.equilibrium.precision import tf32
 from specseq.spectra.operators import Jacobian, Map
 
@@ -62,9 +63,7 @@ class NudgedPhase:
         frozen = torch.cat([self.root_KTC, self.root_KTC]) if self.start.is_complex() else self.root_KTC
         # The leak is symmetric and cancels in J - Jᵀ, so the learned part is enough.
         self.products = products
-        self.jacobian = Jacobian(
-            block.nonconservative, frozen.bfloat16() if products == "bfloat16" else frozen
-        )
+        self.jacobian = Linearised(block, frozen.bfloat16() if products == "bfloat16" else frozen)
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
@@ -97,11 +96,11 @@ class NudgedPhase:
 
     def _pushed(self, w: Tensor) -> Tensor:
         with tf32(self.products == "tf32"):
-            return self.jacobian.matvec(w.to(self.jacobian.state.dtype)).to(w.dtype)
+            return self.jacobian.matvec(w.to(self.jacobian.z_BTC.dtype)).to(w.dtype)
 
     def _pulled(self, w: Tensor) -> Tensor:
         with tf32(self.products == "tf32"):
-            return self.jacobian.rmatvec(w.to(self.jacobian.state.dtype)).to(w.dtype)
+            return self.jacobian.rmatvec(w.to(self.jacobian.z_BTC.dtype)).to(w.dtype)
 
     def _on_parts(self, product: Map, v: Tensor) -> Tensor:
         if not v.is_complex():

@@ -32,11 +32,11 @@ class ImitatedTF32(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if rounds() and func.overloadpacket in _PRODUCTS:
-            args = [to_tf32(part) if isinstance(part, Tensor) else part for part in args]
+            args = (*args[:-2], *map(to_tf32, args[-2:]))
         return func(*args, **(kwargs or {}))
 
 
-_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm}
+_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm}  # factors come last
 
 
 def to_tf32(x: Tensor) -> Tensor:

@@ -281,6 +281,10 @@ class _Operators(TorchDispatchMode):
         if flops and precision == "torch.float32" and torch.backends.cuda.matmul.fp32_precision == "tf32":
             precision = "tf32"
         moved = sum(tensor.numel() * tensor.element_size() for tensor in (*given, *results))
+        if func.overloadpacket is aten.scatter_add_:
+            # Only the entries that the index names are read and written.
+            _, index, source = given
+            moved = index.numel() * index.element_size() + 3 * source.numel() * source.element_size()
         self.operators[precision.removeprefix("torch."), flops, float(moved)] += 1
 
     def _follow(self, tensor: Tensor) -> None:

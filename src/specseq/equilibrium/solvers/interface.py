@@ -76,7 +76,12 @@ def per_sample(value_B: Tensor, like: Tensor) -> Tensor:
 
 def residuals(force: Tensor, state: Tensor) -> Tensor:
     """Force residual of each sample; infinite where anything is not finite."""
-    return _ratio(flatten(force).norm(dim=1), flatten(state).norm(dim=1))
+    return _ratio(norms(force), norms(state))
+
+
+def norms(state: Tensor) -> Tensor:
+    """Euclidean norm of each sample, ``[B]``."""
+    return torch.linalg.vector_norm(flatten(state), dim=1)
 
 
 def _ratio(force_B: Tensor, size_B: Tensor) -> Tensor:
@@ -85,7 +90,11 @@ def _ratio(force_B: Tensor, size_B: Tensor) -> Tensor:
 
 
 class Monitor:
-    """Book-keeping shared by all solvers: residuals, the best state of each sample, budget and trace."""
+    """Book-keeping shared by all solvers: residuals, the best state of each sample, budget and trace.
+
+    Attributes:
+        converged_B: samples that have reached a root.
+    """
 
     def __init__(self, force: Field, start: Tensor, budget: int, tolerance: float) -> None:
         self.force, self.budget, self.tolerance = force, budget, tolerance
@@ -97,6 +106,7 @@ class Monitor:
         self.best_B = torch.full((samples,), torch.inf, dtype=real, device=start.device)
         self.last_state, self.last_B = start, self.best_B
         self.alive_B = torch.ones_like(self.best_B, dtype=torch.bool)
+        self.converged_B = torch.zeros_like(self.alive_B)
         self._evaluations_B = torch.zeros(samples, dtype=torch.long, device=start.device)
         self._trace: list[tuple[int, Tensor]] = []
         self._active = samples > 0
@@ -105,11 +115,6 @@ class Monitor:
     def spent(self) -> int:
         """Evaluations so far."""
         return self.force.evaluations - self.first
-
-    @property
-    def converged_B(self) -> Tensor:
-        """Samples that have reached a root."""
-        return self.best_B <= self.tolerance
 
     @property
     def going(self) -> bool:
@@ -136,7 +141,7 @@ class Monitor:
 
     def note(self, state: Tensor, force: Tensor) -> Tensor:
         """Record a state whose force is known; returns its residuals."""
-        force_B, size_B = flatten(force).norm(dim=1), flatten(state).norm(dim=1)
+        force_B, size_B = norms(force), norms(state)
         g_B = _ratio(force_B, size_B)
         # The residual does not show whether a sample is lost: at z = 0 it is infinite and all is well.
         self.alive_B = torch.isfinite(force_B + size_B)
@@ -144,6 +149,7 @@ class Monitor:
             self.best_force = force
         before, better = self.converged_B, g_B < self.best_B
         self.best_B = torch.where(better, g_B, self.best_B)
+        self.converged_B = self.best_B <= self.tolerance
         active_B = self.alive_B & ~self.converged_B
         # One transfer of all that the host needs: each one stalls an accelerator.
         answers = torch.stack([better.all(), better.any(), active_B.any()])
