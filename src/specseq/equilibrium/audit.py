@@ -43,8 +43,6 @@ class Audit:
         table: one row for every sample and position, see :func:`specseq.spectra.audit.audit_table`.
         spectrum: all eigenvalues at the state that was reached.
         root_BTC: the state that was reached, in double precision.
-        residual_B: force residual of that state.
-        omega_B: numerical abscissa of J.
         evaluations: spent on finding the root.
         tolerance: largest force residual that counts as a root.
     """
@@ -127,7 +125,6 @@ def audit_block(
 
     Args:
         block: of any precision; it is copied.
-        tokens_BT: the texts.
         step: the Euler step in use, for ρ(ε) and EULER-WALL.
         budget: evaluations allowed for finding the root.
         tolerance: force residual that counts as a root.

@@ -37,11 +37,6 @@ def block_of(
 ) -> tuple[EquilibriumBlock, EquilibriumRun]:
     """The block with these weights, and the settings of its run.
 
-    Args:
-        tensors: the weights by name.
-        params: parameters of the run that trained them.
-        path: file that they come from, for messages.
-
     Raises:
         InputError: as :func:`load_block`.
     """
@@ -79,10 +74,7 @@ def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: 
     """Token rows to audit a block on.
 
     Args:
-        block: sets length and vocabulary.
-        samples: number of rows.
         text: a prepared corpus, whose held-out windows are used; if None, random symbols.
-        seed: seed of the random symbols.
 
     Raises:
         InputError: the vocabularies of corpus and block differ.

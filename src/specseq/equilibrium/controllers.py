@@ -19,7 +19,6 @@ class NormCaps:
     def __init__(self, block: EquilibriumBlock, factor: float) -> None:
         """
         Args:
-            block: as initialised.
             factor: largest norm allowed, in units of the initial one.
         """
         self.factor = factor
@@ -54,12 +53,7 @@ class NormCaps:
 
 
 class AdaptiveWeight:
-    """A penalty's weight; with a target it grows while the free phase settles badly and shrinks otherwise.
-
-    Attributes:
-        weight: the weight in force.
-        settings: target, rate and bounds.
-    """
+    """A penalty's weight; with a target it grows while the free phase settles badly and shrinks otherwise."""
 
     def __init__(self, settings: Penalty) -> None:
         self.weight, self.settings = settings.weight, settings

@@ -31,7 +31,6 @@ def evaluate(
     """All metrics on held-out windows; NaN where a metric could not be measured.
 
     Args:
-        settings: what is measured, on how many windows.
         trainer: whose solver, budgets and estimator are measured.
         block: its weights carry gradients.
         valid: ``tokens`` and ``targets`` of the windows.

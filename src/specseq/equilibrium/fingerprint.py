@@ -50,11 +50,7 @@ def fingerprint(
 
     Args:
         block: as loaded; its weights are made to carry gradients.
-        run: settings of its run.
         text: folder of its prepared text; without it there are no losses and no alignment of gradients.
-        audit: of the block on ``tokens_BT``.
-        tokens_BT: the texts audited.
-        step: ε.
         evaluation: settings that differ from the run's own.
     """
     metrics: dict[str, float] = {}
@@ -69,10 +65,7 @@ def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, step: floa
     """Errors of measurements in common use, compared with the audit; the largest over all samples.
 
     Args:
-        audit: of the block on these texts.
         block: of any precision, on the processor.
-        tokens_BT: the texts.
-        step: ε.
 
     Returns:
         ``subspace_error``: of ρ(ε) by ten two-dimensional subspace iterations. ``power_iteration_error``: of
@@ -126,8 +119,6 @@ def step_sweep(
     Args:
         audit: of the block on these texts, for ρ(ε) at the root.
         block: of any precision; it is copied.
-        tokens_BT: the texts.
-        steps: step sizes ε.
         budget: evaluations per relaxation, which ends early at the audit's tolerance.
 
     Returns:
@@ -184,8 +175,6 @@ class AuditResult:
     """An audit and what was measured with it.
 
     Attributes:
-        audit: verdicts and spectra of every sample and position.
-        step: Euler step ε in use.
         metrics: the fingerprint by name; empty where it was not asked for.
         sweep: the ε-sweep of :func:`step_sweep`; None where not asked for.
         interruption: what ended the audit before its last sample; only with ``keep``.
@@ -206,8 +195,6 @@ def audit_checkpoint(
     The fingerprint is measured if a text is given or the fingerprint's table is requested.
 
     Args:
-        request: the checkpoint, the settings and the tables.
-        progress: told how many samples are done.
         keep: after an interruption, return what was audited so far, without a fingerprint, rather than raise.
 
     Raises:

@@ -27,7 +27,6 @@ def bptt_loss(
     """The loss after a finite relaxation from z = x, differentiable through all of it.
 
     Args:
-        step: ε.
         steps: Euler steps unrolled; memory grows with them.
 
     Returns:

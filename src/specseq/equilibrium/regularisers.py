@@ -36,7 +36,6 @@ class Equilibrium:
         x_BTC: input, a function of the weights.
         root_BTC: free state, a constant.
         generator: draws random directions, always for the whole batch.
-        step: ε of the run's Euler map.
         rows: in a batch shared by several processes, the number of the first sample here and the batch size.
     """
 

@@ -32,9 +32,6 @@ def rotating_block(
         gain: g.
         shrink: s.
         rotation: w.
-        feed_forward: scale of the feed-forward path.
-        width: channels.
-        length: positions.
     """
     shape = BlockShape(width=width, heads=4, length=length, residual_gain=feed_forward)
     block = EquilibriumBlock(shape, 40, torch.Generator().manual_seed(0), torch.float64)

@@ -35,17 +35,11 @@ class Trainer:
     """Computes losses and gradients of a run; see the module docstring.
 
     Attributes:
-        run: the run's settings.
         penalties: penalties by name, with their current weights.
         generator: draws the penalties' random directions, always for the whole batch.
     """
 
     def __init__(self, run: EquilibriumRun, seed: int) -> None:
-        """
-        Args:
-            run: the run's settings.
-            seed: seed of the penalties' random directions.
-        """
         self.run = run
         self.penalties = {
             name: (settings, AdaptiveWeight(settings)) for name, settings in run.regularisers.active().items()

@@ -113,9 +113,7 @@ class SlurmJob:
     """The work as submitit carries it to SLURM; each process of the job calls it.
 
     Attributes:
-        work: what is to be done.
         folder: the run's folder, on a file system that launcher and job share.
-        digest: of the work when it was submitted.
     """
 
     work: TrainingRun

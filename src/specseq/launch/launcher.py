@@ -48,11 +48,9 @@ def launch(
     differently. On SIGINT and SIGTERM a local run saves a checkpoint and a SLURM job is cancelled.
 
     Args:
-        work: the run.
         name: of the run, for people.
         folder: for ticket, outcome and logs; one per run.
         cluster: ``local`` is this process, ``slurm`` a job.
-        settings: of the SLURM job.
         anew: begin from the start instead of the newest checkpoint.
 
     Raises:

@@ -50,7 +50,6 @@ def start(log: Path, environment: Mapping[str, str], modules: Sequence[str] = MO
     Args:
         log: what it says of failures.
         environment: of the stages, as far as it matters to imports.
-        modules: what to import.
     """
     if not hasattr(os, "pidfd_open"):
         return None

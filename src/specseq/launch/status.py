@@ -48,7 +48,6 @@ def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
     """The states of runs whose outputs and job folders lie below a scale's results folder.
 
     Args:
-        runs: ids of trained runs.
         results: ``results/<scale>``; the logs of local runs lie in ``logs/<scale>`` beside ``results``.
     """
     logs = results.parent.parent / "logs" / results.name / "pretrain"
@@ -60,10 +59,6 @@ def time_left(states: Iterable[RunState], steps: Mapping[str, int]) -> tuple[flo
     """How long the training that is not done takes here, with as many runs at a time as there are now.
 
     The time per step is the average over done runs of the run's sweep, or else of its study.
-
-    Args:
-        states: of all runs.
-        steps: training steps of each.
 
     Returns:
         Seconds, without evaluations and failed runs, and the studies with no done run to estimate from.

@@ -53,8 +53,6 @@ class TrainingRun:
 
     Attributes:
         build: ``module:function`` of the study's ``build(params, inputs) -> Task``.
-        study: the study whose run it is.
-        run: run id.
         params: the run's resolved parameters.
         inputs: name and path of each input.
         out_dir: where ``weights.safetensors`` and ``pretrain.parquet`` go.
@@ -101,8 +99,6 @@ class TrainingRun:
 
         Args:
             digest: what :meth:`digest` was when the run was planned.
-            requests: to be heeded.
-            world: the processes that train it together.
 
         Returns:
             Steps taken, final loss, and why it diverged if it did; nothing but in the first process.

@@ -44,7 +44,6 @@ class StatsForecast:
         context_length: longest history given to the model; None for all of it.
         fallback: use Naive where the model rejects a context, such as one of three values, rather than raise
             an error.
-        **options: further arguments of the class.
     """
 
     def __init__(

@@ -27,9 +27,7 @@ class Chronos2:
 
     Args:
         pipeline: a ``chronos.Chronos2Pipeline``.
-        name: name in results.
         context_length: history given to the model; by default the model's maximum.
-        batch_size: contexts to forecast at once.
     """
 
     def __init__(
@@ -54,7 +52,6 @@ class Chronos2:
 
         Args:
             source: a folder of ``save_pretrained``, or a hub id.
-            context_length, batch_size: as for the class.
             device: device to compute on; by default an accelerator if there is one.
 
         Raises:

@@ -23,27 +23,17 @@ class Kind:
     """Import paths of a kind of model's parts, each as ``module:name`` within :mod:`specseq.models`.
 
     Attributes:
-        config: settings class of ``params["model"]``.
         model: ``model_of(params) -> nn.Module``, with the initial weights of the run's seed.
         forecaster: class of forecasters, constructed from a trained model and options.
     """
 
-    config: str
     model: str
     forecaster: str
 
 
 KINDS = {
-    "moirai": Kind(
-        config="moirai.config:MoiraiConfig",
-        model="moirai.training:model_of",
-        forecaster="moirai.forecaster:MoiraiForecaster",
-    ),
-    "moirai2": Kind(
-        config="moirai2.config:Moirai2Config",
-        model="moirai2.training:model_of",
-        forecaster="moirai2.forecaster:Moirai2Forecaster",
-    ),
+    "moirai": Kind(model="moirai.training:model_of", forecaster="moirai.forecaster:MoiraiForecaster"),
+    "moirai2": Kind(model="moirai2.training:model_of", forecaster="moirai2.forecaster:Moirai2Forecaster"),
 }
 
 
@@ -74,11 +64,8 @@ def forecaster_of(
     """The forecaster with these weights, its model rebuilt from the parameters.
 
     Args:
-        tensors: the weights by name.
-        params: parameters of the run that trained the weights.
         where: origin of the weights, for messages.
         name: name in results; if empty, the kind's own.
-        **options: options of its class.
 
     Raises:
         InputError: as for :func:`load_model`.
@@ -89,25 +76,20 @@ def forecaster_of(
 
 
 def _build(tensors: Mapping[str, Tensor], params: Mapping[str, Any], where: object) -> tuple[nn.Module, Kind]:
-    kind = _kind_of(params, where)
+    settings = params.get("model")
+    name = settings.get("kind") if isinstance(settings, Mapping) else None
+    if name not in KINDS:
+        raise InputError(where, f"model kind {name!r} is unknown", near(name, KINDS))
+    kind = KINDS[name]
     model: nn.Module = _part(kind.model)(params)
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        raise InputError(
-            where, f"its weights do not fit its parameters ({error})", "train the run again"
-        ) from None
+        fault = f"its weights do not fit its parameters ({error})"
+        raise InputError(where, fault, "train the run again") from None
     if any(not tensor.isfinite().all() for tensor in tensors.values()):
         raise InputError(where, "its weights are not finite", "the run diverged; see its pretrain.parquet")
     return model, kind
-
-
-def _kind_of(params: Mapping[str, Any], where: object) -> Kind:
-    model = params.get("model")
-    name = model.get("kind") if isinstance(model, Mapping) else None
-    if name not in KINDS:
-        raise InputError(where, f"model kind {name!r} is unknown", near(name, KINDS))
-    return KINDS[name]
 
 
 def _part(place: str) -> Any:

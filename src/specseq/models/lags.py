@@ -32,11 +32,9 @@ class Profile:
     """What one layer attends to, by lag.
 
     Attributes:
-        layer: number of the layer, from 0.
         mixer: attention; attention spread evenly over all tokens it may read; or a spectral unit.
         share_L: share of lags 0, 1, 2 ...: attention averaged over heads and tokens, or the mean |h| of a
             unit's channels.
-        ahead: share of later tokens.
     """
 
     layer: int
@@ -86,8 +84,6 @@ def weights(
 
     Args:
         module: attention whose variate bias applies.
-        q_NWHE: queries, and ``k_NWHE`` keys.
-        mask: mask of the bucket.
         even: weight all tokens that may be read equally.
     """
     q, k = q_NWHE.transpose(1, 2), k_NWHE.transpose(1, 2)

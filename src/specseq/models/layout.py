@@ -65,9 +65,7 @@ class Bucket:
     """Segments that are computed together, consecutive in the stream.
 
     Attributes:
-        count: number of segments, N.
         width: slots per segment, W; shorter segments are padded at the end.
-        tokens: number of stream tokens in this bucket.
         slots: ``int64 [tokens]``, the slot of each token among the N · W; None if all segments have length
             W.
     """
@@ -109,8 +107,6 @@ class Layout:
 
     Attributes:
         tokens: ``int64 [T]``, index of each stream token among the ``B * L`` slots of the batch.
-        rows: number of rows, B.
-        length: tokens per row, L.
         buckets: in stream order; their ``tokens`` sum to T.
         segment_T: ``int64 [T]``, number of each token's segment, ascending along the stream.
     """
@@ -127,8 +123,6 @@ class Layout:
 
         Args:
             segments: runs of tokens; mixing stays within a run.
-            rows: rows of the batch, B.
-            length: tokens per row, L.
             widths: gives the bucket width of each segment, ascending and no less than its length.
         """
         lengths, order = torch.sort(segments.lengths, stable=True)
@@ -184,7 +178,6 @@ def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int)
         values_TP: values; those not seen are ignored, even NaN.
         seen_TP: True where a value counts.
         run_T: number of each token's run, 0..R-1.
-        runs: R.
 
     Returns:
         Location and scale, float64 ``[R]`` each; 0 and √1e-5 for a run without a seen point.

@@ -52,11 +52,7 @@ def unknown(name: str) -> str | None:
 
 
 def load_class(path: str, arguments: Mapping[str, Any]) -> "Forecaster":
-    """Construct a forecaster from its class path.
-
-    Args:
-        path: ``package.module:Class``.
-        arguments: keyword arguments of the class.
+    """Construct a forecaster from its class, ``package.module:Class``, with keyword arguments.
 
     Raises:
         InputError: there is no such module or class, it takes other arguments, or its objects are not

@@ -41,7 +41,6 @@ class FilteredContexts:
     """Filtered contexts and the data needed for reversals.
 
     Attributes:
-        filter: the filter.
         missing: what a missing tap means, see :mod:`specseq.filters.operators`.
         series: filtered contexts, for a forecaster; NaN only where the context is not finite.
         location_B: each context's typical value; the filter acts on deviations from it.
@@ -72,7 +71,6 @@ class FilteredContexts:
         """Undo the filter in a filtered-space forecast.
 
         Args:
-            quantiles_BQH: forecast of the filtered series.
             quantile_levels: its Q levels, including 0.5.
             mode: source of the lags inside the horizon. ``self``: the already reversed median;
                 ``plug_in``: the same forecaster's forecast of the unfiltered series; ``hybrid``: another
@@ -169,7 +167,6 @@ def precondition(
 
     Args:
         contexts: B series, oldest value first, NaN or infinite where missing.
-        filter: the filter.
         missing: what a missing tap means. A gap causes a step in the filtered series, which a forecaster may
             continue into the horizon; ``zero`` (the context's mean) makes it smaller than ``skip``.
         centre: apply the filter to deviations from the context's mean, so that points out of its reach have
@@ -227,13 +224,9 @@ class Preconditioned:
     ) -> None:
         """
         Args:
-            forecaster: forecasts the filtered series.
-            filter: the filter.
             reversal: ``self``, ``plug_in``, ``hybrid`` or ``fir``, see :meth:`FilteredContexts.reverse`.
             other: forecasts the lags of the hybrid reversal.
             inverse_taps: taps of the ``fir`` reversal; None for the ideal ones.
-            missing: what a missing tap means.
-            centre: filter deviations from the context's mean.
 
         Raises:
             InputError: the reversal is unknown, or ``other`` is missing or superfluous.

@@ -40,7 +40,6 @@ class Forecaster(Protocol):
 
         Args:
             contexts: B one-dimensional arrays, oldest value first.
-            query: horizon, levels, seasonality, frequency.
 
         Returns:
             ``[B, Q, H]``; non-decreasing along Q, finite.
@@ -53,7 +52,6 @@ def at_levels(
     """Quantiles at the levels ``want``, by linear interpolation, constant beyond the outermost of ``have``.
 
     Args:
-        quantiles_BQH: non-decreasing along Q.
         have, want: increasing.
 
     Returns:

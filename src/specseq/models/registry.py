@@ -29,7 +29,6 @@ def load_forecaster(
             model trained or imported here (or the folder it lies in), a class of another package as
             ``package.module:Class``, or a name it registers (:mod:`specseq.models.plugins`).
         benchmark: ``gift_eval`` or ``fev``, whose conventions the naive forecasters follow.
-        arguments: keyword arguments of a class of another package.
         **options: ``context_length``, ``batch_size``, ``device``, for models that take them.
 
     Raises:

@@ -40,7 +40,6 @@ class SeasonalNaive:
         short: how to forecast a context shorter than a season: ``last`` repeats its last value as Naive does;
             ``partial`` repeats the incomplete season, aligned to its first step, and zero for the rest,
             without an interval.
-        name: name in results.
         context_length: None, since the history is cut here, after filling.
 
     The defaults are GIFT-Eval's, where no context is shorter than a season; :meth:`fev` gives FEV-Bench's.

@@ -67,7 +67,6 @@ def moirai_tensors(
         state: ``state_dict()`` of uni2ts' ``MoiraiModule``, or of the study's hybrid of it; or the same under
             the prefix ``module.``.
         config: sizes that tensors do not tell (``max_length``, ``patch_sizes``); the rest is read off.
-        where: whose weights they are, for messages.
 
     Raises:
         InputError: weights are missing, superfluous or of another shape.
@@ -137,10 +136,7 @@ def moirai2_tensors(
     """Upstream's Moirai2 weights as our tensors.
 
     Args:
-        state: ``Moirai2Module.state_dict()``.
-        config: its sizes.
         hints: hint channels; their points follow those of values and mask in upstream's input.
-        where: whose weights they are, for messages.
 
     Raises:
         InputError: weights are missing, superfluous or of another shape.

@@ -98,7 +98,6 @@ def range_sums(terms: NDArray[Any], low: Index, high: Index) -> Values:
     once. Sums never mix ranges, so a small series next to a huge one keeps its digits.
 
     Args:
-        terms: ``[T]``.
         low, high: ``[B]``; an empty or inverted range sums to zero.
 
     Returns:
@@ -135,9 +134,7 @@ def seasonal_means(windows: Windows, lags: Index, power: int) -> tuple[Values, I
     """Mean of |y_t - y_{t-m}|^power over each whole context; pairs with a missing value are left out.
 
     Args:
-        windows: B windows.
         lags: int64 ``[B]``, the seasonal lag m of each window.
-        power: 1 or 2.
 
     Returns:
         The means, float64 ``[B]`` (NaN where no pair is complete), and the number of complete pairs.
@@ -174,7 +171,6 @@ def carry_forward(windows: Windows, leading: str) -> tuple[Windows, NDArray[np.b
     """Fill missing values with the last one seen before them.
 
     Args:
-        windows: B windows.
         leading: fill before a series' first value: ``first`` (that value) or ``zero``.
 
     Returns:

@@ -18,8 +18,6 @@ def block_bootstrap(values: Array, rng: np.random.Generator, draws: int = 1000) 
 
     Args:
         values: (W,) one value per window, in order of height.
-        rng: source of randomness.
-        draws: number of resamples.
 
     Returns:
         Lower and upper end; both NaN where there are fewer than two windows or a value is NaN.

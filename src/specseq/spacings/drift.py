@@ -63,12 +63,7 @@ def drift(
 
     Args:
         model: in evaluation mode.
-        context_BC: known spacings.
-        height_B: heights of the windows.
         followed_BH: continuations of the contexts by name, including ``true``.
-        horizons: steps to measure at.
-        strengths: factor of the memory slots at each step.
-        law: law of the training windows.
     """
     context = context_BC.shape[1]
     width, parts = len(law.mean), torch.arange(len(context_BC)).split(128)  # entropy nodes fill memory

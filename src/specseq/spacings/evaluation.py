@@ -61,7 +61,6 @@ def with_interval(
 
     Args:
         values: (W,) one value per window, in order of height.
-        keys: ``step`` and ``context`` of the rows.
     """
     rng = generator(seed, "bootstrap", metric, *sorted(keys.items()))
     low, high = block_bootstrap(values, rng, draws=spec.draws)

@@ -58,9 +58,7 @@ class Opening(NamedTuple):
         An open gate subtracts nothing: the result is then the given attention, bit for bit.
 
         Args:
-            y: attention over all keys.
             q: queries (B, H, P, E); ``k`` and ``v``: all keys and values.
-            mask: mask of the attention.
         """
         # Attention over one-hot values gives the slots' weights without forming all the others.
         width = max(self.slots, q.shape[-1])

@@ -33,8 +33,6 @@ def training_law(train: SpacingSet, length: int, where: str) -> TrainingLaw:
     """The law of training windows of a given length.
 
     Args:
-        train: the training split.
-        length: N.
         where: setting that requires it, for the message.
 
     Raises:

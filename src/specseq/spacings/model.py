@@ -213,12 +213,7 @@ class SpacingModel(nn.Module):
 
 
 def rebuild(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SpacingModel:
-    """The trained model in a weights file, in evaluation mode.
-
-    Args:
-        params: parameters of the run that trained the model.
-        tensors: the weights by name.
-    """
+    """The trained model in a weights file, in evaluation mode."""
     model = SpacingModel(read(SpacingModelConfig, params["model"], "model"))
     model.load_state_dict(dict(tensors))
     return model.eval()

@@ -25,9 +25,6 @@ def own_rollout_nll(
     scale of the component drawn, but not through the choice of component.
 
     Args:
-        model: a spacing model.
-        s_BL: true spacings.
-        height_B: heights of the windows.
         horizon: number of steps, at most the unknown half of L.
         feedback: what the model reads back of its own predictions.
         generator: generator of the draws; None takes torch's own.

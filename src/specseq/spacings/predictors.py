@@ -30,7 +30,6 @@ def lag_products(rows: Array, order: int) -> tuple[Array, Array, int]:
 
     Args:
         rows: (R, N) centred sequences, N > order.
-        order: p.
 
     Returns:
         G (p, p), b (p,) and the number of terms in each sum.

@@ -33,9 +33,6 @@ def write_spacing_sets(
 
     Args:
         zeros: a table of zeros, checked for completeness while it is read; None if ``splits`` names arrays.
-        folder: where the sets are written.
-        splits: how they are cut.
-        provenance: written to the manifest's footer.
 
     Raises:
         InputError: the table or the arrays can't be read or are too short, or the table is incomplete.

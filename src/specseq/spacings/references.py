@@ -48,13 +48,7 @@ _JITTER = (1 / 64, 1 / 16, 1 / 4)
 
 
 def reference_rows(manifest: os.PathLike[str], name: str, references: SpacingReferences) -> Iterator[Row]:
-    """All reference rows of one spacing set: predictors on its test split, and the spread over all splits.
-
-    Args:
-        manifest: manifest of the spacing sets.
-        name: name of the set.
-        references: which predictors, and the sizes of their evaluation.
-    """
+    """All reference rows of one spacing set: predictors on its test split, and the spread over all splits."""
     train, test = (load_spacing_set(manifest, name, split) for split in ("train", "test"))
     seed = references.seed
     common = {"study": "zeta", "seed": seed, "benchmark": "rollout", "context": -1}

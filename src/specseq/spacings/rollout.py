@@ -32,8 +32,6 @@ def rollout(
     Args:
         model: in evaluation mode.
         context_BC: known spacings, at most the model's length.
-        height_B: heights of the windows.
-        horizon: H.
         generator: draws each step from the mixture, negative draws becoming 0; None takes its mean.
         memory: (H,) factor of the memory slots at each step; None leaves them as they are. While the factor
             changes, no cache is valid.

@@ -41,9 +41,7 @@ class SpacingSet:
 
     Attributes:
         spacings: (N,) float32, consecutive inside segments.
-        segment: length of a segment.
         heights: height at every :data:`HEIGHT_EVERY`-th spacing, and at the end.
-        name: ``<set>/<split>``.
     """
 
     spacings: NDArray[np.float32]

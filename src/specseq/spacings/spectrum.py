@@ -43,11 +43,9 @@ class Spectrum(nn.Module):
     def __init__(self, windows: Sequence[int], lines: int, highest: Sequence[float], length: int) -> None:
         """
         Args:
-            windows: as above.
             lines: prime powers up to this give lines that move with the height, seen through the longest
                 taper.
             highest: largest τ of each taper's grid k/W; τ = 1 is the mean density of zeros.
-            length: longest sequence.
         """
         super().__init__()
         self.windows = tuple(windows)
@@ -81,12 +79,7 @@ class Spectrum(nn.Module):
         return angle.cos(), angle.sin()
 
     def forward(self, x_BZ: Tensor, height_B: Tensor) -> Tensor:
-        """(B, L, size) features at each zero after the first.
-
-        Args:
-            x_BZ: unfolded positions of zeros.
-            height_B: heights T.
-        """
+        """(B, L, size) features at each zero after the first."""
         zeros = x_BZ.shape[1]
         tau_BM = self.frequencies(height_B)
         cos, sin = self.phases(x_BZ, tau_BM)

@@ -66,11 +66,6 @@ class Prefetched(_Ahead):
     """
 
     def __init__(self, stream: BatchStream, depth: int = 2) -> None:
-        """
-        Args:
-            stream: the stream to run ahead.
-            depth: largest number of prepared batches, at least 1.
-        """
         if depth < 1:
             raise ValueError(f"depth must be at least 1, found {depth}")
         super().__init__(stream)
@@ -107,11 +102,6 @@ class Loaders(_Ahead):
     """
 
     def __init__(self, stream: BatchStream, processes: int) -> None:
-        """
-        Args:
-            stream: the stream; only the processes read it.
-            processes: number of processes, at least 1.
-        """
         super().__init__(stream)
         self._processes = processes
 

@@ -31,16 +31,12 @@ class Wrapped:
 
 
 class Parts(Wrapped):
-    """Stream of the parts of each batch that this process computes; on the CPU, laid out for its device."""
+    """Stream of the parts, by ``numbers`` of ``count``, of each batch that this process computes.
+
+    They are on the CPU, laid out for the device.
+    """
 
     def __init__(self, batches: BatchStream, numbers: range, count: int, device: torch.device) -> None:
-        """
-        Args:
-            batches: stream of whole batches.
-            numbers: numbers of the parts that this process computes.
-            count: number of parts in a batch.
-            device: where this process computes.
-        """
         super().__init__(batches)
         self._numbers, self._count, self._device = numbers, count, device
 

@@ -24,7 +24,6 @@ def save_weights(
     """Write a model's weights and the parameters that rebuild it.
 
     Args:
-        path: the safetensors file to write, whole or not at all.
         model: the model, on any device; the precision is kept.
         params: the run's parameters, stored as JSON in the metadata.
         diverged: why training ended early, also stored in the metadata; None if it did not.

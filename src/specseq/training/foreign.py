@@ -30,13 +30,7 @@ _CLEAN = (
 
 
 class Record:
-    """The contents of an object in a checkpoint, whose class is not loaded.
-
-    Attributes:
-        class_name: the full name of the class.
-        arguments: the constructor's arguments.
-        fields: the object's attributes.
-    """
+    """The contents of an object in a checkpoint, whose class is not loaded."""
 
     class_name = ""
 
@@ -170,8 +164,6 @@ def save_import(folder: Path, imported: Imported, source: str) -> Path:
     """Write an imported checkpoint as the weights of a run; returns the file.
 
     Args:
-        folder: where ``weights.safetensors`` goes.
-        imported: the checkpoint.
         source: where it came from, kept in the file.
     """
     path = folder / WEIGHTS

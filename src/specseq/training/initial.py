@@ -18,7 +18,6 @@ class Start:
 
     Attributes:
         where: file or hub id of the weights.
-        tensors: the weights by name.
         params: parameters of the run that trained them.
         diverged: why the weights are unusable; None if they are usable.
     """
@@ -37,7 +36,6 @@ def start_of(
     Args:
         params: the run's parameters; ``initial.checkpoint`` names a checkpoint that is not an input file.
         inputs: the run's input files; ``initial``, if given, holds weights.
-        read: function that imports a foreign checkpoint.
 
     Raises:
         InputError: there is no such checkpoint, or it is damaged.
@@ -61,8 +59,6 @@ def check_same(
     """Refuse weights of a different model.
 
     Args:
-        start: the weights.
-        found: settings of their model.
         wanted: settings of the model that begins from them.
         besides: settings that do not affect the weights.
 

@@ -36,11 +36,8 @@ class Outcome:
     """Result of a training run.
 
     Attributes:
-        record: metrics, step by step.
-        step: optimiser steps taken.
         diverged: why the run was ended early; None if it was not.
         resumed_from: step of the checkpoint it resumed from; 0 without one.
-        device: name of the device it ran on.
         seconds: wall time since it was started or resumed.
         costs: seconds per step without evaluations, the share of them spent waiting for batches, seconds per
             evaluation, and peak memory in MB.

@@ -47,7 +47,6 @@ class AdamW:
         """
         Args:
             groups: mappings with ``params`` and the settings that differ from the defaults.
-            **defaults: ``lr``, ``betas``, ``eps``, ``weight_decay``.
         """
         self.param_groups = [{**defaults, **group} for group in groups]
         self.state: dict[Tensor, dict[str, Tensor]] = {}

@@ -15,7 +15,6 @@ class World:
 
     Attributes:
         rank: number of this process, from 0.
-        size: number of processes.
         local_rank: number of this process on its machine, from 0.
         address: ``host:port`` at which the first process listens for the others.
     """

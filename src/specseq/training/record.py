@@ -64,9 +64,7 @@ def tensorboard(
     """A function that writes the metrics of a step under their names, or nothing if disabled.
 
     Args:
-        folder: folder of the event files.
         step: step that the run resumes from; later points of an earlier process are hidden.
-        enabled: whether to write anything.
     """
     if not enabled:
         yield lambda step, metrics: None

@@ -35,8 +35,6 @@ class Task:
     """A model, its batches and the way its gradients are computed; the loop does the rest.
 
     Attributes:
-        model: the module to train.
-        batches: the training stream.
         loss: ``loss(model, batch) -> (scalar tensor, metrics)``; the loop calls ``backward`` on the scalar. A
             metric ``weight``, the number of terms averaged in the scalar, is not recorded; it weights parts
             of a batch that are computed separately.

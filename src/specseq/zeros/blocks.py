@@ -43,9 +43,7 @@ class Block:
     """Zeros of one stretch.
 
     Attributes:
-        t0: reference height.
         delta: (K,) ascending; γ = t0 + delta.
-        first: index of the first zero.
         mean_s: mean of S(t) over the stretch.
         bound: Turing's bound on ``mean_s``; infinite for the first block, whose count is known.
         pairs: number of pairs of zeros that lay between two neighbouring grid points.
@@ -116,10 +114,6 @@ def find(stretch: Stretch) -> Block:
 
 def low_zeros(top: float, count: int) -> tuple[Array, int]:
     """The zeros below a low height, and the number of pairs that lay between two grid points.
-
-    Args:
-        top: the height, below a few thousand.
-        count: the number of zeros below it.
 
     Raises:
         Diverged: a different number is found.

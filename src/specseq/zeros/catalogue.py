@@ -265,8 +265,6 @@ def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool
     """Read a table of zeros in batches, checked on the way; the last few thousand are checked at the end.
 
     Args:
-        source: Parquet file with columns n, t0, delta.
-        batch: zeros per batch.
         check: run the checks; they cost about a tenth of a second per million.
 
     Raises:

@@ -23,13 +23,7 @@ VALID_FROM = 168 * math.pi
 
 @dataclass(frozen=True)
 class Count:
-    """Result of Turing's method on an interval.
-
-    Attributes:
-        first: index of the first zero in the interval.
-        mean_s: mean of S(t) over the interval.
-        bound: largest possible |mean_s|.
-    """
+    """Index of the first zero in an interval, the mean of S(t) there, and the largest possible |mean|."""
 
     first: int
     mean_s: float

@@ -23,12 +23,7 @@ def _theta(t: Array) -> Array:
 
 
 def z_low(t: Array, chunk: int = 1_000_000) -> Array:
-    """Z at heights t, to about 1e-13 for t ≤ 5000.
-
-    Args:
-        t: (K,) heights.
-        chunk: number of terms held in memory at once.
-    """
+    """Z at heights t, to about 1e-13 for t ≤ 5000."""
     length = int(t.max() / 2) + 20
     rows = max(1, chunk // length)
     return np.concatenate([_z_chunk(t[i : i + rows], length) for i in range(0, len(t), rows)])

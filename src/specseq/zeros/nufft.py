@@ -30,7 +30,6 @@ def nufft1(x: NDArray[np.float64], strengths: NDArray[np.complex128], modes: int
 
     Args:
         x: angles, any real values.
-        strengths: one complex number per angle.
         modes: number of grid points, even.
     """
     fine = 2 * modes

@@ -93,12 +93,10 @@ def remainder(t: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def z_on_grid(t0: float, step: float, points: int) -> Array:
-    """Z(t0 + j·step) for j = -points/2 .. points/2-1.
+    """Z(t0 + j·step) for j = -points/2 .. points/2-1, an even number of points.
 
     Args:
         t0: centre of the block, exactly representable; the whole block lies above :data:`LOWEST`.
-        step: distance between grid points.
-        points: number of grid points, even.
     """
     delta: Array = np.arange(-points // 2, points // 2, dtype=float) * step
     t = t0 + delta

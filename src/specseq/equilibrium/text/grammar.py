@@ -27,10 +27,7 @@ class Automaton:
         """A random automaton whose states can all be reached.
 
         Args:
-            seed: seed of the draw.
-            states: S; more need a longer context to be told apart.
             symbols: V, at most the length of :data:`ALPHABET`.
-            concentration: parameter of the Dirichlet law of each state's emissions; small means predictable.
         """
         draw = generator(seed, "grammar")
         emission = draw.dirichlet(np.full(symbols, concentration), states)

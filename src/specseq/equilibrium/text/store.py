@@ -26,7 +26,6 @@ def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict
 
     Args:
         folder: where ``tokens.npy`` and ``manifest.json`` go; the manifest is written last.
-        settings: source, tokeniser and split.
 
     Raises:
         InputError: the text cannot be read, or cannot be tokenised this way.
@@ -63,9 +62,7 @@ class Corpus:
     """A prepared corpus: the first part trains, the rest validates.
 
     Attributes:
-        train: tokens to train on.
         valid: tokens held out, from the end of the text.
-        manifest: description of the corpus.
     """
 
     train: Tokens

@@ -19,10 +19,6 @@ _BATCH = 64
 def tokenise(text: str, tokeniser: Characters | BytePairs) -> tuple[Tokens, dict[str, Any]]:
     """Tokens of a text and the tokeniser that made them.
 
-    Args:
-        text: to train the tokeniser on and to encode.
-        tokeniser: the kind of symbols.
-
     Returns:
         The tokens, and ``{"kind", "vocabulary", "alphabet" | "model"}`` as plain values.
 

@@ -22,12 +22,6 @@ class Windows:
 
     def __init__(self, tokens: Tokens, length: int, batch: int, seed: int) -> None:
         """
-        Args:
-            tokens: the text.
-            length: T; each target is the next token.
-            batch: B.
-            seed: seed of the draws.
-
         Raises:
             InputError: the text is shorter than a window and its last target.
         """
@@ -74,8 +68,6 @@ def ngram_losses(train: Tokens, vocabulary: int, windows: Mapping[str, Tensor]) 
     that follow a token (MacKay & Peto 1995).
 
     Args:
-        train: the training text.
-        vocabulary: symbols V.
         windows: ``tokens`` and ``targets`` of held-out windows.
 
     Shapes:

@@ -37,7 +37,6 @@ def import_moirai2(source: Source, taps: tuple[float, ...] | None = None) -> Imp
     """A Moirai2 in our form, with its filter, finite inverse, second head and hints.
 
     Args:
-        source: the model's weights and settings.
         taps: taps of its filter, if the source does not hold them.
 
     Raises:

@@ -24,14 +24,12 @@ class Source:
         tensors: the module's state dict.
         settings: arguments of the module; empty if the file does not hold them.
         training: arguments of the Lightning module around it; empty without one.
-        others: tensors of a Lightning checkpoint that do not belong to the module.
     """
 
     where: Path
     tensors: dict[str, Tensor]
     settings: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, Tensor] = field(default_factory=dict)
 
     def fixed(self, name: str, value: Any) -> None:
         """Refuse a setting other than ``value``, the only one supported by our model.
@@ -90,7 +88,7 @@ def open_source(source: str | Path) -> Source:
     if path.is_dir():
         return _folder(find_weights(path))
     if path.suffix == ".safetensors":
-        return Source(path, _module(read_safetensors(path)[0])[0])
+        return Source(path, _module(read_safetensors(path)[0]))
     return _checkpoint(path)
 
 
@@ -106,19 +104,17 @@ def _folder(folder: Path) -> Source:
 
 def _checkpoint(path: Path) -> Source:
     content = read_torch(path)
-    tensors, others = _module(tensors_of(content, path, "state_dict", "model", "module"))
+    tensors = _module(tensors_of(content, path, "state_dict", "model", "module"))
     training = fields_of(fields_of(content).get("hyper_parameters"))
     settings = fields_of(training.get("module_kwargs"))
-    return Source(path, tensors, settings, training, others)
+    return Source(path, tensors, settings, training)
 
 
-def _module(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A module's own tensors, and those of the Lightning module around it."""
+def _module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A module's own tensors, without those of the Lightning module around it."""
     prefix = "module."
     inner = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    if not inner:
-        return dict(tensors), {}
-    return inner, {name: value for name, value in tensors.items() if not name.startswith(prefix)}
+    return inner or dict(tensors)
 
 
 def check_mixture(source: Source) -> None:
@@ -137,6 +133,5 @@ def check_mixture(source: Source) -> None:
         raise InputError(source.where, fault, "only the published mixture of four is built here")
     scale = fields_of(components[1]).get("scale", 1e-3)
     if float(scale) != 1e-3:
-        raise InputError(
-            source.where, f"its normal component has scale {scale}, and only 0.001 is built here"
-        )
+        fault = f"its normal component has scale {scale}, and only 0.001 is built here"
+        raise InputError(source.where, fault)

@@ -5,7 +5,7 @@ S segments, K tokens that predict, F predicted tokens, C hints.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,6 @@ class Preconditioner:
     """A mode of preconditioning with designed filters; by default the baseline.
 
     Attributes:
-        settings: the mode.
         filter: filter of the series, or the initial learnable filter; None for the baseline and hints.
         hints: one filter per hint.
     """
@@ -132,7 +131,6 @@ class RawBatch:
         shown_BL: False where a patch is hidden from the input.
         hint_shown_BL: False where its hints are hidden.
         predicted: number of tokens that each token predicts, F.
-        mode: how the series are filtered.
         noise_BLCP: standard normal numbers that replace hints; None unless that is the control.
         whole: the batch that this is a part of; None if it is whole.
     """
@@ -149,14 +147,13 @@ class RawBatch:
         """The rows of one of ``count`` parts, with the masks and noise drawn for the whole batch."""
         first, last = (len(self.packed) * edge // count for edge in (number, number + 1))
         noise = None if self.noise_BLCP is None else self.noise_BLCP[first:last]
-        return RawBatch(
-            self.packed.shard(number, count),
-            self.shown_BL[first:last],
-            self.hint_shown_BL[first:last],
-            self.predicted,
-            self.mode,
-            noise,
-            self.whole or self,
+        return replace(
+            self,
+            packed=self.packed.shard(number, count),
+            shown_BL=self.shown_BL[first:last],
+            hint_shown_BL=self.hint_shown_BL[first:last],
+            noise_BLCP=noise,
+            whole=self.whole or self,
         )
 
     @cached_property

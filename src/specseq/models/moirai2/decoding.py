@@ -36,11 +36,7 @@ def decode(model: Moirai2, tokens_NWD: Tensor, horizon: int, feed: Feed, head: R
     """Quantiles in scaled space, ``[N, Q, horizon]``.
 
     Args:
-        model: the forecaster.
-        tokens_NWD: embeddings of the contexts.
-        horizon: steps.
         feed: embeds the predictions, for the rounds after the first.
-        head: predicts from hidden states.
     """
     config = model.config
     wanted = -(-horizon // config.patch)

@@ -39,8 +39,6 @@ class Moirai2Forecaster:
     ) -> None:
         """
         Args:
-            model: the trained model.
-            name: name in tables.
             context_length: largest number of context points used; by default 4,000, or fewer if the model was
                 trained on shorter rows.
             batch_size: contexts computed together; by default as many as make about 16,000 tokens.
@@ -86,26 +84,30 @@ class Moirai2Forecaster:
             The object that reverses them (:meth:`FilteredContexts.reverse`), or None if the model forecasts
             the raw series; and the forecasts in the units of the contexts.
         """
-        kept = [_last(context, self.context_length) for context in contexts]
-        config = self.model.config
-        quantiles = np.empty((len(kept), len(config.quantile_levels), query.horizon), np.float32)
-        location, scale = np.empty(len(kept)), np.empty(len(kept))
-        for rows in self._batches(kept):
-            forecast, loc, spread = self._forecast([kept[row] for row in rows], query.horizon)
-            quantiles[rows], location[rows], scale[rows] = forecast, loc, spread
-        filter = self.model.filter
-        if filter is None or self.model.raw_head is not None:
+        kept = self._kept(contexts)
+        quantiles, location = self._quantiles(kept, query.horizon)
+        if self.model.filter is None or self.model.raw_head is not None:
             return None, quantiles
-        return self._reversible(kept, location, scale), quantiles
+        return self._reversible(kept, location), quantiles
 
     def forecast_unfiltered(self, contexts: Sequence[Floats], query: Query) -> Floats:
         """Median ``[B, H]`` when the model is shown the series themselves instead of filtered ones."""
-        kept = [_last(context, self.context_length) for context in contexts]
-        median = np.empty((len(kept), query.horizon), np.float32)
-        for rows in self._batches(kept):
-            forecast, _, _ = self._forecast([kept[row] for row in rows], query.horizon, filtered=False)
-            median[rows] = forecast[:, self.model.config.median]
-        return median
+        quantiles, _ = self._quantiles(self._kept(contexts), query.horizon, filtered=False)
+        return quantiles[:, self.model.config.median]
+
+    def _kept(self, contexts: Sequence[Floats]) -> list[Floats]:
+        return [np.asarray(context, np.float32)[-(self.context_length or 0) :] for context in contexts]
+
+    def _quantiles(
+        self, contexts: list[Floats], horizon: int, filtered: bool = True
+    ) -> tuple[Floats, NDArray[np.float64]]:
+        """Forecasts at the model's own levels ``[B, Q, H]``, and the location of each context."""
+        levels = self.model.config.quantile_levels
+        quantiles = np.empty((len(contexts), len(levels), horizon), np.float32)
+        location = np.empty(len(contexts))
+        for rows in self._batches(contexts):
+            quantiles[rows], location[rows] = self._forecast([contexts[r] for r in rows], horizon, filtered)
+        return quantiles, location
 
     def _batches(self, contexts: Sequence[Floats]) -> Iterator[list[int]]:
         """Batches of contexts with the same number of tokens, given by their indices."""
@@ -119,8 +121,8 @@ class Moirai2Forecaster:
 
     @torch.inference_mode()
     def _forecast(
-        self, contexts: list[Floats], horizon: int, filtered: bool = True
-    ) -> tuple[Floats, NDArray[np.float64], NDArray[np.float64]]:
+        self, contexts: list[Floats], horizon: int, filtered: bool
+    ) -> tuple[Floats, NDArray[np.float64]]:
         model, config = self.model, self.model.config
         points = -(-len(contexts[0]) // config.patch) * config.patch
         values = np.full((len(contexts), points), np.nan, np.float32)
@@ -150,7 +152,7 @@ class Moirai2Forecaster:
         quantiles = decode(model.backbone, embedded, horizon, feed, head).double().cpu()
         quantiles = quantiles.sort(dim=1).values * scale[:, None, None] + loc[:, None, None]
         limit = torch.finfo(torch.float32).max
-        return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy(), scale.numpy()
+        return quantiles.clamp(-limit, limit).float().numpy(), loc.numpy()
 
     def _embed(self, points: Tensor, observed: Tensor, context: int, first: int, filtered: bool) -> Tensor:
         """Tokens ``[..., W, D]`` of scaled points ``[..., T]`` from ``first`` on, ``filtered`` or hinted.
@@ -175,9 +177,7 @@ class Moirai2Forecaster:
         embedded = self.model.backbone.tokens(values.flatten(0, -2), known.flatten(0, -2), hints_TCP)
         return embedded.unflatten(0, lead)
 
-    def _reversible(
-        self, contexts: list[Floats], location: NDArray[np.float64], scale: NDArray[np.float64]
-    ) -> FilteredContexts:
+    def _reversible(self, contexts: list[Floats], location: NDArray[np.float64]) -> FilteredContexts:
         """The filter and the ends of the contexts before and after it, for reversals."""
         filter, mode = self.model.filter, self.model.settings
         assert filter is not None
@@ -199,8 +199,3 @@ class Moirai2Forecaster:
             # In training the filter applied wherever a point had all its lags, however short the context.
             filtered_B=np.ones(len(contexts), np.bool_),
         )
-
-
-def _last(context: Floats, length: int | None) -> Floats:
-    kept = np.asarray(context, np.float32)
-    return kept if length is None else kept[-length:]

@@ -28,15 +28,10 @@ class Moirai2(nn.Module):
     """Embedding, decoder and quantile head; 11,387,208 parameters at the published size.
 
     Hints are further inputs of the embedding with separate weights, so that a hint of zeros gives the outputs
-    of the model without hints, bit for bit.
+    of the model without hints, bit for bit; ``hints`` is the number of their channels, C.
     """
 
     def __init__(self, config: Moirai2Config, hints: int = 0) -> None:
-        """
-        Args:
-            config: sizes.
-            hints: number of hint channels, C.
-        """
         super().__init__()
         self.config = config
         dim, points = config.d_model, config.patch
@@ -56,13 +51,7 @@ class Moirai2(nn.Module):
         return ResidualBlock(config.d_model, config.d_model, outputs)
 
     def tokens(self, values_TP: Tensor, observed_TP: Tensor, hints_TCP: Tensor | None = None) -> Tensor:
-        """Embeddings ``[T, D]``.
-
-        Args:
-            values_TP: scaled values, 0 where not observed or hidden.
-            observed_TP: boolean; False where not observed or hidden.
-            hints_TCP: scaled hints, 0 where there are none.
-        """
+        """Embeddings ``[T, D]`` of scaled values and hints, all 0 where not observed or hidden."""
         inputs = torch.cat((values_TP, observed_TP.to(values_TP.dtype)), dim=-1)
         block = self.embed
         hidden, skip = block.hidden(inputs), block.skip(inputs)
@@ -96,7 +85,6 @@ class PreconditionedMoirai2(nn.Module):
     every mode.
 
     Attributes:
-        backbone: the decoder.
         taps: c, [d], a parameter where learnable; None without a filter.
         inverse_taps: g of the finite inverse, [J], initially 0; None without one.
         raw_head: predicts the raw series; None without one.
@@ -152,8 +140,6 @@ class PreconditionedMoirai2(nn.Module):
         """Hints: what filters add to scaled points, ``[..., C, T]``, or the control; None without hints.
 
         Args:
-            values: scaled points, ``[..., T]``.
-            observed: where they were measured.
             ids: number of each point's series; None if every row is one series.
             known: measured points known before any forecast, by default all. They set the size of the noise,
                 since later hints would reveal the values to predict.
@@ -202,15 +188,15 @@ class PreconditionedMoirai2(nn.Module):
         if mode.reversal_loss is not None:
             reversed_ = pinball(self._reversed(batch, predicted), raw_KFP, wanted_KFP, levels)
             total = mode.reversal_loss.filtered * quantile + mode.reversal_loss.reversed * reversed_
-            metrics |= {"quantile_loss": _number(quantile), "reversed_loss": _number(reversed_)}
+            metrics |= {"quantile_loss": float(quantile.detach()), "reversed_loss": float(reversed_.detach())}
         if self.raw_head is not None:
             raw = pinball(self.backbone.quantiles(hidden_KD, self.raw_head), raw_KFP, wanted_KFP, levels)
             total = raw + quantile
-            metrics |= {"quantile_loss": _number(quantile), "raw_loss": _number(raw)}
+            metrics |= {"quantile_loss": float(quantile.detach()), "raw_loss": float(raw.detach())}
         if mode.fir is not None:
             error = self._inverse_error(batch, predicted, filtered_N, raw_KFP, target_KFP)
             total = total + mode.fir.weight * error
-            metrics |= {"quantile_loss": _number(quantile), "inverse_error": _number(error)}
+            metrics |= {"quantile_loss": float(quantile.detach()), "inverse_error": float(error.detach())}
         if mode.learnable and mode.l2:
             assert self.taps is not None
             total = total + mode.l2 * self.taps.square().sum()
@@ -332,7 +318,3 @@ def _size(hint: Tensor, known: Tensor, ids: Tensor | None) -> Tensor:
     squares = none.scatter_add(-1, series, torch.where(known, hint.square(), 0.0))
     counts = none.scatter_add(-1, series, known.to(hint.dtype))
     return (squares / counts.clamp(min=1)).sqrt().gather(-1, series)
-
-
-def _number(value: Tensor) -> float:
-    return float(value.detach())

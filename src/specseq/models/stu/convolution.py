@@ -31,9 +31,7 @@ def segment_convolution(
     """``y[t] = sum_{s <= t} filters[t - s] * x[s]`` over the tokens s of the same segment.
 
     Args:
-        x_ND: tokens in flat order.
         filters_LD: impulse responses, at least as long as the longest segment.
-        tables: the segments.
         method: ``auto`` picks by length; ``fft`` and ``toeplitz`` force one; ``circular`` transforms each
             segment at the next power of two, so that its end wraps onto its beginning. This published form is
             not causal; it is kept for reproduction.
@@ -168,6 +166,3 @@ def _lag_sums(matrix_Dnn: Tensor) -> Tensor:
     # Reading rows of 2n as rows of 2n - 1 shifts each row by one more, which puts each lag in one column.
     wide = torch.nn.functional.pad(matrix_Dnn, (0, length)).flatten(1)[:, : length * (2 * length - 1)]
     return wide.view(channels, length, 2 * length - 1)[:, :, length - 1 :].sum(1)
-
-
-__all__ = ["TOEPLITZ_UP_TO", "Method", "segment_convolution"]

@@ -48,10 +48,7 @@ class SpectralTransformUnit(nn.Module):
     ) -> None:
         """
         Args:
-            width: D.
             length: longest segment, L; also the size of the Hankel matrix.
-            filters: K.
-            mode: see above.
             inner: number of channels I to convolve and project back to D ("sandwich"); None convolves D
                 channels and has no output projection.
             published: wrap each segment onto itself, as the published code does, with transforms no longer

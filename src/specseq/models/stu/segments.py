@@ -28,7 +28,6 @@ class Bucket:
 
     Attributes:
         length: n, the largest possible length of its segments.
-        count: S.
         longest: number of tokens in its longest segment.
         tokens: ``[k]`` int64, places in the stream.
         segment, step: ``[k]`` int64, segment of the bucket that each token belongs to, and position there.
@@ -69,7 +68,6 @@ class SegmentTables:
     """Buckets in order of length, none of them empty; every token of a stream is in exactly one.
 
     Attributes:
-        buckets: the buckets.
         place: ``[N]`` int64, index of each token in the concatenation of the buckets' tokens; None if that is
             their order in the stream, as for the segments by which the stream is laid out.
     """
