@@ -11,6 +11,7 @@ from specseq.series.embedded import embedded_sets, write_corpus, write_evaluatio
 from specseq.series.evaluation import TERMS
 from specseq.series.synthetic import compose, kernel_bank, sample, synthetic_series
 from specseq.settings import read
+from tests.series.rows import rows, target_of
 
 # 60 S are as long as 1 T, but have the horizon of seconds.
 SIZES = EmbeddedSizes(("60S", "H", "D", "W", "M"), series=5, steps=320, evaluated=2)
@@ -32,9 +33,8 @@ def test_the_layouts_hold_what_they_promise(written: Path) -> None:
     assert {"nile", "synthetic/H", "macrodata"} <= set(evaluation)
     assert 6 <= len(evaluation) <= 10
     macro = open_folder(corpus["macrodata"])
-    assert macro.target(0).shape[0] == 12
-    assert next(macro.blocks()).multivariate
-    assert np.isnan(open_folder(corpus["co2"]).target(0)).sum() > 0
+    assert target_of(macro, 0).shape[0] == 12
+    assert np.isnan(target_of(open_folder(corpus["co2"]), 0)).sum() > 0
 
 
 def test_training_never_sees_a_test_window(written: Path) -> None:
@@ -49,8 +49,8 @@ def test_training_never_sees_a_test_window(written: Path) -> None:
             if not dataset.offers(term):
                 continue
             config = dataset.config(term)
-            for row in range(len(whole)):
-                seen, full = trained.target(row), whole.target(row)
+            for row in range(len(rows(whole))):
+                seen, full = target_of(trained, row), target_of(whole, row)
                 assert seen.shape[1] <= full.shape[1] - config.horizon * config.windows
                 np.testing.assert_array_equal(seen, full[:, : seen.shape[1]])
                 checked += 1

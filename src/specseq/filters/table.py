@@ -75,26 +75,16 @@ def filter_table(designed: Sequence[tuple[Filter, Diagnostics]]) -> pa.Table:
 
 
 def _row(filter: Filter, diagnostics: Diagnostics) -> Mapping[str, Any]:
-    return {
-        "name": filter.name,
-        "family": filter.family,
-        "degree": filter.degree,
-        "lam": filter.lam,
-        "stride": filter.stride,
-        "taps": list(filter.taps),
-        "sup_norm": diagnostics.sup_norm,
-        "spectral_radius": diagnostics.spectral_radius,
-        "stable": diagnostics.stable,
-        "noise_gain": diagnostics.noise_gain,
-        **{f"horizon_gain_{horizon}": gain for horizon, gain in diagnostics.horizon_gain.items()},
-        "absolute_gain": diagnostics.absolute_gain,
-        "dc_gain": diagnostics.dc_gain,
-        "tap_sum": diagnostics.tap_sum,
-        "tap_norm": diagnostics.tap_norm,
-        "tap_max": diagnostics.tap_max,
-        "roots_real": [root.real for root in diagnostics.roots],
-        "roots_imag": [root.imag for root in diagnostics.roots],
-    }
+    row = {name: getattr(filter, name) for name in ("name", "family", "degree", "lam", "stride")}
+    row["taps"] = list(filter.taps)
+    for name, value in vars(diagnostics).items():
+        if name == "horizon_gain":
+            row |= {f"horizon_gain_{horizon}": gain for horizon, gain in value.items()}
+        elif name == "roots":
+            row |= {"roots_real": [one.real for one in value], "roots_imag": [one.imag for one in value]}
+        else:
+            row[name] = value
+    return row
 
 
 def autocovariance(residuals: Path) -> tuple[float, ...]:

@@ -26,6 +26,10 @@ class Estimate:
     low: Floats
     high: Floats
 
+    def columns(self, name: str) -> dict[str, Floats]:
+        """The three by their column names."""
+        return {name: self.point, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def relative_errors(values_TM: Floats, baseline_T: Floats) -> Floats:
     """Errors divided by the baseline's on the same task: [T, M]."""

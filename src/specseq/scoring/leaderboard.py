@@ -229,11 +229,8 @@ def gift_eval_leaderboard(
         for metric, board in zip(("MASE", "CRPS"), boards, strict=True):
             values = board.values[inside]
             relative = aggregate.relative_errors(values, board.column(benchmark.baseline)[inside])
-            ratio = aggregate.mean_ratio(relative, weights)
             columns |= {
-                metric: ratio.point,
-                f"{metric}_low": ratio.low,
-                f"{metric}_high": ratio.high,
+                **aggregate.mean_ratio(relative, weights).columns(metric),
                 f"{metric}_raw": aggregate.geometric_mean(values),
                 f"{metric}_rank": aggregate.mean_rank(values),
             }
@@ -280,22 +277,16 @@ def fev_leaderboard(
     (board,), failures = line_up(submissions, benchmark, (metric,), rules)
     weights = aggregate.bootstrap_weights(len(board.tasks), resamples, seed)
     clipped = np.clip(aggregate.relative_errors(board.values, board.column(benchmark.baseline)), *CLIP)
-    wins, skill = aggregate.win_rate(clipped, weights), aggregate.skill_score(clipped, weights)
-    raw = aggregate.geometric_mean(board.values)
+    columns = {
+        **aggregate.win_rate(clipped, weights).columns("win_rate"),
+        **aggregate.skill_score(clipped, weights).columns("skill_score"),
+        f"{metric}_raw": aggregate.geometric_mean(board.values),
+        "trained_on": board.overlap.mean(axis=0),
+    }
     rows: list[Row] = [
-        {
-            "model": model,
-            "n": len(board.tasks),
-            "win_rate": float(wins.point[number]),
-            "win_rate_low": float(wins.low[number]),
-            "win_rate_high": float(wins.high[number]),
-            "skill_score": float(skill.point[number]),
-            "skill_score_low": float(skill.low[number]),
-            "skill_score_high": float(skill.high[number]),
-            f"{metric}_raw": float(raw[number]),
-            "trained_on": float(board.overlap[:, number].mean()),
-            "missing": failures[model],
-        }
+        {"model": model, "n": len(board.tasks)}
+        | {name: float(values[number]) for name, values in columns.items()}
+        | {"missing": failures[model]}
         for number, model in enumerate(board.models)
     ]
     return sorted(rows, key=lambda row: -row["win_rate"])

@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -107,31 +106,6 @@ class SeriesFolder:
             with _open_shard(shard) as (reader, _):
                 found |= set(reader.schema.names) - {*COLUMNS, PAST_FEATURES}
         return sorted(found)
-
-    @cached_property
-    def _all(self) -> tuple[list[Block], NDArray[np.int64]]:
-        blocks = [block for block in self.blocks() if len(block)]
-        return blocks, np.cumsum([0, *map(len, blocks)])
-
-    def __len__(self) -> int:
-        return int(self._all[1][-1])
-
-    def __getitem__(self, row: int) -> tuple[Block, int]:
-        """The block that holds a row, and the row's index in it."""
-        blocks, edges = self._all
-        if not 0 <= row < edges[-1]:
-            raise IndexError(row)
-        number = int(np.searchsorted(edges, row, side="right")) - 1
-        return blocks[number], row - int(edges[number])
-
-    def target(self, row: int) -> NDArray[np.float32]:
-        """The values of a row, float32 [V, T], a view of the mapped file where possible."""
-        block, place = self[row]
-        if block.length[place] < 0:
-            raise InputError(
-                self.folder, f"row {row} ({block.item_id[place]!r}) has variates of different lengths"
-            )
-        return block.target(place)
 
 
 def open_folder(folder: str | Path) -> SeriesFolder:

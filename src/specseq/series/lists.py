@@ -23,7 +23,6 @@ class Rectangles:
         offset: ``int64 [R]``, index in ``values`` at which each row begins.
         length: ``int64 [R]``, T of each row; -1 if the variates of a row differ in length.
         variates: ``int64 [R]``, V of each row.
-        multivariate: whether the column holds lists of lists.
         position: offset of ``values`` in the file, in float32 elements from its first byte; None if the
             values had to be converted and are not a view of the file.
     """
@@ -32,7 +31,6 @@ class Rectangles:
     offset: NDArray[np.int64]
     length: NDArray[np.int64]
     variates: NDArray[np.int64]
-    multivariate: bool
     position: int | None
 
     def __len__(self) -> int:
@@ -64,8 +62,7 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
         InputError: values lie beyond the range of float32.
     """
     first, last = _edges(column)
-    multivariate = is_list(column.type.value_type)
-    if multivariate:
+    if is_list(column.type.value_type):
         variates, values = last - first, column.values.values
         length, offset = _rectangles(first, last, *_edges(column.values))
     else:
@@ -75,7 +72,7 @@ def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangl
     if flat.dtype == np.float32 and values.null_count == 0 and len(flat):
         address = flat.__array_interface__["data"][0] - whole.address
         position = address // 4 if 0 <= address < whole.size and address % 4 == 0 else None
-    return Rectangles(_as_float32(shard, flat), offset, length, variates, multivariate, position)
+    return Rectangles(_as_float32(shard, flat), offset, length, variates, position)
 
 
 def _edges(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
