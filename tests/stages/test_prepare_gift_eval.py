@@ -7,6 +7,7 @@ import pytest
 
 from specseq.scoring.gift_eval_data import find_datasets
 from specseq.series.arrow import open_folder
+from tests.series.rows import rows
 from tests.stage_call import Refused, run
 
 SMALL = {"series": 4, "steps": 128, "evaluated": 2, "frequencies": ["H", "M"]}
@@ -29,7 +30,7 @@ def test_another_folder_is_described_where_it_lies(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     assert manifest["folder"] == str(tmp_path / "a" / "sets")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["manifest.json"]
-    assert len(open_folder(Path(manifest["folder"]) / "nile")) == 1
+    assert len(rows(open_folder(Path(manifest["folder"]) / "nile"))) == 1
 
 
 def test_a_damaged_set_is_one_line_and_leaves_no_manifest(tmp_path: Path) -> None:
