@@ -81,7 +81,7 @@ def gluonts_scores(
 
     config = evaluation.config
     alias = {"S": "s", "T": "min", "H": "h", "A": "Y"}
-    freq = config.query.freq[:-1] + alias.get(config.query.freq[-1], config.query.freq[-1])
+    freq = evaluation.query.freq[:-1] + alias.get(evaluation.query.freq[-1], evaluation.query.freq[-1])
     entries = [
         {
             "item_id": f"{block.item_id[row]}_{k}",

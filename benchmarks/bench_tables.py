@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from specseq.filters.table import DesignRequest, design_filters
-from specseq.scoring.steps import step_grid
+from specseq.scoring.metrics import step_grid
 from specseq.settings import read
 from specseq.tables import Provenance, write_parquet
 

@@ -14,8 +14,9 @@ from specseq.scoring.evaluate import evaluate
 from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.fev_tasks import official_tasks
 from specseq.scoring.gift_eval import gift_evaluations
+from specseq.scoring.metrics import StepErrors, step_grid
+from specseq.scoring.residuals import _earlier, earlier_residuals
 from specseq.scoring.reversal import Plan, Variant
-from specseq.scoring.steps import StepErrors, _earlier, earlier_residuals, step_grid
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_fev import write_task
 from tests.scoring.test_gift_eval import items, wild_series

@@ -12,9 +12,8 @@ from specseq.errors import Diverged
 from specseq.filters import Filter
 from specseq.models.protocol import Forecaster
 from specseq.scoring.evaluation import Evaluation
-from specseq.scoring.metrics import Totals, window_sums
+from specseq.scoring.metrics import StepErrors, Totals, window_sums
 from specseq.scoring.reversal import NONE, Piece, Plan, Quantiles, Variant, pieces
-from specseq.scoring.steps import StepErrors
 
 
 @dataclass
@@ -77,25 +76,8 @@ def evaluate(
     Raises:
         InputError: a forecast is missing, not finite or out of order.
     """
-    if checkpoint is None:
-        return dict(chain.from_iterable(made.items() for _, made in by_filter(evaluation, plan, report)))
-    pools: dict[Variant, _Pool] = {}
-    begun = checkpoint.windows
-    if checkpoint.totals:
-        plain = pools[Variant(plan.forecaster.name)] = _Pool(evaluation, plan.by_step, None)
-        plain.totals.restore(checkpoint.totals)
-    for batch in pieces(evaluation, plan, fine=True):
-        if batch.first + len(batch.windows) <= begun:
-            continue
-        piece = Piece(evaluation, plan, batch[max(begun - batch.first, 0) :])
-        for variant, filter, make in piece.variants(NONE):
-            pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
-            pool.add(piece, make)
-        (pool,) = pools.values()
-        checkpoint.windows = batch.first + len(batch.windows)
-        checkpoint.totals = pool.totals.plain()
-        report(piece.truth.size)
-    return {variant: pool.outcome() for variant, pool in pools.items()}
+    parts = by_filter(evaluation, plan, report, checkpoint=checkpoint)
+    return dict(chain.from_iterable(made.items() for _, made in parts))
 
 
 def by_filter(
@@ -103,6 +85,7 @@ def by_filter(
     plan: Plan,
     report: Callable[[int], None] = lambda points: None,
     done: Collection[str] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[tuple[str, dict[Variant, Outcome]]]:
     """Score a plan on one config or task part by part: the plain forecasts, then each filter.
 
@@ -110,6 +93,7 @@ def by_filter(
 
     Args:
         done: parts that are not wanted again.
+        evaluation, plan, report, checkpoint: see :func:`evaluate`.
 
     Yields:
         The part, ``none`` or the name of a filter, and its variants.
@@ -119,17 +103,28 @@ def by_filter(
     """
     parts = [NONE, *plan.filters]
     left = [part for part in parts if part not in done]
-    made = (Piece(evaluation, plan, batch) for batch in pieces(evaluation, plan, fine=False))
+    begun = checkpoint.windows if checkpoint else 0
+    made = (
+        Piece(evaluation, plan, batch[max(begun - batch.first, 0) :])
+        for batch in pieces(evaluation, plan, fine=checkpoint is not None)
+        if batch.first + len(batch.windows) > begun
+    )
     kept = list(made) if len(left) > 1 else made
     for number, part in enumerate(parts):
         if part not in left:
             report(_share(evaluation.points, number, len(parts)))
             continue
         pools: dict[Variant, _Pool] = {}
+        if checkpoint and checkpoint.totals:
+            pool = pools[Variant(plan.forecaster.name)] = _Pool(evaluation, plan.by_step, None)
+            pool.totals.restore(checkpoint.totals)
         for piece in kept:
             for variant, filter, make in piece.variants(part):
                 pool = pools.setdefault(variant, _Pool(evaluation, plan.by_step, filter))
                 pool.add(piece, make)
+            if checkpoint:
+                checkpoint.windows = piece.batch.first + len(piece.batch.windows)
+                checkpoint.totals = pool.totals.plain()
             report(_share(piece.truth.size, number, len(parts)))
         yield part, {variant: pool.outcome() for variant, pool in pools.items()}
 

@@ -18,8 +18,9 @@ from specseq.models.protocol import Query
 from specseq.scoring import metrics
 from specseq.scoring.evaluation import Batch, Evaluation, WindowKeys
 from specseq.scoring.gift_eval_data import Config, DataSet, find_datasets
-from specseq.scoring.metrics import Totals, seasonal_error
+from specseq.scoring.metrics import LEVELS, Totals, seasonal_error
 from specseq.series.evaluation import TERMS
+from specseq.series.frequency import parse_frequency
 from specseq.series.hub import check_finished
 from specseq.settings import near
 
@@ -58,11 +59,13 @@ class GiftEvaluation(Evaluation):
     @property
     def points(self) -> int:
         """Series x variates x windows x horizon."""
-        return self.config.points
+        config = self.config
+        return config.series * config.variates * config.windows * config.horizon
 
     @property
     def query(self) -> Query:
-        return self.config.query
+        freq = parse_frequency(self.config.freq).alias
+        return Query(self.config.horizon, LEVELS, self.config.season_length, freq)
 
     def batches(self, points: int) -> Iterator[Batch]:
         """All windows, series by series."""
@@ -85,7 +88,7 @@ class GiftEvaluation(Evaluation):
             window=window,
             places=lengths[item] + (window - config.windows) * config.horizon,
             starts=np.concatenate([block.start for block in blocks]),
-            freq=config.query.freq,
+            freq=self.query.freq,
         )
 
     def metrics(self, totals: Totals) -> dict[str, float]:
@@ -107,7 +110,7 @@ class GiftEvaluation(Evaluation):
             "config": config.name,
             "domain": config.domain,
             "term": config.term,
-            "freq": config.query.freq,
+            "freq": self.query.freq,
             "num_variates": config.variates,
             "series": config.series,
             "windows": config.windows,

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from specseq.errors import InputError
-from specseq.models.protocol import Query
 from specseq.models.windows import Windows
-from specseq.scoring.metrics import LEVELS
 from specseq.series.arrow import Block, find_folders, open_folder
 from specseq.series.evaluation import SHORT_HORIZON, prediction_length, window_count
 from specseq.series.frequency import Frequency, parse_frequency, stated_frequency
@@ -61,16 +59,6 @@ class Config:
     def term(self) -> str:
         """``short``, ``medium`` or ``long``."""
         return self.name.rsplit("/", 1)[1]
-
-    @property
-    def points(self) -> int:
-        """Forecast points: series x variates x windows x horizon."""
-        return self.series * self.variates * self.windows * self.horizon
-
-    @property
-    def query(self) -> Query:
-        """What every window of the config asks."""
-        return Query(self.horizon, LEVELS, self.season_length, parse_frequency(self.freq).alias)
 
 
 @cache

@@ -35,6 +35,7 @@ _SUMS = (
     "symmetric_steps",
     "interval_score",  # Σ of the interval score at 95 %
 )
+_DENSE, _PER_OCTAVE = 8, 8
 _SCALED = ("scaled_steps", "scaled_error", "scaled_pinball", "scaled_interval")
 
 
@@ -246,3 +247,43 @@ def tail_quantiles(q_BQH: Values, outside: float) -> tuple[Values, Values]:
         q_BQH[:, 1] + low * (q_BQH[:, 1] - q_BQH[:, 0]),
         q_BQH[:, -2] + high * (q_BQH[:, -1] - q_BQH[:, -2]),
     )
+
+
+def step_grid(horizon: int) -> list[int]:
+    """Horizon steps from 1 that are reported: the first eight, then eight an octave, and the last."""
+    octaves = int(np.ceil(np.log2(max(horizon / _DENSE, 1))))
+    later = _DENSE * 2 ** (np.arange(octaves * _PER_OCTAVE + 1) / _PER_OCTAVE)
+    steps = {*range(1, _DENSE + 1), *np.round(later).astype(int).tolist(), horizon}
+    return sorted(step for step in steps if step <= horizon)
+
+
+class StepErrors:
+    """Pools the absolute error of the median at each horizon step, scaled as MASE scales it."""
+
+    def __init__(self, horizon: int) -> None:
+        self._errors, self._counts = np.zeros(horizon), np.zeros(horizon)
+
+    def add(self, targets: Values, quantiles: NDArray[np.floating], scales: Values) -> None:
+        """Add windows.
+
+        Args:
+            targets: [B, H]; NaN is left out.
+            quantiles: [B, Q, H] at the benchmarks' levels.
+            scales: seasonal errors [B]; a window without one is left out.
+        """
+        errors_BH = scaled_errors(targets, quantiles, scales)
+        seen_BH = np.isfinite(errors_BH)
+        self._errors += np.where(seen_BH, np.abs(errors_BH), 0.0).sum(axis=0)
+        self._counts += seen_BH.sum(axis=0)
+
+    def values(self) -> Values:
+        """Mean scaled absolute error of each step, [H]; NaN where nothing was seen."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._errors / self._counts
+
+
+def scaled_errors(targets: Values, quantiles: NDArray[np.floating], scales: Values) -> Values:
+    """(y - median) / scale, [B, H]; NaN where the target or the scale is missing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors: Values = (targets - quantiles[:, MEDIAN].astype(np.float64)) / scales[:, None]
+    return errors

@@ -7,6 +7,8 @@ makes matched filters for all configs at once. The windows therefore precede the
 frequency (``ett1/H``, ``ett1/D``) counts as another data set. Tasks of FEV-Bench that share a data set begin
 to test at the same step; those of another ``tasks.yaml`` should. Configs whose series are too short have no
 rows, nor do configs that are forecast without error.
+
+Shapes: N windows of earlier data, H horizon steps.
 """
 
 from collections.abc import Iterator
@@ -14,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.filters.theory import residual_autocovariance
+from specseq.models.protocol import Forecaster
+from specseq.models.windows import Windows
 from specseq.progress import Progress
 from specseq.scoring.config import Benchmark, ForecasterSettings, Term
+from specseq.scoring.evaluation import Batch, Evaluation, batches_for
+from specseq.scoring.forecasting import forecast
+from specseq.scoring.metrics import Values, scaled_errors
 from specseq.scoring.score import open_evaluations, open_forecaster
-from specseq.scoring.steps import earlier_residuals
 from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.tables import Provenance, long_table, write_parquet
 
@@ -69,10 +74,47 @@ def measure_residuals(request: ResidualsRequest) -> None:
     write_parquet(request.out, long_table(rows), provenance)
 
 
-def _rows(residuals_NH: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
+def _rows(residuals_NH: Values) -> Iterator[dict[str, Any]]:
     """Rows of one config; none where no window has a scaled error other than zero."""
     if not (np.isfinite(residuals_NH) & (residuals_NH != 0)).any():
         return
     for lag, value in enumerate(residual_autocovariance(residuals_NH, residuals_NH.shape[1])):
         yield {"step": lag, "metric": "residual_autocovariance", "value": float(value)}
     yield {"metric": "residual_windows", "value": float(len(residuals_NH))}
+
+
+def earlier_residuals(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Values:
+    """Scaled errors of a forecaster on the windows just before the test windows, [N, H].
+
+    Each series gives up to ``windows`` windows, one horizon apart. The last ends where the first test target
+    begins, over all terms that are evaluated on the series, so that no test value of another term is seen. A
+    window needs a context of a horizon; N is 0 where no series is long enough. Contexts are no longer than
+    that of the series' first test window.
+
+    Raises:
+        InputError: a forecast is at fault, see :func:`specseq.scoring.forecasting.forecast`.
+    """
+    found = []
+    for batch in _earlier(evaluation, forecaster, windows):
+        quantiles = forecast(forecaster, batch.windows, evaluation.query, evaluation.name)
+        found.append(scaled_errors(batch.windows.targets(), quantiles, evaluation.seasonal_errors(batch)))
+    return np.concatenate(found) if found else np.zeros((0, evaluation.query.horizon))
+
+
+def _earlier(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Iterator[Batch]:
+    buffer, last = None, -1
+    for batch in batches_for(evaluation, forecaster):
+        given, begins = batch.windows, batch.begins
+        first = np.ones(len(given), bool)
+        first[1:] = begins[1:] != begins[:-1]
+        # A block may begin in the middle of a series; its first windows were in the block before.
+        first[0] = given.values is not buffer or begins[0] != last
+        buffer, last = given.values, int(begins[-1])
+        back = np.tile(np.arange(windows, 0, -1), int(first.sum())) * given.horizon
+        cuts = np.repeat(given.cuts[first] - evaluation.ahead, windows) - back
+        context = np.repeat((given.cuts - given.starts)[first], windows)
+        begins = np.repeat(begins[first], windows)
+        starts = np.maximum(begins, cuts - context)
+        long = cuts - starts >= given.horizon
+        if long.any():
+            yield Batch(Windows(given.values, starts[long], cuts[long], given.horizon), begins[long])
