@@ -97,6 +97,8 @@ def _state(
     made = metrics.stat().st_mtime if metrics.exists() else None
     failed = outcome.get("state") == "failed" and float(outcome.get("finished", 0)) >= (made or 0)
     if made is not None and not failed:
+        if not _whole(metrics):
+            return RunState(run, "failed", f"{metrics} is damaged: delete it and run snakemake again")
         diverged = (outcome.get("result") or {}).get("diverged")
         return RunState(
             run, "done", f"diverged: {diverged}" if diverged else "", seconds=_took(ticket, outcome)
@@ -121,6 +123,13 @@ def _state(
         detail, seconds = _progress(log)
         return RunState(run, "running", detail, log, seconds)
     return RunState(run, "interrupted", "the next start goes on from its checkpoint", log)
+
+
+def _whole(path: Path) -> bool:
+    """Whether a Parquet file ends as one does; a copy that broke off does not."""
+    with path.open("rb") as file:
+        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+        return file.read() == b"PAR1"
 
 
 def _log(folder: Path) -> Path | None:
