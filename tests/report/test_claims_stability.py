@@ -10,7 +10,7 @@ import pytest
 from specseq.report.claims import Claim
 from specseq.report.claims.ledger import Ledger
 from specseq.report.claims.queries import Folder
-from specseq.spacings.bootstrap import mean_interval
+from specseq.spacings.statistics import mean_interval
 from tests.report.planted_claims import claim
 
 PAIRS, TASKS = 20, 10

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.mixture import Mixture
+from specseq.spacings.statistics import block_bootstrap
 
 STANDARD = 0.5 * math.log(2 * math.pi * math.e)  # entropy of the standard normal
 MEASURES = ("expectation", "weight_entropy", "predictive_entropy")

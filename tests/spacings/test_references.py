@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from specseq.errors import InputError
-from specseq.spacings.bootstrap import block_bootstrap, mean_interval
 from specseq.spacings.config import SPLITS
 from specseq.spacings.evaluation import FORM_FACTOR_TAU, SpacingEvaluation, sequence_statistics
 from specseq.spacings.gue import gue_segment
@@ -15,9 +14,11 @@ from specseq.spacings.references import evaluate_references, spread
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.spacings.statistics import (
     autocorrelation,
+    block_bootstrap,
     form_factor,
     jitter,
     jitter_positions,
+    mean_interval,
     number_variance,
     peak_at_one,
 )

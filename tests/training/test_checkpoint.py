@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from specseq.errors import InputError
-from specseq.training.checkpoint import Checkpoints, diverged, load_weights, save_weights
-from specseq.training.state import pack, unpack
+from specseq.training.checkpoint import Checkpoints, diverged, load_weights, pack, save_weights, unpack
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 KEYS = st.text() | st.integers() | st.booleans()

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from specseq.settings import read
-from specseq.training.optimiser import AdamW, Optimiser, default_groups, factor
-from specseq.training.orthogonal import orthogonal
+from specseq.training.optimiser import AdamW, Optimiser, default_groups, factor, orthogonal
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
 

@@ -53,11 +53,8 @@ def block_of(
     for name, size in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != size:
-            raise InputError(
-                path,
-                f"{name} is {found or 'missing'}, its parameters say {size}",
-                "the file and its parameters do not match",
-            )
+            fault = f"{name} is {found or 'missing'}, its parameters say {size}"
+            raise InputError(path, fault, "the file and its parameters do not match")
     if extra := sorted(set(tensors) - set(expected)):
         raise InputError(path, f"unknown weights {extra[0]}", "give weights of an equilibrium block")
     for name, tensor in tensors.items():
@@ -87,9 +84,8 @@ def audit_texts(block: EquilibriumBlock, samples: int, text: Path | None, seed: 
         return torch.randint(0, vocabulary, (samples, length), generator=draw)
     corpus = Corpus.open(text)
     if corpus.vocabulary != vocabulary:
-        raise InputError(
-            text, f"has {corpus.vocabulary} symbols, the block {vocabulary}", "give the text of its training"
-        )
+        fault = f"has {corpus.vocabulary} symbols, the block {vocabulary}"
+        raise InputError(text, fault, "give the text of its training")
     if len(corpus.valid) < length:
         raise InputError(text, f"{len(corpus.valid)} held-out tokens are less than a window of {length}")
     starts = np.linspace(0, len(corpus.valid) - length, samples).astype(np.int64)

@@ -23,9 +23,8 @@ def check(folder: Path) -> None:
             ``%`` in the paths of logs, and a line break would end the line it is on.
     """
     if shutil.which("sbatch") is None:
-        raise InputError(
-            "launcher", "there is no sbatch on this machine", "use local, or log in to a cluster"
-        )
+        fault = "there is no sbatch on this machine"
+        raise InputError("launcher", fault, "use local, or log in to a cluster")
     if re.search(r"[%\n\r]", str(folder)):
         raise InputError(folder, "holds '%' or a line break", "choose another folder for jobs")
 

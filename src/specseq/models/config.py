@@ -60,7 +60,6 @@ def head_count(d_model: int, heads: int | None) -> int:
     if d_model % count:
         raise InputError(where, f"{count} heads do not divide the width {d_model}", "change one of them")
     if d_model // count % 4:
-        raise InputError(
-            where, f"{count} heads of width {d_model // count}", "make the head width a multiple of 4"
-        )
+        fault = f"{count} heads of width {d_model // count}"
+        raise InputError(where, fault, "make the head width a multiple of 4")
     return count

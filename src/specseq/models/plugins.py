@@ -62,9 +62,8 @@ def load_class(path: str, arguments: Mapping[str, Any]) -> "Forecaster":
     try:
         holder = importlib.import_module(module)
     except ImportError as error:
-        raise InputError(
-            path, f"cannot be imported ({error})", "install it, or put it on PYTHONPATH"
-        ) from None
+        fault = f"cannot be imported ({error})"
+        raise InputError(path, fault, "install it, or put it on PYTHONPATH") from None
     made: Any = holder
     for part in name.split("."):
         if not hasattr(made, part):

@@ -137,9 +137,8 @@ class FilteredContexts:
         if inverse_taps is None:
             inverse_taps = ideal_inverse(self.filter, min(INVERSE_LENGTH, held))
         if len(inverse_taps) > held:
-            raise InputError(
-                "inverse taps", f"{len(inverse_taps)} of them, stride {stride}", f"at most {held}"
-            )
+            fault = f"{len(inverse_taps)} of them, stride {stride}"
+            raise InputError("inverse taps", fault, f"at most {held}")
         inverse = torch.from_numpy(np.asarray(inverse_taps, np.float64))
         history = np.ascontiguousarray(self.filtered_tail[:, -len(inverse) * stride :])
         shift = operators.fir_shift(self._deviation(median_BH), torch.from_numpy(history), inverse, stride)
@@ -233,9 +232,8 @@ class Preconditioned:
         """
         if reversal not in get_args(Reversal):
             hint = "; the oracle uses the truth" if reversal == "oracle" else ""
-            raise InputError(
-                "reversal", f"{reversal!r}{hint}", f"choose from {', '.join(get_args(Reversal))}"
-            )
+            fault = f"{reversal!r}{hint}"
+            raise InputError("reversal", fault, f"choose from {', '.join(get_args(Reversal))}")
         if (other is not None) != (reversal == "hybrid"):
             raise InputError("reversal", f"{reversal} with other={other!r}", "hybrid alone needs another")
         self.forecaster, self.filter, self.reversal, self.other = forecaster, filter, reversal, other
@@ -271,9 +269,8 @@ def median_forecast(forecaster: Forecaster, contexts: Sequence[Floats], query: Q
 def _median_index(quantile_levels: Sequence[float]) -> int:
     distance = np.abs(np.asarray(quantile_levels) - _MEDIAN)
     if distance.min() > 1e-9:
-        raise InputError(
-            "quantile levels", f"{list(quantile_levels)} lack 0.5", "the reversal follows the median"
-        )
+        fault = f"{list(quantile_levels)} lack 0.5"
+        raise InputError("quantile levels", fault, "the reversal follows the median")
     return int(distance.argmin())
 
 

@@ -36,9 +36,8 @@ def load_forecaster(
     """
     given = {name: value for name, value in options.items() if value is not None}
     if others := sorted(set(given) - _OPTIONS):
-        raise InputError(
-            "forecaster", f"option {', '.join(others)} is unknown", f"known: {', '.join(sorted(_OPTIONS))}"
-        )
+        fault = f"option {', '.join(others)} is unknown"
+        raise InputError("forecaster", fault, f"known: {', '.join(sorted(_OPTIONS))}")
     for option in ("context_length", "batch_size"):
         if given.get(option, 1) < 1:
             raise InputError(option, f"{given[option]} is not a positive number")

@@ -79,9 +79,8 @@ def read_arrays(folder: str | os.PathLike[str], index: int) -> SpacingArrays:
             raise InputError(folder, fault, "give unfolded spacings")
     centred = [abs(mean) < abs(mean - 1) for mean in means]
     if centred[0] != centred[1]:
-        raise InputError(
-            folder, "one of train and val holds spacings, the other residuals", "give both alike"
-        )
+        fault = "one of train and val holds spacings, the other residuals"
+        raise InputError(folder, fault, "give both alike")
     return SpacingArrays(parts, centred[0], index)
 
 

@@ -87,17 +87,15 @@ class SpacingModelConfig:
             fault = f"{self.heads} heads do not divide the width {self.width} into even parts"
             raise InputError("heads", fault, f"2·heads must divide {self.width}")
         if self.scale_min >= self.scale_max:
-            raise InputError(
-                "scale_min", f"{self.scale_min} is not below scale_max {self.scale_max}", "lower it"
-            )
+            fault = f"{self.scale_min} is not below scale_max {self.scale_max}"
+            raise InputError("scale_min", fault, "lower it")
         if len(self.highest) != len(self.windows):
             fault = f"{len(self.highest)} values for {len(self.windows)} windows"
             raise InputError("highest", fault, "give one per window")
         for window, top in zip(self.windows, self.highest, strict=True):
             if not frequency_grid(window, top):
-                raise InputError(
-                    "windows", f"{window} has no frequency k/{window} up to {top}", "lengthen it"
-                )
+                fault = f"{window} has no frequency k/{window} up to {top}"
+                raise InputError("windows", fault, "lengthen it")
         if self.lines and not self.windows:
             raise InputError("lines", "has no effect without windows", "give windows and highest, or 0 lines")
         if self.attention_mask == "published" and not self.slots:

@@ -35,7 +35,6 @@ from torch import Tensor
 from specseq.errors import InputError
 from specseq.seeding import generator, stream_seed
 from specseq.spacings import scores
-from specseq.spacings.bootstrap import block_bootstrap
 from specseq.spacings.config import SpacingEvaluation
 from specseq.spacings.drift import drift
 from specseq.spacings.hermiticity import hermiticity
@@ -44,7 +43,7 @@ from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
 from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
 from specseq.spacings.sets import SpacingSet
-from specseq.spacings.statistics import autocorrelation, form_factor, number_variance
+from specseq.spacings.statistics import autocorrelation, block_bootstrap, form_factor, number_variance
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]

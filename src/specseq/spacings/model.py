@@ -3,7 +3,7 @@
 Shapes: B batch, M memory slots, L sequence, P = M + L, D width, K components, Z = L + 1 zeros.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -78,12 +78,23 @@ class SpacingModel(nn.Module):
             height_B: heights; only the spectral features need them.
             keep_slots: (M,) boolean, False for memory slots to be zeroed (ablation).
         """
+        x_BPD = self._passed(s_BL, height_B, keep_slots, [None] * len(self.blocks))
+        return self._mixture(x_BPD[:, self.config.slots :])
+
+    def _passed(
+        self,
+        s_BL: Tensor,
+        height_B: Tensor | None,
+        keep_slots: Tensor | None,
+        layers: Sequence[LayerCache | None],
+    ) -> Tensor:
+        """The tokens of memory and window after all blocks, ``[B, P, D]``; fills the blocks' caches."""
         x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(len(s_BL), keep_slots))
-        tokens, slots, opening = x_BPD.shape[1], self.config.slots, self._opening(s_BL)
+        tokens, opening = x_BPD.shape[1], self._opening(s_BL)
         mask, phases = self.mask[:tokens, :tokens], self._phases(0, s_BL.shape[1])
-        for block in self.blocks:
-            x_BPD = block(x_BPD, mask, phases, slots, opening=opening)
-        return self._mixture(x_BPD[:, slots:])
+        for block, layer in zip(self.blocks, layers, strict=True):
+            x_BPD = block(x_BPD, mask, phases, self.config.slots, cache=layer, opening=opening)
+        return x_BPD
 
     def _opening(self, s_BL: Tensor) -> Opening | None:
         """How far memory is open to each token of a window; always fully to memory's own rows."""
@@ -119,10 +130,8 @@ class SpacingModel(nn.Module):
             return None
         memory_BMD = self.memory.expand(batch, -1, -1)
         if self.training and self.config.slot_dropout > 0:
-            kept = (
-                torch.rand(batch, self.config.slots, 1, device=memory_BMD.device) >= self.config.slot_dropout
-            )
-            memory_BMD = memory_BMD * kept
+            drawn = torch.rand(batch, self.config.slots, 1, device=memory_BMD.device)
+            memory_BMD = memory_BMD * (drawn >= self.config.slot_dropout)
         if keep_slots is not None:
             memory_BMD = memory_BMD * keep_slots[:, None]
         return memory_BMD
@@ -160,16 +169,9 @@ class SpacingModel(nn.Module):
         if not self.config.causal:
             raise ValueError("under the published mask memory changes with every spacing: no cache is valid")
         c, (B, L) = self.config, s_BL.shape
-        cache = Cache(
-            [
-                LayerCache(B, c.heads, c.slots + c.length, c.width // c.heads, self.embed.weight)
-                for _ in self.blocks
-            ]
-        )
-        x_BPD = self._tokens(s_BL, self._features(s_BL, height_B), self._memory(B, None))
-        tokens, opening = x_BPD.shape[1], self._opening(s_BL)
-        for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x_BPD = block(x_BPD, self.mask[:tokens, :tokens], self._phases(0, L), c.slots, layer, opening)
+        sizes = B, c.heads, c.slots + c.length, c.width // c.heads
+        cache = Cache([LayerCache(*sizes, self.embed.weight) for _ in self.blocks])
+        x_BPD = self._passed(s_BL, height_B, None, cache.layers)
         cache.length = L
         if c.gate:
             cache.compared = s_BL[:, -c.gate.spacings :]
@@ -193,9 +195,8 @@ class SpacingModel(nn.Module):
             tau_BM = self.spectrum.frequencies(height_B)
             cos, sin = self.spectrum.phases(cache.position[:, None], tau_BM)
             cache.cos[:, L + 1], cache.sin[:, L + 1] = cos[:, 0], sin[:, 0]
-            features = self.lift(self.spectrum.last(tau_BM, cache.cos[:, : L + 2], cache.sin[:, : L + 2]))[
-                :, None
-            ]
+            last = self.spectrum.last(tau_BM, cache.cos[:, : L + 2], cache.sin[:, : L + 2])
+            features = self.lift(last)[:, None]
         if self.taps is not None:
             cache.recent = torch.cat([cache.recent[:, 1:], s_B[:, None] - 1], 1)
             taps = self.taps(cache.recent)[:, None]

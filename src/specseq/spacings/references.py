@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.seeding import generator
-from specseq.spacings.bootstrap import mean_interval
 from specseq.spacings.config import SpacingEvaluation, SpacingReferences
 from specseq.spacings.evaluation import Row, sequence_statistics, with_interval
 from specseq.spacings.predictors import Autoregression, fit_autoregressions, wigner_nll
@@ -34,6 +33,7 @@ from specseq.spacings.statistics import (
     form_factor,
     jitter,
     jitter_positions,
+    mean_interval,
     peak_at_one,
 )
 from specseq.tables import read_rows
@@ -66,9 +66,8 @@ def evaluate_references(
         InputError: an order doesn't fit the sets.
     """
     if test.segment <= max(orders) + _CHUNK:
-        raise InputError(
-            "orders", f"AR({max(orders)}) leaves nothing of segments of {test.segment}", "lower it"
-        )
+        fault = f"AR({max(orders)}) leaves nothing of segments of {test.segment}"
+        raise InputError("orders", fault, "lower it")
     context, horizon = spec.rollout_contexts[-1], spec.horizons[-1]
     starts = test.starts(context + horizon, spec.windows)
     windows = test.windows(starts, context + horizon).astype(np.float64)

@@ -158,9 +158,8 @@ def write_zeros(
                 progress.update(min(taken, total))
         if first is None:
             shutil.rmtree(parts, ignore_errors=True)
-            raise InputError(
-                "zeros", f"none lie between {request.height} and {request.to}", "widen the stretch"
-            )
+            fault = f"none lie between {request.height} and {request.to}"
+            raise InputError("zeros", fault, "widen the stretch")
         record = {
             **completeness.record(),
             "first_index": first,

@@ -31,9 +31,8 @@ class ZeroRange:
         if (self.count is None) == (self.to is None):
             raise InputError("count", "give a count or an upper height (to), one of them")
         if self.to is not None and self.height is None:
-            raise InputError(
-                "to", "an upper height goes with a first height", "give height in place of index"
-            )
+            fault = "an upper height goes with a first height"
+            raise InputError("to", fault, "give height in place of index")
         if self.to is not None and self.height is not None and self.to <= self.height:
             raise InputError("to", f"{self.to} is not above the height {self.height}", "give a lower height")
         if self.top > HIGHEST:

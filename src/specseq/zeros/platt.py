@@ -43,9 +43,8 @@ def read_platt(source: str | os.PathLike[str]) -> Iterator[Zeros]:
                 raise InputError(source, f"ends in the header of {name}", "fetch the file anew")
             t0, t1, before, last = _HEADER.unpack(header)
             if not (0 <= t0 < t1 < 1e30 and before <= last <= before + _LARGEST_BLOCK):
-                raise InputError(
-                    source, f"{name} has heights {t0}..{t1}, counts {before}..{last}", "it is corrupt"
-                )
+                fault = f"{name} has heights {t0}..{t1}, counts {before}..{last}"
+                raise InputError(source, fault, "it is corrupt")
             if due is not None and before != due:
                 raise InputError(source, f"{name} starts after zero {before}, {due} is due", "it is corrupt")
             due = last
@@ -56,9 +55,8 @@ def read_platt(source: str | os.PathLike[str]) -> Iterator[Zeros]:
             if len(delta) and not (
                 np.all(np.diff(delta) > 0) and delta[0] >= 0 and t0 + delta[-1] <= t1 * (1 + 1e-12)
             ):
-                raise InputError(
-                    source, f"zeros of {name} leave {t0}..{t1} or do not ascend", "it is corrupt"
-                )
+                fault = f"zeros of {name} leave {t0}..{t1} or do not ascend"
+                raise InputError(source, fault, "it is corrupt")
             yield Zeros(np.arange(before + 1, last + 1, dtype=np.int64), np.full(len(delta), t0), delta)
 
 

@@ -64,9 +64,8 @@ def docstring_corpus(shortest: int = 60) -> str:
     found += [topics[name] for name in sorted(topics)]
     unique = list(dict.fromkeys(found))
     if len(unique) < 100:
-        raise InputError(
-            library, f"only {len(unique)} documentation strings", "use a Python with its sources, or a path"
-        )
+        fault = f"only {len(unique)} documentation strings"
+        raise InputError(library, fault, "use a Python with its sources, or a path")
     order = generator(0, "docstrings").permutation(np.arange(len(unique)))
     text = "\n\n".join(unique[index] for index in order)
     return "".join(mark if mark == "\n" or " " <= mark <= "~" else " " for mark in text)

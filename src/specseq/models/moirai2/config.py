@@ -146,11 +146,8 @@ class Preconditioning:
                 f"preconditioning.{modes[0]}", fault, "give a filter and no hint, or leave this out"
             )
         if self.hint and not self.hint.filters and filter is None:
-            raise InputError(
-                "preconditioning.hint.filters",
-                "no filter to take hints from",
-                "give filters here, or the run's filter",
-            )
+            fault = "no filter to take hints from"
+            raise InputError("preconditioning.hint.filters", fault, "give filters here, or the run's filter")
 
 
 @dataclass(frozen=True, config=STRICT)
