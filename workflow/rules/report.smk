@@ -106,7 +106,11 @@ rule claims:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        **request("claims", lambda w: PLANNING.claims(w.scale), code=lambda w: PLANNING.claims_code()),
+        **request(
+            "claims",
+            lambda w: PLANNING.claims(w.scale),
+            code=lambda w: PLANNING.report_code("claims", "checks"),
+        ),
     message:
         "claims: verdicts of the ledger"
     shell:
@@ -128,7 +132,11 @@ rule report_page:
     resources:
         login=1,  # limited where it runs on a login node
     params:
-        **request("report_page", lambda w: PLANNING.page(w.scale), code=lambda w: PLANNING.page_code()),
+        **request(
+            "report_page",
+            lambda w: PLANNING.page(w.scale),
+            code=lambda w: PLANNING.report_code("report_page", "answer"),
+        ),
     message:
         "report: {output}"
     shell:

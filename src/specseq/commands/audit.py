@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specseq.commands.options import to_request
+from specseq.commands.options import finite, to_request
 from specseq.progress import Progress
 
 _VERDICTS = """\
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     result = audit_checkpoint(request, progress, keep=True)
     audit, metrics = result.audit, result.metrics
     rows = [
-        {name: _plain(row[name]) for name in ("sample", *_COLUMNS)}
+        {name: finite(row[name]) for name in ("sample", *_COLUMNS)}
         for row in sample_rows(audit.table).to_dict("records")
     ]
     record = {
@@ -107,13 +106,13 @@ def main(arguments: Sequence[str]) -> int:
         "evaluations": audit.evaluations,
         "verdicts": audit.table["verdict"].value_counts().to_dict(),
         "samples": rows,
-        "summary": {name: _plain(value) for name, value in audit.summary().items()},
-        "fingerprint": {name: _plain(metrics[name]) for name in _FINGERPRINT if name in metrics},
+        "summary": {name: finite(value) for name, value in audit.summary().items()},
+        "fingerprint": {name: finite(metrics[name]) for name in _FINGERPRINT if name in metrics},
     }
     if result.sweep is not None:
         means = result.sweep.drop(columns="sample").groupby("step", as_index=False, sort=False).mean()
         record["steps"] = [
-            {str(name): _plain(value) for name, value in row.items()} for row in means.to_dict("records")
+            {str(name): finite(value) for name, value in row.items()} for row in means.to_dict("records")
         ]
     if options.out and result.interruption is None:
         _draw(options.out)
@@ -137,34 +136,17 @@ def _draw(folder: Path) -> None:
         save(draw(inputs, {}), folder / "spectrum")
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it: what could not be known is null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
 def _show(record: dict[str, Any], positions: int) -> None:
     print(f"{record['checkpoint']}: text {record['text']}, Euler step {record['step']:g}")
     print("sample " + " ".join(f"{_HEADS.get(name, name):>10}" for name in _COLUMNS))
     for row in record["samples"]:
-        cells = []
-        for name in _COLUMNS:
-            value = row[name]
-            cells.append(
-                f"{'-' if value is None else value:>10}"
-                if not isinstance(value, float)
-                else f"{value:>10.4g}"
-            )
-        print(f"{row['sample']:>6} " + " ".join(cells))
-    if record["fingerprint"]:
-        facts = (
-            f"{name} {'-' if value is None else format(value, '.4g')}"
-            for name, value in record["fingerprint"].items()
-        )
-        print(f"fingerprint: {', '.join(facts)}")
-    for row in record.get("steps", ()):
-        facts = (f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in row.items())
-        print(f"sweep: {', '.join(facts)}")
+        print(f"{row['sample']:>6} " + " ".join(f"{_cell(row[name]):>10}" for name in _COLUMNS))
+    named = [("fingerprint", record["fingerprint"])] if record["fingerprint"] else []
+    for title, facts in [*named, *(("sweep", row) for row in record.get("steps", ()))]:
+        print(f"{title}: {', '.join(f'{name} {_cell(value)}' for name, value in facts.items())}")
     counts = ", ".join(f"{count} {name}" for name, count in record["verdicts"].items())
     print(f"{positions} positions: {counts}; {record['evaluations']} evaluations")
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from specseq.commands.listing import format_rows
+from specseq.commands.options import format_rows
 from specseq.errors import InputError
 from specseq.progress import say_left_out
 from specseq.scoring.audit_results import audit

@@ -12,7 +12,7 @@ from specseq.report.findings import findings
 from specseq.report.sections import load_sections
 from specseq.settings import near
 from specseq.studies import answers
-from specseq.tables.files import atomic_path
+from specseq.tables.files import write_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,6 +50,5 @@ def main(arguments: Sequence[str]) -> None:
     if options.out is None:
         print(text, end="")
         return
-    with atomic_path(options.out) as path:
-        path.write_text(text, encoding="utf-8")
+    write_text(options.out, text)
     print(f"{options.out}: {text.count(chr(10))} lines")

@@ -3,12 +3,11 @@
 import argparse
 import csv
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specseq.commands.listing import format_rows
+from specseq.commands.options import finite, format_rows
 from specseq.errors import InputError
 from specseq.progress import say_left_out
 from specseq.scoring import leaderboard as boards
@@ -19,28 +18,13 @@ Row = dict[str, Any]
 _SHOWN = {
     "gift_eval": ("model", "n", "MASE", "CRPS", "MASE_raw", "CRPS_raw", "CRPS_rank", "missing", "flags"),
     "fev": (
-        "model",
-        "n",
-        "win_rate",
-        "skill_score",
-        "skill_score_low",
-        "skill_score_high",
-        "missing",
-        "flags",
+        *("model", "n", "win_rate", "skill_score"),
+        *("skill_score_low", "skill_score_high", "missing", "flags"),
     ),
 }
-
 _COMPARED: tuple[str, ...] = (
-    "metric",
-    "tasks",
-    "wins",
-    "losses",
-    "ratio",
-    "low",
-    "high",
-    "sign_p",
-    "wilcoxon_p",
-    "verdict",
+    *("metric", "tasks", "wins", "losses", "ratio", "low", "high"),
+    *("sign_p", "wilcoxon_p", "verdict"),
 )
 
 
@@ -144,17 +128,12 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--{given[0]}", "has no effect on --compare", "leave it out")
 
 
-def _finite(value: Any) -> Any:
-    """A value as JSON can hold it: null for NaN and infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _write(target: Path, rows: Sequence[Row], options: dict[str, Any]) -> None:
     from specseq.tables.files import atomic_path, write_text
 
     if target.suffix == ".json":
-        finite = [{name: _finite(value) for name, value in row.items()} for row in rows]
-        write_text(target, json.dumps(finite, indent=1, allow_nan=False) + "\n")
+        known = [{name: finite(value) for name, value in row.items()} for row in rows]
+        write_text(target, json.dumps(known, indent=1, allow_nan=False) + "\n")
     elif target.suffix == ".csv":
         with atomic_path(target) as path, path.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")

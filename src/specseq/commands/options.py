@@ -1,6 +1,7 @@
-"""From a command's options to the typed request that its stage also takes."""
+"""What commands share: the typed request that a stage also takes, plain tables, and values for JSON."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,3 +36,27 @@ def _given(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_given(part) for part in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON can hold it: null for NaN and infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """A plain table for the terminal: numbers right, text left, four decimals."""
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    widths = [max(len(text) for text in column) for column in zip(names, *cells, strict=True)]
+    right = [isinstance(rows[0][name], int | float) for name in names]
+    lines = []
+    for line in ([*names], *cells):
+        padded = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specseq.commands.listing import format_rows
+from specseq.commands.options import format_rows
 from specseq.errors import InputError
 from specseq.scoring import lsf, monash
 from specseq.scoring.aggregate import geometric_mean

@@ -11,7 +11,7 @@ from typing import Any
 from specseq.errors import InputError
 from specseq.report.sections import Section
 from specseq.tables import read_provenance
-from specseq.tables.files import atomic_path
+from specseq.tables.files import atomic_path, write_text
 
 LARGEST = 200_000
 """Bytes of the largest table that is kept; longer ones hold single results, which summaries are made of."""
@@ -39,8 +39,7 @@ def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> 
         with atomic_path(folder / path.name) as target:
             shutil.copyfile(path, target)
         written.append(folder / path.name)
-    with atomic_path(folder / "provenance.json") as target:
-        target.write_text(json.dumps(provenance(results), indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "provenance.json", json.dumps(provenance(results), indent=1) + "\n")
     return [*written, folder / "provenance.json"]
 
 

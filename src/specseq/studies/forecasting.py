@@ -33,14 +33,15 @@ def seasonal_naive_scores(results: Results) -> list[str]:
     """Scores of seasonal naive at a scale, the reference of every forecaster, from whichever study."""
     runs = results.plan.runs(results.scale)
     named = [run for run, p in runs.items() if p.get("forecaster", {}).get("name") == "seasonal_naive"]
-    paths = [f"{results.folder}/runs/{run}/{name}.parquet" for run in named for name in results.benchmarks]
-    return [path for path in paths if results.at_hand(path)] if results.partial else paths
+    benchmarks = results.benchmarks
+    return results.available(
+        results.file(f"runs/{run}/{name}.parquet") for run in named for name in benchmarks
+    )
 
 
 def leakage(results: Results) -> list[str]:
     """How much of each benchmark at hand is in the training corpus."""
-    paths = [results.file(f"data/leakage_{name}.parquet") for name in results.benchmarks]
-    return [path for path in paths if results.at_hand(path)] if results.partial else paths
+    return results.available(results.file(f"data/leakage_{name}.parquet") for name in results.benchmarks)
 
 
 def forecasting_results(params: Mapping[str, Any], plan: Plan) -> set[str]:

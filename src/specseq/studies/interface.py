@@ -4,7 +4,7 @@ Nothing here imports torch or pandas: the workflow reads it whenever it plans.
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -55,19 +55,18 @@ class Results:
         """A result of the scale, such as ``filters.parquet``."""
         return f"{self.folder}/{name}"
 
-    def table(self, name: str) -> str:
-        """A comparison table."""
-        return self.file(f"tables/{name}.parquet")
-
     def of_runs(self, *names: str) -> list[str]:
         """These results of every run that has them, such as ``pretrain.parquet``."""
-        paths = [
+        return self.available(
             f"{self.folder}/runs/{run}/{name}"
             for run, params in self.runs.items()
             for name in names
             if name in self.study.results(params, self.plan)
-        ]
-        return [path for path in paths if self.at_hand(path)] if self.partial else paths
+        )
+
+    def available(self, paths: Iterable[str]) -> list[str]:
+        """All paths, or those of a partial plan that are at hand."""
+        return [path for path in paths if not self.partial or self.at_hand(path)]
 
     def at_hand(self, path: str) -> bool:
         """Whether a result exists and is up to date."""
@@ -79,7 +78,7 @@ class Results:
 
     def long(self) -> Inputs:
         """The table of all results of the study."""
-        return {"long": self.table(f"{self.study.name}_long")}
+        return {"long": self.file(f"tables/{self.study.name}_long.parquet")}
 
     def baselines(self) -> dict[str, dict[str, str]]:
         """Parameter of tables: run without its seed -> the run it names as its baseline."""
@@ -87,9 +86,9 @@ class Results:
         return {"baselines": named}
 
 
-def no_params(results: Results) -> dict[str, Any]:
-    """Parameters of a table that needs none."""
-    return {}
+def files(**names: str) -> Callable[[Results], Inputs]:
+    """Inputs that are single results of a scale, such as ``tables/zeta.parquet``."""
+    return lambda results: {key: results.file(name) for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Table:
 
     make: str
     inputs: Callable[[Results], Inputs]
-    params: Callable[[Results], Mapping[str, Any]] = no_params
+    params: Callable[[Results], Mapping[str, Any]] = lambda results: {}
     optional: frozenset[str] = frozenset()
 
 

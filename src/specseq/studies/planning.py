@@ -4,7 +4,7 @@ Nothing here imports torch or pandas, or knows of Snakemake.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,10 @@ def _file_of(module: str) -> str:
     return os.fspath(module_file(module))
 
 
+def _as_list(files: str | Sequence[str]) -> list[str]:
+    return [files] if isinstance(files, str) else list(files)
+
+
 @dataclass(frozen=True)
 class Planning:
     """The plan as the rules ask for it.
@@ -57,12 +61,8 @@ class Planning:
 
     def results(self, study: Study, scale: str) -> Results:
         """Paths of a study's results."""
-        return Results(self.plan, study, scale, self.partial, self._lost(scale))
-
-    def _lost(self, scale: str) -> frozenset[str]:
-        return (
-            frozenset(file for job in load_lost(scale) for file in job.files) if self.partial else frozenset()
-        )
+        lost = (file for job in load_lost(scale) for file in job.files) if self.partial else ()
+        return Results(self.plan, study, scale, self.partial, frozenset(lost))
 
     def section(self, content: Mapping[str, Any], key: str, where: str) -> Any:
         """A part of the config that this result needs although the schema does not require it.
@@ -277,52 +277,40 @@ class Planning:
 
         A partial plan leaves out those that lack an input, or all files of a list of inputs.
         """
-        declared = [
-            name for name, (study, _) in products(kind).items() if study.name in self.plan.studies(scale)
-        ]
-        return (
-            [name for name in declared if self._can_be_made(scale, kind, name)] if self.partial else declared
-        )
+        own = self.plan.studies(scale)
+        declared = [name for name, (study, _) in products(kind).items() if study.name in own]
+        return [name for name in declared if not self.partial or self._can_be_made(scale, kind, name)]
 
     def _can_be_made(self, scale: str, kind: Kind, name: str) -> bool:
-        study, product = products(kind)[name]
+        _, product = products(kind)[name]
         if any(job.failed and (job.rule, job.name) == (kind[:-1], name) for job in load_lost(scale)):
             return False
-        whole = product.inputs(replace(self.results(study, scale), partial=False))
-        there = self.inputs(scale, kind, name)
+        whole, there = replace(self, partial=False).inputs(scale, kind, name), self.inputs(scale, kind, name)
         return all(there[key] for key, files in whole.items() if files and key not in product.optional)
 
     def inputs(self, scale: str, kind: Kind, name: str) -> dict[str, list[str]]:
         """The files that a table or figure is made from, by name; in a partial plan, those that exist."""
         study, product = products(kind)[name]
         results = self.results(study, scale)
-        given = product.inputs(results)
         return {
-            key: (
-                [file for file in [files] if not self.partial or self._there(results, file)]
-                if isinstance(files, str)
-                else list(files)
-            )
-            for key, files in given.items()
+            key: [] if isinstance(files, str) and not self._there(results, files) else _as_list(files)
+            for key, files in product.inputs(results).items()
         }
 
     def _there(self, results: Results, file: str) -> bool:
         """Whether a single input of a partial plan is at hand, or is a table that can be made."""
         path = Path(file)
-        if path.parent.name == "tables":
+        if self.partial and path.parent.name == "tables":
             return self._can_be_made(results.scale, "tables", path.stem)
-        return results.at_hand(file)
+        return not self.partial or results.at_hand(file)
 
     def without(self, scale: str, kind: Kind, name: str) -> list[str]:
         """The runs and files that a table or figure of a partial plan is made without."""
         if not self.partial:
             return []
-        study, product = products(kind)[name]
-        whole = product.inputs(replace(self.results(study, scale), partial=False))
-        there = {file for files in self.inputs(scale, kind, name).values() for file in files}
-        files = [file for given in whole.values() for file in ([given] if isinstance(given, str) else given)]
-        folder = f"results/{scale}/"
-        return [file.removeprefix(folder).removeprefix("runs/") for file in files if file not in there]
+        whole, there = replace(self, partial=False).inputs(scale, kind, name), self.inputs(scale, kind, name)
+        lacking = [file for key, files in whole.items() for file in files if file not in there[key]]
+        return [file.removeprefix(f"results/{scale}/").removeprefix("runs/") for file in lacking]
 
     def product_code(self, stage: str, kind: Kind, name: str) -> list[str]:
         """The source files that make a table or figure."""
@@ -350,17 +338,10 @@ class Planning:
         declared = {name: sorted(runs) for name, runs in self.plan.declared().items()}
         return {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale, "declared": declared}
 
-    def claims_code(self) -> list[str]:
-        """The source files that judge claims, with the arithmetic checks of the studies."""
-        declared = [studies()[name] for name in self.plan.study_names]
-        checks = [_file_of(study.module(study.checks)) for study in declared if study.checks]
-        return ["stages/claims.py", *checks]
-
-    def page_code(self) -> list[str]:
-        """The source files that make the page, with those of the studies' opening sentences."""
-        declared = [studies()[name] for name in self.plan.study_names]
-        answers = [_file_of(study.module(study.answer)) for study in declared if study.answer]
-        return ["stages/report_page.py", *answers]
+    def report_code(self, stage: str, part: Literal["checks", "answer"]) -> list[str]:
+        """The source files of a stage and of this part of all studies."""
+        declared = [(studies()[name], getattr(studies()[name], part)) for name in self.plan.study_names]
+        return [f"stages/{stage}.py", *(_file_of(study.module(name)) for study, name in declared if name)]
 
     def page(self, scale: str) -> Params:
         """What the page is made from."""

@@ -17,25 +17,11 @@ class StageResources:
     )
 
 
-StudyResources = dict[str, StageResources]
 ALL = "all"
 """Stands in place of a study's name: what is set here applies to every study and wins over its settings."""
 RULES = (
-    "audit",
-    "design",
-    "design_matched",
-    "evaluate",
-    "leakage",
-    "measure",
-    "mechanisms",
-    "prepare_gift_eval",
-    "prepare_lotsa",
-    "pretrain",
-    "references",
-    "residuals",
-    "rollout",
-    "spacings",
-    "text",
-    "zeros",
+    *("audit", "design", "design_matched", "evaluate", "leakage", "measure", "mechanisms"),
+    *("prepare_gift_eval", "prepare_lotsa", "pretrain", "references", "residuals", "rollout"),
+    *("spacings", "text", "zeros"),
 )
 """The rules that ask for resources."""

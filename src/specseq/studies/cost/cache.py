@@ -11,7 +11,7 @@ from typing import Any
 from specseq.sources import module_file, source_digest
 from specseq.studies import studies
 from specseq.studies.cost.step import StepUsage
-from specseq.tables.files import atomic_path
+from specseq.tables.files import write_text
 from specseq.training.metering import Usage
 
 
@@ -44,8 +44,7 @@ class UsageCache:
     def save(self) -> None:
         """Write the file, whole; a folder that cannot be written is not a fault."""
         try:
-            with atomic_path(self._path) as part:
-                Path(part).write_text(json.dumps(self._held), encoding="utf-8")
+            write_text(self._path, json.dumps(self._held))
         except OSError:
             return
 

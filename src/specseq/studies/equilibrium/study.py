@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from specseq.equilibrium.config import EquilibriumRun, MechanismSettings
-from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.studies.interface import Figure, Results, Study, Table, files
 from specseq.sweeps import Plan
 
 _AUDIT = {"audit.parquet", "spectrum.parquet", "fingerprint.parquet"}
@@ -15,9 +15,7 @@ def _results(params: Mapping[str, Any], plan: Plan) -> set[str]:
     return {"weights.safetensors", "pretrain.parquet"} | (_AUDIT if "audit" in params else set())
 
 
-def _measured(results: Results) -> Inputs:
-    return {"measured": results.file("equilibrium_mechanisms.parquet")}
-
+_MEASURED = files(measured="equilibrium_mechanisms.parquet")
 
 TABLES = {
     "equilibrium_long": Table(
@@ -33,7 +31,7 @@ TABLES = {
     "equilibrium_controllers": Table(".dynamics_tables:controllers", Results.long),
     "equilibrium_steps": Table(".dynamics_tables:steps", Results.long),
     "equilibrium_widths": Table(".dynamics_tables:widths", Results.long),
-    "equilibrium_mechanisms": Table(".tables:mechanisms", _measured),
+    "equilibrium_mechanisms": Table(".tables:mechanisms", _MEASURED),
 }
 
 FIGURES = {
@@ -47,9 +45,9 @@ FIGURES = {
             "fingerprints": results.of_runs("fingerprint.parquet"),
         },
     ),
-    "equilibrium_solvers": Figure(".mechanism_figures:solvers", _measured),
-    "equilibrium_estimators": Figure(".mechanism_figures:estimators", _measured),
-    "equilibrium_diagnostics": Figure(".mechanism_figures:diagnostics", _measured),
+    "equilibrium_solvers": Figure(".mechanism_figures:solvers", _MEASURED),
+    "equilibrium_estimators": Figure(".mechanism_figures:estimators", _MEASURED),
+    "equilibrium_diagnostics": Figure(".mechanism_figures:diagnostics", _MEASURED),
 }
 
 STUDY = Study(

@@ -6,7 +6,7 @@ from specseq.models.moirai2.config import Moirai2Config, Moirai2Data, Preconditi
 from specseq.scoring.config import EvaluationSettings, ForecasterSettings
 from specseq.settings import STRICT, Field, dataclass
 from specseq.studies.forecasting import ForecastingRun, forecasting_results, leakage
-from specseq.studies.interface import Figure, Inputs, Results, Study, Table
+from specseq.studies.interface import Figure, Inputs, Results, Study, Table, files
 from specseq.training.settings import Initial, TrainingSettings
 
 
@@ -57,14 +57,10 @@ def _metrics(results: Results) -> Inputs:
     return {"runs": results.of_runs("pretrain.parquet")}
 
 
-def _filters(results: Results) -> str:
-    return results.file("filters.parquet")
-
-
 def _theory(results: Results) -> Inputs:
     return {
         "runs": results.evaluations(),
-        "filters": _filters(results),
+        "filters": results.file("filters.parquet"),
         "matched": results.evaluations("_matched"),
         "residuals": results.evaluations("_residuals"),
     }
@@ -84,50 +80,44 @@ TABLES = {
     "preconditioning_theory_steps": Table(".tables.laws:theory_steps", _theory),
     "preconditioning_best": Table(".tables.scores:best", _scores, Results.baselines),
     "preconditioning_ranks": Table(
-        ".tables.laws:ranks", lambda results: {"theory": results.table("preconditioning_theory")}
+        ".tables.laws:ranks", files(theory="tables/preconditioning_theory.parquet")
     ),
     "preconditioning_reversal": Table(
         ".tables.note:reversal",
         lambda results: {
-            "summary": results.table("preconditioning"),
-            "filters": _filters(results),
+            "summary": results.file("tables/preconditioning.parquet"),
+            "filters": results.file("filters.parquet"),
             "matched": results.evaluations("_matched"),
         },
     ),
     "preconditioning_training": Table(
         ".tables.note:training",
-        lambda results: {
-            "summary": results.table("preconditioning"),
-            "taps": results.table("preconditioning_taps"),
-        },
+        files(summary="tables/preconditioning.parquet", taps="tables/preconditioning_taps.parquet"),
     ),
     "preconditioning_norms": Table(
         ".tables.note:norms",
-        lambda results: {"filters": _filters(results), "taps": results.table("preconditioning_taps")},
+        files(filters="filters.parquet", taps="tables/preconditioning_taps.parquet"),
     ),
 }
 
 FIGURES = {
-    "preconditioning_filters": Figure(
-        ".figures.filters:filters", lambda results: {"filters": _filters(results)}
-    ),
+    "preconditioning_filters": Figure(".figures.filters:filters", files(filters="filters.parquet")),
     "preconditioning_training": Figure(".figures.runs:training", _metrics),
     "preconditioning_gap": Figure(
         ".figures.filters:gap",
-        lambda results: {"summary": results.table("preconditioning"), "filters": _filters(results)},
+        files(summary="tables/preconditioning.parquet", filters="filters.parquet"),
     ),
-    "preconditioning_forest": Figure(
-        ".figures.runs:forest", lambda results: {"summary": results.table("preconditioning")}
-    ),
+    "preconditioning_forest": Figure(".figures.runs:forest", files(summary="tables/preconditioning.parquet")),
     "preconditioning_theory": Figure(
-        ".figures.filters:theory", lambda results: {"theory": results.table("preconditioning_theory")}
+        ".figures.filters:theory", files(theory="tables/preconditioning_theory.parquet")
     ),
     "preconditioning_steps": Figure(
         ".figures.filters:steps",
-        lambda results: {"steps": results.table("preconditioning_steps"), "filters": _filters(results)},
+        files(steps="tables/preconditioning_steps.parquet", filters="filters.parquet"),
     ),
     "preconditioning_coefficients": Figure(
-        ".figures.runs:coefficients", lambda results: {**_metrics(results), "filters": _filters(results)}
+        ".figures.runs:coefficients",
+        lambda results: {**_metrics(results), "filters": results.file("filters.parquet")},
     ),
 }
 

@@ -6,7 +6,7 @@ from specseq.models.moirai.config import MoiraiConfig, MoiraiData
 from specseq.scoring.config import EvaluationSettings
 from specseq.settings import STRICT, Field, dataclass
 from specseq.studies.forecasting import ForecastingRun, forecasting_results, leakage, seasonal_naive_scores
-from specseq.studies.interface import Figure, Results, Study, Table
+from specseq.studies.interface import Figure, Results, Study, Table, files
 from specseq.training.settings import Initial, TrainingSettings
 
 
@@ -65,7 +65,7 @@ FIGURES = {
     "stu_speed": Figure(".figures:speed", Results.long),
     "stu_filters": Figure(".figures:filters", Results.long),
     "stu_lags": Figure(".lags:figure", Results.long),
-    "stu_ratios": Figure(".figures:ratios", lambda results: {"summary": results.table("stu")}),
+    "stu_ratios": Figure(".figures:ratios", files(summary="tables/stu.parquet")),
 }
 
 STUDY = Study(

@@ -5,7 +5,7 @@ from typing import Literal
 from specseq.settings import STRICT, Field, dataclass
 from specseq.spacings.config import SpacingData, SpacingEvaluation, SpacingLoss, SpacingModelConfig
 from specseq.spacings.rollout_config import RolloutSettings
-from specseq.studies.interface import Figure, Results, Study, Table
+from specseq.studies.interface import Figure, Results, Study, Table, files
 from specseq.training.settings import Initial, TrainingSettings
 
 
@@ -34,7 +34,7 @@ TABLES = {
     "zeta_size": Table(".tables:size", Results.long),
     "zeta_memory": Table(".memory:memory", Results.long),
     "zeta_changes": Table(
-        ".changes:changes", lambda results: {**results.long(), "zeta": results.table("zeta")}
+        ".changes:changes", files(long="tables/zeta_long.parquet", zeta="tables/zeta.parquet")
     ),
     "zeta_long": Table(
         ".tables:long",
@@ -52,11 +52,11 @@ FIGURES = {
     "zeta_rollout": Figure(".figures:rollout", Results.long),
     "zeta_statistics": Figure(".figures:statistics", Results.long),
     "zeta_size": Figure(
-        ".figures:size", lambda results: {**results.long(), "sizes": results.table("zeta_size")}
+        ".figures:size", files(long="tables/zeta_long.parquet", sizes="tables/zeta_size.parquet")
     ),
-    "zeta_masks": Figure(".figures:masks", lambda results: {}),
-    "zeta_memory": Figure(".memory_figure:memory", lambda results: {"memory": results.table("zeta_memory")}),
-    "zeta_changes": Figure(".changes:figure", lambda results: {"changes": results.table("zeta_changes")}),
+    "zeta_masks": Figure(".figures:masks", files()),
+    "zeta_memory": Figure(".memory_figure:memory", files(memory="tables/zeta_memory.parquet")),
+    "zeta_changes": Figure(".changes:figure", files(changes="tables/zeta_changes.parquet")),
 }
 
 STUDY = Study(
