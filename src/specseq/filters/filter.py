@@ -16,11 +16,9 @@ class Filter:
     Its polynomial is p(x) = x^d + c_1 x^(d-1) + … + c_d, where x stands for one stride.
 
     Attributes:
-        family: the family the taps were designed in.
         taps: c_1 … c_d, at least one.
         stride: time steps between two taps, s.
         lam: weight of the penalty in the design, if the family has one.
-        name: name in tables and figures.
     """
 
     family: str

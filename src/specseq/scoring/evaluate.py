@@ -93,7 +93,6 @@ def by_filter(
 
     Args:
         done: parts that are not wanted again.
-        evaluation, plan, report, checkpoint: see :func:`evaluate`.
 
     Yields:
         The part, ``none`` or the name of a filter, and its variants.

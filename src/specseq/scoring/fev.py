@@ -46,8 +46,6 @@ class TaskData:
     """The data of one task; open it with :func:`open_task`.
 
     Attributes:
-        task: the task.
-        folder: its folder.
         table: id and target columns, rows sorted by id.
         freq: frequency alias of the first item's timestamps.
         cuts: int64 ``[N, W]``, length of each item's history in each window, or -1 where the item is left

@@ -31,13 +31,7 @@ _REMEDY = "keep one frequency per data set, sort its timestamps and fill gaps wi
 
 @dataclass(frozen=True)
 class Stamps:
-    """The timestamp column of a data set's files; nothing is kept in memory.
-
-    Attributes:
-        folder: of the data set, to name in errors.
-        files: its Parquet files.
-        column: name of the column.
-    """
+    """The timestamp column of a data set's files; nothing is kept in memory."""
 
     folder: Path
     files: tuple[Path, ...]

@@ -47,8 +47,6 @@ class Plan:
     """What to score on each config or task.
 
     Attributes:
-        forecaster: who forecasts.
-        filters: filters by name.
         reversals: modes to undo them with.
         control: scored plain and under each oracle, beside the forecaster; None for none.
         other: forecasts the lags of the hybrid reversal.

@@ -85,13 +85,11 @@ class Submission:
 
     Attributes:
         model: its name on the leaderboard.
-        source: the file.
         tasks: T task names, in the file's order.
         metrics: short name -> values [T]; NaN where the file has none.
         overlap: [T], True where the model says it was trained on the task's data.
         labels: further columns as text [T], where the file has them: model, domain, num_variates,
             context_length, dataset_config, target and the provenance columns.
-        columns: all columns of the file.
     """
 
     model: str

@@ -73,8 +73,6 @@ class SeriesFolder:
     """A data set folder; open one with :func:`open_folder`.
 
     Attributes:
-        folder: its path.
-        shards: its shard files in order.
         info: the content of ``dataset_info.json``.
     """
 

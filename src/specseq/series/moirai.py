@@ -61,7 +61,6 @@ class MoiraiCrops:
     never drawn; ``eligible`` marks those that may be.
 
     Attributes:
-        store: store of the series.
         max_tokens: largest number of tokens in a sample.
         max_variates: largest number of variates in a sample, and the number of variate ids.
         min_patches: smallest number of patches in a variate.

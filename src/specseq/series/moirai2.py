@@ -23,7 +23,6 @@ class Moirai2Crops:
     since crops are univariate; uni2ts 2.0.0 has no training code for this model (``model/moirai2``).
 
     Attributes:
-        store: store of the series.
         patch_slot: points per token.
         min_tokens, max_tokens: bounds of a crop.
         anomaly_threshold: a crop with a larger z-score is redrawn up to ``anomaly_retries`` times, then

@@ -68,8 +68,6 @@ class Store:
     """A prepared corpus; open one with :func:`open_store`.
 
     Attributes:
-        folder: its path.
-        manifest: the content of ``manifest.json``.
         datasets: names of the sub-datasets.
         frequencies: normalised aliases.
         dataset: ``int32 [N]``, index into ``datasets``.
