@@ -9,7 +9,7 @@ import pytest
 
 from specseq.report.style import styled
 from specseq.studies.zeta.memory import MEASURES, memory
-from specseq.studies.zeta.memory_figure import memory as draw
+from specseq.studies.zeta.memory import figure as draw
 from specseq.tables import Provenance, write_parquet
 
 

@@ -22,9 +22,9 @@ from specseq.series.stream import moirai2_stream
 from specseq.settings import read
 from specseq.studies.config import load_plan
 from specseq.studies.cost.by_sweep import by_sweep, with_measurements
-from specseq.studies.cost.corpus import nominal_store
 from specseq.studies.cost.devices import DEVICES, read_device
 from specseq.studies.cost.estimate import Cost, Estimator, seconds
+from specseq.studies.cost.step import nominal_store
 from specseq.studies.equilibrium import cost as equilibrium
 from specseq.studies.preconditioning import cost as preconditioning
 from specseq.training.metering import Usage

@@ -16,7 +16,7 @@ from specseq.models.moirai2.batch import Moirai2Stream
 from specseq.models.moirai2.config import Moirai2Config
 from specseq.series.store import Store
 from specseq.series.stream import moirai2_stream, moirai_stream
-from specseq.studies.cost.corpus import nominal_store
+from specseq.studies.cost.step import nominal_store
 from specseq.training.ahead import Loaders
 from specseq.training.batches import Parts
 

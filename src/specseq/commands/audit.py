@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Print the verdicts."""
     options = build_parser().parse_args(arguments)
     from specseq.equilibrium.audit import PART, sample_rows
@@ -122,7 +122,6 @@ def main(arguments: Sequence[str]) -> int:
         _show(record, len(audit.table))
     if result.interruption is not None:
         raise result.interruption
-    return 0
 
 
 def _draw(folder: Path) -> None:

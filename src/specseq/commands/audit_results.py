@@ -13,8 +13,8 @@ from specseq.scoring.audit_results import audit
 from specseq.scoring.submissions import BENCHMARKS, detect, read_folder, result_files
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+def main(arguments: Sequence[str]) -> None:
+    """Print the findings."""
     parser = argparse.ArgumentParser(
         prog="specseq audit-results",
         description="Find partial, copied and doubtful submissions. A finding is a reason to look closer.",
@@ -36,12 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="relative tolerance of the implied mean target (default 0.01)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Print the findings."""
-    options = build_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     if not 0 < options.tolerance < 1:
         fault = f"{options.tolerance} is out of range"
         raise InputError("--tolerance", fault, "give a share between 0 and 1")

@@ -17,8 +17,8 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+def main(arguments: Sequence[str]) -> None:
+    """Print the designed filter."""
     families = [family for family in FAMILIES if family != "matched"]
     parser = argparse.ArgumentParser(
         prog="specseq design",
@@ -35,12 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--horizon", type=int, action="append", help="horizon of the gain v(H); may be repeated"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the designed filter."""
-    options = build_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     spec = {key: getattr(options, key) for key in ("family", "degree", "lam", "taps", "stride")}
     if options.taps is not None:
         spec["taps"] = [_number(tap) for tap in options.taps.split(",")]
@@ -52,7 +47,6 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(_record(filter, diagnostics)))
     else:
         _show(filter, diagnostics)
-    return 0
 
 
 def _number(word: str) -> float | str:

@@ -15,8 +15,8 @@ from specseq.studies import answers
 from specseq.tables.files import write_text
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+def main(arguments: Sequence[str]) -> None:
+    """Print or write the document."""
     parser = argparse.ArgumentParser(
         prog="specseq findings",
         description="Write what was found at a scale, question by question: answers, the claims behind them "
@@ -31,12 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="also write the ledger and the summary tables to this folder as CSV, with their provenance",
     )
     add_config(parser)
-    return parser
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Print or write the document."""
-    options = build_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     plan, scale = plan_of(options)
     if scale not in plan.scales:
         raise InputError("--scale", f"no scale is called '{scale}'", near(scale, plan.scales))

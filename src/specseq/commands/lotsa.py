@@ -17,7 +17,7 @@ from specseq.series.scan import scan_folder
 from specseq.series.store import MANIFEST, read_manifest
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Print the sub-datasets of a folder as a table or as JSON."""
     parser = argparse.ArgumentParser(
         prog="specseq lotsa",
@@ -37,7 +37,6 @@ def main(arguments: Sequence[str]) -> int:
         print()
     else:
         _print_table(rows, options.folder)
-    return 0
 
 
 def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:

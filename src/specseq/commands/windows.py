@@ -12,8 +12,8 @@ from specseq.scoring.window_files import write_windows
 from specseq.series.evaluation import TERMS
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+def main(arguments: Sequence[str]) -> None:
+    """Write a file per config or task and name it."""
     parser = argparse.ArgumentParser(
         prog="specseq windows",
         description="Write the contexts and cut-offs of a benchmark: one Parquet file per config or task. "
@@ -27,12 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these data sets or tasks")
     parser.add_argument("--terms", nargs="+", choices=list(TERMS), help="GIFT-Eval: only these terms")
     parser.add_argument("--tasks", type=Path, metavar="FILE", help="FEV-Bench: a tasks.yaml")
-    return parser
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Write a file per config or task and name it."""
-    options = build_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     for benchmark, option in (("gift_eval", "terms"), ("fev", "tasks")):
         if options.benchmark != benchmark and getattr(options, option):
             raise InputError(f"--{option}", f"does not apply to {options.benchmark}", "leave it out")

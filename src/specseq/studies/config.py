@@ -66,14 +66,12 @@ class DataSettings:
         for name in ("fev", "chronos2"):
             if getattr(self, name) == EMBEDDED:
                 raise InputError(name, "none is embedded", "give hub or a folder")
-        if isinstance(self.text.source, LocalText):
-            check_there(self.text.source.path, "text.source.path", folder=False)
+        if isinstance(source := self.text.source, LocalText | TokenFiles):
+            check_there(source.path, "text.source.path", folder=isinstance(source, TokenFiles))
         if self.zeros.platt:
             check_there(self.zeros.platt, "zeros.platt", folder=False)
         if self.spacings.arrays:
             check_there(self.spacings.arrays, "spacings.arrays")
-        if isinstance(self.text.source, TokenFiles):
-            check_there(self.text.source.path, "text.source.path")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -148,8 +146,7 @@ def with_scale(config: Config, slurm: bool = False) -> Config:
 
 def make_plan(config: Config, root: Path | None = None) -> Plan:
     """The plan of a config whose settings have been read."""
-    config = with_scale(config)
-    return Plan(config, kinds(), root)
+    return Plan(with_scale(config), kinds(), root)
 
 
 def load_plan(root: Path = Path(), files: Sequence[Path] = (), words: Sequence[str] = ()) -> Plan:

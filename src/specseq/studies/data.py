@@ -59,10 +59,8 @@ class DataSources:
             InputError: embedded data are not intended at this scale.
         """
         self.check(scale)
-        given = self.plan.data(scale)[name]
-        if given in (None, EMBEDDED):
-            return []
-        return download_record(name) if given == HUB else str(given)
+        hub = self.plan.data(scale)[name] == HUB
+        return download_record(name) if hub else self.folder(scale, name) or []
 
     def folder(self, scale: str, name: str) -> str | None:
         """The folder of data from outside, downloaded or the user's; None for embedded data or none."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from specseq.errors import InputError
 from specseq.settings import near, plain, read
@@ -16,31 +16,20 @@ _STUDY_KEYS = ("base", "over", "sweeps")
 _SWEEP_KEYS = ("about", "base", "runs", "over")
 
 
-class Declaration(Protocol):
-    """What a plan has to know about a study."""
-
-    @property
-    def run(self) -> Any:
-        """Settings class of a run's parameters."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Further sections of the study beside its sweeps, and their settings classes."""
-
-
 @dataclass(frozen=True)
 class Kinds:
     """Settings classes of all that a plan holds.
 
     Attributes:
-        studies: the studies by name.
+        studies: the studies by name; each has ``run``, the class of a run, and ``settings``, those of its
+            further sections.
         data: class of the section ``data``.
         filter: type of an entry of ``filters``.
         resources: type of the entries of ``resources``: what a rule asks for.
         rules: names of the rules that ask for resources.
     """
 
-    studies: Mapping[str, Declaration]
+    studies: Mapping[str, Any]
     data: Any
     filter: Any
     resources: Any = dict[str, Any]

@@ -43,11 +43,12 @@ def conditions(claim: Claim, folder: Folder) -> Conditions:
     benchmarks = sorted({str(name) for frame in frames for name in _column(frame, "benchmark")})
     named = [_data(folder.root, name) for name in dict.fromkeys([*benchmarks, *_inputs(records)])]
     data = [found for found in named if found["data"]]
+    scored = any(name in _BENCHMARKS for name in benchmarks)
     parts = [
         ", ".join(dict.fromkeys(str(found["data"]) for found in data)),
-        _span("config", frames, ("paired_configs", "configs"), "task", benchmarks),
+        _span("config", frames, ("paired_configs", "configs"), "task" if scored else ""),
         _counts(records),
-        _span("seed", frames, ("seeds",), "seed", ["any"]),
+        _span("seed", frames, ("seeds",), "seed"),
     ]
     text = "; ".join(part for part in parts if part)
     return Conditions(
@@ -175,20 +176,16 @@ def _counts(records: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def _span(
-    unit: str, frames: Iterable[pd.DataFrame], columns: Iterable[str], single: str, given: Iterable[str]
-) -> str:
+def _span(unit: str, frames: Iterable[pd.DataFrame], columns: Iterable[str], single: str) -> str:
     """How many configs or seeds the rows cover: from a column that counts them, or from distinct values."""
     numbers: set[int] = set()
     for frame in frames:
         counted = [name for name in columns if name in frame]
         if counted:
             numbers |= {int(n) for n in frame[counted[0]].dropna()}
-        elif single in frame and any(given):
-            values = {value for value in frame[single].dropna().unique() if str(value) != "-1"}
-            numbers |= (
-                {len(values)} if values and (single == "seed" or set(given) & set(_BENCHMARKS)) else set()
-            )
+        elif single in frame:
+            values = [value for value in frame[single].dropna().unique() if str(value) != "-1"]
+            numbers |= {len(values)} if values else set()
     return _number(numbers, unit) if numbers else ""
 
 

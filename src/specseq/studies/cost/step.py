@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
+from specseq.series.store import Store
 from specseq.training.metering import Usage, metered
 from specseq.training.settings import TrainingSettings
+
+SERIES = 2000
+_FREQUENCIES = ("5T", "15T", "H", "D", "W", "M")
+# Shares of the first thousand sub-series of LOTSA by count of draws: mostly sub-hourly and hourly.
+_SHARES = (0.2, 0.2, 0.35, 0.15, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -52,3 +61,27 @@ def halved(training: TrainingSettings, gpu: bool) -> bool:
 def parameters_of(model: nn.Module) -> int:
     """Trained numbers of a model."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@cache
+def nominal_store(shortest: int, longest: int) -> Store:
+    """A corpus for estimates: single variates of log-uniform lengths in the bounds, every value 0."""
+    random = np.random.default_rng(0)
+    length = np.exp(random.uniform(np.log(shortest), np.log(longest), SERIES)).astype(np.int64)
+    none = np.zeros(SERIES, np.int64)
+    store = Store(
+        Path(),
+        {},
+        ("nominal",),
+        _FREQUENCIES,
+        none.astype(np.int32),
+        np.arange(SERIES),
+        none.astype(np.int32),
+        none,
+        length,
+        none + 1,
+        random.choice(len(_FREQUENCIES), SERIES, p=_SHARES).astype(np.int32),
+        np.ones(SERIES, np.bool_),
+    )
+    store.__dict__["values"] = [np.zeros(longest, np.float32)]
+    return store

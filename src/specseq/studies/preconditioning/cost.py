@@ -13,8 +13,7 @@ from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.training import model_of
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
-from specseq.studies.cost.corpus import nominal_store
-from specseq.studies.cost.step import StepUsage, backpropagation, halved, parameters_of
+from specseq.studies.cost.step import StepUsage, backpropagation, halved, nominal_store, parameters_of
 from specseq.training.metering import metered
 from specseq.training.settings import TrainingSettings
 

@@ -12,8 +12,7 @@ from specseq.models.moirai.training import ModelBatch, loss, model_of
 from specseq.series.batch import PackedBatch
 from specseq.series.stream import moirai_stream
 from specseq.settings import read
-from specseq.studies.cost.corpus import nominal_store
-from specseq.studies.cost.step import StepUsage, backpropagation, halved, parameters_of
+from specseq.studies.cost.step import StepUsage, backpropagation, halved, nominal_store, parameters_of
 from specseq.training.settings import TrainingSettings
 
 # CPU-seconds of drawing a batch and of making its tables, per batch and per token: measured on one core.

@@ -38,13 +38,9 @@ def table(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     scaled to a sum of 1.
     """
     profiles = _profiles(inputs["long"][0])
-    attention = {
-        layer: own
-        for (group, layer, mixer), own in profiles.items()
-        if (group, mixer) == (ATTENTION, MIXERS[0])
-    }
     rows = [
-        {"group": group, "layer": layer, "mixer": mixer, **_row(curve, attention.get(layer))}
+        {"group": group, "layer": layer, "mixer": mixer}
+        | _row(curve, profiles.get((ATTENTION, layer, MIXERS[0])))
         for (group, layer, mixer), curve in profiles.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).assign(scale=params["scale"])

@@ -55,7 +55,7 @@ FIGURES = {
         ".figures:size", files(long="tables/zeta_long.parquet", sizes="tables/zeta_size.parquet")
     ),
     "zeta_masks": Figure(".figures:masks", files()),
-    "zeta_memory": Figure(".memory_figure:memory", files(memory="tables/zeta_memory.parquet")),
+    "zeta_memory": Figure(".memory:figure", files(memory="tables/zeta_memory.parquet")),
     "zeta_changes": Figure(".changes:figure", files(changes="tables/zeta_changes.parquet")),
 }
 

@@ -14,16 +14,8 @@ LOSS = "valid/raw_loss"
 MARGIN = 1.05
 FILE = "pretrain.parquet"
 COLUMNS = (
-    "group",
-    "seed",
-    "target",
-    "reached",
-    "steps",
-    "share",
-    "best_loss",
-    "end_loss",
-    "end_steps",
-    "files",
+    *("group", "seed", "target", "reached", "steps", "share"),
+    *("best_loss", "end_loss", "end_steps", "files"),
 )
 
 

@@ -34,7 +34,7 @@ from specseq.tables import read_all, read_parquet
 KEYS = ["benchmark", "group", "forecaster"]
 MEASURED = ["self_ratio", "oracle_ratio", "control_ratio", "self_over_oracle"]
 PREDICTED = ["predicted_white", "predicted_residual", "predicted_oracle"]
-FILTER_KEYS = ["benchmark", "group", "forecaster", "filter"]
+FILTER_KEYS = [*KEYS, "filter"]
 STEP_PREDICTED = ["predicted_white", "predicted_residual", "worst_case"]
 QUANTITIES = ("self_ratio", "self_over_oracle")
 PREDICTORS = (
@@ -80,8 +80,8 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
     filters = known_filters(inputs["filters"], inputs.get("matched", []))
     sources = {key: files(own) for key, own in rows.groupby(["benchmark", "group"])}
     made = []
-    for keys, own in _measured(wide(rows)).groupby([*KEYS, "filter"]):
-        named = dict(zip([*KEYS, "filter"], map(str, keys), strict=True))
+    for keys, own in _measured(wide(rows)).groupby(FILTER_KEYS):
+        named = dict(zip(FILTER_KEYS, map(str, keys), strict=True))
         filter, sizes = filters.get((named["group"], named["filter"])) or filters["", named["filter"]]
         single: list[dict[str, Any]] = []
         for row in records(own):
@@ -93,14 +93,14 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFram
         together["left_out"] = own["left_out"].iloc[0]
         shared = {**sizes, "files": sources[named["benchmark"], named["group"]]}
         made += [{**row, **shared} for row in [together, *single]]
-    columns = [*KEYS, "filter", "task", *SIZES, *MEASURED, *PREDICTED, "files", "diverged", "left_out"]
+    columns = [*FILTER_KEYS, "task", *SIZES, *MEASURED, *PREDICTED, "files", "diverged", "left_out"]
     return pd.DataFrame(made, columns=columns).astype({"diverged": bool}).assign(scale=params["scale"])
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
     """Ratios by filter and task, seeds pooled, for forecasters that were scored under the self reversal."""
     if table.empty:
-        return pd.DataFrame(columns=[*KEYS, "filter", "task", *MEASURED, "diverged", "left_out"])
+        return pd.DataFrame(columns=[*FILTER_KEYS, "task", *MEASURED, "diverged", "left_out"])
     cell = ["benchmark", "group", "seed", "task"]
     both = _beside_plain(table, unfiltered(table), cell, "MASE")
     # A forecaster with oracle rows alone is the control of another forecaster.
@@ -110,7 +110,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     unusable_tasks = both.assign(task=both["task"].where(~usable))
     both["left_out"] = unusable_tasks.groupby(KEYS)["task"].transform("nunique")
     both = both[usable]
-    keys = [*KEYS, "filter", "task"]
+    keys = [*FILTER_KEYS, "task"]
     # A seed that diverged makes the mean NaN.
     found = _geometric(both, keys, _ratios(both).fillna(np.inf)).replace(np.inf, np.nan)
     return found.join(both.groupby(keys)[["diverged", "left_out"]].max()).reset_index()
@@ -246,8 +246,8 @@ def ranks(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
     """
     table = read_parquet(inputs["theory"][0])
     made = []
-    for keys, own in table.groupby(["benchmark", "group", "forecaster"]):
-        named = dict(zip(("benchmark", "group", "forecaster"), keys, strict=True))
+    for keys, own in table.groupby(KEYS):
+        named = dict(zip(KEYS, keys, strict=True))
         for name, rows in (("all", own), ("stable", own[own["spectral_radius"] < 1])):
             shared = {**named, "filters": name, "files": own["files"].iloc[0]}
             made += [shared | found for found in _correlations(rows)]
