@@ -17,7 +17,7 @@ from specseq.zeros.catalogue import compute, read_zeros, write_converted, write_
 from specseq.zeros.config import ZeroRange
 from specseq.zeros.platt import read_platt
 from specseq.zeros.selection import Zeros
-from specseq.zeros.verification import verify
+from tests.zeros.checked import verify
 
 LOW = compute(ZeroRange(index=1, count=2001))
 HIGH = compute(ZeroRange(index=1_000_001, count=9000))

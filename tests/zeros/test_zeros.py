@@ -18,7 +18,7 @@ from specseq.zeros.isolation import isolate
 from specseq.zeros.phase import log_phase, log_table, theta_difference, theta_turns
 from specseq.zeros.platt import read_platt
 from specseq.zeros.selection import Zeros, spacings
-from specseq.zeros.verification import verify
+from tests.zeros.checked import verify
 
 # Ordinates from published tables (Odlyzko; LMFDB).
 PUBLISHED = {

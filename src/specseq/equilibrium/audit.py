@@ -30,6 +30,7 @@ _SPECTRAL = (
     *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
     *("rotation", "settling_time", "damping_ratio", "omega", "gap"),
 )
+_LARGEST_IS_WORST = ("rho", "rotation", "settling_time", "omega", "gap")
 
 _LARGEST = 1 << 27  # numbers in the largest temporary of the spectrum
 PART = 64  # samples that are audited together
@@ -67,20 +68,10 @@ class Audit:
         if len(at_root):
             lead = at_root.iloc[int(at_root["alpha"].to_numpy().argmax())]
             limit = at_root.iloc[int(at_root["eps_crit"].to_numpy().argmin())]
-            values = {
-                "alpha": lead["alpha"],
-                "im": lead["im"],
-                "kappa": lead["kappa"],
-                "rho": at_root["rho"].max(),
-                "eps_crit": limit["eps_crit"],
-                "limit_re": limit["limit_re"],
-                "limit_im": limit["limit_im"],
-                "rotation": at_root["rotation"].max(),
-                "settling_time": at_root["settling_time"].max(),
-                "damping_ratio": at_root["damping_ratio"].min(),
-                "omega": at_root["omega"].max(),
-                "gap": at_root["gap"].max(),
-            }
+            values |= {name: lead[name] for name in ("alpha", "im", "kappa")}
+            values |= {name: limit[name] for name in ("eps_crit", "limit_re", "limit_im")}
+            values |= {name: at_root[name].max() for name in _LARGEST_IS_WORST}
+            values["damping_ratio"] = at_root["damping_ratio"].min()
         values["residual_converged"] = float(self.residual_B.mean())
         per_sample_verdict = t.groupby("sample")["verdict"].agg(worst)
         for name in Verdict:
@@ -209,5 +200,4 @@ def _sample_row(own: pd.DataFrame) -> dict[str, Any]:
     row |= {name: lead[name] for name in ("alpha", "im", "kappa", "error")}
     row |= {name: limit[name] for name in ("eps_crit", "limit_re", "limit_im")}
     row["damping_ratio"] = own["damping_ratio"].min()
-    largest = ("rho", "rotation", "settling_time", "omega", "gap", "residual")
-    return row | {name: own[name].max() for name in largest}
+    return row | {name: own[name].max() for name in (*_LARGEST_IS_WORST, "residual")}

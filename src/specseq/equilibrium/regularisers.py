@@ -3,6 +3,7 @@
 Shapes: B sample, T position, C channel, P examined sample.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -210,6 +211,16 @@ def _right_subspace(
     start = at.normal(settings.samples, 2)[at.own(settings.samples)]
     if not len(z_PTC):
         return z_PTC.new_zeros(0)
+    _, _, product = _linearised(at, z_PTC, x_PTC)
+    basis = subspace_iteration(product, start, step, settings.iterations)
+    images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
+    return ritz_radius(basis, basis + step * torch.stack(images, -1))
+
+
+def _linearised(
+    at: Equilibrium, z_PTC: Tensor, x_PTC: Tensor
+) -> tuple[Tensor, Tensor, Callable[..., Tensor]]:
+    """State, force, and the product with J, which ``create_graph`` makes differentiable in the weights."""
     z_live = z_PTC.clone().requires_grad_(True)
     with torch.enable_grad():
         force = at.block.force(z_live, x_PTC)
@@ -220,9 +231,7 @@ def _right_subspace(
         (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True, create_graph=create_graph)
         return image
 
-    basis = subspace_iteration(product, start, step, settings.iterations)
-    images = [product(basis[..., k].view_as(z_PTC), True).flatten(1) for k in range(2)]
-    return ritz_radius(basis, basis + step * torch.stack(images, -1))
+    return z_live, force, product
 
 
 def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Tensor:
@@ -231,16 +240,11 @@ def differentiable_abscissa(settings: NumericalAbscissa, at: Equilibrium) -> Ten
     start = at.normal(settings.samples)[at.own(settings.samples)]
     if not len(z_PTC):
         return z_PTC.new_zeros(0)
-    z_live = z_PTC.clone().requires_grad_(True)
-    with torch.enable_grad():
-        force = at.block.force(z_live, x_PTC)
-        slot = torch.zeros_like(force, requires_grad=True)
-        (pullback,) = torch.autograd.grad(force, z_live, slot, create_graph=True)
+    z_live, force, product = _linearised(at, z_PTC, x_PTC)
 
     def symmetric(v: Tensor) -> Tensor:
-        (image,) = torch.autograd.grad(pullback, slot, v, retain_graph=True)
         (pulled,) = torch.autograd.grad(force, z_live, v, retain_graph=True)
-        return (image + pulled) / 2
+        return (product(v) + pulled) / 2
 
     space = Arnoldi(symmetric, start)
     space.grow(settings.size)

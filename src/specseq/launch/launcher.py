@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -60,12 +61,12 @@ def launch(
     if cluster == "slurm":
         slurm.check(folder)
     folder = folder.resolve()
-    began, digest, notices = time.time(), work.digest(), list[str]()
+    began, digest = time.time(), work.digest()
 
+    @cache
     def waiting() -> None:
-        if not notices:
-            notices.append(f"{name}: another launcher is at work on it; waiting")
-            print(notices[0], flush=True)
+        """Say so, once."""
+        print(f"{name}: another launcher is at work on it; waiting", flush=True)
 
     with locked(folder / LOCK, waiting) as contended:
         submission = _Submission(work, digest, name, folder, settings or SlurmSettings())

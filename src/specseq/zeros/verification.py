@@ -101,18 +101,6 @@ class Verifier:
         self.largest_share_of_bound = max(self.largest_share_of_bound, abs(count.mean_s) / count.bound)
 
 
-def verify(zeros: Zeros, window: int = 4096) -> Verifier:
-    """Check a table of zeros from its numbers alone; see :class:`Verifier`.
-
-    Raises:
-        InputError: a zero is missing, repeated or displaced.
-    """
-    verifier = Verifier(window)
-    verifier.add(zeros)
-    verifier.finish()
-    return verifier
-
-
 def _ascending(zeros: Zeros) -> None:
     jumps = np.nonzero(np.diff(zeros.n) != 1)[0]
     if len(jumps):

@@ -82,35 +82,22 @@ Tokeniser = Annotated[Characters | BytePairs, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
-class _Tokens:
-    """How a text becomes tokens, and how it is split."""
+class DeclaredText:
+    """A text as given in the config; one from the hub is downloaded before it is read."""
 
     tokeniser: Tokeniser = Characters()
     valid_share: float = Field(
         default=0.1, gt=0, lt=1, description="share held out, from the end of the text"
     )
-
-
-@dataclass(frozen=True, config=STRICT)
-class TextSettings(_Tokens):
-    """A text, how it becomes tokens, and how it is split."""
-
-    source: Source = Docstrings()
-
-    def __post_init__(self) -> None:
-        _one_tokeniser(self.source, self.tokeniser)
-
-
-@dataclass(frozen=True, config=STRICT)
-class DeclaredText(_Tokens):
-    """A text as given in the config; one from the hub is downloaded before it is read."""
-
     source: DeclaredSource = Docstrings()
 
     def __post_init__(self) -> None:
-        _one_tokeniser(self.source, self.tokeniser)
+        if isinstance(self.source, TokenFiles) and self.tokeniser != Characters():
+            raise InputError("tokeniser", "token files bring their own", "give `tokeniser: null`")
 
 
-def _one_tokeniser(source: object, tokeniser: Characters | BytePairs) -> None:
-    if isinstance(source, TokenFiles) and tokeniser != Characters():
-        raise InputError("tokeniser", "token files bring their own", "give `tokeniser: null`")
+@dataclass(frozen=True, config=STRICT)
+class TextSettings(DeclaredText):
+    """A text, how it becomes tokens, and how it is split."""
+
+    source: Source = Docstrings()
