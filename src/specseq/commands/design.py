@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from specseq.commands.options import to_request
 from specseq.filters import FAMILIES, Diagnostics, Filter
@@ -44,7 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     [(filter, diagnostics)] = design_filters(request)
     if options.json:
-        print(json.dumps(_record(filter, diagnostics)))
+        own = {name: getattr(filter, name) for name in ("name", "family", "degree", "lam", "stride")}
+        print(json.dumps({**own, "c": list(filter.taps), **diagnostics.record()}))
     else:
         _show(filter, diagnostics)
 
@@ -55,18 +55,6 @@ def _number(word: str) -> float | str:
         return float(word)
     except ValueError:
         return word
-
-
-def _record(filter: Filter, diagnostics: Diagnostics) -> dict[str, Any]:
-    return {
-        "name": filter.name,
-        "family": filter.family,
-        "degree": filter.degree,
-        "lam": filter.lam,
-        "stride": filter.stride,
-        "c": list(filter.taps),
-        **diagnostics.record(),
-    }
 
 
 def _show(filter: Filter, diagnostics: Diagnostics) -> None:

@@ -79,9 +79,9 @@ def banded(axes: Axes, curves: "pd.DataFrame", dashes: str = "-", band: float = 
     axes.fill_between(curves.index, *ends, color=style["color"], alpha=band, lw=0)
 
 
-def whiskers(rows: "pd.DataFrame", value: str = "ratio", low: str = "low", high: str = "high") -> Any:
-    """How far the intervals of rows reach down and up from their values, as ``errorbar`` takes it."""
-    return np.array([rows[value] - rows[low], rows[high] - rows[value]])
+def whiskers(rows: "pd.DataFrame") -> Any:
+    """How far ``low`` and ``high`` of rows are from their ``ratio``, as ``errorbar`` takes it."""
+    return np.array([rows["ratio"] - rows["low"], rows["high"] - rows["ratio"]])
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], **style: Any) -> None:

@@ -304,11 +304,12 @@ class Planning:
             return self._can_be_made(results.scale, "tables", path.stem)
         return not self.partial or results.at_hand(file)
 
-    def without(self, scale: str, kind: Kind, name: str) -> list[str]:
-        """The runs and files that a table or figure of a partial plan is made without."""
+    def without(self, scale: str, name: str) -> list[str]:
+        """The runs and files that a table of a partial plan is made without."""
         if not self.partial:
             return []
-        whole, there = replace(self, partial=False).inputs(scale, kind, name), self.inputs(scale, kind, name)
+        whole = replace(self, partial=False).inputs(scale, "tables", name)
+        there = self.inputs(scale, "tables", name)
         lacking = [file for key, files in whole.items() for file in files if file not in there[key]]
         return [file.removeprefix(f"results/{scale}/").removeprefix("runs/") for file in lacking]
 
@@ -321,7 +322,7 @@ class Planning:
         """Name and parameters of a table."""
         study, product = products("tables")[name]
         own = product.params(self.results(study, scale)) if isinstance(product, Table) else {}
-        without = self.without(scale, "tables", name)
+        without = self.without(scale, name)
         return {"name": name, "params": {"scale": scale, **own}, **({"without": without} if without else {})}
 
     def evidence(self, scale: str) -> list[str]:

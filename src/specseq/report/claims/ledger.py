@@ -259,37 +259,30 @@ def ledger(
 
 def ledger_frame(entries: Sequence[Entry], scale: str) -> pd.DataFrame:
     """The ledger as a frame with :data:`COLUMNS`, all text but the three numbers."""
+    of_spec = ("place", "quote", "statement", "status")
+    own = (
+        *("measured", "low", "high", "verdict", "kind", "conditions", "gate"),
+        *("evidence", "command", "explanation"),
+    )
     rows = [
         {
+            **{name: getattr(entry.claim.spec, name) for name in of_spec},
+            **{name: getattr(entry, name) for name in own},
             "id": entry.claim.id,
             "note": entry.claim.note,
-            "place": entry.claim.spec.place,
-            "quote": entry.claim.spec.quote,
-            "statement": entry.claim.spec.statement,
             "ours": "ours" if entry.claim.spec.ours else "",
             "published": str(entry.claim.spec.published),
-            "measured": entry.measured,
-            "low": entry.low,
-            "high": entry.high,
             "relation": entry.claim.region.text,
-            "verdict": entry.verdict,
-            "kind": entry.kind,
-            "conditions": entry.conditions,
             "family": entry.claim.family if entry.correction else "",
             "comparisons": entry.correction.comparisons if entry.correction else math.nan,
             "p_corrected": entry.correction.p if entry.correction else math.nan,
             "verdict_corrected": entry.correction.verdict if entry.correction else "",
-            "gate": entry.gate,
             "deciding_seeds": entry.power.seeds if entry.power else None,
             "deciding_configs": entry.power.configs if entry.power else None,
             "deciding_scale": entry.power.scale if entry.power else "",
             "power": entry.power.text if entry.power else "",
-            "evidence": entry.evidence,
             "cites": "; ".join(cited.text for cited in entry.claim.spec.cites),
-            "command": entry.command,
-            "status": entry.claim.spec.status,
             "scale": scale,
-            "explanation": entry.explanation,
             "consequences": "; ".join(entry.claim.spec.consequences) if entry.verdict in AGAINST else "",
         }
         for entry in entries

@@ -1,13 +1,10 @@
 """What devices can do: rates, memory and overheads, from their data sheets or measured here."""
 
-from dataclasses import fields
 from pathlib import Path
 
 from specseq.errors import InputError
 from specseq.settings import STRICT, Field, dataclass, near, read
 from specseq.yaml_files import read_yaml
-
-Rate = float
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -15,22 +12,22 @@ class Device:
     """A device, as the numbers that determine its time per operator."""
 
     name: str = Field(description="what it is called")
-    float32: Rate = Field(gt=0, description="TFLOP/s of float32 products, without TF32")
-    bfloat16: Rate = Field(gt=0, description="TFLOP/s of bfloat16 products, dense")
-    float64: Rate = Field(gt=0, description="TFLOP/s of float64 products")
-    tf32: Rate | None = Field(
+    float32: float = Field(gt=0, description="TFLOP/s of float32 products, without TF32")
+    bfloat16: float = Field(gt=0, description="TFLOP/s of bfloat16 products, dense")
+    float64: float = Field(gt=0, description="TFLOP/s of float64 products")
+    tf32: float | None = Field(
         default=None, gt=0, description="TFLOP/s of float32 products in TF32, dense; null: as float32"
     )
-    bandwidth: Rate = Field(gt=0, description="GB/s of its memory")
-    memory: Rate = Field(gt=0, description="GB of memory")
+    bandwidth: float = Field(gt=0, description="GB/s of its memory")
+    memory: float = Field(gt=0, description="GB of memory")
     utilisation: float = Field(
         default=0.5, gt=0, le=1, description="share of the rates that large products reach within training"
     )
     streaming: float = Field(
         default=0.7, gt=0, le=1, description="share of the bandwidth that element-wise operators reach"
     )
-    kernel: Rate = Field(default=8e-6, ge=0, description="least seconds per operator, the interpreter's")
-    view: Rate = Field(default=0.0, ge=0, description="seconds per operator that moves no data")
+    kernel: float = Field(default=8e-6, ge=0, description="least seconds per operator, the interpreter's")
+    view: float = Field(default=0.0, ge=0, description="seconds per operator that moves no data")
     host: bool = Field(default=False, description="whether batches are made by the same cores")
 
     def rate(self, precision: str) -> float:
@@ -74,8 +71,3 @@ def read_device(name: str) -> Device:
     if not path.is_file():
         raise InputError("--gpu", f"{name!r} is neither a known device nor a file", near(name, DEVICES))
     return read(Device, read_yaml(path), str(path))
-
-
-def columns() -> list[str]:
-    """The keys of a device file."""
-    return [field.name for field in fields(Device)]

@@ -1,6 +1,5 @@
 """Figures of the STU study."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def ratios(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     """
     table = read_parquet(inputs["summary"][0])
     table = table[(table["benchmark"] == "gift_eval") & (table["group"] != table["baseline"])]
-    groups = _in_order(table["group"].unique())
+    groups = sorted(table["group"].unique(), key=_place)
     groups = [group for sweep in TRAINED for group in groups if group.split("/")[1] == sweep]
     figure, axes = plt.subplots(figsize=(7.2, 1.6 + 0.34 * max(1, len(groups))))
     axes.axvline(1, color="0.4", lw=1)
@@ -106,7 +105,7 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
 
 
 def _loss_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    for group in _in_order(rows["group"].unique()):
+    for group in sorted(rows["group"].unique(), key=_place):
         own = rows[rows["group"] == group]
         curves = smoothed(own.pivot(index="step", columns="seed", values="value"))
         banded(axes, curves, band=0.12, color=_colour(group), label=_label(group))
@@ -121,7 +120,7 @@ def speed(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     rows = read_parquet(inputs["long"][0], where=(pc.field("benchmark") == "measurement") & of_layouts)
     if rows.empty:
         raise InputError("stu_measurements", "no model has been measured yet", "train all runs of the study")
-    groups = _in_order(rows.loc[rows["metric"] == "step_seconds", "group"].unique())
+    groups = sorted(rows.loc[rows["metric"] == "step_seconds", "group"].unique(), key=_place)
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 1.6 + 0.32 * max(1, len(groups))), sharey=True)
     for panel, (metric, title) in zip(axes, PANELS.items(), strict=True):
         _time_panel(panel, rows[rows["metric"] == metric], groups)
@@ -209,15 +208,12 @@ def _label(group: str) -> str:
     return NAMES.get(point, point)
 
 
-def _in_order(groups: Iterable[str]) -> list[str]:
-    """Groups in the order of :data:`NAMES`."""
-    places = {name: place for place, name in enumerate(NAMES)}
-    return sorted(groups, key=lambda group: places.get(group.rsplit("/", 1)[-1], len(places)))
+def _place(group: str) -> int:
+    """A model's place in :data:`NAMES`."""
+    names, point = list(NAMES), group.rsplit("/", 1)[-1]
+    return names.index(point) if point in names else len(names)
 
 
 def _colour(group: str) -> str:
-    """The same colour for a model in every figure."""
-    names = list(NAMES)
-    point = group.rsplit("/", 1)[-1]
-    place = names.index(point) if point in names else len(names)
-    return "0.15" if point == "attention" else f"C{(place - 1) % 8}"
+    """The same colour for a model in every figure; attention, the first, is dark."""
+    return f"C{(_place(group) - 1) % 8}" if _place(group) else "0.15"

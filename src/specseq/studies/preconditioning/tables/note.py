@@ -119,25 +119,17 @@ def training(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFr
 
         made.append(
             {
-                "benchmark": row["benchmark"],
-                "group": group,
+                **{name: row[name] for name in TRAINING_COLUMNS if name in row},
                 "taps": taps_text(means[group], 3) if group in norms.index else "",
                 "norm": norms.get(group, float("nan")),
-                "mase_raw": row["mase_raw"],
-                "mase_normalised": row["mase_normalised"],
                 "percent": percent(row["ratio"]),
                 "low": percent(row["low"]),
                 "high": percent(row["high"]),
                 "seed_sd": 100 * row["seed_sd"],
-                "verdict": row["verdict"],
-                "baseline": row["baseline"],
-                **{name: row[name] for name in GATE},
                 **{f"{name}_percent": other(name) for name in ("fir", "plug_in", "hybrid", "oracle")},
                 "control_percent": other("oracle", "control"),
                 "basis": "raw",
                 "configs": row["paired_configs"],
-                "seeds": row["seeds"],
-                "files": row["files"],
             }
         )
     return pd.DataFrame(made, columns=list(TRAINING_COLUMNS)).assign(scale=params["scale"])

@@ -90,8 +90,8 @@ def files(rows: pd.DataFrame) -> str:
     return f"runs/{stem}{{{','.join(map(str, seeds))}}}/{benchmark}.parquet"
 
 
-def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
-    """For each oracle row, the value of seasonal naive under the same oracle; NaN in all other rows.
+def controls(rows: pd.DataFrame, keys: Sequence[str]) -> Values:
+    """For each oracle row, the ratio of seasonal naive under the same oracle; NaN in all other rows.
 
     A row and its control agree in group, filter and ``keys``.
 
@@ -100,7 +100,7 @@ def controls(rows: pd.DataFrame, keys: Sequence[str], value: str) -> Values:
     """
     shared = ["group", "filter", *keys]
     oracle = (rows["reversal"] == "oracle").to_numpy()
-    own = rows[oracle & (rows["forecaster"] == CONTROL).to_numpy()].set_index(shared)[value]
+    own = rows[oracle & (rows["forecaster"] == CONTROL).to_numpy()].set_index(shared)["ratio"]
     wanted = pd.MultiIndex.from_frame(rows.loc[oracle, shared])
     if not (known := wanted.isin(own.index)).all():
         group, filter = wanted[~known][0][:2]

@@ -90,7 +90,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
             made[-1] |= {**gate.columns(), "verdict": gate.verdict(made[-1]["verdict"])}
         made[-1] |= {**_leaked(named, rows, leakage), "files": files(rows)}
     summary = pd.DataFrame(made)
-    return summary.assign(control=controls(summary, ["benchmark"], "ratio"), scale=params["scale"])
+    return summary.assign(control=controls(summary, ["benchmark"]), scale=params["scale"])
 
 
 def _baseline_of(
@@ -285,7 +285,7 @@ def steps(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame
         return pd.DataFrame(columns=[*GROUP, "step", *STEP_COLUMNS, "scale"])
     table = pd.concat(made).sort_values([*GROUP, "step"], ignore_index=True)
     sources = {key: files(own) for key, own in pd.concat(runs).groupby(["benchmark", "group"])}
-    table["control"] = controls(table, ["benchmark", "step"], "ratio")
+    table["control"] = controls(table, ["benchmark", "step"])
     table["files"] = [sources[key] for key in zip(table["benchmark"], table["group"], strict=True)]
     return table.assign(scale=params["scale"])
 
