@@ -14,10 +14,7 @@ T = TypeVar("T")
 def to_request(kind: type[T], values: Mapping[str, Any], **options: str) -> T:
     """A request from the values of options; those that were not given (None) keep their defaults.
 
-    Args:
-        kind: class of the request.
-        values: its fields.
-        **options: field -> option that sets it, where their names differ.
+    ``options`` name the option that sets a field, where their names differ.
 
     Raises:
         InputError: a value is wrong; names its option.

@@ -18,10 +18,7 @@ LARGEST = 200_000
 
 
 def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> list[Path]:
-    """Copy a scale's ledger and the sections' summary tables as CSV, and write ``provenance.json``.
-
-    Returns:
-        What was written.
+    """Copy a scale's ledger and summary tables as CSV, and write ``provenance.json``; returns all files.
 
     Raises:
         InputError: the ledger is not made.

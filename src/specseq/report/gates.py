@@ -110,13 +110,9 @@ def ratio_gate(
 def difference_gate(
     measure: str, reference: str, baseline_S: Floats, reference_S: Floats, ends: Ends | None = None
 ) -> Gate:
-    """The gate of likelihoods: the mean difference from the reference.
+    """The gate of likelihoods: the mean difference from the reference, which may be one for all seeds.
 
-    Args:
-        measure, reference: see :class:`Gate`.
-        baseline_S: the baseline's losses by seed.
-        reference_S: the reference's, by seed or one for all.
-        ends: the interval of the baseline's mean; None for Student's of the differences.
+    ``ends`` are those of the interval of the baseline's mean; by default, Student's of the differences.
     """
     reference_S = np.broadcast_to(reference_S, baseline_S.shape)
     apart_S = baseline_S - reference_S

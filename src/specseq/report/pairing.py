@@ -56,10 +56,7 @@ def compared(ours: pd.DataFrame, theirs: pd.DataFrame, diverged: bool = False) -
 
     Where a task that can be scored was lost, the ratio is NaN and the verdict ``diverged``, because the
     remaining tasks are only those that went well. ``paired_configs`` still counts the remaining tasks.
-
-    Args:
-        ours, theirs: task by seed.
-        diverged: whether ours are known to have diverged where nothing is left to pair.
+    Where none is left, ours may be known to have ``diverged``.
     """
     a, b = (errors.to_numpy() for errors in paired(ours, theirs))
     usable = scorable(a).all(axis=1)

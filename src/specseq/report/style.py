@@ -111,10 +111,8 @@ def spread(counts: "pd.Series[Any]") -> tuple[int, int]:
 def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
     """State sample sizes above a figure: ``n = 12 configs, 1–3 seeds``.
 
-    Args:
-        figure: the figure.
-        counts: what is counted, in the plural -> the number, or the least and the greatest where parts of the
-            figure differ; zeros are left out.
+    ``counts`` by what is counted, in the plural: a number, or the least and the greatest where parts of the
+    figure differ; zeros are left out.
     """
     said = [counted(number, name) for name, number in counts.items() if number not in (0, (0, 0))]
     if said:

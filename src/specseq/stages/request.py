@@ -26,10 +26,7 @@ T = TypeVar("T")
 def serve(kind: type[T], stage: Callable[[T], object], description: str) -> NoReturn:
     """Do what the request file on the command line asks for, and end the process.
 
-    Args:
-        kind: settings class of the stage's requests.
-        stage: does the work; a number that it returns is the exit status.
-        description: of the stage, for ``--help``.
+    A number that the stage returns is the exit status; the description is for ``--help``.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(

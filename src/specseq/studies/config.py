@@ -150,12 +150,7 @@ def make_plan(config: Config, root: Path | None = None) -> Plan:
 
 
 def load_plan(root: Path = Path(), files: Sequence[Path] = (), words: Sequence[str] = ()) -> Plan:
-    """The plan of the workflow in a folder.
-
-    Args:
-        root: the folder with ``config.yaml``.
-        files: further config files, as ``--configfile`` takes them.
-        words: values ``key=value``, as ``--config`` takes them.
+    """The plan of the workflow in a folder, with what ``--configfile`` and ``--config`` would add.
 
     Raises:
         InputError: the folder holds no workflow, or the config is wrong.

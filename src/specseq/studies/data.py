@@ -22,11 +22,7 @@ def download_record(source: str) -> str:
 
 @dataclass(frozen=True)
 class DataSources:
-    """Where the data of each scale come from.
-
-    Attributes:
-        plan: all runs.
-    """
+    """Where the data of each scale come from."""
 
     plan: Plan
 

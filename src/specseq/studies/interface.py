@@ -22,9 +22,6 @@ class Results:
     """Paths of one study's results at one scale.
 
     Attributes:
-        plan: all runs.
-        study: the study whose results these are.
-        scale: the scale.
         partial: list only files that exist, so that one failed run withholds nothing.
         lost: files that are out of date, because the job that makes them failed or could not begin.
     """
@@ -113,12 +110,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure.
-
-    Attributes:
-        make: ``module:function`` of ``draw(inputs, params) -> Figure``, as :attr:`Table.make`.
-        inputs: the files it is drawn from.
-    """
+    """A figure, declared like a :class:`Table`; ``make(inputs, params)`` returns it."""
 
     make: str
     inputs: Callable[[Results], Inputs]

@@ -18,12 +18,10 @@ class LostJob:
     """A job that failed or could not begin.
 
     Attributes:
-        rule: its rule.
         name: the run, table or figure it was to make; empty where the rule makes one thing.
         files: its outputs, which are missing or out of date.
         failed: whether it failed itself, rather than waiting for one that did.
         reason: the last line of its log.
-        log: its log.
     """
 
     rule: str

@@ -46,9 +46,7 @@ def _as_list(files: str | Sequence[str]) -> list[str]:
 class Planning:
     """The plan as the rules ask for it.
 
-    Attributes:
-        plan: all runs.
-        partial: tables, claims and page are made from the results that exist.
+    If it is ``partial``, tables, claims and page are made from the results that exist.
     """
 
     plan: Plan

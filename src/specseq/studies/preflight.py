@@ -27,14 +27,7 @@ _SECONDS = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One check.
-
-    Attributes:
-        check: what was looked at.
-        fault: what is wrong; empty where nothing is.
-        remedy: what to do about it.
-        said: what was found where nothing is wrong.
-    """
+    """One check; ``fault`` is empty where nothing is wrong, and ``said`` tells what was found then."""
 
     check: str
     fault: str = ""

@@ -13,12 +13,7 @@ _ENDINGS = {"tables": (".parquet", ".csv"), "figures": (".svg", ".png", ".pdf")}
 
 
 def check_target(plan: Plan, target: str, rules: Collection[str]) -> None:
-    """Refuse a target that no rule can make.
-
-    Args:
-        plan: the plan.
-        target: what the user asks for.
-        rules: names of rules that make one result each and so are not targets themselves.
+    """Refuse a target that no rule can make, such as one of ``rules``, which make one result per run.
 
     Raises:
         InputError: names the nearest valid target.

@@ -13,12 +13,7 @@ __all__ = ["Config", "read_config"]
 
 @dataclass(frozen=True)
 class Config:
-    """The config of a workflow.
-
-    Attributes:
-        content: all sources as one.
-        sources: name and content of each, the strongest last.
-    """
+    """The config of a workflow: all sources as one, and the name and content of each, the strongest last."""
 
     content: Mapping[str, Any]
     sources: Sequence[tuple[str, Mapping[str, Any]]] = ()
@@ -45,12 +40,8 @@ def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:
 
 
 def read_config(file: Path, more: Sequence[Path] = (), words: Sequence[str] = ()) -> Config:
-    """The config as Snakemake puts it together, with the values of ``--config`` read as YAML at any depth.
-
-    Args:
-        file: config.yaml.
-        more: the files of ``--configfile``.
-        words: the arguments ``key=value`` of ``--config``.
+    """The config as Snakemake puts it together from config.yaml, the files of ``--configfile`` and the words
+    ``key=value`` of ``--config``, whose values are read as YAML at any depth.
 
     Raises:
         InputError: a file or a value cannot be read.

@@ -17,21 +17,10 @@ _SCALE = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Plan:
-    """Runs of a config.
-
-    Attributes:
-        config: the config.
-        scales: names of the scales.
-    """
+    """Runs of a config, at each of its ``scales``."""
 
     def __init__(self, config: Config, kinds: Kinds, root: Path | None = None) -> None:
-        """Read the files of the studies and the names of the scales.
-
-        Args:
-            config: config.yaml with all that changes it.
-            kinds: what the plan is read as.
-            root: folder of the workflow, whose ``workflow/studies`` and ``workflow/scales`` are read; none
-                where the config holds everything.
+        """Read the studies and the names of the scales, from ``workflow`` below ``root`` if there is one.
 
         Raises:
             InputError: the scale of the config is unknown, or a scale's name cannot be one.

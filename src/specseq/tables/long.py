@@ -33,16 +33,10 @@ _NUMBERS: dict[str, tuple[pa.DataType, type]] = {
 
 
 def long_table(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) -> pa.Table:
-    """Collect rows into the long shape.
+    """Collect rows into the long shape, with the stage's own columns ``keys``; seed and step default to -1.
 
-    Args:
-        rows: mappings with the keys of :data:`LONG_COLUMNS` (``seed`` and ``step`` default to -1) and
-            of ``keys``.
-        keys: the stage's own key columns.
-
-    Returns:
-        A table with fixed column order and types, also when there are no rows; the types of key columns are
-        those of their values.
+    Order and types of the columns are fixed, also when there are no rows; types of key columns are those of
+    their values.
     """
     columns = [*LONG_COLUMNS[:6], *keys, *LONG_COLUMNS[6:]]
     filled = [{"seed": -1, "step": -1, **row} for row in rows]

@@ -136,11 +136,8 @@ def _explain(claim: Claim, verdict: Verdict, found: Measured, why: str) -> str:
 class Ledger:
     """Judges claims against the result files of one scale.
 
-    Attributes:
-        folder: the scale's result files.
-        scale: its name.
-        declared: scale -> its runs, with and without their seeds, as far as they are known; says where a
-            claim could be decided.
+    ``declared`` holds the runs of each scale, with and without their seeds, as far as they are known; it says
+    where a claim could be decided.
     """
 
     folder: Folder

@@ -43,11 +43,10 @@ class Claim:
 
     Attributes:
         note: number of the note; first part of ``id``.
-        spec: what the YAML says about it.
+        spec: what the YAML file ``source`` says about it.
         quantity: what decides it, shared queries put in.
         region: where the quantity must lie.
         compute: the result of an arithmetic quantity; None for others.
-        source: the YAML file.
         family: name of the search that it belongs to, such as all claims of one template; empty for none.
         ungated: patterns of metrics and columns that do not depend on what a model has learnt.
     """
@@ -111,11 +110,9 @@ class Claim:
 
 
 def load(files: Iterable[Path], checks: Iterable[ModuleType] = ()) -> list[Claim]:
-    """Read the notes' claims, in the order of the notes.
+    """Read the notes' claims from a YAML file for each, in the order of the notes.
 
-    Args:
-        files: YAML files, one for each note.
-        checks: modules whose public functions the claims may name beside the general ones.
+    Claims may name the public functions of ``checks`` beside the general ones.
 
     Raises:
         InputError: a file is missing or malformed, a key unknown, an id taken, a quantity not understood.

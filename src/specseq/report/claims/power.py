@@ -57,11 +57,8 @@ def power_of(
 ) -> Power | None:
     """What would decide an undecided claim; None where more replicates are not the issue.
 
-    Args:
-        found: the measurement.
-        region: where it lies if the claim holds.
-        groups: the runs that were measured, without their seeds.
-        declared: scale -> its runs, with and without their seeds.
+    ``groups`` are the runs that were measured, without their seeds; for ``declared`` see
+    :class:`specseq.report.claims.ledger.Ledger`.
     """
     if found.exact:
         return None

@@ -19,11 +19,9 @@ DECIDED = ("reproduced", "contradicted", "inconsistent", "does not hold")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a study found.
+    """What a study found, in a sentence or two of Markdown.
 
-    Attributes:
-        text: a sentence or two, Markdown.
-        gates: the gates of the comparisons that it mentions, as their tables hold them.
+    ``gates`` are those of the comparisons that it mentions, as their tables hold them.
     """
 
     text: str
@@ -41,12 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """The results that a finding is made from.
-
-    Attributes:
-        folder: the scale's results.
-        claims: the ledger.
-    """
+    """What a finding is made from: the folder of the scale's results, and the ledger."""
 
     folder: Path
     claims: pd.DataFrame

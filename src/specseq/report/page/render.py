@@ -140,10 +140,9 @@ def render_page(
 ) -> str:
     """The report of one scale as HTML that needs no other file and no network.
 
+    Figures and tables that are missing are named as not made.
+
     Args:
-        results: the results folder of the scale; figures and tables that are missing are named as not made.
-        sections: what to show of each study.
-        scale: name of the scale.
         explained: file of a table -> docstring that explains its columns.
         answers: study -> what makes its opening sentence.
         root: folder that shown paths are relative to.

@@ -58,11 +58,8 @@ def with_measurements(
 ) -> list[Cost]:
     """The costs, with time and memory per step as a rehearsal measured them on a run of the same kind.
 
-    Args:
-        costs: the estimates.
-        measured: rows with ``run``, ``batch``, ``published_batch``, ``seconds_per_step`` and
-            ``device_peak_mb``; runs that failed and smaller batches are ignored.
-        limit: time limit of a run's training job, in minutes.
+    Rows of runs that failed, or with smaller batches than published, are ignored. ``limit`` gives the time
+    limit of a run's training job, in minutes.
     """
     estimates = list(costs)
     kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}

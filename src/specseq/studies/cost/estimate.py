@@ -86,9 +86,7 @@ class Estimator:
     ) -> None:
         """Estimate runs that are trained on a device.
 
-        Args:
-            limit: time limit of a run's training job, in minutes.
-            cache: usages that were metered before.
+        ``limit`` gives the time limit of a run's training job in minutes, ``cache`` what was metered before.
         """
         self.plan, self.scale, self.device, self.limit = plan, scale, device, limit
         self.cache = cache
