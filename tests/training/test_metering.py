@@ -1,5 +1,7 @@
 """Work on tensors without values: FLOPs, memory, answers to questions about values."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -52,6 +54,29 @@ def test_scattering_in_place_moves_what_the_index_names() -> None:
     usage = metered(lambda: wide.scatter_add_(1, index, torch.empty(100, 1, device="meta")))
     (moved,) = (kind[2] for kind in usage.operators if kind[2])
     assert moved == 100 * (8 + 3 * 4)
+
+
+def moved(work: Callable[[], object]) -> float:
+    """Bytes that all operators of some work read and write."""
+    return sum(kind[2] * count for kind, count in metered(work).operators.items())
+
+
+def test_allocations_move_nothing_and_an_output_that_is_given_is_only_written() -> None:
+    x = torch.empty(1000, device="meta")
+    assert moved(lambda: torch.empty_like(x)) == 0
+    assert moved(lambda: torch.mul(x, x, out=torch.empty_like(x))) == moved(lambda: x * x) == 3 * 4000
+    assert moved(lambda: x.mul_(2)) == 2 * 4000
+
+
+def test_an_rms_norm_is_one_operator_in_each_direction() -> None:
+    x = torch.empty(100, 1000, device="meta", requires_grad=True)
+    weight = torch.empty(1000, device="meta", requires_grad=True)
+    norm = torch.nn.functional.rms_norm
+    entries = 100 * 1000 * 4
+    assert moved(lambda: norm(x, (1000,), weight, 1e-5)) == pytest.approx(2 * entries, rel=0.02)
+    usage = metered(lambda: norm(x, (1000,), weight, 1e-5).backward(torch.empty_like(x)))
+    assert usage.kernels == 2
+    assert usage.peak_bytes == pytest.approx(3 * entries, rel=0.02)
 
 
 def test_products_under_autocast_are_in_bfloat16_and_regions_without_it_are_not() -> None:

@@ -143,7 +143,10 @@ class PinballSum(torch.autograd.Function):
 
 
 class Turn(torch.autograd.Function):
-    """Rotate the first 2 R of E dimensions, pair by pair: ``cis`` holds cos + i sin as complex numbers."""
+    """Rotate the first 2 R of E dimensions, pair by pair: ``cis`` holds cos + i sin as complex numbers.
+
+    Half precision is turned in float32 and rounded back.
+    """
 
     @staticmethod
     def forward(ctx: Any, x_THE: Tensor, cis_T1R: Tensor) -> Tensor:
@@ -158,9 +161,10 @@ class Turn(torch.autograd.Function):
 
 
 def _turn(x_THE: Tensor, cis_T1R: Tensor) -> Tensor:
-    out_THE = x_THE.clone(memory_format=torch.contiguous_format)
+    wide = torch.promote_types(x_THE.dtype, torch.float32)
+    out_THE = x_THE.to(wide, memory_format=torch.contiguous_format, copy=True)
     _turn_in_place(out_THE, cis_T1R)
-    return out_THE
+    return out_THE.to(x_THE.dtype)
 
 
 def _turn_in_place(x: Tensor, cis: Tensor) -> None:

@@ -70,10 +70,8 @@ class Rotation:
 
     def __call__(self, x_THE: Tensor) -> Tensor:
         """Turn the first ``2 R`` of E dimensions of each token and head by its position."""
-        half = x_THE.dtype in (torch.bfloat16, torch.float16)
-        full = x_THE.float() if half else x_THE
-        turned: Tensor = Turn.apply(full, self.of(full))
-        return turned.to(x_THE.dtype)
+        turned: Tensor = Turn.apply(x_THE, self.of(x_THE))
+        return turned
 
     def of(self, x: Tensor) -> Tensor:
         """cos + i sin of the angles, ``[T, 1, R]``, in the precision of ``x``."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -139,7 +140,7 @@ _PRODUCTS = {
 
 
 class _Functions(TorchFunctionMode):
-    """Attention as one operator, as on accelerators, and products in bfloat16 as under autocast."""
+    """Attention and RMS norms as single operators, as on accelerators, and products as under autocast."""
 
     def __init__(self, bfloat16: bool) -> None:
         super().__init__()
@@ -159,6 +160,9 @@ class _Functions(TorchFunctionMode):
         attention = func is torch.nn.functional.scaled_dot_product_attention
         if self.bfloat16 and (attention or func in _PRODUCTS):
             args, kwargs = tree_map_only(Tensor, _halved, (args, kwargs))
+        if func is torch.nn.functional.rms_norm and args[0].device.type == "meta":
+            # Layer normalisation moves the same data and is one operator on meta tensors, too.
+            return torch.native_layer_norm(*args, kwargs["weight"], None, kwargs["eps"])[0]
         if not attention or args[0].device.type != "meta":
             return func(*args, **kwargs)
         q, k, v = args[:3]
@@ -273,6 +277,8 @@ class _Operators(TorchDispatchMode):
         if not func._schema.is_mutable and all(t.untyped_storage()._cdata in before for t in results):
             self.views += 1
             return
+        if func.overloadpacket in _ALLOCATIONS:
+            return
         flops = 0.0
         if formula := flop_registry.get(func.overloadpacket):
             flops = float(formula(*args, **kwargs, out_val=made))
@@ -280,11 +286,13 @@ class _Operators(TorchDispatchMode):
         precision = next((str(t.dtype) for t in (*results, *given) if _inexact(t)), str(widest.dtype))
         if flops and precision == "torch.float32" and torch.backends.cuda.matmul.fp32_precision == "tf32":
             precision = "tf32"
-        moved = sum(tensor.numel() * tensor.element_size() for tensor in (*given, *results))
+        moved = _bytes(given) + _bytes(results)
+        # What is given to be written to is not read, and is a result, too.
+        moved -= _bytes(_tensors(kwargs[name] for name in _written(func) if name in kwargs))
         if func.overloadpacket is aten.scatter_add_:
             # Only the entries that the index names are read and written.
             _, index, source = given
-            moved = index.numel() * index.element_size() + 3 * source.numel() * source.element_size()
+            moved = _bytes([index]) + 3 * _bytes([source])
         self.operators[precision.removeprefix("torch."), flops, float(moved)] += 1
 
     def _follow(self, tensor: Tensor) -> None:
@@ -303,6 +311,23 @@ class _Operators(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self.known.discard(key)
         self.alive -= size
+
+
+_ALLOCATIONS = {aten.empty_like, aten.new_empty, aten.empty_strided, aten.new_empty_strided}
+
+
+@cache
+def _written(func: Any) -> list[str]:
+    """Names of an operator's arguments for results, such as ``out``."""
+    return [
+        argument.name
+        for argument in func._schema.arguments
+        if argument.kwarg_only and argument.alias_info is not None and argument.alias_info.is_write
+    ]
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 _SHAPES: dict[Any, list[tuple[Any, ...]]] = {}
