@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -57,12 +56,11 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         """The usage of both, one after the other."""
-        return Usage(
-            _sum(self.operators, other.operators),
-            self.views + other.views,
-            max(self.peak_bytes, other.peak_bytes),
-            _sum(self.syncs, other.syncs),
-        )
+        operators, syncs = Counter(self.operators), Counter(self.syncs)
+        operators.update(other.operators)
+        syncs.update(other.syncs)
+        peak = max(self.peak_bytes, other.peak_bytes)
+        return Usage(operators, self.views + other.views, peak, syncs)
 
     def __mul__(self, times: float) -> "Usage":
         """The usage of so many repetitions, which share their memory."""
@@ -80,50 +78,23 @@ class Usage:
         return Usage(grown.operators, grown.views, peak, grown.syncs)
 
 
-def _sum(one: Counter[Any], other: Counter[Any]) -> Counter[Any]:
-    total = Counter(one)
-    for key, count in other.items():
-        total[key] += count
-    return total
-
-
 def metered(work: Callable[[], Any], bfloat16: bool = False) -> Usage:
     """The usage of a call on meta tensors; ``bfloat16``: as under autocast."""
-    with Meter(bfloat16) as meter:
-        work()
-    return meter.usage
+    operators, functions, autocast = _Operators(), _Functions(bfloat16), torch.autocast
 
-
-class Meter:
-    """A context that meters work on meta tensors; see the module docstring."""
-
-    def __init__(self, bfloat16: bool = False) -> None:
-        self._operators, self._functions = _Operators(), _Functions(bfloat16)
-        self._autocast = torch.autocast
-
-    def __enter__(self) -> "Meter":
-        torch.autocast = self._region  # type: ignore[assignment,misc]
-        self._functions.__enter__()
-        self._operators.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._operators.__exit__(kind, error, trace)
-        self._functions.__exit__(kind, error, trace)
-        torch.autocast = self._autocast  # type: ignore[misc]
-
-    def _region(self, device_type: str, *arguments: Any, **named: Any) -> AbstractContextManager[Any]:
+    def region(device_type: str, *arguments: Any, **named: Any) -> AbstractContextManager[Any]:
         """Replaces ``torch.autocast``, which does not support meta tensors."""
         if device_type != "meta":
-            return self._autocast(device_type, *arguments, **named)
-        return self._functions.region(bool(named.get("enabled", True)))
+            return autocast(device_type, *arguments, **named)
+        return functions.region(bool(named.get("enabled", True)))
 
-    @property
-    def usage(self) -> Usage:
-        """The usage so far."""
-        return self._operators.usage()
+    torch.autocast = region  # type: ignore[assignment,misc]
+    try:
+        with functions, operators:
+            work()
+    finally:
+        torch.autocast = autocast  # type: ignore[misc]
+    return operators.usage()
 
 
 _PRODUCTS = {
@@ -238,13 +209,11 @@ class _Operators(TorchDispatchMode):
             none = torch.empty(0, dtype=torch.int64, device="meta")
             return args[0].flatten(), torch.empty_like(args[0], dtype=torch.int64), none
         if name == "bincount":
-            return torch.empty(
-                max(kwargs.get("minlength", 0), *args[2:], 1), dtype=torch.int64, device="meta"
-            )
+            size = max(kwargs.get("minlength", 0), *args[2:], 1)
+            return torch.empty(size, dtype=torch.int64, device="meta")
         if name == "_to_copy" and torch.device(kwargs.get("device") or "meta").type == "cpu":
             self.syncs["copy to the host"] += 1
-            filled = torch.full(args[0].shape, _value(args[0]), dtype=kwargs.get("dtype") or args[0].dtype)
-            return filled
+            return torch.full(args[0].shape, _value(args[0]), dtype=kwargs.get("dtype") or args[0].dtype)
         return self._remembered(func, args, kwargs)
 
     def _remembered(self, func: Any, args: Any, kwargs: Any) -> Any:
