@@ -174,10 +174,11 @@ class MonashEvaluation(Evaluation):
 
     def metrics(self, totals: Totals) -> dict[str, float]:
         """MAE, Naive's MAE, and the first divided by the second."""
+        naive_error = self.naive_error
         error = float(metrics.mean_absolute_error(totals))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = float(np.divide(error, self.naive_error))
-        return {"MAE": error, "naive_MAE": self.naive_error, "normalised_MAE": ratio}
+            ratio = float(np.divide(error, naive_error))
+        return {"MAE": error, "naive_MAE": naive_error, "normalised_MAE": ratio}
 
     def facts(self) -> dict[str, Any]:
         """What the set is made of."""
