@@ -133,7 +133,8 @@ class _Functions(TorchFunctionMode):
             args, kwargs = tree_map_only(Tensor, _halved, (args, kwargs))
         if func is torch.nn.functional.rms_norm and args[0].device.type == "meta":
             # Layer normalisation moves the same data and is one operator on meta tensors, too.
-            return torch.native_layer_norm(*args, kwargs["weight"], None, kwargs["eps"])[0]
+            x, shape = args
+            return torch.native_layer_norm(x, shape, kwargs["weight"], None, kwargs["eps"])[0]
         if not attention or args[0].device.type != "meta":
             return func(*args, **kwargs)
         q, k, v = args[:3]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from specseq.errors import InputError
-from specseq.report.style import line, plain_log, sample_sizes, spread
+from specseq.report.style import legend_below, line, plain_log, sample_sizes, spread
 from specseq.tables import read_parquet
 
 LABELS = {
@@ -162,8 +162,7 @@ def modes(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     panels[0][0].set_ylabel("|Im μ| (1/time)")
     panels[0][0].plot([], [], "o-", color="0.4", ms=4, lw=0.7, label="rightmost mode")
     panels[0][0].plot([], [], "s-", color="0.4", ms=4, lw=0.7, label="mode that limits ε")
-    handles, names = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
+    legend_below(figure, [panels[0][0]], ncols=4, fontsize=7.5)
     sample_sizes(figure, seeds=spread(pd.Series([len(curves[group]) for group in groups])))
     shading = ScalarMappable(shades, "viridis")
     figure.colorbar(shading, ax=panels, label="validation loss (nats per token)", extend="max")
@@ -213,7 +212,7 @@ def audit(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     right.axhline(1, color="C1", lw=1.2)
     right.set(xlabel="position", ylabel=f"ρ({step:g}) = max |1 + {step:g} μ| of the position's block")
     right.set_title("/".join(Path(str(verdicts["checkpoint"].iloc[0])).parts[-2:]))
-    right.legend(loc="best", fontsize=7.5)
+    legend_below(figure, [right], ncols=5, fontsize=7.5)
     return figure
 
 
