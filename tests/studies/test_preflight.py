@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from specseq.commands.preflight import main
 from specseq.series.hub import UNFINISHED
@@ -59,6 +60,45 @@ def test_a_partition_that_is_not_there(capsys: pytest.CaptureFixture[str], sbatc
     assert "Invalid partition name specified" in printed["slurm (zeta)"]
     status, printed = lines(capsys, *options, "--config", "slurm={partition: gpu}")
     assert status == 0, printed
+
+
+@pytest.mark.parametrize(
+    ("cards", "cuda", "line"),
+    [
+        ([], True, "FAIL  gpu: none is visible, and the scale desk trains on GPUs - use a machine that has"),
+        (["H200, 9.0"], False, "FAIL  gpu: torch was built without CUDA - install the build for your driver"),
+        (["H200, 9.0", "T4, 7.5"], True, "FAIL  gpu: T4 has no bfloat16 - leave it out by CUDA_VISIBLE_DEV"),
+        (["H200, 9.0", "H200, 9.0"], True, "ok    gpu: 2, H200"),
+    ],
+)
+def test_gpus_of_this_machine(
+    cards: list[str],
+    cuda: bool,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uuids = "\n".join(f"GPU-{number}" for number in range(len(cards)))
+    program = tmp_path / "nvidia-smi"
+    described = "\n".join(cards)
+    program.write_text(f"#!/bin/sh\ncase $1 in *uuid) echo '{uuids}';; *) echo '{described}';; esac\n")
+    program.chmod(0o755)
+    if not cards:
+        program.unlink()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(module, "_cuda_build", lambda: cuda)
+    assert lines(capsys, "--scale", "desk", "--launcher", "local")[1]["gpu"].startswith(line)
+
+
+def test_a_scale_that_trains_on_cpus_needs_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "gpu" not in lines(capsys, "--scale", "laptop", "--launcher", "local")[1]
+
+
+def test_whether_torch_has_cuda_is_read_without_importing_it() -> None:
+    assert module._cuda_build() == (torch.version.cuda is not None)
 
 
 def test_no_slurm_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,12 +136,14 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
     if getattr(workflow.executor_plugin, "name", None) == "local":
         preload()
-    if training_place() == "slurm":
-        from specseq.studies.preflight import preflight
+    from specseq.studies.preflight import gpus_here, preflight
 
-        for found in preflight(PLAN, SETTINGS.scale, ROOT, slurm=True):
-            if found.fault:
-                logger.warning(f"preflight: {found.check}: {found.fault} - {found.remedy}")
+    slurm = training_place() == "slurm"
+    for found in (
+        preflight(PLAN, SETTINGS.scale, ROOT, slurm) if slurm else gpus_here(PLAN, SETTINGS.scale)
+    ):
+        if found.fault:
+            logger.warning(f"preflight: {found.check}: {found.fault} - {found.remedy}")
     for warning in lock_warnings(
         ROOT / "envs/requirements.lock", Path(f"results/{SETTINGS.scale}/requirements.lock")
     ):

@@ -14,8 +14,8 @@ def main(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="specseq preflight",
         description="Check, before anything is submitted, the data and their completeness, the hub, the "
-        "disk, package versions, and whether SLURM would accept the training jobs. Prints one line per "
-        "check, with the remedy.",
+        "disk, package versions, and whether SLURM would accept the training jobs or, without it, whether "
+        "this machine has the GPUs. Prints one line per check, with the remedy.",
     )
     parser.add_argument(
         "--launcher",

@@ -1,6 +1,7 @@
 """The GPUs of a machine without a batch system: which stage may use which of them."""
 
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -25,12 +26,24 @@ def visible() -> list[str]:
         # As CUDA reads it: what follows an id that is none does not count.
         ends = next((place for place, part in enumerate(ids) if part in ("", "-1", "NoDevFiles")), len(ids))
         return ids[:ends]
-    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    return _asked("uuid")
+
+
+def kinds(ids: Sequence[str]) -> list[tuple[str, float]]:
+    """Name and compute capability of these GPUs, as far as nvidia-smi knows them."""
+    lines = _asked("name,compute_cap", f"--id={','.join(ids)}")
+    found = (re.fullmatch(r"(.+), *(\d+\.\d+)", line) for line in lines)
+    return [(match[1], float(match[2])) for match in found if match]
+
+
+def _asked(properties: str, *options: str) -> list[str]:
+    """The lines by which nvidia-smi answers; none where there is no such program or no GPU."""
+    command = ["nvidia-smi", f"--query-gpu={properties}", "--format=csv,noheader", *options]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return listed.stdout.split() if listed.returncode == 0 else []
+    return answer.stdout.splitlines() if answer.returncode == 0 else []
 
 
 @contextmanager

@@ -1,16 +1,19 @@
 """What would stop a scale from running, known before anything is submitted."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from csv import DictReader
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from specseq.environment import pinned
 from specseq.errors import InputError
+from specseq.launch import gpus
 from specseq.launch.settings import SlurmSettings
 from specseq.series.hub import check_finished
 from specseq.settings import read
@@ -23,6 +26,8 @@ from specseq.sweeps import Plan
 _RUN_BYTES = 0.35e9
 _DOWNLOAD_BYTES = {"mini": 6e6, "practical": 100e9, "full": 1000e9}
 _SECONDS = 20
+# Compute capability from which on a GPU has bfloat16.
+_BFLOAT16 = 8.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Finding:
 
 
 def preflight(plan: Plan, scale: str, root: Path, slurm: bool) -> Iterator[Finding]:
-    """Check data, disk, versions and, for training on SLURM, partitions and limits."""
+    """Check data, disk, versions and, for training on SLURM, partitions and limits, or else the GPUs here."""
     sources = DataSources(plan)
     for name in ("lotsa", "gift_eval", "fev"):
         yield _source(sources, scale, name, root)
@@ -46,6 +51,38 @@ def preflight(plan: Plan, scale: str, root: Path, slurm: bool) -> Iterator[Findi
     yield from _versions(root)
     if slurm:
         yield from _jobs(plan, scale)
+    else:
+        yield from gpus_here(plan, scale)
+
+
+def gpus_here(plan: Plan, scale: str) -> Iterator[Finding]:
+    """Whether this machine has what the scale trains on; nothing for a scale that trains on CPUs."""
+    planning = Planning(plan)
+    trained = [run for run, params in plan.runs(scale).items() if "training" in params]
+    if not any(planning.resources(scale, "pretrain", run).gpus for run in trained):
+        return
+    ids = gpus.visible()
+    if not ids:
+        fault = f"none is visible, and the scale {scale} trains on GPUs"
+        yield Finding("gpu", fault, "use a machine that has one, or --config 'resources={all: {gpus: 0}}'")
+        return
+    if not _cuda_build():
+        yield Finding("gpu", "torch was built without CUDA", "install the build for your driver")
+        return
+    found = gpus.kinds(ids)
+    said = f"{len(ids)}, {', '.join(sorted({name for name, _ in found}))}"
+    if old := [name for name, capability in found if capability < _BFLOAT16]:
+        remedy = "leave it out by CUDA_VISIBLE_DEVICES, or expect float32: twice the memory, and slower"
+        yield Finding("gpu", f"{old[0]} has no bfloat16", remedy)
+    else:
+        yield Finding("gpu", said=said)
+
+
+def _cuda_build() -> bool:
+    """Whether torch can use CUDA, without the seconds that its import takes."""
+    place = find_spec("torch")
+    text = Path(place.origin).with_name("version.py").read_text() if place and place.origin else ""
+    return re.search(r"^cuda\b.*=\s*['\"]", text, re.MULTILINE) is not None
 
 
 def _source(sources: DataSources, scale: str, name: str, root: Path) -> Finding:
