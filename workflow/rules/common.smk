@@ -316,7 +316,8 @@ def asked(rule):
         return SETTINGS.slurm.partition if of(wildcards).gpus else default_partition()
 
     resources = {"mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1)}
-    if command_line().executor is not None:
+    # A job looks at its own resources, too.
+    if command_line().executor is not None or not workflow.is_main_process:
         resources |= {
             "runtime": lambda wildcards, attempt: of(wildcards).minutes * attempt,
             "cpus_per_task": lambda wildcards: of(wildcards).cpus,
