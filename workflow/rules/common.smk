@@ -250,8 +250,10 @@ def one_line(lookup):
     return wrapped
 
 
+# Whether stages run on this machine. A job of a cluster looks at its own resources, too.
+HERE = workflow.is_main_process and command_line().executor in (None, "local")
 # The GPUs that stages on this machine share out; none where a batch system does so.
-GPUS = gpus.visible() if workflow.is_main_process and command_line().executor is None else []
+GPUS = gpus.visible() if HERE else []
 if GPUS:
     workflow.global_resources.setdefault("gpu", len(GPUS))
 
@@ -316,8 +318,7 @@ def asked(rule):
         return SETTINGS.slurm.partition if of(wildcards).gpus else default_partition()
 
     resources = {"mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1)}
-    # A job looks at its own resources, too.
-    if command_line().executor is not None or not workflow.is_main_process:
+    if not HERE:
         resources |= {
             "runtime": lambda wildcards, attempt: of(wildcards).minutes * attempt,
             "cpus_per_task": lambda wildcards: of(wildcards).cpus,

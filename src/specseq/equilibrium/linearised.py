@@ -1,8 +1,8 @@
 """Products with the Jacobian of a block's learned part at a frozen state, written out by hand.
 
 The derivatives of layer normalisation, of softmax and of normalised queries and keys are symmetric, so the
-operators that torch has for their backward pass serve both directions. A product takes a third of the
-operators that automatic differentiation of a vector-Jacobian product takes, and keeps no graph.
+operators that torch has for their backward pass serve both directions. J v and Jᵀ w together take half of
+the operators that automatic differentiation takes, and keep no graph.
 
 Shapes: B sample, T position, C channel, H head, D channel of a head, E expanded channel.
 """
