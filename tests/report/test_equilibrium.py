@@ -343,10 +343,11 @@ def test_the_audit_figure_counts_verdicts(tmp_path: Path) -> None:
         write_parquet(tmp_path / f"{name}.parquet", frame, Provenance("audit"))
         inputs[name] = [tmp_path / f"{name}.parquet"]
     with styled():
-        left, right = figures.audit(inputs, {}).axes
+        figure = figures.audit(inputs, {})
+    left, right = figure.axes
     assert left.get_title(loc="left") == "3 eigenvalues of 1 sample"
     assert right.get_title(loc="left") == "wall/euler_seed0"
-    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["EULER-WALL (1)", "STABLE (1)", "NO-ROOT (1)"]
     with pytest.raises(InputError, match="no audited run"):
         figures.audit({}, {})
