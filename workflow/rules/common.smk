@@ -333,11 +333,11 @@ def own_gpu(rule):
     return {"gpu": one_line(lambda wildcards: int(local_gpu(rule, wildcards) or 0))} if GPUS else {}
 
 
-def local_gpu(rule, wildcards):
+def local_gpu(stage, wildcards):
     """Whether a stage is given one of this machine's GPUs to itself, or None where it is not for us to say."""
-    if not GPUS or rule not in RULES or rule == "pretrain" and training_place() == "slurm":
+    if not GPUS or stage not in RULES or stage == "pretrain" and training_place() == "slurm":
         return None
-    return resources_of(rule, wildcards).gpus > 0
+    return resources_of(stage, wildcards).gpus > 0
 
 
 def resources_of(rule, wildcards):
