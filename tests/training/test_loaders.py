@@ -19,6 +19,7 @@ from specseq.series.stream import moirai2_stream, moirai_stream
 from specseq.studies.cost.step import nominal_store
 from specseq.training.ahead import Loaders
 from specseq.training.batches import Parts
+from tests.training.counting import Count
 
 CPU = torch.device("cpu")
 
@@ -83,27 +84,8 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-class Count:
-    """Counts up, without a way to skip; fails at 3."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def __next__(self) -> int:
-        if self.number == 3:
-            raise OSError("shard gone")
-        self.number += 1
-        return self.number - 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"number": self.number}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.number = state["number"]
-
-
 def test_an_error_is_raised_in_its_turn() -> None:
-    loaders = Loaders(Count(), 2)
+    loaders = Loaders(Count(bad=3), 2)
     assert [next(loaders) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="shard gone"):
         next(loaders)
@@ -112,7 +94,7 @@ def test_an_error_is_raised_in_its_turn() -> None:
 
 def test_the_generator_of_the_training_is_left_alone() -> None:
     torch.manual_seed(0)
-    loaders = Loaders(Count(), 1)
+    loaders = Loaders(Count(bad=3), 1)
     next(loaders)
     loaders.close()
     drawn = torch.rand(3)

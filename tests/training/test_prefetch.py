@@ -1,31 +1,11 @@
 import pickle
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from specseq.training.ahead import Prefetched
-
-
-class Count:
-    """Counts up; fails at ``bad``."""
-
-    def __init__(self, bad: int = -1) -> None:
-        self.number, self.bad = 0, bad
-
-    def __next__(self) -> int:
-        if self.number == self.bad:
-            raise OSError("shard gone")
-        self.number += 1
-        return self.number - 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"number": self.number}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.number = state["number"]
+from tests.training.counting import Count
 
 
 def test_batches_come_in_order_and_the_state_is_the_readers() -> None:

@@ -64,6 +64,16 @@ def test_a_faulty_config_is_one_clear_line(workspace: Workspace, change: Any, me
     assert "Traceback (most" not in output
 
 
+@pytest.mark.parametrize("name", ["claims.yaml", "page.yaml"])
+def test_a_fault_in_a_file_that_is_read_last_is_one_clear_line(workspace: Workspace, name: str) -> None:
+    path = workspace.folder / "workflow/studies/zeta" / name
+    path.write_text(path.read_text().replace("title:", "titel:", 1))
+    output = workspace.snakemake("--dry-run", check=False)
+    assert f"workflow/studies/zeta/{name}: titel: unknown key; did you mean title?" in output
+    assert "InputFunctionException" not in output
+    assert "dry-run" in workspace.snakemake("--dry-run", "results/smoke/filters.parquet")
+
+
 def test_an_unknown_run_names_the_nearest(workspace: Workspace) -> None:
     output = workspace.snakemake("--dry-run", f"{RESULTS}9/pretrain.parquet", check=False)
     assert f"no run is called '{RUN}9'; nearest: {RUN}" in output

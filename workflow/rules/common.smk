@@ -37,6 +37,7 @@ from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
 from specseq.studies.planning import Planning
 from specseq.studies.rehearsal import REHEARSAL, rehearsal_params, rehearsal_results
+from specseq.studies.reports import check_reports
 from specseq.studies.resources import RULES
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
@@ -350,9 +351,15 @@ def targets():
     return command_line().targets or []
 
 
+# Targets whose rules read the claims and the page of every study.
+READ_LAST = {"all", "claims", "report_page", "index"}
+
+
 @one_line
 def check_targets():
-    """Refuse what no rule can make before anything else is made."""
+    """Refuse what no rule can make, and faults in files that are read last, before anything else is made."""
+    if workflow.is_main_process and READ_LAST.intersection(Path(name).stem for name in targets() or ["all"]):
+        check_reports(Path("workflow/studies"))
     many = [rule.name for rule in workflow.rules if rule.has_wildcards()]
     for target in targets():
         check_target(PLAN, target, many)
