@@ -54,3 +54,9 @@ else:
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_buffer_may_be_longer_than_its_values_by_a_part_of_one() -> None:
+    longer = pa.py_buffer(np.arange(3).tobytes() + b"abc")
+    array = pa.Array.from_buffers(pa.int64(), 2, [None, longer], offset=1)
+    assert numpy_values(array).tolist() == array.to_pylist() == [1, 2]
