@@ -4,7 +4,6 @@ import functools
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -91,14 +90,13 @@ def _root(file: Path) -> Path:
     return next((folder for folder in file.parents if folder.name == "specseq"), file.parent)
 
 
-def _files_of(module: str, root: Path) -> Iterator[Path]:
+@functools.cache
+def _files_of(module: str, root: Path) -> tuple[Path, ...]:
     """A module's file and the ``__init__`` of every package it is in, which runs when it is imported."""
-    parts = module.split(".")[1:]
-    for depth in range(len(parts) + 1):
-        place = root.joinpath(*parts[:depth])
-        for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file():
-                yield path
+    package = module.rpartition(".")[0]
+    place = root.joinpath(*module.split(".")[1:])
+    own = [path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()]
+    return (*_files_of(package, root), *own) if package else tuple(own)
 
 
 def _is_bystander(path: Path) -> bool:

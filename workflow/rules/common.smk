@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import functools
+import gc
 import inspect
 import io
 import json
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 from snakemake.cli import parse_args
+from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -44,6 +46,10 @@ from specseq.sweeps import read_config
 
 ROOT = Path(workflow.basedir)
 search_first(SOURCE)
+
+# A plan is millions of objects that stay. Python would look for garbage among them after every 700 new ones, a sixth
+# of the time to plan thousands of jobs.
+gc.set_threshold(20_000)
 
 # Inside a SLURM job, such variables belong to the job.
 if workflow.is_main_process and (names := leaked(os.environ)):
@@ -236,7 +242,7 @@ def preload():
 def one_line(lookup):
     """Make a rule's function report what is wrong in one line, not in a traceback.
 
-    Snakemake looks its signature up twice per job, a tenth of the time to plan thousands; so it is kept.
+    Snakemake looks its parameters up several times per job, a tenth of the time to plan thousands; so they are kept.
     """
 
     def wrapped(*arguments, **named):
@@ -247,7 +253,7 @@ def one_line(lookup):
         except OSError as error:
             raise WorkflowError(str(machine_fault(error))) from None
 
-    wrapped.__signature__ = inspect.signature(lookup)
+    overwrite_function_params(wrapped, inspect.signature(lookup).parameters)
     return wrapped
 
 

@@ -80,13 +80,13 @@ def save(folder: Path, content: Mapping[str, Any], write: bool = True) -> Path:
         content: fields of the request.
         write: False only names the file.
     """
-    # In the order given, which the rows of tables follow.
-    text = json.dumps(content, indent=1, default=os.fspath)
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    # In the order given, which the rows of tables follow. Without indents, json takes a fifth of the time.
+    line = json.dumps(content, default=os.fspath)
+    path = folder / f"{hashlib.sha256(line.encode()).hexdigest()[:16]}.json"
     if write and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         with naming(path):
-            part.write_text(text, encoding="utf-8")
+            part.write_text(json.dumps(content, indent=1, default=os.fspath), encoding="utf-8")
             part.replace(path)
     return path
