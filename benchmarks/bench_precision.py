@@ -1,15 +1,15 @@
 """What coarser products cost equilibrium propagation: cosines of its gradient, and how solvers settle.
 
-TF32 is imitated by rounding factors to 10 bits, so any machine can measure it. Rows: products of the nudged
-phase in TF32 or bfloat16 (``nudged.products``), and everything in TF32 or bfloat16, which no setting does.
+TF32 is imitated by rounding factors to 10 bits, so any machine can measure it. Rows: products of both phases
+or of the nudged one in TF32 or bfloat16 (``free.products``, ``nudged.products``), which act on differences,
+and everything in TF32, which no setting does.
 Blocks: of the published size at its initial weights, the same with larger residual branches, small trained
 ones, and a rotating one near its critical step.
 """
 
 import argparse
 from collections.abc import Iterator
-from contextlib import nullcontext
-from typing import Any
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,23 @@ from specseq.equilibrium.rotating import CASES, rotating_block, rotating_tokens
 from specseq.equilibrium.solver_config import Anderson, Euler, Solver
 from specseq.equilibrium.solvers import solve
 
+
+class Mode(NamedTuple):
+    """Precisions of the products; ``whole`` rounds those that see whole states, too."""
+
+    name: str
+    free: Literal["float32", "tf32"] = "float32"
+    nudged: Products = "float32"
+    whole: bool = False
+
+
+MODES = (
+    Mode("float32"),
+    Mode("nudge tf32", nudged="tf32"),
+    Mode("both tf32", "tf32", "tf32"),
+    Mode("nudge bfloat16", nudged="bfloat16"),
+    Mode("all tf32", whole=True),
+)
 PUBLISHED = {"width": 512, "heads": 16, "length": 256}
 SYMBOLS = 4096
 
@@ -41,33 +58,27 @@ def blocks(samples: int) -> Iterator[tuple[str, EquilibriumBlock, Tensor, Tensor
 
 
 def gradient(
-    block: EquilibriumBlock, tokens: Tensor, targets: Tensor, solver: Solver, products: Products, whole: bool
+    block: EquilibriumBlock, tokens: Tensor, targets: Tensor, solver: Solver, mode: Mode
 ) -> tuple[Tensor, int, int, float]:
     """Gradient of the weights, evaluations of both phases, residual of the nudged one."""
-    with tf32(whole), ImitatedTF32() if whole or products == "tf32" else nullcontext():
+    with tf32(mode.whole), ImitatedTF32():
         x = block.embed(tokens).detach()
-        free = solve(solver, FreePhase(block, x), x, 160, 1e-5)
-        problem = Problem(block, x, free.state, targets, products)
+        free = solve(solver, FreePhase(block, x, mode.free), x, 160, 1e-5)
+        problem = Problem(block, x, free.state, targets, mode.nudged)
         adjoint = estimate(TwoSided(), problem, solver, 160, 1e-4)
     found = operator_gradient(block, surrogate(block, free.state, tokens, targets, adjoint.a_BTC)).detach()
     return found, free.evaluations, adjoint.evaluations, float(adjoint.residual_B.max())
 
 
 def compare(name: str, block: EquilibriumBlock, tokens: Tensor, targets: Tensor, solver: Solver) -> None:
-    modes: dict[str, tuple[Any, bool]] = {
-        "float32": ("float32", False),
-        "nudge tf32": ("tf32", False),
-        "nudge bfloat16": ("bfloat16", False),
-        "all tf32": ("float32", True),
-    }
     exact: Tensor | None = None
-    for mode, (products, whole) in modes.items():
-        found, free, nudged, residual = gradient(block, tokens, targets, solver, products, whole)
+    for mode in MODES:
+        found, free, nudged, residual = gradient(block, tokens, targets, solver, mode)
         exact = found if exact is None else exact
         off = 1 - cosine(found, exact)
         print(
-            f"{name:22s} {solver.name:9s} {mode:15s} 1-cos {off:9.2e}  free {free:4d} nudged {nudged:4d} "
-            f"residual {residual:.1e}",
+            f"{name:22s} {solver.name:9s} {mode.name:15s} 1-cos {off:9.2e}  free {free:4d} "
+            f"nudged {nudged:4d} residual {residual:.1e}",
             flush=True,
         )
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
 from specseq.settings import read
 from specseq.studies import studies
 from specseq.studies.config import load_plan
 from specseq.training.batches import move
+from specseq.training.metering import FLOPS
 from specseq.training.optimiser import Optimiser
 from specseq.training.settings import TrainingSettings
 from specseq.training.task import Task
@@ -72,7 +73,7 @@ def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *others: An
 # torch counts attention on accelerators only.
 _FUSED = torch.ops.aten
 FORMULAS = {
-    **flop_registry,
+    **FLOPS,
     _FUSED._scaled_dot_product_flash_attention_for_cpu: _attention,
     _FUSED._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

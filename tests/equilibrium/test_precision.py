@@ -54,7 +54,7 @@ def test_coarse_products_turn_the_adjoint_little(products: Products, off: float)
     assert 1 - cosine(found, exact) < off
 
 
-def test_the_force_itself_is_never_rounded() -> None:
+def test_the_force_at_the_free_state_is_not_rounded() -> None:
     made = problem("tf32")
     still = torch.zeros(1)
     field = NudgedPhase(made.block, made.x_BTC, made.root_BTC, made.targets_BT, still, products="tf32")

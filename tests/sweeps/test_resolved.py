@@ -20,9 +20,9 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("smoke", 28, "591ca76a698042e1"),
         ("laptop", 75, "1d3694ebf2f4d8ce"),
         ("workstation", 401, "7397b7aba8960134"),
-        ("paper", 862, "653b0fb7470eeae5"),
-        ("rehearsal", 94, "3e7e1e96709a4624"),
-        ("desk", 115, "f1da83d1835cfc8a"),
+        ("paper", 862, "322b91cf08f58121"),
+        ("rehearsal", 94, "ad52087b8b6b3a28"),
+        ("desk", 115, "89c4b40b29a89cac"),
     ],
 )
 def test_parameters_of_every_run(scale: str, count: int, expected: str) -> None:

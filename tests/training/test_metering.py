@@ -79,6 +79,18 @@ def test_an_rms_norm_is_one_operator_in_each_direction() -> None:
     assert usage.peak_bytes == pytest.approx(3 * entries, rel=0.02)
 
 
+def test_adding_a_product_in_place_saves_the_copy_of_the_matrix() -> None:
+    start, a, b = torch.empty(64, 32, device="meta"), *torch.empty(2, 64, 32, device="meta")
+    added, in_place = (
+        metered(work)
+        for work in (lambda: torch.addmm(start, a, b.T[:, :32]), lambda: start.addmm_(a, b.T[:, :32]))
+    )
+    assert added.flops == in_place.flops == 2 * 64 * 32 * 32
+    copies = {kind: count for kind, count in added.operators.items() if not kind[1]}
+    assert copies == {("float32", 0.0, 2 * 4 * 64 * 32): 1}
+    assert not any(flops == 0 for _, flops, _ in in_place.operators)
+
+
 def test_products_under_autocast_are_in_bfloat16_and_regions_without_it_are_not() -> None:
     a = torch.empty(4, 4, device="meta")
 

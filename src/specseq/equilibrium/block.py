@@ -112,20 +112,20 @@ class EquilibriumBlock(nn.Module):
 
     def force(self, z_BTC: Tensor, x_BTC: Tensor) -> Tensor:
         """F(z) for the input x."""
-        return x_BTC - self.leak * z_BTC + self.nonconservative(z_BTC)
+        return torch.sub(x_BTC, z_BTC, alpha=self.leak) + self.nonconservative(z_BTC)
 
     forward = force
 
     def local_force(self, z_BTC: Tensor, context_BTC: Tensor, x_BTC: Tensor) -> Tensor:
         """F(z) with every position's past frozen at ``context``: output [b, t] depends only on z[b, t]."""
         n_BTC = layer_norm(z_BTC)
-        q, k, v = self._attended(n_BTC)
-        _, past_keys, past_values = self._attended(layer_norm(context_BTC))
-        past_BHTT = q @ past_keys.transpose(-1, -2)
-        own_BHT1 = (q * k).sum(-1, keepdim=True)
+        q, k, v = self.attended(self.projected(n_BTC))
+        _, past_keys, past_values = self.attended(self.projected(layer_norm(context_BTC)))
+        past_HBTT = q @ past_keys.transpose(-1, -2)
+        own_HBT1 = (q * k).sum(-1, keepdim=True)
         length = z_BTC.shape[1]
-        mask = nn.functional.pad(attention_mask(past_BHTT, -1), (0, 1))
-        w = softmax(torch.cat([past_BHTT, own_BHT1], -1), mask)
+        mask = nn.functional.pad(attention_mask(past_HBTT, -1), (0, 1))
+        w = softmax(torch.cat([past_HBTT, own_HBT1], -1), mask)
         mixed = w[..., :length] @ past_values + w[..., length:] * v
         return x_BTC - self.leak * z_BTC + self._merge(mixed) + self._feed_forward(n_BTC)
 
@@ -149,45 +149,50 @@ class EquilibriumBlock(nn.Module):
         return scatter(-1, index, less) @ self.readout.to(z_BTC.dtype).T
 
     def _attention(self, n_BTC: Tensor) -> Tensor:
-        q, k, v = self._attended(n_BTC)
-        # Fused attention keeps no scores and has no second derivative.
-        if q.shape[-2] >= _FUSED_FROM and not (torch.is_grad_enabled() or q.is_complex()):
-            mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
-        else:
-            logits_BHTT = q @ k.transpose(-1, -2)
-            mixed = softmax(logits_BHTT, attention_mask(logits_BHTT)) @ v
-        return self._merge(mixed)
+        return self._merge(self.mixed(self.projected(n_BTC)))
 
-    def _merge(self, x_BHTD: Tensor) -> Tensor:
-        return x_BHTD.transpose(1, 2).flatten(2) @ self.output.to(x_BHTD.dtype)
+    def _merge(self, x_HBTD: Tensor) -> Tensor:
+        return side_by_side(x_HBTD) @ self.output.to(x_HBTD.dtype)
 
-    def _attended(self, n_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (scaled), keys and values, each ``[B, H, T, D]``."""
-        qk, v = self.projected(n_BTC)
-        if self.shape.normalise_queries:
-            qk = qk * self.scale_of(qk)
-        q, k = qk.chunk(2, 1)
-        return q / math.sqrt(q.shape[-1]), k, v
-
-    def projected(self, n_BTC: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys, ``[B, 2H, T, D]``, before normalisation, and values, from one product."""
+    def projected(self, n_BTC: Tensor) -> Tensor:
+        """Queries, keys and values of all heads, ``[B, T, 3C]``, from one product."""
         weight = torch.cat([self.query, self.key, self.value], 1).to(n_BTC.dtype)
         joint = n_BTC @ weight
         if self.query_offset is not None and self.key_offset is not None:
             moved = torch.cat([self.query_offset, self.key_offset, torch.zeros_like(self.query_offset)])
             joint = joint + moved.to(joint.dtype)
-        joint = joint.unflatten(-1, (3 * self.shape.heads, -1)).transpose(1, 2)
-        qk, v = joint.split([2 * self.shape.heads, self.shape.heads], 1)
+        return joint
+
+    def mixed(self, joint_BTC: Tensor) -> Tensor:
+        """Values mixed by attention, ``[H, B, T, D]``, from projections ``[B, T, 3C]``."""
+        q, k, v = self.attended(joint_BTC)
+        # Fused attention keeps no scores and has no second derivative.
+        if q.shape[-2] >= _FUSED_FROM and not (torch.is_grad_enabled() or q.is_complex()):
+            return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        logits_HBTT = q @ k.transpose(-1, -2)
+        return softmax(logits_HBTT, attention_mask(logits_HBTT)) @ v
+
+    def attended(self, joint_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (scaled), keys and values, each ``[H, B, T, D]``, from projections ``[B, T, 3C]``."""
+        qk, v = self.split(joint_BTC)
+        if self.shape.normalise_queries:
+            qk = qk * self.scale_of(qk)
+        q, k = qk.chunk(2)
+        return q / math.sqrt(q.shape[-1]), k, v
+
+    def split(self, joint_BTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, ``[2H, B, T, D]``, before normalisation, and values, from projections."""
+        qk, v = by_head(joint_BTC, 3 * self.shape.heads).split([2 * self.shape.heads, self.shape.heads])
         return qk, v
 
     @staticmethod
-    def scale_of(qk_BHTD: Tensor) -> Tensor:
+    def scale_of(qk_HBTD: Tensor) -> Tensor:
         """What normalised queries and keys are multiplied by."""
-        if torch.is_grad_enabled() or qk_BHTD.is_complex():
-            square = (qk_BHTD * qk_BHTD).mean(-1, keepdim=True)
+        if torch.is_grad_enabled() or qk_HBTD.is_complex():
+            square = (qk_HBTD * qk_HBTD).mean(-1, keepdim=True)
         else:
             # Without a copy of the squares; a norm has no second derivative at zero and is not holomorphic.
-            square = torch.linalg.vector_norm(qk_BHTD, dim=-1, keepdim=True).square() / qk_BHTD.shape[-1]
+            square = torch.linalg.vector_norm(qk_HBTD, dim=-1, keepdim=True).square() / qk_HBTD.shape[-1]
         return torch.rsqrt(square + 1e-6)
 
     def expanded(self, n_BTC: Tensor) -> Tensor:
@@ -197,6 +202,18 @@ class EquilibriumBlock(nn.Module):
 
     def _feed_forward(self, n_BTC: Tensor) -> Tensor:
         return gelu(self.expanded(n_BTC)) @ self.contract.to(n_BTC.dtype)
+
+
+def by_head(joint_BTC: Tensor, heads: int) -> Tensor:
+    """``[B, T, heads · D]`` as ``[heads, B, T, D]``."""
+    heads_HBTD = joint_BTC.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)
+    # Fused attention takes any strides; a batched product would copy each of its factors.
+    return heads_HBTD if joint_BTC.shape[1] >= _FUSED_FROM else heads_HBTD.contiguous()
+
+
+def side_by_side(x_HBTD: Tensor) -> Tensor:
+    """Undo :func:`by_head`."""
+    return x_HBTD.permute(1, 2, 0, 3).flatten(2)
 
 
 def layer_norm(x: Tensor) -> Tensor:

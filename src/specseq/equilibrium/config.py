@@ -239,6 +239,17 @@ class Phase:
 
 
 @dataclass(frozen=True, config=STRICT)
+class FreeBudget(Phase):
+    """The budget of free phases, and the precision that they may use."""
+
+    products: Literal["float32", "tf32"] = Field(
+        default="float32",
+        description="precision of products that act on the difference from an earlier state of the phase, "
+        "where a card has it; every tenth evaluation is in float32 throughout",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
 class NudgedBudget(Phase):
     """The budget of nudged phases, and the precision that they may use."""
 
@@ -246,8 +257,8 @@ class NudgedBudget(Phase):
     products: Products = Field(
         default="float32",
         description="precision of products that act on the small difference from the free state. tf32: those "
-        "with J, its transpose and the read-out of the nudge, where a card has it; bfloat16: those "
-        "with J. The force itself is never coarser than its weights",
+        "of the force, with J and its transpose, and in the read-out of the nudge, where a card has it; "
+        "bfloat16: those with J and its transpose, the others as tf32",
     )
 
 
@@ -326,7 +337,7 @@ class EquilibriumRun:
         default=None, description="solver of the nudged phase; null: the solver of the free phase"
     )
     estimator: NamedEstimator = TwoSided()
-    free: Phase = Phase()
+    free: FreeBudget = FreeBudget()
     nudged: NudgedBudget = NudgedBudget()
     regularisers: Regularisers = Regularisers()
     gate: float | None = Field(

@@ -6,10 +6,11 @@ The free phase, the nudged phases and the adjoint flow are all fields, so each c
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
+from specseq.equilibrium.config import Products
+from specseq.equilibrium.frozen import FrozenForce
 from specseq.spectra.operators import Jacobian, Map
 
 
@@ -34,13 +35,19 @@ class Field(Protocol):
 class FreePhase:
     """z' = F(z) for fixed weights and input."""
 
-    def __init__(self, block: EquilibriumBlock, x_BTC: Tensor) -> None:
+    def __init__(self, block: EquilibriumBlock, x_BTC: Tensor, products: Products = "float32") -> None:
+        """
+        Args:
+            block: the block.
+            x_BTC: its input.
+            products: precision of the projections, see :mod:`specseq.equilibrium.frozen`.
+        """
         self.block, self.x_BTC, self.leak, self.evaluations = block, x_BTC, block.leak, 0
+        self.force = FrozenForce(block, x_BTC, products)
 
-    @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
         self.evaluations += 1
-        return self.block.force(state, self.x_BTC)
+        return self.force(state)
 
     def linearise(self, state: Tensor) -> Map:
         return counted(self, Jacobian(lambda z: self.block.force(z, self.x_BTC), state).matvec)

@@ -4,7 +4,8 @@ The derivatives of layer normalisation, of softmax and of normalised queries and
 operators that torch has for their backward pass serve both directions. J v and Jᵀ w together take half of
 the operators that automatic differentiation takes, and keep no graph.
 
-Shapes: B sample, T position, C channel, H head, D channel of a head, E expanded channel.
+Shapes: B sample, T position, N = B·T row, C channel, H head, D channel of a head, E expanded channel,
+J joint channel.
 """
 
 import math
@@ -12,7 +13,14 @@ import math
 import torch
 from torch import Tensor
 
-from specseq.equilibrium.block import LAYER_NORM_EPS, EquilibriumBlock, attention_mask, softmax
+from specseq.equilibrium.block import (
+    LAYER_NORM_EPS,
+    EquilibriumBlock,
+    attention_mask,
+    by_head,
+    side_by_side,
+    softmax,
+)
 
 aten = torch.ops.aten
 
@@ -35,44 +43,45 @@ class Linearised:
         self.width, self.heads = attention.shape[1], block.shape.heads
         self.enter = torch.cat([attention, block.expand], 1).to(dtype)
         self.leave = torch.cat([block.output, block.contract], 0).to(dtype)
-        raw_qk, self.v = block.projected(n_BTC)
+        raw_qk, self.v = block.split(block.projected(n_BTC))
         self.qk, self.scale = raw_qk, None
         if block.shape.normalise_queries:
             self.scale = block.scale_of(raw_qk)
             self.qk = raw_qk * self.scale
-        q, self.k = self.qk.chunk(2, 1)
+        q, self.k = self.qk.chunk(2)
         self.root_d = 1 / math.sqrt(q.shape[-1])
         self.q = q * self.root_d
         logits = self.q @ self.k.transpose(-1, -2)
-        self.w_BHTT = softmax(logits, attention_mask(logits))
+        self.w_HBTT = softmax(logits, attention_mask(logits))
         inner = block.expanded(n_BTC)
-        self.slope_BTE = aten.gelu_backward(torch.ones_like(inner), inner, approximate="tanh")
+        slope = aten.gelu_backward(torch.ones_like(inner), inner, approximate="tanh")
+        self.slope_NE = slope.flatten(0, 1)
 
     @torch.no_grad()
     def matvec(self, v_BTC: Tensor) -> Tensor:
         """``J_nc v``, ``[B, T, C]``."""
-        joint = self._normalised(v_BTC) @ self.enter
-        dqkv = self._by_head(joint[..., : self.width])
-        dqk, dv = dqkv.split([2 * self.heads, self.heads], 1)
-        dq, dk = self._rescaled(dqk).chunk(2, 1)
+        joint_NJ = self._normalised(v_BTC).flatten(0, 1) @ self.enter
+        dqkv = by_head(joint_NJ[:, : self.width].unflatten(0, v_BTC.shape[:2]), 3 * self.heads)
+        dqk, dv = dqkv.split([2 * self.heads, self.heads])
+        dq, dk = self._rescaled(dqk).chunk(2)
         dlogits = torch.cat([dq * self.root_d, self.q], -1) @ torch.cat([self.k, dk], -1).transpose(-1, -2)
-        dw = aten._softmax_backward_data(dlogits, self.w_BHTT, -1, self.w_BHTT.dtype)
-        mixed = (dw @ self.v + self.w_BHTT @ dv).transpose(1, 2).flatten(2)
-        inner = joint[..., self.width :] * self.slope_BTE
-        return _sum_of_products(mixed, inner, self.leave)
+        dw = aten._softmax_backward_data(dlogits, self.w_HBTT, -1, self.w_HBTT.dtype)
+        mixed = side_by_side((dw @ self.v).add_(self.w_HBTT @ dv))
+        inner_NE = joint_NJ[:, self.width :] * self.slope_NE
+        return _sum_of_products(mixed, inner_NE, self.leave)
 
     @torch.no_grad()
     def rmatvec(self, w_BTC: Tensor) -> Tensor:
         """``J_ncᵀ w``, ``[B, T, C]``."""
-        joint = w_BTC @ self.leave.T
+        joint_NJ = w_BTC.flatten(0, 1) @ self.leave.T
         channels = w_BTC.shape[-1]
-        mixed = self._by_head(joint[..., :channels])
+        mixed = by_head(joint_NJ[:, :channels].unflatten(0, w_BTC.shape[:2]), self.heads)
         dw = mixed @ self.v.transpose(-1, -2)
-        dlogits = aten._softmax_backward_data(dw, self.w_BHTT, -1, self.w_BHTT.dtype)
-        dqk = torch.cat([(dlogits @ self.k) * self.root_d, dlogits.transpose(-1, -2) @ self.q], 1)
-        dqkv = torch.cat([self._rescaled(dqk), self.w_BHTT.transpose(-1, -2) @ mixed], 1)
-        inner = joint[..., channels:] * self.slope_BTE
-        return self._normalised(_sum_of_products(dqkv.transpose(1, 2).flatten(2), inner, self.enter.T))
+        dlogits = aten._softmax_backward_data(dw, self.w_HBTT, -1, self.w_HBTT.dtype)
+        dqk = torch.cat([(dlogits @ self.k).mul_(self.root_d), dlogits.transpose(-1, -2) @ self.q])
+        dqkv = torch.cat([self._rescaled(dqk), self.w_HBTT.transpose(-1, -2) @ mixed])
+        inner_NE = joint_NJ[:, channels:] * self.slope_NE
+        return self._normalised(_sum_of_products(side_by_side(dqkv), inner_NE, self.enter.T))
 
     def _normalised(self, v_BTC: Tensor) -> Tensor:
         """The derivative of layer normalisation, applied to ``v``."""
@@ -81,20 +90,16 @@ class Linearised:
             v_BTC, self.z_BTC, self.normed, self.mean, self.rstd, None, None, masks
         )[0]
 
-    def _rescaled(self, dqk_BHTD: Tensor) -> Tensor:
+    def _rescaled(self, dqk_HBTD: Tensor) -> Tensor:
         """The derivative of the normalisation of queries and keys, applied to ``dqk``."""
         if self.scale is None:
-            return dqk_BHTD
-        along = torch.linalg.vecdot(self.qk, dqk_BHTD).unsqueeze(-1)
-        return self.scale * torch.addcmul(dqk_BHTD, self.qk, along, value=-1 / self.qk.shape[-1])
-
-    def _by_head(self, joint_BTC: Tensor) -> Tensor:
-        """``[B, T, heads · D]`` as ``[B, heads, T, D]``."""
-        return joint_BTC.unflatten(-1, (-1, self.q.shape[-1])).transpose(1, 2)
+            return dqk_HBTD
+        along = torch.linalg.vecdot(self.qk, dqk_HBTD).unsqueeze(-1)
+        return torch.addcmul(dqk_HBTD, self.qk, along, value=-1 / self.qk.shape[-1]).mul_(self.scale)
 
 
-def _sum_of_products(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """``cat([one, other], -1) @ weight`` without the copy."""
-    size = one.shape[-1]
-    flat = torch.addmm(one.flatten(0, 1) @ weight[:size], other.flatten(0, 1), weight[size:])
-    return flat.unflatten(0, one.shape[:2])
+def _sum_of_products(one_BTX: Tensor, other_NY: Tensor, weight: Tensor) -> Tensor:
+    """``[one, other] @ weight``, ``[B, T, C]``, without their copy."""
+    size = one_BTX.shape[-1]
+    flat = (one_BTX.flatten(0, 1) @ weight[:size]).addmm_(other_NY, weight[size:])
+    return flat.unflatten(0, one_BTX.shape[:2])

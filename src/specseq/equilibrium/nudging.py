@@ -16,6 +16,7 @@ from torch import Tensor
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import Products
 from specseq.equilibrium.fields import counted
+from specseq.equilibrium.frozen import FrozenForce
 from specseq.equilibrium.linearised import Linearised
 from specseq.equilibrium.precision import tf32
 from specseq.spectra.operators import Jacobian, Map
@@ -48,8 +49,9 @@ class NudgedPhase:
             corrected: whether to include the last term; without it the response obeys J, not Jᵀ.
             drift_cancelled: use F(z) - F(z*) for F(z), which makes z* an exact rest point at β = 0 even if
                 the free phase had not converged.
-            products: precision of the products that act on the difference from z*. It is small, so rounding
-                it costs an equally small part of the adjoint; the force has the precision of the weights.
+            products: precision of the products that act on the difference from z*, see
+                :mod:`specseq.equilibrium.frozen`. It is small, so rounding it costs an equally small part of
+                the adjoint. A complex force has the precision of the weights.
         """
         points = betas_N.shape[0]
         self.block, self.leak, self.evaluations = block, block.leak, 0
@@ -59,8 +61,13 @@ class NudgedPhase:
         self.targets_KT = targets_BT.repeat(points, 1)
         self.betas_K = betas_N.to(self.start.dtype).repeat_interleave(root_BTC.shape[0]).view(-1, 1, 1)
         self.corrected = corrected
-        self.drift = 0.0 if not drift_cancelled else block.force(self.root_KTC, self.x_KTC.real).detach()
+        self.drift = None if not drift_cancelled else block.force(self.root_KTC, self.x_KTC.real).detach()
         frozen = torch.cat([self.root_KTC, self.root_KTC]) if self.start.is_complex() else self.root_KTC
+        self.force: Map
+        if self.start.is_complex():
+            self.force = lambda z: block.force(z, self.x_KTC)
+        else:
+            self.force = FrozenForce(block, self.x_KTC, products, self.root_KTC)
         # The leak is symmetric and cancels in J - Jᵀ, so the learned part is enough.
         self.products = products
         self.jacobian = Linearised(block, frozen.bfloat16() if products == "bfloat16" else frozen)
@@ -68,7 +75,7 @@ class NudgedPhase:
     @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
         self.evaluations += 1
-        force = self._uncorrected(state)
+        force = self._nudge(self.force(state), state)
         if self.corrected:
             force = force - self._asymmetry(state - self.root_KTC)
         return force
@@ -78,7 +85,7 @@ class NudgedPhase:
         if state.is_complex():
             product = self._pulled if self.corrected else self._pushed
             return counted(self, lambda v: self._on_parts(product, v) - self.leak * v)
-        local = Jacobian(self._uncorrected, state)
+        local = Jacobian(lambda z: self._nudge(self.block.force(z, self.x_KTC), z), state)
 
         def exact(v: Tensor) -> Tensor:
             image = local.matvec(v)
@@ -86,8 +93,10 @@ class NudgedPhase:
 
         return counted(self, exact)
 
-    def _uncorrected(self, state: Tensor) -> Tensor:
-        force = self.block.force(state, self.x_KTC) - self.drift
+    def _nudge(self, force: Tensor, state: Tensor) -> Tensor:
+        """The force with the pull of the cost, and without the drift if that is cancelled."""
+        if self.drift is not None:
+            force = force - self.drift
         with tf32(self.products != "float32"):
             return force - self.betas_K * self.block.cost_gradient(state, self.targets_KT)
 

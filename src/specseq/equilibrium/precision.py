@@ -36,7 +36,8 @@ class ImitatedTF32(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm}  # factors come last
+aten = torch.ops.aten
+_PRODUCTS = {aten.mm, aten.bmm, aten.addmm, aten.addmm_}  # factors come last
 
 
 def to_tf32(x: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ class Trainer:
     def relax(self, block: EquilibriumBlock, tokens_BT: Tensor) -> Solution:
         """The free phase as run in training."""
         x_BTC, phase = block.embed(tokens_BT).detach(), self.run.free
-        return solve(self.run.solver, FreePhase(block, x_BTC), x_BTC, phase.evaluations, phase.tolerance)
+        force = FreePhase(block, x_BTC, phase.products)
+        return solve(self.run.solver, force, x_BTC, phase.evaluations, phase.tolerance)
 
     def adjoint(self, problem: Problem) -> Adjoint:
         """The adjoint by the rule ``ep`` or ``implicit``."""

@@ -23,6 +23,12 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 aten = torch.ops.aten
+# FLOPs of products and attention by operator; torch leaves out products in place.
+FLOPS = {
+    **flop_registry,
+    aten.addmm_: flop_registry[aten.addmm],
+    aten.baddbmm_: flop_registry[aten.baddbmm],
+}
 
 Kind = tuple[str, float, float]
 """Precision, FLOPs and bytes of an operator."""
@@ -250,7 +256,7 @@ class _Operators(TorchDispatchMode):
         if func.overloadpacket in _ALLOCATIONS:
             return
         flops = 0.0
-        if formula := flop_registry.get(func.overloadpacket):
+        if formula := FLOPS.get(func.overloadpacket):
             flops = float(formula(*args, **kwargs, out_val=made))
         widest = max((*given, *results), key=lambda tensor: tensor.element_size())
         precision = next((str(t.dtype) for t in (*results, *given) if _inexact(t)), str(widest.dtype))
@@ -263,6 +269,9 @@ class _Operators(TorchDispatchMode):
             # Only the entries that the index names are read and written.
             _, index, source = given
             moved = _bytes([index]) + 3 * _bytes([source])
+        if func.overloadpacket is aten.addmm and args[0].ndim == 2:
+            # The product is added to a copy of the matrix.
+            self.operators[precision.removeprefix("torch."), 0.0, float(2 * _bytes(args[:1]))] += 1
         self.operators[precision.removeprefix("torch."), flops, float(moved)] += 1
 
     def _follow(self, tensor: Tensor) -> None:

@@ -81,9 +81,9 @@ def _hand_off(
 ) -> Solution:
     spent = monitor.spent
     rest = solve(Anderson(), force, monitor.best_state, budget - spent, tolerance)
-    trace = monitor.trace + [(spent + count, g_B) for count, g_B in rest.trace]
-    early = monitor.converged_B.cpu()
-    evaluations_B = torch.where(early, monitor.evaluations_B, spent + rest.evaluations_B)
+    trace, evaluations_B = monitor.seen()
+    trace = trace + [(spent + count, g_B) for count, g_B in rest.trace]
+    evaluations_B = torch.where(monitor.converged_B.cpu(), evaluations_B, spent + rest.evaluations_B)
     facts = {**rest.facts, **facts}
     return Solution(rest.state, rest.residual_B, rest.converged_B, monitor.spent, evaluations_B, trace, facts)
 

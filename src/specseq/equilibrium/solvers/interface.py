@@ -107,7 +107,6 @@ class Monitor:
         self.last_state, self.last_B = start, self.best_B
         self.alive_B = torch.ones_like(self.best_B, dtype=torch.bool)
         self.converged_B = torch.zeros_like(self.alive_B)
-        self._evaluations_B = torch.zeros(samples, dtype=torch.long, device=start.device)
         self._trace: list[tuple[int, Tensor]] = []
         self._active = samples > 0
 
@@ -121,18 +120,22 @@ class Monitor:
         """Whether budget is left and some sample is neither lost nor converged."""
         return self.spent < self.budget and self._active
 
-    @property
-    def evaluations_B(self) -> Tensor:
-        """Evaluations spent when each sample converged, all if it did not; on the CPU."""
-        return self._evaluations_B.cpu()
+    def seen(self) -> tuple[list[tuple[int, Tensor]], Tensor]:
+        """Evaluations so far and residuals at every state seen, and the former when each sample converged.
 
-    @property
-    def trace(self) -> list[tuple[int, Tensor]]:
-        """Evaluations so far and residuals, on the CPU, at every state seen."""
+        All evaluations where it did not; on the CPU.
+        """
         if not self._trace:
-            return []
-        residuals = torch.stack([g_B for _, g_B in self._trace]).cpu()
-        return [(spent, g_B) for (spent, _), g_B in zip(self._trace, residuals, strict=True)]
+            return [], torch.zeros(len(self.best_B), dtype=torch.long)
+        spent_S, g_SB = (
+            torch.tensor([spent for spent, _ in self._trace]),
+            torch.stack([g_B for _, g_B in self._trace]),
+        )
+        g_SB = g_SB.cpu()
+        settled_SB = g_SB <= self.tolerance
+        settled_SB[-1] = True
+        trace = list(zip(spent_S.tolist(), g_SB, strict=True))
+        return trace, spent_S[settled_SB.to(torch.uint8).argmax(0)]
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate and record a state; returns its force and its residuals."""
@@ -144,13 +147,13 @@ class Monitor:
         force_B, size_B = norms(force), norms(state)
         g_B = _ratio(force_B, size_B)
         # The residual does not show whether a sample is lost: at z = 0 it is infinite and all is well.
-        self.alive_B = torch.isfinite(force_B + size_B)
+        self.alive_B = force_B + size_B < torch.inf
         if not self._trace:
             self.best_force = force
-        before, better = self.converged_B, g_B < self.best_B
-        self.best_B = torch.where(better, g_B, self.best_B)
+        better = g_B < self.best_B
+        self.best_B = torch.minimum(self.best_B, g_B)
         self.converged_B = self.best_B <= self.tolerance
-        active_B = self.alive_B & ~self.converged_B
+        active_B = self.alive_B > self.converged_B
         # One transfer of all that the host needs: each one stalls an accelerator.
         answers = torch.stack([better.all(), better.any(), active_B.any()])
         every, some, self._active = answers.tolist()
@@ -161,11 +164,11 @@ class Monitor:
             self.best_state = torch.where(choose, state, self.best_state)
             self.best_force = torch.where(choose, force, self.best_force)
         self.last_state, self.last_B = state, g_B
-        self._evaluations_B = torch.where(before, self._evaluations_B, self.spent)
         self._trace.append((self.spent, g_B))
         return g_B
 
     def solution(self, last: bool = False, **facts: Any) -> Solution:
         """The best state of each sample, or the last one, where the physical flow would have ended."""
         state, g_B = (self.last_state, self.last_B) if last else (self.best_state, self.best_B)
-        return Solution(state, g_B, g_B <= self.tolerance, self.spent, self.evaluations_B, self.trace, facts)
+        trace, evaluations_B = self.seen()
+        return Solution(state, g_B, g_B <= self.tolerance, self.spent, evaluations_B, trace, facts)

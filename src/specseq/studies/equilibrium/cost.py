@@ -7,7 +7,7 @@ that is known to settle, to where it settled; for all others, to their full budg
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,6 +23,7 @@ from specseq.equilibrium.config import (
 )
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.frozen import RENEWAL
 from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
 from specseq.equilibrium.regularisers import SQUARED_FROM, Equilibrium, penalty
 from specseq.equilibrium.solver_config import Anderson, NewtonGMRES, Solver
@@ -90,7 +91,7 @@ def step(
         usage = _extrapolated(lambda n: _unrolled(shape, symbols, rows, step_size, n), run.free.evaluations)
         usage = usage * training.micro_batches
     else:
-        usage = _free(run.solver, shape, symbols, rows, _spent(run.solver, run.free.evaluations, 0))
+        usage = _free(run, shape, symbols, rows, _spent(run.solver, run.free.evaluations, 0))
         usage += _adjoint(run, shape, symbols, rows) + _weights(shape, symbols, rows)
     blocking = 0.0
     for settings in run.regularisers.active().values():
@@ -128,9 +129,11 @@ def _data(shape: BlockShape, rows: int) -> tuple[torch.Tensor, torch.Tensor, tor
     return tokens, tokens, torch.empty(rows, shape.length, shape.width, device="meta")
 
 
-def _extrapolated(usage_of: Callable[[int], Usage], budget: int) -> Usage:
+def _extrapolated(
+    usage_of: Callable[[int], Usage], budget: int, budgets: tuple[int, int] = _BUDGETS
+) -> Usage:
     """The usage at a budget of evaluations, from those at two small ones."""
-    low, high = _BUDGETS
+    low, high = budgets
     if budget <= high:
         return usage_of(budget)
     return usage_of(low).extrapolated(usage_of(high), (budget - low) / (high - low))
@@ -140,14 +143,38 @@ def _spent(solver: Solver, budget: int, phase: int) -> int:
     return min(budget, _SETTLED[solver.name][phase]) if solver.name in _SETTLED else budget
 
 
-def _free(solver: Solver, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
-    return _extrapolated(lambda n: _relaxed(solver, shape, symbols, rows, n), budget)
+def _free(run: EquilibriumRun, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+    return _relaxed(run.solver, shape, symbols, rows, budget, run.free.products)
+
+
+def _relaxed(
+    solver: Solver,
+    shape: BlockShape,
+    symbols: int,
+    rows: int,
+    budget: int,
+    products: Literal["float32", "tf32"] = "float32",
+) -> Usage:
+    def usage_of(budget: int) -> Usage:
+        return _relaxation(solver, shape, symbols, rows, budget, products)
+
+    # Both budgets renew the base as often per evaluation as a long phase does.
+    budgets = _BUDGETS if products == "float32" else (RENEWAL, 2 * RENEWAL)
+    return _extrapolated(usage_of, budget, budgets)
 
 
 @cache
-def _relaxed(solver: Solver, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+def _relaxation(
+    solver: Solver,
+    shape: BlockShape,
+    symbols: int,
+    rows: int,
+    budget: int,
+    products: Literal["float32", "tf32"],
+) -> Usage:
     x = _data(shape, rows)[2]
-    return metered(lambda: solve(solver, FreePhase(_block(shape, symbols), x), x, budget, 1e-30))
+    force = FreePhase(_block(shape, symbols), x, products)
+    return metered(lambda: solve(solver, force, x, budget, 1e-30))
 
 
 def _problem(shape: BlockShape, symbols: int, rows: int, products: Products = "float32") -> Problem:
@@ -247,9 +274,9 @@ def _evaluation(run: EquilibriumRun, shape: BlockShape, symbols: int) -> tuple[U
     """One evaluation along training, and the processor's part of its audit."""
     settings = run.evaluation
     roots = int(_ROOT_SHARE * settings.budget)
-    usage = _free(run.solver, shape, symbols, settings.windows, run.free.evaluations)
+    usage = _free(run, shape, symbols, settings.windows, run.free.evaluations)
     for solver in (Anderson(), NewtonGMRES()):
-        usage += _free(solver, shape, symbols, settings.windows, max(1, roots // 2))
+        usage += _relaxed(solver, shape, symbols, settings.windows, max(1, roots // 2))
     usage += (
         _adjoint(replace(run, gate=None), shape, symbols, settings.aligned) if run.rule != "bptt" else Usage()
     )
