@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import (
-    BlockShape,
+from specseq.equilibrium.config import BlockShape
+from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, gate
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.equilibrium.fields import FreePhase
+from specseq.equilibrium.gradients import cosine, operator_gradient
+from specseq.equilibrium.penalty_config import (
     JacobianNorm,
     LeadingEigenvalue,
     NumericalAbscissa,
@@ -17,10 +21,6 @@ from specseq.equilibrium.config import (
     Regularisers,
     ResidualNorm,
 )
-from specseq.equilibrium.controllers import AdaptiveWeight, NormCaps, gate
-from specseq.equilibrium.diagonal_blocks import diagonal_blocks
-from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.gradients import cosine, operator_gradient
 from specseq.equilibrium.regularisers import (
     Equilibrium,
     differentiable_abscissa,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from specseq.equilibrium.config import ESTIMATORS, EquilibriumRun, Regularisers
+from specseq.equilibrium.config import ESTIMATORS, EquilibriumRun
+from specseq.equilibrium.penalty_config import Regularisers
 from specseq.equilibrium.solver_config import SOLVERS
 from specseq.equilibrium.trainer import Trainer
 from specseq.errors import InputError

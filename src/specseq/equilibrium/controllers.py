@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import Penalty
+from specseq.equilibrium.penalty_config import Penalty
 
 
 class NormCaps:

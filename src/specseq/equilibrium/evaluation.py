@@ -12,7 +12,7 @@ from torch import Tensor
 
 from specseq.equilibrium.audit import audit_block, find_root
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import Evaluation, JacobianNorm
+from specseq.equilibrium.config import Evaluation
 from specseq.equilibrium.estimators import Problem, implicit_adjoint
 from specseq.equilibrium.gradients import (
     bptt_loss,
@@ -21,6 +21,7 @@ from specseq.equilibrium.gradients import (
     surrogate,
     transformer_loss,
 )
+from specseq.equilibrium.penalty_config import JacobianNorm
 from specseq.equilibrium.regularisers import Equilibrium, penalty
 from specseq.equilibrium.trainer import Trainer, step_metrics
 

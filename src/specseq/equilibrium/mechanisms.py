@@ -44,7 +44,6 @@ from specseq.equilibrium.config import (
     BlockShape,
     Estimator,
     Holomorphic,
-    LeadingEigenvalue,
     MechanismSettings,
     MechanismTask,
     OneSided,
@@ -54,6 +53,7 @@ from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.gradients import cosine, operator_gradient, surrogate
+from specseq.equilibrium.penalty_config import LeadingEigenvalue
 from specseq.equilibrium.regularisers import Equilibrium, leading_radius
 from specseq.equilibrium.rotating import CASES, PACES, rotating_block, rotating_tokens
 from specseq.equilibrium.solver_config import SOLVERS, AdaptiveEuler, Anderson, Euler, NewtonGMRES

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import (
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
+from specseq.equilibrium.penalty_config import (
     JacobianNorm,
     LeadingEigenvalue,
     NumericalAbscissa,
     Penalty,
     ResidualNorm,
 )
-from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.spectra.diagnostics import ritz_radius, subspace_iteration
 from specseq.spectra.dominant import dominant_eigenvalues
 from specseq.spectra.exact import block_eigenvalues, leading_vectors

@@ -6,7 +6,6 @@ each operator reads and writes; memory is tracked storage by storage. Where the 
 pointwise operators and reductions. Loops thus end by their budgets, and nothing counts as converged.
 """
 
-import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +21,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
+from specseq.training.representatives import (
+    asked_for,
+    default_entry,
+    entry,
+    filled_entry,
+    inexact,
+    plain_entry,
+    result_entry,
+)
+
 aten = torch.ops.aten
 # FLOPs of products and attention by operator; torch leaves out products in place.
-FLOPS = {
-    **flop_registry,
-    aten.addmm_: flop_registry[aten.addmm],
-    aten.baddbmm_: flop_registry[aten.baddbmm],
-}
+FLOPS = flop_registry | {aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
 
 Kind = tuple[str, float, float]
 """Precision, FLOPs and bytes of an operator."""
@@ -157,13 +162,6 @@ def _halved(tensor: Tensor) -> Tensor:
     return tensor.to(torch.bfloat16) if tensor.dtype == torch.float32 else tensor
 
 
-# A float tensor with more entries than this counts as data.
-_FEW = 1 << 14
-# Reductions whose result resembles an entry; a sum does if only whether it is zero matters.
-_LIKE_AN_ENTRY = {"all", "any", "max", "min", "mean", "amax", "amin", "sum", "cumsum", "unique_consecutive"}
-_LIKE_ENTRY_OF_SOURCE = {"copy_", "_to_copy", "clone", "detach", "expand", "index", "gather", "index_select"}
-
-
 class _Operators(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
@@ -182,19 +180,19 @@ class _Operators(TorchDispatchMode):
         if not any(tensor.device.type == "meta" for tensor in given):
             made = func(*args, **kwargs)
             if isinstance(made, Tensor) and made.device.type == "meta":
-                made.value = _filling(func, args)  # type: ignore[attr-defined]
+                made.value = filled_entry(func, args)  # type: ignore[attr-defined]
                 self._follow(made)
             return made
         name = func.overloadpacket.__name__
         if name == "_local_scalar_dense":
             self.syncs[name] += 1
-            return _plain(args[0])
+            return plain_entry(args[0])
         made = self._run(name, func, args, kwargs)
         results = _tensors((made,))
         self._note(func, given, results, args, kwargs, made)
-        value = _representative(name, func, args, kwargs) if any(map(_asked_for, results)) else None
+        value = result_entry(name, func, args, kwargs) if any(map(asked_for, results)) else None
         for result in results:
-            result.value = value if value is not None else _default(result)  # type: ignore[attr-defined]
+            result.value = value if value is not None else default_entry(result)  # type: ignore[attr-defined]
             self._follow(result)
         return made
 
@@ -209,7 +207,7 @@ class _Operators(TorchDispatchMode):
             return args[0]
         if name == "nonzero":
             self.syncs[name] += 1
-            count = args[0].numel() if _value(args[0]) else 0
+            count = args[0].numel() if entry(args[0]) else 0
             return torch.empty(count, args[0].ndim, dtype=torch.int64, device="meta")
         if name == "_unique2":
             self.syncs[name] += 1
@@ -220,7 +218,7 @@ class _Operators(TorchDispatchMode):
             return torch.empty(size, dtype=torch.int64, device="meta")
         if name == "_to_copy" and torch.device(kwargs.get("device") or "meta").type == "cpu":
             self.syncs["copy to the host"] += 1
-            return torch.full(args[0].shape, _value(args[0]), dtype=kwargs.get("dtype") or args[0].dtype)
+            return torch.full(args[0].shape, entry(args[0]), dtype=kwargs.get("dtype") or args[0].dtype)
         return self._remembered(func, args, kwargs)
 
     def _remembered(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -245,7 +243,7 @@ class _Operators(TorchDispatchMode):
 
     def _places(self, mask: Tensor) -> list[Tensor]:
         self.syncs["nonzero"] += 1
-        count = mask.numel() if _value(mask) else 0
+        count = mask.numel() if entry(mask) else 0
         return [torch.empty(count, dtype=torch.int64, device="meta") for _ in range(mask.ndim)]
 
     def _note(self, func: Any, given: Any, results: list[Tensor], args: Any, kwargs: Any, made: Any) -> None:
@@ -259,7 +257,7 @@ class _Operators(TorchDispatchMode):
         if formula := FLOPS.get(func.overloadpacket):
             flops = float(formula(*args, **kwargs, out_val=made))
         widest = max((*given, *results), key=lambda tensor: tensor.element_size())
-        precision = next((str(t.dtype) for t in (*results, *given) if _inexact(t)), str(widest.dtype))
+        precision = next((str(t.dtype) for t in (*results, *given) if inexact(t)), str(widest.dtype))
         if flops and precision == "torch.float32" and torch.backends.cuda.matmul.fp32_precision == "tf32":
             precision = "tf32"
         moved = _bytes(given) + _bytes(results)
@@ -330,78 +328,3 @@ def _tensors(values: Iterable[Any]) -> list[Tensor]:
         elif isinstance(value, list | tuple):
             found += _tensors(value)
     return found
-
-
-def _asked_for(tensor: Tensor) -> bool:
-    """Whether a tensor's values may decide what happens next: masks, indices and small float tensors."""
-    return not _inexact(tensor) or tensor.numel() <= _FEW
-
-
-def _inexact(tensor: Tensor) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
-
-
-def _default(tensor: Tensor) -> Any:
-    return True if tensor.dtype == torch.bool else 1.0 if _inexact(tensor) else 1
-
-
-def _value(tensor: Tensor) -> Any:
-    """The representative entry of a tensor."""
-    if tensor.device.type != "meta":
-        return tensor.flatten()[0].item() if tensor.numel() else 0
-    return getattr(tensor, "value", _default(tensor))
-
-
-def _plain(tensor: Tensor) -> Any:
-    value = _value(tensor)
-    if tensor.dtype == torch.bool:
-        return bool(value)
-    return float(value) if _inexact(tensor) else int(value)
-
-
-def _filling(func: Any, args: Any) -> Any:
-    name = func.overloadpacket.__name__
-    return {"zeros": 0, "ones": 1}.get(name, args[1] if name == "full" else 1)
-
-
-def _representative(name: str, func: Any, args: Any, kwargs: Any) -> Any:
-    """The value of the result's entry if the arguments' entries determine it, else None."""
-    if name in ("zeros_like", "new_zeros", "zero_"):
-        return 0
-    if name in ("full_like", "new_full", "fill_"):
-        return args[-1] if not isinstance(args[-1], Tensor) else _value(args[-1])
-    if name == "copy_":
-        return _value(args[1])
-    if name in _LIKE_AN_ENTRY or name in _LIKE_ENTRY_OF_SOURCE or func.is_view:
-        return _value(args[0])
-    if torch.Tag.pointwise not in func.tags:
-        return None
-    named = {name: part for name, part in kwargs.items() if name != "memory_format"}
-    key = func, _entries(args), _entries(tuple(named.items()))
-    try:
-        if key not in _VALUES:
-            _VALUES[key] = _evaluated(func, args, named)
-    except TypeError:
-        return None
-    return _VALUES[key]
-
-
-_VALUES: dict[Any, Any] = {}
-
-
-def _entries(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _value(value), value.dtype
-    if isinstance(value, list | tuple):
-        return tuple(map(_entries, value))
-    return type(value), value
-
-
-def _evaluated(func: Any, args: Any, kwargs: Any) -> Any:
-    """A pointwise operator applied to the representative entries; None if the result is not finite."""
-    single = tree_map_only(Tensor, lambda t: torch.tensor(_value(t), dtype=t.dtype), (args, kwargs))
-    try:
-        value = func(*single[0], **single[1]).item()
-    except (RuntimeError, OverflowError):
-        return None
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,19 +12,12 @@ from typing import Any, Literal
 import torch
 
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.config import (
-    BlockShape,
-    EquilibriumRun,
-    Estimator,
-    LeadingEigenvalue,
-    LockIn,
-    Penalty,
-    Products,
-)
+from specseq.equilibrium.config import BlockShape, EquilibriumRun, Estimator, LockIn, Products
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.frozen import RENEWAL
 from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
+from specseq.equilibrium.penalty_config import LeadingEigenvalue, Penalty
 from specseq.equilibrium.regularisers import SQUARED_FROM, Equilibrium, penalty
 from specseq.equilibrium.solver_config import Anderson, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
