@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from specseq.models.mixture import NORMAL_SCALE, PARAMETERS, Mixture
+from specseq.models.mixture import Mixture
+from specseq.models.mixture_density import NORMAL_SCALE, PARAMETERS, components
 
 # scipy's log-normal overflows just above zero.
 finite = st.floats(-20, 20).map(lambda value: value if abs(value) > 1e-200 else 0.0)
@@ -22,7 +24,7 @@ def draw(points: int, seed: int = 0, spread: float = 1.5) -> torch.Tensor:
 
 
 def scipy_log_prob(mixture: Mixture, x: np.ndarray) -> np.ndarray:
-    m = {name: value.numpy() for name, value in vars(mixture).items()}
+    m = {name: value.numpy() for name, value in vars(mixture).items() if isinstance(value, torch.Tensor)}
     failure = 1 / (1 + np.exp(m["logits"]))
     # scipy's own mass function refuses reals, so the binomial stands on gamma functions from torch.
     lgamma = lambda v: torch.lgamma(torch.as_tensor(v)).numpy()  # noqa: E731
@@ -58,13 +60,13 @@ def test_components_equal_torch_distributions() -> None:
         d.NegativeBinomial(mixture.count, logits=mixture.logits, validate_args=False).log_prob(x_Q),
         d.LogNormal(mixture.log_normal_loc, mixture.log_normal_scale).log_prob(x_Q),
     ]
-    torch.testing.assert_close(mixture.component_log_prob(x_Q), torch.stack(expected), rtol=1e-9, atol=1e-9)
+    ours = torch.stack([part.log_prob for part in components(mixture, x_Q)])
+    torch.testing.assert_close(ours, torch.stack(expected), rtol=1e-9, atol=1e-9)
 
 
 def test_outside_a_support_the_component_is_left_out() -> None:
-    inside = (
-        Mixture(draw(3)).component_log_prob(torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)).isfinite()
-    )
+    parts = components(Mixture(draw(3)), torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64))
+    inside = torch.stack([part.log_prob.isfinite() for part in parts])
     assert inside.tolist() == [[True] * 3, [True] * 3, [False, True, True], [False, False, True]]
 
 
@@ -75,6 +77,47 @@ def test_gradients_equal_finite_differences() -> None:
     shifted = torch.zeros_like(raw)
     shifted[PARAMETERS.index("normal_loc")] = 50
     assert torch.autograd.gradcheck(lambda r: Mixture(r + shifted).log_prob(x_Q), raw, atol=1e-6)
+
+
+def composed_log_prob(raw: torch.Tensor, x_Q: torch.Tensor) -> torch.Tensor:
+    """The density left to autograd, as torch.distributions has it, with scales clamped likewise."""
+    df, loc, scale, narrow, count, logits, log_loc, log_scale = raw[4:].unbind(0)
+    eps, tiny = torch.finfo(raw.dtype).eps, torch.finfo(raw.dtype).tiny
+    df, scale, log_scale = 2 + F.softplus(df), F.softplus(scale).clamp_min(eps), F.softplus(log_scale)
+    count, inside_Q, positive_Q = F.softplus(count).clamp_min(tiny), x_Q >= 0, x_Q > 0
+    d = torch.distributions
+    binomial = d.NegativeBinomial(count, logits=logits, validate_args=False)
+    parts = [
+        d.StudentT(df, loc, scale).log_prob(x_Q),
+        d.Normal(narrow, NORMAL_SCALE).log_prob(x_Q),
+        torch.where(inside_Q, binomial.log_prob(torch.where(inside_Q, x_Q, 1.0)), -torch.inf),
+        torch.where(
+            positive_Q,
+            d.LogNormal(log_loc, log_scale.clamp_min(eps)).log_prob(torch.where(positive_Q, x_Q, 1.0)),
+            -torch.inf,
+        ),
+    ]
+    return (raw[:4].log_softmax(0) + torch.stack(parts)).logsumexp(0)
+
+
+@pytest.mark.parametrize("case", ["usual", "many degrees of freedom", "smallest scales", "near the Normal"])
+def test_the_written_out_gradient_is_that_of_autograd(case: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    raw, x_Q = draw(400), 3 * torch.randn(400, generator=generator, dtype=torch.float64)
+    x_Q[::3], x_Q[::7] = x_Q[::3].round(), 0
+    if case == "many degrees of freedom":
+        raw[PARAMETERS.index("student_df"), ::2] = torch.linspace(900, 3000, 200, dtype=torch.float64)
+    if case == "smallest scales":
+        for name in ("student_scale", "negative_binomial_count", "log_normal_scale"):
+            raw[PARAMETERS.index(name), ::2] = -60.0
+    if case == "near the Normal":
+        x_Q = raw[PARAMETERS.index("normal_loc")] + NORMAL_SCALE * x_Q
+    raw.requires_grad_()
+    upstream = torch.randn(400, generator=generator, dtype=torch.float64)
+    values = Mixture(raw).log_prob(x_Q), composed_log_prob(raw, x_Q)
+    torch.testing.assert_close(*values, rtol=1e-10, atol=1e-10)
+    grads = [torch.autograd.grad(value, raw, upstream)[0] for value in values]
+    torch.testing.assert_close(*grads, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("extreme", [-200.0, 200.0])

@@ -14,7 +14,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 # Elements per operand of a block.
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 
 
 def _blocks(x: Tensor, width: int) -> Iterator[slice]:
@@ -29,7 +29,8 @@ class BlockedRMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         x_TD = x.reshape(-1, x.shape[-1])
-        scale_T1 = torch.linalg.vecdot(x_TD, x_TD).div_(x.shape[-1]).add_(eps).rsqrt_()[:, None]
+        # Not as an inner product, which autocast would round.
+        scale_T1 = x_TD.square().sum(-1, keepdim=True).div_(x.shape[-1]).add_(eps).rsqrt_()
         out_TD = torch.empty_like(x_TD)
         for rows in _blocks(x_TD, x_TD.shape[-1]):
             torch.mul(x_TD[rows], scale_T1[rows], out=out_TD[rows]).mul_(weight)
@@ -41,21 +42,65 @@ class BlockedRMSNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x_TD, weight, scale_T1 = ctx.saved_tensors
         grad_TD = grad.reshape(x_TD.shape)
-        grad_x, grad_weight = torch.empty_like(x_TD), torch.zeros_like(weight)
-        for rows in _blocks(x_TD, x_TD.shape[-1]):
-            normed = x_TD[rows] * scale_T1[rows]
-            grad_weight += torch.linalg.vecdot(grad_TD[rows], normed, dim=0)
-            weighted = torch.mul(grad_TD[rows], weight, out=grad_x[rows])
-            along = torch.linalg.vecdot(weighted, normed)[:, None].div_(-x_TD.shape[-1])
-            weighted.addcmul_(normed, along).mul_(scale_T1[rows])
+        # With a mean of 0 the kernel of layer normalisation gives this gradient, but for the mean of the
+        # weighted upstream gradient, which it takes away.
+        mean_T1, sides = torch.zeros_like(scale_T1), [True, True, False]
+        grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
+            grad_TD, x_TD, weight.shape, mean_T1, scale_T1, weight, None, sides
+        )
+        grad_x.addcmul_((grad_TD @ weight)[:, None], scale_T1, value=1 / x_TD.shape[-1])
         return grad_x.view(grad.shape), grad_weight, None
 
 
-class NormedTurned(torch.autograd.Function):
+def norm_and_turn(
+    qkv_M3HE: Tensor, weight_21E: Tensor, eps: float, cis_M11R: Tensor
+) -> tuple[Tensor, Tensor]:
     """RMS norms of queries and keys and the rotation of both, from the joint projection.
 
+    Args:
+        qkv_M3HE: queries, keys and values.
+        weight_21E: weights of the norms of queries and of keys.
+        cis_M11R: cos + i sin of the angles.
+
+    Returns:
+        A new ``[M, 3, H, E]``, whose values are the given ones, and the scales ``[M, 2, H, 1]``.
+    """
+    qk_M2HE, width = qkv_M3HE[:, :2], qkv_M3HE.shape[-1]
+    scale_M2H1 = torch.linalg.vecdot(qk_M2HE, qk_M2HE).div_(width).add_(eps).rsqrt_()[..., None]
+    out_M3HE = torch.empty_like(qkv_M3HE)
+    for rows in _blocks(out_M3HE, 2 * qkv_M3HE.shape[-2] * width):
+        turned = out_M3HE[rows, :2]
+        torch.mul(qk_M2HE[rows], scale_M2H1[rows], out=turned).mul_(weight_21E)
+        _turn_in_place(turned, cis_M11R[rows])
+        out_M3HE[rows, 2] = qkv_M3HE[rows, 2]
+    return out_M3HE, scale_M2H1
+
+
+def norm_and_turn_gradient(
+    grad_M3HE: Tensor, qkv_M3HE: Tensor, weight_21E: Tensor, scale_M2H1: Tensor, cis_M11R: Tensor
+) -> Tensor:
+    """Turn the gradient by the result of :func:`norm_and_turn` into that by the projection, in place.
+
+    Returns:
+        The gradient by the weights of the norms, ``[2, E]``.
+    """
+    grad_weight_2E, width = torch.zeros_like(weight_21E[:, 0]), qkv_M3HE.shape[-1]
+    for rows in _blocks(grad_M3HE, 2 * qkv_M3HE.shape[-2] * width):
+        grad_M2HE, scale = grad_M3HE[rows, :2], scale_M2H1[rows]
+        _turn_in_place(grad_M2HE, cis_M11R[rows].conj())
+        normed = qkv_M3HE[rows, :2] * scale
+        grad_weight_2E += (grad_M2HE * normed).sum(0).sum(1)
+        grad_M2HE *= weight_21E
+        along = torch.linalg.vecdot(grad_M2HE, normed)[..., None].div_(-width)
+        grad_M2HE.addcmul_(normed, along).mul_(scale)
+    return grad_weight_2E
+
+
+class NormedTurned(torch.autograd.Function):
+    """:func:`norm_and_turn` with any leading dimensions.
+
     It takes ``[..., T, 3, H, E]``, the norms' weights ``[E]``, their epsilon, and cos + i sin of the angles
-    ``[T, 1, R]``, and returns queries, keys and the untouched values, ``[..., T, H, E]`` each.
+    ``[T, 1, R]``, and returns queries, keys and values, ``[..., T, H, E]`` each.
     """
 
     @staticmethod
@@ -63,37 +108,20 @@ class NormedTurned(torch.autograd.Function):
         ctx: Any, qkv: Tensor, query_weight: Tensor, key_weight: Tensor, eps: float, cis_T1R: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         qkv_M3HE = qkv.flatten(0, -4)
-        qk_M2HE, heads, width = qkv_M3HE[:, :2], *qkv.shape[-2:]
         cis_M11R = cis_T1R.expand(*qkv.shape[:-3], -1, -1).flatten(0, -3)[:, None]
         weight_21E = torch.stack((query_weight, key_weight))[:, None]
-        scale_M2H1 = torch.linalg.vecdot(qk_M2HE, qk_M2HE).div_(width).add_(eps).rsqrt_()[..., None]
-        out_M2HE = qkv.new_empty(qk_M2HE.shape)
-        for rows in _blocks(out_M2HE, 2 * heads * width):
-            torch.mul(qk_M2HE[rows], scale_M2H1[rows], out=out_M2HE[rows]).mul_(weight_21E)
-            _turn_in_place(out_M2HE[rows], cis_M11R[rows])
+        out_M3HE, scale_M2H1 = norm_and_turn(qkv_M3HE, weight_21E, eps, cis_M11R)
         ctx.save_for_backward(qkv_M3HE, weight_21E, scale_M2H1, cis_M11R)
-        q, k = out_M2HE.unflatten(0, qkv.shape[:-3]).unbind(-3)
-        return q, k, qkv.select(-3, 2)
+        q, k, v = out_M3HE.unflatten(0, qkv.shape[:-3]).unbind(-3)
+        return q, k, v
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        qkv_M3HE, weight_21E, scale_M2H1, cis_M11R = ctx.saved_tensors
-        heads, width = qkv_M3HE.shape[-2:]
-        grad_M3HE, grad_weight_2E = torch.empty_like(qkv_M3HE), torch.zeros_like(weight_21E[:, 0])
-        q, k, v = (grad.reshape(-1, heads, width) for grad in grads)
-        for rows in _blocks(qkv_M3HE, 2 * heads * width):
-            grad_M2HE = torch.stack((q[rows], k[rows]), 1)
-            _turn_in_place(grad_M2HE, cis_M11R[rows].conj())
-            normed = qkv_M3HE[rows, :2] * scale_M2H1[rows]
-            grad_weight_2E += (grad_M2HE * normed).sum((0, 2))
-            grad_M2HE *= weight_21E
-            along = torch.linalg.vecdot(grad_M2HE, normed)[..., None].div_(-width)
-            torch.mul(grad_M2HE.addcmul_(normed, along), scale_M2H1[rows], out=grad_M3HE[rows, :2])
-            grad_M3HE[rows, 2] = v[rows]
-        query_grad, key_grad = grad_weight_2E
-        lead = grads[0].shape[:-2]
-        return grad_M3HE.view(*lead, 3, heads, width), query_grad, key_grad, None, None
+        lead, tail = grads[0].shape[:-2], grads[0].shape[-2:]
+        grad_M3HE = torch.stack([grad.reshape(-1, *tail) for grad in grads], dim=1)
+        query_grad, key_grad = norm_and_turn_gradient(grad_M3HE, *ctx.saved_tensors)
+        return grad_M3HE.view(*lead, 3, *tail), query_grad, key_grad, None, None
 
 
 class SiluProduct(torch.autograd.Function):

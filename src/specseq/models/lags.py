@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.models.layers import Attention, BucketMask, TokenContext
+from specseq.models.layers import Attention, TokenContext
 from specseq.models.measurement import inputs_of, mixers
 from specseq.models.moirai.model import Moirai
+from specseq.models.segment_attention import BucketMask
 from specseq.models.stu.layer import SpectralTransformUnit
 from specseq.series.batch import PackedBatch
 

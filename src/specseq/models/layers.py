@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from specseq.models.fused import BlockedRMSNorm, NormedTurned, SiluProduct, Turn
 from specseq.models.layout import Layout
+from specseq.models.segment_attention import BucketMask, SegmentAttention
 
 
 class RMSNorm(nn.Module):
@@ -76,22 +77,6 @@ class Rotation:
     def of(self, x: Tensor) -> Tensor:
         """cos + i sin of the angles, ``[T, 1, R]``, in the precision of ``x``."""
         return self.cis_T1R.to(torch.complex128) if x.dtype == torch.float64 else self.cis_T1R
-
-
-@dataclass(frozen=True)
-class BucketMask:
-    """Who may attend to whom within the segments of a bucket.
-
-    Attributes:
-        causal: slots are in time order, and each sees itself and those before it; replaces ``allowed``.
-        allowed: ``bool [N, 1, W or 1, W]``, True where a query slot may see a key slot; None allows all.
-        variate: one-hot ``[N, W, V]``, which of its segment's V variates a slot holds; None if every segment
-            has a single variate, as the bias is then a constant that the softmax ignores.
-    """
-
-    causal: bool = False
-    allowed: Tensor | None = None
-    variate: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -181,8 +166,10 @@ class Attention(nn.Module):
 
     def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
-        qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
-        if not x_TD.is_cuda and qkv_T3HE.dtype in (torch.float32, torch.float64):
+        return self._separate(self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)), rotation)
+
+    def _separate(self, qkv_T3HE: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        if not qkv_T3HE.is_cuda and qkv_T3HE.dtype in (torch.float32, torch.float64):
             weights = self.query_norm.weight, self.key_norm.weight
             q_THE, k_THE, v_THE = NormedTurned.apply(
                 qkv_T3HE, *weights, self.query_norm.eps, rotation.of(qkv_T3HE)
@@ -194,7 +181,20 @@ class Attention(nn.Module):
         return q_THE, k_THE, v_THE
 
     def forward(self, x_TD: Tensor, context: TokenContext) -> Tensor:
-        q_THE, k_THE, v_THE = self.project(x_TD, context.rotation)
+        qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
+        if qkv_T3HE.device.type != "cpu" or qkv_T3HE.dtype not in (torch.float32, torch.float64):
+            return self._composed(qkv_T3HE, context)
+        weights = self.query_norm.weight, self.key_norm.weight, self.variate_bias.weight
+        cis_T1R, eps = context.rotation.of(qkv_T3HE), self.query_norm.eps
+        mixed_THE = SegmentAttention.apply(qkv_T3HE, *weights, eps, cis_T1R, context.layout, context.masks)
+        return self.out(mixed_THE.flatten(1))
+
+    def composed(self, x_TD: Tensor, context: TokenContext) -> Tensor:
+        """The same of differentiable operators, as for accelerators, whatever the device."""
+        return self._composed(self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)), context)
+
+    def _composed(self, qkv_T3HE: Tensor, context: TokenContext) -> Tensor:
+        q_THE, k_THE, v_THE = self._separate(qkv_T3HE, context.rotation)
         layout = context.layout
         blocks = zip(
             layout.split(q_THE), layout.split(k_THE), layout.split(v_THE), context.masks, strict=True

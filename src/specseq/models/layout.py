@@ -9,9 +9,12 @@ Shapes: B rows, L tokens per row, T tokens in the stream, N segments of a bucket
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from specseq.series.anomaly import VARIANCE_FLOOR
@@ -22,42 +25,55 @@ from specseq.series.batch import Segments
 LARGEST_INPUT = 1e15
 
 
-# Cost of a bucket besides the attention of its tokens, in pairs of tokens: some twenty small operators for
+# Cost of a bucket besides the attention of its tokens, in pairs of tokens: some forty small operators for
 # one layer and its gradient, on one CPU core.
-_PAIRS_OF_A_BUCKET = 6_000
+_PAIRS_OF_A_BUCKET = 10_000
+# Cost of a slot besides that of its pairs.
+_PAIRS_OF_A_SLOT = 13
+# The CPU kernel of attention is quickest at multiples of its vectors: 16 slots take less time than 9.
+_SHORT, _QUICK = 8, 16
 
-Widths = Callable[[Tensor], Tensor]
+Integers = NDArray[np.int64]
+Widths = Callable[[Integers], Integers]
 """Maps ascending lengths of segments, ``int64 [S]``, to the widths of their buckets."""
 
 
-def exact(lengths_S: Tensor) -> Tensor:
+def exact(lengths_S: Integers) -> Integers:
     """One bucket per distinct length: no padding."""
     return lengths_S
 
 
-def power_of_two(lengths_S: Tensor) -> Tensor:
+def power_of_two(lengths_S: Integers) -> Integers:
     """Few buckets of widths 1, 2, 4, ...: best where the cost is dominated by launching small kernels."""
-    return torch.tensor([1 << (length - 1).bit_length() for length in lengths_S.tolist()], dtype=torch.int64)
+    return np.array([1 << (length - 1).bit_length() for length in lengths_S.tolist()], dtype=np.int64)
 
 
-def balanced(lengths_S: Tensor) -> Tensor:
-    """The buckets of least cost on a CPU, with a constant per bucket and a cost per pair of padded tokens.
+def balanced(lengths_S: Integers) -> Integers:
+    """The buckets of least cost on a CPU, with a constant per bucket and a cost per padded token and pair.
 
     Small batches get one or two buckets; batches of long segments get little padding.
     """
-    distinct, ends = np.unique(lengths_S.numpy(), return_counts=True)
+    widths_S = np.where(lengths_S > _SHORT, -(-lengths_S // _QUICK) * _QUICK, lengths_S)
+    distinct, ends = np.unique(widths_S, return_counts=True)
     ends = np.concatenate(([0], ends.cumsum()))
     cost, first = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
     for last, width in enumerate(distinct.tolist(), 1):
         # The last bucket starts at one of the lengths up to here.
-        costs = cost[:last] + (ends[last] - ends[:last]) * width**2
+        costs = cost[:last] + (ends[last] - ends[:last]) * width * (width + _PAIRS_OF_A_SLOT)
         first[last] = costs.argmin()
         cost[last] = costs[first[last]] + _PAIRS_OF_A_BUCKET
     widths, last = np.empty(ends[-1], dtype=np.int64), len(distinct)
     while last:
         widths[ends[first[last]] : ends[last]] = distinct[last - 1]
         last = first[last]
-    return torch.from_numpy(widths)
+    return widths
+
+
+def spans(starts_S: Integers, lengths_S: Integers) -> tuple[Integers, Integers]:
+    """``start, start + 1, ...`` for each length, concatenated, and the number of each one's span."""
+    span_T = np.repeat(np.arange(len(lengths_S)), lengths_S)
+    offset_S = starts_S - (np.cumsum(lengths_S) - lengths_S)
+    return np.arange(len(span_T)) + offset_S[span_T], span_T
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,20 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """Which slots of the buckets hold which tokens.
+
+    Attributes:
+        slot_T: ``int64 [T]``, the slot of each token among the S of all buckets.
+        token_S: ``int64 [S]``, the token of each slot; a slot beyond a segment's end has the last token of
+            its segment, so that nothing of another segment is read.
+    """
+
+    slot_T: Tensor
+    token_S: Tensor
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where the tokens of a stream come from and how they are bucketed.
 
@@ -125,20 +155,46 @@ class Layout:
             segments: runs of tokens; mixing stays within a run.
             widths: gives the bucket width of each segment, ascending and no less than its length.
         """
-        lengths, order = torch.sort(segments.lengths, stable=True)
-        starts = (segments.rows * length + segments.starts)[order]
-        tokens = _ranges(lengths) + torch.repeat_interleave(starts, lengths)
+        row_S, start_S, length_S = (
+            part.numpy() for part in (segments.rows, segments.starts, segments.lengths)
+        )
+        order = np.argsort(length_S, kind="stable")
+        lengths = length_S[order]
+        tokens, segment_T = spans((row_S * length + start_S)[order], lengths)
+        width_S, ends = widths(lengths), np.cumsum(lengths)
         buckets = []
-        distinct, counts = torch.unique_consecutive(widths(lengths), return_counts=True)
-        for slot, part in zip(distinct.tolist(), lengths.split(counts.tolist()), strict=True):
-            buckets.append(_bucket(part, slot))
-        segment_T = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-        return cls(tokens, rows, length, tuple(buckets), segment_T)
+        edges = [0, *(np.flatnonzero(np.diff(width_S)) + 1).tolist(), len(lengths)]
+        for first, last in pairwise(edges):
+            if first == last:
+                continue
+            width = int(width_S[first])
+            slots = None
+            # The lengths ascend.
+            if lengths[first] < width:
+                starts = np.arange(last - first) * width
+                slots = torch.from_numpy(spans(starts, lengths[first:last])[0])
+            tokens_before = int(ends[first] - lengths[first])
+            buckets.append(Bucket(last - first, width, int(ends[last - 1]) - tokens_before, slots))
+        return cls(torch.from_numpy(tokens), rows, length, tuple(buckets), torch.from_numpy(segment_T))
 
     @property
     def sizes(self) -> list[int]:
         """Stream tokens of each bucket."""
         return [bucket.tokens for bucket in self.buckets]
+
+    @cached_property
+    def padding(self) -> Padding | None:
+        """The slots of a layout on the CPU; None if every slot holds a token."""
+        if all(bucket.slots is None for bucket in self.buckets):
+            return None
+        slots, size = [], 0
+        for bucket in self.buckets:
+            within = np.arange(bucket.tokens) if bucket.slots is None else bucket.slots.numpy()
+            slots.append(within + size)
+            size += bucket.count * bucket.width
+        slot_T, token_S = np.concatenate(slots), np.zeros(size, np.int64)
+        token_S[slot_T] = np.arange(len(slot_T))
+        return Padding(torch.from_numpy(slot_T), torch.from_numpy(np.maximum.accumulate(token_S)))
 
     def flatten(self, x_BLX: Tensor) -> Tensor:
         """``[B, L, X] -> [T, X]``: the real tokens in stream order."""
@@ -203,17 +259,3 @@ def standardise(x: Tensor, location: Tensor, scale: Tensor, limit: float = LARGE
     changes no digit of other results.
     """
     return ((0.5 * x - 0.5 * location) / (0.5 * scale)).clamp_(-limit, limit)
-
-
-def _ranges(lengths: Tensor) -> Tensor:
-    """``0 .. n-1`` for each length n, concatenated."""
-    ends = lengths.cumsum(0)
-    return torch.arange(int(lengths.sum())) - torch.repeat_interleave(ends - lengths, lengths)
-
-
-def _bucket(lengths: Tensor, width: int) -> Bucket:
-    count, tokens = len(lengths), int(lengths.sum())
-    if bool((lengths == width).all()):
-        return Bucket(count, width, tokens)
-    offsets = torch.repeat_interleave(torch.arange(count) * width, lengths)
-    return Bucket(count, width, tokens, _ranges(lengths) + offsets)

@@ -4,134 +4,34 @@ Student-T for heavy tails, a narrow Normal for certainty, a negative binomial fo
 right-skewed values, all on the standardised scale. The negative binomial's mass function serves as a density
 on the reals >= 0, as published; for sampling and inversion it is restricted to the integers.
 
-Shapes: Q points, C = 4 components, 12 raw parameters per point (see :data:`PARAMETERS`), V quantile levels.
+Shapes: Q points, C = 4 components, 12 raw parameters per point (see
+:data:`~specseq.models.mixture_density.PARAMETERS`), V quantile levels.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
+from specseq.models.mixture_density import NORMAL_SCALE, LogDensity, Parameters
+
 Floats = NDArray[np.float64]
-COMPONENTS = 4
-PARAMETERS = (
-    "student_logit",
-    "normal_logit",
-    "negative_binomial_logit",
-    "log_normal_logit",
-    "student_df",
-    "student_loc",
-    "student_scale",
-    "normal_loc",
-    "negative_binomial_count",
-    "negative_binomial_logits",
-    "log_normal_loc",
-    "log_normal_scale",
-)
-NORMAL_SCALE = 1e-3
 _TOLERANCE = 1e-6
 _GRID = 12
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-# Beyond these, differences of log gamma functions are computed from series, since in float32 the functions
-# themselves overflow or leave no digits of the difference.
-_LARGE_DF = 1e3
-_LARGE_COUNT = 1e8
 # Rate above which normal draws replace Poisson draws, which torch makes as integers.
 _LARGE_RATE = 1e15
 
 
-class Mixture:
-    """The distribution at Q points, made from unconstrained parameters.
-
-    Attributes (each ``[Q]`` except the first):
-        log_weights_CQ: normalised log weights, in the order Student-T, Normal, negative binomial, log-normal.
-        student_df, student_loc, student_scale: degrees of freedom above 2, location, scale.
-        normal_loc: location; the scale is :data:`NORMAL_SCALE`.
-        count, logits: the negative binomial counts successes of log-odds ``logits`` before failure ``count``.
-        log_normal_loc, log_normal_scale: mean and standard deviation of the logarithm.
-    """
-
-    def __init__(self, raw_12Q: Tensor) -> None:
-        """Map ``[12, Q]`` real numbers, in the order of :data:`PARAMETERS`, into their domains."""
-        if raw_12Q.shape[0] != len(PARAMETERS):
-            raise ValueError(f"{len(PARAMETERS)} parameters per point are needed, not {raw_12Q.shape[0]}")
-        self.log_weights_CQ = raw_12Q[:COMPONENTS].log_softmax(0)
-        df, loc, scale, normal_loc, count, logits, log_loc, log_scale = raw_12Q[COMPONENTS:].unbind(0)
-        smallest = torch.finfo(raw_12Q.dtype).eps
-        self.student_df = 2 + F.softplus(df)
-        self.student_loc = loc
-        self.student_scale = F.softplus(scale).clamp_min(smallest)
-        self.normal_loc = normal_loc
-        self.count = F.softplus(count).clamp_min(torch.finfo(raw_12Q.dtype).tiny)
-        self.logits = logits
-        self.log_normal_loc = log_loc
-        self.log_normal_scale = F.softplus(log_scale).clamp_min(smallest)
+class Mixture(Parameters):
+    """The distribution at Q points, made from unconstrained parameters."""
 
     def log_prob(self, x_Q: Tensor) -> Tensor:
-        """Log density ``[Q]``: log-sum-exp over the components whose support holds the point."""
-        return (self.log_weights_CQ + self.component_log_prob(x_Q)).logsumexp(0)
-
-    def component_log_prob(self, x_Q: Tensor) -> Tensor:
-        """``[C, Q]``, minus infinity outside a component's support."""
-        positive_Q, counted_Q = x_Q > 0, x_Q >= 0
-        # Points outside the support are moved inside first; otherwise their gradient is NaN, even if masked.
-        count_at = self._negative_binomial(torch.where(counted_Q, x_Q, 1.0))
-        log_at = self._log_normal(torch.where(positive_Q, x_Q, 1.0))
-        nowhere = x_Q.new_tensor(-torch.inf)
-        return torch.stack(
-            [
-                self._student(x_Q),
-                self._normal(x_Q),
-                torch.where(counted_Q, count_at, nowhere),
-                torch.where(positive_Q, log_at, nowhere),
-            ]
-        )
-
-    def _student(self, x_Q: Tensor) -> Tensor:
-        df, scale, deviation = self.student_df, self.student_scale, x_Q - self.student_loc
-        limit = _square_limit(x_Q)
-        # The scale is at least the dtype's rounding unit, so below this no square overflows.
-        overflows = _exceeds(deviation, limit * torch.finfo(x_Q.dtype).eps)
-        far = deviation.abs() > limit * scale.clamp_max(1) if overflows else None
-        standard = (deviation if far is None else torch.where(far, 0.0, deviation)) / scale
-        normaliser = scale.log() + 0.5 * (df * math.pi).log()
-        large = _exceeds(df, _LARGE_DF)
-        log_gammas = _log_gammas(df) if large else (torch.lgamma(0.5 * df), torch.lgamma(0.5 * (df + 1)))
-        normaliser = normaliser + log_gammas[0] - log_gammas[1]
-        factor, log_tail = -0.5 * (df + 1), torch.log1p(standard.square() / df)
-        if far is not None:
-            # Here log1p(t²/df) equals log(t²/df) up to rounding.
-            distance = torch.where(far, deviation.abs(), 1.0)
-            log_tail = torch.where(far, 2 * (distance.log() - scale.log()) - df.log(), log_tail)
-        return factor * log_tail - normaliser
-
-    def _normal(self, x_Q: Tensor) -> Tensor:
-        standard, limit = (x_Q - self.normal_loc) / NORMAL_SCALE, _square_limit(x_Q)
-        if _exceeds(standard, limit):
-            standard = standard.clamp(-limit, limit)
-        return -0.5 * standard.square() - (_HALF_LOG_2PI + math.log(NORMAL_SCALE))
-
-    def _negative_binomial(self, x_Q: Tensor) -> Tensor:
-        if _exceeds(x_Q, _LARGE_COUNT):
-            # Here Γ(x + r) / Γ(x + 1) equals x^(r - 1) up to rounding.
-            large = x_Q > _LARGE_COUNT
-            usual_Q, large_Q = torch.where(large, 1.0, x_Q), torch.where(large, x_Q, 1.0)
-            ratio = torch.lgamma(self.count + usual_Q) - torch.lgamma(1 + usual_Q)
-            ratio = torch.where(large, (self.count - 1) * large_Q.log(), ratio)
-        else:
-            ratio = torch.lgamma(self.count + x_Q) - torch.lgamma(1 + x_Q)
-        failures, successes = F.logsigmoid(-self.logits), F.logsigmoid(self.logits)
-        return ratio - torch.lgamma(self.count) + self.count * failures + x_Q * successes
-
-    def _log_normal(self, x_Q: Tensor) -> Tensor:
-        log_x = x_Q.log()
-        standard = (log_x - self.log_normal_loc) / self.log_normal_scale
-        return -0.5 * standard.square() - self.log_normal_scale.log() - log_x - _HALF_LOG_2PI
+        """Log density ``[Q]``; differentiable once, in the raw parameters only."""
+        log_prob_Q: Tensor = LogDensity.apply(self.raw_12Q, self, x_Q)
+        return log_prob_Q
 
     @torch.no_grad()
     def sample(self, count: int, rng: torch.Generator | None = None) -> Tensor:
@@ -304,26 +204,6 @@ class _Inverter:
             error = self.cdf(np.sinh(place[inside]), point[inside]) - level[inside]
             for moved, end, at_end in ((error < 0, a, at_a), (error >= 0, b, at_b)):
                 end[inside[moved]], at_end[inside[moved]] = place[inside[moved]], error[moved]
-
-
-def _log_gammas(df: Tensor) -> tuple[Tensor, Tensor]:
-    """Two terms with the difference of log Γ(df / 2) and log Γ((df + 1) / 2), accurate for large ``df``."""
-    large = df > _LARGE_DF
-    usual, half = torch.where(large, 3.0, df), torch.where(large, 0.5 * df, 1.0)
-    series = 0.125 / half - 0.5 * half.log()
-    return (
-        torch.where(large, series, torch.lgamma(0.5 * usual)),
-        torch.where(large, 0.0, torch.lgamma(0.5 * (usual + 1))),
-    )
-
-
-def _exceeds(x: Tensor, limit: float) -> bool:
-    return x.numel() > 0 and float(torch.linalg.vector_norm(x.detach(), torch.inf)) > limit
-
-
-def _square_limit(x: Tensor) -> float:
-    """A magnitude whose square is far from overflow in the dtype of ``x``."""
-    return 0.05 * math.sqrt(torch.finfo(x.dtype).max)
 
 
 def _whole(value: Floats) -> Floats:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from specseq.errors import InputError
-from specseq.models.mixture import COMPONENTS
+from specseq.models.mixture_density import COMPONENTS
 from specseq.models.moirai.config import MoiraiConfig, StuConfig
 from specseq.models.moirai.model import Moirai
 from specseq.models.moirai2.config import Moirai2Config

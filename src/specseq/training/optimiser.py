@@ -83,14 +83,16 @@ class AdamW:
 
     def _turn(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         """A step of Muon, scaled to the root mean square of AdamW's steps (.2)."""
-        momenta = []
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            state = self.state.setdefault(parameter, {"momentum": torch.zeros_like(parameter)})
-            state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-            momenta.append(torch.lerp(gradient, state["momentum"], MOMENTUM))
-        for parameter, direction in zip(parameters, orthogonal(momenta), strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(direction, alpha=-0.2 * max(parameter.shape) ** 0.5 * group["lr"])
+        states = [self.state.setdefault(p, {}) for p in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+        momenta = [state["momentum"] for state in states]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        directions = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        for parameter, pair in zip(parameters, _orthogonal_pairs(directions), strict=True):
+            rate = 0.2 * max(parameter.shape) ** 0.5 * group["lr"]
+            parameter.addmm_(*pair, beta=1 - group["lr"] * group["weight_decay"], alpha=-rate)
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
@@ -131,33 +133,44 @@ class AdamW:
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """Matrices with the singular vectors of the given ones and singular values near 1.
 
-    The Newton-Schulz iteration X <- (A + B G + C G²) X with G = X Xᵀ runs on G alone, for all matrices with
-    the same smaller side at once; X is multiplied by the product of the factors at the end. This halves the
-    operations for a matrix three times as long as wide. Singular values that are not tiny compared with the
-    norm end between .7 and 1.2.
+    Singular values that are not tiny compared with the norm end between .7 and 1.2.
 
     Shapes:
         matrices: ``(m, n)`` each, like the result.
     """
-    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]
+    return [left @ right for left, right in _orthogonal_pairs(matrices)]
+
+
+def _orthogonal_pairs(matrices: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """The factors of the orthogonalised matrices: each matrix and a symmetric one on its smaller side.
+
+    The Newton-Schulz iteration X <- (A + B G + C G²) X with G = X Xᵀ runs on G alone, for all matrices with
+    the same smaller side at once. This halves the operations for a matrix three times as long as wide. G also
+    has the norm of X, the root of its trace.
+    """
+    tall = [matrix.shape[0] > matrix.shape[1] for matrix in matrices]
     places = defaultdict(list)
-    for place, matrix in enumerate(wide):
-        places[matrix.shape[0]].append(place)
-    for alike in places.values():
-        gram = torch.stack([wide[place] @ wide[place].mT for place in alike])
+    for place, matrix in enumerate(matrices):
+        places[min(matrix.shape)].append(place)
+    factors: dict[int, Tensor] = {}
+    for side, alike in places.items():
+        gram = matrices[alike[0]].new_empty(len(alike), side, side)
+        for place, one in zip(alike, gram, strict=True):
+            matrix = matrices[place]
+            torch.mm(*((matrix.mT, matrix) if tall[place] else (matrix, matrix.mT)), out=one)
+        norm = gram.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt_().clamp_(min=1e-7)[:, None, None]
+        gram /= norm.square()
         product = gram.new_empty(0)
         for step in range(_STEPS):
             polynomial = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
             polynomial.diagonal(dim1=-2, dim2=-1).add_(_A)
-            product = polynomial @ product if step else polynomial
+            product = torch.bmm(polynomial, product) if step else polynomial
             if step < _STEPS - 1:
-                gram = polynomial @ gram @ polynomial
-        for place, one in zip(alike, product, strict=True):
-            wide[place] = one @ wide[place]
+                gram = torch.bmm(torch.bmm(polynomial, gram), polynomial)
+        factors.update(zip(alike, product.div_(norm), strict=True))
     return [
-        turned.mT if matrix.shape[0] > matrix.shape[1] else turned
-        for matrix, turned in zip(matrices, wide, strict=True)
+        (matrix, factors[place]) if tall[place] else (factors[place], matrix)
+        for place, matrix in enumerate(matrices)
     ]
 
 
@@ -181,9 +194,12 @@ class Optimiser:
 
     def clip(self) -> float:
         """Scale gradients down to the clipping norm; returns their norm before scaling."""
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not gradients:
+            return 0.0
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.settings.clip > 0:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip, norm)
+            torch._foreach_mul_(gradients, (self.settings.clip / (norm + 1e-6)).clamp_(max=1))
         return float(norm)
 
     def step(self, step: int) -> float:

@@ -7,6 +7,7 @@ patch size; X anything.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.models.layout import Layout, Widths, balanced
+from specseq.models.layout import Layout, Widths, balanced, spans
+from specseq.models.moirai.config import MoiraiConfig
 from specseq.models.stu.segments import SegmentTables, tables_on
 from specseq.series.batch import PackedBatch, from_numpy
 
@@ -40,86 +42,102 @@ class BatchTables:
 
     Attributes:
         layout: the stream of real tokens, laid out by samples.
-        convolved: runs that spectral units may not cross.
+        convolved: runs that spectral units may not cross; None if the model has no such units.
         run_T: variate run of each token, 0..R-1.
         runs: number of variate runs, R.
+        predicted_runs: number of those with a predicted token.
+        slot: points per token slot, P.
         context: unmasked tokens by patch size.
         predicted: tokens to predict by patch size; concatenated, they are the K predicted tokens.
+        predicted_K: places of the predicted tokens in the stream.
+        size_K: their patch sizes.
         entry_T: index of each token's embedding in the concatenation of those of ``context`` and the mask
             embedding.
         masked_T: True at tokens whose values the model may not see (predicted or excluded from the loss).
     """
 
     layout: Layout
-    convolved: SegmentTables
+    convolved: SegmentTables | None
     run_T: Tensor
     runs: int
+    predicted_runs: int
+    slot: int
     context: tuple[SizeGroup, ...]
     predicted: tuple[SizeGroup, ...]
+    predicted_K: Tensor
+    size_K: Tensor
     entry_T: Tensor
     masked_T: Tensor
 
     @classmethod
-    def of(
-        cls,
-        batch: PackedBatch,
-        patch_sizes: Sequence[int],
-        by_variate: bool = False,
-        width: Widths = balanced,
-    ) -> "BatchTables":
+    def of(cls, batch: PackedBatch, config: MoiraiConfig, width: Widths = balanced) -> "BatchTables":
         """
         Args:
             batch: packed rows, on the CPU.
-            patch_sizes: the model's patch sizes.
-            by_variate: spectral units may not cross from one variate to the next.
+            config: settings of the model.
             width: bucket widths of the samples in attention.
         """
         rows, length = batch.sample_id.shape
-        layout = Layout.of(batch.samples, rows, length, width)
-        runs = batch.variates
-        slots = torch.repeat_interleave(runs.rows * length + runs.starts, runs.lengths)
-        first = torch.repeat_interleave(runs.lengths.cumsum(0) - runs.lengths, runs.lengths)
-        slots = slots + torch.arange(len(slots)) - first
-        run_of_slot = torch.zeros(rows * length, dtype=torch.int64)
-        run_of_slot[slots] = torch.repeat_interleave(torch.arange(len(runs.rows)), runs.lengths)
-        masked_T = layout.flatten(batch.prediction_mask)
-        wanted_T = masked_T & layout.flatten(batch.loss_mask)
-        size_T = layout.flatten(batch.patch_size)
-        unknown = set(size_T.unique().tolist()) - set(patch_sizes)
+        layout, stu = Layout.of(batch.samples, rows, length, width), config.stu
+        tokens = layout.tokens.numpy()
+        row_R, start_R, length_R = (
+            part.numpy() for part in (batch.variates.rows, batch.variates.starts, batch.variates.lengths)
+        )
+        slots, run = spans(row_R * length + start_R, length_R)
+        run_of_slot = np.zeros(rows * length, np.int64)
+        run_of_slot[slots] = run
+        run_T = run_of_slot[tokens]
+        masked_T, in_loss_T, size_T = (
+            part.numpy().reshape(-1)[tokens]
+            for part in (batch.prediction_mask, batch.loss_mask, batch.patch_size)
+        )
+        unknown = set(size_T.tolist()) - set(config.patch_sizes)
         if unknown:
             raise ValueError(
-                f"the batch has patch sizes {sorted(unknown)}; the model knows {list(patch_sizes)}"
+                f"the batch has patch sizes {sorted(unknown)}; the model knows {list(config.patch_sizes)}"
             )
-        context = _by_size(size_T, ~masked_T, patch_sizes)
-        entry_T = torch.full_like(size_T, sum(len(group.tokens) for group in context))
-        if context:
-            order = torch.cat([group.tokens for group in context])
-            entry_T[order] = torch.arange(len(order))
+        context = _by_size(size_T, ~masked_T, config.patch_sizes)
+        order = np.concatenate([group.tokens.numpy() for group in context] or [tokens[:0]])
+        entry_T = np.full_like(size_T, len(order))
+        entry_T[order] = np.arange(len(order))
+        predicted = _by_size(size_T, masked_T & in_loss_T, config.patch_sizes)
+        predicted_K = np.concatenate([group.tokens.numpy() for group in predicted] or [tokens[:0]])
+        runs = batch.variates if stu.runs == "variate" else batch.samples
         return cls(
             layout,
-            tables_on(layout, batch.variates if by_variate else batch.samples),
-            run_of_slot[layout.tokens],
-            len(runs.rows),
+            None if stu.pattern == "attention" else tables_on(layout, runs),
+            torch.from_numpy(run_T),
+            len(row_R),
+            len(set(run_T[predicted_K].tolist())),
+            batch.target.shape[2],
             context,
-            _by_size(size_T, wanted_T, patch_sizes),
-            entry_T,
-            masked_T,
+            predicted,
+            *map(torch.from_numpy, (predicted_K, size_T[predicted_K], entry_T, masked_T)),
         )
 
+    @cached_property
+    def token_Q(self) -> Tensor:
+        """The token of each predicted point."""
+        return self.predicted_K.repeat_interleave(self.size_K, output_size=self._points)
+
+    @cached_property
+    def place_Q(self) -> Tensor:
+        """Where each predicted point is among the ``T P`` of the stream."""
+        first_K = self.predicted_K * self.slot - (self.size_K.cumsum(0) - self.size_K)
+        first_Q = first_K.repeat_interleave(self.size_K, output_size=self._points)
+        return first_Q.add_(torch.arange(self._points, device=first_Q.device))
+
     @property
-    def predicted_K(self) -> Tensor:
-        """Places of the predicted tokens in the stream."""
-        return torch.cat([group.tokens for group in self.predicted] or [self.run_T[:0]])
+    def _points(self) -> int:
+        return sum(len(group.tokens) * group.size for group in self.predicted)
 
     def points(self, x_TP: Tensor) -> Tensor:
         """``[T, P] -> [Q]``: the values at the predicted points, in the order of the heads."""
-        parts = [x_TP[group.tokens, : group.size].flatten() for group in self.predicted]
-        return torch.cat(parts or [x_TP.flatten()[:0]])
+        return x_TP.flatten().index_select(0, self.place_Q)
 
     def per_point(self, x_T: Tensor) -> Tensor:
         """``[T] -> [Q]``: a token's value at each of its predicted points."""
-        parts = [x_T[group.tokens].repeat_interleave(group.size) for group in self.predicted]
-        return torch.cat(parts or [x_T[:0]])
+        return x_T.index_select(0, self.token_Q)
 
     def to(self, device: torch.device | str) -> "BatchTables":
         """The same tables on a device."""
@@ -127,12 +145,14 @@ class BatchTables:
         return replace(self, **changes)
 
 
-def _by_size(size_T: Tensor, chosen_T: Tensor, patch_sizes: Sequence[int]) -> tuple[SizeGroup, ...]:
+def _by_size(
+    size_T: NDArray[np.int64], chosen_T: NDArray[np.bool_], patch_sizes: Sequence[int]
+) -> tuple[SizeGroup, ...]:
     groups = []
     for number, size in enumerate(patch_sizes):
-        tokens = torch.nonzero(chosen_T & (size_T == size)).flatten()
+        tokens = np.flatnonzero(chosen_T & (size_T == size))
         if len(tokens):
-            groups.append(SizeGroup(number, size, tokens))
+            groups.append(SizeGroup(number, size, torch.from_numpy(tokens)))
     return tuple(groups)
 
 

@@ -8,93 +8,21 @@ sizes, p one of them, k tokens of one size, K predicted tokens, Q predicted poin
 levels.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.models.layers import Attention, Block, RMSNorm, TokenContext
 from specseq.models.layout import Widths, balanced, location_scale, standardise
-from specseq.models.mixture import COMPONENTS, PARAMETERS, Mixture
-from specseq.models.moirai.batch import BatchTables, SizeGroup
+from specseq.models.mixture import Mixture
+from specseq.models.moirai.batch import BatchTables
 from specseq.models.moirai.config import MoiraiConfig
+from specseq.models.moirai.sizes import MultiSizeHeads, MultiSizeInput
 from specseq.models.stu.layer import SpectralTransformUnit
 from specseq.models.stu.segments import SegmentTables
 from specseq.series.batch import PackedBatch
-
-
-class MultiSizeInput(nn.Module):
-    """``weight[z, :, :p] @ points[:p] + bias[z]`` for a token of the z-th patch size p."""
-
-    def __init__(self, patch_sizes: Sequence[int], width: int) -> None:
-        super().__init__()
-        self.patch_sizes = tuple(patch_sizes)
-        self.weight = nn.Parameter(torch.zeros(len(self.patch_sizes), width, max(self.patch_sizes)))
-        self.bias = nn.Parameter(torch.zeros(len(self.patch_sizes), width))
-        for number, size in enumerate(self.patch_sizes):
-            nn.init.kaiming_uniform_(self.weight.data[number, :, :size], a=math.sqrt(5))
-            nn.init.uniform_(self.bias.data[number], -(size**-0.5), size**-0.5)
-
-    def forward(self, x_TP: Tensor, groups: Sequence[SizeGroup]) -> list[Tensor]:
-        """``[k, D]`` for each group of tokens."""
-        # The gradient of an index is as large as the indexed tensor, so it is made once for all parts.
-        weights, biases = self.weight.unbind(), self.bias.unbind()
-        return [
-            F.linear(x_TP[g.tokens, : g.size], weights[g.number][:, : g.size], biases[g.number])
-            for g in groups
-        ]
-
-
-class MultiSizeHeads(nn.Module):
-    """The raw parameters of the mixture at every point of a predicted token.
-
-    The weights of parameter c and point j of a patch are row ``[z, c, j]``, j below p.
-
-    The published layout is available as ``parity``: it masks all but the first ``4 p`` entries of the four
-    logits' flattened rows and then reads them as four rows of P. Only the first ``4 p / P`` logits thus
-    depend on the input (one at p <= 32, two at 64); the others are biases.
-    """
-
-    def __init__(self, width: int, patch_sizes: Sequence[int], parity: bool = False) -> None:
-        super().__init__()
-        self.patch_sizes, self.parity = tuple(patch_sizes), parity
-        shape = (len(self.patch_sizes), len(PARAMETERS), max(self.patch_sizes))
-        self.weight = nn.Parameter(torch.zeros(*shape, width))
-        self.bias = nn.Parameter(torch.zeros(*shape))
-        for number in range(len(self.patch_sizes)):
-            used_CP = self._used(number)
-            bound = width**-0.5
-            self.weight.data[number] = used_CP[..., None] * nn.init.uniform_(
-                torch.empty(*shape[1:], width), -bound, bound
-            )
-            self.bias.data[number] = used_CP * nn.init.uniform_(torch.empty(*shape[1:]), -bound, bound)
-
-    def _used(self, number: int) -> Tensor:
-        """``bool [12, P]``: rows of the ``number``-th size that depend on the input."""
-        size, largest = self.patch_sizes[number], max(self.patch_sizes)
-        used_CP = (torch.arange(largest) < size).repeat(len(PARAMETERS), 1)
-        if self.parity:
-            flat = torch.arange(COMPONENTS * largest) < COMPONENTS * size
-            used_CP[:COMPONENTS] = flat.view(COMPONENTS, largest)
-        return used_CP
-
-    def forward(self, x_KD: Tensor, groups: Sequence[SizeGroup]) -> Tensor:
-        """``[12, Q]``: tokens in the order of the concatenated groups, each with its p points."""
-        parts = []
-        weights, biases = self.weight.unbind(), self.bias.unbind()
-        for group, x_kD in zip(groups, x_KD.split([len(g.tokens) for g in groups]), strict=True):
-            weight_CpD = weights[group.number][:, : group.size]
-            if self.parity:
-                used_Cp1 = self._used(group.number)[:, : group.size, None]
-                weight_CpD = weight_CpD * used_Cp1.to(x_kD.device)
-            bias_Cp = biases[group.number][:, : group.size]
-            raw_kCp = F.linear(x_kD, weight_CpD.flatten(0, 1), bias_Cp.flatten()).unflatten(1, bias_Cp.shape)
-            parts.append(raw_kCp.transpose(0, 1).flatten(1))
-        return torch.cat(parts, dim=1) if parts else x_KD.new_zeros(len(PARAMETERS), 0)
 
 
 @dataclass(frozen=True)
@@ -103,11 +31,11 @@ class MixingContext:
 
     Attributes:
         attention: rotary angles and masks within samples.
-        convolved: runs that spectral units may not cross.
+        convolved: runs that spectral units may not cross; None if there are no such units.
     """
 
     attention: TokenContext
-    convolved: SegmentTables
+    convolved: SegmentTables | None
 
 
 class AttentionMixer(nn.Module):
@@ -217,7 +145,7 @@ class Moirai(nn.Module):
 
     def tables(self, batch: PackedBatch, width: Widths = balanced) -> BatchTables:
         """Index tables of a batch on the CPU; ``width`` as for :meth:`BatchTables.of`."""
-        return BatchTables.of(batch, self.config.patch_sizes, self.config.stu.runs == "variate", width)
+        return BatchTables.of(batch, self.config, width)
 
     def forward(self, batch: PackedBatch, tables: BatchTables | None = None) -> Prediction:
         """Predict the tokens marked in ``prediction_mask`` (and not excluded from the loss).
@@ -237,7 +165,7 @@ class Moirai(nn.Module):
         standard_TP = standardise(x_TP, location_T[:, None], scale_T[:, None])
 
         embedded = self.input(standard_TP, tables.context)
-        entries = torch.cat([*(part.to(x_TP.dtype) for part in embedded), self.mask_embedding])
+        entries = torch.cat([embedded.to(x_TP.dtype), self.mask_embedding])
         context = MixingContext(
             TokenContext.of(
                 layout,
@@ -250,8 +178,7 @@ class Moirai(nn.Module):
         )
         x_KD = self.encoder(entries.index_select(0, tables.entry_T), context, tables.predicted_K)
         raw_12Q = self.heads(x_KD, tables.predicted)
-        wide = torch.promote_types(raw_12Q.dtype, torch.float32)
-        return Prediction(raw_12Q.to(wide), tables.per_point(location_T), tables.per_point(scale_T), tables)
+        return Prediction(raw_12Q, tables.per_point(location_T), tables.per_point(scale_T), tables)
 
 
 def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dict[str, float]]:
@@ -272,12 +199,12 @@ def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dic
     standard_Q = standardise(values_Q, prediction.location_Q, prediction.scale_Q, limit)
     log_prob_Q = prediction.mixture.log_prob(standard_Q)
 
-    count_R = torch.bincount(run_Q[observed_Q], minlength=tables.runs)
-    groups = int(torch.bincount(run_Q, minlength=tables.runs).count_nonzero())
-    weight_Q = observed_Q / (count_R.clamp_min(1) * max(groups, 1))[run_Q]
-    weight_Q = weight_Q.to(log_prob_Q.dtype)
-    standardised = -(weight_Q * log_prob_Q).sum()
-    loss = standardised + (weight_Q * prediction.scale_Q.log()).sum()
+    observed_Q = observed_Q.to(log_prob_Q.dtype)
+    count_R = observed_Q.new_zeros(tables.runs).index_add_(0, run_Q, observed_Q)
+    groups = tables.predicted_runs
+    weight_Q = observed_Q / (count_R.clamp_(min=1) * max(groups, 1)).index_select(0, run_Q)
+    standardised = -torch.dot(weight_Q, log_prob_Q)
+    loss = standardised + torch.dot(weight_Q, prediction.scale_Q.log())
     return loss, {"standardised_nll": float(standardised.detach()), "groups": float(groups)}
 
 

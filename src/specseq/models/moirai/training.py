@@ -54,14 +54,13 @@ class RawBatch:
 
     def to(self, device: torch.device) -> ModelBatch:
         """Make the tables on the CPU and move everything."""
-        return self.lay_out(device).to(device)
+        laid_out = self.lay_out(device)
+        return laid_out if device.type == "cpu" else laid_out.to(device)
 
     def lay_out(self, device: torch.device) -> ModelBatch:
         """The batch with its tables, still on the CPU, laid out for a device."""
         width: Widths = balanced if device.type == "cpu" else power_of_two
-        by_variate = self.config.stu.runs == "variate"
-        tables = BatchTables.of(self.packed, self.config.patch_sizes, by_variate, width)
-        return ModelBatch(self.packed, tables)
+        return ModelBatch(self.packed, BatchTables.of(self.packed, self.config, width))
 
 
 class _Rows(Protocol):

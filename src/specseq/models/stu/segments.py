@@ -137,4 +137,5 @@ def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
     rows, starts, lengths = (
         part.cpu().numpy() for part in (segments.rows, segments.starts, segments.lengths)
     )
-    return segment_tables(position[rows * layout.length + starts], lengths).to(layout.tokens.device)
+    tables = segment_tables(position[rows * layout.length + starts], lengths)
+    return tables if layout.tokens.device.type == "cpu" else tables.to(layout.tokens.device)

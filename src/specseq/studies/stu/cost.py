@@ -36,9 +36,7 @@ def step(
     packed, tokens = _packed(
         config.max_length, config.patch_sizes, data, training.batch, training.micro_batches, lengths
     )
-    tables = BatchTables.of(
-        packed, config.patch_sizes, config.stu.runs == "variate", power_of_two if gpu else exact
-    )
+    tables = BatchTables.of(packed, config, power_of_two if gpu else exact)
     batch = ModelBatch(packed.to("meta"), tables.to("meta"))
     model = model_of({**params, "seed": 0}).to("meta")
     usage = backpropagation(model, lambda: loss(model, batch), halved(training, gpu), training.micro_batches)
