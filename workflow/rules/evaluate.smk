@@ -24,8 +24,7 @@ rule design:
 
 rule residuals:
     input:
-        one_line(lambda w: PLANNING.benchmark_files(w.scale, w.benchmark)),
-        one_line(lambda w: PLANNING.weights(w.scale, w.run)),
+        one_line(lambda w: PLANNING.forecasting_inputs(w.scale, w.run, w.benchmark)),
     output:
         out="results/{scale}/runs/{run}/{benchmark}_residuals.parquet",
     log:
@@ -68,8 +67,7 @@ rule design_matched:
 
 rule evaluate:
     input:
-        one_line(lambda w: PLANNING.benchmark_files(w.scale, w.benchmark)),
-        one_line(lambda w: PLANNING.weights(w.scale, w.run)),
+        one_line(lambda w: PLANNING.forecasting_inputs(w.scale, w.run, w.benchmark)),
         designed=one_line(lambda w: PLANNING.designed(w.scale, w.run, w.benchmark)),
     output:
         out="results/{scale}/runs/{run}/{benchmark}.parquet",

@@ -174,6 +174,10 @@ class Planning:
         """The folder of a benchmark's data."""
         return self.sources.folder(scale, benchmark) or f"results/{scale}/data/{benchmark}/sets"
 
+    def forecasting_inputs(self, scale: str, run: str, benchmark: str) -> list[str]:
+        """The files that forecasts of a benchmark need: its data and the weights."""
+        return [self.benchmark_files(scale, benchmark), *self.weights(scale, run)]
+
     def matched(self, scale: str, run: str) -> dict[str, Any]:
         """The filters of a run that are designed for its forecaster's residuals, by name."""
         return dict(sorted(matched_filters(self.plan.run(scale, run), self.plan).items()))
