@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -40,6 +41,19 @@ def test_noise_gain_in_closed_form() -> None:
     a, b = 0.2, 0.28
     wanted = (1 - b) / ((1 + b) * ((1 - b) ** 2 - a**2))
     assert noise_gain(np.array([0, -a, 0, -b])) == pytest.approx(wanted, rel=1e-13)
+
+
+@pytest.mark.parametrize(("root", "count"), [(0.999, 4), (0.99, 6), (0.5, 12), (-0.999, 3)])
+def test_noise_gain_of_a_multiple_root_near_the_circle(root: float, count: int) -> None:
+    taps = np.poly([root] * count)[1:]
+    exact, current = Fraction(1), [Fraction(tap) for tap in taps]
+    while current:
+        head, last = current[:-1], current[-1]
+        exact /= 1 - last * last
+        current = [
+            (c - last * turned) / (1 - last * last) for c, turned in zip(head, head[::-1], strict=True)
+        ]
+    assert noise_gain(taps) == pytest.approx(float(exact), rel=1e-14)
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,10 +3,16 @@
 Taps here have lags of one step; a stride only spreads the same response in time.
 """
 
+import math
+from decimal import Decimal, localcontext
+
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+# Digits of the step-down recursion, which loses many with a multiple root near the unit circle: of
+# (x - 0.999)^4, all that a double has.
+_DIGITS = 100
 
 # Roots closer to the unit circle than this cannot be distinguished from roots on it: the error of a double
 # root is the square root of the machine precision.
@@ -28,8 +34,8 @@ def spectral_radius(taps: Vector) -> float:
 
 
 def is_stable(taps: Vector) -> bool:
-    """Whether all roots lie inside the unit circle, by a margin that arithmetic can resolve."""
-    return spectral_radius(taps) < 1 - STABILITY_MARGIN
+    """Whether all roots lie inside the unit circle, by a margin that taps in double precision can resolve."""
+    return len(_step_down(taps, 1 - STABILITY_MARGIN)) == len(taps)
 
 
 def impulse_response(taps: Vector, length: int) -> Vector:
@@ -56,17 +62,25 @@ def undo(taps: Vector, filtered: Vector) -> Vector:
 def reflection(taps: Vector) -> Vector:
     """Reflection coefficients k_1 … k_d (step-down recursion); 1/A is stable if and only if all |k_j| < 1.
 
-    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN below the first |k_j| = 1.
+    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN from |k_j| ≥ 1 on down.
     """
-    current = np.asarray(taps, dtype=np.float64)
-    found = np.full(len(current), np.nan)
-    for order in range(len(current), 0, -1):
-        last = current[-1]
-        found[order - 1] = last
-        if not abs(last) < 1:
-            break
-        current = (current[:-1] - last * current[-2::-1]) / (1 - last * last)
+    below = _step_down(taps)
+    found = np.full(len(taps), np.nan)
+    found[len(taps) - len(below) :] = [float(k) for k in reversed(below)]
     return found
+
+
+def _step_down(taps: Vector, radius: float = 1.0) -> list[Decimal]:
+    """k_d, k_{d-1}, … of the polynomial whose roots are those of p over ``radius``, as long as |k_j| < 1."""
+    with localcontext(prec=_DIGITS):
+        scale, found = Decimal(radius), list[Decimal]()
+        current = [Decimal(float(tap)) / scale**lag for lag, tap in enumerate(taps, 1)]
+        while current and abs(last := current[-1]) < 1:
+            found.append(last)
+            rest = 1 - last * last
+            head = current[:-1]
+            current = [(c - last * turned) / rest for c, turned in zip(head, reversed(head), strict=True)]
+        return found
 
 
 def from_reflection(coefficients: Vector) -> Vector:
@@ -85,7 +99,8 @@ def noise_gain(taps: Vector) -> float:
     """
     if not is_stable(taps):
         return float("inf")
-    return float(1 / np.prod(1 - reflection(taps) ** 2))
+    with localcontext(prec=_DIGITS):
+        return float(1 / math.prod(1 - k * k for k in _step_down(taps)))
 
 
 def noise_gain_gradient(taps: Vector) -> tuple[float, Vector]:
