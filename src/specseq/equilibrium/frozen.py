@@ -105,7 +105,7 @@ class FrozenForce:
     def _nonlinear(self, joint_NJ: Tensor) -> tuple[Tensor, Tensor]:
         """Attention's heads side by side, and the expanded channels, from the joint projection."""
         attention_BTC = joint_NJ[:, : self.attention].unflatten(0, self.x_BTC.shape[:2])
-        mixed_NC = side_by_side(self.block.mixed(attention_BTC)).flatten(0, 1)
+        mixed_NC = side_by_side(self.block.mixed(attention_BTC), self.block.shape.heads).flatten(0, 1)
         return mixed_NC, gelu(joint_NJ[:, self.attention :])
 
     def _without_lost(self, parts: _Parts) -> _Parts:

@@ -4,8 +4,8 @@ The derivatives of layer normalisation, of softmax and of normalised queries and
 operators that torch has for their backward pass serve both directions. J v and Jᵀ w together take half of
 the operators that automatic differentiation takes, and keep no graph.
 
-Shapes: B sample, T position, N = B·T row, C channel, H head, D channel of a head, E expanded channel,
-J joint channel.
+Shapes: B sample, T position, N = B·T row, C channel, P pair of head and sample, D channel
+of a head, E expanded channel, J joint channel.
 """
 
 import math
@@ -51,8 +51,8 @@ class Linearised:
         q, self.k = self.qk.chunk(2)
         self.root_d = 1 / math.sqrt(q.shape[-1])
         self.q = q * self.root_d
-        logits = self.q @ self.k.transpose(-1, -2)
-        self.w_HBTT = softmax(logits, attention_mask(logits))
+        logits = torch.bmm(self.q, self.k.mT)
+        self.w_PTT = softmax(logits, attention_mask(logits))
         inner = block.expanded(n_BTC)
         slope = aten.gelu_backward(torch.ones_like(inner), inner, approximate="tanh")
         self.slope_NE = slope.flatten(0, 1)
@@ -62,11 +62,11 @@ class Linearised:
         """``J_nc v``, ``[B, T, C]``."""
         joint_NJ = self._normalised(v_BTC).flatten(0, 1) @ self.enter
         dqkv = by_head(joint_NJ[:, : self.width].unflatten(0, v_BTC.shape[:2]), 3 * self.heads)
-        dqk, dv = dqkv.split([2 * self.heads, self.heads])
+        dqk, dv = dqkv.split([len(self.qk), len(self.v)])
         dq, dk = self._rescaled(dqk).chunk(2)
-        dlogits = torch.cat([dq * self.root_d, self.q], -1) @ torch.cat([self.k, dk], -1).transpose(-1, -2)
-        dw = aten._softmax_backward_data(dlogits, self.w_HBTT, -1, self.w_HBTT.dtype)
-        mixed = side_by_side((dw @ self.v).add_(self.w_HBTT @ dv))
+        dlogits = torch.bmm(torch.cat([dq * self.root_d, self.q], -1), torch.cat([self.k, dk], -1).mT)
+        dw = aten._softmax_backward_data(dlogits, self.w_PTT, -1, self.w_PTT.dtype)
+        mixed = side_by_side(torch.bmm(dw, self.v).add_(torch.bmm(self.w_PTT, dv)), self.heads)
         inner_NE = joint_NJ[:, self.width :] * self.slope_NE
         return _sum_of_products(mixed, inner_NE, self.leave)
 
@@ -76,12 +76,12 @@ class Linearised:
         joint_NJ = w_BTC.flatten(0, 1) @ self.leave.T
         channels = w_BTC.shape[-1]
         mixed = by_head(joint_NJ[:, :channels].unflatten(0, w_BTC.shape[:2]), self.heads)
-        dw = mixed @ self.v.transpose(-1, -2)
-        dlogits = aten._softmax_backward_data(dw, self.w_HBTT, -1, self.w_HBTT.dtype)
-        dqk = torch.cat([(dlogits @ self.k).mul_(self.root_d), dlogits.transpose(-1, -2) @ self.q])
-        dqkv = torch.cat([self._rescaled(dqk), self.w_HBTT.transpose(-1, -2) @ mixed])
+        dw = torch.bmm(mixed, self.v.mT)
+        dlogits = aten._softmax_backward_data(dw, self.w_PTT, -1, self.w_PTT.dtype)
+        dqk = torch.cat([torch.bmm(dlogits, self.k).mul_(self.root_d), torch.bmm(dlogits.mT, self.q)])
+        dqkv = torch.cat([self._rescaled(dqk), torch.bmm(self.w_PTT.mT, mixed)])
         inner_NE = joint_NJ[:, channels:] * self.slope_NE
-        return self._normalised(_sum_of_products(side_by_side(dqkv), inner_NE, self.enter.T))
+        return self._normalised(_sum_of_products(side_by_side(dqkv, 3 * self.heads), inner_NE, self.enter.T))
 
     def _normalised(self, v_BTC: Tensor) -> Tensor:
         """The derivative of layer normalisation, applied to ``v``."""
@@ -90,12 +90,12 @@ class Linearised:
             v_BTC, self.z_BTC, self.normed, self.mean, self.rstd, None, None, masks
         )[0]
 
-    def _rescaled(self, dqk_HBTD: Tensor) -> Tensor:
+    def _rescaled(self, dqk_PTD: Tensor) -> Tensor:
         """The derivative of the normalisation of queries and keys, applied to ``dqk``."""
         if self.scale is None:
-            return dqk_HBTD
-        along = torch.linalg.vecdot(self.qk, dqk_HBTD).unsqueeze(-1)
-        return torch.addcmul(dqk_HBTD, self.qk, along, value=-1 / self.qk.shape[-1]).mul_(self.scale)
+            return dqk_PTD
+        along = torch.linalg.vecdot(self.qk, dqk_PTD).unsqueeze(-1)
+        return torch.addcmul(dqk_PTD, self.qk, along, value=-1 / self.qk.shape[-1]).mul_(self.scale)
 
 
 def _sum_of_products(one_BTX: Tensor, other_NY: Tensor, weight: Tensor) -> Tensor:

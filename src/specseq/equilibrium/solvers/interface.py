@@ -155,11 +155,11 @@ class Monitor:
         self.converged_B = self.best_B <= self.tolerance
         active_B = self.alive_B > self.converged_B
         # One transfer of all that the host needs: each one stalls an accelerator.
-        answers = torch.stack([better.all(), better.any(), active_B.any()])
-        every, some, self._active = answers.tolist()
-        if every:
+        improved, active = torch.stack([better, active_B]).tolist()
+        self._active = any(active)
+        if all(improved):
             self.best_state, self.best_force = state, force
-        elif some:
+        elif any(improved):
             choose = per_sample(better, state)
             self.best_state = torch.where(choose, state, self.best_state)
             self.best_force = torch.where(choose, force, self.best_force)
