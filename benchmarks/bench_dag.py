@@ -3,18 +3,20 @@
 Beside the dry run stands that of a workflow with as many empty jobs: what Snakemake itself costs.
 Both are given in CPU seconds, which other load on the machine disturbs least, and run in turn.
 
-    python benchmarks/bench_dag.py [--runs 1000 5000] [--repeats 1] [--json FILE]
+    python benchmarks/bench_dag.py [--runs 1000 5000] [--scales paper] [--repeats 1] [--json FILE]
 """
 
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -83,30 +85,48 @@ def begin(folder: Path, runs: int, locks: ExitStack) -> None:
             log.write_text("".join(lines))
 
 
-def measure(runs: int, repeats: int) -> dict[str, float]:
-    """Least CPU seconds of the dry run of so many runs, of an empty workflow's, and of the status."""
-    target = ["results/smoke/tables/preconditioning.parquet"]
-    plan = [str(BIN / "snakemake"), "--dry-run", "--quiet", "rules"]
-    with tempfile.TemporaryDirectory() as name:
-        ours, empty = Path(name) / "ours", Path(name) / "empty"
-        ours.mkdir()
-        empty.mkdir()
-        workflow(ours, runs)
-        (empty / "Snakefile").write_text(EMPTY.format(runs=runs))
-        commands = {
-            "dry_run": ([*plan, "--scheduler", "greedy", "--", *target], ours),
-            "empty_dry_run": ([*plan, "--scheduler", "greedy"], empty),
-            "status": ([str(BIN / "specseq"), "status"], ours),
-        }
-        least = dict.fromkeys(commands, float("inf"))
+PLAN = [str(BIN / "snakemake"), "--dry-run", "--quiet", "rules", "--scheduler", "greedy"]
+
+
+def side_by_side(command: list[str], ours: Path, jobs: int, repeats: int) -> dict[str, float]:
+    """Least CPU seconds of a dry run of so many jobs, and of an empty workflow's."""
+    least = {"jobs": jobs, "dry_run": float("inf"), "empty_dry_run": float("inf")}
+    with tempfile.TemporaryDirectory() as empty:
+        (Path(empty) / "Snakefile").write_text(EMPTY.format(runs=jobs // 2))
         for _ in range(repeats):
-            for key in ("dry_run", "empty_dry_run"):
-                least[key] = min(least[key], cpu_seconds(*commands[key]))
+            least["dry_run"] = min(least["dry_run"], cpu_seconds(command, ours))
+            least["empty_dry_run"] = min(least["empty_dry_run"], cpu_seconds(PLAN, Path(empty)))
+    return {**least, "ratio": least["dry_run"] / least["empty_dry_run"]}
+
+
+def sweep(runs: int, repeats: int) -> dict[str, float]:
+    """Dry runs of so many runs, and the least CPU seconds of their status."""
+    target = "results/smoke/tables/preconditioning.parquet"
+    with tempfile.TemporaryDirectory() as name:
+        ours = Path(name)
+        workflow(ours, runs)
+        found = side_by_side([*PLAN, "--", target], ours, 2 * runs, repeats)
         with ExitStack() as locks:
             begin(ours, runs, locks)
-            for _ in range(repeats):
-                least["status"] = min(least["status"], cpu_seconds(*commands["status"]))
-    return least
+            command = [str(BIN / "specseq"), "status"]
+            return {**found, "status": min(cpu_seconds(command, ours) for _ in range(repeats))}
+
+
+def whole(scale: str, repeats: int) -> dict[str, float]:
+    """Dry runs of a whole scale as it is declared."""
+    with tempfile.TemporaryDirectory() as name:
+        ours = Path(name)
+        for part in ("workflow", "src"):
+            shutil.copytree(
+                ROOT / part, ours / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        for part in ("Snakefile", "config.yaml"):
+            shutil.copy(ROOT / part, ours)
+        command = [*PLAN, "--config", f"scale={scale}"]
+        shown = subprocess.run(command, cwd=ours, check=True, capture_output=True, text=True).stdout
+        jobs = re.search(r"^total +(\d+)$", shown, re.M)
+        assert jobs, shown
+        return side_by_side(command, ours, int(jobs[1]), repeats)
 
 
 def main() -> None:
@@ -114,19 +134,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, nargs="+", default=[1000, 5000], help="numbers of training runs")
+    parser.add_argument("--scales", nargs="+", default=["paper"], help="scales to plan as they are declared")
     parser.add_argument("--repeats", type=int, default=1, help="the best of so many counts")
     parser.add_argument("--json", type=Path, help="write the numbers there, too")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     rows = []
-    print(f"{'runs':>6} {'jobs':>6} {'dry run':>9} {'empty':>9} {'ratio':>6} {'status':>7}   CPU seconds")
-    for runs in options.runs:
-        found = measure(runs, options.repeats)
-        ratio = found["dry_run"] / found["empty_dry_run"]
-        rows.append({"runs": runs, "jobs": 2 * runs, "ratio": ratio, **found})
+    print(f"{'runs':>8} {'jobs':>6} {'dry run':>9} {'empty':>9} {'ratio':>6} {'status':>7}   CPU seconds")
+    planned = [(str(runs), partial(sweep, runs)) for runs in options.runs]
+    planned += [(scale, partial(whole, scale)) for scale in options.scales]
+    for name, measure in planned:
+        found = measure(options.repeats)
+        rows.append({"runs": name, **found})
         print(
-            f"{runs:6d} {2 * runs:6d} {found['dry_run']:9.1f} {found['empty_dry_run']:9.1f} {ratio:6.2f}"
-            f" {found['status']:7.2f}",
+            f"{name:>8} {found['jobs']:6d} {found['dry_run']:9.1f} {found['empty_dry_run']:9.1f}"
+            f" {found['ratio']:6.2f} {found.get('status', float('nan')):7.2f}",
             flush=True,
         )
     if options.json:
