@@ -49,24 +49,34 @@ def power_of_two(lengths_S: Integers) -> Integers:
 
 
 def balanced(lengths_S: Integers) -> Integers:
-    """The buckets of least cost on a CPU, with a constant per bucket and a cost per padded token and pair.
+    """The buckets of least cost for attention on a CPU.
 
     Small batches get one or two buckets; batches of long segments get little padding.
     """
-    widths_S = np.where(lengths_S > _SHORT, -(-lengths_S // _QUICK) * _QUICK, lengths_S)
+    quick_S = np.where(lengths_S > _SHORT, -(-lengths_S // _QUICK) * _QUICK, lengths_S)
+    return merged(quick_S, _PAIRS_OF_A_BUCKET, _PAIRS_OF_A_SLOT)
+
+
+def merged(widths_S: Integers, pairs_of_a_bucket: int, pairs_of_a_slot: int = 0) -> Integers:
+    """Some of the ascending widths raised to the next ones, so that the total cost is least.
+
+    Args:
+        pairs_of_a_bucket: cost of each distinct width, in pairs of slots.
+        pairs_of_a_slot: cost of each slot besides that of the pairs within its segment.
+    """
     distinct, ends = np.unique(widths_S, return_counts=True)
     ends = np.concatenate(([0], ends.cumsum()))
     cost, first = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
     for last, width in enumerate(distinct.tolist(), 1):
-        # The last bucket starts at one of the lengths up to here.
-        costs = cost[:last] + (ends[last] - ends[:last]) * width * (width + _PAIRS_OF_A_SLOT)
+        # The last bucket starts at one of the widths up to here.
+        costs = cost[:last] + (ends[last] - ends[:last]) * (width * (width + pairs_of_a_slot))
         first[last] = costs.argmin()
-        cost[last] = costs[first[last]] + _PAIRS_OF_A_BUCKET
-    widths, last = np.empty(ends[-1], dtype=np.int64), len(distinct)
+        cost[last] = costs[first[last]] + pairs_of_a_bucket
+    chosen, last = np.empty(ends[-1], dtype=np.int64), len(distinct)
     while last:
-        widths[ends[first[last]] : ends[last]] = distinct[last - 1]
+        chosen[ends[first[last]] : ends[last]] = distinct[last - 1]
         last = first[last]
-    return widths
+    return chosen
 
 
 def spans(starts_S: Integers, lengths_S: Integers) -> tuple[Integers, Integers]:

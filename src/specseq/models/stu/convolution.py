@@ -16,12 +16,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from specseq.models.stu.segments import SegmentTables
+from specseq.models.stu.segments import TOEPLITZ_UP_TO, SegmentTables
 
 Method = Literal["auto", "fft", "toeplitz", "circular"]
-# Measured on one CPU thread with 384 channels: up to this length the product is quicker, and this many
-# channels at once fit in the cache.
-TOEPLITZ_UP_TO = 48
+# Measured on one CPU thread with 384 channels: this many at once fit in the cache.
 CPU_CHANNELS = 64
 
 
@@ -151,7 +149,8 @@ def _by_toeplitz(length: int, method: Method) -> bool:
 def _fit(filters_LD: Tensor, length: int) -> Tensor:
     """``[D, length]``: the first taps; a bucket may be longer than the filter, but its segments are not."""
     filter_DL = filters_LD[:length].T.contiguous()
-    return torch.nn.functional.pad(filter_DL, (0, length - filter_DL.shape[1]))
+    missing = length - filter_DL.shape[1]
+    return torch.nn.functional.pad(filter_DL, (0, missing)) if missing else filter_DL
 
 
 def _reversed_toeplitz(filter_Dn: Tensor) -> Tensor:

@@ -15,11 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specseq.models.layout import Layout
+from specseq.models.layout import Layout, merged, spans
 from specseq.series.batch import Segments
 
 # Powers of two and the midpoints between them: all quick to transform, with a fifth less padding.
 SIZES = tuple(sorted({2**k for k in range(3, 25)} | {3 * 2**k for k in range(2, 24)}))
+# Buckets up to this length are convolved by products with Toeplitz matrices: measured on one CPU thread with
+# 384 channels, up to here they are quicker than transforms.
+TOEPLITZ_UP_TO = 48
+# Cost of such a bucket besides the products of its segments, in pairs of steps.
+_PAIRS_OF_A_BUCKET = 12_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Bucket:
         longest: number of tokens in its longest segment.
         tokens: ``[k]`` int64, places in the stream.
         segment, step: ``[k]`` int64, segment of the bucket that each token belongs to, and position there.
+        places: ``[S n]`` int64, the token of each step, and for padding the number of all tokens N.
     """
 
     length: int
@@ -39,6 +45,7 @@ class Bucket:
     tokens: Tensor
     segment: Tensor
     step: Tensor
+    places: Tensor
 
     def pad(self, x_DN: Tensor, reverse: bool = False) -> Tensor:
         """``[D, S, n]``: the segments from step 0 on, or from step n - 1 backwards; zeros elsewhere.
@@ -46,8 +53,9 @@ class Bucket:
         The zeros are read from a last column of ``x_DN`` that belongs to no token: on a CPU one gather costs
         half as much as clearing and scattering.
         """
-        places = self.tokens.new_full((self.count * self.length,), x_DN.shape[1] - 1)
-        places[self._slots(self.length, reverse)] = self.tokens
+        places = self.places
+        if reverse:
+            places = places.view(self.count, self.length).flip(1).flatten()
         return x_DN.index_select(1, places).view(-1, self.count, self.length)
 
     def unpad(self, y_DSW: Tensor, reverse: bool = False) -> Tensor:
@@ -59,8 +67,8 @@ class Bucket:
 
     def to(self, device: torch.device | str) -> "Bucket":
         """The same on a device."""
-        places = (part.to(device) for part in (self.tokens, self.segment, self.step))
-        return Bucket(self.length, self.count, self.longest, *places)
+        parts = (part.to(device) for part in (self.tokens, self.segment, self.step, self.places))
+        return Bucket(self.length, self.count, self.longest, *parts)
 
 
 @dataclass(frozen=True)
@@ -98,30 +106,42 @@ def segment_tables(
     Args:
         starts: ``[G]`` place of each segment's first token; together the segments cover 0..N-1 once.
         lengths: ``[G]`` number of tokens in each segment, at least one.
-        sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it.
+        sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it, or a
+            larger one where that spares a bucket of few short segments.
     """
     starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
     if lengths.size and (lengths.min() < 1 or lengths.max() > sizes[-1]):
         raise ValueError(f"segments hold 1 to {sizes[-1]} tokens; found {lengths.min()} to {lengths.max()}")
     order = np.argsort(starts, kind="stable")
     starts, lengths = starts[order], lengths[order]
-    chosen = np.searchsorted(np.asarray(sizes), lengths)
+    length_of, total = _bucket_lengths(lengths, sizes), int(lengths.sum())
     buckets = []
-    for size_index in np.unique(chosen):
-        members = np.flatnonzero(chosen == size_index)
-        length = lengths[members]
-        segment = np.repeat(np.arange(len(members)), length)
-        step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-        places = (starts[members][segment] + step, segment, step)
-        buckets.append(
-            Bucket(int(sizes[size_index]), len(members), int(length.max()), *map(torch.from_numpy, places))
-        )
+    for size in np.unique(length_of).tolist():
+        members = np.flatnonzero(length_of == size)
+        tokens, segment = spans(starts[members], lengths[members])
+        step = tokens - starts[members][segment]
+        places = np.full(len(members) * size, total)
+        places[segment * size + step] = tokens
+        longest = int(lengths[members].max())
+        parts = map(torch.from_numpy, (tokens, segment, step, places))
+        buckets.append(Bucket(size, len(members), longest, *parts))
     covered = np.concatenate([bucket.tokens.numpy() for bucket in buckets] or [np.zeros(0, np.int64)])
     place = np.argsort(covered)
-    if not np.array_equal(covered[place], np.arange(lengths.sum())):
+    if not np.array_equal(covered[place], np.arange(total)):
         raise ValueError("the segments must cover every token once")
     in_order = np.array_equal(place, np.arange(len(place)))
     return SegmentTables(tuple(buckets), None if in_order else torch.from_numpy(place))
+
+
+def _bucket_lengths(lengths_G: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """The length of each segment's bucket. Segments short enough for a product stay so."""
+    order = np.argsort(lengths_G, kind="stable")
+    ascending = np.asarray(sizes)[np.searchsorted(np.asarray(sizes), lengths_G[order])]
+    short = int(np.searchsorted(ascending, TOEPLITZ_UP_TO, side="right"))
+    chosen = np.empty_like(lengths_G)
+    chosen[order[:short]] = merged(ascending[:short], _PAIRS_OF_A_BUCKET)
+    chosen[order[short:]] = ascending[short:]
+    return chosen
 
 
 def tables_on(layout: Layout, segments: Segments) -> SegmentTables:
