@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from specseq.models.layers import Attention, TokenContext
+from specseq.models.masks import BucketMask
 from specseq.models.measurement import inputs_of, mixers
 from specseq.models.moirai.model import Moirai
-from specseq.models.segment_attention import BucketMask
 from specseq.models.stu.layer import SpectralTransformUnit
 from specseq.series.batch import PackedBatch
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from specseq.models.fused import BlockedRMSNorm, NormedTurned, SiluProduct, Turn
 from specseq.models.layout import Layout
-from specseq.models.segment_attention import BucketMask, SegmentAttention
+from specseq.models.masks import BucketMask, mask_tables
+from specseq.models.segment_attention import SegmentAttention
 
 
 class RMSNorm(nn.Module):
@@ -65,7 +66,7 @@ class Rotation:
 
     def __init__(self, positions_T: Tensor, pairs: int, base: float = 10_000.0) -> None:
         theta_R = base ** (-torch.arange(pairs, dtype=torch.float32, device=positions_T.device) / pairs)
-        angle_T1R = (positions_T[:, None].to(torch.float32) * theta_R)[:, None]
+        angle_T1R = positions_T.to(torch.float32)[:, None, None] * theta_R
         self.pairs = pairs
         self.cis_T1R = torch.polar(torch.ones_like(angle_T1R), angle_T1R)
 
@@ -105,38 +106,8 @@ class TokenContext:
             pairs: rotated pairs of a head, R.
             causal: a query sees only keys of its own and earlier times (of all variates).
         """
-        times = layout.split(time_id_T)
-        variates = [None] * len(times) if variate_id_T is None else layout.split(variate_id_T)
-        masks = []
-        for bucket, time_NW, variate_NW in zip(layout.buckets, times, variates, strict=True):
-            valid_NW = bucket.valid()
-            one_variate = variate_NW is None or _is_uniform(variate_NW, valid_NW)
-            if causal and one_variate:
-                masks.append(BucketMask(causal=True))
-                continue
-            allowed = None if valid_NW is None else valid_NW[:, None, None, :]
-            if causal:
-                earlier = time_NW[:, None, None, :] <= time_NW[:, None, :, None]
-                # A padding query has no time but must see something.
-                allowed = earlier if allowed is None else (earlier | ~allowed.mT) & allowed
-            variate = None if variate_NW is None or one_variate else _one_hot(variate_NW)
-            masks.append(BucketMask(allowed=allowed, variate=variate))
-        return cls(layout, Rotation(time_id_T, pairs), tuple(masks))
-
-
-def _is_uniform(variate_NW: Tensor, valid_NW: Tensor | None) -> bool:
-    """Whether every segment has a single variate."""
-    same_NW = variate_NW == variate_NW[:, :1]
-    return bool((same_NW if valid_NW is None else same_NW | ~valid_NW).all())
-
-
-def _one_hot(variate_NW: Tensor) -> Tensor:
-    """``[N, W, V]`` float32 of the variates within each segment; V is a multiple of 8, for the kernels."""
-    stride = int(variate_NW.max()) + 1
-    key_NW = variate_NW + stride * torch.arange(len(variate_NW), device=variate_NW.device)[:, None]
-    rank_NW = torch.unique(key_NW, return_inverse=True)[1]
-    rank_NW = rank_NW - rank_NW.amin(1, keepdim=True)
-    return F.one_hot(rank_NW, (int(rank_NW.max()) // 8 + 1) * 8).float()
+        tables = mask_tables(layout, time_id_T, variate_id_T, causal)
+        return cls(layout, Rotation(time_id_T, pairs), tuple(table.mask() for table in tables))
 
 
 class Mixer(Protocol):

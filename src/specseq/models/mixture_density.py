@@ -42,6 +42,8 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _LARGE_DF = 1e3
 _LARGE_COUNT = 1e8
 _ATEN = torch.ops.aten
+# Rows of the Student's degrees of freedom and scale and of the count; those between them are locations.
+_POSITIVE, _LOCATIONS = slice(4, 9, 2), slice(5, 8, 2)
 
 
 class Parameters:
@@ -63,31 +65,33 @@ class Parameters:
             raise ValueError(f"{len(PARAMETERS)} parameters per point are needed, not {raw_12Q.shape[0]}")
         self.raw_12Q = raw_12Q
         self.log_weights_CQ = raw_12Q[:COMPONENTS].log_softmax(0)
-        df, loc, scale, normal_loc, count, logits, log_loc, log_scale = raw_12Q[COMPONENTS:].unbind(0)
+        _, loc, _, normal_loc, _, logits, log_loc, log_scale = raw_12Q[COMPONENTS:].unbind(0)
+        df, scale, count = F.softplus(raw_12Q[_POSITIVE]).unbind(0)
         self._smallest, self._smallest_count = torch.finfo(raw_12Q.dtype).eps, torch.finfo(raw_12Q.dtype).tiny
-        self.student_df = 2 + F.softplus(df)
+        self.student_df = df.add_(2)
         self.student_loc = loc
-        self.student_scale = F.softplus(scale).clamp_min(self._smallest)
+        self.student_scale = scale.clamp_(min=self._smallest)
         self.normal_loc = normal_loc
-        self.count = F.softplus(count).clamp_min(self._smallest_count)
+        self.count = count.clamp_(min=self._smallest_count)
         self.logits = logits
         self.log_normal_loc = log_loc
-        self.log_normal_scale = F.softplus(log_scale).clamp_min(self._smallest)
+        self.log_normal_scale = F.softplus(log_scale).clamp_(min=self._smallest)
 
     def chain(self, slopes_12Q: Tensor) -> None:
         """Turn derivatives with respect to the parameters into those with respect to the raw ones, in place.
 
         The four of the weights are taken with respect to the raw ones already.
         """
+        for rows in (_POSITIVE, 11):
+            slope = _ATEN.softplus_backward(slopes_12Q[rows], self.raw_12Q[rows], 1, 20)
+            slopes_12Q[rows] = slope
         bounded = (
-            (4, self.student_df, 0.0),
             (6, self.student_scale, self._smallest),
             (8, self.count, self._smallest_count),
             (11, self.log_normal_scale, self._smallest),
         )
         for row, value_Q, least in bounded:
-            slope_Q = _ATEN.softplus_backward(slopes_12Q[row], self.raw_12Q[row], 1, 20)
-            slopes_12Q[row] = _ATEN.threshold_backward(slope_Q, value_Q, least)
+            slopes_12Q[row].masked_fill_(value_Q <= least, 0)
 
 
 class Component(NamedTuple):
@@ -105,76 +109,83 @@ class Component(NamedTuple):
 
 def components(mixture: Parameters, x_Q: Tensor) -> tuple[Component, ...]:
     """Student-T, Normal, negative binomial and log-normal at ``x_Q``."""
+    df = mixture.student_df
+    student_Q, normal_Q = (x_Q - mixture.raw_12Q.detach()[_LOCATIONS]).unbind(0)
+    # Whether anything needs the formulas for extremes is asked once, since on a GPU the answer is waited for.
+    largest = torch.stack((student_Q, normal_Q, df, x_Q)).abs().amax(1).tolist() if len(x_Q) else [0.0] * 4
     return (
-        _student(x_Q, mixture.student_df, mixture.student_loc, mixture.student_scale),
-        _normal(x_Q, mixture.normal_loc),
-        _negative_binomial(x_Q, mixture.count, mixture.logits),
+        _student(student_Q, df, mixture.student_scale, largest[0], largest[2]),
+        _normal(normal_Q, largest[1]),
+        _negative_binomial(x_Q, mixture.count, mixture.logits, largest[3]),
         _log_normal(x_Q, mixture.log_normal_loc, mixture.log_normal_scale),
     )
 
 
-def _student(x: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Component:
-    deviation, limit, above = x - loc, _square_limit(x), df + 1
+def _student(deviation: Tensor, df: Tensor, scale: Tensor, largest: float, largest_df: float) -> Component:
+    limit, above = _square_limit(deviation), df + 1
     # The scale is at least the dtype's rounding unit, so below this no square overflows.
-    if _exceeds(deviation, limit * torch.finfo(x.dtype).eps):
+    if largest > limit * torch.finfo(deviation.dtype).eps:
         far = deviation.abs() > limit * scale.clamp_max(1)
         distance = torch.where(far, deviation, 1.0)
         standard = torch.where(far, 0.0, deviation) / scale
     else:
         far, distance, standard = None, deviation, deviation / scale
-    square, log_scale = standard.square(), scale.log()
+    square = standard.square()
     log_tail = torch.log1p(square / df)
     if far is not None:
         # Here log1p(t²/df) equals log(t²/df) up to rounding.
-        log_tail = torch.where(far, 2 * (distance.abs().log() - log_scale) - df.log(), log_tail)
-    log_prob = -0.5 * above * log_tail - log_scale - 0.5 * (df * math.pi).log() - _log_gamma_step(df)
+        log_tail = torch.where(far, 2 * (distance.abs().log() - scale.log()) - df.log(), log_tail)
+    half_df, half_above = 0.5 * df, 0.5 * above
+    large = df > _LARGE_DF if largest_df > _LARGE_DF else None
+    log_prob = _log_gamma_step(half_df, half_above, large).add_((scale * df.sqrt()).log_())
+    log_prob.addcmul_(half_above, log_tail).add_(0.5 * math.log(math.pi)).neg_()
 
     def slopes(weight: Tensor) -> tuple[Tensor, ...]:
         total = df + square
         share, pull = square / total, standard / (total * scale)
         if far is not None:
             share, pull = torch.where(far, 1.0, share), torch.where(far, 1 / distance, pull)
-        excess = above * share - 1
-        by_df = 0.5 * (excess / df - log_tail) - _log_gamma_step_slope(df)
-        return weight * by_df, weight * above * pull, weight * excess / scale
+        excess = share.mul_(above).sub_(1)
+        by_df = (excess / df).sub_(log_tail).sub_(_log_gamma_step_slope(half_df, half_above, large))
+        return by_df.mul_(weight).mul_(0.5), pull.mul_(above).mul_(weight), excess.mul_(weight).div_(scale)
 
     return Component(log_prob, slopes)
 
 
-def _normal(x: Tensor, loc: Tensor) -> Component:
-    standard, limit = (x - loc) / NORMAL_SCALE, _square_limit(x)
-    clipped = _exceeds(standard, limit)
-    inside = standard.abs() <= limit if clipped else None
-    if clipped:
-        standard = standard.clamp(-limit, limit)
+def _normal(deviation: Tensor, largest: float) -> Component:
+    standard, limit = deviation / NORMAL_SCALE, _square_limit(deviation)
+    beyond = standard.abs() > limit if largest > limit * NORMAL_SCALE else None
+    if beyond is not None:
+        standard.clamp_(-limit, limit)
+    log_prob = standard.square().mul_(-0.5).sub_(_HALF_LOG_2PI + math.log(NORMAL_SCALE))
 
     def slopes(weight: Tensor) -> tuple[Tensor, ...]:
         by_loc = weight * standard / NORMAL_SCALE
-        return (by_loc if inside is None else by_loc * inside,)
+        return (by_loc if beyond is None else by_loc.masked_fill_(beyond, 0),)
 
-    return Component(-0.5 * standard.square() - (_HALF_LOG_2PI + math.log(NORMAL_SCALE)), slopes)
+    return Component(log_prob, slopes)
 
 
-def _negative_binomial(x: Tensor, count: Tensor, logits: Tensor) -> Component:
+def _negative_binomial(x: Tensor, count: Tensor, logits: Tensor, largest: float) -> Component:
     outside = x < 0
     x = x.masked_fill(outside, 1.0)
-    large = x > _LARGE_COUNT if _exceeds(x, _LARGE_COUNT) else None
+    large = x > _LARGE_COUNT if largest > _LARGE_COUNT else None
     usual = x if large is None else torch.where(large, 1.0, x)
     log_x = None if large is None else torch.where(large, x, 1.0).log()
     trials = count + usual
-    ratio = torch.lgamma(trials) - torch.lgamma(1 + usual)
+    ratio = torch.lgamma(trials).sub_((usual + 1).lgamma_())
     if large is not None and log_x is not None:
         # Here Γ(x + r) / Γ(x + 1) equals x^(r - 1) up to rounding.
         ratio = torch.where(large, (count - 1) * log_x, ratio)
     failures, successes = F.logsigmoid(-logits), F.logsigmoid(logits)
-    log_prob = ratio - torch.lgamma(count) + count * failures + x * successes
+    log_prob = ratio.sub_(torch.lgamma(count)).addcmul_(count, failures).addcmul_(x, successes)
 
     def slopes(weight: Tensor) -> tuple[Tensor, ...]:
         growth = torch.digamma(trials)
         if large is not None and log_x is not None:
             growth = torch.where(large, log_x, growth)
-        by_count = weight * (growth - torch.digamma(count) + failures)
-        by_logits = weight * x * torch.sigmoid(-logits) - weight * count * torch.sigmoid(logits)
+        by_count = growth.sub_(torch.digamma(count)).add_(failures).mul_(weight)
+        by_logits = (x * torch.sigmoid(-logits)).addcmul_(count, torch.sigmoid(logits), value=-1).mul_(weight)
         return by_count, by_logits
 
     return Component(log_prob.masked_fill_(outside, -torch.inf), slopes)
@@ -182,9 +193,9 @@ def _negative_binomial(x: Tensor, count: Tensor, logits: Tensor) -> Component:
 
 def _log_normal(x: Tensor, loc: Tensor, scale: Tensor) -> Component:
     outside = x <= 0
-    log_x = x.masked_fill(outside, 1.0).log()
-    standard = (log_x - loc) / scale
-    log_prob = -0.5 * standard.square() - scale.log() - log_x - _HALF_LOG_2PI
+    log_x = x.masked_fill(outside, 1.0).log_()
+    standard = (log_x - loc).div_(scale)
+    log_prob = standard.square().mul_(-0.5).sub_(log_x).sub_(scale.log()).sub_(_HALF_LOG_2PI)
 
     def slopes(weight: Tensor) -> tuple[Tensor, ...]:
         by_loc = weight * standard / scale
@@ -224,28 +235,16 @@ class LogDensity(torch.autograd.Function):
         return slopes_12Q * grad_Q, None, None
 
 
-def _log_gamma_step(df: Tensor) -> Tensor:
-    """log Γ(df / 2) - log Γ((df + 1) / 2), accurate for large ``df``."""
-    if not _exceeds(df, _LARGE_DF):
-        return torch.lgamma(0.5 * df) - torch.lgamma(0.5 * (df + 1))
-    large = df > _LARGE_DF
-    usual, half = torch.where(large, 3.0, df), torch.where(large, 0.5 * df, 1.0)
-    step = torch.lgamma(0.5 * usual) - torch.lgamma(0.5 * (usual + 1))
-    return torch.where(large, 0.125 / half - 0.5 * half.log(), step)
+def _log_gamma_step(half: Tensor, next_half: Tensor, large: Tensor | None) -> Tensor:
+    """log Γ(df / 2) - log Γ((df + 1) / 2) from the arguments, accurate where df is ``large``."""
+    step = torch.lgamma(half).sub_(torch.lgamma(next_half))
+    return step if large is None else torch.where(large, 0.125 / half - 0.5 * half.log(), step)
 
 
-def _log_gamma_step_slope(df: Tensor) -> Tensor:
-    """The derivative of :func:`_log_gamma_step` with respect to ``df``."""
-    if not _exceeds(df, _LARGE_DF):
-        return 0.5 * (torch.digamma(0.5 * df) - torch.digamma(0.5 * (df + 1)))
-    large = df > _LARGE_DF
-    usual, half = torch.where(large, 3.0, df), torch.where(large, 0.5 * df, 1.0)
-    slope = 0.5 * (torch.digamma(0.5 * usual) - torch.digamma(0.5 * (usual + 1)))
-    return torch.where(large, -0.0625 / half.square() - 0.25 / half, slope)
-
-
-def _exceeds(x: Tensor, limit: float) -> bool:
-    return x.numel() > 0 and float(x.abs().amax()) > limit
+def _log_gamma_step_slope(half: Tensor, next_half: Tensor, large: Tensor | None) -> Tensor:
+    """Twice the derivative of :func:`_log_gamma_step` with respect to df."""
+    slope = torch.digamma(half).sub_(torch.digamma(next_half))
+    return slope if large is None else torch.where(large, -0.125 / half.square() - 0.5 / half, slope)
 
 
 def _square_limit(x: Tensor) -> float:

@@ -9,7 +9,6 @@ rotated pairs, V variates.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,25 +16,10 @@ from torch import Tensor
 
 from specseq.models.fused import norm_and_turn, norm_and_turn_gradient
 from specseq.models.layout import Layout
+from specseq.models.masks import BucketMask
 
 _attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-
-
-@dataclass(frozen=True)
-class BucketMask:
-    """Who may attend to whom within the segments of a bucket.
-
-    Attributes:
-        causal: slots are in time order, and each sees itself and those before it; replaces ``allowed``.
-        allowed: ``bool [N, 1, W or 1, W]``, True where a query slot may see a key slot; None allows all.
-        variate: one-hot ``[N, W, V]``, which of its segment's V variates a slot holds; None if every segment
-            has a single variate, as the bias is then a constant that the softmax ignores.
-    """
-
-    causal: bool = False
-    allowed: Tensor | None = None
-    variate: Tensor | None = None
 
 
 class SegmentAttention(torch.autograd.Function):
@@ -76,7 +60,7 @@ class SegmentAttention(torch.autograd.Function):
             qkv_T3HE, weight_21E, scale_T2H1, cis_T11R, bias_2H, slots_S3HE, *outputs, *sums
         )
         ctx.layout, ctx.masks = layout, masks
-        mixed_SHE = torch.cat(mixed) if mixed else qkv_T3HE[:, 0]
+        mixed_SHE = _joined(mixed) if mixed else qkv_T3HE[:, 0]
         return mixed_SHE if padding is None else mixed_SHE.index_select(0, padding.slot_T)
 
     @staticmethod
@@ -88,14 +72,12 @@ class SegmentAttention(torch.autograd.Function):
         if padding is not None:
             # What padding attends to is dropped.
             grad_SHE = grad_THE.new_zeros(slots_S3HE[:, 0].shape).index_copy_(0, padding.slot_T, grad_THE)
-        grad_S3HE, grad_gain_H = torch.empty_like(slots_S3HE), None
+        grads: list[tuple[Tensor, ...]] = []
+        grad_gain_H = None
         given = _blocks(slots_S3HE, layout, ctx.masks)
         results = zip(kept[: len(kept) // 2], kept[len(kept) // 2 :], strict=True)
         upstream = _blocks(grad_SHE, layout, ctx.masks)
-        filled = _blocks(grad_S3HE, layout, ctx.masks)
-        for (block, mask), (out, total), (grad_NWHE, _), (grad_NW3HE, _) in zip(
-            given, results, upstream, filled, strict=True
-        ):
+        for (block, mask), (out, total), (grad_NWHE, _) in zip(given, results, upstream, strict=True):
             if mask.variate is not None:
                 grad_NWHE = torch.nn.functional.pad(grad_NWHE, (0, mask.variate.shape[-1]))
             parts = _attend_backward(
@@ -108,11 +90,13 @@ class SegmentAttention(torch.autograd.Function):
                 attn_mask=_additive(mask, qkv_T3HE),
                 scale=width**-0.5,
             )
-            for number, part_NHWE in enumerate(parts):
-                grad_NW3HE[:, :, number] = part_NHWE[..., :width].transpose(1, 2)
+            grads.append(tuple(part[..., :width].transpose(1, 2).flatten(0, 1) for part in parts))
             if mask.variate is not None:
                 of_gain = torch.einsum("nhwv,nwv->h", parts[0][..., width:], mask.variate.to(grad_THE.dtype))
                 grad_gain_H = of_gain if grad_gain_H is None else grad_gain_H + of_gain
+        grad_S3HE = (
+            torch.stack([_joined(part) for part in zip(*grads, strict=True)], 1) if grads else qkv_T3HE
+        )
         grad_T3HE = grad_S3HE if padding is None else grad_S3HE.index_select(0, padding.slot_T)
         grad_weight_2E = norm_and_turn_gradient(grad_T3HE, qkv_T3HE, weight_21E, scale_T2H1, cis_T11R)
         grad_bias = None
@@ -147,4 +131,8 @@ def _operands(block_NW3HE: Tensor, mask: BucketMask, bias_2H: Tensor) -> Iterato
 
 
 def _additive(mask: BucketMask, like: Tensor) -> Tensor | None:
-    return None if mask.allowed is None else torch.where(mask.allowed, 0.0, -torch.inf).to(like.dtype)
+    return None if mask.additive is None else mask.additive.to(like.dtype)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

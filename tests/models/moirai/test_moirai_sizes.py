@@ -1,5 +1,7 @@
 """The maps with weights per patch size against one product per token, in float64."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
@@ -40,13 +42,17 @@ def check(ours: Tensor, plain: Tensor, leaves: list[Tensor]) -> None:
 def test_inputs(parts: tuple[SizeGroup, ...]) -> None:
     module = randomised(MultiSizeInput(SIZES, 5))
     x_TP = torch.randn(6, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    rows = [
-        module.weight[g.number, :, : g.size] @ x_TP[token, : g.size] + module.bias[g.number]
-        for g in parts
-        for token in g.tokens.tolist()
-    ]
-    plain = torch.stack(rows) if rows else 0 * module.bias[:0]
-    check(module(x_TP, parts), plain, list(module.parameters()))
+    hidden_1D = torch.ones(1, 5, dtype=torch.float64, requires_grad=True)
+    rows = [hidden_1D[0]] * 6
+    order = [token for g in parts for token in g.tokens.tolist()]
+    for g in parts:
+        for token in g.tokens.tolist():
+            weight_Dp = module.weight[g.number, :, : g.size]
+            rows[token] = weight_Dp @ x_TP[token, : g.size] + module.bias[g.number]
+    entry_T = torch.tensor([order.index(token) if token in order else len(order) for token in range(6)])
+    hidden = torch.tensor([token for token in range(6) if token not in order])
+    tables = SimpleNamespace(context=parts, entry_T=entry_T, hidden=hidden)
+    check(module(x_TP, hidden_1D, tables), torch.stack(rows), [hidden_1D, *module.parameters()])
 
 
 @pytest.mark.parametrize("parity", [False, True])

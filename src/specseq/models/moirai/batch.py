@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from specseq.models.layout import Layout, Widths, balanced, spans
+from specseq.models.masks import MaskTable, mask_tables
 from specseq.models.moirai.config import MoiraiConfig
 from specseq.models.stu.segments import SegmentTables, tables_on
 from specseq.series.batch import PackedBatch, from_numpy
@@ -35,6 +36,10 @@ class SizeGroup:
     size: int
     tokens: Tensor
 
+    def to(self, device: torch.device | str) -> "SizeGroup":
+        """The same on a device."""
+        return replace(self, tokens=self.tokens.to(device))
+
 
 @dataclass(frozen=True)
 class BatchTables:
@@ -42,6 +47,7 @@ class BatchTables:
 
     Attributes:
         layout: the stream of real tokens, laid out by samples.
+        masks: masks of attention within samples, one per bucket.
         convolved: runs that spectral units may not cross; None if the model has no such units.
         run_T: variate run of each token, 0..R-1.
         runs: number of variate runs, R.
@@ -54,9 +60,11 @@ class BatchTables:
         entry_T: index of each token's embedding in the concatenation of those of ``context`` and the mask
             embedding.
         masked_T: True at tokens whose values the model may not see (predicted or excluded from the loss).
+        hidden: places of these tokens in the stream.
     """
 
     layout: Layout
+    masks: tuple[MaskTable, ...]
     convolved: SegmentTables | None
     run_T: Tensor
     runs: int
@@ -68,6 +76,7 @@ class BatchTables:
     size_K: Tensor
     entry_T: Tensor
     masked_T: Tensor
+    hidden: Tensor
 
     @classmethod
     def of(cls, batch: PackedBatch, config: MoiraiConfig, width: Widths = balanced) -> "BatchTables":
@@ -105,6 +114,7 @@ class BatchTables:
         runs = batch.variates if stu.runs == "variate" else batch.samples
         return cls(
             layout,
+            mask_tables(layout, None, layout.flatten(batch.variate_id), causal=False),
             None if stu.pattern == "attention" else tables_on(layout, runs),
             torch.from_numpy(run_T),
             len(row_R),
@@ -112,7 +122,10 @@ class BatchTables:
             batch.target.shape[2],
             context,
             predicted,
-            *map(torch.from_numpy, (predicted_K, size_T[predicted_K], entry_T, masked_T)),
+            *map(
+                torch.from_numpy,
+                (predicted_K, size_T[predicted_K], entry_T, masked_T, np.flatnonzero(masked_T)),
+            ),
         )
 
     @cached_property
@@ -158,7 +171,7 @@ def _by_size(
 
 def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, tuple):
-        return tuple(SizeGroup(group.number, group.size, group.tokens.to(device)) for group in value)
+        return tuple(part.to(device) for part in value)
     return value.to(device) if hasattr(value, "to") else value
 
 

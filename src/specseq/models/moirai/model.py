@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from specseq.models.layers import Attention, Block, RMSNorm, TokenContext
+from specseq.models.layers import Attention, Block, RMSNorm, Rotation, TokenContext
 from specseq.models.layout import Widths, balanced, location_scale, standardise
 from specseq.models.mixture import Mixture
 from specseq.models.moirai.batch import BatchTables
@@ -164,19 +164,16 @@ class Moirai(nn.Module):
         location_T, scale_T = (part_R.clamp_max(largest)[tables.run_T].to(x_TP.dtype) for part_R in of_runs)
         standard_TP = standardise(x_TP, location_T[:, None], scale_T[:, None])
 
-        embedded = self.input(standard_TP, tables.context)
-        entries = torch.cat([embedded.to(x_TP.dtype), self.mask_embedding])
+        x_TD = self.input(standard_TP, self.mask_embedding, tables)
         context = MixingContext(
-            TokenContext.of(
+            TokenContext(
                 layout,
-                layout.flatten(batch.time_id),
-                layout.flatten(batch.variate_id),
-                pairs=self.config.d_model // self.config.head_count // 4,
-                causal=False,
+                Rotation(layout.flatten(batch.time_id), self.config.d_model // self.config.head_count // 4),
+                tuple(table.mask() for table in tables.masks),
             ),
             tables.convolved,
         )
-        x_KD = self.encoder(entries.index_select(0, tables.entry_T), context, tables.predicted_K)
+        x_KD = self.encoder(x_TD, context, tables.predicted_K)
         raw_12Q = self.heads(x_KD, tables.predicted)
         return Prediction(raw_12Q, tables.per_point(location_T), tables.per_point(scale_T), tables)
 

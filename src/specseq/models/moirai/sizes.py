@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from specseq.models.mixture_density import COMPONENTS, PARAMETERS
-from specseq.models.moirai.batch import SizeGroup
+from specseq.models.moirai.batch import BatchTables, SizeGroup
 
 
 class MultiSizeInput(nn.Module):
@@ -31,10 +31,16 @@ class MultiSizeInput(nn.Module):
             nn.init.kaiming_uniform_(self.weight.data[number, :, :size], a=math.sqrt(5))
             nn.init.uniform_(self.bias.data[number], -(size**-0.5), size**-0.5)
 
-    def forward(self, x_TP: Tensor, groups: Sequence[SizeGroup]) -> Tensor:
-        """``[k, D]`` of the groups' tokens, concatenated; a constant in ``x_TP``."""
-        embedded: Tensor = _Inputs.apply(self.weight, self.bias, x_TP, groups)
-        return embedded
+    def forward(self, x_TP: Tensor, hidden_1D: Tensor, tables: BatchTables) -> Tensor:
+        """``[T, D]``, the embeddings of the tokens; a constant in ``x_TP``.
+
+        Args:
+            x_TP: points.
+            hidden_1D: embedding of the tokens whose points the model may not see.
+            tables: tells these tokens and the patch sizes of the others.
+        """
+        embedded_TD: Tensor = _Inputs.apply(self.weight, self.bias, hidden_1D, x_TP, tables)
+        return embedded_TD
 
 
 class MultiSizeHeads(nn.Module):
@@ -81,26 +87,28 @@ class MultiSizeHeads(nn.Module):
 class _Inputs(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, weight_ZDP: Tensor, bias_ZD: Tensor, x_TP: Tensor, groups: Sequence[SizeGroup]
+        ctx: Any, weight_ZDP: Tensor, bias_ZD: Tensor, hidden_1D: Tensor, x_TP: Tensor, tables: BatchTables
     ) -> Tensor:
         parts, points = [], []
-        for g in groups:
-            x_kp = x_TP[:, : g.size].index_select(0, g.tokens)
-            parts.append(F.linear(x_kp, weight_ZDP[g.number, :, : g.size], bias_ZD[g.number]))
-            points.append(x_kp.to(parts[-1].dtype))
+        for g in tables.context:
+            x_kp = x_TP.narrow(1, 0, g.size).index_select(0, g.tokens)
+            part = F.linear(x_kp, weight_ZDP[g.number].narrow(1, 0, g.size), bias_ZD[g.number])
+            parts.append(part.to(x_TP.dtype))
+            points.append(x_kp.to(part.dtype))
         ctx.save_for_backward(*points)
-        ctx.groups, ctx.shapes, ctx.dtype = groups, (weight_ZDP.shape, bias_ZD.shape), weight_ZDP.dtype
-        return torch.cat(parts) if parts else x_TP.new_zeros(0, bias_ZD.shape[1])
+        ctx.tables, ctx.shapes, ctx.dtype = tables, (weight_ZDP.shape, bias_ZD.shape), weight_ZDP.dtype
+        return torch.cat([*parts, hidden_1D]).index_select(0, tables.entry_T)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad_weight, grad_bias = (grad.new_zeros(shape, dtype=ctx.dtype) for shape in ctx.shapes)
-        sizes = [len(g.tokens) for g in ctx.groups]
-        for g, x_kp, grad_kD in zip(ctx.groups, ctx.saved_tensors, grad.split(sizes), strict=True):
-            grad_weight[g.number, :, : g.size] = grad_kD.to(x_kp.dtype).T @ x_kp
-            grad_bias[g.number] = grad_kD.sum(0)
-        return grad_weight, grad_bias, None, None
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        grad_weight, grad_bias = (grad_TD.new_zeros(shape, dtype=ctx.dtype) for shape in ctx.shapes)
+        for g, x_kp in zip(ctx.tables.context, ctx.saved_tensors, strict=True):
+            grad_kD = grad_TD.index_select(0, g.tokens)
+            grad_weight[g.number].narrow(1, 0, g.size).copy_(grad_kD.to(x_kp.dtype).t() @ x_kp)
+            grad_bias[g.number].copy_(grad_kD.sum(0))
+        grad_hidden = grad_TD.index_select(0, ctx.tables.hidden).sum(0, keepdim=True)
+        return grad_weight, grad_bias, grad_hidden, None, None
 
 
 class _Heads(torch.autograd.Function):
@@ -112,11 +120,11 @@ class _Heads(torch.autograd.Function):
         wide = torch.promote_types(x_KD.dtype, torch.float32)
         raw_CQ = x_KD.new_empty(bias_ZCP.shape[1], points, dtype=wide)
         x_parts = []
-        for g, rows, raw_Ckp in _parts(groups, raw_CQ):
-            weight_CpD, bias_Cp = weight_ZCPD[g.number, :, : g.size], bias_ZCP[g.number, :, : g.size]
-            raw_kR = F.linear(x_KD[rows], weight_CpD.flatten(0, 1), bias_Cp.flatten())
-            raw_Ckp.copy_(raw_kR.unflatten(1, bias_Cp.shape).transpose(0, 1))
-            x_parts.append(x_KD[rows].to(raw_kR.dtype))
+        for g, x_kD, raw_Ckp in _parts(groups, x_KD, raw_CQ):
+            weight_RD = weight_ZCPD[g.number].narrow(1, 0, g.size).flatten(0, 1)
+            raw_kR = F.linear(x_kD, weight_RD, bias_ZCP[g.number].narrow(1, 0, g.size).flatten())
+            raw_Ckp.copy_(raw_kR.view(len(raw_kR), -1, g.size).transpose(0, 1))
+            x_parts.append(x_kD.to(raw_kR.dtype))
         ctx.save_for_backward(weight_ZCPD, *x_parts)
         ctx.groups, ctx.shape, ctx.dtype = groups, x_KD.shape, x_KD.dtype
         return raw_CQ
@@ -128,20 +136,24 @@ class _Heads(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight_ZCPD)
         grad_bias = weight_ZCPD.new_zeros(weight_ZCPD.shape[:3])
         grad_x_KD = grad_CQ.new_empty(ctx.shape, dtype=ctx.dtype)
-        for (g, rows, grad_Ckp), x_kD in zip(_parts(ctx.groups, grad_CQ), x_parts, strict=True):
-            grad_kR = grad_Ckp.to(x_kD.dtype).transpose(0, 1).flatten(1)
-            weight_CpD = weight_ZCPD[g.number, :, : g.size]
-            grad_x_KD[rows] = grad_kR @ weight_CpD.flatten(0, 1).to(x_kD.dtype)
-            grad_weight[g.number, :, : g.size] = (grad_kR.T @ x_kD).view(weight_CpD.shape)
-            grad_bias[g.number, :, : g.size] = grad_Ckp.sum(1)
+        parts = _parts(ctx.groups, grad_x_KD, grad_CQ)
+        for (g, grad_x_kD, grad_Ckp), x_kD in zip(parts, x_parts, strict=True):
+            grad_kR = grad_Ckp.transpose(0, 1).flatten(1)
+            rounded_kR = grad_kR.to(x_kD.dtype)
+            weight_CpD = weight_ZCPD[g.number].narrow(1, 0, g.size)
+            grad_x_kD.copy_(rounded_kR @ weight_CpD.flatten(0, 1).to(x_kD.dtype))
+            grad_CpD, grad_Cp = (grad[g.number].narrow(1, 0, g.size) for grad in (grad_weight, grad_bias))
+            grad_CpD.copy_((rounded_kR.t() @ x_kD).view(weight_CpD.shape))
+            grad_Cp.copy_(grad_kR.sum(0).view(grad_Cp.shape))
         return grad_x_KD, grad_weight, grad_bias, None
 
 
-def _parts(groups: Sequence[SizeGroup], of_CQ: Tensor) -> Iterator[tuple[SizeGroup, slice, Tensor]]:
-    """Each group, its tokens among the predicted ones, and its part of ``[C, Q]`` as ``[C, k, p]``."""
-    token = point = 0
-    for group in groups:
-        count = len(group.tokens)
-        end = point + count * group.size
-        yield group, slice(token, token + count), of_CQ[:, point:end].unflatten(1, (count, group.size))
-        token, point = token + count, end
+def _parts(
+    groups: Sequence[SizeGroup], x_KD: Tensor, raw_CQ: Tensor
+) -> Iterator[tuple[SizeGroup, Tensor, Tensor]]:
+    """Each group with its tokens ``[k, D]`` and its part of ``[C, Q]`` as ``[C, k, p]``."""
+    counts = [len(g.tokens) for g in groups]
+    points = [count * g.size for count, g in zip(counts, groups, strict=True)]
+    # A split gives one part, an empty one, where there are no groups.
+    for g, x_kD, raw_CN in zip(groups, x_KD.split(counts), raw_CQ.split(points, 1), strict=False):
+        yield g, x_kD, raw_CN.view(len(raw_CQ), -1, g.size)

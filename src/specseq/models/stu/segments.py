@@ -109,7 +109,7 @@ def segment_tables(
         sizes: increasing bucket lengths to choose from; a segment takes the smallest that holds it, or a
             larger one where that spares a bucket of few short segments.
     """
-    starts, lengths = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
+    starts, lengths = (np.asarray(part, dtype=np.int64) for part in (starts, lengths))
     if lengths.size and (lengths.min() < 1 or lengths.max() > sizes[-1]):
         raise ValueError(f"segments hold 1 to {sizes[-1]} tokens; found {lengths.min()} to {lengths.max()}")
     order = np.argsort(starts, kind="stable")
