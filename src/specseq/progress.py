@@ -19,23 +19,21 @@ def say_left_out(text: str) -> None:
 
 
 class Progress:
-    """Prints ``<time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every ``interval`` seconds.
+    """Prints ``<time> step 12/300 eta 0:01:30 loss 0.51`` lines, at most one every five seconds.
 
     The format is fixed, with local time as in 2026-11-29T18:50:12+0100: ``specseq status`` reads time, step
     and time left back from it.
     """
 
-    def __init__(
-        self, total: int, label: str = "step", done: int = 0, interval: float = 5.0, out: TextIO | None = None
-    ) -> None:
-        self.total, self.label, self.interval, self.out = total, label, interval, out or sys.stdout
+    def __init__(self, total: int, label: str = "step", done: int = 0, out: TextIO | None = None) -> None:
+        self.total, self.label, self.out = total, label, out or sys.stdout
         self.first, self.started = done, time.time()
         self.printed = 0.0
 
     def update(self, done: int, **values: float) -> None:
         """Print that ``done`` of ``total`` are done; the last line is always printed."""
         now = time.time()
-        if done < self.total and now - self.printed < self.interval:
+        if done < self.total and now - self.printed < 5.0:
             return
         self.printed = now
         rate = (done - self.first) / max(now - self.started, 1e-9)

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from specseq.equilibrium.text.config import Grammar, TextSettings
-from specseq.equilibrium.text.store import prepare_text
 from specseq.studies.equilibrium.training import build
 from specseq.training.loop import train
 from specseq.training.parallel import World, joined
@@ -61,13 +59,6 @@ params, world = json.loads(sys.argv[1]), World(1, 2, 1, sys.argv[4])
 with joined(world):
     train(build(params, {"text": Path(sys.argv[2])}), params, Path(sys.argv[3]), "d", world=world)
 """
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("text")
-    prepare_text(folder, TextSettings(source=Grammar(characters=4000, states=3, symbols=6)))
-    return folder
 
 
 @pytest.mark.parametrize("name", RUNS)

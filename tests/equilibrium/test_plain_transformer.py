@@ -11,8 +11,6 @@ from specseq.cli import main as specseq
 from specseq.equilibrium.block import EquilibriumBlock, layer_norm
 from specseq.equilibrium.config import BlockShape
 from specseq.equilibrium.gradients import transformer_loss
-from specseq.equilibrium.text.config import Grammar, TextSettings
-from specseq.equilibrium.text.store import prepare_text
 from specseq.errors import InputError
 from specseq.studies.equilibrium.training import build
 from specseq.training.checkpoint import save_weights
@@ -26,13 +24,6 @@ PARAMS: dict[str, Any] = {
     "training": {"steps": 40, "batch": 8, "lr": 0.05, "precision": "float32", "tensorboard": False},
     "evaluation": {"windows": 8, "aligned": 1, "samples": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("text")
-    prepare_text(folder, TextSettings(source=Grammar(characters=4000, states=3, symbols=6)))
-    return folder
 
 
 def block() -> tuple[EquilibriumBlock, torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from specseq.equilibrium.text.tokenise import context_entropies, decode, tokenis
 from specseq.equilibrium.text.windows import held_out, ngram_losses
 from specseq.errors import InputError
 from specseq.settings import read
+from tests import stage_call
 
 
 def test_the_embedded_text_is_long_plain_and_shuffled() -> None:
@@ -209,3 +210,10 @@ def test_tokens_of_another_kind_are_named(tmp_path) -> None:
         np.savez(handle, tokens=np.zeros(3))
     with pytest.raises(InputError, match="no prepared text"):
         Corpus.open(tmp_path)
+
+
+def test_the_text_stage_says_what_it_made(tmp_path, capsys) -> None:
+    source = {"kind": "grammar", "characters": 3000, "symbols": 4}
+    stage_call.run("text", manifest=tmp_path / "t" / "manifest.json", text={"source": source})
+    assert "3000 tokens of 4 symbols" in capsys.readouterr().out
+    assert (tmp_path / "t" / "manifest.json").exists()

@@ -3,15 +3,17 @@
 import cmath
 import math
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specseq.errors import InputError
-from specseq.report.claims import arithmetic
+from specseq.report.claims import arithmetic, ledger
 from specseq.report.claims.loading import checks_of
 from specseq.report.claims.rounding import Range, rounded
+from tests.report.planted_claims import claim, verdicts
 
 STUDIES = ("preconditioning", "stu", "equilibrium", "zeta")
 CHECKS = checks_of([arithmetic, *(import_module(f"specseq.studies.{name}.checks") for name in STUDIES)])
@@ -134,3 +136,30 @@ def test_every_function_says_what_it_computes_and_bad_text_is_refused() -> None:
     assert cmath.isfinite(value("log", of=8))
     with pytest.raises(InputError, match="'pending' is not a number"):
         evaluate("value", {"of": "pending"})
+
+
+def test_arithmetic_says_inconsistent_or_contradicted(tmp_path: Path) -> None:
+    sum_of = {"arithmetic": "total", "of": {"of": [2, 2]}}
+    made = [
+        claim("right", sum_of, {"about": 4, "within": 0}),
+        claim(
+            "slip",
+            sum_of,
+            {"about": 5, "within": 0},
+            explain={"inconsistent": "Two and two are {measured}, not {published}."},
+        ),
+        claim("theorem", sum_of, {"about": 5, "within": 0}, fails="contradicted"),
+    ]
+    assert verdicts(tmp_path, *made) == {
+        "right": "reproduced",
+        "slip": "inconsistent",
+        "theorem": "contradicted",
+    }
+    assert ledger(made, tmp_path, "x")[1].explanation == "Two and two are 4, not 1."
+
+
+def test_rounding_of_the_inputs_counts_for_the_note(tmp_path: Path) -> None:
+    """1.0294/1.0238 is 0.547 %; what prints as these figures reaches from 0.537 to 0.557."""
+    change = {"arithmetic": "percent_change", "of": {"value": "1.0294", "base": "1.0238"}}
+    made = claim("fits", change, {"rounds_to": "0.54"}), claim("fails", change, {"rounds_to": "0.52"})
+    assert verdicts(tmp_path, *made) == {"fits": "reproduced", "fails": "inconsistent"}

@@ -22,8 +22,7 @@ from specseq.report.page import load_sections, render_page
 from specseq.report.page.images import embedded, slim, thumbnail
 from specseq.report.sections import load_section
 from specseq.report.style import save, styled
-from specseq.studies.captions import page_captions
-from specseq.studies.reports import load_claims
+from specseq.studies.reports import load_claims, page_captions
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from specseq.errors import InputError
-from specseq.studies.captions import page_captions
-from specseq.studies.reports import check_reports
+from specseq.studies.reports import check_reports, page_captions
 
 STUDIES = Path(__file__).parents[2] / "workflow" / "studies"
 

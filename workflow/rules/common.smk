@@ -33,13 +33,12 @@ from specseq.settings import near
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies import products, studies
-from specseq.studies.captions import page_captions
 from specseq.studies.config import make_plan, read_settings, with_scale
 from specseq.studies.lost import LostJob, forget_lost, last_line, save_lost
 from specseq.studies.outside import state
 from specseq.studies.planning import Planning
 from specseq.studies.rehearsal import REHEARSAL, rehearsal_params, rehearsal_results
-from specseq.studies.reports import check_reports
+from specseq.studies.reports import check_reports, page_captions
 from specseq.studies.resources import RULES
 from specseq.studies.targets import check_target
 from specseq.sweeps import read_config
@@ -134,7 +133,7 @@ def check_arrays(settings):
         )
 
 
-# Snakemake's limit of jobs per second wakes the scheduler for ever, once a second for each job that has ended:
+# Snakemake's limit of jobs per second keeps waking the scheduler, once a second for each job that has ended:
 # hundreds of jobs cost a tenth of a core, thousands a whole one. `jobs` in the profile limits what is submitted.
 onstart:
     check_arrays(workflow.executor_settings)
@@ -204,19 +203,13 @@ def report_without(scale):
     """If jobs were lost, make tables, claims and page from what exists, in a separate call that runs no stage."""
     config = [*(workflow.config_settings.config_args or []), f"scale={scale}", "partial=true"]
     files = [str(path) for path in workflow.overwrite_configfiles]
-    command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", workflow.main_snakefile, "--cores"),
-        *(
-            str(min(workflow.resource_settings.cores or 1, os.cpu_count() or 1, MOST_REPORTING)),
-            "--nolock",
-            "--allowed-rules",
-            *REPORTING,
-        ),
-        *(["--configfile", *files] if files else []),
-        *("--config", *config, "--", *reports(scale)),
-    ]
-    surroundings = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
-    subprocess.run(command, env=surroundings)
+    cores = min(workflow.resource_settings.cores or 1, os.cpu_count() or 1, MOST_REPORTING)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", workflow.main_snakefile, "--nolock"]
+    command += ["--cores", str(cores), "--allowed-rules", *REPORTING]
+    command += ["--configfile", *files] if files else []
+    command += ["--config", *config, "--", *reports(scale)]
+    environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
+    subprocess.run(command, env=environment)
 
 
 onerror:

@@ -32,15 +32,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterator[bool]:
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[bool]:
     """Hold an exclusive lock; the system frees it when the process ends, however it ends.
 
     On a file system without locks the block runs all the same, and a line says so.
 
     Args:
         path: the lock's file, which stays.
-        waiting: called each time another process holds the lock; may raise to give up.
-        poll: seconds between attempts.
+        waiting: called every half second while another process holds the lock; may raise to give up.
 
     Yields:
         Whether another process held the lock first.
@@ -55,7 +54,7 @@ def locked(path: Path, waiting: Callable[[], None], poll: float = 0.5) -> Iterat
             except BlockingIOError:
                 contended = True
                 waiting()
-                time.sleep(poll)
+                time.sleep(0.5)
             except OSError as error:
                 if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
                     raise

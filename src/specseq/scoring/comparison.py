@@ -75,26 +75,26 @@ def _shares(draw: np.random.Generator, size: int, resamples: int) -> Floats:
     return draw.multinomial(size, np.full(size, 1 / size), size=resamples) / size
 
 
-def _student_reach(values: Floats, alpha: float) -> float:
-    """Half the width of Student's interval of the mean of two values or more."""
+def _student_reach(values: Floats) -> float:
+    """Half the width of Student's 95 % interval of the mean of two values or more."""
     from scipy.special import stdtrit  # imported here: the leaderboard starts without it
 
     n = len(values)
-    return float(stdtrit(n - 1, 1 - alpha / 2) * values.std(ddof=1)) / math.sqrt(n)
+    return float(stdtrit(n - 1, 0.975) * values.std(ddof=1)) / math.sqrt(n)
 
 
 def student_interval(values: Floats) -> tuple[float, float]:
     """Student's interval of a mean at 95 %; NaN for fewer than two values."""
     if len(values) < 2:
         return math.nan, math.nan
-    middle, reach = float(values.mean()), _student_reach(values, 0.05)
+    middle, reach = float(values.mean()), _student_reach(values)
     return middle - reach, middle + reach
 
 
 def crosswise_interval(
-    cells_TS: Floats, draw: np.random.Generator, resamples: int = 2000, alpha: float = 0.05
+    cells_TS: Floats, draw: np.random.Generator, resamples: int = 2000
 ) -> tuple[float, float]:
-    """Interval of the mean of a table of tasks and seeds; NaN for a single cell.
+    """95 % interval of the mean of a table of tasks and seeds; NaN for a single cell.
 
     Percentile bootstrap that resamples tasks and seeds crosswise. With few of either, it is too narrow (it
     covers nine times in ten over ten tasks, every other time over two), so on each axis with two levels or
@@ -106,19 +106,17 @@ def crosswise_interval(
     rows, columns = cells_TS.shape
     weights_RT, weights_RS = _shares(draw, rows, resamples), _shares(draw, columns, resamples)
     means = np.einsum("rs,rs->r", weights_RT @ cells_TS, weights_RS)
-    low, high = (float(end) for end in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
+    low, high = (float(end) for end in np.quantile(means, [0.025, 0.975]))
     by_axis = [level for level in (cells_TS.mean(axis=1), cells_TS.mean(axis=0)) if len(level) > 1]
-    reach = max(_student_reach(level, alpha) for level in by_axis)
+    reach = max(_student_reach(level) for level in by_axis)
     middle = float(cells_TS.mean())
     return min(low, middle - reach), max(high, middle + reach)
 
 
-def paired_ratio(
-    log_ratios_TS: Floats, resamples: int = 2000, seed: int = 0, alpha: float = 0.05
-) -> tuple[float, float, float]:
+def paired_ratio(log_ratios_TS: Floats, resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
     """Geometric mean ratio and its interval over tasks and seeds, see :func:`crosswise_interval`."""
     draw = generator(seed, "paired_ratio", *log_ratios_TS.shape)
-    low, high = crosswise_interval(log_ratios_TS, draw, resamples, alpha)
+    low, high = crosswise_interval(log_ratios_TS, draw, resamples)
     return math.exp(log_ratios_TS.mean()), math.exp(low), math.exp(high)
 
 

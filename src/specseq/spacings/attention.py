@@ -27,9 +27,9 @@ def attention_mask(slots: int, length: int, kind: AttentionMask) -> Tensor:
     return mask
 
 
-def rotary_phases(head_width: int, length: int, base: float = 10_000.0) -> Tensor:
+def rotary_phases(head_width: int, length: int) -> Tensor:
     """(length, E/2) angles of rotary position embedding (Su et al. 2021)."""
-    rate = base ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    rate = 10_000.0 ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
     return torch.outer(torch.arange(length, dtype=torch.float32), rate)
 
 
@@ -82,9 +82,10 @@ class Block(nn.Module):
         Args:
             x_BPD: tokens; with a cache, the new ones only.
             mask: (P, all keys) boolean; None where a single new token sees the whole cache.
-            phases: (P - slots, E/2) rotary angles of the sequence tokens among x; None without rotary
-            positions. slots: memory tokens at the head of x, which are not rotated. cache: keys and values
-            of earlier tokens, extended by the new ones. opening: the gate of memory; None without one.
+            phases: (P - slots, E/2) rotary angles of the sequence tokens in x; None without rotary positions.
+            slots: number of memory tokens at the start of x, which are not rotated.
+            cache: keys and values of earlier tokens; the new ones are appended.
+            opening: the gate of memory; None without one.
         """
         B, P, D = x_BPD.shape
         q, k, v = (

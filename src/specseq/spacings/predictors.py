@@ -86,17 +86,17 @@ class Autoregression:
         return np.asarray(x[:, self.order :] + self.mean)
 
 
-def fit_autoregressions(train: SpacingSet, orders: list[int], rows: int = 16) -> list[Autoregression]:
+def fit_autoregressions(train: SpacingSet, orders: list[int]) -> list[Autoregression]:
     """Least-squares autoregressions of several orders from one pass over the training split.
 
-    A set of one segment is read in a number of ``rows``, to save memory.
+    A set of one segment is read in sixteen rows, to save memory.
 
     Raises:
         InputError: a segment is too short for an order, or the spacings repeat exactly and leave no noise.
     """
     largest = max(orders)
     segments = len(train) // train.segment
-    length = train.segment if segments > 1 else len(train) // rows
+    length = train.segment if segments > 1 else len(train) // 16
     if length <= 2 * largest:
         raise InputError(train.name, f"rows of {length} spacings can't fit AR({largest})", "lower the order")
     starts = train.starts(length)

@@ -36,13 +36,13 @@ class Scores:
 
 
 @torch.no_grad()
-def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor, rows: int = 128) -> Scores:
+def teacher_forced(model: SpacingModel, s_WL: Tensor, height_W: Tensor) -> Scores:
     """Scores at all positions of complete windows, as in the published evaluation.
 
     With memory under ``attention_mask: published``, these predictions have seen the answers.
     """
     chunks: list[list[Tensor]] = []
-    for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
+    for s, height in zip(s_WL.split(128), height_W.split(128), strict=True):
         mixture, truth = model(s, height)[:, :-1].double(), s[:, 1:].double()
         chunks.append(
             [
@@ -64,7 +64,6 @@ def truncated(
     height_W: Tensor,
     context: int,
     keep_slots: Tensor | None = None,
-    rows: int = 256,
 ) -> tuple[Array, Array]:
     """NLL and absolute error (W,) at spacing ``context`` when the model is given only the spacings before it.
 
@@ -72,7 +71,7 @@ def truncated(
         keep_slots: (M,) boolean; memory slots set False are zeroed.
     """
     nll, error = [], []
-    for s, height in zip(s_WL.split(rows), height_W.split(rows), strict=True):
+    for s, height in zip(s_WL.split(256), height_W.split(256), strict=True):
         mixture: Mixture = model(s[:, :context], height, keep_slots)[:, -1].double()
         truth = s[:, context].double()
         nll.append(-mixture.log_prob(truth))
@@ -125,8 +124,8 @@ def fit_kernel(mu: Array) -> tuple[float, float]:
     return best[0], 1 - best[1] / total if total > 0 else float("nan")
 
 
-def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator, draws: int = 2000) -> float:
-    """Permutation p-value of the largest correlation of a principal coordinate of the slots with ln p."""
+def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator) -> float:
+    """Permutation p-value of the largest correlation of the slots' principal coordinates with ln p."""
     slots = memory_MD.detach().double().numpy()
     primes = np.log([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53][: len(slots)])
     alike = not np.ptp(slots, axis=0).any()
@@ -136,5 +135,5 @@ def memory_primes_p_value(memory_MD: Tensor, rng: np.random.Generator, draws: in
     left = np.linalg.svd(centred, full_matrices=False)[0][:, : min(3, len(slots) - 1)]
     unit = (primes - primes.mean()) / np.linalg.norm(primes - primes.mean())
     observed = np.abs(left.T @ unit).max()
-    null = np.array([np.abs(left.T @ rng.permutation(unit)).max() for _ in range(draws)])
-    return float((1 + (null >= observed - 1e-12).sum()) / (1 + draws))
+    null = np.array([np.abs(left.T @ rng.permutation(unit)).max() for _ in range(2000)])
+    return float((1 + (null >= observed - 1e-12).sum()) / (1 + len(null)))

@@ -180,7 +180,7 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
 
 
 def numerical_abscissa(
-    product: Map, rproduct: Map, like: Tensor, *, tolerance: float = 1e-6, seed: int = 0
+    product: Map, rproduct: Map, like: Tensor, *, tolerance: float = 1e-6
 ) -> tuple[Tensor, Tensor]:
     """ω(J) = λ_max((J + Jᵀ)/2) of every sample, by Lanczos with full orthogonalisation.
 
@@ -196,7 +196,7 @@ def numerical_abscissa(
     Returns:
         ω, and the residual ‖Sv - ωv‖, which bounds the distance of ω to an eigenvalue of (J + Jᵀ)/2 = S.
     """
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(0)
 
     def symmetric(v: Tensor) -> Tensor:
         return (product(v) + rproduct(v)) / 2

@@ -1,5 +1,6 @@
 """What the studies' claims and pages say, checked before anything is computed for them."""
 
+import re
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
@@ -60,3 +61,21 @@ def _check_section(path: str, section: Section, ids: set[str]) -> None:
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in ids):
                 raise InputError(f"{path}: {place}", f"no claim is called '{pattern}'", near(pattern, ids))
+
+
+def page_captions(folder: Path) -> dict[str, str]:
+    """Title and caption, as reStructuredText, of each figure and table that the page shows, by file.
+
+    Args:
+        folder: the folder of the studies, each with ``page.yaml``.
+
+    Raises:
+        InputError: something in one is wrong.
+    """
+    captions = {}
+    for path in sorted(folder.glob("*/page.yaml")):
+        section = load_section(path)
+        for shown in section.figures + section.tables:
+            title, caption = (re.sub(r"([\\*`|_])", r"\\\1", text) for text in (shown.title, shown.caption))
+            captions[shown.file] = f"**{title}.** {caption}"
+    return captions

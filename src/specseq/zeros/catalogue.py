@@ -260,11 +260,8 @@ def count_zeros(source: str | os.PathLike[str]) -> int:
         return int(file.metadata.num_rows)
 
 
-def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool = True) -> Iterator[Zeros]:
+def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20) -> Iterator[Zeros]:
     """Read a table of zeros in batches, checked on the way; the last few thousand are checked at the end.
-
-    Args:
-        check: run the checks; they cost about a tenth of a second per million.
 
     Raises:
         InputError: the file can't be read or zeros are missing.
@@ -283,11 +280,9 @@ def read_zeros(source: str | os.PathLike[str], batch: int = 1 << 20, check: bool
                 if any(column.null_count for column in rows.columns):
                     raise InputError(source, "holds missing values", "recompute the table")
                 zeros = Zeros(*(rows.column(name).to_numpy() for name in names))
-                if check:
-                    verifier.add(zeros)
+                verifier.add(zeros)
                 yield zeros
-            if check:
-                verifier.finish()
+            verifier.finish()
         except InputError as error:
             raise InputError(source, error.fault, error.remedy) from None
         except (pa.ArrowException, OSError) as error:
