@@ -1,18 +1,25 @@
 """The scale ``rehearsal`` through the real rules: some runs on every change, all kinds on demand."""
 
 import os
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from specseq.report.rehearsal import MEASURED
+from specseq.studies.config import load_plan
 from specseq.studies.cost.by_sweep import read_rehearsal
 from specseq.tables import read_parquet
 from tests.workflow.workspace import Workspace
 
-CPU, FEW, TABLE = "workflow/rehearsal/cpu.yaml", "few.yaml", "results/rehearsal/rehearsal.parquet"
+ROOT = Path(__file__).parents[2]
+CPU, GPU, FEW = "workflow/rehearsal/cpu.yaml", "workflow/rehearsal/gpu.yaml", "few.yaml"
+TABLE = "results/rehearsal/rehearsal.parquet"
 RUNS = ["preconditioning/baseline/seed0", "zeta/leak/causal_seed0"]
 
 
@@ -46,6 +53,25 @@ def test_some_kinds_are_trained_left_resumed_and_told(workspace: Workspace) -> N
     printed = (workspace.folder / "logs/rehearsal/rehearsal.log").read_text()
     assert all(run in printed for run in RUNS)
     assert len(pd.read_csv((workspace.folder / TABLE).with_suffix(".csv"))) == 2
+
+
+def test_the_short_one_on_a_gpu_has_published_sizes_and_batches(workspace: Workspace) -> None:
+    output = workspace.snakemake("--dry-run", "--quiet", "rules", "--configfile", GPU, "--", TABLE)
+    assert re.search(r"^pretrain +8$", output, re.M)
+    published, short = load_plan(ROOT), load_plan(ROOT, [ROOT / GPU])
+    runs = {run: params for run, params in short.runs("rehearsal").items() if params.get("training")}
+    assert len(runs) == 8
+    for run, params in runs.items():
+        whole = published.run("paper", run)
+        assert params["model"] == whole["model"]
+        assert params["training"]["batch"] == whole["training"]["batch"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_the_script_for_a_gpu_says_that_there_is_none(tmp_path: Path) -> None:
+    done = subprocess.run(["sh", "benchmarks/device.sh", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "torch sees no CUDA device: install its CUDA build\n"
 
 
 @pytest.mark.rehearsal
