@@ -121,21 +121,18 @@ class Monitor:
         return self.spent < self.budget and self._active
 
     def seen(self) -> tuple[list[tuple[int, Tensor]], Tensor]:
-        """Evaluations so far and residuals at every state seen, and the former when each sample converged.
+        """Evaluations so far and residuals at every state seen, and evaluations until each sample converged.
 
-        All evaluations where it did not; on the CPU.
+        These are all evaluations where it did not. Both are on the CPU.
         """
         if not self._trace:
             return [], torch.zeros(len(self.best_B), dtype=torch.long)
-        spent_S, g_SB = (
-            torch.tensor([spent for spent, _ in self._trace]),
-            torch.stack([g_B for _, g_B in self._trace]),
-        )
-        g_SB = g_SB.cpu()
+        spent = [count for count, _ in self._trace]
+        g_SB = torch.stack([g_B for _, g_B in self._trace]).cpu()
         settled_SB = g_SB <= self.tolerance
         settled_SB[-1] = True
-        trace = list(zip(spent_S.tolist(), g_SB, strict=True))
-        return trace, spent_S[settled_SB.to(torch.uint8).argmax(0)]
+        first_B = settled_SB.to(torch.uint8).argmax(0)
+        return list(zip(spent, g_SB, strict=True)), torch.tensor(spent)[first_B]
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate and record a state; returns its force and its residuals."""
@@ -153,7 +150,7 @@ class Monitor:
         better = g_B < self.best_B
         self.best_B = torch.minimum(self.best_B, g_B)
         self.converged_B = self.best_B <= self.tolerance
-        active_B = self.alive_B > self.converged_B
+        active_B = self.alive_B & ~self.converged_B
         # One transfer of all that the host needs: each one stalls an accelerator.
         improved, active = torch.stack([better, active_B]).tolist()
         self._active = any(active)

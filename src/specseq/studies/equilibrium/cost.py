@@ -84,7 +84,8 @@ def step(
         usage = _extrapolated(lambda n: _unrolled(shape, symbols, rows, step_size, n), run.free.evaluations)
         usage = usage * training.micro_batches
     else:
-        usage = _free(run, shape, symbols, rows, _spent(run.solver, run.free.evaluations, 0))
+        budget = _spent(run.solver, run.free.evaluations, 0)
+        usage = _relaxed(run.solver, shape, symbols, rows, budget, run.free.products)
         usage += _adjoint(run, shape, symbols, rows) + _weights(shape, symbols, rows)
     blocking = 0.0
     for settings in run.regularisers.active().values():
@@ -134,10 +135,6 @@ def _extrapolated(
 
 def _spent(solver: Solver, budget: int, phase: int) -> int:
     return min(budget, _SETTLED[solver.name][phase]) if solver.name in _SETTLED else budget
-
-
-def _free(run: EquilibriumRun, shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
-    return _relaxed(run.solver, shape, symbols, rows, budget, run.free.products)
 
 
 def _relaxed(
@@ -267,7 +264,8 @@ def _evaluation(run: EquilibriumRun, shape: BlockShape, symbols: int) -> tuple[U
     """One evaluation along training, and the processor's part of its audit."""
     settings = run.evaluation
     roots = int(_ROOT_SHARE * settings.budget)
-    usage = _free(run, shape, symbols, settings.windows, run.free.evaluations)
+    free = run.free
+    usage = _relaxed(run.solver, shape, symbols, settings.windows, free.evaluations, free.products)
     for solver in (Anderson(), NewtonGMRES()):
         usage += _relaxed(solver, shape, symbols, settings.windows, max(1, roots // 2))
     usage += (
