@@ -76,7 +76,7 @@ def both(
 
 def at_points(answer_BLP: torch.Tensor, model: Moirai, batch: PackedBatch) -> torch.Tensor:
     plan = model.tables(batch)
-    return plan.points(plan.layout.flatten(answer_BLP.expand(*answer_BLP.shape[:2], 128)))
+    return plan.points(answer_BLP.expand(*answer_BLP.shape[:2], 128))
 
 
 def test_location_and_scale(both: tuple) -> None:

@@ -259,16 +259,17 @@ def location_scale(values_TP: Tensor, seen_TP: Tensor, run_T: Tensor, runs: int)
         Location and scale, float64 ``[R]`` each; 0 and √1e-5 for a run without a seen point.
     """
 
-    def total(value_T: Tensor) -> Tensor:
-        sums_R = torch.zeros(runs, dtype=torch.float64, device=values_TP.device)
-        return sums_R.index_add_(0, run_T, value_T.double())
+    def totals(*values_T: Tensor) -> Tensor:
+        values_TN = torch.stack(values_T, dim=1).double()
+        sums_RN = torch.zeros(runs, len(values_T), dtype=torch.float64, device=values_TP.device)
+        return sums_RN.index_add_(0, run_T, values_TN)
 
-    values_TP = torch.where(seen_TP, values_TP.double(), 0.0)
-    count_R = total(seen_TP.sum(1))
-    location_R = total(values_TP.sum(1)) / count_R.clamp_min(1)
-    deviation_TP = torch.where(seen_TP, values_TP - location_R[run_T, None], 0.0)
-    divisor_R = (count_R - 1).clamp_min(1)
-    variance_R = total(torch.linalg.vecdot(deviation_TP, deviation_TP)) / divisor_R
+    values_TP = torch.where(seen_TP, values_TP, 0.0)
+    count_R, sum_R = totals(seen_TP.sum(1), values_TP.sum(1, dtype=torch.float64)).unbind(1)
+    location_R = sum_R / count_R.clamp_min(1)
+    deviation_TP = (values_TP - location_R[run_T, None]).mul_(seen_TP)
+    squares_R = totals(torch.linalg.vecdot(deviation_TP, deviation_TP))[:, 0]
+    variance_R = squares_R / (count_R - 1).clamp_min(1)
     return location_R, (variance_R + VARIANCE_FLOOR).sqrt()
 
 
@@ -278,7 +279,7 @@ def standardise(x: Tensor, location: Tensor, scale: Tensor, limit: float = LARGE
     Differences and scales of the largest floats would overflow. Halving each operand prevents that and
     changes no digit of other results.
     """
-    return ((0.5 * x - 0.5 * location) / (0.5 * scale)).clamp_(-limit, limit)
+    return (0.5 * x).sub_(0.5 * location).div_(0.5 * scale).clamp_(-limit, limit)
 
 
 def _whole_rows(row_S: Integers, start_S: Integers, length_S: Integers, width_S: Integers) -> Bucket | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
 from specseq.errors import InputError
 from specseq.training.settings import TrainingSettings
@@ -60,18 +59,21 @@ class AdamW:
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if not parameters:
+                continue
             (self._turn if group.get("orthogonal") else self._update)(group, parameters, gradients)
 
     def _update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         states = [self._state_of(parameter) for parameter in parameters]
-        adamw(
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
             parameters,
             gradients,
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
-            [state["step"] for state in states],
-            fused=True,
+            steps,
             amsgrad=False,
             beta1=group["betas"][0],
             beta2=group["betas"][1],

@@ -141,8 +141,8 @@ def test_loss_is_the_mean_over_variates_of_their_mean_nll(build: Build, batch: P
         prediction = build()(batch)
     loss, metrics = packed_loss(prediction, batch)
     tables = prediction.tables
-    values = tables.points(tables.layout.flatten(batch.target)).double()
-    observed = tables.points(tables.layout.flatten(batch.observed))
+    values = tables.points(batch.target).double()
+    observed = tables.points(batch.observed)
     standard = (values - prediction.location_Q) / prediction.scale_Q
     nll = prediction.scale_Q.log() - prediction.mixture.log_prob(standard)
     runs = tables.per_point(tables.run_T)

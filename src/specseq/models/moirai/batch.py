@@ -135,8 +135,9 @@ class BatchTables:
 
     @cached_property
     def place_Q(self) -> Tensor:
-        """Where each predicted point is among the ``T P`` of the stream."""
-        first_K = self.predicted_K * self.slot - (self.size_K.cumsum(0) - self.size_K)
+        """Where each predicted point is among the ``B L P`` of the batch."""
+        slot_K = self.layout.tokens.index_select(0, self.predicted_K)
+        first_K = slot_K * self.slot - (self.size_K.cumsum(0) - self.size_K)
         first_Q = first_K.repeat_interleave(self.size_K, output_size=self._points)
         return first_Q.add_(torch.arange(self._points, device=first_Q.device))
 
@@ -144,9 +145,9 @@ class BatchTables:
     def _points(self) -> int:
         return sum(len(group.tokens) * group.size for group in self.predicted)
 
-    def points(self, x_TP: Tensor) -> Tensor:
-        """``[T, P] -> [Q]``: the values at the predicted points, in the order of the heads."""
-        return x_TP.flatten().index_select(0, self.place_Q)
+    def points(self, x_BLP: Tensor) -> Tensor:
+        """``[B, L, P] -> [Q]``: the values at the predicted points, in the order of the heads."""
+        return x_BLP.flatten().index_select(0, self.place_Q)
 
     def per_point(self, x_T: Tensor) -> Tensor:
         """``[T] -> [Q]``: a token's value at each of its predicted points."""

@@ -189,8 +189,8 @@ def packed_loss(prediction: Prediction, batch: PackedBatch) -> tuple[Tensor, dic
         number of runs averaged.
     """
     tables = prediction.tables
-    values_Q = tables.points(tables.layout.flatten(batch.target)).to(prediction.raw_12Q.dtype)
-    observed_Q = tables.points(tables.layout.flatten(batch.observed))
+    values_Q = tables.points(batch.target).to(prediction.raw_12Q.dtype)
+    observed_Q = tables.points(batch.observed)
     run_Q = tables.per_point(tables.run_T)
     limit = torch.finfo(values_Q.dtype).max
     standard_Q = standardise(values_Q, prediction.location_Q, prediction.scale_Q, limit)
