@@ -11,7 +11,7 @@ from torch import Tensor
 
 from specseq.models.config import swiglu_width
 from specseq.models.fused import BlockedRMSNorm
-from specseq.models.layers import Attention, RMSNorm, Rotation, SwiGLU, TokenContext
+from specseq.models.layers import Attention, Block, RMSNorm, Rotation, SwiGLU, TokenContext
 from specseq.models.layout import Layout, balanced, exact, power_of_two
 from specseq.series.batch import Segments
 
@@ -135,6 +135,22 @@ def test_gradient_of_the_norm_is_that_of_autograd(tokens: int) -> None:
     grads = [torch.autograd.grad(value, leaves, upstream) for value in (ours, plain)]
     for mine, expected in zip(*grads, strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (1, 6), (7, 6), (2, 3, 6)])
+def test_feed_forward_is_the_composition_of_its_modules(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(5)
+    block = Block(6, 10, torch.nn.Identity()).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    x, upstream = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+    x.requires_grad_()
+    plain = x + block.feed_forward(block.feed_forward_norm(x))
+    torch.testing.assert_close(block.fed_forward(x), plain, rtol=1e-12, atol=1e-12)
+    leaves = [x, *block.feed_forward_norm.parameters(), *block.feed_forward.parameters()]
+    grads = [torch.autograd.grad(value, leaves, upstream) for value in (block.fed_forward(x), plain)]
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
 def test_rotation_keeps_lengths_and_depends_on_time_differences_only() -> None:

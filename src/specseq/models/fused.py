@@ -23,17 +23,37 @@ def _blocks(x: Tensor, width: int) -> Iterator[slice]:
     return (slice(first, first + rows) for first in range(0, len(x), rows))
 
 
+def rms_norm(x_TD: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """``x / sqrt(mean(x²) + eps) * weight``, and the scales ``[T, 1]`` between."""
+    # Not as an inner product, which autocast would round.
+    scale_T1 = x_TD.square().sum(-1, keepdim=True).div_(x_TD.shape[-1]).add_(eps).rsqrt_()
+    out_TD = torch.empty_like(x_TD)
+    for rows in _blocks(x_TD, x_TD.shape[-1]):
+        torch.mul(x_TD[rows], scale_T1[rows], out=out_TD[rows]).mul_(weight)
+    return out_TD, scale_T1
+
+
+def rms_norm_gradient(
+    grad_TD: Tensor, x_TD: Tensor, weight: Tensor, scale_T1: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of :func:`rms_norm` by its input and its weight."""
+    # With a mean of 0 the kernel of layer normalisation gives this gradient, but for the mean of the
+    # weighted upstream gradient, which it takes away.
+    mean_T1, sides = torch.zeros_like(scale_T1), [True, True, False]
+    grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
+        grad_TD, x_TD, weight.shape, mean_T1, scale_T1, weight, None, sides
+    )
+    grad_x.addcmul_((grad_TD @ weight)[:, None], scale_T1, value=1 / x_TD.shape[-1])
+    return grad_x, grad_weight
+
+
 class BlockedRMSNorm(torch.autograd.Function):
     """``x / sqrt(mean(x²) + eps) * weight`` over the last dimension."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         x_TD = x.reshape(-1, x.shape[-1])
-        # Not as an inner product, which autocast would round.
-        scale_T1 = x_TD.square().sum(-1, keepdim=True).div_(x.shape[-1]).add_(eps).rsqrt_()
-        out_TD = torch.empty_like(x_TD)
-        for rows in _blocks(x_TD, x_TD.shape[-1]):
-            torch.mul(x_TD[rows], scale_T1[rows], out=out_TD[rows]).mul_(weight)
+        out_TD, scale_T1 = rms_norm(x_TD, weight, eps)
         ctx.save_for_backward(x_TD, weight, scale_T1)
         return out_TD.view(x.shape)
 
@@ -41,15 +61,39 @@ class BlockedRMSNorm(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x_TD, weight, scale_T1 = ctx.saved_tensors
-        grad_TD = grad.reshape(x_TD.shape)
-        # With a mean of 0 the kernel of layer normalisation gives this gradient, but for the mean of the
-        # weighted upstream gradient, which it takes away.
-        mean_T1, sides = torch.zeros_like(scale_T1), [True, True, False]
-        grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
-            grad_TD, x_TD, weight.shape, mean_T1, scale_T1, weight, None, sides
-        )
-        grad_x.addcmul_((grad_TD @ weight)[:, None], scale_T1, value=1 / x_TD.shape[-1])
+        grad_x, grad_weight = rms_norm_gradient(grad.reshape(x_TD.shape), x_TD, weight, scale_T1)
         return grad_x.view(grad.shape), grad_weight, None
+
+
+class NormedSwiGLU(torch.autograd.Function):
+    """``x + down(silu(gate) * up)`` with ``gate, up`` the halves of ``gate_up(rms_norm(x))``.
+
+    It takes x ``[T, D]``, the weight of the norm ``[D]``, those of the maps ``[2 F, D]`` and ``[D, F]``,
+    and the epsilon of the norm. The halves are separate products, since element-wise operations on halves of
+    rows take twice as long on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_TD: Tensor, norm: Tensor, gate_up: Tensor, down: Tensor, eps: float) -> Tensor:
+        normed_TD, scale_T1 = rms_norm(x_TD, norm, eps)
+        gate_TF, up_TF = (torch.mm(normed_TD, half.t()) for half in gate_up.chunk(2))
+        ctx.save_for_backward(x_TD, norm, gate_up, down, scale_T1, normed_TD, gate_TF, up_TF)
+        return torch.addmm(x_TD, nnf.silu(gate_TF).mul_(up_TF), down.t())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        x_TD, norm, gate_up, down, scale_T1, normed_TD, gate_TF, up_TF = ctx.saved_tensors
+        silu_TF, grad_TF = nnf.silu(gate_TF), torch.mm(grad_TD, down)
+        grad_down = torch.mm(grad_TD.t(), silu_TF * up_TF)
+        grad_up_TF = silu_TF.mul_(grad_TF)
+        grad_gate_TF = torch.ops.aten.silu_backward(grad_TF.mul_(up_TF), gate_TF)
+        grad_gate_up, (gate, up) = torch.empty_like(gate_up), gate_up.chunk(2)
+        for half, part_TF in zip(grad_gate_up.chunk(2), (grad_gate_TF, grad_up_TF), strict=True):
+            torch.mm(part_TF.t(), normed_TD, out=half)
+        grad_normed_TD = torch.mm(grad_gate_TF, gate).addmm_(grad_up_TF, up)
+        grad_x_TD, grad_norm = rms_norm_gradient(grad_normed_TD, x_TD, norm, scale_T1)
+        return grad_x_TD.add_(grad_TD), grad_norm, grad_gate_up, grad_down, None
 
 
 def norm_and_turn(

@@ -12,10 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from specseq.models.fused import BlockedRMSNorm, NormedTurned, SiluProduct, Turn
+from specseq.models.fused import BlockedRMSNorm, NormedSwiGLU, NormedTurned, SiluProduct, Turn
 from specseq.models.layout import Layout
 from specseq.models.masks import BucketMask, mask_tables
 from specseq.models.segment_attention import SegmentAttention
+
+
+def _on_cpu(x: Tensor) -> bool:
+    """Whether functions with hand-written gradients take a tensor: on a CPU, single precision or wider."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 class RMSNorm(nn.Module):
@@ -27,7 +32,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or x.dtype != torch.float32:
+        if not _on_cpu(x):
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
         normed: Tensor = BlockedRMSNorm.apply(x, self.weight, self.eps)
         return normed
@@ -153,7 +158,7 @@ class Attention(nn.Module):
 
     def forward(self, x_TD: Tensor, context: TokenContext) -> Tensor:
         qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
-        if qkv_T3HE.device.type != "cpu" or qkv_T3HE.dtype not in (torch.float32, torch.float64):
+        if not _on_cpu(qkv_T3HE):
             return self._composed(qkv_T3HE, context)
         weights = self.query_norm.weight, self.key_norm.weight, self.variate_bias.weight
         cis_T1R, eps = context.rotation.of(qkv_T3HE), self.query_norm.eps
@@ -204,8 +209,17 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(dim, width)
 
     def forward(self, x_TD: Tensor, context: Any) -> Tensor:
-        x_TD = x_TD + self.mixer(self.mixer_norm(x_TD), context)
-        return x_TD + self.feed_forward(self.feed_forward_norm(x_TD))
+        return self.fed_forward(x_TD + self.mixer(self.mixer_norm(x_TD), context))
+
+    def fed_forward(self, x: Tensor) -> Tensor:
+        """``x + feed_forward(norm(x))`` of tokens ``[..., D]``."""
+        norm, maps = self.feed_forward_norm, self.feed_forward
+        if not _on_cpu(x) or torch.is_autocast_enabled("cpu"):
+            return x + maps(norm(x))
+        fed_TD: Tensor = NormedSwiGLU.apply(
+            x.reshape(-1, x.shape[-1]), norm.weight, maps.gate_up.weight, maps.down.weight, norm.eps
+        )
+        return fed_TD.view(x.shape)
 
 
 class Encoder(nn.Module):

@@ -101,9 +101,7 @@ class MoiraiEncoder(nn.Module):
             x_TD = block(x_TD, context)
         last = cast(Block, self.blocks[-1])
         x_TD = x_TD + last.mixer(last.mixer_norm(x_TD), context)
-        x_KD = x_TD.index_select(0, wanted_K)
-        x_KD = x_KD + last.feed_forward(last.feed_forward_norm(x_KD))
-        return self.norm(x_KD)
+        return self.norm(last.fed_forward(x_TD.index_select(0, wanted_K)))
 
 
 @dataclass(frozen=True)

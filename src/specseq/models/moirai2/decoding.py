@@ -78,7 +78,7 @@ def _context_pass(model: Moirai2, x_NWD: Tensor, caches: list[_Cache] | None) ->
         else:
             mixed = nnf.scaled_dot_product_attention(q, k, v, is_causal=True)
         x_NWD = x_NWD + attention.out(mixed.transpose(1, 2).flatten(2))
-        x_NWD = x_NWD + block.feed_forward(block.feed_forward_norm(x_NWD))
+        x_NWD = block.fed_forward(x_NWD)
     return model.decoder.norm(x_NWD[:, -1])
 
 
@@ -96,7 +96,7 @@ def _path_pass(model: Moirai2, x_NQGD: Tensor, caches: list[_Cache], first: int)
         cache.path_v.append(v)
         mixed = _attend(q, cache)
         x_NQGD = x_NQGD + attention.out(mixed.transpose(2, 3).flatten(3))
-        x_NQGD = x_NQGD + block.feed_forward(block.feed_forward_norm(x_NQGD))
+        x_NQGD = block.fed_forward(x_NQGD)
     return model.decoder.norm(x_NQGD[:, :, -1])
 
 
