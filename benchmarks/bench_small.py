@@ -23,6 +23,7 @@ from specseq.settings import read
 from specseq.studies import studies
 from specseq.studies.config import load_plan
 from specseq.training.batches import move
+from specseq.training.memory import keep_freed_memory
 from specseq.training.metering import FLOPS
 from specseq.training.optimiser import Optimiser
 from specseq.training.settings import TrainingSettings
@@ -48,6 +49,7 @@ def task_of(run: str, scale: str, root: Path) -> tuple[Task, TrainingSettings]:
 
 def step_of(task: Task, settings: TrainingSettings) -> Callable[[], None]:
     """One step of the training loop, without checkpoints and records."""
+    keep_freed_memory()
     optimiser, cpu = Optimiser(task, settings), torch.device("cpu")
 
     def step() -> None:

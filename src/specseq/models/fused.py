@@ -97,51 +97,52 @@ class NormedSwiGLU(torch.autograd.Function):
 
 
 def norm_and_turn(
-    qkv_M3HE: Tensor, weight_21E: Tensor, eps: float, cis_M11R: Tensor
+    qkv_3MHE: Tensor, weight_211E: Tensor, eps: float, cis_MHR: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """RMS norms of queries and keys and the rotation of both, from the joint projection.
+    """RMS norms of queries and keys and the rotation of both.
 
     Args:
-        qkv_M3HE: queries, keys and values.
-        weight_21E: weights of the norms of queries and of keys.
-        cis_M11R: cos + i sin of the angles.
+        qkv_3MHE: queries, keys and values.
+        weight_211E: weights of the norms of queries and of keys.
+        cis_MHR: cos + i sin of the angles, per head or ``[M, 1, R]``.
 
     Returns:
-        A new ``[M, 3, H, E]``, whose values are the given ones, and the scales ``[M, 2, H, 1]``.
+        A new contiguous ``[3, M, H, E]``, whose values are the given ones, and the scales ``[2, M, H, 1]``.
     """
-    qk_M2HE, width = qkv_M3HE[:, :2], qkv_M3HE.shape[-1]
-    scale_M2H1 = torch.linalg.vecdot(qk_M2HE, qk_M2HE).div_(width).add_(eps).rsqrt_()[..., None]
-    out_M3HE = torch.empty_like(qkv_M3HE)
-    for rows in _blocks(out_M3HE, 2 * qkv_M3HE.shape[-2] * width):
-        turned = out_M3HE[rows, :2]
-        torch.mul(qk_M2HE[rows], scale_M2H1[rows], out=turned).mul_(weight_21E)
-        _turn_in_place(turned, cis_M11R[rows])
-        out_M3HE[rows, 2] = qkv_M3HE[rows, 2]
-    return out_M3HE, scale_M2H1
+    qk_2MHE, (heads, width) = qkv_3MHE[:2], qkv_3MHE.shape[-2:]
+    scale_2MH1 = qk_2MHE.square().sum(-1, keepdim=True).div_(width).add_(eps).rsqrt_()
+    out_3MHE = qkv_3MHE.new_empty(qkv_3MHE.shape)
+    out_3MHE[2] = qkv_3MHE[2]
+    for rows in _blocks(cis_MHR, 2 * heads * width):
+        turned = out_3MHE[:2, rows]
+        torch.mul(qk_2MHE[:, rows], scale_2MH1[:, rows], out=turned).mul_(weight_211E)
+        _turn_in_place(turned, cis_MHR[rows])
+    return out_3MHE, scale_2MH1
 
 
 def norm_and_turn_gradient(
-    grad_M3HE: Tensor, qkv_M3HE: Tensor, weight_21E: Tensor, scale_M2H1: Tensor, cis_M11R: Tensor
+    grad_3MHE: Tensor, qkv_3MHE: Tensor, weight_211E: Tensor, scale_2MH1: Tensor, cis_MHR: Tensor
 ) -> Tensor:
     """Turn the gradient by the result of :func:`norm_and_turn` into that by the projection, in place.
 
     Returns:
         The gradient by the weights of the norms, ``[2, E]``.
     """
-    grad_weight_2E, width = torch.zeros_like(weight_21E[:, 0]), qkv_M3HE.shape[-1]
-    for rows in _blocks(grad_M3HE, 2 * qkv_M3HE.shape[-2] * width):
-        grad_M2HE, scale = grad_M3HE[rows, :2], scale_M2H1[rows]
-        _turn_in_place(grad_M2HE, cis_M11R[rows].conj())
-        normed = qkv_M3HE[rows, :2] * scale
-        grad_weight_2E += (grad_M2HE * normed).sum(0).sum(1)
-        grad_M2HE *= weight_21E
-        along = torch.linalg.vecdot(grad_M2HE, normed)[..., None].div_(-width)
-        grad_M2HE.addcmul_(normed, along).mul_(scale)
+    heads, width = qkv_3MHE.shape[-2:]
+    grad_weight_2E = torch.zeros_like(weight_211E[:, 0, 0])
+    for rows in _blocks(cis_MHR, 2 * heads * width):
+        grad_2MHE, scale = grad_3MHE[:2, rows], scale_2MH1[:, rows]
+        _turn_in_place(grad_2MHE, cis_MHR[rows].conj())
+        normed = qkv_3MHE[:2, rows] * scale
+        grad_weight_2E += (grad_2MHE * normed).sum((1, 2))
+        grad_2MHE *= weight_211E
+        along = (grad_2MHE * normed).sum(-1, keepdim=True).div_(-width)
+        grad_2MHE.addcmul_(normed, along).mul_(scale)
     return grad_weight_2E
 
 
 class NormedTurned(torch.autograd.Function):
-    """:func:`norm_and_turn` with any leading dimensions.
+    """:func:`norm_and_turn` of a joint projection with any leading dimensions.
 
     It takes ``[..., T, 3, H, E]``, the norms' weights ``[E]``, their epsilon, and cos + i sin of the angles
     ``[T, 1, R]``, and returns queries, keys and values, ``[..., T, H, E]`` each.
@@ -151,21 +152,21 @@ class NormedTurned(torch.autograd.Function):
     def forward(
         ctx: Any, qkv: Tensor, query_weight: Tensor, key_weight: Tensor, eps: float, cis_T1R: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        qkv_M3HE = qkv.flatten(0, -4)
-        cis_M11R = cis_T1R.expand(*qkv.shape[:-3], -1, -1).flatten(0, -3)[:, None]
-        weight_21E = torch.stack((query_weight, key_weight))[:, None]
-        out_M3HE, scale_M2H1 = norm_and_turn(qkv_M3HE, weight_21E, eps, cis_M11R)
-        ctx.save_for_backward(qkv_M3HE, weight_21E, scale_M2H1, cis_M11R)
-        q, k, v = out_M3HE.unflatten(0, qkv.shape[:-3]).unbind(-3)
+        qkv_3MHE = qkv.flatten(0, -4).transpose(0, 1)
+        cis_M1R = cis_T1R.expand(*qkv.shape[:-3], -1, -1).flatten(0, -3)
+        weight_211E = torch.stack((query_weight, key_weight))[:, None, None]
+        out_3MHE, scale_2MH1 = norm_and_turn(qkv_3MHE, weight_211E, eps, cis_M1R)
+        ctx.save_for_backward(qkv_3MHE, weight_211E, scale_2MH1, cis_M1R)
+        q, k, v = out_3MHE.unflatten(1, qkv.shape[:-3]).unbind(0)
         return q, k, v
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         lead, tail = grads[0].shape[:-2], grads[0].shape[-2:]
-        grad_M3HE = torch.stack([grad.reshape(-1, *tail) for grad in grads], dim=1)
-        query_grad, key_grad = norm_and_turn_gradient(grad_M3HE, *ctx.saved_tensors)
-        return grad_M3HE.view(*lead, 3, *tail), query_grad, key_grad, None, None
+        grad_3MHE = torch.stack([grad.reshape(-1, *tail) for grad in grads])
+        query_grad, key_grad = norm_and_turn_gradient(grad_3MHE, *ctx.saved_tensors)
+        return grad_3MHE.transpose(0, 1).reshape(*lead, 3, *tail), query_grad, key_grad, None, None
 
 
 class SiluProduct(torch.autograd.Function):

@@ -74,6 +74,7 @@ class Rotation:
         angle_T1R = positions_T.to(torch.float32)[:, None, None] * theta_R
         self.pairs = pairs
         self.cis_T1R = torch.polar(torch.ones_like(angle_T1R), angle_T1R)
+        self._spread: Tensor | None = None
 
     def __call__(self, x_THE: Tensor) -> Tensor:
         """Turn the first ``2 R`` of E dimensions of each token and head by its position."""
@@ -83,6 +84,19 @@ class Rotation:
     def of(self, x: Tensor) -> Tensor:
         """cos + i sin of the angles, ``[T, 1, R]``, in the precision of ``x``."""
         return self.cis_T1R.to(torch.complex128) if x.dtype == torch.float64 else self.cis_T1R
+
+    def spread(self, x: Tensor, heads: int, width: int) -> Tensor:
+        """:meth:`of` for every pair of every head, ``[T, H, E / 2]``, 1 where a pair does not turn.
+
+        Without gaps and broadcasting the product takes a third of the time on a CPU. The layers of a model
+        share the result.
+        """
+        cis_T1R = self.of(x)
+        shape = len(cis_T1R), heads, width // 2
+        if self._spread is None or self._spread.shape != shape or self._spread.dtype != cis_T1R.dtype:
+            self._spread = cis_T1R.new_ones(shape)
+            self._spread[..., : self.pairs] = cis_T1R
+        return self._spread
 
 
 @dataclass(frozen=True)
@@ -142,9 +156,7 @@ class Attention(nn.Module):
 
     def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
-        return self._separate(self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)), rotation)
-
-    def _separate(self, qkv_T3HE: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
         if not qkv_T3HE.is_cuda and qkv_T3HE.dtype in (torch.float32, torch.float64):
             weights = self.query_norm.weight, self.key_norm.weight
             q_THE, k_THE, v_THE = NormedTurned.apply(
@@ -157,20 +169,16 @@ class Attention(nn.Module):
         return q_THE, k_THE, v_THE
 
     def forward(self, x_TD: Tensor, context: TokenContext) -> Tensor:
-        qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
-        if not _on_cpu(qkv_T3HE):
-            return self._composed(qkv_T3HE, context)
-        weights = self.query_norm.weight, self.key_norm.weight, self.variate_bias.weight
-        cis_T1R, eps = context.rotation.of(qkv_T3HE), self.query_norm.eps
-        mixed_THE = SegmentAttention.apply(qkv_T3HE, *weights, eps, cis_T1R, context.layout, context.masks)
-        return self.out(mixed_THE.flatten(1))
+        if not _on_cpu(x_TD) or torch.is_autocast_enabled("cpu"):
+            return self.composed(x_TD, context)
+        weights = self.qkv.weight, self.query_norm.weight, self.key_norm.weight, self.variate_bias.weight
+        cis_THR = context.rotation.spread(x_TD, self.heads, len(self.query_norm.weight))
+        eps, layout = self.query_norm.eps, context.layout
+        return self.out(SegmentAttention.apply(x_TD, *weights, eps, cis_THR, layout, context.masks))
 
     def composed(self, x_TD: Tensor, context: TokenContext) -> Tensor:
         """The same of differentiable operators, as for accelerators, whatever the device."""
-        return self._composed(self.qkv(x_TD).unflatten(-1, (3, self.heads, -1)), context)
-
-    def _composed(self, qkv_T3HE: Tensor, context: TokenContext) -> Tensor:
-        q_THE, k_THE, v_THE = self._separate(qkv_T3HE, context.rotation)
+        q_THE, k_THE, v_THE = self.project(x_TD, context.rotation)
         layout = context.layout
         blocks = zip(
             layout.split(q_THE), layout.split(k_THE), layout.split(v_THE), context.masks, strict=True

@@ -23,6 +23,7 @@ from specseq.training.ahead import Loaders, Prefetched
 from specseq.training.batches import Parts, Placed
 from specseq.training.checkpoint import Checkpoints
 from specseq.training.interrupt import Interrupted, Requests
+from specseq.training.memory import keep_freed_memory
 from specseq.training.optimiser import Optimiser
 from specseq.training.parallel import World
 from specseq.training.record import Record, tensorboard
@@ -113,6 +114,7 @@ class _Training:
     due: bool = False  # whether the evaluation of this step is still outstanding
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         randomness.seed_all(self.seed, "training")
         self.model = self.task.model.to(self.device).train()
         self.compiled: nn.Module = self.model
