@@ -139,6 +139,17 @@ def test_a_gated_repository_says_how_to_be_let_in(hub: SmallHub) -> None:
         HubRepository("owner/gated", endpoint=hub.repository.endpoint).files()
 
 
+def test_access_is_asked_for_before_anything_is_downloaded(hub: SmallHub) -> None:
+    hub.repository.check_access()
+    endpoint = hub.repository.endpoint
+    with pytest.raises(InputError, match="only to those who have accepted its terms; accept them at"):
+        HubRepository("owner/gated", endpoint=endpoint).check_access()
+    with pytest.raises(InputError, match="the hub has no data set of this name"):
+        HubRepository("owner/none", endpoint=endpoint).check_access()
+    with pytest.raises(InputError, match="the hub cannot be reached"):
+        HubRepository("owner/data", endpoint="http://127.0.0.1:9").check_access()
+
+
 def test_a_checksum_that_stays_wrong_is_an_error_and_leaves_no_record(hub: SmallHub, tmp_path: Path) -> None:
     name = "etth/data-00000-of-00001.arrow"
     files = data_set_folders(hub.repository.files())["etth"]

@@ -61,7 +61,9 @@ def test_all_of_it_can_come_from_folders(tmp_path: Path) -> None:
     assert own.sources.text_own("paper") == [str(tmp_path / "story.txt")]
 
 
-@pytest.mark.parametrize("words", ["data={lotsa: embedded}", "data={gift_eval: embedded}"])
+@pytest.mark.parametrize(
+    "words", ["data={lotsa: embedded}", "data={gift_eval: embedded}", "data={gift_eval: null}"]
+)
 def test_embedded_series_at_the_published_sizes_are_meant_by_name(words: str) -> None:
     with pytest.raises(InputError, match=r"these are embedded; leave it out, or mean it: scales: {paper:"):
         planning(words).sources.check("paper")

@@ -142,18 +142,30 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
     if getattr(workflow.executor_plugin, "name", None) == "local":
         preload()
-    from specseq.studies.preflight import gpus_here, preflight
-
-    slurm = training_place() == "slurm"
-    for found in (
-        preflight(PLAN, SETTINGS.scale, ROOT, slurm) if slurm else gpus_here(PLAN, SETTINGS.scale)
-    ):
-        if found.fault:
-            logger.warning(f"preflight: {found.check}: {found.fault} - {found.remedy}")
+    check_machine()
     for warning in lock_warnings(
         ROOT / "envs/requirements.lock", Path(f"results/{SETTINGS.scale}/requirements.lock")
     ):
         logger.warning(warning)
+
+
+def check_machine():
+    """Say what would stop the scale, and refuse to begin where SLURM would take none of its jobs.
+
+    Stages are looked at where they run on SLURM, too, which is with its executor.
+    """
+    from specseq.studies.preflight import preflight
+
+    if not workflow.is_main_process or PLANNING.partial:
+        return
+    slurm = training_place() == "slurm"
+    defaults = default_resources() if command_line().executor == "slurm" else None
+    for found in preflight(PLAN, SETTINGS.scale, ROOT, slurm, defaults):
+        line = f"{found.check}: {found.fault} - {found.remedy}"
+        if found.fatal:
+            raise WorkflowError(line)
+        if found.fault:
+            logger.warning(f"preflight: {line}")
 
 
 # The rules that make tables, claims and page; none of them needs a cluster.
@@ -299,10 +311,10 @@ def request(stage, parameters, code=None, group=None, besides=lambda w, threads:
 
 
 @functools.cache
-def default_partition():
-    """The partition for processors, which the profile or the command line names."""
+def default_resources():
+    """What the profile or the command line makes stages ask for beside their own resources."""
     given = getattr(command_line(), "default_resources", None) or {}
-    return given["slurm_partition"].raw if "slurm_partition" in given else ""
+    return {name: str(value.raw) for name, value in given.items()}
 
 
 def asked(rule):
@@ -315,7 +327,9 @@ def asked(rule):
         return resources_of(rule, wildcards)
 
     def partition(wildcards):
-        return SETTINGS.slurm.partition if of(wildcards).gpus else default_partition()
+        return (
+            SETTINGS.slurm.partition if of(wildcards).gpus else default_resources().get("slurm_partition", "")
+        )
 
     resources = {"mem_mb": lambda wildcards, attempt: of(wildcards).mem_mb * 2 ** (attempt - 1)}
     if not HERE:

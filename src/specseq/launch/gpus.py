@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from specseq.launch.files import locked
@@ -29,11 +30,20 @@ def visible() -> list[str]:
     return _asked("uuid")
 
 
-def kinds(ids: Sequence[str]) -> list[tuple[str, float]]:
-    """Name and compute capability of these GPUs, as far as nvidia-smi knows them."""
-    lines = _asked("name,compute_cap", f"--id={','.join(ids)}")
-    found = (re.fullmatch(r"(.+), *(\d+\.\d+)", line) for line in lines)
-    return [(match[1], float(match[2])) for match in found if match]
+@dataclass(frozen=True)
+class Card:
+    """A GPU as nvidia-smi describes it: name, compute capability and memory in GB."""
+
+    name: str
+    capability: float
+    gigabytes: float
+
+
+def cards(ids: Sequence[str]) -> list[Card]:
+    """What these GPUs are, as far as nvidia-smi knows them."""
+    lines = _asked("name,compute_cap,memory.total", f"--id={','.join(ids)}")
+    found = (re.fullmatch(r"(.+), *(\d+\.\d+), *(\d+) MiB", line) for line in lines)
+    return [Card(match[1], float(match[2]), int(match[3]) * 2**20 / 1e9) for match in found if match]
 
 
 def _asked(properties: str, *options: str) -> list[str]:

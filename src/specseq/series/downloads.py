@@ -51,11 +51,11 @@ def download_source(request: DownloadRequest) -> dict[str, Any]:
         InputError: no network, no such data set or file, or a full disk.
     """
     select = request.select
-    name = select.repository if isinstance(select, HubFiles) else REPOSITORIES[request.source]
-    kind: Literal["model", "dataset"] = "model" if request.source == "chronos2" else "dataset"
-    repository = HubRepository(name, select.revision or "main", kind=kind)
+    repository = repository_of(request.source, select)
     if isinstance(select, HubFiles):
-        chosen = {pattern: _matching(pattern, repository.files(), name) for pattern in select.files}
+        chosen = {
+            pattern: _matching(pattern, repository.files(), repository.name) for pattern in select.files
+        }
     else:
         chosen = _chosen(request.source, select, repository.files())
     record = download(
@@ -65,6 +65,13 @@ def download_source(request: DownloadRequest) -> dict[str, Any]:
     count = len(record["files"]) if isinstance(select, HubFiles) else len(chosen)
     print(f"{count} {unit}, {record['bytes'] / 1e6:.1f} MB in {request.record.parent}")
     return record
+
+
+def repository_of(source: Source, select: LotsaDownload | HubFiles) -> HubRepository:
+    """The repository that holds a source."""
+    name = select.repository if isinstance(select, HubFiles) else REPOSITORIES[source]
+    kind: Literal["model", "dataset"] = "model" if source == "chronos2" else "dataset"
+    return HubRepository(name, select.revision or "main", kind=kind)
 
 
 def _chosen(

@@ -87,6 +87,21 @@ class HubRepository:
         ]
         return sorted(remote, key=lambda file: file.path)
 
+    def check_access(self, seconds: float = 20) -> None:
+        """Ask whether this user may download from it.
+
+        Raises:
+            InputError: the hub does not answer in this time, has no such repository, or does not give it.
+        """
+        from huggingface_hub import constants, get_session
+        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils._http import hf_raise_for_status
+
+        endpoint = self.endpoint or constants.ENDPOINT
+        with _reachable(self):
+            path = f"{endpoint}/api/{self.kind}s/{self.name}/auth-check"
+            hf_raise_for_status(get_session().get(path, headers=build_hf_headers(), timeout=seconds))
+
     def fetch(self, paths: Sequence[str], folder: Path) -> None:
         """Download files to ``folder``; complete files are kept, partial ones are continued."""
         from huggingface_hub import snapshot_download

@@ -30,7 +30,8 @@ class DataSources:
         """Refuse embedded series in place of those that the scale's file names, unless that is intended.
 
         Raises:
-            InputError: the config says ``embedded`` for all scales; only the scale's own section may.
+            InputError: the config says ``embedded``, or null, for all scales; only the scale's own section
+                may.
         """
         for name in ("lotsa", "gift_eval"):
             if layer := self.displaced(scale, name):

@@ -139,14 +139,14 @@ class ScalePlan:
         return ""
 
     def sources(self, path: tuple[str, ...]) -> list[tuple[Layer, Any]]:
-        """Each layer that sets a path, the weakest first, and its value."""
+        """Each layer that sets a path, if to null, the weakest first, and its value."""
         found = []
         for layer in self._layers:
-            value: Any = layer.content
-            for key in path:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            if value is not None:
-                found.append((layer, value))
+            section: Any = layer.content
+            for key in path[:-1]:
+                section = section.get(key) if isinstance(section, Mapping) else None
+            if isinstance(section, Mapping) and path[-1] in section:
+                found.append((layer, section[path[-1]]))
         return found
 
     def read(self, kind: Any, given: Any, path: tuple[str, ...]) -> Any:
