@@ -144,7 +144,7 @@ def full_disk(out: Path) -> Iterator[None]:
 
 
 def machine_fault(error: OSError) -> InputError:
-    """The line about a full disk, missing permissions and the like."""
+    """The line about a full disk, missing permissions and similar faults."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     # Of a failed rename the second name is the one that was asked for.
     place = error.filename2 or error.filename or "this machine"

@@ -65,7 +65,7 @@ def read_yaml(path: Path) -> Any:
     """What a YAML file holds; keys are texts.
 
     Raises:
-        InputError: it is not there or not YAML, or a key stands twice in one mapping.
+        InputError: it is not there or not YAML, or a key appears twice in one mapping.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))

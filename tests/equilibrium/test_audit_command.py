@@ -122,7 +122,7 @@ def test_bad_checkpoints_are_named(weights, text, tmp_path, capsys) -> None:
         ("huge", {}, {"params": json.dumps(change(model__width=1 << 40))}, "its parameters say"),
         ("odd", {}, {"params": json.dumps(change(model__width="x"))}, "run.model.width: 'x' is not"),
         ("list", {}, {"params": "[3]"}, "no equilibrium block"),
-        ("text", {}, {"params": "{"}, "are no JSON"),
+        ("text", {}, {"params": "{"}, "are not JSON"),
         ("none", {}, {}, "not the parameters of their run"),
     ):
         save_file({**tensors, **changed}, tmp_path / f"{name}.safetensors", facts)

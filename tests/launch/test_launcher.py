@@ -109,7 +109,7 @@ def test_work_is_done_in_this_process(tmp_path: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     assert launch(count(tmp_path), **given) == {"value": 42}
     assert launch(count(tmp_path), **given) == {"value": 42}
-    assert ran(tmp_path) == [os.getpid()] * 2, "a launcher that is started anew does it anew"
+    assert ran(tmp_path) == [os.getpid()] * 2, "a launcher that is started again does it again"
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -198,9 +198,9 @@ def metrics(tmp_path: Path, where: str) -> pd.DataFrame:
     return read_parquet(tmp_path / where / "run" / "pretrain.parquet")
 
 
-def train_at(tmp_path: Path, where: str, anew: bool = False, **params: Any) -> dict[str, Any]:
+def train_at(tmp_path: Path, where: str, restart: bool = False, **params: Any) -> dict[str, Any]:
     folder = tmp_path / where / "job"
-    return launch(training_run(tmp_path, where, **params), name="toy/a", folder=folder, anew=anew)
+    return launch(training_run(tmp_path, where, **params), name="toy/a", folder=folder, restart=restart)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -245,8 +245,8 @@ def test_missing_outputs_come_back_from_the_last_checkpoint(tmp_path: Path) -> N
     shutil.rmtree(tmp_path / "a" / "run")
     train_at(tmp_path, "a")
     assert resumed_from() == 30
-    train_at(tmp_path, "a", anew=True)
-    assert resumed_from() == 0, "asked to train anew, it does not take the last checkpoint"
+    train_at(tmp_path, "a", restart=True)
+    assert resumed_from() == 0, "asked to restart, it does not take the last checkpoint"
 
 
 def test_two_processes_of_one_run_train_as_one(tmp_path: Path) -> None:

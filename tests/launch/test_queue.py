@@ -214,7 +214,7 @@ def test_beginning_anew_ends_a_job_that_would_go_on(
 ) -> None:
     called = queue(lives=True)
     left_by_an_earlier_launcher(job, job_id="5", job_name="toy.d.1", digest="d")
-    assert submit(job, monkeypatch, anew=True) == {"value": 42}
+    assert submit(job, monkeypatch, restart=True) == {"value": 42}
     assert [line.split()[-1] for line in calls(called, "scancel")] == ["toy.d.1"]
 
 

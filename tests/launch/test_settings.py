@@ -33,8 +33,8 @@ from specseq.settings import read
             "slurm.time: 43200 is not a number of minutes from 1 to 2880; write hours and days in quotes",
         ),
         ({"time": 0}, "slurm.time: 0 is not a number of minutes"),
-        ({"time": "noon"}, "slurm.time: 'noon' is no time limit"),
-        ({"time": "0:00"}, "slurm.time: '0:00' is no time limit"),
+        ({"time": "noon"}, "slurm.time: 'noon' is not a time limit"),
+        ({"time": "0:00"}, "slurm.time: '0:00' is not a time limit"),
     ],
 )
 def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:

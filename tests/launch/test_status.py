@@ -266,8 +266,8 @@ def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
     workflow(tmp_path, runs=1)
     watching = [sys.executable, "-m", "specseq.cli", "status", "--watch", "--root", str(tmp_path)]
     # Shells start what runs in the background with SIGINT ignored, and children inherit that.
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(watching, stdout=subprocess.PIPE, text=True, preexec_fn=heeding)
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(watching, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
     assert process.stdout is not None
     assert "waiting" in process.stdout.readline()
     assert process.stdout.readline() == "1 waiting\n"

@@ -41,7 +41,7 @@ class Count(Toy):
     def __call__(self, digest: str, requests: Requests, world: World) -> Mapping[str, Any]:
         with self.runs.open("a") as handle:
             handle.write(f"{os.getpid()}\n")
-        requests.heeded = True
+        requests.watched = True
         for _ in range(round(self.seconds / 0.02)):
             time.sleep(0.02)
             if requests.leave:

@@ -177,7 +177,7 @@ def test_a_partial_data_set_is_refused(tmp_path: Path) -> None:
         ({"extra_metrics": [{"name": "WQL", "epsilon": 2.0}]}, "WQL with epsilon 2.0 is not scored"),
         ({"extra_metrics": None}, "extra_metrics: null is not a list"),
         ({"extra_metrics": "WQL"}, "extra_metrics: 'WQL' is not a list"),
-        ({"quantile_levels": [0.5]}, "quantile_levels: .0.5.; wanted are 0.1 to 0.9"),
+        ({"quantile_levels": [0.5]}, "quantile_levels: .0.5.; use 0.1 to 0.9"),
         ({"quantile_levels": None}, "quantile_levels: null is not a list"),
         ({"generate_univariate_targets_from": ["y"]}, "generate_univariate_targets_from: .'y'. is not null"),
         ({"horizn": 3}, "x.horizn: unknown key; did you mean horizon"),
@@ -190,17 +190,17 @@ def test_a_partial_data_set_is_refused(tmp_path: Path) -> None:
         ({"max_context_length": 0}, "max_context_length: 0 is not at least 1"),
         ({"window_step_size": 0}, "window_step_size: 0 is not at least 1"),
         ({"initial_cutoff": "2021-02-01", "window_step_size": "-1D"}, "'-1D' does not go forward"),
-        ({"initial_cutoff": "2021-02-01", "window_step_size": "fortnight"}, "'fortnight' is no offset"),
-        ({"window_step_size": "7D"}, "window_step_size: '7D' with a cutoff that is no time"),
-        ({"initial_cutoff": "not a date"}, "initial_cutoff: 'not a date' is no time"),
+        ({"initial_cutoff": "2021-02-01", "window_step_size": "fortnight"}, "'fortnight' is not an offset"),
+        ({"window_step_size": "7D"}, "window_step_size: '7D' with a cutoff that is not a time"),
+        ({"initial_cutoff": "not a date"}, "initial_cutoff: 'not a date' is not a time"),
         ({"initial_cutoff": -12.0}, "initial_cutoff: -12.0 is not a whole number"),
         ({"initial_cutoff": -3}, "initial_cutoff: -3 leaves no horizon after the last window; give -4 or"),
         ({"target": []}, "target"),
         ({"target": ["y", "y"]}, "target: column 'y' is named twice among id, timestamp and targets"),
         ({"target": "id"}, "target: column 'id' is named twice"),
         ({"id_column": "y"}, "target: column 'y' is named twice"),
-        ({"initial_cutoff": ""}, "initial_cutoff: '' is no time"),
-        ({"initial_cutoff": "NaT"}, "initial_cutoff: 'NaT' is no time"),
+        ({"initial_cutoff": ""}, "initial_cutoff: '' is not a time"),
+        ({"initial_cutoff": "NaT"}, "initial_cutoff: 'NaT' is not a time"),
         *(
             ({name: 10**30}, f"{name}: 10+ is not at most 1e[+]09")
             for name in ("horizon", "seasonality", "max_context_length", "min_context_length")
@@ -314,7 +314,7 @@ def test_faulty_data_are_named(tmp_path: Path) -> None:
     data = tmp_path / "x" / "data.parquet"
     table = pq.read_table(data)
     pq.write_table(pa.concat_tables([table, table]), data)
-    with pytest.raises(InputError, match="1 item ids stand twice"):
+    with pytest.raises(InputError, match="1 item ids appear twice"):
         open_task(tmp_path, task)
     pq.write_table(table.drop_columns("y"), data)
     with pytest.raises(InputError, match="column 'y' is missing"):

@@ -38,7 +38,7 @@ def _swapped(row: pd.DatetimeIndex) -> pd.DatetimeIndex:
 
 
 CHANGES = {
-    "duplicate": (lambda row: row[[*range(9), 8, *range(10, len(row))]], "'s1': number 9 stands twice"),
+    "duplicate": (lambda row: row[[*range(9), 8, *range(10, len(row))]], "'s1': number 9 appears twice"),
     "unsorted": (_swapped, "'s1': they are not sorted at number 11"),
     "missing": (lambda row: pd.DatetimeIndex([*row[:5], pd.NaT, *row[6:]]), "'s1': some are missing"),
     "shifted end": (
@@ -173,7 +173,7 @@ def test_a_folder_or_a_dead_link_is_no_file(tmp_path: Path) -> None:
     odd = file.with_name("1.parquet")
     for make, undo in ((odd.mkdir, odd.rmdir), (lambda: odd.symlink_to("nowhere"), odd.unlink)):
         make()
-        with pytest.raises(InputError, match=r"1\.parquet: is no file"):
+        with pytest.raises(InputError, match=r"1\.parquet: is not a file"):
             evaluation.files()
         undo()
 
@@ -183,7 +183,7 @@ def test_a_column_twice_in_a_file_is_named(tmp_path: Path) -> None:
     (task,) = read_tasks(tmp_path / "tasks.yaml").values()
     for name in table.column_names:
         pq.write_table(table.append_column(name, table[name]), file)
-        with pytest.raises(InputError, match=f"column '{name}' stands twice; keep one"):
+        with pytest.raises(InputError, match=f"column '{name}' appears twice; keep one"):
             open_task(tmp_path, task)
 
 

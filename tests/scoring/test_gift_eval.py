@@ -252,7 +252,7 @@ def test_faulty_data_are_named(tmp_path: Path) -> None:
     start = np.datetime64("2020-01-01", "s")
     twice = [Item("a", start, "D", np.ones(99)), Item("a", start, "D", np.ones(99))]
     write_folder(tmp_path / "twice", twice)
-    with pytest.raises(InputError, match=r"twice: 1 item ids stand twice"):
+    with pytest.raises(InputError, match=r"twice: 1 item ids appear twice"):
         open_dataset(tmp_path, "twice")
     mixed = [Item("a", start, "D", np.ones(99)), Item("b", start, "H", np.ones(99))]
     write_folder(tmp_path / "mixed", mixed)

@@ -87,13 +87,13 @@ def test_other_files_are_refused(root: Path) -> None:
         (frame.drop(columns="a"), "2 columns beside date where the benchmark has 3"),
         (frame.rename(columns={"date": "day"}), "column 'date' is missing"),
         (frame.assign(a=np.where(frame.index == 3, np.nan, frame["a"])), "1 values are missing"),
-        (frame.assign(a="x"), "holds values that are no numbers"),
+        (frame.assign(a="x"), "holds values that are not numbers"),
     ):
         spoilt.to_csv(path, index=False)
         with pytest.raises(InputError, match=message):
             score(lsf_evaluations(root)[0], naive())
     path.rename(root / "wetter.csv")
-    with pytest.raises(InputError, match=r"holds none of the data sets; wanted is any of weather as .csv"):
+    with pytest.raises(InputError, match=r"holds none of the data sets; expected any of weather as .csv"):
         lsf_evaluations(root)
 
 
@@ -113,13 +113,13 @@ def test_rows_out_of_order_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     for spoilt, message in (
         (frame.sample(frac=1, random_state=0), "199 rows are not H after the one before, e.g. row 2"),
         (frame.assign(date=[dates[0], *dates[:-1]]), "1 rows are not H after the one before, e.g. row 2"),
-        (frame.assign(date=[None, *dates[1:]]), "no numbers or dates .column 'date' is .* with 1 nulls"),
+        (frame.assign(date=[None, *dates[1:]]), "not numbers or dates .column 'date' is .* with 1 nulls"),
         (frame.assign(date=range(200)), "column 'date' is int64"),
     ):
         spoilt.to_csv(path, index=False)
         refused(message)
     path.write_text(frame.to_csv(index=False).replace("date,a,b", "date,a,a", 1))
-    refused("column 'a' stands twice")
+    refused("column 'a' appears twice")
 
 
 def test_files_that_are_not_read_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,8 +113,8 @@ def test_other_files_are_refused(root: Path) -> None:
             score(monash_evaluations(root, ["hospital"])[0], naive())
 
     for spoilt, message in (
-        (text.rsplit("T3", 1)[0], "2 series where the set hospital has 3; a partial result is no result"),
-        (text.replace("T3:", "T1:"), "1 series names stand twice"),
+        (text.rsplit("T3", 1)[0], "2 series where the set hospital has 3; the result would be partial"),
+        (text.replace("T3:", "T1:"), "1 series names appear twice"),
         (text.replace("T2:1979", "T2:1,2,3:1979"), "line 10: 3 attributes where 2 are declared"),
         (text.replace("T2:1979-01-01", "T2:Jan"), "line 10: start_timestamp 'Jan 00-00-00'; write it as %Y"),
         (text + "T4:1979-01-01 00-00-00:1,two,3", "line 12: could not convert string to float"),
@@ -136,7 +136,7 @@ def test_other_files_are_refused(root: Path) -> None:
     )
     for file in root.iterdir():
         file.unlink()
-    refused("holds none of the 29 sets; wanted is such as m1_monthly_dataset.tsf")
+    refused("holds none of the 29 sets; expected files such as m1_monthly_dataset.tsf")
 
 
 def test_files_that_are_not_read_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -270,7 +270,7 @@ def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
         (lambda q: q * np.nan, "a/H/short: fake forecast NaN or infinity in 2 of 2 windows"),
         (lambda q: np.where(np.arange(len(q))[:, None, None] == 1, np.inf, q), "NaN or infinity in 1 of 2"),
         (lambda q: q[:, ::-1], "a/H/short: quantiles of fake cross in 2 of 2 windows"),
-        (lambda q: q[:, :-1], r"answered with shape \[2, 8, 48\]; wanted is \[2, 9, 48\]"),
+        (lambda q: q[:, :-1], r"answered with shape \[2, 8, 48\]; expected \[2, 9, 48\]"),
         (lambda q: q[:1], r"answered with shape \[1, 9, 48\]"),
     ],
 )
@@ -317,7 +317,7 @@ def test_an_interrupted_command_says_so_and_keeps_its_rows(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "x.csv"], "no .parquet file"),
+        (["--out", "x.csv"], "not a .parquet file"),
         (["--out", f"{__file__}/x.parquet"], "test_score.py cannot be written to"),
         (["--forecaster", "gone.safetensors"], "gone.safetensors: no such file"),
         (["--forecaster", "Seasonal_Naive"], "no such forecaster, folder or weights file; did you mean"),

@@ -144,7 +144,7 @@ def test_what_is_declared_may_be_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda rows: [*rows, rows[-1]], "1 tasks stand twice, e.g. "),
+        (lambda rows: [*rows, rows[-1]], "1 tasks appear twice, e.g. "),
         (lambda rows: [rows[0].replace("task_name", "task"), *rows[1:]], "column 'task_name' is missing"),
         (lambda rows: [rows[0], rows[1].replace("False", "maybe"), *rows[2:]], "is 'maybe'; give True"),
         (lambda rows: [rows[0], rows[1].split(",")[0], *rows[2:]], "is None; give True"),
@@ -192,7 +192,7 @@ def test_incomplete_scores_and_undeclared_fields_are_refused(
     for changed, message in (
         ({"testdata_leakage": "Yes"}, "testdata_leakage: is Yes for a zero-shot model"),
         ({"model_type": "oracle"}, "model_type"),
-        ({"model_link": "here"}, "model_link: 'here' is no link"),
+        ({"model_link": "here"}, "model_link: 'here' is not a link"),
         ({"replication_code_available": "Yes"}, "code_link: is missing for code that is available"),
     ):
         refused(gift_eval(gift, tmp_path / "out", "mine", **changed), message)
@@ -202,7 +202,7 @@ def test_incomplete_scores_and_undeclared_fields_are_refused(
     )
     for spoilt, message in (
         (frame.iloc[4:], "93 of 97 rows, without e.g."),
-        (pd.concat([frame, frame.iloc[:2]]), "2 rows stand twice"),
+        (pd.concat([frame, frame.iloc[:2]]), "2 rows appear twice"),
         (frame.assign(config=frame["config"].str.upper()), "0 of 97 rows"),
         (frame.assign(windows=frame["windows"] + 1), "where the benchmark has"),
         (frame.assign(**{"eval_metrics/MSIS": np.nan}), "eval_metrics/MSIS of"),

@@ -32,7 +32,7 @@ def test_files_are_read_whatever_their_spelling_and_the_rest_is_named(tmp_path: 
     models = {submission.model for submission in read_folder(tmp_path, GIFT_EVAL, left_out=said.append)}
     assert models == {"a", "b", "v-1.0", "c", "d", "e/run1", "z"}
     (line,) = said
-    assert line.startswith("4 files that are no result by name and ending: ")
+    assert line.startswith("4 files whose name or ending is not that of a result: ")
     assert set(line.split(": ")[1].split(", ")) == {*unread, "h.csv (a folder)"}
     with pytest.raises(InputError, match="holds no CSV or Parquet file"):
         result_files(tmp_path / "h.csv")
@@ -216,7 +216,7 @@ def test_a_number_that_is_none_is_named(
     assert cli.main(["leaderboard", benchmark, "--results", str(folder), *options]) == 2
     line = capsys.readouterr().err
     assert f"seasonal_naive.csv: {column} of '" in line
-    assert "which is no number; correct the cell" in line
+    assert "which is not a number; correct the cell" in line
 
 
 def test_json_holds_null_for_what_is_undefined(tmp_path: Path) -> None:

@@ -280,10 +280,10 @@ def _rewritten(folder: Path, table: pa.Table, form: str) -> None:
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("file", "is in the Arrow file format; wanted is an Arrow stream; write it anew"),
+        ("file", "is in the Arrow file format; expected an Arrow stream; save it again"),
         ("legacy", "is a legacy stream, as before Arrow 0.15"),
-        ("parquet", "is a Parquet file; wanted"),
-        ("gzip", "is compressed by gzip; wanted is an Arrow stream; unpack it"),
+        ("parquet", "is a Parquet file; expected"),
+        ("gzip", "is compressed by gzip; expected an Arrow stream; unpack it"),
     ],
 )
 def test_another_format_is_named(make_folder: MakeFolder, form: str, message: str) -> None:

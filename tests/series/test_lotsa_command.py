@@ -48,7 +48,7 @@ def test_the_table_names_sizes_and_overlap(
 @pytest.mark.parametrize("record", ['{"series": 3}', "[]", "null", '{"series": 3, "points": "many"}'])
 def test_the_manifest_of_another_store_is_refused(tmp_path: Path, record: str) -> None:
     (tmp_path / "manifest.json").write_text(f'{{"datasets": {{"m4": {record}}}}}')
-    with pytest.raises(InputError, match=r"manifest\.json: is no manifest of a training corpus"):
+    with pytest.raises(InputError, match=r"manifest\.json: is not the manifest of a training corpus"):
         describe(tmp_path, 16)
 
 

@@ -156,7 +156,7 @@ def test_those_of_skipped_series_and_of_evaluation_sets_are_not_looked_at(
     assert (manifest["series"], manifest["skipped"]) == (1, 2)
     add_past_features(make_folder("a", [WAVE]), [["text"]], pa.list_(pa.string()))
     assert evaluation_manifest(tmp_path / "corpus", tmp_path / "m.json")["datasets"]["a"]["series"] == 1
-    with pytest.raises(InputError, match=r"column past_feat_dynamic_real is list<.*string>.*wanted is list"):
+    with pytest.raises(InputError, match=r"column past_feat_dynamic_real is list<.*string>.*expected list"):
         prepare_store(tmp_path / "corpus", tmp_path / "store")
 
 

@@ -98,7 +98,7 @@ def test_masks() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sampled", [False, True])
 def test_cached_rollout_equals_the_loop_without_cache(kind: str, sampled: bool) -> None:
-    """Also past the window's end, where both begin anew."""
+    """Also past the window's end, where both begin again."""
     model = lively(**KINDS[kind]).double()
     s, height = windows(3, 9)
     made = [

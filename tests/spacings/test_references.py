@@ -121,7 +121,7 @@ def test_jittered_positions_keep_a_known_share_of_a_peak() -> None:
     assert strayed[:, -1].std() < 0.25 < 2 < walked[:, -1].std()
 
 
-def test_bootstrap_covers_and_heeds_dependence() -> None:
+def test_bootstrap_covers_and_accounts_for_dependence() -> None:
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(100):

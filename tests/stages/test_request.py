@@ -58,8 +58,8 @@ def test_equal_requests_are_one_file_and_a_dry_run_writes_none(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "request.json: is no readable JSON"),
-        ("[1]", "request.json: is no JSON object; give the fields of a request"),
+        ("{", "request.json: is not readable JSON"),
+        ("[1]", "request.json: is not a JSON object; give the fields of a request"),
         ({}, "request.out: is missing; add it"),
         ({"out": 3}, "request.out: 3 is not "),
         ({"out": "x", "knid": "y"}, "request.knid: unknown key; did you mean kind?"),

@@ -208,7 +208,7 @@ def test_the_command_prints_a_table_and_writes_csv(
     [
         (["--gpu", "h1000"], "neither a known device nor a file"),
         (["--only", "zetta"], "did you mean zeta"),
-        (["--utilisation", "0"], "is no share"),
+        (["--utilisation", "0"], "is not a share"),
     ],
 )
 def test_a_wrong_option_is_named(options: list[str], fault: str) -> None:

@@ -165,7 +165,7 @@ OVERLAY = "scales.laptop.studies.toy"
     ("change", "value", "message"),
     [
         ("scale", "labtop", "scale: 'labtop' is not among the scales; did you mean laptop?"),
-        ("scales.2024", {}, "scales.2024: is no name for a scale; use a-z, 0-9 and _, a letter first"),
+        ("scales.2024", {}, "scales.2024: cannot be the name of a scale; use a-z, 0-9 and _, a letter first"),
         (
             f"{OVERLAY}.sweeps.degre",
             {},
@@ -237,8 +237,12 @@ OVERLAY = "scales.laptop.studies.toy"
         (f"{SWEEP}.runs", {"a" * 250: {}}, "has a part of more than 200 characters; give labels"),
         (f"{SWEEP}.runs", 3, f"{SWEEP}.runs: 3 is not a mapping"),
         (f"{SWEEP}.about", ["why"], f"{SWEEP}.about: ['why'] is not a text"),
-        (f"{OVERLAY}.sweeps", [["degree"]], f"{OVERLAY}.sweeps: ['degree'] is no entry of a list of names"),
-        (f"{OVERLAY}.sweeps", ["degree", {"degree": {}}], f"{OVERLAY}.sweeps.degree: stands twice; join"),
+        (
+            f"{OVERLAY}.sweeps",
+            [["degree"]],
+            f"{OVERLAY}.sweeps: ['degree'] is not an entry of a list of names",
+        ),
+        (f"{OVERLAY}.sweeps", ["degree", {"degree": {}}], f"{OVERLAY}.sweeps.degree: appears twice; join"),
         ("data.lotza", "x", "data.lotza: unknown key; did you mean lotsa?"),
         ("data.size", "big", "data.size: 'big' is not a whole number"),
         (
@@ -285,8 +289,8 @@ def test_a_faulty_scale_withholds_no_other() -> None:
         ("resources: [1]", "resources: [1] is not a mapping"),
         ("studies: {toy: {base: 5}}", "studies.toy.base: 5 is not a mapping"),
         ("studies: {toy: {sweeps: {named: {base: [1]}}}}", "studies.toy.sweeps.named.base: [1] is not a map"),
-        ("dat: {}", "dat: is no section of a scale; did you mean data?"),
-        ("filters: {}", "filters: is no section of a scale; known: studies, data, resources"),
+        ("dat: {}", "dat: is not a section of a scale; did you mean data?"),
+        ("filters: {}", "filters: is not a section of a scale; known: studies, data, resources"),
         ("resources: {toi: {pretrain: {}}}", "resources.toi: unknown key; did you mean toy?"),
         ("resources: {toy: {pretrian: {}}}", "resources.toy.pretrian: unknown key; did you mean pretrain?"),
     ],
@@ -356,10 +360,10 @@ def workflow_with(root: Path, name: str) -> Plan:
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("studies/toy/sweep.yaml", "no file of a study is called so; did you mean sweeps.yaml"),
-        ("studies/toy/claims.yml", "no file of a study is called so; did you mean claims.yaml"),
-        ("scales/tiny.yml", "is not read; let its name end in .yaml"),
-        ("scales/Tiny.yaml", "is no name for a scale"),
+        ("studies/toy/sweep.yaml", "no file of a study has this name; did you mean sweeps.yaml"),
+        ("studies/toy/claims.yml", "no file of a study has this name; did you mean claims.yaml"),
+        ("scales/tiny.yml", "is not read; rename it to end in .yaml"),
+        ("scales/Tiny.yaml", "cannot be the name of a scale"),
     ],
 )
 def test_a_file_that_would_not_be_read_is_refused(tmp_path: Path, name: str, fault: str) -> None:

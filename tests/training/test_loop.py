@@ -347,7 +347,7 @@ def test_tensorboard_scalars(toy: ModuleType, tmp_path: Path) -> None:
         ({"cycles": 3}, "training.cycles: has no effect with schedule cosine; use cosine_restarts"),
         ({"schedule": "constant", "warmup": 3}, "training.warmup: has no effect"),
         ({"steps": 4, "warmup": 5}, "training.warmup: 5 steps are more than the 4 of the run; shorten it"),
-        ({"warmup": 1.5}, "training.warmup: 1.5 is no whole number of steps; round it"),
+        ({"warmup": 1.5}, "training.warmup: 1.5 is not a whole number of steps; round it"),
         (
             {"batch": 2, "micro_batches": 3},
             "training.micro_batches: 3 are more than the batch of 2; use fewer",

@@ -59,5 +59,5 @@ def test_a_list_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     lost_file("smoke").parent.mkdir(parents=True)
     lost_file("smoke").write_text("")
-    with pytest.raises(InputError, match=r"lost.json: is no list of lost jobs; delete it"):
+    with pytest.raises(InputError, match=r"lost.json: is not a list of lost jobs; delete it"):
         load_lost("smoke")

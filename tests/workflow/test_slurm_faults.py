@@ -46,7 +46,7 @@ def finished(study: Disturbed, process: "subprocess.Popen[str]") -> None:
 
 
 def warned(pid: int) -> bool:
-    """Whether a stopped process has been sent USR2, or has heeded it and left."""
+    """Whether a stopped process has been sent USR2, or has acted on it and left."""
     try:
         status = Path(f"/proc/{pid}/status").read_text().split()
     except FileNotFoundError:

@@ -66,7 +66,7 @@ def test_zeros_that_are_not_there_are_refused(folder: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"platt: holds no zero 186000000; .* are wanted"):
         list(read_platt_range(folder, 186_000_000, 1000))
     (folder / "zeros_10.dat").unlink()
-    with pytest.raises(InputError, match=r"a\.dat: begins at zero 5001, 2001 is due"):
+    with pytest.raises(InputError, match=r"a\.dat: begins at zero 5001, expected 2001"):
         list(read_platt_range(folder))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"holds no file \*\.dat"):
@@ -90,7 +90,7 @@ def test_a_table_from_files_is_checked_and_says_where_it_is_from(
     (folder / "zeros_9.dat").write_bytes(
         platt_bytes(Zeros(zeros.n[:2000], zeros.t0[1:2001], zeros.delta[1:2001]), 2)
     )
-    with pytest.raises(InputError, match=r"platt: .*is due; fetch the file anew"):
+    with pytest.raises(InputError, match=r"platt: .*expected .*; download the file again"):
         make_zeros(ZerosRequest(out=out, zeros=ZeroSource(platt=str(folder))))
 
 

@@ -176,7 +176,7 @@ def test_zeros_lost_at_a_seam_break_the_count() -> None:
     short = blocks.Block(
         before.t0, before.delta[:-2], before.first, before.mean_s, before.bound, before.pairs
     )
-    with pytest.raises(Diverged, match="is due"):
+    with pytest.raises(Diverged, match="by Turing"):
         blocks.contiguous(short, after)
 
 
@@ -219,7 +219,7 @@ def test_table_is_resumed_and_the_same_for_any_number_of_processes(
     assert not target.exists()
     parts = sorted((tmp_path / "zeros.parquet.parts").glob("*.npz"))
     assert len(parts) == 2
-    parts[1].write_bytes(parts[1].read_bytes()[:1000])  # a piece cut short is computed anew
+    parts[1].write_bytes(parts[1].read_bytes()[:1000])  # a piece cut short is computed again
 
     calls = -1000
     record = write_zeros(target, request, Provenance("zeros"))
@@ -250,7 +250,7 @@ def test_command_records_completeness(tmp_path: Path, capsys: pytest.CaptureFixt
     (table,) = read_zeros(target)
     assert table.n[0] == 600
     assert specseq(["zeros", "--index", "1", "--count", "9", "--out", str(tmp_path / "z.csv")]) == 2
-    assert "z.csv is no .parquet file; give a name that ends in .parquet" in capsys.readouterr().err
+    assert "z.csv is not a .parquet file; give a name that ends in .parquet" in capsys.readouterr().err
 
 
 def test_the_lowest_zeros_are_counted_against_what_is_known(

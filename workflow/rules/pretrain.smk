@@ -25,7 +25,7 @@ rule pretrain:
             besides=lambda w, threads: {
                 "checkpoints": f"results/{w.scale}/checkpoints/{w.run}",
                 "jobs": f"results/{w.scale}/jobs/{w.run}",
-                "anew": forced(
+                "restart": forced(
                     "pretrain",
                     f"results/{w.scale}/runs/{w.run}/weights.safetensors",
                     f"results/{w.scale}/runs/{w.run}/pretrain.parquet",

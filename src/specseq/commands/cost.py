@@ -71,7 +71,9 @@ def main(given: Sequence[str]) -> None:
     device = read_device(options.gpu or ("h100" if wants_gpu else "cpu"))
     if options.utilisation is not None:
         if not 0 < options.utilisation <= 1:
-            raise InputError("--utilisation", f"{options.utilisation:g} is no share", "give one from 0 to 1")
+            raise InputError(
+                "--utilisation", f"{options.utilisation:g} is not a share", "give one from 0 to 1"
+            )
         device = replace(device, utilisation=options.utilisation)
     if options.only not in (None, *plan.study_names):
         raise InputError(

@@ -106,7 +106,7 @@ def _read(options: argparse.Namespace) -> Imported:
 def _name(text: str) -> tuple[str, str]:
     part, found, name = text.partition("=")
     if not found:
-        raise InputError("--name", f"{text!r} is not PART=NAME", "write such as token=wte.weight")
+        raise InputError("--name", f"{text!r} is not PART=NAME", "for example token=wte.weight")
     return part, name
 
 
@@ -116,7 +116,7 @@ def _taps(text: str | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError:
-        raise InputError("--taps", f"{text!r} is no list of numbers", "write such as 0,-0.5") from None
+        raise InputError("--taps", f"{text!r} is not a list of numbers", "for example 0,-0.5") from None
 
 
 def _check_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ def describe(folder: Path, min_length: int) -> list[dict[str, Any]]:
     if (folder / MANIFEST).is_file():
         datasets = read_manifest(folder).get("datasets")
         if not isinstance(datasets, dict) or not all(map(_is_record, datasets.values())):
-            fault = "is no manifest of a training corpus"
+            fault = "is not the manifest of a training corpus"
             raise InputError(folder / MANIFEST, fault, "give a store that prepare_lotsa made")
         rows = [{"name": name, **record} for name, record in datasets.items()]
     else:
@@ -115,7 +115,7 @@ def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     table.add_column("GIFT-Eval", footer=f"{overlapping} overlap" if overlapping else "", no_wrap=True)
     for row in rows:
         table.add_row(
-            Text(row["name"]),  # a name is no markup
+            Text(row["name"]),  # a name is not markup
             _short(row["series"]),
             _short(row["steps"]),
             Text(" ".join(row["frequencies"])),

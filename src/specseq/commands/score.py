@@ -119,7 +119,7 @@ def _argument(text: str) -> tuple[str, Any]:
     """Name and value of an argument ``KEY=VALUE``."""
     key, found, value = text.partition("=")
     if not found or not key.isidentifier():
-        raise InputError("--option", f"{text!r} is not KEY=VALUE", "write such as season=24")
+        raise InputError("--option", f"{text!r} is not KEY=VALUE", "for example season=24")
     try:
         return key, json.loads(value, parse_constant=str)
     except json.JSONDecodeError:

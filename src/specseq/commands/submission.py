@@ -131,7 +131,7 @@ def _read_declared(path: Path) -> dict[str, Declared]:
         raise InputError(path, f"column {absent[0]!r} is missing", near(absent[0], columns))
     counts = Counter(line["task_name"] for line in lines)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(path, f"{len(twice)} tasks stand twice, e.g. {twice[0]}", "declare each once")
+        raise InputError(path, f"{len(twice)} tasks appear twice, e.g. {twice[0]}", "declare each once")
     rows = {line["task_name"]: line for line in lines}
     tasks = official_tasks()
     if unknown := [name for name in rows if name not in tasks]:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
         if options.benchmark != benchmark and getattr(options, option):
             raise InputError(f"--{option}", f"does not apply to {options.benchmark}", "leave it out")
     if options.out.exists() and not options.out.is_dir():
-        raise InputError("--out", f"{options.out} is no folder", "give another")
+        raise InputError("--out", f"{options.out} is not a folder", "give another")
     evaluations = open_evaluations(
         options.benchmark, options.data, options.tasks, options.terms, options.only
     )

@@ -1,4 +1,4 @@
-"""A run's work, wherever it is done: one process at a time, heeding signals, recording how it ended."""
+"""A run's work, wherever it is done: one process at a time, acting on signals, recording how it ended."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def _leaving_on_signals(requests: Requests) -> Iterator[list[int]]:
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         received.append(signum)
-        if requests.leave or not requests.heeded:
+        if requests.leave or not requests.watched:
             sys.exit(128 + signum)
         requests.ask_to_leave()
 
@@ -123,7 +123,7 @@ class SlurmJob:
     def __call__(self) -> None:
         """Do the work; where SLURM asked it to leave, have the job queued again."""
         requests = Requests()
-        _heed_slurm(requests)
+        _handle_slurm_signals(requests)
         world = _world()
         try:
             perform(self.work, self.folder, self.digest, requests, world)
@@ -147,7 +147,7 @@ def _world() -> "World":
     return World(job.global_rank, job.num_tasks, job.local_rank, f"{job.hostnames[0]}:{port}")
 
 
-def _heed_slurm(requests: Requests) -> None:
+def _handle_slurm_signals(requests: Requests) -> None:
     """Let SLURM's signals set requests, instead of submitit's handlers, which act in the middle of a step.
 
     SIGUSR2 comes before the time limit and asks to leave. SIGTERM comes some seconds before the end, on

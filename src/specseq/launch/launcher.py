@@ -21,7 +21,7 @@ from specseq.launch.training import TrainingRun
 
 TICKET, LOCK = "ticket.json", "launch.lock"
 # Seconds: until a waiting launcher first asks the queue, the longest time between two questions, how long a
-# job must be gone before its result is given up for lost (network file systems show new files late).
+# job must be gone before its result is considered lost (network file systems show new files late).
 ASK_S, SELDOM_S, LATE_S = 30.0, 300.0, 30.0
 # Seconds between two attempts to submit, at first and at most; retry timeout while the queue does not answer.
 RETRY_S, RARELY_S, SILENCE_S = 5.0, 300.0, 3600.0
@@ -40,7 +40,7 @@ def launch(
     folder: Path,
     cluster: Literal["local", "slurm"] = "local",
     settings: SlurmSettings | None = None,
-    anew: bool = False,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Have the work done and return its result.
 
@@ -52,7 +52,7 @@ def launch(
         name: of the run, for people.
         folder: for ticket, outcome and logs; one per run.
         cluster: ``local`` is this process, ``slurm`` a job.
-        anew: begin from the start instead of the newest checkpoint.
+        restart: begin from the start instead of the newest checkpoint.
 
     Raises:
         InputError: the input or the settings are wrong, or the code has changed since this was planned.
@@ -74,9 +74,9 @@ def launch(
         if outcome is None or not _exist(work):
             if cluster == "slurm":
                 with submission.cancelled_on_signal():
-                    outcome = submission.run(anew)
+                    outcome = submission.run(restart)
             else:
-                if anew:
+                if restart:
                     work.forget()
                 ticket = {"run": name, "digest": digest, "cluster": cluster, "started": time.time()}
                 write_json(folder / TICKET, ticket)
@@ -105,14 +105,14 @@ class _Submission:
         self._stopped: int | None = None
         self._armed = True
 
-    def run(self, anew: bool) -> dict[str, Any]:
+    def run(self, restart: bool) -> dict[str, Any]:
         """The outcome of the run, after as many jobs as it takes."""
-        if self._attach(anew):
+        if self._attach(restart):
             self._wait()
             outcome = self.outcome()
             if outcome is not None and outcome["state"] != "interrupted" and _exist(self.work):
                 return outcome
-        if anew:
+        if restart:
             self.work.forget()
         idle = 0
         while True:
@@ -150,13 +150,13 @@ class _Submission:
             slurm.cancel(str((read_json(self.folder / TICKET) or {}).get("job_name")))
         sys.exit(128 + (self._stopped or 0))
 
-    def _attach(self, anew: bool) -> bool:
+    def _attach(self, restart: bool) -> bool:
         """Find an earlier launcher's job, if it is alive; one that was planned differently is cancelled."""
         ticket = read_json(self.folder / TICKET) or {}
         job_name = ticket.get("job_name")
         if ticket.get("cluster") != "slurm" or not slurm.is_job_name(job_name):
             return False
-        if anew or ticket.get("digest") != self.digest:
+        if restart or ticket.get("digest") != self.digest:
             print(f"{self.name}: cancelling job {ticket.get('job_id')} of an earlier plan", flush=True)
             slurm.cancel(str(job_name))
             return False

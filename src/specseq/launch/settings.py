@@ -95,7 +95,9 @@ class SlurmSettings:
                 "write hours and days in quotes ('12:00:00', '3-0'): YAML reads a bare 12:00:00 as 43200",
             )
         if not self.minutes:
-            raise InputError("time", f"{self.time!r} is no time limit", "write minutes, '12:00:00' or '3-0'")
+            raise InputError(
+                "time", f"{self.time!r} is not a time limit", "write minutes, '12:00:00' or '3-0'"
+            )
         if self.cpus_per_gpu is not None and self.gpus_per_task is None:
             raise InputError("cpus_per_gpu", "has no effect without gpus_per_task", "use cpus_per_task")
 

@@ -126,7 +126,7 @@ def _state(
 
 
 def _whole(path: Path) -> bool:
-    """Whether a Parquet file ends as one does; a copy that broke off does not."""
+    """Whether a Parquet file is complete, judged by its last bytes."""
     with path.open("rb") as file:
         file.seek(-min(4, path.stat().st_size), os.SEEK_END)
         return file.read() == b"PAR1"
@@ -141,7 +141,7 @@ def _log(folder: Path) -> Path | None:
 
 
 def _took(ticket: Mapping[str, Any] | None, outcome: Mapping[str, Any]) -> float | None:
-    """Seconds from start to end of a run that was trained here, since it was last taken up."""
+    """Seconds from start to end of a run that was trained here, since it was last started or resumed."""
     try:
         took = float(outcome["finished"]) - float((ticket or {})["started"])
     except (KeyError, TypeError, ValueError):

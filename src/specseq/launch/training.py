@@ -42,7 +42,7 @@ def input_digest(path: Path) -> str:
 def training_code(build: str) -> str:
     """A digest of the source that trains a run, including its ``module:function``.
 
-    Training that was begun by other code starts anew.
+    Training that was begun by other code starts over.
     """
     return source_digest("launch/training.py", module_file(build.partition(":")[0]))
 

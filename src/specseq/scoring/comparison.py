@@ -20,7 +20,7 @@ TIE = 1e-6
 
 @dataclass(frozen=True)
 class Comparison:
-    """How result A fares against result B on what both have.
+    """Result A compared with result B on what both have.
 
     Attributes:
         tasks: number of tasks compared.

@@ -108,7 +108,7 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("*.parquet"))
     if odd := [path for path in files if not path.is_file()]:
-        raise InputError(odd[0], "is no file", "give the Parquet file of this name, or remove it")
+        raise InputError(odd[0], "is not a file", "give the Parquet file of this name, or remove it")
     places = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path not in files]
     others = [
         place.as_posix()
@@ -155,7 +155,7 @@ def open_task(root: str | Path, task: Task) -> TaskData:
         raise InputError(
             task.name,
             f"{data.forecasts} forecasts where the benchmark has {task.forecasts}",
-            "a partial result is no result; download the data set again",
+            "the result would be partial; download the data set again",
         )
     _check_lengths(task, lengths)
     return data
@@ -182,7 +182,7 @@ def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[s
         for file in files:
             names = pq.read_schema(file).names
             if twice := [name for name in (*columns, task.timestamp_column) if names.count(name) > 1]:
-                raise InputError(file, f"column {twice[0]!r} stands twice", "keep one")
+                raise InputError(file, f"column {twice[0]!r} appears twice", "keep one")
             if missing := sorted({*columns, task.timestamp_column} - set(names)):
                 raise InputError(file, f"column {missing[0]!r} is missing", near(missing[0], names))
             tables.append(pq.read_table(file, columns=columns))
@@ -204,7 +204,7 @@ def _read(folder: Path, files: list[Path], task: Task) -> tuple[pa.Table, list[s
     if unnamed := ids.count(None):
         raise InputError(folder, f"{unnamed} of {len(ids)} items without an id", "give each one")
     if len(set(ids)) < len(ids):
-        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
+        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids appear twice", "keep each item once")
     return table, ids
 
 

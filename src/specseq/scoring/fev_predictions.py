@@ -69,14 +69,14 @@ def _table(folder: Path, window: int, target: str, alone: bool) -> tuple[Path, p
             if shards:
                 return place, pa.concat_tables([pa.ipc.open_stream(shard).read_all() for shard in shards])
         except (pa.ArrowException, OSError) as error:
-            raise InputError(place, f"unreadable predictions ({error})", "write them anew") from None
+            raise InputError(place, f"unreadable predictions ({error})", "write them again") from None
     raise InputError(places[0], "no predictions", "give a .parquet file or a folder saved by datasets")
 
 
 def _values(table: pa.Table, column: str, horizon: int, place: Path) -> NDArray[np.float64]:
     """A column of lists, ``[items, H]``."""
     if column not in table.column_names:
-        raise InputError(place, f"column {column!r} is missing", "wanted are the columns 0.1 to 0.9")
+        raise InputError(place, f"column {column!r} is missing", "expected are the columns 0.1 to 0.9")
     lists = table.column(column)
     try:
         lengths = pa.compute.list_value_length(lists).fill_null(0).to_numpy()

@@ -87,11 +87,11 @@ class TaskFields:
                 fault = f"{metric.name} with epsilon {metric.epsilon} is not scored here"
                 raise InputError("eval_metric", fault, "SQL, MASE, WAPE(1) and WQL(1) are")
         if self.quantile_levels != LEVELS:
-            raise InputError("quantile_levels", f"{list(self.quantile_levels)}", "wanted are 0.1 to 0.9")
+            raise InputError("quantile_levels", f"{list(self.quantile_levels)}", "use 0.1 to 0.9")
         if isinstance(self.window_step_size, str):
             _check_offset(self.window_step_size)
             if not isinstance(self.initial_cutoff, str):
-                fault = f"{self.window_step_size!r} with a cutoff that is no time"
+                fault = f"{self.window_step_size!r} with a cutoff that is not a time"
                 raise InputError("window_step_size", fault, "an index cutoff wants whole steps")
         if isinstance(self.initial_cutoff, str):
             _check_time(self.initial_cutoff)
@@ -123,7 +123,9 @@ def _check_offset(step: str) -> None:
     try:
         count = pd.tseries.frequencies.to_offset(step).n
     except ValueError:
-        raise InputError("window_step_size", f"{step!r} is no offset", "give steps, or such as 7D") from None
+        raise InputError(
+            "window_step_size", f"{step!r} is not an offset", "give steps, or an offset like 7D"
+        ) from None
     if count < 1:
         raise InputError("window_step_size", f"{step!r} does not go forward", "give a positive offset")
 
@@ -135,7 +137,7 @@ def _check_time(cutoff: str) -> None:
         if pd.Timestamp(cutoff) is pd.NaT:
             raise ValueError
     except ValueError:
-        raise InputError("initial_cutoff", f"{cutoff!r} is no time", "give such as 2024-01-31") from None
+        raise InputError("initial_cutoff", f"{cutoff!r} is not a time", "for example 2024-01-31") from None
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def read_tasks(path: str | Path) -> dict[str, Task]:
     for number, entry in enumerate(entries):
         task = _task(path, number, entry)
         if task.name in tasks:
-            raise InputError(path, f"task '{task.name}' stands twice", "give each a task_name of its own")
+            raise InputError(path, f"task '{task.name}' appears twice", "give each a task_name of its own")
         tasks[task.name] = task
     return tasks
 

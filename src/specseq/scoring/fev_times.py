@@ -117,7 +117,7 @@ def _irregularity(times: Times) -> str:
     if (steps < np.timedelta64(0)).any():
         return f"they are not sorted at number {int(np.argmax(steps < np.timedelta64(0))) + 1}"
     if (steps == np.timedelta64(0)).any():
-        return f"number {int(np.argmax(steps == np.timedelta64(0))) + 1} stands twice"
+        return f"number {int(np.argmax(steps == np.timedelta64(0))) + 1} appears twice"
     return "another frequency" if len(np.unique(steps)) == 1 else "gaps or uneven steps"
 
 

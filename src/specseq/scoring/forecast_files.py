@@ -122,14 +122,14 @@ def _read_rows(files: Sequence[Path]) -> pa.Table:
             names = pq.read_schema(file).names
             tables.append(pq.read_table(file, columns=_columns(file, names), partitioning=None))
         except (pa.ArrowException, OSError) as error:
-            raise InputError(file, f"not a readable Parquet file ({error})", "write it anew") from None
+            raise InputError(file, f"not a readable Parquet file ({error})", "write it again") from None
         levels = {_level(name): name for name in tables[-1].column_names}
         tables[-1] = tables[-1].rename_columns(
             [str(_level(name) or name) for name in tables[-1].column_names]
         )
         if absent := [level for level in LEVELS if level not in levels]:
             fault = f"no column of the quantile {', '.join(map(str, absent))}"
-            raise InputError(file, fault, "wanted are the columns 0.1 to 0.9")
+            raise InputError(file, fault, "expected are the columns 0.1 to 0.9")
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pa.ArrowException as error:
@@ -147,7 +147,7 @@ def _columns(file: Path, names: list[str]) -> list[str]:
     columns = [name for name in names if name in wanted or _level(name) in LEVELS]
     counts = Counter(_level(name) or name for name in columns)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(file, f"column {str(twice[0])!r} stands twice", "keep one")
+        raise InputError(file, f"column {str(twice[0])!r} appears twice", "keep one")
     return columns
 
 
@@ -177,11 +177,11 @@ def _arrange(table: pa.Table, keys: WindowKeys, horizon: int, where: str) -> Qua
         times = _times(table, where)
         frequency = parse_frequency(keys.freq, where)
         step = place_of(keys.starts[item], times, frequency) - keys.places[row]
-        reason = "rows have a timestamp that is no step of their window"
+        reason = "rows have a timestamp that is not a step of their window"
     _refuse((step < 0) | (step >= horizon), where, reason, lambda at: _row(table, at))
     cell = row * horizon + step
     counts = np.bincount(cell, minlength=len(keys) * horizon)
-    _refuse(counts > 1, where, "steps stand twice", lambda at: keys.label(at // horizon, at % horizon))
+    _refuse(counts > 1, where, "steps appear twice", lambda at: keys.label(at // horizon, at % horizon))
     _refuse(counts < 1, where, "steps are missing", lambda at: keys.label(at // horizon, at % horizon))
     quantiles = np.empty((len(keys), len(LEVELS), horizon))
     for index, level in enumerate(LEVELS):

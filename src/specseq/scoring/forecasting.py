@@ -61,7 +61,7 @@ def _check_shape(answer: NDArray[np.floating], count: int, query: Query, name: s
         raise InputError(
             where,
             f"{name} answered with shape {list(answer.shape)}",
-            f"wanted is {list(wanted)}: windows, the levels {list(query.quantile_levels)}, steps",
+            f"expected {list(wanted)}: windows, the levels {list(query.quantile_levels)}, steps",
         )
 
 

@@ -185,7 +185,7 @@ def _check_against(config: Config, published: Config) -> None:
             raise InputError(
                 config.name,
                 f"{here} {words} where the benchmark has {there}",
-                "a partial result is no result; download the data set again",
+                "the result would be partial; download the data set again",
             )
 
 
@@ -203,7 +203,7 @@ def open_dataset(root: str | Path, folder: str) -> DataSet:
     if unnamed := sum(item is None for item in ids):
         raise InputError(folder, f"{unnamed} of {len(ids)} items without item_id", "give each an id")
     if len(set(ids)) < len(ids):
-        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids stand twice", "keep each item once")
+        raise InputError(folder, f"{len(ids) - len(set(ids))} item ids appear twice", "keep each item once")
     freq = _one_frequency(folder, Counter(freq for block in blocks for freq in block.freq))
     lengths = np.concatenate([block.length for block in blocks])
     if (lengths < 0).any():

@@ -48,7 +48,7 @@ def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
             first = int(np.argmax(unfit))
             what = "no value" if np.isnan(board.column(baseline)[first]) else "no error above zero"
             fault = f"{what} on {int(unfit.sum())} of {len(unfit)} tasks, e.g. '{board.tasks[first]}'"
-            raise InputError(baseline, fault, "every error is divided by its error; score it anew")
+            raise InputError(baseline, fault, "every error is divided by its error; score it again")
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
     if "date" not in table.column_names:
         raise InputError(path, "column 'date' is missing", near("date", table.column_names))
     if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
-        raise InputError(path, f"column {twice[0]!r} stands twice", "download it again")
+        raise InputError(path, f"column {twice[0]!r} appears twice", "download it again")
     for found, wanted, what in (
         (table.num_rows, data.steps, "rows"),
         (len(names), data.variates, "columns beside date"),
@@ -116,7 +116,7 @@ def _read(path: Path, data: LsfData, changed: int) -> _Table:
         times = dates.cast(pa.timestamp("us")).to_numpy()
     except pa.ArrowException as error:
         raise InputError(
-            path, f"holds values that are no numbers or dates ({error})", "download it again"
+            path, f"holds values that are not numbers or dates ({error})", "download it again"
         ) from None
     values = np.stack(columns)
     if missing := int((~np.isfinite(values)).sum()):
@@ -242,7 +242,7 @@ def lsf_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[LsfEvalu
         for horizon in HORIZONS
     }
     if not evaluations:
-        raise InputError(root, "holds none of the data sets", f"wanted is any of {', '.join(DATA)} as .csv")
+        raise InputError(root, "holds none of the data sets", f"expected any of {', '.join(DATA)} as .csv")
     if others and not only:
         say_left_out(f"{len(others)} files of no data set of the benchmark: {', '.join(others[:9])}")
     for name in only:

@@ -197,11 +197,11 @@ class MonashEvaluation(Evaluation):
 def _check(path: Path, data: MonashSet, series: Sequence[TsfSeries]) -> None:
     if len(series) != data.series:
         fault = f"{len(series)} series where the set {data.name} has {data.series}"
-        raise InputError(path, fault, "a partial result is no result; download it again")
+        raise InputError(path, fault, "the result would be partial; download it again")
     names = {one.name for one in series}
     if len(names) < len(series):
         raise InputError(
-            path, f"{len(series) - len(names)} series names stand twice", "keep each series once"
+            path, f"{len(series) - len(names)} series names appear twice", "keep each series once"
         )
     if short := [one.name for one in series if len(one.values) <= data.horizon]:
         fault = f"{len(short)} series are not longer than the horizon {data.horizon}, e.g. {short[0]}"
@@ -242,7 +242,7 @@ def monash_evaluations(root: str | Path, only: Sequence[str] = ()) -> list[Monas
     files = {name: found.get("cif_2016" if name.startswith("cif_2016") else name) for name in SETS}
     evaluations = {name: MonashEvaluation(path, SETS[name]) for name, path in files.items() if path}
     if not evaluations:
-        raise InputError(root, "holds none of the 29 sets", "wanted is such as m1_monthly_dataset.tsf")
+        raise InputError(root, "holds none of the 29 sets", "expected files such as m1_monthly_dataset.tsf")
     if others and not only:
         say_left_out(f"{len(others)} files of none of the 29 sets: {', '.join(others[:9])}")
     for name in only:

@@ -1,7 +1,7 @@
 """What a long evaluation has done so far, kept beside its result so that a killed job can resume there.
 
 A part is a config or task under one filter, or without one. The parts of each config or task are one JSON
-file, which is written anew after each part.
+file, which is rewritten after each part.
 """
 
 import json

@@ -52,7 +52,7 @@ class GiftEvalConfig:
             link = getattr(self, name)
             if link and not re.fullmatch(r"https?://\S+\.\S+", link):
                 raise InputError(
-                    name, f"{link!r} is no link", "give such as https://huggingface.co/org/model"
+                    name, f"{link!r} is not a link", "for example https://huggingface.co/org/model"
                 )
         if self.model_type == "zero-shot" and self.testdata_leakage == _YES:
             fault = "is Yes for a zero-shot model"
@@ -187,7 +187,7 @@ def _rows(scores: Path, column: str, names: Mapping[str, Any], metrics: Sequence
     rows = table.to_pylist()
     counts = Counter(str(row[column]) for row in rows)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(scores, f"{len(twice)} rows stand twice, e.g. {twice[0]}", "keep one of each")
+        raise InputError(scores, f"{len(twice)} rows appear twice, e.g. {twice[0]}", "keep one of each")
     if missing := [name for name in names if name not in counts]:
         fault = f"{len(names) - len(missing)} of {len(names)} rows, without e.g. {missing[0]}"
         raise InputError(scores, fault, "a submission is complete; score the rest")
@@ -198,7 +198,7 @@ def _rows(scores: Path, column: str, names: Mapping[str, Any], metrics: Sequence
     for row in rows:
         for metric in metrics:
             if not isinstance(row[metric], float) or not math.isfinite(row[metric]):
-                raise InputError(scores, f"{metric} of {row[column]} is {row[metric]}", "score it anew")
+                raise InputError(scores, f"{metric} of {row[column]} is {row[metric]}", "score it again")
     return {row[column]: row for row in rows}
 
 

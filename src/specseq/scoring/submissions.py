@@ -118,7 +118,7 @@ class Submission:
                 if not math.isfinite(values[-1]):
                     raise ValueError
             except ValueError:
-                fault = f"{label} of '{task}' is '{text}', which is no number"
+                fault = f"{label} of '{task}' is '{text}', which is not a number"
                 raise InputError(self.source, fault, "correct the cell") from None
         return values
 
@@ -164,7 +164,7 @@ def read_table(source: Path) -> pa.Table:
     except FileNotFoundError:
         raise InputError(source, "no such result file", "name an existing CSV or Parquet file") from None
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise InputError(source, f"not a readable result table ({error})", "export it anew as CSV") from None
+        raise InputError(source, f"not a readable result table ({error})", "export it again as CSV") from None
 
 
 def _numbers(table: pa.Table, column: str, source: Path) -> Floats:
@@ -254,7 +254,7 @@ def result_files(folder: Path, left_out: Callable[[str], None] = lambda text: No
         elif not _BESIDE.fullmatch(path.name):
             others.append(place.as_posix())
     if others:
-        left_out(f"{len(others)} files that are no result by name and ending: {', '.join(others[:9])}")
+        left_out(f"{len(others)} files whose name or ending is not that of a result: {', '.join(others[:9])}")
     if not files:
         raise InputError(folder, "holds no CSV or Parquet file", "give the folder of published result files")
     return files
@@ -370,7 +370,7 @@ def scores(submissions: Sequence[Submission], tasks: Sequence[str], metric: str)
             raise InputError(
                 submission.source,
                 f"{metric} of '{task}' is {here[bad][0]}",
-                f"{int(bad.sum())} such; score it anew",
+                f"{int(bad.sum())} such; score it again",
             )
         for position, task in enumerate(submission.tasks):
             if task in row:

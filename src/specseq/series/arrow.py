@@ -30,12 +30,12 @@ COLUMNS = ("item_id", "start", "freq", "target")
 PAST_FEATURES = "past_feat_dynamic_real"
 _LOOKED_BEYOND, _LONGEST_LEGACY_SCHEMA = 2, 1 << 20
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-_ANEW = "write it anew with datasets.save_to_disk"
+_SAVE_AGAIN = "save it again with datasets.save_to_disk"
 # First bytes of other formats, their names, and what to do about them.
 _OTHER_FORMATS = (
-    (b"ARROW1", "in the Arrow file format", _ANEW),
-    (b"PAR1", "a Parquet file", _ANEW),
-    (b"FEA1", "a Feather file", _ANEW),
+    (b"ARROW1", "in the Arrow file format", _SAVE_AGAIN),
+    (b"PAR1", "a Parquet file", _SAVE_AGAIN),
+    (b"FEA1", "a Feather file", _SAVE_AGAIN),
     (b"version", "a Git LFS pointer", "fetch it with git lfs pull"),
     (b"\x1f\x8b", "compressed by gzip", "unpack it"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it"),
@@ -211,10 +211,10 @@ def _check_format(shard: Path, start: bytes) -> None:
         return
     # Before Arrow 0.15 a message began with its length.
     legacy = int.from_bytes(start[:4], "little") < _LONGEST_LEGACY_SCHEMA
-    form = "a legacy stream, as before Arrow 0.15" if legacy else f"no Arrow data (it begins with {start!r})"
+    form = "a legacy stream, as before Arrow 0.15" if legacy else f"not Arrow data (it begins with {start!r})"
     others = ((known, how) for magic, known, how in _OTHER_FORMATS if start.startswith(magic))
-    form, remedy = next(others, (form, _ANEW))
-    raise InputError(shard, f"is {form}; wanted is an Arrow stream", remedy)
+    form, remedy = next(others, (form, _SAVE_AGAIN))
+    raise InputError(shard, f"is {form}; expected an Arrow stream", remedy)
 
 
 def _read_shard(shard: Path, past_features: bool) -> Iterator[Block]:
@@ -228,13 +228,13 @@ def _read_shard(shard: Path, past_features: bool) -> Iterator[Block]:
 def _check_schema(shard: Path, schema: pa.Schema, past_features: bool) -> None:
     for name in COLUMNS:
         if name not in schema.names:
-            raise InputError(shard, f"column {name} is missing", f"wanted are {', '.join(COLUMNS)}")
+            raise InputError(shard, f"column {name} is missing", f"expected {', '.join(COLUMNS)}")
     for name in ("item_id", "freq"):
         kind = schema.field(name).type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise InputError(shard, f"column {name} is {kind}", "wanted is string")
+            raise InputError(shard, f"column {name} is {kind}", "expected string")
     if not pa.types.is_timestamp(schema.field("start").type):
-        raise InputError(shard, f"column start is {schema.field('start').type}", "wanted is timestamp[s]")
+        raise InputError(shard, f"column start is {schema.field('start').type}", "expected timestamp[s]")
     check_lists(shard, "target", schema.field("target").type)
     if past_features and _has_past_features(schema):
         check_lists(shard, PAST_FEATURES, schema.field(PAST_FEATURES).type)

@@ -47,7 +47,7 @@ def check_lists(shard: Path, name: str, kind: pa.DataType) -> None:
     for _ in range(2):
         inner = inner.value_type if is_list(inner) else inner
     if not (is_list(kind) and pa.types.is_floating(inner)):
-        raise InputError(shard, f"column {name} is {kind}", "wanted is list<float32> or list<list<float32>>")
+        raise InputError(shard, f"column {name} is {kind}", "expected list<float32> or list<list<float32>>")
 
 
 def read_rectangles(shard: Path, column: pa.Array, whole: pa.Buffer) -> Rectangles:

@@ -133,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(folder, "is no finished store (no manifest.json)", "run prepare_lotsa") from None
+        raise InputError(folder, "is not a finished store (no manifest.json)", "run prepare_lotsa") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(folder / MANIFEST, f"not JSON ({error})", "run prepare_lotsa again") from None
     if not isinstance(manifest, dict):

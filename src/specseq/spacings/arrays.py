@@ -80,7 +80,7 @@ def read_arrays(folder: str | os.PathLike[str], index: int) -> SpacingArrays:
     centred = [abs(mean) < abs(mean - 1) for mean in means]
     if centred[0] != centred[1]:
         fault = "one of train and val holds spacings, the other residuals"
-        raise InputError(folder, fault, "give both alike")
+        raise InputError(folder, fault, "give both as spacings or both as residuals")
     return SpacingArrays(parts, centred[0], index)
 
 
@@ -101,5 +101,5 @@ def _read(folder: Path, name: str) -> NDArray[np.floating]:
         array = tensor.numpy()
     if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.floating) or not array.size:
         fault = f"holds {array.dtype} of shape {list(array.shape)}"
-        raise InputError(path, fault, "rows of spacings are due: floats of shape [R, L]")
+        raise InputError(path, fault, "expected rows of spacings: floats of shape [R, L]")
     return array.reshape(-1)

@@ -267,7 +267,7 @@ class SpacingSplits:
         for split, share in zip(SPLITS, self.shares, strict=True):
             size = int(share * free)
             if size < 64:
-                fault = f"{count} spacings leave {max(size, 0)} for {split}, 64 are the least"
+                fault = f"{count} spacings leave {max(size, 0)} for {split}, fewer than 64"
                 raise InputError("spacings", fault, "use more zeros or a smaller gap")
             cuts[split] = (start, start + size)
             start += size + self.gap

@@ -114,7 +114,7 @@ def fit_autoregressions(train: SpacingSet, orders: list[int]) -> list[Autoregres
         except np.linalg.LinAlgError:
             a = np.full(order, np.nan)
         residual = energy - 2 * a @ cross[:order] + a @ gram[:order, :order] @ a
-        # What rounding leaves of the energy is no noise.
+        # What rounding leaves of the energy is not noise.
         if not residual > 1e-12 * energy:
             fault = f"AR({order}) leaves no noise: the spacings are constant or repeat exactly"
             raise InputError(train.name, fault, "give spacings that vary, or lower the order")

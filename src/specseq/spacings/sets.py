@@ -93,12 +93,12 @@ def load_spacing_set(manifest: os.PathLike[str], name: str, split: str) -> Spaci
     if f"{name}/{split}" not in rows:
         raise InputError(manifest, f"there is no set {name}/{split}", f"known are {', '.join(sorted(rows))}")
     row = rows[f"{name}/{split}"]
-    folder, anew = Path(manifest).parent, "run the stage spacings again"
+    folder, remedy = Path(manifest).parent, "run the stage spacings again"
     try:
         values = np.load(folder / row["file"], mmap_mode="r", allow_pickle=False)
         heights = np.load(folder / row["heights_file"], allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(folder / row["file"], f"can't be read ({error})", anew) from None
+        raise InputError(folder / row["file"], f"can't be read ({error})", remedy) from None
     if values.shape != (row["count"],) or values.dtype != np.float32:
-        raise InputError(folder / row["file"], f"shape {values.shape}, {row['count']} due", anew)
+        raise InputError(folder / row["file"], f"shape {values.shape}, expected {row['count']}", remedy)
     return SpacingSet(values, int(row["segment"]), heights, f"{name}/{split}")

@@ -62,7 +62,7 @@ def subspace_radius(product: Map, start: Tensor, step: float, iterations: int) -
 def power_radius(rproduct: Map, start: Tensor, step: float, iterations: int) -> Tensor:
     """ρ(ε) by the power method on (I + εJ)ᵀ with one real vector and the Rayleigh quotient |vᵀMv|.
 
-    Misses: a complex pair rotates a real vector for ever, so the quotient oscillates and never settles.
+    Misses: a complex pair rotates a real vector forever, so the quotient oscillates and never settles.
 
     Returns:
         ``[iterations, B]``, the estimate after each product.

@@ -32,7 +32,7 @@ class PretrainRequest:
     jobs: Path = Field(description="folder of the job's ticket and logs")
     cluster: Literal["local", "slurm"] = Field("local", description="where to train")
     slurm: SlurmSettings | None = Field(None, description="settings of the SLURM job")
-    anew: bool = Field(False, description="begin from the start instead of the newest checkpoint")
+    restart: bool = Field(False, description="begin from the start instead of the newest checkpoint")
 
     def __post_init__(self) -> None:
         if (study := self.run.partition("/")[0]) not in studies():
@@ -59,7 +59,7 @@ def main(request: PretrainRequest) -> int:
             folder=request.jobs,
             cluster=request.cluster,
             settings=request.slurm,
-            anew=request.anew,
+            restart=request.restart,
         )
     except JobFailed as error:
         print(f"error: {error}", file=sys.stderr)

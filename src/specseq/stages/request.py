@@ -54,9 +54,9 @@ def load(path: Path) -> dict[str, Any]:
         fault = "no such request: code or config have changed since this was planned"
         raise InputError(path, fault, "run snakemake again") from None
     except (OSError, ValueError) as error:
-        raise InputError(path, f"is no readable JSON ({error})", "run snakemake again") from None
+        raise InputError(path, f"is not readable JSON ({error})", "run snakemake again") from None
     if not isinstance(content, dict):
-        raise InputError(path, "is no JSON object", "give the fields of a request")
+        raise InputError(path, "is not a JSON object", "give the fields of a request")
     _check_code(path, content.pop("code", None))
     return content
 

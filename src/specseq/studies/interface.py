@@ -96,7 +96,7 @@ class Table:
         make: ``module:function`` of ``make(inputs, params) -> DataFrame``, or ``RecordBatchReader`` where the
             rows are too many for memory. ``inputs`` are lists of paths by name, ``params`` the parameters
             with ``scale``. A module that begins with a dot lies in the study's package; editing it makes the
-            table anew.
+            table again.
         inputs: the files it is made from, by name.
         params: its parameters beside the scale.
         optional: inputs that it can be made without if they are lost.

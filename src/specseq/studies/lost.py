@@ -63,7 +63,7 @@ def _read(path: Path, changed: int) -> tuple[LostJob, ...]:
         jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
         return tuple(LostJob(**{**job, "files": tuple(job["files"])}) for job in jobs)
     except (ValueError, KeyError, TypeError):
-        raise InputError(path, "is no list of lost jobs", "delete it, and run snakemake again") from None
+        raise InputError(path, "is not a list of lost jobs", "delete it, and run snakemake again") from None
 
 
 def forget_lost(scales: Iterable[str]) -> None:

@@ -83,7 +83,7 @@ def study_layers(root: Path) -> list[Layer]:
         file = path.relative_to(root).as_posix()
         known = (*_STUDY_FILES, _RESOURCES, *_OTHERS)
         if path.name not in known and not fnmatch(path.name, "claims*.yaml"):
-            raise InputError(file, "no file of a study is called so", near(path.name, known))
+            raise InputError(file, "no file of a study has this name", near(path.name, known))
         if path.name == "sweeps.yaml":
             layers.append(Layer(file, {"studies": {path.parent.name: read_yaml(path)}}, implied=2))
         elif path.name == _RESOURCES:
@@ -102,7 +102,7 @@ def scale_files(root: Path) -> dict[str, Path]:
     files = _written(root / "workflow" / "scales", "*")
     for path in files:
         if path.suffix != ".yaml":
-            raise InputError(path.relative_to(root), "is not read", "let its name end in .yaml")
+            raise InputError(path.relative_to(root), "is not read", "rename it to end in .yaml")
     return {path.stem: path for path in files}
 
 
@@ -131,7 +131,7 @@ def of_scale(layer: Layer) -> Layer:
     """
     for name in layer.mapping(layer.content, ()):
         if name not in _OF_SCALES:
-            raise InputError(layer.place((name,)), "is no section of a scale", near(name, _OF_SCALES))
+            raise InputError(layer.place((name,)), "is not a section of a scale", near(name, _OF_SCALES))
     return layer
 
 
@@ -226,11 +226,11 @@ class _Changes:
         made: dict[str, Any] = {}
         for entry in new:
             if not isinstance(entry, Mapping | str | int | float):
-                fault = f"{shown(entry)} is no entry of a list of names"
+                fault = f"{shown(entry)} is not an entry of a list of names"
                 raise InputError(self.layer.place(path), fault, "give names, or name: changes")
             for name, value in (entry if isinstance(entry, Mapping) else {str(entry): {}}).items():
                 if name in made:
-                    raise InputError(self.layer.place((*path, name)), "stands twice", "join the two")
+                    raise InputError(self.layer.place((*path, name)), "appears twice", "join the two")
                 made[name] = value
         return made
 

@@ -36,7 +36,7 @@ class Plan:
             if not _SCALE.fullmatch(scale):
                 own = f"{config.source(('scales', scale))}: scales.{scale}"
                 where = own if scale in self._own else f"workflow/scales/{scale}.yaml"
-                raise InputError(where, "is no name for a scale", "use a-z, 0-9 and _, a letter first")
+                raise InputError(where, "cannot be the name of a scale", "use a-z, 0-9 and _, a letter first")
         if self.default not in self.scales:
             where = f"{config.source(('scale',))}: scale"
             raise InputError(

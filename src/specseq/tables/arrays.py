@@ -25,7 +25,7 @@ def numpy_values(array: pa.Array) -> NDArray[Any]:
     if array.null_count or not plain or len(array) == 0:
         return array.to_numpy(zero_copy_only=False)
     name = f"datetime64[{kind.unit}]" if pa.types.is_timestamp(kind) else _NAMES.get(str(kind), str(kind))
-    # Only these entries: a buffer may be padded to a length that is no multiple of theirs.
+    # Only these entries: a buffer may be padded to a length that is not a multiple of theirs.
     kept = np.dtype(name)
     return np.frombuffer(array.buffers()[1], kept, len(array), array.offset * kept.itemsize)
 

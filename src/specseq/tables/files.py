@@ -48,7 +48,7 @@ def check_target(target: Path, option: str) -> None:
         InputError: it does not name a Parquet file, or cannot be written; names the ``option``.
     """
     if target.suffix != ".parquet" or target.is_dir():
-        raise InputError(option, f"{target} is no .parquet file", "give a name that ends in .parquet")
+        raise InputError(option, f"{target} is not a .parquet file", "give a name that ends in .parquet")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         writable = os.access(target.parent, os.W_OK)

@@ -42,7 +42,7 @@ def long_table(rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...] = ()) ->
     filled = [{"seed": -1, "step": -1, **row} for row in rows]
     unknown = {name for row in filled for name in row} - set(columns)
     if unknown:
-        raise ValueError(f"columns {sorted(unknown)} are no part of the long shape; name them in keys")
+        raise ValueError(f"columns {sorted(unknown)} do not belong to the long shape; name them in keys")
     arrays = {name: _array(name, [row.get(name) for row in filled], name in keys) for name in columns}
     texts = [name for name in columns if name not in keys and name not in _NUMBERS]
     return pa.table(arrays).replace_schema_metadata(pandas_types(dict.fromkeys(texts, "string")))

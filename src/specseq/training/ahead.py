@@ -111,7 +111,7 @@ class Loaders(_Ahead):
             batch_size=None,
             num_workers=self._processes,
             collate_fn=_same,
-            worker_init_fn=_heed_no_signals,
+            worker_init_fn=_ignore_signals,
             multiprocessing_context="fork",
             prefetch_factor=2,
             # Without its own generator it would draw from the training's.
@@ -148,7 +148,7 @@ def _same(batch: Any) -> Any:
     return batch
 
 
-def _heed_no_signals(number: int) -> None:
+def _ignore_signals(number: int) -> None:
     """Leave signals to the training process, which saves its state first and then ends the others."""
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

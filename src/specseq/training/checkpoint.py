@@ -52,7 +52,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         return tensors, json.loads(metadata["params"])
     except ValueError as error:
-        raise InputError(path, f"the parameters of its run are no JSON ({error})", "copy it again") from None
+        raise InputError(path, f"the parameters of its run are not JSON ({error})", "copy it again") from None
 
 
 def diverged(path: str | os.PathLike[str]) -> str | None:

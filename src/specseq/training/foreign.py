@@ -77,7 +77,7 @@ def read_torch(path: Path) -> Any:
     if not path.is_file():
         raise InputError(path, "no such file", "give a checkpoint")
     if not zipfile.is_zipfile(path):
-        fault = "is no file of torch.save, or one of before torch 1.6, or was cut short"
+        fault = "was not written by torch.save, or before torch 1.6, or was cut short"
         raise InputError(path, fault, f"{_INTACT}, or save it again with a current torch")
     foreign: list[str] = []
     try:
@@ -90,7 +90,7 @@ def read_torch(path: Path) -> Any:
             raise InputError(path, fault, _CLEAN) from None
         # When torch refuses a pickle, its message ends with the advice to run it.
         known = isinstance(error, pickle.UnpicklingError)
-        reason = "a pickle that is no state dict" if known else str(error).splitlines()[0]
+        reason = "a pickle that is not a state dict" if known else str(error).splitlines()[0]
         raise InputError(path, f"cannot be read ({reason})", _INTACT) from None
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(path, f"cannot be read ({error})", _INTACT) from None
@@ -145,7 +145,7 @@ def tensors_of(content: Any, path: object, *sections: str) -> dict[str, Tensor]:
         raise InputError(path, f"holds no state dict, but {known}", f"looked for {', '.join(sections)}")
     for name, value in named.items():
         if not isinstance(value, Tensor):
-            raise InputError(path, f"{name} is no tensor but {type(value).__name__}", "give a state dict")
+            raise InputError(path, f"{name} is not a tensor but {type(value).__name__}", "give a state dict")
     return named
 
 

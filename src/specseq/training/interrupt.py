@@ -9,18 +9,18 @@ class Interrupted(Exception):
 
 
 class Requests:
-    """Requests set by signal handlers and heeded by the loop at the end of each step.
+    """Requests set by signal handlers and acted on by the loop at the end of each step.
 
     Attributes:
         save: write a checkpoint and continue.
         leave: write a checkpoint and raise :class:`Interrupted`.
-        heeded: whether a loop is checking the requests; before and after it there is no state to save.
+        watched: whether a loop is checking the requests; before and after it there is no state to save.
     """
 
     def __init__(self) -> None:
         self.save = False
         self.leave = False
-        self.heeded = False
+        self.watched = False
         self._may_stop = False
 
     def ask_to_leave(self) -> None:

@@ -75,7 +75,7 @@ def train(
         digest: digest of everything that decides the run; checkpoints of another digest are not used.
         world: the processes of a data-parallel run.
         device: where to compute; by default the accelerator of this process, else the CPU.
-        requests: external requests, heeded at the end of each step.
+        requests: external requests, acted on at the end of each step.
 
     Raises:
         InputError: the training section of the parameters is invalid.
@@ -161,7 +161,7 @@ class _Training:
         progress = Progress(self.settings.steps, done=self.step)
         watched = self.settings.tensorboard and self.world.leads
         with tensorboard(self.folder / "tensorboard", self.step, watched) as log:
-            self.requests.heeded = True
+            self.requests.watched = True
             if self.due:
                 log(self.step, self._evaluate())
             while self.step < self.settings.steps and self.diverged is None:
@@ -176,8 +176,8 @@ class _Training:
                     log(self.step, self._evaluate())
                 if self.world.leads:
                     progress.update(self.step, loss=metrics["loss"])
-                self._heed_requests()
-            self.requests.heeded = False
+                self._handle_requests()
+            self.requests.watched = False
             if self.diverged is not None and self.world.leads:
                 print(f"diverged: {self.diverged}", flush=True)
         if self.step > self.resumed_from or self.diverged is not None:
@@ -303,7 +303,7 @@ class _Training:
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _heed_requests(self) -> None:
+    def _handle_requests(self) -> None:
         if self.step == self.settings.leave_at and self.resumed_from < self.step:
             self.requests.leave = True
         leave = self.world.any(self.requests.leave)

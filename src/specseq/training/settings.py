@@ -69,7 +69,7 @@ class TrainingSettings:
         if self.cycles != 1 and self.schedule != "cosine_restarts":
             raise InputError("cycles", f"has no effect with schedule {self.schedule}", "use cosine_restarts")
         if self.warmup >= 1 and self.warmup % 1:
-            raise InputError("warmup", f"{self.warmup:g} is no whole number of steps", "round it")
+            raise InputError("warmup", f"{self.warmup:g} is not a whole number of steps", "round it")
         if self.warmup_steps > self.steps:
             fault = f"{self.warmup_steps} steps are more than the {self.steps} of the run"
             raise InputError("warmup", fault, "shorten it, or give a fraction of all steps")

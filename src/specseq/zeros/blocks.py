@@ -144,6 +144,6 @@ def contiguous(before: Block | None, after: Block) -> None:
     """
     if before is not None and before.first + len(before.delta) != after.first:
         raise Diverged(
-            f"zeros are missing near t = {after.t0}: index {before.first + len(before.delta)} is due, "
-            f"Turing's method says {after.first}"
+            f"zeros are missing near t = {after.t0}: index {before.first + len(before.delta)} comes "
+            f"next, and {after.first} by Turing's method"
         )

@@ -118,7 +118,7 @@ def make_zeros(request: ZerosRequest) -> dict[str, object]:
     except InputError as error:
         if error.where != "zeros":
             raise
-        raise InputError(zeros.platt, error.fault, "fetch the file anew") from None
+        raise InputError(zeros.platt, error.fault, "download the file again") from None
 
 
 def write_zeros(
@@ -222,7 +222,7 @@ def compare_computed(zeros: Zeros) -> None:
     apart = np.abs((zeros.t0 - due.t0) + (zeros.delta - due.delta))
     if (apart > TOLERANCE).any():
         at = int(np.argmax(apart > TOLERANCE))
-        fault = f"index {zeros.n[at]} lies at {zeros.gamma[at]:.6f}, where {due.gamma[at]:.6f} is due"
+        fault = f"index {zeros.n[at]} lies at {zeros.gamma[at]:.6f}, expected at {due.gamma[at]:.6f}"
         raise InputError("zeros", fault, "a zero is missing or displaced: check the source")
 
 

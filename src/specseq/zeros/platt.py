@@ -33,24 +33,26 @@ def read_platt(source: str | os.PathLike[str]) -> Iterator[Zeros]:
     with path.open("rb") as handle:
         prefix = handle.read(8)
         if len(prefix) < 8:
-            raise InputError(source, "shorter than the number of blocks", "fetch the file anew")
+            raise InputError(source, "shorter than the number of blocks", "download the file again")
         (blocks,) = struct.unpack("<Q", prefix)
         due: int | None = None
         for number in range(1, blocks + 1):
             name = f"block {number} of {blocks}"
             header = handle.read(_HEADER.size)
             if len(header) < _HEADER.size:
-                raise InputError(source, f"ends in the header of {name}", "fetch the file anew")
+                raise InputError(source, f"ends in the header of {name}", "download the file again")
             t0, t1, before, last = _HEADER.unpack(header)
             if not (0 <= t0 < t1 < 1e30 and before <= last <= before + _LARGEST_BLOCK):
                 fault = f"{name} has heights {t0}..{t1}, counts {before}..{last}"
                 raise InputError(source, fault, "it is corrupt")
             if due is not None and before != due:
-                raise InputError(source, f"{name} starts after zero {before}, {due} is due", "it is corrupt")
+                raise InputError(
+                    source, f"{name} starts after zero {before}, expected {due}", "it is corrupt"
+                )
             due = last
             content = handle.read((last - before) * _RECORD.itemsize)
             if len(content) < (last - before) * _RECORD.itemsize:
-                raise InputError(source, f"ends in the zeros of {name}", "fetch the file anew")
+                raise InputError(source, f"ends in the zeros of {name}", "download the file again")
             delta = _offsets(np.frombuffer(content, _RECORD))
             if len(delta) and not (
                 np.all(np.diff(delta) > 0) and delta[0] >= 0 and t0 + delta[-1] <= t1 * (1 + 1e-12)
@@ -83,7 +85,7 @@ def read_platt_range(
         if (following is not None and following[0] < first) or (stop is not None and before + 1 >= stop):
             continue
         if before + 1 > due:
-            raise InputError(path, f"begins at zero {before + 1}, {due} is due", _remedy(files))
+            raise InputError(path, f"begins at zero {before + 1}, expected {due}", _remedy(files))
         for zeros in read_platt(path):
             here = zeros[max(0, due - before - 1) : None if stop is None else max(0, stop - before - 1)]
             before += len(zeros)
@@ -118,7 +120,7 @@ def _before(path: Path) -> int:
     except OSError:
         raise InputError(path, "no such file", "name a Platt .dat file") from None
     if len(head) < 32:
-        raise InputError(path, "shorter than the header of a block", "fetch the file anew")
+        raise InputError(path, "shorter than the header of a block", "download the file again")
     return int(struct.unpack("<QddQ", head)[3])
 
 

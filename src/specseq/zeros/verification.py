@@ -81,8 +81,8 @@ class Verifier:
         wrong = np.abs(low.gamma - _lowest()[places]) > TOLERANCE
         if wrong.any():
             at = int(np.argmax(wrong))
-            due = f"{_lowest()[places[at]]:.6f} is due"
-            raise InputError("zeros", f"index {low.n[at]} lies at {low.gamma[at]:.6f}, where {due}", _REMEDY)
+            fault = f"index {low.n[at]} lies at {low.gamma[at]:.6f}, expected at {_lowest()[places[at]]:.6f}"
+            raise InputError("zeros", fault, _REMEDY)
 
     def _check(self, zeros: Zeros) -> None:
         zeros = zeros[int(np.searchsorted(zeros.gamma, VALID_FROM)) :]

@@ -29,7 +29,7 @@ class UsageCache:
         try:
             self._held = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            # None yet, or one that was damaged: it is made anew.
+            # None yet, or one that was damaged: it is made again.
             self._held = {}
 
     def get(self, key: str) -> StepUsage | None:

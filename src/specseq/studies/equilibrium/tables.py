@@ -27,7 +27,7 @@ LAST = (
 AT_EVENTS = ("loss_at_break", "alpha_at_break", "im_at_crossing")
 STEP = 0.1
 SIGNALS = ("alpha", "rotation", "omega", "gap", "jacobian_norm", "force_residual")
-# What a summary is made of; the rows of a run's last step also say how far it came.
+# What a summary is made of; the rows of its last step also say how far a run got.
 SUMMED = [
     *("free_evaluations", "nudged_evaluations", "diverged"),
     *(f"valid/{name}" for name in ("loss", *LAST)),
