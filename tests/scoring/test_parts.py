@@ -12,7 +12,7 @@ from specseq.models.protocol import Query
 from specseq.scoring.evaluate import evaluate
 from specseq.scoring.gift_eval import GiftEvaluation, gift_evaluations
 from specseq.scoring.parts import Parts
-from specseq.scoring.reversal import Plan
+from specseq.scoring.reversal import ForecastPlan
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_gift_eval import Fake, items, wild_series
 
@@ -39,8 +39,8 @@ def evaluation(tmp_path: Path) -> GiftEvaluation:
     return gift_evaluations(tmp_path / "data", ["short"])[0]
 
 
-def plan(forecaster: Fake) -> Plan:
-    return Plan(forecaster, FILTERS, ["self", "plug_in", "oracle"], by_step=True)
+def plan(forecaster: Fake) -> ForecastPlan:
+    return ForecastPlan(forecaster, FILTERS, ["self", "plug_in", "oracle"], by_step=True)
 
 
 def nothing(points: int) -> None:

@@ -16,7 +16,7 @@ from specseq.scoring import reversal
 from specseq.scoring.evaluate import evaluate, score
 from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
-from specseq.scoring.reversal import Plan, Variant
+from specseq.scoring.reversal import ForecastPlan, Variant
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_gift_eval import Fake, items, wild_series
 
@@ -50,7 +50,9 @@ class Higher(Short):
 @pytest.mark.parametrize("forecaster", [Fake(), Short(), SeasonalNaive()])
 def test_the_identity_changes_nothing(root: Path, forecaster: Fake | SeasonalNaive) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
-    plan = Plan(forecaster, {"none d2": Filter("literal", (0.0, 0.0))}, ["self", "oracle", "plug_in", "fir"])
+    plan = ForecastPlan(
+        forecaster, {"none d2": Filter("literal", (0.0, 0.0))}, ["self", "oracle", "plug_in", "fir"]
+    )
     outcomes = evaluate(evaluation, plan)
     plain = score(evaluation, forecaster)
     assert len(outcomes) == 5
@@ -62,7 +64,7 @@ def test_reversals_score_as_the_wrapped_forecaster_does(root: Path) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
     made = Filter("literal", (-0.4, 0.1), name="f")
     outcomes = evaluate(
-        evaluation, Plan(Short(), {"f": made}, ["self", "plug_in", "fir", "hybrid"], other=Higher())
+        evaluation, ForecastPlan(Short(), {"f": made}, ["self", "plug_in", "fir", "hybrid"], other=Higher())
     )
     for mode in ("self", "plug_in", "fir"):
         wrapped = score(evaluation, Preconditioned(Short(), made, mode))
@@ -73,7 +75,7 @@ def test_reversals_score_as_the_wrapped_forecaster_does(root: Path) -> None:
 
 def test_contexts_are_filtered_in_pieces(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
-    plan = Plan(SeasonalNaive(), {"f": Filter("literal", (-0.5,))}, ["self", "oracle"])
+    plan = ForecastPlan(SeasonalNaive(), {"f": Filter("literal", (-0.5,))}, ["self", "oracle"])
     whole = evaluate(evaluation, plan)
     monkeypatch.setattr(reversal, "_CONTEXT_VALUES", 900)
     for variant, outcome in evaluate(evaluation, plan).items():
@@ -82,7 +84,9 @@ def test_contexts_are_filtered_in_pieces(root: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_oracle_comes_with_its_control(root: Path) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
-    plan = Plan(Fake(), {"f": Filter("literal", (-0.5,))}, ["self", "oracle"], control=SeasonalNaive())
+    plan = ForecastPlan(
+        Fake(), {"f": Filter("literal", (-0.5,))}, ["self", "oracle"], control=SeasonalNaive()
+    )
     outcomes = evaluate(evaluation, plan)
     assert set(outcomes) == {
         Variant("fake"),
@@ -114,7 +118,7 @@ def test_a_perfect_forecast_of_the_filtered_series_is_reversed_to_the_truth(root
             return np.repeat(np.stack(answer)[:, None], 9, axis=1).astype(np.float32)
 
     outcomes = evaluate(
-        evaluation, Plan(Perfect(), {"f": Filter("literal", tuple(taps))}, ["self", "oracle"])
+        evaluation, ForecastPlan(Perfect(), {"f": Filter("literal", tuple(taps))}, ["self", "oracle"])
     )
     for mode in ("self", "oracle"):
         assert outcomes[Variant("fake", "f", mode)].values[MASE] < 1e-4
@@ -123,7 +127,7 @@ def test_a_perfect_forecast_of_the_filtered_series_is_reversed_to_the_truth(root
 
 def test_a_reversal_that_diverges_is_a_result_with_its_reason(root: Path) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
-    plan = Plan(Fake(), {"wild": Filter("literal", (-20.0, 5.0))}, ["self", "oracle"])
+    plan = ForecastPlan(Fake(), {"wild": Filter("literal", (-20.0, 5.0))}, ["self", "oracle"])
     outcomes = evaluate(evaluation, plan)
     bad = outcomes[Variant("fake", "wild", "self")]
     assert "overflow" in bad.diverged
@@ -159,7 +163,7 @@ class Trained(Short):
 def test_a_model_with_a_filter_of_its_own(root: Path) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
     outcomes = evaluate(
-        evaluation, Plan(Trained(), {}, ["self", "oracle", "plug_in"], control=SeasonalNaive())
+        evaluation, ForecastPlan(Trained(), {}, ["self", "oracle", "plug_in"], control=SeasonalNaive())
     )
     own = Variant("fake", "own", "self")
     assert set(outcomes) == {
@@ -182,7 +186,7 @@ def test_lags_of_a_model_s_own_filter_come_from_forecasts_of_the_raw_series(root
     """Its own, of series as they are, or another model's."""
     (evaluation,) = gift_evaluations(root, ["short"])
     other = ShortNaive() if mode == "hybrid" else None
-    outcomes = evaluate(evaluation, Plan(Trained(), {}, ["self", mode], other=other))
+    outcomes = evaluate(evaluation, ForecastPlan(Trained(), {}, ["self", mode], other=other))
     found = outcomes[Variant("fake", "own", mode)].values
 
     class ByHand(Trained):
@@ -215,10 +219,10 @@ class Few(Trained):
 @pytest.mark.parametrize("model", [Skewed(), Few()])
 def test_a_model_with_levels_of_its_own_is_scored_at_the_benchmarks(root: Path, model: Trained) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
-    outcomes = evaluate(evaluation, Plan(model, {}, ["self", "oracle"]))
+    outcomes = evaluate(evaluation, ForecastPlan(model, {}, ["self", "oracle"]))
     for variant in (Variant("fake"), Variant("fake", "own", "self")):
         assert outcomes[variant].values == pytest.approx(score(evaluation, model))
-    oracles = [evaluate(evaluation, Plan(m, {}, ["oracle"])) for m in (model, Trained())]
+    oracles = [evaluate(evaluation, ForecastPlan(m, {}, ["oracle"])) for m in (model, Trained())]
     medians = [outcomes[Variant("fake", "own", "oracle")].values[MASE] for outcomes in oracles]
     assert medians[0] == pytest.approx(medians[1])
 
@@ -232,7 +236,9 @@ class WithInverse(Trained):
 def test_a_learned_inverse_is_the_one_that_reverses(root: Path) -> None:
     (evaluation,) = gift_evaluations(root, ["short"])
     scores = [
-        evaluate(evaluation, Plan(model, {}, ["self", "fir"]))[Variant("fake", "own", "fir")].values[MASE]
+        evaluate(evaluation, ForecastPlan(model, {}, ["self", "fir"]))[Variant("fake", "own", "fir")].values[
+            MASE
+        ]
         for model in (Trained(), WithInverse())
     ]
     assert scores[0] != pytest.approx(scores[1], rel=1e-3)

@@ -24,8 +24,8 @@ from specseq.scoring.fev import fev_evaluations
 from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import LEVELS
 from specseq.scoring.results import Published, ResultFile
-from specseq.scoring.reversal import Plan
-from specseq.scoring.score import fingerprint
+from specseq.scoring.reversal import ForecastPlan
+from specseq.scoring.score import forecaster_digest
 from specseq.series.arrow_writer import write_folder
 from specseq.tables import Provenance, read_parquet, read_provenance
 from tests.scoring.test_fev import write_task
@@ -43,7 +43,7 @@ def score_all(
     results = ResultFile(out, layout, Provenance("score", parameters))
     for evaluation in evaluations:
         results.expect(evaluation)
-    return pd.DataFrame(scoring.score_all(evaluations, Plan(forecaster), results))
+    return pd.DataFrame(scoring.score_all(evaluations, ForecastPlan(forecaster), results))
 
 
 @pytest.fixture
@@ -238,21 +238,23 @@ def test_a_finished_file_returns_without_loading_the_model(
     assert out.read_bytes() == written
 
 
-def test_a_fingerprint_is_of_weights_and_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_a_forecaster_is_of_weights_and_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "config.json").write_text("{}")
-    first = fingerprint(tmp_path)
+    first = forecaster_digest(tmp_path)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
     for name in ("chronos2", "amazon/chronos-2", tmp_path):
-        assert fingerprint(name) == first
+        assert forecaster_digest(name) == first
     (tmp_path / "config.json").write_text('{"context_length": 9}')
-    second = fingerprint(tmp_path)
+    second = forecaster_digest(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"others")
-    third = fingerprint("chronos2")
+    third = forecaster_digest("chronos2")
     assert len({first, second, third}) == 3
-    assert fingerprint("naive") == "naive"
+    assert forecaster_digest("naive") == "naive"
 
 
 def test_it_saves_as_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

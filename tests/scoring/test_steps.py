@@ -16,7 +16,7 @@ from specseq.scoring.fev_tasks import official_tasks
 from specseq.scoring.gift_eval import gift_evaluations
 from specseq.scoring.metrics import StepErrors, step_grid
 from specseq.scoring.residuals import _earlier, earlier_residuals
-from specseq.scoring.reversal import Plan, Variant
+from specseq.scoring.reversal import ForecastPlan, Variant
 from specseq.series.arrow_writer import write_folder
 from tests.scoring.test_fev import write_task
 from tests.scoring.test_gift_eval import items, wild_series
@@ -46,11 +46,11 @@ def test_missing_targets_and_scales_are_left_out() -> None:
 def test_steps_average_to_the_score(tmp_path: Path) -> None:
     write_folder(tmp_path / "x", items([wild_series(seed, 400, "plain") for seed in range(3)], "D"))
     (evaluation,) = gift_evaluations(tmp_path, ["short"])
-    plan = Plan(SeasonalNaive(), {"f": Filter("literal", (-0.4,))}, ["self", "oracle"], by_step=True)
+    plan = ForecastPlan(SeasonalNaive(), {"f": Filter("literal", (-0.4,))}, ["self", "oracle"], by_step=True)
     for outcome in evaluate(evaluation, plan).values():
         assert outcome.steps is not None
         assert outcome.steps.mean() == pytest.approx(outcome.values[MASE])
-    plain = evaluate(evaluation, Plan(SeasonalNaive()))[Variant("seasonal_naive")]
+    plain = evaluate(evaluation, ForecastPlan(SeasonalNaive()))[Variant("seasonal_naive")]
     assert plain.steps is None
 
 

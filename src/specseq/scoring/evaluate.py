@@ -13,7 +13,7 @@ from specseq.filters import Filter
 from specseq.models.protocol import Forecaster
 from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.metrics import StepErrors, Totals, window_sums
-from specseq.scoring.reversal import NONE, Piece, Plan, Quantiles, Variant, pieces
+from specseq.scoring.reversal import NONE, ForecastPlan, Piece, Quantiles, Variant, pieces
 
 
 @dataclass
@@ -42,7 +42,7 @@ def score(
         InputError: a forecast is missing, not finite or out of order.
         Diverged: the forecast left the range of 32-bit floats.
     """
-    (outcome,) = evaluate(evaluation, Plan(forecaster), report).values()
+    (outcome,) = evaluate(evaluation, ForecastPlan(forecaster), report).values()
     if outcome.diverged:
         raise Diverged(outcome.diverged)
     return outcome.values
@@ -63,7 +63,7 @@ class Checkpoint:
 
 def evaluate(
     evaluation: Evaluation,
-    plan: Plan,
+    plan: ForecastPlan,
     report: Callable[[int], None] = lambda points: None,
     checkpoint: Checkpoint | None = None,
 ) -> dict[Variant, Outcome]:
@@ -82,7 +82,7 @@ def evaluate(
 
 def by_filter(
     evaluation: Evaluation,
-    plan: Plan,
+    plan: ForecastPlan,
     report: Callable[[int], None] = lambda points: None,
     done: Collection[str] = (),
     checkpoint: Checkpoint | None = None,

@@ -16,7 +16,7 @@ import numpy as np
 from specseq.filters import Filter
 from specseq.scoring.evaluate import Outcome, by_filter
 from specseq.scoring.evaluation import Evaluation, stat_digest
-from specseq.scoring.reversal import NONE, Plan, Variant
+from specseq.scoring.reversal import NONE, ForecastPlan, Variant
 from specseq.sources import source_digest
 from specseq.tables import digest
 from specseq.tables.files import write_text
@@ -37,7 +37,7 @@ class Parts:
         self.folder = folder
         self.parameters = {**parameters, "code": source_digest("scoring/parts.py", "models")}
 
-    def evaluate(self, evaluation: Evaluation, plan: Plan, report: Callable[[int], None]) -> Outcomes:
+    def evaluate(self, evaluation: Evaluation, plan: ForecastPlan, report: Callable[[int], None]) -> Outcomes:
         """The outcomes of a config or task: parts that exist are read, the others made and kept.
 
         Raises:

@@ -43,7 +43,7 @@ Variants = Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]
 
 
 @dataclass
-class Plan:
+class ForecastPlan:
     """What to score on each config or task.
 
     Attributes:
@@ -115,7 +115,7 @@ class _Filtered:
 class Piece:
     """A batch with its truth [B, H] and all ways to forecast it; what several of them need is made once."""
 
-    def __init__(self, evaluation: Evaluation, plan: Plan, batch: Batch) -> None:
+    def __init__(self, evaluation: Evaluation, plan: ForecastPlan, batch: Batch) -> None:
         self.evaluation, self.plan, self.batch = evaluation, plan, batch
         self.truth = batch.windows.targets()
 
@@ -250,7 +250,7 @@ class Piece:
         return self._medians[id(who)]
 
 
-def pieces(evaluation: Evaluation, plan: Plan, *, fine: bool) -> Iterator[Batch]:
+def pieces(evaluation: Evaluation, plan: ForecastPlan, *, fine: bool) -> Iterator[Batch]:
     """Batches whose contexts together stay small: filtering copies them."""
     limit = plan.forecaster.context_length if plan.control is None else plan.control.context_length
     reach = max((filter.reach for filter in plan.filters.values()), default=0)

@@ -23,7 +23,7 @@ from specseq.scoring.lsf import lsf_evaluations
 from specseq.scoring.monash import monash_evaluations
 from specseq.scoring.parts import Parts
 from specseq.scoring.results import Published, ResultFile, Row, Tidy
-from specseq.scoring.reversal import Plan, Variant
+from specseq.scoring.reversal import ForecastPlan, Variant
 from specseq.series.evaluation import TERMS
 from specseq.series.store import file_digest
 from specseq.tables import Provenance, read_parquet
@@ -61,7 +61,7 @@ def _score_published(request: ScoreRequest, evaluations: Sequence[Evaluation]) -
     name = str(request.forecaster.name) if request.forecaster else ""
     parameters: dict[str, Any] = {
         "benchmark": request.benchmark,
-        "forecaster": fingerprint(name) if request.forecaster else "forecasts",
+        "forecaster": forecaster_digest(name) if request.forecaster else "forecasts",
         "arguments": request.arguments,
         "context_length": request.forecaster and request.forecaster.context_length,
         "model": request.model,
@@ -76,7 +76,7 @@ def _score_published(request: ScoreRequest, evaluations: Sequence[Evaluation]) -
         return results.rows(names)
     if (reason := _diverged(name)) is not None:
         raise InputError(name, f"its training diverged: {reason}", "there is nothing to score")
-    plan = Plan(given) if given else make_plan(request)
+    plan = ForecastPlan(given) if given else forecast_plan(request)
     who = plan.forecaster
     results.layout = Published(request.benchmark, request.model or who.name, who.context_length)
     return score_all(evaluations, plan, results)
@@ -84,7 +84,7 @@ def _score_published(request: ScoreRequest, evaluations: Sequence[Evaluation]) -
 
 def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation]) -> list[Row]:
     name = str(request.forecaster and request.forecaster.name)
-    parameters: dict[str, Any] = {"benchmark": request.benchmark, "forecaster": fingerprint(name)}
+    parameters: dict[str, Any] = {"benchmark": request.benchmark, "forecaster": forecaster_digest(name)}
     layout = Tidy(request.benchmark, request.study, request.run, request.seed)
     provenance = _provenance(request, parameters, evaluations)
     if (reason := _diverged(name)) is not None:
@@ -93,7 +93,7 @@ def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation]) -> lis
             results.add(evaluation, {Variant(Path(name).parent.name): Outcome({}, None, reason)})
         results.save()
         return results.rows([evaluation.name for evaluation in evaluations])
-    plan = make_plan(request)
+    plan = forecast_plan(request)
     if request.arguments:
         parameters["arguments"] = request.arguments
     parameters |= {
@@ -101,7 +101,7 @@ def _score_tidy(request: ScoreRequest, evaluations: Sequence[Evaluation]) -> lis
         "run": request.run,
         "filters": {name: [made.stride, *made.taps] for name, made in plan.filters.items()},
         "reversals": list(request.reversals),
-        "other": request.other and fingerprint(str(request.other.name)),
+        "other": request.other and forecaster_digest(str(request.other.name)),
         "missing": request.missing,
         "centre": request.centre,
     }
@@ -126,7 +126,7 @@ def _provenance(
 
 def score_all(
     evaluations: Sequence[Evaluation],
-    plan: Plan,
+    plan: ForecastPlan,
     results: ResultFile,
     parts: Parts | None = None,
 ) -> list[Row]:
@@ -225,7 +225,7 @@ def open_forecaster(
     return load_forecaster(str(settings.name), benchmark, arguments, **settings.options)
 
 
-def make_plan(request: ScoreRequest) -> Plan:
+def forecast_plan(request: ScoreRequest) -> ForecastPlan:
     """What a request asks to be scored; seasonal naive is the control of the oracle.
 
     Raises:
@@ -237,7 +237,7 @@ def make_plan(request: ScoreRequest) -> Plan:
     control = None
     if "oracle" in request.reversals and forecaster.name != "seasonal_naive":
         control = load_forecaster("seasonal_naive", request.benchmark)
-    return Plan(
+    return ForecastPlan(
         forecaster,
         {name: _filter(name, spec, request.designed) for name, spec in request.filters.items()},
         request.reversals,
@@ -272,7 +272,7 @@ def _diverged(name: str) -> str | None:
     return diverged(Path(name))
 
 
-def fingerprint(source: str | Path) -> str:
+def forecaster_digest(source: str | Path) -> str:
     """What identifies a forecaster in a result: its name, or the content of its weights and their config.
 
     For a class of another package, this is only its import path; its code may change.

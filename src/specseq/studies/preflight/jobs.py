@@ -88,7 +88,7 @@ def _in_time(check: str, settings: SlurmSettings) -> Finding | None:
         return None
     limit, delay = settings.minutes, settings.signal_delay_s
     fault = f"the time limit of {limit} min is not above signal_delay_s ({delay} s)"
-    return Finding(check, fault, "raise the one or lower the other")
+    return Finding(check, fault, "raise the limit or lower the delay")
 
 
 def _options(settings: SlurmSettings) -> list[str]:
