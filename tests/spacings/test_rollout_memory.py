@@ -1,5 +1,6 @@
 """Memory kept, zeroed or faded in rollouts: the same bits where two of them are one, and rows beside rows."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from specseq.errors import InputError
 from specseq.settings import read
+from specseq.spacings import evaluation
+from specseq.spacings import rollout as module
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.evaluation import evaluate_model
 from specseq.spacings.model import SpacingModel
@@ -17,6 +20,7 @@ from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
 from specseq.spacings.sets import load_spacing_set
 from specseq.studies import studies
 from specseq.studies.zeta.study import ZetaRun
+from specseq.tables.kept import Kept
 
 HORIZON = 30
 MASKS = pytest.mark.parametrize("mask", ["causal", "published"])
@@ -127,6 +131,47 @@ def test_modes_stand_side_by_side_and_leave_the_other_rows_alone(manifest: Path)
     # The first step of a linear fade reads whole memory; without memory it predicts otherwise.
     assert value["err_mean_faded", 1, 8] == pytest.approx(value["err_mean", 1, 8], abs=1e-6)
     assert abs(value["err_mean_zeroed", 1, 8] - value["err_mean", 1, 8]) > 1e-4
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_rollout_goes_on_from_its_last_state(
+    sampled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_KEPT_EVERY", 0.0)
+    model, kept, calls = lively(attention_mask="published"), Kept(tmp_path, {}), 0
+
+    def some(*arguments: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 13:
+            raise KeyboardInterrupt
+        return following(*arguments)
+
+    following = module._next
+    whole = rolled(model, sampled)
+    monkeypatch.setattr(module, "_next", some)
+    keeping = partial(rollout, kept=kept, name="a")
+    with pytest.raises(KeyboardInterrupt):
+        rolled(model, sampled, keeping)
+    assert torch.equal(rolled(model, sampled, keeping), whole)
+    assert calls == 13 + whole.shape[1] - 12
+
+
+def test_a_killed_evaluation_reads_what_it_has_measured(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = load_spacing_set(manifest, "real", "test")
+    spec = SpacingEvaluation(
+        windows=8, contexts=(4, 8), rollout_contexts=(4, 8), horizons=(1, 10), draws=20, kernel_windows=4
+    )
+    model, kept = lively(), Kept(tmp_path / "parts", {})
+    whole = evaluate_model(model, test, spec, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "_probes", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate_model(model, test, spec, 0, kept=kept)
+    monkeypatch.setattr(evaluation, "rollout", lambda *_: 1 / 0)
+    assert evaluate_model(model, test, spec, 0, kept=kept) == whole
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int, int]:

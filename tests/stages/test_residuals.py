@@ -1,10 +1,17 @@
 """From residuals to matched filters to their evaluation, through the stages."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from specseq.models.protocol import Forecaster
+from specseq.scoring import residuals as module
+from specseq.scoring.config import ForecasterSettings
+from specseq.scoring.evaluation import Evaluation
+from specseq.scoring.residuals import ResidualsRequest, earlier_residuals, measure_residuals
 from specseq.series.arrow_writer import write_folder
 from specseq.tables import read_parquet
 from tests.scoring.test_gift_eval import items, wild_series
@@ -38,6 +45,40 @@ def test_a_matched_filter_reaches_the_evaluation(data: Path, tmp_path: Path) -> 
     by_step = scored[scored["metric"] == "scaled_absolute_error"]
     assert set(by_step["step"]) >= set(range(1, 9))
     assert set(by_step["reversal"]) == {"none", "self"}
+
+
+def test_a_killed_measurement_goes_on_after_the_last_config(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def counted(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Any:
+        measured.append(evaluation.name)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return earlier_residuals(evaluation, forecaster, windows)
+
+    def request(name: str, parts: str | None) -> ResidualsRequest:
+        folder = tmp_path / parts if parts else None
+        naive = ForecasterSettings(name="naive")
+        return ResidualsRequest(
+            benchmark="gift_eval",
+            terms=("short",),
+            forecaster=naive,
+            data=data,
+            out=tmp_path / name,
+            parts=folder,
+        )
+
+    measure_residuals(request("whole.parquet", None))
+    monkeypatch.setattr(module, "earlier_residuals", counted)
+    with pytest.raises(KeyboardInterrupt):
+        measure_residuals(request("again.parquet", "parts"))
+    measure_residuals(request("again.parquet", "parts"))
+    assert measured == ["a/D/short", "b/M/short", "b/M/short"]
+    whole, again = (read_parquet(tmp_path / f"{name}.parquet") for name in ("whole", "again"))
+    pd.testing.assert_frame_equal(again, whole)
+    assert not (tmp_path / "parts").exists()
 
 
 def test_a_config_without_errors_has_no_rows(data: Path, tmp_path: Path) -> None:

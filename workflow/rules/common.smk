@@ -393,6 +393,11 @@ def single_results(target):
     return [re.sub(r"\{scale[^}]*\}", scale, file) for file in outputs]
 
 
+def parts(wildcards, name):
+    """The folder for what a killed stage of a run leaves, in which its next attempt goes on."""
+    return f"results/{wildcards.scale}/checkpoints/{wildcards.run}/{name}"
+
+
 def fields(files):
     """The named files of a rule, without names whose list is empty."""
     return {name: named if isinstance(named, str) else list(named) for name, named in files.items() if named}

@@ -37,6 +37,7 @@ rule residuals:
         **request(
             "residuals",
             lambda w: PLANNING.residuals(w.scale, w.run, w.benchmark),
+            besides=lambda w, threads: {"parts": parts(w, f"{w.benchmark}_residuals")},
             outside=lambda w: PLANNING.evaluation_files(w.scale, w.run, w.benchmark),
             code=lambda w: ["stages/residuals.py", "models"],
         ),
@@ -81,7 +82,7 @@ rule evaluate:
         **request(
             "evaluate",
             lambda w: PLANNING.evaluation(w.scale, w.run, w.benchmark),
-            besides=lambda w, threads: {"parts": f"results/{w.scale}/checkpoints/{w.run}/{w.benchmark}"},
+            besides=lambda w, threads: {"parts": parts(w, w.benchmark)},
             outside=lambda w: PLANNING.evaluation_files(w.scale, w.run, w.benchmark),
             code=lambda w: ["stages/evaluate.py", "models"],
         ),

@@ -15,7 +15,11 @@ rule rollout:
     resources:
         **asked("rollout"),
     params:
-        **request("rollout", lambda w: {"run": w.run, "params": PLAN.run(w.scale, w.run)}),
+        **request(
+            "rollout",
+            lambda w: {"run": w.run, "params": PLAN.run(w.scale, w.run)},
+            besides=lambda w, threads: {"parts": parts(w, "rollout")},
+        ),
     message:
         "rollout: {wildcards.run}"
     shell:

@@ -12,6 +12,7 @@ Shapes: N windows of earlier data, H horizon steps.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from specseq.models.protocol import Forecaster
 from specseq.models.windows import Windows
 from specseq.progress import Progress
 from specseq.scoring.config import Benchmark, ForecasterSettings, Term
-from specseq.scoring.evaluation import Batch, Evaluation, batches_for
+from specseq.scoring.evaluation import Batch, Evaluation, batches_for, stat_digest
 from specseq.scoring.forecasting import forecast
 from specseq.scoring.metrics import Values, scaled_errors
-from specseq.scoring.score import open_evaluations, open_forecaster
+from specseq.scoring.score import fingerprint, open_evaluations, open_forecaster
 from specseq.settings import STRICT, Field, dataclass, plain
-from specseq.tables import Provenance, long_table, write_parquet
+from specseq.sources import source_digest
+from specseq.tables import Provenance, digest, long_table, write_parquet
+from specseq.tables.kept import Kept
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -39,6 +42,7 @@ class ResidualsRequest:
     forecaster: ForecasterSettings
     data: Path = Field(description="folder of the benchmark's data")
     out: Path = Field(description="Parquet file to write")
+    parts: Path | None = Field(default=None, description="folder for what a job that is killed leaves")
     terms: tuple[Term, ...] | None = Field(
         default=None, min_length=1, description="GIFT-Eval: all where left out"
     )
@@ -63,15 +67,29 @@ def measure_residuals(request: ResidualsRequest) -> None:
     forecaster = open_forecaster(request.forecaster, request.benchmark)
     progress = Progress(len(evaluations), "configs")
     rows: list[dict[str, Any]] = []
+    decisive = {**parameters, "code": source_digest("scoring/residuals.py", "models")}
+    decisive["weights"] = fingerprint(str(request.forecaster.name))
+    kept = Kept(request.parts, decisive)
     for done, evaluation in enumerate(evaluations, 1):
-        residuals_NH = earlier_residuals(evaluation, forecaster, request.windows)
-        rows += [{**keys, "task": evaluation.name, **row} for row in _rows(residuals_NH)]
+        found = kept.rows(_part(evaluation), partial(_measured, evaluation, forecaster, request.windows))
+        rows += [{**keys, "task": evaluation.name, **row} for row in found]
         evaluation.close()
         progress.update(done)
     if not rows:
         fault = "no series has errors before the test windows: all are too short or forecast without any"
         raise InputError(request.data, fault, "use longer series")
     write_parquet(request.out, long_table(rows), provenance)
+    kept.forget()
+
+
+def _part(evaluation: Evaluation) -> str:
+    """The name of a config's part, another where its data or its test windows are others."""
+    data = {"settings": evaluation.settings(), "ahead": evaluation.ahead}
+    return digest({"name": evaluation.name, **data, "files": stat_digest(evaluation.files())})
+
+
+def _measured(evaluation: Evaluation, forecaster: Forecaster, windows: int) -> Iterator[dict[str, Any]]:
+    return _rows(earlier_residuals(evaluation, forecaster, windows))
 
 
 def _rows(residuals_NH: Values) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ Rows have the key column ``context`` (number of known spacings; -1 if not applic
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,10 @@ from specseq.spacings.hermiticity import hermiticity
 from specseq.spacings.law import TrainingLaw
 from specseq.spacings.model import SpacingModel
 from specseq.spacings.rollout import accumulated_error, rollout
-from specseq.spacings.rollout_config import MEMORY_KEPT, RolloutSettings
+from specseq.spacings.rollout_config import MEMORY_KEPT, MemoryMode, RolloutSettings
 from specseq.spacings.sets import SpacingSet
 from specseq.spacings.statistics import autocorrelation, block_bootstrap, form_factor, number_variance
+from specseq.tables.kept import NOTHING_KEPT, Kept
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -75,6 +77,7 @@ def evaluate_model(
     seed: int,
     settings: RolloutSettings = MEMORY_KEPT,
     law: TrainingLaw | None = None,
+    kept: Kept = NOTHING_KEPT,
 ) -> list[Row]:
     """All metrics of a trained model on a test set.
 
@@ -82,6 +85,7 @@ def evaluate_model(
         model: in evaluation mode, on the CPU.
         seed: seed of sampled rollouts and resampling.
         law: law of the training windows, to measure drift; None measures no drift.
+        kept: what a call that was killed has measured.
 
     Raises:
         InputError: the model is too short for a context, or the band for one window, or there is no memory
@@ -99,10 +103,13 @@ def evaluate_model(
     starts = test.starts(span, spec.windows)
     s = torch.from_numpy(test.windows(starts, span))
     height = torch.from_numpy(test.height(starts).astype(np.float32))
-    rows = list(_one_step(model, s, height, spec, seed))
+    rows = kept.rows("one_step", partial(_one_step, model, s, height, spec, seed))
     for context in spec.rollout_contexts:
-        rows += _rollouts(model, s, height, context, spec, seed, settings, law)
-    rows += _probes(model, s, height, spec, seed)
+        for mode in settings.memory:
+            name = f"rollout_{context}_{mode}"
+            given = (model, s, height, context, mode, spec, seed, settings, law, kept, name)
+            rows += kept.rows(name, partial(_rollouts, *given))
+    rows += kept.rows("probes", partial(_probes, model, s, height, spec, seed))
     rows.append({"metric": "windows", "value": len(starts)})
     return rows
 
@@ -144,34 +151,36 @@ def _rollouts(
     s: Tensor,
     height: Tensor,
     context: int,
+    mode: MemoryMode,
     spec: SpacingEvaluation,
     seed: int,
     settings: RolloutSettings,
     law: TrainingLaw | None,
+    kept: Kept,
+    name: str,
 ) -> Iterator[Row]:
     horizon = spec.horizons[-1]
     truth = s[:, context : context + horizon]
-    for mode in settings.memory:
-        suffix, strengths = "" if mode == "kept" else f"_{mode}", settings.strengths(mode, horizon)
-        draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
-        predicted = {
-            "mean": rollout(model, s[:, :context], height, horizon, None, strengths),
-            "sampled": rollout(model, s[:, :context], height, horizon, draw, strengths),
-        }
-        for source, spacings in predicted.items():
-            error = accumulated_error(spacings, truth).numpy()
-            for h in spec.horizons:
-                keys = {"step": h, "context": context}
-                yield from with_interval(f"err_{source}{suffix}", error[:, h - 1], spec, seed, **keys)
-        if law is not None:
-            followed = {**predicted, "true": truth}
-            measured = drift(model, s[:, :context], height, followed, spec.horizons, strengths, law)
-            for metric, h, values in measured:
-                yield from with_interval(f"{metric}{suffix}", values, spec, seed, step=h, context=context)
-        if mode == "kept" and context == spec.rollout_contexts[-1]:
-            sampled = predicted["sampled"].double().numpy()
-            yield from sequence_statistics("rollout", sampled, context=context)
-            yield from sequence_statistics("data", truth.double().numpy(), context=context)
+    suffix, strengths = "" if mode == "kept" else f"_{mode}", settings.strengths(mode, horizon)
+    draw = torch.Generator().manual_seed(stream_seed(seed, "rollout", context))
+    predicted = {
+        source: rollout(model, s[:, :context], height, horizon, drawn, strengths, kept, f"{name}_{source}")
+        for source, drawn in {"mean": None, "sampled": draw}.items()
+    }
+    for source, spacings in predicted.items():
+        error = accumulated_error(spacings, truth).numpy()
+        for h in spec.horizons:
+            keys = {"step": h, "context": context}
+            yield from with_interval(f"err_{source}{suffix}", error[:, h - 1], spec, seed, **keys)
+    if law is not None:
+        followed = {**predicted, "true": truth}
+        measured = drift(model, s[:, :context], height, followed, spec.horizons, strengths, law)
+        for metric, h, values in measured:
+            yield from with_interval(f"{metric}{suffix}", values, spec, seed, step=h, context=context)
+    if mode == "kept" and context == spec.rollout_contexts[-1]:
+        sampled = predicted["sampled"].double().numpy()
+        yield from sequence_statistics("rollout", sampled, context=context)
+        yield from sequence_statistics("data", truth.double().numpy(), context=context)
 
 
 def sequence_statistics(prefix: str, s_WN: Array, **keys: Any) -> Iterator[Row]:

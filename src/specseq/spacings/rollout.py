@@ -8,14 +8,20 @@ step, including the context, is then read with memory of that step's strength.
 Shapes: B windows, C context, H horizon.
 """
 
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from specseq.spacings.mixture import Mixture
 from specseq.spacings.model import SpacingModel
+from specseq.tables.kept import NOTHING_KEPT, Kept
+
+# Seconds between states of a rollout without cache, whose steps take as long as whole windows.
+_KEPT_EVERY = 60.0
 
 
 @torch.no_grad()
@@ -26,6 +32,8 @@ def rollout(
     horizon: int,
     generator: torch.Generator | None = None,
     memory: Sequence[float] | None = None,
+    kept: Kept = NOTHING_KEPT,
+    name: str = "",
 ) -> Tensor:
     """(B, H) spacings that follow the contexts, one step at a time, with a key-value cache where possible.
 
@@ -35,11 +43,12 @@ def rollout(
         generator: draws each step from the mixture, negative draws becoming 0; None takes its mean.
         memory: (H,) factor of the memory slots at each step; None leaves them as they are. While the factor
             changes, no cache is valid.
+        kept: where a long rollout is left, under its ``name``, and goes on.
     """
     if memory is not None and len(set(memory)) == 1:
         model, memory = with_memory(model, memory[0]), None
     if memory is not None or not model.config.causal:
-        return rollout_without_cache(model, context_BC, height_B, horizon, generator, memory)
+        return rollout_without_cache(model, context_BC, height_B, horizon, generator, memory, kept, name)
     context = context_BC.shape[1]
     history = [context_BC]
     mixture, cache = model.start(context_BC, height_B)
@@ -62,14 +71,25 @@ def rollout_without_cache(
     horizon: int,
     generator: torch.Generator | None = None,
     memory: Sequence[float] | None = None,
+    kept: Kept = NOTHING_KEPT,
+    name: str = "",
 ) -> Tensor:
     """The result of :func:`rollout`, by rereading the whole window at each step."""
     context = context_BC.shape[1]
     history = [context_BC]
-    for step in range(1, horizon + 1):
+    if left := kept.state(name):
+        history.append(torch.from_numpy(left["spacings"]))
+        if generator is not None:
+            generator.set_state(torch.from_numpy(left["generator"]))
+    done, since = sum(part.shape[1] for part in history[1:]), time.monotonic()
+    for step in range(done + 1, horizon + 1):
         reader = model if memory is None else with_memory(model, memory[step - 1])
         mixture = reader(_tail(history, window_length(step, context, model)), height_B)[:, -1]
         history.append(_next(mixture, generator)[:, None])
+        if time.monotonic() - since >= _KEPT_EVERY:
+            drawn = generator.get_state().numpy() if generator is not None else np.zeros(0, np.uint8)
+            kept.leave(name, spacings=torch.cat(history[1:], 1).numpy(), generator=drawn)
+            since = time.monotonic()
     return torch.cat(history[1:], 1)
 
 

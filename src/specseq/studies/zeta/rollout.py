@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from specseq.scoring.evaluation import stat_digest
 from specseq.settings import STRICT, Field, dataclass, read
+from specseq.sources import source_digest
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
 from specseq.spacings.drift import drift_law
 from specseq.spacings.evaluation import Row, evaluate_model
@@ -20,6 +22,7 @@ from specseq.spacings.model import rebuild
 from specseq.spacings.rollout_config import RolloutSettings
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.tables import Provenance, long_table, write_parquet
+from specseq.tables.kept import Kept
 from specseq.training.checkpoint import diverged, load_weights
 
 
@@ -34,6 +37,7 @@ class RolloutRequest:
         default_factory=dict, description="parameters of the run, in place of those that its weights carry"
     )
     out: Path = Field(description="Parquet file to write")
+    parts: Path | None = Field(default=None, description="folder for what a job that is killed leaves")
 
 
 def evaluate_run(request: RolloutRequest) -> None:
@@ -48,13 +52,16 @@ def evaluate_run(request: RolloutRequest) -> None:
     seed, name = int(resolved["seed"]), resolved.get("data", {}).get("set", "real")
     provenance = Provenance("rollout", resolved, run=run, seed=seed)
     reason = diverged(request.weights)
+    decisive = {"run": run, "params": resolved, "code": source_digest("studies/zeta/rollout.py")}
+    files = stat_digest([request.weights, request.spacings])
+    kept = Kept(request.parts, {**decisive, "files": files})
     if reason is None:
         spec = read(SpacingEvaluation, resolved.get("evaluation", {}), f"run {run}: evaluation")
         test = load_spacing_set(request.spacings, name, "test")
         settings = read(RolloutSettings, resolved.get("rollout", {}), f"run {run}: rollout")
         train = load_spacing_set(request.spacings, name, "train")
         law = drift_law(train, spec.rollout_contexts) if settings.drift else None
-        rows = evaluate_model(rebuild(trained, tensors), test, spec, seed, settings, law)
+        rows = evaluate_model(rebuild(trained, tensors), test, spec, seed, settings, law, kept)
         if "training" in trained:  # how much an imported model had to learn from is not known
             rows += training_size(trained, train)
     else:
@@ -63,6 +70,7 @@ def evaluate_run(request: RolloutRequest) -> None:
     keys = {"study": "zeta", "run": run, "seed": seed, "benchmark": "rollout", "task": f"{name}/test"}
     table = long_table([{**keys, "context": -1, **row} for row in rows], ("context",))
     write_parquet(request.out, table, provenance)
+    kept.forget()
 
 
 def training_size(params: Mapping[str, Any], train: SpacingSet) -> list[Row]:
