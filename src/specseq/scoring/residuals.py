@@ -27,7 +27,7 @@ from specseq.scoring.config import Benchmark, ForecasterSettings, Term
 from specseq.scoring.evaluation import Batch, Evaluation, batches_for, stat_digest
 from specseq.scoring.forecasting import forecast
 from specseq.scoring.metrics import Values, scaled_errors
-from specseq.scoring.score import fingerprint, open_evaluations, open_forecaster
+from specseq.scoring.score import forecaster_digest, open_evaluations, open_forecaster
 from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.sources import source_digest
 from specseq.tables import Provenance, digest, long_table, write_parquet
@@ -68,7 +68,7 @@ def measure_residuals(request: ResidualsRequest) -> None:
     progress = Progress(len(evaluations), "configs")
     rows: list[dict[str, Any]] = []
     decisive = {**parameters, "code": source_digest("scoring/residuals.py", "models")}
-    decisive["weights"] = fingerprint(str(request.forecaster.name))
+    decisive["weights"] = forecaster_digest(str(request.forecaster.name))
     kept = Kept(request.parts, decisive)
     for done, evaluation in enumerate(evaluations, 1):
         found = kept.rows(_part(evaluation), partial(_measured, evaluation, forecaster, request.windows))
