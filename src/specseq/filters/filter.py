@@ -51,8 +51,3 @@ class Filter:
     def array(self) -> NDArray[np.float64]:
         """The taps, [d]."""
         return np.array(self.taps, dtype=np.float64)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether every tap is zero."""
-        return not any(self.taps)

@@ -59,19 +59,12 @@ def undo(taps: Vector, filtered: Vector) -> Vector:
     return np.asarray(series[: len(filtered), 0])
 
 
-def reflection(taps: Vector) -> Vector:
-    """Reflection coefficients k_1 … k_d (step-down recursion); 1/A is stable if and only if all |k_j| < 1.
-
-    Source: Åström, Introduction to Stochastic Control Theory, chapter 5. NaN from |k_j| ≥ 1 on down.
-    """
-    below = _step_down(taps)
-    found = np.full(len(taps), np.nan)
-    found[len(taps) - len(below) :] = [float(k) for k in reversed(below)]
-    return found
-
-
 def _step_down(taps: Vector, radius: float = 1.0) -> list[Decimal]:
-    """k_d, k_{d-1}, … of the polynomial whose roots are those of p over ``radius``, as long as |k_j| < 1."""
+    """Reflection coefficients k_d, k_{d-1}, … as long as |k_j| < 1, of the roots of p over ``radius``.
+
+    The roots lie inside the unit circle if and only if all |k_j| < 1. Source: Åström, Introduction to
+    Stochastic Control Theory, chapter 5.
+    """
     with localcontext(prec=_DIGITS):
         scale, found = Decimal(radius), list[Decimal]()
         current = [Decimal(float(tap)) / scale**lag for lag, tap in enumerate(taps, 1)]
