@@ -176,5 +176,5 @@ def test_the_map_of_the_repository_is_true() -> None:
     named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line and not line.startswith(" ")}
     for place in named:
         assert list(ROOT.glob(place.replace("<study>", "*").replace("<scale>", "*"))), place
-    rooms = {f"src/specseq/{path.parent.name}" for path in ROOT.glob("src/specseq/*/__init__.py")}
-    assert rooms <= named
+    packages = {f"src/specseq/{path.parent.name}" for path in ROOT.glob("src/specseq/*/__init__.py")}
+    assert packages <= named
