@@ -11,6 +11,8 @@ over stable filters. The identity has J = 1 + λ, so a smaller value predicts a 
 The premise is strong. A linear forecaster commutes with the filter: its filtered-space error is A·E, and the
 reversal leaves E again, whatever the filter. So the predicted gain is only a hypothesis. To test it, compare
 with :func:`specseq.filters.theory.predicted_self_error` of the errors measured in filtered space.
+
+Shapes: H horizon step, K = ⌈H/s⌉ step of the impulse response.
 """
 
 import numpy as np

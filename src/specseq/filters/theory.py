@@ -2,6 +2,8 @@
 
 If a forecast of the filtered series has error E, the recursive reversal turns it into e = E/A:
 e_t = Σ_{k ≤ t/s} h_k E_{t - k·s}, t = 0 … H-1. The covariance of E thus determines that of e.
+
+Shapes: N window, H horizon step.
 """
 
 import numpy as np
@@ -65,6 +67,9 @@ def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
 
     If nothing is missing, this is the biased estimate (divided by the number of values, not of pairs), which
     is always the autocovariance of some process. The mean is not removed, since a bias is an error too.
+
+    Raises:
+        InputError: every value is NaN.
     """
     present = ~np.isnan(residuals_NH)
     filled = np.where(present, residuals_NH, 0.0).astype(np.float64)
@@ -77,7 +82,11 @@ def residual_autocovariance(residuals_NH: Array, lags: int) -> Array:
 
 
 def residual_covariance(residuals_NH: Array) -> Array:
-    """Second moments between horizon steps, [H, H], pooled over windows without missing values."""
+    """Second moments between horizon steps, [H, H], pooled over windows without missing values.
+
+    Raises:
+        InputError: every window has a missing value.
+    """
     whole = residuals_NH[~np.isnan(residuals_NH).any(axis=1)].astype(np.float64)
     if not len(whole):
         raise InputError("residuals", "every window has a NaN", "give complete windows, [windows, horizon]")

@@ -64,7 +64,11 @@ class Stamps:
         return np.concatenate([values[edges[:-1]] for edges, values in self.batches(1024)])
 
     def of_item(self, row: int) -> Times:
-        """The timestamps of one item; what stands after it is not read."""
+        """The timestamps of one item; later ones are not read.
+
+        Raises:
+            InputError: there is no such item, or as for :meth:`batches`.
+        """
         first = 0
         for edges, values in self.batches(64):
             if row < first + len(edges) - 1:

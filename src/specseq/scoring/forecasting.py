@@ -1,6 +1,6 @@
 """Run a forecaster over windows: many at a time, sorted by length, its answer checked.
 
-Legend: B windows, Q quantile levels, H horizon.
+Shapes: B windows, Q quantile levels, H horizon.
 """
 
 from collections.abc import Sequence

@@ -173,7 +173,11 @@ def _settle(
 
 
 def gift_eval_groups(baseline: Submission, by: str) -> dict[str, str]:
-    """Task -> group, by term, domain, frequency or number of variates."""
+    """Task -> group, by term, domain, frequency or number of variates.
+
+    Raises:
+        InputError: the tasks' names or the baseline's columns do not say.
+    """
     if by in ("term", "frequency"):
         part = {"frequency": 1, "term": 2}[by]
         parts = {task: task.split("/") for task in baseline.tasks}

@@ -162,7 +162,11 @@ class MonashEvaluation(Evaluation):
 
     @cached_property
     def naive_error(self) -> float:
-        """MAE of Naive."""
+        """MAE of Naive.
+
+        Raises:
+            InputError: no series has a value.
+        """
         error, steps = 0.0, 0
         for block in self._windows.blocks(_POINTS):
             errors = np.abs(block.targets() - naive().forecast_windows(block, self.query)[:, MEDIAN])

@@ -154,7 +154,11 @@ class Scores:
 
 
 def read_table(source: Path) -> pa.Table:
-    """A CSV or Parquet file as an Arrow table; a CSV file may be compressed."""
+    """A CSV or Parquet file as an Arrow table; a CSV file may be compressed.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
     try:
         if source.suffix.lower() == ".parquet":
             from pyarrow import parquet  # imported here: most submissions are CSV
@@ -205,14 +209,18 @@ def _overlap(table: pa.Table, tasks: Sequence[str], source: Path) -> NDArray[np.
 
 
 def detect(source: Path) -> Benchmark:
-    """The benchmark whose columns a result file carries."""
+    """The benchmark whose columns a result file has.
+
+    Raises:
+        InputError: it has those of neither.
+    """
     names = set(read_table(source).column_names)
     for benchmark in BENCHMARKS.values():
         wanted = set(benchmark.metrics.values()) & names
         if len(wanted) >= 2 and names & set(benchmark.task_columns):
             return benchmark
     raise InputError(
-        source, "carries neither GIFT-Eval nor FEV-Bench columns", "wanted e.g. 'dataset' and "
+        source, "has neither GIFT-Eval nor FEV-Bench columns", "expected e.g. 'dataset' and "
         "'eval_metrics/MASE[0.5]', or 'task_name' and 'SQL'",
     )  # fmt: skip
 

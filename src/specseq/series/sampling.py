@@ -6,6 +6,8 @@ weighted   sub-dataset k with probability ω_k ∝ min(share of points, 0.001), 
            proportion to its points (Woo et al. 2024, section 3.2.1)
 custom     sub-dataset k with a given weight, a series within it in proportion to its points
 ========== ===================================================================================
+
+Shapes: K sub-dataset.
 """
 
 from collections.abc import Mapping

@@ -21,6 +21,8 @@ Rows have the key column ``context`` (number of known spacings; -1 if not applic
 - ``kernel`` (``step`` = d), ``kernel_decay``, ``kernel_fit_r2``; ``memory_ln_primes_p``.
 - ``hermiticity``, ``hermiticity_null``, ``hermiticity_z``, ``hermiticity_p``: symmetry of the attention forms
   compared with its null (:mod:`specseq.spacings.hermiticity`).
+
+Shapes: W windows, N spacings.
 """
 
 import math

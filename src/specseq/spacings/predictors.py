@@ -1,6 +1,8 @@
 """Baseline predictors: constant, independent Wigner, linear autoregression.
 
 Each maps past spacings to a predictive density and is fitted to the training split only.
+
+Shapes: W windows, N spacings, C context, H horizon, p order.
 """
 
 import math
@@ -73,7 +75,11 @@ class Autoregression:
         return 0.5 * math.log(2 * math.pi) + math.log(self.scale) + 0.5 * (error / self.scale) ** 2
 
     def rollout(self, context_WC: Array, horizon: int, rng: np.random.Generator | None = None) -> Array:
-        """(W, H) continuation by the mean, or by draws from ``rng``."""
+        """(W, H) continuation by the mean, or by draws from ``rng``.
+
+        Raises:
+            InputError: the context is shorter than the order.
+        """
         if context_WC.shape[1] < self.order:
             fault = f"{context_WC.shape[1]} spacings"
             raise InputError("context", fault, f"AR({self.order}) needs {self.order}")

@@ -1,8 +1,9 @@
 """Statistics of spacing sequences: autocorrelation, number variance, form factor, intervals of their means.
 
-Inputs are (W, N) spacings of mean about one: W windows of N consecutive ones. Unfolded frequencies τ are in
-units of the mean density; values in the published convention are 2π times larger, so that its band
-3 < τ < 5.5 is .48 < τ < .875 here.
+Spacings have a mean of about one. Unfolded frequencies τ are in units of the mean density; values in the
+published convention are 2π times larger, so that its band 3 < τ < 5.5 is .48 < τ < .875 here.
+
+Shapes: W windows, N consecutive spacings.
 """
 
 import math

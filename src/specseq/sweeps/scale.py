@@ -150,7 +150,11 @@ class ScalePlan:
         return found
 
     def read(self, kind: Any, given: Any, path: tuple[str, ...]) -> Any:
-        """Settings from a part of the plan; faults name the file that sets them."""
+        """Settings from a part of the plan.
+
+        Raises:
+            InputError: something is wrong; names the file that sets it.
+        """
         try:
             return read(kind, given, ".".join(path))
         except InputError as error:

@@ -135,7 +135,7 @@ def _read(
 
 @contextmanager
 def readable(source: str | os.PathLike[str]) -> Iterator[None]:
-    """Say what is wrong with a file that can't be read, and how to get it."""
+    """Within the block, a file that can't be read is an :class:`InputError` that says how to get it."""
     try:
         yield
     except FileNotFoundError:

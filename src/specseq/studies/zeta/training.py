@@ -2,6 +2,8 @@
 
 Run parameters read here: ``seed``, ``model``, ``loss`` and ``data`` (classes of
 :mod:`specseq.spacings.config`), and ``training.batch``. Input: ``spacings``, the manifest of the sets.
+
+Shapes: B window, L spacing.
 """
 
 from collections.abc import Iterable, Mapping

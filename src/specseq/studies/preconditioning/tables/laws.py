@@ -1,4 +1,7 @@
-"""What the algebra predicts of a filter around a frozen forecaster, beside what was measured."""
+"""What the algebra predicts of a filter around a frozen forecaster, beside what was measured.
+
+Shapes: F filter, T task, R resample.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

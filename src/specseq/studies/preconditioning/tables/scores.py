@@ -1,4 +1,7 @@
-"""Does a filter make forecasts better: every run, filter and reversal beside its baseline."""
+"""Does a filter make forecasts better: every run, filter and reversal beside its baseline.
+
+Shapes: F filter, T task, S seed.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
