@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from specseq.errors import InputError
-from specseq.studies.config import load_plan
+from specseq.studies.config import RULES, StageResources, load_plan
 from specseq.studies.planning import Planning
-from specseq.studies.resources import RULES, StageResources
 
 ROOT = Path(__file__).parents[2]
 ATTENTION = "stu/layout/attention_seed0"

@@ -6,7 +6,7 @@ from specseq.launch import gpus
 from specseq.sources import source_digest
 from specseq.stages.request import save
 from specseq.studies.outside import state
-from specseq.studies.resources import RULES
+from specseq.studies.config import RULES
 
 # Whether stages run on this machine. A job of a cluster looks at its own resources, too.
 HERE = workflow.is_main_process and command_line().executor in (None, "local")

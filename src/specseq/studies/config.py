@@ -1,4 +1,4 @@
-"""All that ``config.yaml`` may say: its settings, and the plan that is read from it."""
+"""Everything that ``config.yaml`` may set, and the plan that is read from it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,18 +17,25 @@ from specseq.settings import STRICT, Field, dataclass, read
 from specseq.spacings.config import SpacingReferences, SpacingSplits
 from specseq.studies import studies
 from specseq.studies.outside import check_there, tidy_path
-from specseq.studies.resources import RULES, StageResources
 from specseq.sweeps import Config, Kinds, Plan, read_config
 from specseq.zeros.config import ZeroSource
 
 EMBEDDED, HUB = "embedded", "hub"
 AUTO, ELSEWHERE, ON_SLURM = "auto", "laptop", "paper"
 Folder = Annotated[str, AfterValidator(tidy_path)]
+ALL = "all"
+"""In place of a study's name: applies to every study and wins over its settings."""
+RULES = (
+    *("audit", "design", "design_matched", "evaluate", "leakage", "measure", "mechanisms"),
+    *("prepare_gift_eval", "prepare_lotsa", "pretrain", "references", "residuals", "rollout"),
+    *("spacings", "text", "zeros"),
+)
+"""The rules that ask for resources."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class DataSettings:
-    """Where data lie, and the sizes of what is made."""
+    """Where the data are, and the sizes of what is generated."""
 
     lotsa: Folder = Field(
         default=EMBEDDED, description="`embedded`, `hub` to download it, or a folder in LOTSA's layout"
@@ -83,6 +90,20 @@ class Downloads:
     fev: Download | None = None
     text: HubFiles | None = None
     chronos2: HubFiles | None = None
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class StageResources:
+    """What one rule asks for; a stage that is tried again gets more time and memory."""
+
+    minutes: int = Field(default=120, ge=1, description="time limit; training goes on in a new job")
+    mem_mb: int = Field(default=8000, ge=100, description="memory in MB")
+    cpus: int = Field(default=1, ge=1, description="CPU cores")
+    gpus: int = Field(
+        default=0,
+        ge=0,
+        description="GPUs, on the partition of the section `slurm`; without SLURM one of this machine",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)

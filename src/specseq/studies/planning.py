@@ -14,14 +14,13 @@ from specseq.errors import InputError
 from specseq.settings import read
 from specseq.sources import module_file
 from specseq.studies import products, studies
-from specseq.studies.config import HUB
+from specseq.studies.config import ALL, HUB, StageResources
 from specseq.studies.data import DataSources, download_record
 from specseq.studies.forecasting import matched_filters
 from specseq.studies.interface import Results, Study, Table
 from specseq.studies.lost import load_lost
 from specseq.studies.outside import checkpoint_file, tidy_path
 from specseq.studies.reports import check_reports
-from specseq.studies.resources import ALL, StageResources
 from specseq.sweeps import Plan
 
 Params = dict[str, Any]

@@ -11,9 +11,9 @@ from typing import Any
 from specseq.environment import without_leaks
 from specseq.launch.settings import SlurmSettings
 from specseq.settings import read
+from specseq.studies.config import ALL
 from specseq.studies.planning import FORECASTING, Planning
 from specseq.studies.preflight.finding import Finding
-from specseq.studies.resources import ALL
 from specseq.sweeps import Plan
 from specseq.yaml_files import read_yaml
 
