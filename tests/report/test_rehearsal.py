@@ -13,7 +13,7 @@ from specseq.tables import Provenance, write_parquet
 COSTS = {"seconds_per_step": 3.6, "waiting_share": 0.5, "host_peak_mb": 900.0}
 
 
-def row(folder: Path, facts: dict[str, Any] | None, batch: int = 8) -> dict[str, Any]:
+def row(folder: Path, facts: dict[str, Any] | None, batch: int = 8, gpus: int = 0) -> dict[str, Any]:
     result = folder / "pretrain.parquet"
     if facts is not None:
         provenance = Provenance("pretrain")
@@ -27,6 +27,7 @@ def row(folder: Path, facts: dict[str, Any] | None, batch: int = 8) -> dict[str,
         published_batch=8,
         minutes=60,
         mem_mb=1000,
+        gpus=gpus,
         signal_delay_s=120,
     )
     return dict(rehearsal_table([run]).iloc[0])
@@ -42,6 +43,12 @@ def test_small_batches_tell_nothing_of_the_hours(tmp_path: Path) -> None:
     assert math.isnan(made["hours"])
     assert math.isnan(made["jobs"])
     assert (made["resumed_from"], made["verdict"]) == (1, "runs, with 2 of 8 rows")
+
+
+def test_what_ran_without_its_gpu_does_not_fit(tmp_path: Path) -> None:
+    assert row(tmp_path, {"costs": COSTS}, gpus=1)["verdict"].startswith("was rehearsed on the CPU")
+    costs = {**COSTS, "device_peak_mb": 9.0, "device_mb": 100.0}
+    assert row(tmp_path, {"costs": costs}, gpus=1)["verdict"] == "fits"
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,20 @@ def test_cards_of_the_partition(
     sinfo = sbatch.with_name("sinfo")
     sinfo.write_text(f"#!/bin/sh\necho '{listed}'\n")
     sinfo.chmod(0o755)
+    monkeypatch.setattr(cards, "_cuda_build", lambda: True)
     printed = lines(capsys, "--scale", "paper", "--launcher", "slurm")[1]
     assert {name: printed[name][: len(line)] for name, line in found.items()} == found
     assert found or not {"gpu", "card"} & printed.keys()
+
+
+def test_torch_without_cuda_is_known_where_jobs_are_submitted(
+    capsys: pytest.CaptureFixture[str], sbatch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(cards, "_cuda_build", lambda: False)
+    line = "FAIL  gpu: torch was built without CUDA - install the build for your driver"
+    assert lines(capsys, "--scale", "paper", "--launcher", "slurm")[1]["gpu"] == line
+    assert "gpu" not in lines(capsys, "--scale", "laptop", "--launcher", "slurm")[1]
 
 
 def test_what_a_rehearsal_found_is_said(tmp_path: Path) -> None:

@@ -231,6 +231,17 @@ def test_more_parts_than_rows_are_a_wrong_setting(
         train(toy.build(given, {}), given, tmp_path, "d", world=world)
 
 
+def test_a_step_that_the_gpu_does_not_hold_is_one_line(toy: ModuleType, tmp_path: Path) -> None:
+    def too_large(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+
+    task = toy.build(params(), {})
+    task.loss = too_large
+    fault = r"training.micro_batches: 1 do not make a batch of \d+ fit into the GPU \(CUDA out of memory\); use more"
+    with pytest.raises(InputError, match=fault):
+        train(task, params(), tmp_path, "d")
+
+
 def test_bfloat16_is_near_float32_and_not_it(toy: ModuleType, tmp_path: Path) -> None:
     last = {}
     for precision in ("float32", "auto", "tf32", "bfloat16"):

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,6 +123,11 @@ class TrainingRun:
             fault = "have changed since the run was planned"
             raise InputError("code or inputs", fault, "run snakemake again")
         with joined(world):
+            given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            if world.device.type == "cpu" and given not in ("", "-1", "NoDevFiles"):
+                print(
+                    f"torch finds no GPU, though CUDA_VISIBLE_DEVICES is {given}: using the CPU", flush=True
+                )
             task = build(dict(self.params), dict(self.inputs))
             outcome = train(task, self.params, self.checkpoint_dir, digest, world=world, requests=requests)
             if not world.leads:

@@ -35,6 +35,7 @@ class Rehearsed:
     published_batch: int = Field(ge=1, description="rows of a batch in the full training")
     minutes: int = Field(ge=1, description="time limit of a job")
     mem_mb: int = Field(ge=1, description="memory of a job")
+    gpus: int = Field(default=0, ge=0, description="GPUs of a job")
     signal_delay_s: int = Field(ge=1, description="seconds between the signal to leave and the end")
 
 
@@ -76,4 +77,6 @@ def _verdict(run: Rehearsed, record: Mapping[str, Any], measured: Mapping[str, f
         return "fills the card: raise training.micro_batches"
     if run.batch != run.published_batch:
         return f"runs, with {run.batch} of {run.published_batch} rows"
+    if run.gpus and math.isnan(measured["device_mb"]):
+        return "was rehearsed on the CPU: torch found no GPU"
     return "fits"

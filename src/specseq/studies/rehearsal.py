@@ -39,6 +39,7 @@ def rehearsal_params(planning: Planning, scale: str, signal_delay_s: int) -> Par
                 "published_batch": published["batch"],
                 "minutes": asked.minutes,
                 "mem_mb": asked.mem_mb,
+                "gpus": asked.gpus,
                 "signal_delay_s": signal_delay_s,
             }
         )

@@ -78,7 +78,7 @@ def train(
         requests: external requests, acted on at the end of each step.
 
     Raises:
-        InputError: the training section of the parameters is invalid.
+        InputError: the training section of the parameters is invalid, or a step does not fit into the GPU.
         Interrupted: ``requests.leave`` was set; the state is saved.
     """
     settings = read(TrainingSettings, params.get("training"), "training")
@@ -146,6 +146,8 @@ class _Training:
     def run(self) -> Outcome:
         try:
             return self._run()
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(error) from None
         finally:
             if isinstance(self.batches, Prefetched):
                 self.batches.close()
@@ -189,6 +191,14 @@ class _Training:
             costs["device_mb"] = torch.cuda.get_device_properties(self.device).total_memory / 2**20
         seconds = time.monotonic() - began
         return Outcome(self.record, self.step, self.diverged, self.resumed_from, name, seconds, costs)
+
+    def _too_large(self, error: torch.OutOfMemoryError) -> InputError:
+        """What to do if the device does not hold a step; another attempt would end the same way."""
+        pieces, batch = self.settings.micro_batches, self.settings.batch
+        fault = f"{pieces} do not make a batch of {batch} fit into the GPU ({str(error).split('. ')[0]})"
+        remedy = "use more" if self.task.gradients is None else "lower training.batch"
+        remedy += ", or a GPU with more memory"
+        return InputError("training.micro_batches", fault, remedy)
 
     def _advance(self) -> dict[str, float]:
         """One optimiser step; a loss or gradient that is not finite leaves the weights unchanged."""

@@ -19,6 +19,7 @@ from specseq.sweeps import Plan
 # Compute capability from which on a GPU has bfloat16.
 _BFLOAT16 = 8.0
 _NO_BFLOAT16 = "expect float32 in its place: twice the memory, and slower"
+_NO_CUDA = Finding("gpu", "torch was built without CUDA", "install the build for your driver")
 # GB of cards by the names that clusters give them in `gres`, the largest of each name; the old lack bfloat16.
 _OLD = {"p100": 16, "v100": 32, "t4": 16, "rtx6000": 24, "2080": 11}
 _MEMORY = {
@@ -40,7 +41,7 @@ def local_cards(plan: Plan, scale: str, root: Path) -> Iterator[Finding]:
         yield Finding("gpu", fault, "use a machine that has one, or --config 'resources={all: {gpus: 0}}'")
         return
     if not _cuda_build():
-        yield Finding("gpu", "torch was built without CUDA", "install the build for your driver")
+        yield _NO_CUDA
         return
     found = gpus.cards(ids)
     said = f"{len(ids)}, {', '.join(sorted({card.name for card in found}))}"
@@ -57,10 +58,10 @@ def local_cards(plan: Plan, scale: str, root: Path) -> Iterator[Finding]:
 def slurm_cards(plan: Plan, scale: str, root: Path) -> Iterator[Finding]:
     """Whether the GPUs that training asks for, or that its partition has, hold the steps of a scale."""
     names: set[str] = set()
-    for where in {_where(settings) for settings in training_settings(plan, scale).values()}:
-        if where is None:
-            continue
-        partition, asked = where
+    asking = {where for settings in training_settings(plan, scale).values() if (where := _where(settings))}
+    if asking and not _cuda_build():
+        yield _NO_CUDA
+    for partition, asked in asking:
         options = [f"--partition={partition}"] if partition else []
         listed = None if _names(asked) else ask("sinfo", "--noheader", *options, "--format=%G")
         names |= _names(asked) or _names(listed.stdout if listed and listed.returncode == 0 else "")
