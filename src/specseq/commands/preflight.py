@@ -28,8 +28,8 @@ def main(given: Sequence[str]) -> int:
     slurm = options.launcher == "slurm" or (options.launcher is None and shutil.which("sbatch") is not None)
     failed = 0
     for finding in preflight(plan, scale, options.root, slurm, profile_defaults(options.root)):
-        mark, said = ("FAIL", finding.fault) if finding.fault else ("ok", finding.said)
+        mark, note = ("FAIL", finding.fault) if finding.fault else ("ok", finding.note)
         remedy = f" - {finding.remedy}" if finding.fault and finding.remedy else ""
-        print(f"{mark:4}  {finding.check}: {said}{remedy}")
+        print(f"{mark:4}  {finding.check}: {note}{remedy}")
         failed += bool(finding.fault)
     return int(failed > 0)

@@ -114,9 +114,9 @@ def sample_sizes(figure: Figure, **counts: int | tuple[int, int]) -> None:
     ``counts`` by what is counted, in the plural: a number, or the least and the greatest where parts of the
     figure differ; zeros are left out.
     """
-    said = [counted(number, name) for name, number in counts.items() if number not in (0, (0, 0))]
-    if said:
-        _above(figure, 1, f"n = {', '.join(said)}", "right")
+    sizes = [counted(number, name) for name, number in counts.items() if number not in (0, (0, 0))]
+    if sizes:
+        _above(figure, 1, f"n = {', '.join(sizes)}", "right")
 
 
 def name_scale(figure: Figure, scale: str) -> None:

@@ -187,17 +187,17 @@ def _provenance(
 ) -> Iterator[Finding]:
     """FEV-Bench: rows that say they hold other windows or other data than the rest of the field."""
     for column in columns:
-        said = {
+        stated = {
             s.model: dict(zip(s.tasks, s.labels[column], strict=True))
             for s in submissions
             if column in s.labels
         }
         usual = {}
         for task in tasks:
-            values = [by_task[task] for by_task in said.values() if by_task.get(task)]
+            values = [by_task[task] for by_task in stated.values() if by_task.get(task)]
             if len(values) >= 3:
                 usual[task] = Counter(values).most_common(1)[0][0]
-        for model, by_task in said.items():
+        for model, by_task in stated.items():
             odd = [task for task in usual if by_task.get(task) and by_task[task] != usual[task]]
             if odd:
                 text = f"{column} is {by_task[odd[0]]} on {odd[0]}, the field has {usual[odd[0]]}"

@@ -130,8 +130,8 @@ def _looked_for(evaluations: Sequence[Evaluation]) -> Iterator[Hashes]:
     for evaluation in evaluations:
         parts = [np.zeros(0, np.uint64)]
         for series in _series(evaluation):
-            hashes, told = series.tested
-            parts += [hashes[told], series.history]
+            hashes, distinct = series.tested
+            parts += [hashes[distinct], series.history]
         yield np.unique(np.concatenate(parts))
         evaluation.close()
 
@@ -141,15 +141,15 @@ def _counts(evaluation: Evaluation, stretches: Stretches, datasets: Sequence[str
     count |= {"untold_points": 0, "history_series": 0}
     holders: set[int] = set()
     for series in _series(evaluation):
-        hashes, told = series.tested
-        holder = np.where(told, stretches.holders(hashes), -1)
+        hashes, distinct = series.tested
+        holder = np.where(distinct, stretches.holders(hashes), -1)
         leaked = series.covered(holder >= 0)
         holders |= set(holder[holder >= 0].tolist()) if leaked.any() else set()
         count["series"] += 1
         count["points"] += len(series.points)
         count["leaked_points"] += int(leaked.sum())
         count["leaked_series"] += bool(leaked.any())
-        count["untold_points"] += int((~series.covered(told)).sum())
+        count["untold_points"] += int((~series.covered(distinct)).sum())
         count["history_series"] += bool((stretches.holders(series.history) >= 0).any())
     return {**count, "leaked_from": ", ".join(datasets[number] for number in sorted(holders))}
 

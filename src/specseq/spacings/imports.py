@@ -142,8 +142,10 @@ def _config(
             "slot_dropout": float(given.get("memory_dropout", 0.1)),
             "attention_mask": "published",
         }
-    told = {"n_head", "sigma_min", "sigma_max"} <= given.keys()
-    notes = [] if told else ["heads, and bounds of the scales, are assumed as published where no config says"]
+    stated = {"n_head", "sigma_min", "sigma_max"} <= given.keys()
+    notes = (
+        [] if stated else ["heads, and bounds of the scales, are assumed as published where no config says"]
+    )
     if series is None:
         works = "residuals s - 1" if residuals else "spacings"
         notes.append(f"it is taken to work on {works}; --series says otherwise")

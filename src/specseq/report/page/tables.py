@@ -1,4 +1,4 @@
-"""Tables of results as the page shows them: cells as text, constant columns told once, columns explained."""
+"""Tables of results as the page shows them: cells as text, constant columns given once, columns explained."""
 
 import re
 from collections.abc import Mapping
@@ -55,11 +55,11 @@ def study_table(results: Path, spec: Any, explained: Mapping[str, str]) -> dict[
     if "benchmark" in frame:
         frame = frame.assign(benchmark=frame["benchmark"].replace(benchmark_names(results)))
     constant = _constant(frame)
-    told = ", ".join(f"{name.replace('_', ' ')} {cell(frame[name].iloc[0], name)}" for name in constant)
+    constants = ", ".join(f"{name.replace('_', ' ')} {cell(frame[name].iloc[0], name)}" for name in constant)
     return {
         "spec": spec,
         "content": table(frame.drop(columns=constant)),
-        "constant": told,
+        "constant": constants,
         "without": read_provenance(results / spec.file).get("without", []),
         "meaning": _meaning(spec.meaning or explained.get(spec.file, "")),
     }
@@ -70,7 +70,7 @@ def _constant(frame: pd.DataFrame) -> list[str]:
     if len(frame) < 2:
         return []
     texts = {str(name): {cell(value, str(name)) for value in frame[name]} for name in frame}
-    return [name for name, said in texts.items() if name != "verdict" and len(said) == 1 and said != {""}]
+    return [name for name, cells in texts.items() if name != "verdict" and len(cells) == 1 and cells != {""}]
 
 
 def _meaning(text: str) -> Markup:

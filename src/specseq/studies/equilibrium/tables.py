@@ -311,8 +311,8 @@ def _listed(
     for row in _of(measured, kind).to_dict("records"):
         if row["metric"] in names:
             name, unit = names[row["metric"]]
-            said = method.format(method=row["method"], at=row["at"])
-            yield name, row["block"], said, float(row["value"]), unit
+            label = method.format(method=row["method"], at=row["at"])
+            yield name, row["block"], label, float(row["value"]), unit
 
 
 def _roots(measured: pd.DataFrame) -> Iterator[Measured]:

@@ -44,12 +44,12 @@ def local_cards(plan: Plan, scale: str, root: Path) -> Iterator[Finding]:
         yield _NO_CUDA
         return
     found = gpus.cards(ids)
-    said = f"{len(ids)}, {', '.join(sorted({card.name for card in found}))}"
+    note = f"{len(ids)}, {', '.join(sorted({card.name for card in found}))}"
     if old := [card.name for card in found if card.capability < _BFLOAT16]:
         remedy = f"leave it out by CUDA_VISIBLE_DEVICES, or {_NO_BFLOAT16}"
         yield Finding("gpu", f"{old[0]} has no bfloat16", remedy)
     else:
-        yield Finding("gpu", said=said)
+        yield Finding("gpu", note=note)
     if found:
         smallest = min(found, key=lambda card: card.gigabytes)
         yield from _holds(root, scale, smallest.name, smallest.gigabytes)
@@ -81,8 +81,8 @@ def _where(settings: SlurmSettings) -> tuple[str, str] | None:
     asked += [options.get(name) for name in ("gres", "gpus", "gpus_per_node", "gpus-per-node")]
     if not any(asked):
         return None
-    said = [*asked, settings.partition, settings.constraint]
-    return settings.partition or "", " ".join(str(word) for word in said if word)
+    words = [*asked, settings.partition, settings.constraint]
+    return settings.partition or "", " ".join(str(word) for word in words if word)
 
 
 def _names(text: str) -> set[str]:
@@ -101,12 +101,12 @@ def _holds(root: Path, scale: str, card: str, gigabytes: float) -> Iterator[Find
     if not needs:
         return
     largest = max(needs, key=lambda sweep: needs[sweep])
-    said = f"{card} has {gigabytes:.0f} GB, and a step of {largest} takes {needs[largest]:.0f}"
+    note = f"{card} has {gigabytes:.0f} GB, and a step of {largest} takes {needs[largest]:.0f}"
     if too_large := [sweep for sweep, need in needs.items() if need > 0.95 * gigabytes]:
         remedy = f"raise training.micro_batches of {', '.join(too_large)}, or choose larger cards"
-        yield Finding("card", said, remedy)
+        yield Finding("card", note, remedy)
     else:
-        yield Finding("card", said=said)
+        yield Finding("card", note=note)
 
 
 def rehearsed(scale: str, root: Path) -> Iterator[Finding]:
@@ -115,18 +115,18 @@ def rehearsed(scale: str, root: Path) -> Iterator[Finding]:
         return
     path = root / "results" / REHEARSAL / "rehearsal.csv"
     if not path.is_file():
-        yield Finding("rehearsal", said="none yet: --config scale=rehearsal measures what each kind takes")
+        yield Finding("rehearsal", note="none yet: --config scale=rehearsal measures what each kind takes")
         return
     with path.open(encoding="utf-8", newline="") as lines:
         verdicts = {row["run"]: row["verdict"] for row in DictReader(lines)}
-    failed = {run: said for run, said in verdicts.items() if not said.startswith(("fits", "runs, with"))}
+    failed = {run: text for run, text in verdicts.items() if not text.startswith(("fits", "runs, with"))}
     if failed:
-        run, said = next(iter(failed.items()))
+        run, verdict = next(iter(failed.items()))
         yield Finding(
-            "rehearsal", f"{len(failed)} of {len(verdicts)} runs, such as {run}: {said}", f"see {path}"
+            "rehearsal", f"{len(failed)} of {len(verdicts)} runs, such as {run}: {verdict}", f"see {path}"
         )
     else:
-        yield Finding("rehearsal", said=f"{len(verdicts)} runs were rehearsed, and none is at fault")
+        yield Finding("rehearsal", note=f"{len(verdicts)} runs were rehearsed, and none is at fault")
 
 
 def _cuda_build() -> bool:

@@ -53,12 +53,12 @@ def _source(sources: DataSources, scale: str, name: str, root: Path) -> Finding:
     check, given, folder = f"data.{name}", sources.plan.data(scale)[name], sources.folder(scale, name)
     if folder is None:
         if not sources.displaced(scale, name):
-            return Finding(check, said=given or "none")
+            return Finding(check, note=given or "none")
         lacking = "is embedded" if given else "is not given"
         remedy = f"give the hub's data or a folder: --config 'data={{{name}: DIR}}'"
         return Finding(check, f"{lacking}, and the scale {scale} is for published data", remedy)
     if given == HUB and not (root / download_record(name)).is_file():
-        return Finding(check, said="is downloaded from the hub when it is needed")
+        return Finding(check, note="is downloaded from the hub when it is needed")
     return folder_there(check, name, root / folder)
 
 
@@ -84,7 +84,7 @@ def folder_there(check: str, name: str, place: Path) -> Finding:
         shown = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
         remedy = "download them: what is published is decided by all of them"
         return Finding(check, f"{len(absent)} data sets are not in {place}: {shown}", remedy)
-    return Finding(check, said=str(place))
+    return Finding(check, note=str(place))
 
 
 def _absent(name: str, folder: Path) -> list[str]:
@@ -115,16 +115,16 @@ def _damaged(folder: Path) -> str:
 def _text(sources: DataSources, scale: str, root: Path) -> Finding:
     check, source = "data.text", sources.text(scale).get("source", {})
     if sources.text_needed(scale) and not (root / download_record("text")).is_file():
-        return Finding(check, said="is downloaded from the hub when it is needed")
+        return Finding(check, note="is downloaded from the hub when it is needed")
     if "path" not in source:
-        return Finding(check, said=str(source.get("kind", "docstrings")))
+        return Finding(check, note=str(source.get("kind", "docstrings")))
     place = root / source["path"]
     if place.is_dir() and (fault := _damaged(place)):
         return Finding(check, fault, f"delete {place / RECORD} and run the download again")
     lacking = _no_tokens(place) if source["kind"] == "tokens" else _no_text(place)
     if lacking:
         return Finding(check, f"{place} {lacking}", "see data.text in config.yaml")
-    return Finding(check, said=str(place))
+    return Finding(check, note=str(place))
 
 
 def _no_text(place: Path) -> str:

@@ -11,12 +11,12 @@ class Finding:
         check: what was checked.
         fault: what is wrong; empty where nothing is.
         remedy: what the user can do about it.
-        said: what was found where nothing is wrong.
+        note: what was found where nothing is wrong.
         fatal: whether no job could ever run, so that nothing should be submitted.
     """
 
     check: str
     fault: str = ""
     remedy: str = ""
-    said: str = ""
+    note: str = ""
     fatal: bool = False

@@ -45,4 +45,4 @@ def _given(name: Source, repository: HubRepository) -> Finding:
             return Finding("hub", error.fault.removeprefix("the hub "))
         remedy = error.remedy or f"correct downloads.{name} in config.yaml"
         return Finding(check, f"{repository.name}: {error.fault}", remedy)
-    return Finding(check, said=f"{repository.name} will be downloaded")
+    return Finding(check, note=f"{repository.name} will be downloaded")

@@ -143,7 +143,7 @@ def _accepted(check: str, options: list[str], remedy: str) -> Finding:
     if done is None:
         return Finding(_SILENT, "sbatch does not answer", "look at: sinfo, scontrol ping")
     if done.returncode == 0:
-        return Finding(check, said=" ".join(options))
+        return Finding(check, note=" ".join(options))
     last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     reason = re.sub(r"^(allocation failure|sbatch: (error|fatal)): ", "", last)
     if _NO_CLUSTER.search(done.stderr):

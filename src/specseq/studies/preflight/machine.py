@@ -32,10 +32,10 @@ def disk(plan: Plan, scale: str, root: Path, missing: Collection[str]) -> Findin
         lotsa = (plan.config.content.get("downloads") or {}).get("lotsa") or {}
         needed += _LOTSA_BYTES.get(lotsa.get("preset") or "mini", 0)
     free = shutil.disk_usage(root).free
-    said = f"{free / 1e9:.0f} GB free, some {needed / 1e9:.0f} GB needed"
+    note = f"{free / 1e9:.0f} GB free, some {needed / 1e9:.0f} GB needed"
     if free < needed:
-        return Finding("disk", said, "make room, or put results and downloads on another disk by a link")
-    return Finding("disk", said=said)
+        return Finding("disk", note, "make room, or put results and downloads on another disk by a link")
+    return Finding("disk", note=note)
 
 
 def versions(root: Path) -> Iterator[Finding]:
@@ -55,4 +55,4 @@ def versions(root: Path) -> Iterator[Finding]:
     if wrong:
         yield Finding("versions", "; ".join(wrong), f"pip install -r {lock}")
     else:
-        yield Finding("versions", said="as in envs/requirements.lock")
+        yield Finding("versions", note="as in envs/requirements.lock")
