@@ -237,7 +237,7 @@ def test_a_step_that_the_gpu_does_not_hold_is_one_line(toy: ModuleType, tmp_path
 
     task = toy.build(params(), {})
     task.loss = too_large
-    fault = r"training.micro_batches: 1 do not make a batch of \d+ fit into the GPU \(CUDA out of memory\); use more"
+    fault = r"1 do not make a batch of \d+ fit into the GPU \(CUDA out of memory\); use more, or a GPU with"
     with pytest.raises(InputError, match=fault):
         train(task, params(), tmp_path, "d")
 
