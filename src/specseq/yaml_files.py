@@ -62,7 +62,7 @@ _Loader.yaml_constructors = {
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds; keys are texts.
+    """Content of a YAML file; keys are texts.
 
     Raises:
         InputError: it is not there or not YAML, or a key appears twice in one mapping.
@@ -76,7 +76,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse(text: str, name: str) -> Any:
-    """What a YAML text holds; messages begin with its name.
+    """Content of a YAML text; messages begin with its name.
 
     Raises:
         InputError: see :func:`read_yaml`.

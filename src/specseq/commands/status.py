@@ -49,7 +49,7 @@ def _print(states: Sequence[RunState], shown: Sequence[RunState], as_json: bool)
 
 
 def _print_time_left(states: Sequence[RunState], steps: Mapping[str, int]) -> None:
-    """Where local training is under way: how long it still takes."""
+    """Print the time left, if local training is under way."""
     running = [state for state in states if state.state == "running"]
     if not any(state.seconds is not None for state in running):
         return

@@ -81,7 +81,7 @@ def sup_norm(taps: NDArray[np.float64]) -> float:
 
 
 def extrema(taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where |p| can be largest on [-1, 1]: both ends and the real zeros of p' between them."""
+    """Points of [-1, 1] where |p| can be largest: both ends and the real zeros of p' between them."""
     polynomial = np.concatenate([[1.0], taps])
     slope = polynomial[:-1] * np.arange(len(taps), 0, -1)
     zeros = np.roots(slope)

@@ -82,7 +82,7 @@ def applies(
     ids: Tensor | None = None,
     missing: Missing = "skip",
 ) -> Tensor:
-    """Where :func:`forward` filters, [..., T] boolean."""
+    """Mask of the points that :func:`forward` filters, [..., T] boolean."""
     valid = _valid(y, observed)
     there = torch.ones_like(y, dtype=torch.bool) if valid is None else valid
     return _applies(there, age(ids) if ids is not None else None, degree, stride, missing)
@@ -172,7 +172,7 @@ def fir_shift(median: Tensor, z_tail: Tensor, inverse_taps: Tensor, stride: int 
 def horizon_applies(
     tail: Tensor, horizon: int, degree: int, stride: int = 1, *, missing: Missing = "skip"
 ) -> Tensor:
-    """Where the filter applies in a horizon without missing points, [..., H] boolean."""
+    """Mask of a horizon's points to which the filter applies if none is missing, [..., H] boolean."""
     there = torch.ones(*tail.shape[:-1], horizon, dtype=torch.bool, device=tail.device)
     return there if missing == "zero" else _lags_there(~torch.isnan(tail), there, degree, stride)
 
@@ -205,14 +205,14 @@ def _filtered(
 
 
 def _valid(y: Tensor, observed: Tensor | None) -> Tensor | None:
-    """Where values are present; None if all are."""
+    """Mask of the values that are present; None if all are."""
     if observed is not None:
         return observed.bool() & ~torch.isnan(y)
     return ~torch.isnan(y) if has_nan(y) else None
 
 
 def _applies(valid_RT: Tensor, since_RT: Tensor | None, degree: int, stride: int, missing: Missing) -> Tensor:
-    """Where all taps exist and, unless a missing one counts as 0, are present, [R, T]."""
+    """Mask of points whose taps all exist and, unless a missing one counts as 0, are present, [R, T]."""
     reach = degree * stride
     if since_RT is None:
         where = torch.ones_like(valid_RT)
@@ -227,7 +227,7 @@ def _applies(valid_RT: Tensor, since_RT: Tensor | None, degree: int, stride: int
 
 
 def _lags_there(tail_valid: Tensor, path_valid: Tensor, degree: int, stride: int) -> Tensor:
-    """Where all d lags of the path's points are present, [R, H]."""
+    """Mask of the path's points whose d lags are all present, [R, H]."""
     length, reach = path_valid.shape[-1], tail_valid.shape[-1]
     joined = torch.cat([tail_valid, path_valid], -1)
     there = torch.ones_like(path_valid)

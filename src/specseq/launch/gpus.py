@@ -40,7 +40,7 @@ class Card:
 
 
 def cards(ids: Sequence[str]) -> list[Card]:
-    """What these GPUs are, as far as nvidia-smi knows them."""
+    """Properties of these GPUs, as far as nvidia-smi reports them."""
     lines = _asked("name,compute_cap,memory.total", f"--id={','.join(ids)}")
     found = (re.fullmatch(r"(.+), *(\d+\.\d+), *(\d+) MiB", line) for line in lines)
     return [Card(match[1], float(match[2]), int(match[3]) * 2**20 / 1e9) for match in found if match]

@@ -38,7 +38,7 @@ Shell = Annotated[tuple[str, ...], Field(description="shell commands")]
 
 @dataclass(frozen=True, config=STRICT)
 class SlurmSettings:
-    """What a training job asks of SLURM; what is not set is left to the cluster."""
+    """Resources and options of a training job on SLURM; the cluster decides what is not set."""
 
     partition: Word | None = Field(default=None, description="partition, or several separated by commas")
     account: Word | None = Field(default=None, description="account to charge")
@@ -122,7 +122,7 @@ class SlurmSettings:
         return -(-seconds // 60)
 
     def parameters(self) -> dict[str, Any]:
-        """What is set, as the SLURM executor of submitit takes it."""
+        """The options that are set, in the form of submitit's SLURM executor."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given["time"] = self.minutes
         return {

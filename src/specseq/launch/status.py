@@ -56,7 +56,7 @@ def run_states(runs: Iterable[str], results: Path) -> list[RunState]:
 
 
 def time_left(states: Iterable[RunState], steps: Mapping[str, int]) -> tuple[float, list[str]]:
-    """How long the training that is not done takes here, with as many runs at a time as there are now.
+    """Time left for the training that is not done, with as many runs at a time as there are now.
 
     The time per step is the average over done runs of the run's sweep, or else of its study.
 

@@ -41,7 +41,7 @@ def write_evidence(results: Path, sections: Iterable[Section], folder: Path) -> 
 
 
 def provenance(results: Path) -> dict[str, Any]:
-    """What the results of a scale were made with and what they took.
+    """Software, hardware and time behind the results of a scale.
 
     ``hours`` is the wall time of training by study, summed over jobs even if they ran at the same time, and
     ``cpu_hours`` the processor time where it was recorded; ``restarts`` counts restarts by a cluster and

@@ -107,7 +107,7 @@ def _open(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _measured(row: Mapping[Hashable, Any]) -> str:
-    """What a claim measured, its id, and its verdict where that speaks against a note."""
+    """Measured value and id of a claim, and its verdict if that is against a note."""
     value, low, high = (float(row[name]) for name in ("measured", "low", "high"))
     verdict = f", {row['verdict']}" if row["verdict"] in AGAINST else ""
     return f"*{in_words(value, low, high, str(row['relation']))}* (`{row['id']}`{verdict})"

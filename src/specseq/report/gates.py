@@ -30,7 +30,7 @@ _NEUTRAL = {"ratio": 1.0, "difference": 0.0}
 
 @dataclass(frozen=True)
 class Gate:
-    """How a baseline compares with the trivial reference.
+    """Comparison of a baseline with the trivial reference.
 
     Attributes:
         measure: what both are judged by, such as ``MASE``; lower is better.
@@ -124,5 +124,5 @@ def difference_gate(
 
 
 def worst(gates: Iterable[Gate]) -> Gate | None:
-    """Of several baselines' gates, the one that counts most against a comparison; None if there are none."""
+    """The gate of several baselines that counts most against a comparison; None if there are none."""
     return max(gates, key=lambda gate: math.inf if math.isnan(gate.worth) else gate.worth, default=None)

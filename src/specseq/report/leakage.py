@@ -15,14 +15,14 @@ UNKNOWN = dict.fromkeys(NONE, float("nan"))
 
 
 def read_leakage(paths: Iterable[Path]) -> pd.DataFrame:
-    """What the stage ``leakage`` measured on each benchmark, by benchmark and task."""
+    """Leakage that the stage ``leakage`` measured, by benchmark and task."""
     parts = [read_parquet(path) for path in paths]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_COLUMNS))
     return table.set_index(["benchmark", "task"])
 
 
 def leak_columns(measured: pd.DataFrame, benchmark: str, tasks: Iterable[str]) -> dict[str, float]:
-    """How many configs or tasks of a benchmark leak into the training corpus, and how much of them.
+    """Number of a benchmark's configs or tasks that the training corpus holds, and the share of points.
 
     Returns:
         ``leaked``, those with a test point in the corpus; ``leaked_share`` of all test points; and

@@ -80,7 +80,7 @@ def banded(axes: Axes, curves: "pd.DataFrame", dashes: str = "-", band: float = 
 
 
 def whiskers(rows: "pd.DataFrame") -> Any:
-    """How far ``low`` and ``high`` of rows are from their ``ratio``, as ``errorbar`` takes it."""
+    """Distances of ``low`` and ``high`` of rows from their ``ratio``, in the form of ``errorbar``."""
     return np.array([rows["ratio"] - rows["low"], rows["high"] - rows["ratio"]])
 
 

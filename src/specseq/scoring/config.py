@@ -106,7 +106,7 @@ def check_reversals(
 
 @dataclass(frozen=True, config=STRICT)
 class ScoreRequest:
-    """What is scored where: the request of the stage ``evaluate`` and of ``specseq score``."""
+    """Request of the stage ``evaluate`` and of ``specseq score``: forecaster, benchmark, data and output."""
 
     benchmark: ScoredBenchmark
     data: Annotated[Path, Field(description="Folder of the benchmark's data.")]

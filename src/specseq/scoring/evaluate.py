@@ -50,7 +50,7 @@ def score(
 
 @dataclass
 class Checkpoint:
-    """How far the windows of a plain forecast have been pooled, so that work can resume there.
+    """Progress of pooling the windows of a plain forecast, from which work can resume.
 
     Attributes:
         windows: number of windows pooled.

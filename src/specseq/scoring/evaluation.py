@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class WindowKeys:
-    """Which series and window each of N windows is, in the evaluation's order.
+    """Series and number of each of N windows, in the evaluation's order.
 
     Attributes:
         items: ids of the items.
@@ -121,7 +121,7 @@ class Evaluation(ABC):
     @property
     @abstractmethod
     def query(self) -> Query:
-        """What each window asks."""
+        """The query of each window."""
 
     @abstractmethod
     def batches(self, points: int) -> Iterator[Batch]:
@@ -129,7 +129,7 @@ class Evaluation(ABC):
 
     @abstractmethod
     def keys(self) -> WindowKeys:
-        """Which series and window each window is, in the order of :meth:`batches`."""
+        """Series and number of each window, in the order of :meth:`batches`."""
 
     @abstractmethod
     def metrics(self, totals: Totals) -> dict[str, float]:
@@ -141,18 +141,18 @@ class Evaluation(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What a published row says about the data: series, windows, seasonality, ..."""
+        """Description of the data as in a published row: series, windows, seasonality, ..."""
 
     def totals(self) -> Totals:
         """Empty totals in the shape that the metrics are pooled in."""
         return Totals()
 
     def seasonal_errors(self, batch: Batch) -> NDArray[np.float64]:
-        """What errors of each window are divided by in MASE, [B]; NaN for none."""
+        """Seasonal error of each window, the divisor in MASE, [B]; NaN for none."""
         return np.full(len(batch.windows), np.nan)
 
     def settings(self) -> dict[str, Any]:
-        """What decides the numbers apart from forecaster and data files; known before any value is read."""
+        """Settings that decide the numbers beside forecaster and data; known before a value is read."""
         return self.facts()
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ class TaskData:
 
     @cached_property
     def query(self) -> Query:
-        """What every window of the task asks."""
+        """The query of every window of the task."""
         return Query(self.task.horizon, LEVELS, self.task.season_length, self.freq)
 
     def windows(self) -> Iterator[tuple[Windows, NDArray[np.int64], NDArray[np.int64]]]:
@@ -272,7 +272,7 @@ class FevEvaluation(Evaluation):
             yield from whole.blocks(points)
 
     def keys(self) -> WindowKeys:
-        """Which series and window each forecast is: items by id, for each target column."""
+        """Series and window of each forecast: items by id, for each target column."""
         data, targets = self.data, self.task.targets
         item, window = np.nonzero(data.cuts >= 0)
         return WindowKeys(

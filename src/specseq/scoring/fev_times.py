@@ -114,7 +114,7 @@ def _too_few(count: int, name: str, length: int) -> tuple[str, str]:
 
 
 def _irregularity(times: Times) -> str:
-    """What is wrong with the timestamps of an item."""
+    """Fault in the timestamps of an item, in words."""
     steps = np.diff(times)
     if np.isnat(times).any():
         return "some are missing"

@@ -76,7 +76,7 @@ class GiftEvaluation(Evaluation):
                 first += len(block)
 
     def keys(self) -> WindowKeys:
-        """Which series and window each window is; variates go by their numbers."""
+        """Series and number of each window; variates go by their numbers."""
         config, blocks = self.config, self.data.blocks
         item, target, window = np.indices((self.data.items, config.variates, config.windows)).reshape(3, -1)
         lengths = np.concatenate([block.length for block in blocks])

@@ -36,7 +36,7 @@ def _baseline(submissions: Sequence[Submission], benchmark: Benchmark) -> Submis
 
 
 def _gaps(boards: Sequence[Scores]) -> NDArray[np.bool_]:
-    """Where a model lacks a value of some metric: [T, M]."""
+    """Mask of tasks on which a model lacks a value of some metric: [T, M]."""
     gaps: NDArray[np.bool_] = np.any([~np.isfinite(board.values) for board in boards], axis=0)
     return gaps
 
@@ -53,7 +53,7 @@ def _check_baseline(boards: Sequence[Scores], baseline: str) -> None:
 
 @dataclass(frozen=True)
 class Rules:
-    """How a leaderboard deals with what is missing or leaked.
+    """Treatment of missing and leaked results by a leaderboard.
 
     Attributes:
         missing: what a partial result is: an ``error``, left out (``skip``), a reason to leave the task out

@@ -32,7 +32,7 @@ _ALL_POINTS = 10**15
 
 @settings_class(frozen=True, config=STRICT, kw_only=True)
 class LeakageRequest:
-    """Which corpus is searched for the test points of which benchmark."""
+    """Search of a corpus for the test points of a benchmark."""
 
     benchmark: Benchmark
     data: Path = Field(description="folder of the benchmark's data")
@@ -56,7 +56,7 @@ class _Tested:
 
     @property
     def begin(self) -> int:
-        """Where the first stretch that may hold a test point begins."""
+        """Start of the first stretch that may hold a test point."""
         return max(self.first - WINDOW + 1, 0)
 
     @property
@@ -77,7 +77,7 @@ class _Tested:
         return np.concatenate([window_hashes(window)[telling(window)] for window in windows])
 
     def covered(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which test points lie in a marked one of the stretches that :attr:`tested` gives."""
+        """Mask of the test points that lie in a marked one of the stretches that :attr:`tested` gives."""
         sums = np.concatenate([[0], np.cumsum(windows)])
         place = self.points - self.begin
         return np.asarray(

@@ -162,7 +162,7 @@ class LsfEvaluation(Evaluation):
 
     @property
     def query(self) -> Query:
-        """What each window asks; the season is a day."""
+        """The query of each window; the season is a day."""
         frequency = parse_frequency(self.data.freq)
         return Query(self.horizon, LEVELS, frequency.season_length, self.data.freq)
 
@@ -175,7 +175,7 @@ class LsfEvaluation(Evaluation):
         return whole.blocks(points)
 
     def keys(self) -> WindowKeys:
-        """Which variate and window each window is."""
+        """Variate and number of each window."""
         target, window = np.indices((self.data.variates, len(self._cuts))).reshape(2, -1)
         return WindowKeys(
             items=(self.data.name,),

@@ -185,7 +185,7 @@ class MonashEvaluation(Evaluation):
         return {"MAE": error, "naive_MAE": naive_error, "normalised_MAE": ratio}
 
     def facts(self) -> dict[str, Any]:
-        """What the set is made of."""
+        """Description of the set."""
         return {
             "task": self.name,
             "freq": self.data.freq,

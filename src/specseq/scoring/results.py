@@ -167,7 +167,7 @@ class ResultFile:
         facts["made_of"][name], facts["stats"][name] = now, stats
 
     def checkpoint(self, evaluation: Evaluation) -> Checkpoint:
-        """Where to begin with a config or task."""
+        """Checkpoint from which a config or task begins."""
         kept = self.provenance.facts["unfinished"].get(evaluation.name)
         return Checkpoint(kept["windows"], kept["totals"]) if kept else Checkpoint()
 

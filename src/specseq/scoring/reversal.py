@@ -44,7 +44,7 @@ Variants = Iterator[tuple[Variant, Filter | None, Callable[[], Quantiles]]]
 
 @dataclass
 class ForecastPlan:
-    """What to score on each config or task.
+    """Forecaster, filters and reversals to score on each config or task.
 
     Attributes:
         reversals: modes to undo them with.
@@ -229,7 +229,7 @@ class Piece:
         return in_rows(answer, order)
 
     def _path(self, mode: Mode) -> Quantiles | None:
-        """What the lags inside the horizon are taken from, [B, H]; None for a mode that needs none."""
+        """Path that the lags inside the horizon are taken from, [B, H]; None for a mode that needs none."""
         if mode == "oracle":
             return self.truth
         if mode == "plug_in":

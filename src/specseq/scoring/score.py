@@ -226,7 +226,7 @@ def open_forecaster(
 
 
 def forecast_plan(request: ScoreRequest) -> ForecastPlan:
-    """What a request asks to be scored; seasonal naive is the control of the oracle.
+    """Plan of a request; seasonal naive is the control of the oracle.
 
     Raises:
         InputError: there is no such forecaster or filter.
@@ -273,7 +273,7 @@ def _diverged(name: str) -> str | None:
 
 
 def forecaster_digest(source: str | Path) -> str:
-    """What identifies a forecaster in a result: its name, or the content of its weights and their config.
+    """Identity of a forecaster in a result: its name, or a digest of its weights and their config.
 
     For a class of another package, this is only its import path; its code may change.
     """

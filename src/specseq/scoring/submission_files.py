@@ -92,7 +92,7 @@ def write_gift_eval(scores: Path, config: GiftEvalConfig, folder: Path) -> list[
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Declared:
-    """What a submission to FEV-Bench says about a task besides its scores."""
+    """Declaration about a task in a submission to FEV-Bench, besides its scores."""
 
     trained_on_this_dataset: bool
     training_time_s: float | None = Field(default=None, ge=0)

@@ -23,7 +23,7 @@ Selection = slice | NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How a benchmark's published files are laid out.
+    """Layout of a benchmark's published files.
 
     Attributes:
         name: ``gift_eval`` or ``fev``.

@@ -32,7 +32,7 @@ class EmbeddedSizes:
 
 @dataclass(frozen=True, config=STRICT)
 class Download:
-    """What is downloaded from a repository on the Hugging Face hub."""
+    """Part of a repository on the Hugging Face hub that is downloaded."""
 
     datasets: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="names or patterns; null: all, of LOTSA those of the preset"
@@ -51,7 +51,7 @@ class HubFiles:
 
 @dataclass(frozen=True, config=STRICT)
 class LotsaDownload(Download):
-    """What is downloaded of LOTSA."""
+    """Part of LOTSA that is downloaded."""
 
     preset: Preset | None = Field(
         default=None,

@@ -39,7 +39,7 @@ class RemoteFile:
     git_sha1: str | None
 
     def fault(self, local: Path) -> str | None:
-        """What is wrong with a local copy, or None."""
+        """Fault of a local copy, or None."""
         if not local.is_file():
             return "missing"
         if local.stat().st_size != self.size:

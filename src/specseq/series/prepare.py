@@ -162,7 +162,7 @@ def _files(out: Path, values: Path, scan: Scan) -> list[dict[str, Any]]:
 
 
 def describe(name: str, folder: SeriesFolder, scan: Scan) -> dict[str, Any]:
-    """What the manifest says of a sub-dataset, apart from its checksums."""
+    """Manifest entry of a sub-dataset, apart from its checksums."""
     unused = folder.unused_columns()
     return {
         "series": scan.series,

@@ -60,7 +60,7 @@ def _mixed(words: Hashes) -> Hashes:
 
 
 def telling(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which windows have enough different values to identify a series, ``[T - W + 1]``."""
+    """Mask of windows with enough different values to identify a series, ``[T - W + 1]``."""
     if len(values) < WINDOW:
         return np.zeros(0, np.bool_)
     # In pieces, since the windows of a series take W times its memory.

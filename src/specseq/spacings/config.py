@@ -67,7 +67,7 @@ class SpacingModelConfig:
     )
     gate: MemoryGate | None = Field(
         default=None,
-        description="memory is read as far as the window resembles training windows; null: always",
+        description="memory counts to the extent that the window resembles training windows; null: always",
     )
     spread_means: bool = Field(
         default=True, description="start the components' means spread out instead of at one point"
@@ -232,7 +232,7 @@ class SpacingReferences:
 
 @dataclass(frozen=True, config=STRICT)
 class SpacingSplits:
-    """How the spacings of a table of zeros are cut into splits, and the size of the controls."""
+    """Splits of the spacings of a table of zeros, and the size of the controls."""
 
     shares: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]

@@ -14,7 +14,7 @@ from specseq.spacings.law import TrainingLaw
 
 
 class Gate(nn.Module):
-    """How far memory is open at each spacing: 1 near the centroid of training windows, 0 far from it.
+    """Opening of memory at each spacing: 1 near the centroid of training windows, 0 far from it.
 
     ``sigmoid(sharpness · (reach - d))``, where d is the squared Mahalanobis distance per spacing of the last
     N spacings from the mean of training windows. It has no learned parameters and reads no later spacing.

@@ -25,7 +25,7 @@ def _unrounded(like: Tensor) -> torch.autocast:
 
 
 class Cache:
-    """What a causal model keeps of a window to process the next spacing in one step."""
+    """State of a causal model that lets it process the next spacing in one step."""
 
     def __init__(self, layers: list[LayerCache]) -> None:
         self.layers = layers
@@ -97,7 +97,7 @@ class SpacingModel(nn.Module):
         return x_BPD
 
     def _opening(self, s_BL: Tensor) -> Opening | None:
-        """How far memory is open to each token of a window; always fully to memory's own rows."""
+        """Opening of memory for each token of a window; always full for memory's own rows."""
         if self.gate is None:
             return None
         slots = self.config.slots

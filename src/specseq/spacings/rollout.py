@@ -43,7 +43,7 @@ def rollout(
         generator: draws each step from the mixture, negative draws becoming 0; None takes its mean.
         memory: (H,) factor of the memory slots at each step; None leaves them as they are. While the factor
             changes, no cache is valid.
-        kept: where a long rollout is left, under its ``name``, and goes on.
+        kept: holds the state of a long rollout under its ``name``, so that it can resume.
     """
     if memory is not None and len(set(memory)) == 1:
         model, memory = with_memory(model, memory[0]), None

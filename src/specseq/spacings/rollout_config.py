@@ -12,7 +12,7 @@ Fade = Annotated[float, Field(ge=0, le=1)] | Literal["linear"]
 
 @dataclass(frozen=True, config=STRICT)
 class RolloutSettings:
-    """How rollouts treat memory, and what is measured along them."""
+    """Treatment of memory in rollouts, and measurements along them."""
 
     memory: tuple[MemoryMode, ...] = Field(
         default=("kept",), min_length=1, description="treatments of memory slots; each is rolled out"

@@ -114,7 +114,7 @@ def eigenvalue_condition(left: Tensor, right: Tensor) -> Tensor:
 
 
 def rounding_error(blocks_BTCC: Tensor, kappa_BT: Tensor) -> Tensor:
-    """How far rounding may have moved an eigenvalue of condition κ: C κ ‖D‖ times the unit of rounding.
+    """Largest shift of an eigenvalue of condition κ by rounding: C κ ‖D‖ times the unit of rounding.
 
     Computed eigenvalues are exact for a block that differs by about ε‖D‖; the true block's eigenvalues lie
     in discs of C times their first-order shift (Wilkinson 1965). A defective eigenvalue of multiplicity C

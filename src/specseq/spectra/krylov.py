@@ -86,7 +86,7 @@ class Arnoldi:
         return mu, residual.maximum(floor.unsqueeze(-1)), y
 
     def _empty(self, y: Tensor) -> Tensor:
-        """Which vectors ``y[:, :, k]`` are supported on zero vectors of an exhausted space."""
+        """Mask of vectors ``y[:, :, k]`` that are supported on zero vectors of an exhausted space."""
         dead = torch.stack([q.norm(dim=1) == 0 for q in self.basis[: y.shape[1]]], 1)
         return (y.abs().square() * dead.unsqueeze(-1)).sum(1) > 0.5
 

@@ -38,7 +38,7 @@ def explanations() -> dict[str, str]:
 
 
 def _explanation(make: Any) -> str:
-    """What a table's function, or else its module, says of the table and its columns."""
+    """Docstring of a table's function, or else of its module: it explains the table and its columns."""
     own = (getdoc(make) or "").partition("Args:")[0].strip()
     return own or getdoc(import_module(make.__module__)) or ""
 

@@ -83,7 +83,7 @@ class DataSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class Downloads:
-    """What the rule ``download`` fetches."""
+    """Sources that the rule ``download`` fetches."""
 
     lotsa: LotsaDownload | None = None
     gift_eval: Download | None = None
@@ -94,7 +94,7 @@ class Downloads:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class StageResources:
-    """What one rule asks for; a stage that is tried again gets more time and memory."""
+    """Resources of one rule; a stage that is tried again gets more time and memory."""
 
     minutes: int = Field(default=120, ge=1, description="time limit; training goes on in a new job")
     mem_mb: int = Field(default=8000, ge=100, description="memory in MB")

@@ -22,7 +22,7 @@ def download_record(source: str) -> str:
 
 @dataclass(frozen=True)
 class DataSources:
-    """Where the data of each scale come from."""
+    """Sources of the data of each scale."""
 
     plan: Plan
 
@@ -80,7 +80,7 @@ class DataSources:
         return [path] if (path := self.plan.data(scale)["spacings"].get("arrays")) else []
 
     def text(self, scale: str) -> dict[str, Any]:
-        """Which text, and its tokens; one from the hub is read from where it is downloaded to."""
+        """Parameters of the text and its tokens; one from the hub is read from where it is downloaded to."""
         text: dict[str, Any] = self.plan.data(scale)["text"]
         source = text.get("source", {})
         if source.get("kind") == HUB:

@@ -10,7 +10,7 @@ from specseq.sweeps import Plan
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class ForecastingRun:
-    """What runs of both studies say."""
+    """Parameters that runs of both studies have."""
 
     study: Literal["preconditioning", "stu"]
     seed: int = Field(ge=0, description="decides every random draw of the run")

@@ -33,7 +33,7 @@ class LostJob:
 
 
 def lost_file(scale: str) -> Path:
-    """Where the lost jobs of a scale are listed."""
+    """File that lists the lost jobs of a scale."""
     return Path("results", scale, "lost.json")
 
 

@@ -53,7 +53,7 @@ class Planning:
 
     @property
     def sources(self) -> DataSources:
-        """Where data come from."""
+        """Sources of the data."""
         return DataSources(self.plan)
 
     def results(self, study: Study, scale: str) -> Results:
@@ -74,12 +74,12 @@ class Planning:
     # Data
 
     def embedded(self, scale: str) -> Params:
-        """What decides the embedded data."""
+        """Parameters of the embedded data."""
         data = self.plan.data(scale)
         return {"seed": data["seed"], "embedded": data["embedded"]}
 
     def corpus(self, scale: str) -> Params:
-        """What decides the training corpus."""
+        """Parameters of the training corpus."""
         data = self.plan.data(scale)
         return {**self.embedded(scale), "min_length": data["min_length"], "exclude": data["exclude"]}
 
@@ -101,11 +101,11 @@ class Planning:
         return {**forecaster, "name": folder} if folder else forecaster
 
     def leakage(self, scale: str, benchmark: str) -> Params:
-        """Which corpus is searched for the test points of which benchmark."""
+        """Benchmark whose test points are searched for, and the folder of its data."""
         return {"benchmark": benchmark, "data": self.benchmark_folder(scale, benchmark)}
 
     def download(self, source: str) -> Params:
-        """What is downloaded from a source."""
+        """Source, and the part of it that is downloaded."""
         downloads = self.section(self.plan.config.content.get("downloads") or {}, source, "downloads")
         return {"source": source, "select": downloads}
 
@@ -191,7 +191,7 @@ class Planning:
         return {name: spec for name, spec in sorted(self.plan.filters.items()) if spec["family"] != "matched"}
 
     def evaluation(self, scale: str, run: str, benchmark: str) -> Params:
-        """What decides an evaluation, and the folder of its data."""
+        """Parameters of an evaluation, and the folder of its data."""
         params = self.plan.run(scale, run)
         chosen = params.get("evaluation", {})
         evaluation = {"run": run, "benchmark": benchmark, "study": params["study"], **chosen}
@@ -209,7 +209,7 @@ class Planning:
         return {**evaluation, "data": self.benchmark_folder(scale, benchmark)}
 
     def residuals(self, scale: str, run: str, benchmark: str) -> Params:
-        """What decides a forecaster's residuals: its evaluation without filters and reversals."""
+        """Parameters of a forecaster's residuals: its evaluation without filters and reversals."""
         kept = ("run", "benchmark", "study", "seed", "terms", "only", "forecaster", "data")
         evaluation = self.evaluation(scale, run, benchmark)
         return {key: value for key, value in evaluation.items() if key in kept}
@@ -241,14 +241,14 @@ class Planning:
         return {"run": run, "audit": self.section(self.plan.run(scale, run), "audit", f"run {run}")}
 
     def mechanisms(self, scale: str) -> Params:
-        """Which mechanisms are measured."""
+        """The mechanisms to measure."""
         declared = self.plan.studies(scale).get("equilibrium", {})
         return {"mechanisms": self.section(declared, "mechanisms", "studies.equilibrium")}
 
     # What stages ask for
 
     def resources(self, scale: str, rule: str, run: str = "") -> StageResources:
-        """What a rule asks for, as set by the study of its run, or else by the study that sets it."""
+        """Resources of a rule, as set by the study of its run, or else by the study that sets them."""
         declared = self.plan.resources(scale)
         owners = [run.partition("/")[0]] if run else [name for name in declared if name != ALL]
         given: Params = next((declared[name][rule] for name in owners if rule in declared.get(name, {})), {})
@@ -346,7 +346,7 @@ class Planning:
         return [f"stages/{stage}.py", *(_file_of(study.module(name)) for study, name in declared if name)]
 
     def page(self, scale: str) -> Params:
-        """What the page is made from."""
+        """Parameters of the page."""
         given: Params = {"studies": STUDIES, "folder": f"results/{scale}", "scale": scale}
         lost = [asdict(job) for job in load_lost(scale)] if self.partial else []
         return {**given, "lost": lost} if lost else given

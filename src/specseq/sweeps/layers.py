@@ -73,7 +73,7 @@ class Layer:
 
 
 def study_layers(root: Path) -> list[Layer]:
-    """What the folders of the studies say.
+    """Layers of the studies' folders.
 
     Raises:
         InputError: a file has a name that is not read, or cannot be read.
@@ -113,7 +113,7 @@ def _written(folder: Path, pattern: str) -> list[Path]:
 
 
 def scale_layer(root: Path, path: Path) -> Layer:
-    """What the file of a scale says.
+    """Layer of a scale's file.
 
     Raises:
         InputError: it cannot be read, or holds what no scale has.
@@ -165,7 +165,7 @@ def place_of(layers: Sequence[Layer], path: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Changes:
-    """How a layer changes the studies of the layers before it."""
+    """Changes that a layer makes to the studies of the layers before it."""
 
     layer: Layer
 

@@ -64,7 +64,7 @@ class Plan:
         return self._at[scale]
 
     def _overlay(self, scale: str) -> list[Layer]:
-        """What the file of a scale says, if it has one."""
+        """Layer of a scale's file, if it has one."""
         if self._root is None or scale not in self._overlays:
             return []
         return [scale_layer(self._root, self._overlays[scale])]
@@ -74,7 +74,7 @@ class Plan:
         return self.at(scale).data
 
     def resources(self, scale: str) -> dict[str, Any]:
-        """What rules ask for, see :attr:`ScalePlan.resources`."""
+        """Resources of rules, see :attr:`ScalePlan.resources`."""
         return self.at(scale).resources
 
     def studies(self, scale: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class ScalePlan:
 
     @cached_property
     def resources(self) -> dict[str, Any]:
-        """What rules ask for: study, or ``all`` -> rule -> settings as they are given.
+        """Resources of rules: study, or ``all`` -> rule -> settings as they are given.
 
         Raises:
             InputError: a setting is wrong.
@@ -87,7 +87,7 @@ class ScalePlan:
 
     @cached_property
     def parts(self) -> dict[str, Sequence[Part]]:
-        """Where the parameters of each run come from."""
+        """Sources of each run's parameters."""
         parts: dict[str, Sequence[Part]] = {}
         for study, spec in self.studies.items():
             sections = self._kinds.studies[study].settings

@@ -30,7 +30,7 @@ _POLISH_BELOW = 5000.0
 
 @dataclass(frozen=True)
 class Stretch:
-    """What to do for one block: zeros in [low, high), on a grid of ``points`` centred at ``t0``."""
+    """Task of one block: zeros in [low, high), on a grid of ``points`` centred at ``t0``."""
 
     low: float
     high: float

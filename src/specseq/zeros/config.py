@@ -16,7 +16,7 @@ ROOM = 8.0
 
 @dataclass(frozen=True, config=STRICT)
 class ZeroRange:
-    """Which zeros: ``count`` of them from an index or a height upwards, or all between two heights."""
+    """Range of zeros: ``count`` of them from an index or a height upwards, or all between two heights."""
 
     index: int | None = Field(default=None, ge=1, description="index of the first zero")
     height: float | None = Field(

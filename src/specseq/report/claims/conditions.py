@@ -22,7 +22,7 @@ _WHOLE = {"gift_eval": 97, "fev": 100}
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a claim was measured on.
+    """Data and runs that a claim was measured on.
 
     Attributes:
         text: for a reader, such as ``scored on 7 embedded sets; 7 configs; 23,876 parameters, 6 steps of 2``.
@@ -95,7 +95,7 @@ def benchmark_names(root: Path) -> dict[str, str]:
 
 
 def _lacking(root: Path, groups: Iterable[str], benchmarks: Iterable[str]) -> str:
-    """What evaluations of these runs left out of a benchmark, in words."""
+    """The part of a benchmark that evaluations of these runs left out, in words."""
     for name in benchmarks:
         scored = [record.get("configs", 0) for group in groups for record in _records(root, group, name)]
         if name in _WHOLE and scored and min(scored) < _WHOLE[name]:
@@ -177,7 +177,7 @@ def _counts(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _span(unit: str, frames: Iterable[pd.DataFrame], columns: Iterable[str], single: str) -> str:
-    """How many configs or seeds the rows cover: from a column that counts them, or from distinct values."""
+    """Number of configs or seeds of the rows, in words: from a column of counts, or distinct values."""
     numbers: set[int] = set()
     for frame in frames:
         counted = [name for name in columns if name in frame]

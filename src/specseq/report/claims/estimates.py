@@ -65,7 +65,7 @@ def _lost(folder: Folder, values: pd.Series, *queries: Query) -> str:
 
 
 def _lost_tasks(values: pd.Series) -> str:
-    """How many tasks lack a finite value in some seed, in words; empty if none does."""
+    """Number of tasks that lack a finite value in some seed, in words; empty if none does."""
     finite = pd.Series(np.isfinite(values), values.index)
     if not finite.any():
         return ""
@@ -165,7 +165,7 @@ def over_windows(folder: Folder, found: Measured, *sides: Query) -> Measured:
 
 
 def _window_halves(folder: Folder, query: Query, scale: str) -> tuple[float, float]:
-    """How far the interval over windows reaches down and up, means over seeds; 0 where rows have none."""
+    """Half-widths of the interval over windows, down and up, means over seeds; 0 where rows have none."""
     metric = query.where.get("metric")
     try:
         ends = [

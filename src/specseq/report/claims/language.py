@@ -153,7 +153,7 @@ class Use:
 
 
 def _kind(given: Any) -> str | None:
-    """Which alternative a quantity is: the one whose first field it has."""
+    """Name of the alternative that a quantity is: the one whose first field it has."""
     names = given if isinstance(given, Mapping) else vars(given) if is_dataclass(given) else ()
     return next((name for name in names if name in _QUANTITIES), None)
 
@@ -265,7 +265,7 @@ def files(quantity: Quantity) -> list[str]:
 
 @dataclass(frozen=True, config=STRICT)
 class Citation:
-    """Where an outside record can be looked up."""
+    """Reference to an outside record."""
 
     repository: str = Field(description="address, or owner/name on GitHub")
     revision: str = Field(description="commit, tag or version")

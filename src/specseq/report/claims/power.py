@@ -19,7 +19,7 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True)
 class Power:
-    """What would decide a claim.
+    """Replicates that would decide a claim.
 
     Attributes:
         seeds, configs: numbers that would suffice; None where more of them are not needed, do not help or
@@ -55,7 +55,7 @@ def replicates(sd: float, distance: float) -> int | None:
 def power_of(
     found: Measured, region: Region, groups: Collection[str], declared: Mapping[str, Collection[str]]
 ) -> Power | None:
-    """What would decide an undecided claim; None where more replicates are not the issue.
+    """Replicates that would decide an undecided claim; None where more of them are not the issue.
 
     ``groups`` are the runs that were measured, without their seeds; for ``declared`` see
     :class:`specseq.report.claims.ledger.Ledger`.
@@ -92,7 +92,7 @@ def power_of(
 
 
 def _uncounted(found: Measured, region: Region) -> str:
-    """What would decide a measurement that more seeds or configs do not, in words."""
+    """Text on what would decide a measurement that more seeds or configs do not."""
     if math.isnan(found.low) or found.same:
         return f"More seeds alone do not decide it: {found.note}" if found.note else ""
     distance, half = _nearest(found, region)

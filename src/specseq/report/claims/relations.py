@@ -12,7 +12,7 @@ _SLACK = 1e-9  # of a half-unit: keeps ties of decimal rounding on the note's si
 
 @dataclass(frozen=True, config=STRICT)
 class Relation:
-    """Where the quantity must lie for the statement to hold; give exactly one, ``about`` with one width."""
+    """Range of the quantity in which the statement holds; give exactly one, ``about`` with one width."""
 
     below: Number | None = Field(default=None, description="strictly below")
     at_most: Number | None = Field(default=None, description="below, or equal")

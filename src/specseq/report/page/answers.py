@@ -19,7 +19,7 @@ DECIDED = ("reproduced", "contradicted", "inconsistent", "does not hold")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a study found, in a sentence or two of Markdown.
+    """Answer of a study, in a sentence or two of Markdown.
 
     ``gates`` are those of the comparisons that it mentions, as their tables hold them.
     """
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """What a finding is made from: the folder of the scale's results, and the ledger."""
+    """Input of a finding: the folder of the scale's results, and the ledger."""
 
     folder: Path
     claims: pd.DataFrame
@@ -91,7 +91,7 @@ def answer_of(find: Find, folder: Path, claims: pd.DataFrame, own: pd.DataFrame)
 
 
 def _sure(own: pd.DataFrame) -> str:
-    """How many claims runs decide, how many of these survive correction, and what arithmetic decides."""
+    """Text on how many claims are decided by runs, before and after correction, and by arithmetic."""
     if "kind" not in own:
         return "No claim is judged yet."
     by_runs = own["kind"].astype(str).str.startswith("measured")
@@ -112,7 +112,7 @@ def _sure(own: pd.DataFrame) -> str:
 
 
 def _surer(own: pd.DataFrame, failed: Iterable[str]) -> str:
-    """What would decide more: a better baseline, more seeds, more configs."""
+    """Text on what would decide more: a better baseline, more seeds, more configs."""
     parts = []
     if failed:
         parts.append("First, a baseline that beats its reference, by longer training or at a larger scale.")

@@ -209,7 +209,7 @@ def render_page(
 def _missing(
     lost: Sequence[Mapping[str, Any]], records: Iterable[tuple[str, Mapping[str, Any] | None]]
 ) -> dict[str, Any]:
-    """What a reader has to know about missing results, from lost jobs and the provenance of results.
+    """Notes on missing results, from lost jobs and the provenance of results.
 
     Returns:
         ``failed`` and ``diverged``, tables or None, and ``waiting``, how many jobs of which rule could not

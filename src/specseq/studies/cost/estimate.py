@@ -28,7 +28,7 @@ FOLLOWING = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run costs; hours are of one device or one core.
+    """Cost of a run; hours are of one device or one core.
 
     Attributes:
         run, study, sweep: which run.

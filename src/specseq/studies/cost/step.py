@@ -21,7 +21,7 @@ _SHARES = (0.2, 0.2, 0.35, 0.15, 0.05, 0.05)
 
 @dataclass(frozen=True)
 class StepUsage:
-    """What an optimiser step takes.
+    """Usage of an optimiser step.
 
     Attributes:
         device: of loss and gradients of the whole batch.

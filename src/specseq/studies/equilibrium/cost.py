@@ -44,7 +44,7 @@ _SETTLED = {"anderson": (34, 28)}
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the cost of a step: everything but step sizes, radii, weights and tolerances."""
+    """Parameters that determine the cost of a step: all but step sizes, radii, weights and tolerances."""
     kept = {key: params[key] for key in ("model", "rule", "evaluation") if key in params}
     for name in ("solver", "nudged_solver"):
         if solver := params.get(name):

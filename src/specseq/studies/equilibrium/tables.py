@@ -151,7 +151,7 @@ def _group_row(group: str, seeds: pd.DataFrame, baseline: pd.DataFrame | None) -
 
 
 def _behind(seeds: pd.DataFrame, transformer: pd.DataFrame | None) -> dict[str, float]:
-    """How far a run group's loss lies above that of the plain transformer."""
+    """Excess of a run group's loss over that of the plain transformer."""
     shared = seeds.index.intersection([] if transformer is None else transformer.index)
     if transformer is None or not len(shared):
         return dict.fromkeys(("behind", "behind_low", "behind_high"), np.nan)

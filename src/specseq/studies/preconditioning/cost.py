@@ -22,7 +22,7 @@ _HOST = 2e-3, 1.2e-6
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the cost of a step: everything but the values of taps and weights."""
+    """Parameters that determine the cost of a step: all but the values of taps and weights."""
     mode = dict(params.get("preconditioning") or {})
     if fir := mode.get("fir"):
         mode["fir"] = {**fir, "weight": 1}

@@ -98,7 +98,7 @@ def _absent(name: str, folder: Path) -> list[str]:
 
 
 def _damaged(folder: Path) -> str:
-    """What a finished download lacks of the files and bytes in its record; checksums would take too long."""
+    """Files and bytes of its record that a download lacks, in words; checksums would take too long."""
     if not (folder / RECORD).is_file():
         return ""
     try:

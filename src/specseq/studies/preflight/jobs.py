@@ -34,7 +34,7 @@ _LEFT_OUT = {
 
 
 def profile_defaults(root: Path) -> dict[str, str]:
-    """What ``--profile slurm`` makes stages ask for beside their resources."""
+    """Resources that ``--profile slurm`` requests for stages beside their own."""
     path = root / "workflow/profiles/slurm/profile.yaml"
     given = (read_yaml(path) or {}).get("default-resources", {}) if path.is_file() else {}
     pairs = given.items() if isinstance(given, Mapping) else (str(word).split("=", 1) for word in given)
@@ -130,7 +130,7 @@ def _stages(plan: Plan, scale: str, defaults: Mapping[str, str]) -> list[tuple[s
 
 
 def ask(*command: str) -> "subprocess.CompletedProcess[str] | None":
-    """What a command of SLURM answers; None where it does not."""
+    """Answer of a SLURM command; None if there is none."""
     environment = without_leaks(os.environ)
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, env=environment)

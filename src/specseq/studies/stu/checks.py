@@ -51,7 +51,7 @@ def stu_parameters(d_model: Any, filters: Any, full: bool = False, branches: Any
 
 
 def stu_reduction(d_model: Any, filters: Any, branches: Any = 2) -> Range:
-    """How many times fewer parameters approximation mode has than full mode."""
+    """Ratio of full mode's parameters to those of approximation mode."""
     d, k = _whole(d_model), _whole(filters)
     return point(_whole(branches) * k * d * d / _stu(d, k))
 
@@ -69,7 +69,7 @@ def mixing_operations(length: Any, d_model: Any) -> Range:
 
 
 def resolvable_filters(length: Any, cosine: Any = 0.99) -> Range:
-    """How many leading eigenvectors of the Hankel matrix 2/((i+j)³-(i+j)) float64 determines.
+    """Number of leading eigenvectors of the Hankel matrix 2/((i+j)³-(i+j)) that float64 determines.
 
     A vector counts if it comes out the same (|cos| at least ``cosine``) when the matrix is given in reversed
     order, which changes rounding and nothing else; counting ends at the first that does not.

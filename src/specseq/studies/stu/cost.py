@@ -20,7 +20,7 @@ _HOST = 3e-3, 2e-6
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the cost of a step; the published transforms, half as long, are costed like ours."""
+    """Parameters that determine the cost of a step; published transforms, half as long, cost like ours."""
     model = dict(params["model"])
     if stu := model.get("stu"):
         model["stu"] = {name: value for name, value in stu.items() if name != "published"}

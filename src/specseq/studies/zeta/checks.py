@@ -54,7 +54,7 @@ def mdn_parameters(
 
 
 def memory_parameters(width: Any, slots: Any, extra_positions: Any = 0) -> Range:
-    """What memory slots add: their vectors, and learned positions for them."""
+    """Parameters that memory slots add: their vectors, and learned positions for them."""
     return point((rounded(slots).value + rounded(extra_positions).value) * rounded(width).value)
 
 
@@ -64,6 +64,6 @@ def points_needed(context: Any, horizon: Any) -> Range:
 
 
 def predictions_from_context(length: Any, context: Any) -> Range:
-    """How many predictions of a training row a causal model makes from exactly so many known values."""
+    """Number of a training row's predictions that a causal model makes from exactly so many known values."""
     known = range(1, int(rounded(length).value))
     return point(sum(number == int(rounded(context).value) for number in known))

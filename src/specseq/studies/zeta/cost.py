@@ -18,7 +18,7 @@ _HOST = 1e-4, 2e-9
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the cost of a step."""
+    """Parameters that determine the cost of a step."""
     loss = params.get("loss") or {}
     data = {key: value for key, value in (params.get("data") or {}).items() if key == "selection"}
     return {

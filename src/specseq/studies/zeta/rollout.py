@@ -74,7 +74,7 @@ def evaluate_run(request: RolloutRequest) -> None:
 
 
 def training_size(params: Mapping[str, Any], train: SpacingSet) -> list[Row]:
-    """How much a run had to learn from, as rows."""
+    """Size of a run's training data, as rows."""
     training, limit = params["training"], params.get("data", {}).get("limit")
     length = read(SpacingModelConfig, params["model"], "model").length
     return [

@@ -231,7 +231,7 @@ def seasonal_naive(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gate_of(rows: pd.DataFrame, baseline: pd.DataFrame, naive: pd.DataFrame) -> Gate:
-    """How a baseline's plain forecasts compare with seasonal naive.
+    """Gate of a baseline: its plain forecasts against seasonal naive.
 
     It is on the configs and seeds that ``rows``, of one benchmark, share with them.
     """

@@ -99,7 +99,7 @@ def summary(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFra
 def _baseline_of(
     named: dict[str, str], plain: pd.DataFrame, baselines: dict[str, str]
 ) -> tuple[str, pd.DataFrame]:
-    """What a row is compared with, and its name: the trained baseline, or the forecaster without a filter."""
+    """Baseline of a row, and its name: the trained baseline, or the forecaster without a filter."""
     group = named["group"]
     if named["forecaster"] == "trained":
         group = baselines.get(group, BASELINE)
