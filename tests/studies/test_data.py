@@ -73,6 +73,14 @@ def test_embedded_series_at_the_published_sizes_are_meant_by_name(words: str) ->
     assert [] in [meant.needed("paper", name) for name in ("lotsa", "gift_eval")]
 
 
+@pytest.mark.parametrize("words", ["data={text: null}", "data={text: {source: null}}"])
+def test_a_text_is_replaced_by_another_that_is_named(words: str) -> None:
+    with pytest.raises(InputError, match=r"data\.text.*: takes out the text .* or name another"):
+        planning(words).sources.check("paper")
+    planning(words).sources.check("laptop")
+    planning("data={text: {source: {kind: docstrings}}}").sources.check("paper")
+
+
 def test_only_what_is_embedded_can_be() -> None:
     with pytest.raises(InputError, match=r"data\.fev: none is embedded"):
         planning("data={fev: embedded}").plan.data("laptop")

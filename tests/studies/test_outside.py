@@ -29,6 +29,10 @@ def test_a_path_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             {"gift_eval": "/no/such/place"},
             "data.gift_eval: there is no folder '/no/such/place', nor '/no/such'",
         ),
+        ({"lotsa": "hubb"}, "data.lotsa: there is no folder 'hubb'; did you mean hub?"),
+        ({"lotsa": "zzz"}, "data.lotsa: there is no folder 'zzz'; give a path that exists"),
+        ({"lotsa": "~/lotsa"}, "data.lotsa: there is no folder '~/lotsa'; give the whole path, /"),
+        ({"lotsa": ""}, "data.lotsa: "),
         ({"fev": "data/text.txt"}, "data.fev: 'data/text.txt' is not a folder"),
         (
             {"text": {"source": {"kind": "path", "path": "data/texd.txt"}}},

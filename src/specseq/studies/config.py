@@ -22,7 +22,7 @@ from specseq.zeros.config import ZeroSource
 
 EMBEDDED, HUB = "embedded", "hub"
 AUTO, ELSEWHERE, ON_SLURM = "auto", "laptop", "paper"
-Folder = Annotated[str, AfterValidator(tidy_path)]
+Folder = Annotated[str, Field(min_length=1), AfterValidator(tidy_path)]
 ALL = "all"
 """In place of a study's name: applies to every study and wins over its settings."""
 RULES = (
@@ -69,7 +69,7 @@ class DataSettings:
     def __post_init__(self) -> None:
         for name in ("lotsa", "gift_eval", "fev", "chronos2"):
             if (folder := getattr(self, name)) not in (None, EMBEDDED, HUB):
-                check_there(folder, name)
+                check_there(folder, name, words=(HUB, EMBEDDED))
         for name in ("fev", "chronos2"):
             if getattr(self, name) == EMBEDDED:
                 raise InputError(name, "none is embedded", "give hub or a folder")

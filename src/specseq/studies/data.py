@@ -31,7 +31,7 @@ class DataSources:
 
         Raises:
             InputError: the config says ``embedded``, or null, for all scales; only the scale's own section
-                may.
+                may. Or it takes out the text without naming another.
         """
         for name in ("lotsa", "gift_eval"):
             if layer := self.displaced(scale, name):
@@ -40,6 +40,13 @@ class DataSources:
                     f"the scale {scale} is for published series, and these are embedded",
                     f"leave it out, or mean it: scales: {{{scale}: {{data: {{{name}: embedded}}}}}}",
                 )
+        named = [value for _, value in self.plan.at(scale).sources(("data", "text", "source")) if value]
+        published = bool(named) and named[-1].get("kind") == HUB
+        for path in (("data", "text"), ("data", "text", "source")) if published else ():
+            if (layers := self.plan.at(scale).sources(path)) and layers[-1][1] is None:
+                fault = "takes out the published text"
+                remedy = "leave it out, or name another: text: {source: {kind: docstrings}}"
+                raise InputError(layers[-1][0].place(path), fault, remedy)
 
     def displaced(self, scale: str, name: str) -> Layer | None:
         """The config layer that removes a scale's published data, unless it is the scale's own section."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +19,11 @@ def tidy_path(path: str) -> str:
     return below if os.path.isabs(tidy) and not below.startswith(os.pardir) else tidy
 
 
-def check_there(path: str, field: str, folder: bool = True) -> None:
+def check_there(path: str, field: str, folder: bool = True, words: Sequence[str] = ()) -> None:
     """Refuse a path that does not exist.
 
     Raises:
-        InputError: it does not exist; names paths beside it with similar spelling.
+        InputError: it does not exist; names paths beside it, or ``words`` in its place, of similar spelling.
     """
     given = Path(path)
     if given.is_dir() if folder else given.exists():
@@ -30,9 +31,12 @@ def check_there(path: str, field: str, folder: bool = True) -> None:
     if given.exists():
         raise InputError(field, f"'{path}' is not a folder", "give the folder")
     fault = f"there is no {'folder' if folder else 'file or folder'} '{path}'"
+    if path.startswith("~"):
+        raise InputError(field, fault, f"give the whole path, {given.expanduser()}")
     if not given.parent.is_dir():
         raise InputError(field, f"{fault}, nor '{given.parent}'", "give a path that exists")
-    raise InputError(field, fault, near(path, map(str, given.parent.iterdir())))
+    close = near(path, [*words, *map(str, given.parent.iterdir())])
+    raise InputError(field, fault, close if close.startswith("did you mean") else "give a path that exists")
 
 
 def checkpoint_file(source: str) -> str | None:
