@@ -1,13 +1,12 @@
-"""What a long evaluation has done so far, kept beside its result so that a killed job can resume there.
+"""A long evaluation in parts that are kept beside its result, so that a killed job can resume there.
 
 A part is a config or task under one filter, or without one. The parts of each config or task are one JSON
 file, which is rewritten after each part.
 """
 
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from specseq.scoring.evaluation import Evaluation, stat_digest
 from specseq.scoring.reversal import NONE, ForecastPlan, Variant
 from specseq.sources import source_digest
 from specseq.tables import digest
-from specseq.tables.files import write_text
+from specseq.tables.kept import Kept
 
 Outcomes = dict[Variant, Outcome]
 
@@ -44,29 +43,20 @@ class Parts:
             InputError: a forecast is missing, not finite or out of order.
         """
         data = {"settings": evaluation.settings(), "files": stat_digest(evaluation.files())}
-        of, name = digest({**self.parameters, **data}), digest({"name": evaluation.name})
-        path = self.folder / f"{name}.json"
-        parts = _read(path, of)
+        kept, name = Kept(self.folder, {**self.parameters, **data}), digest({"name": evaluation.name})
+        parts = {row["part"]: dict(map(_restored, row["outcomes"])) for row in kept.read(name) or ()}
         for part, outcomes in by_filter(evaluation, plan, report, done=tuple(parts)):
             parts[part] = outcomes
-            plain = {name: [_plain(*item) for item in made.items()] for name, made in parts.items()}
-            write_text(path, json.dumps({"of": of, "parts": plain}))
+            rows = [
+                {"part": part, "outcomes": list(starmap(_plain, made.items()))}
+                for part, made in parts.items()
+            ]
+            kept.keep(name, rows)
         return {variant: made for part in (NONE, *plan.filters) for variant, made in parts[part].items()}
 
     def forget(self) -> None:
         """Delete all parts: the result holds them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _read(path: Path, of: str) -> dict[str, Outcomes]:
-    """The parts in a file; none if it does not exist or belongs to another evaluation."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    if content.get("of") != of:
-        return {}
-    return {part: dict(map(_restored, made)) for part, made in content["parts"].items()}
+        Kept(self.folder).forget()
 
 
 def _plain(variant: Variant, outcome: Outcome) -> dict[str, Any]:

@@ -31,18 +31,24 @@ class Kept:
 
     def rows(self, name: str, make: Callable[[], Iterable[Row]]) -> list[Row]:
         """The rows of a part: read if they were kept, else made and kept."""
-        path = self._path(name, "json")
-        if path is None:
-            return list(make())
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["of"] == self.of:
-                return list(content["rows"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            pass
-        rows = list(make())
-        write_text(path, json.dumps({"of": self.of, "rows": rows}, default=lambda value: value.item()))
+        rows = self.read(name)
+        if rows is None:
+            rows = list(make())
+            self.keep(name, rows)
         return rows
+
+    def read(self, name: str) -> list[Row] | None:
+        """The rows that were kept of a part, if any."""
+        try:
+            content = json.loads((self._path(name, "json") or Path()).read_text(encoding="utf-8"))
+            return list(content["rows"]) if content["of"] == self.of else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, name: str, rows: list[Row]) -> None:
+        """Keep the rows of a part, in place of those it had."""
+        if path := self._path(name, "json"):
+            write_text(path, json.dumps({"of": self.of, "rows": rows}, default=lambda value: value.item()))
 
     def state(self, name: str) -> Arrays | None:
         """The state in which a part was left, if any."""

@@ -12,7 +12,7 @@ from specseq.studies.cost.devices import DEVICES
 from specseq.studies.planning import Planning
 from specseq.studies.preflight.finding import Finding
 from specseq.studies.preflight.jobs import ask, training_settings
-from specseq.studies.preflight.recorded import ALL, recorded_costs
+from specseq.studies.preflight.machine import ALL, recorded_costs
 from specseq.studies.rehearsal import PUBLISHED, REHEARSAL
 from specseq.sweeps import Plan
 

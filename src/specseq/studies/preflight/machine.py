@@ -1,15 +1,17 @@
-"""Disk and package versions."""
+"""Disk, package versions, and what runs were recorded to cost."""
 
 import shutil
 from collections.abc import Collection, Iterator
+from csv import DictReader
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from specseq.environment import pinned
 from specseq.studies.preflight.finding import Finding
-from specseq.studies.preflight.recorded import ALL, recorded_costs
 from specseq.sweeps import Plan
 
+ALL = "*"
+Row = dict[str, str]
 # Bytes per training run where no costs are recorded: weights, two checkpoints with both moments, and tables.
 _RUN_BYTES = 0.02e9
 _LOTSA_BYTES = {"mini": 6e6, "practical": 100e9, "full": 1000e9}
@@ -56,3 +58,15 @@ def versions(root: Path) -> Iterator[Finding]:
         yield Finding("versions", "; ".join(wrong), f"pip install -r {lock}")
     else:
         yield Finding("versions", note="as in envs/requirements.lock")
+
+
+def recorded_costs(root: Path, scale: str) -> dict[tuple[str, str], Row]:
+    """Rows of ``docs/costs/<scale>.csv``, made by ``specseq cost --csv``, by study and sweep; ``*`` for all.
+
+    Empty where none are recorded.
+    """
+    path = root / "docs/costs" / f"{scale}.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {(row["study"], row["sweep"]): row for row in DictReader(lines)}
