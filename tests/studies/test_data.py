@@ -75,7 +75,7 @@ def test_embedded_series_at_the_published_sizes_are_meant_by_name(words: str) ->
 
 @pytest.mark.parametrize("words", ["data={text: null}", "data={text: {source: null}}"])
 def test_a_text_is_replaced_by_another_that_is_named(words: str) -> None:
-    with pytest.raises(InputError, match=r"data\.text.*: takes out the text .* or name another"):
+    with pytest.raises(InputError, match=r"data\.text.*: takes out the published text.*name another"):
         planning(words).sources.check("paper")
     planning(words).sources.check("laptop")
     planning("data={text: {source: {kind: docstrings}}}").sources.check("paper")
