@@ -140,7 +140,7 @@ def full_disk(out: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         fault = f"the disk is full ({error.strerror})"
-        raise InputError(out, fault, "free space and run again: it goes on from here") from None
+        raise InputError(out, fault, "free space and run again: it resumes from here") from None
 
 
 def machine_fault(error: OSError) -> InputError:

@@ -165,7 +165,7 @@ def test_signals_ask_to_leave(tmp_path: Path, start: Any, signum: signal.Signals
     assert is_locked(tmp_path / "job" / "job.lock")
     time.sleep(0.2)
     launcher.send_signal(signum)
-    assert launcher.communicate(timeout=300)[0] == "left as asked; the next start goes on from there\n"
+    assert launcher.communicate(timeout=300)[0] == "left as asked; the next start resumes from there\n"
     assert launcher.returncode == 128 + signum
     assert outcome(tmp_path)["state"] == "interrupted"
     assert not is_locked(tmp_path / "job" / "job.lock")

@@ -108,7 +108,9 @@ def test_time_zones_are_read_in_utc(tmp_path: Path) -> None:
 def test_what_tells_no_frequency_is_said(tmp_path: Path) -> None:
     file, table = write_items(tmp_path / "few", lengths=(50, 40, 2))
     (task,) = read_tasks(tmp_path / "few" / "tasks.yaml").values()
-    with pytest.raises(InputError, match="item 's0' has 2 timestamps; fewer than 3 tell no frequency"):
+    with pytest.raises(
+        InputError, match="item 's0' has 2 timestamps; fewer than 3 do not determine a frequency"
+    ):
         open_task(tmp_path / "few", task)
     file, table = write_items(tmp_path / "bh", "bh")
     with pytest.raises(InputError, match="item 's0' are business hours, which are not supported"):

@@ -136,7 +136,7 @@ def test_fevs_own_predictions_and_rows_score_as_fev_scores_them(tmp_path: Path, 
     beside = (tmp_path / "saved" / "x" / "0").with_suffix(".parquet")
     if targets == 1:
         beside.touch()
-        with pytest.raises(InputError, match=r"0\.parquet: stands beside the folder 0, which holds some too"):
+        with pytest.raises(InputError, match=r"0\.parquet: lies beside the folder 0, which holds some too"):
             recorded(evaluation, tmp_path / "saved")
         beside.unlink()
     (tmp_path / "saved" / "x" / "3").mkdir()
@@ -218,7 +218,7 @@ def test_a_file_beside_a_folder_of_its_name_is_refused(root: Path, tmp_path: Pat
     frame = forecast(windows_of(root, tmp_path / "windows")["x/H/short"])
     frames = {"x/H/short": frame, "x/H/short/part": frame}
     folder = write_forecasts(frames, tmp_path / "mine")
-    with pytest.raises(InputError, match=r"short\.parquet: stands beside the folder short.*; keep one"):
+    with pytest.raises(InputError, match=r"short\.parquet: lies beside the folder short.*; keep one"):
         recorded(gift_evaluations(root)[0], folder)
 
 

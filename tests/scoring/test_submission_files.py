@@ -217,7 +217,7 @@ def test_incomplete_scores_and_undeclared_fields_are_refused(
     for more, message in (
         (
             ["--model", "Mine"],
-            "it has to be said which data the model was trained on; give --trained-on NAME",
+            "does not say which data the model was trained on; give --trained-on NAME",
         ),
         (["--trained-on", "none"], "--model: is missing"),
         (["--model", " ", "--trained-on", "none"], "--model: is missing"),

@@ -82,7 +82,7 @@ def test_fev_through_the_door(data: Path, tmp_path: Path) -> None:
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "filters": {"i": {}}},
             "request.filters: have no effect without reversals",
         ),
-        ({"benchmark": "gift_eval"}, "request.forecaster: is given or its forecasts are"),
+        ({"benchmark": "gift_eval"}, "request.forecaster: and forecasts exclude each other"),
         (
             {"benchmark": "gift_eval", "forecaster": {"name": "naive"}, "reversals": ["undo"]},
             "reversals.0: 'undo' is unknown; known: self, ",

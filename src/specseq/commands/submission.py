@@ -99,7 +99,7 @@ def _config(options: argparse.Namespace) -> GiftEvalConfig:
 def _declared(options: argparse.Namespace) -> dict[str, Declared]:
     if (options.trained_on is None) == (options.declared is None):
         remedy = "give --trained-on NAME ..., --trained-on none, or --declared FILE"
-        raise InputError("--trained-on", "it has to be said which data the model was trained on", remedy)
+        raise InputError("--trained-on", "does not say which data the model was trained on", remedy)
     if options.declared:
         made = _read_declared(options.declared)
     else:

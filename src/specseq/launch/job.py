@@ -70,7 +70,7 @@ def perform_here(work: TrainingRun, folder: Path, digest: str) -> None:
                 perform(work, folder, digest, requests, World())
                 return
             except Interrupted as interrupted:
-                print(f"{interrupted}; the next start goes on from there", flush=True)
+                print(f"{interrupted}; the next start resumes from there", flush=True)
                 if received:
                     sys.exit(128 + received[0])
 

@@ -122,7 +122,7 @@ def _state(
     elif is_locked(folder / JOB_LOCK):
         detail, seconds = _progress(log)
         return RunState(run, "running", detail, log, seconds)
-    return RunState(run, "interrupted", "the next start goes on from its checkpoint", log)
+    return RunState(run, "interrupted", "the next start resumes from its checkpoint", log)
 
 
 def _whole(path: Path) -> bool:

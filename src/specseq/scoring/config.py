@@ -118,7 +118,8 @@ class ScoreRequest:
         default=None, description="Folder of forecasts that were made elsewhere, instead of a forecaster."
     )
     parts: Path | None = Field(
-        default=None, description="Layout tidy: folder for what is done so far, to go on from after a kill."
+        default=None,
+        description="Layout tidy: folder for what is done so far, from which a killed run resumes.",
     )
     layout: Literal["tidy", "published"] = Field(
         default="tidy",
@@ -155,7 +156,9 @@ class ScoreRequest:
     def __post_init__(self) -> None:
         check_reversals(self.filters, self.reversals, self.other, self.missing, self.centre)
         if (self.forecaster is None) == (self.forecasts is None):
-            raise InputError("forecaster", "is given or its forecasts are", "give one of them")
+            raise InputError(
+                "forecaster", "and forecasts exclude each other, and one is needed", "give one of them"
+            )
         if self.forecasts is not None and (self.layout == "tidy" or self.arguments):
             fault = "that were made elsewhere are scored as they are"
             raise InputError("forecasts", fault, "use the layout published, without arguments")

@@ -62,7 +62,7 @@ def _table(folder: Path, window: int, target: str, alone: bool) -> tuple[Path, p
         file = place.with_name(f"{place.name}.parquet")
         shards = sorted(place.glob("*.arrow"))
         if file.is_file() and shards:
-            raise InputError(file, f"stands beside the folder {place.name}, which holds some too", "keep one")
+            raise InputError(file, f"lies beside the folder {place.name}, which holds some too", "keep one")
         try:
             if file.is_file():
                 return file, pq.read_table(file, partitioning=None)
@@ -86,7 +86,7 @@ def _values(table: pa.Table, column: str, horizon: int, place: Path) -> NDArray[
             place, f"column {column!r} is {lists.type}", "give a list of numbers per item"
         ) from None
     if (wrong := lengths != horizon).any():
-        fault = f"{int(wrong.sum())} of {len(lengths)} lists of {column!r} have not {horizon} steps"
+        fault = f"{int(wrong.sum())} of {len(lengths)} lists of {column!r} do not have {horizon} steps"
         raise InputError(place, fault, "predict the whole horizon")
     flat: NDArray[np.float64] = values.to_numpy().reshape(-1, horizon)
     return flat

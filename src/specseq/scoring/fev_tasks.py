@@ -92,7 +92,7 @@ class TaskFields:
             _check_offset(self.window_step_size)
             if not isinstance(self.initial_cutoff, str):
                 fault = f"{self.window_step_size!r} with a cutoff that is not a time"
-                raise InputError("window_step_size", fault, "an index cutoff wants whole steps")
+                raise InputError("window_step_size", fault, "give whole steps for an index cutoff")
         if isinstance(self.initial_cutoff, str):
             _check_time(self.initial_cutoff)
         elif self.latest < (self.initial_cutoff or self.latest) < 0:

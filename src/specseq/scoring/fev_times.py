@@ -109,7 +109,7 @@ def infer_frequency(folder: Path, times: Times, name: str) -> str:
 
 
 def _too_few(count: int, name: str, length: int) -> tuple[str, str]:
-    fault = f"item {name!r} has {length} timestamps; fewer than {_FEWEST} tell no frequency"
+    fault = f"item {name!r} has {length} timestamps; fewer than {_FEWEST} do not determine a frequency"
     return fault, f"leave out {count} such" if count > 1 else "leave it out"
 
 
@@ -208,7 +208,7 @@ def window_cuts(stamps: Stamps, task: Task, lengths: Counts, freq: str) -> Count
     if isinstance(task.initial_cutoff, int):
         if not isinstance(task.step, int):
             raise InputError(
-                task.name, f"window_step_size {task.step!r}", "an index cutoff wants whole steps"
+                task.name, f"window_step_size {task.step!r}", "give whole steps for an index cutoff"
             )
         offsets = task.initial_cutoff + np.arange(task.windows) * task.step
         cuts = np.where(offsets >= 0, offsets, lengths[:, None] + offsets)

@@ -88,7 +88,7 @@ class ForecastFiles:
 
     def forecast(self, contexts: Sequence[NDArray[np.float32]], query: Query) -> NDArray[np.float32]:
         """Not possible: forecasts exist for the benchmark's windows alone."""
-        raise InputError(self.folder, "forecasts that were made elsewhere answer to no other contexts")
+        raise InputError(self.folder, "forecasts that were made elsewhere are for these windows only")
 
     def _files(self, name: str) -> list[Path]:
         folder = self.folder / name
@@ -98,7 +98,7 @@ class ForecastFiles:
         inside = sorted(folder.rglob("*.parquet"))
         if single.is_file() and inside:
             raise InputError(
-                single, f"stands beside the folder {folder.name}, which holds some too", "keep one"
+                single, f"lies beside the folder {folder.name}, which holds some too", "keep one"
             )
         return [single] if single.is_file() else inside
 

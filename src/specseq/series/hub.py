@@ -232,7 +232,7 @@ def check_finished(folder: str | Path) -> None:
         InputError: the download was interrupted.
     """
     if (Path(folder) / UNFINISHED).exists():
-        raise InputError(folder, "this download is unfinished", "run it again: it goes on from here")
+        raise InputError(folder, "this download is unfinished", "run it again: it resumes from here")
 
 
 def recorded_checksums(folder: Path) -> dict[str, str]:

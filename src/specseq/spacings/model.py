@@ -161,7 +161,7 @@ class SpacingModel(nn.Module):
         return Mixture(F.log_softmax(logits, -1), mean + 1 if c.residuals else mean, scale)
 
     def start(self, s_BL: Tensor, height_B: Tensor | None = None) -> tuple[Mixture, Cache]:
-        """Read a context; give the mixture of the next spacing (batch shape B) and the cache to go on from.
+        """Read a context; return the mixture of the next spacing (shape B) and a cache to continue from.
 
         Raises:
             ValueError: the mask lets memory see the future, so a new spacing would change everything cached.

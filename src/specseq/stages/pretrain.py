@@ -1,7 +1,7 @@
 """Stage ``pretrain``: one run trained, here or on SLURM.
 
 The launcher of a SLURM job is light: model and data are loaded where the work is done. Started again after a
-kill, it goes on from the newest checkpoint, or waits for the job if that still runs.
+kill, it resumes from the newest checkpoint, or waits for the job if that still runs.
 """
 
 import sys

@@ -239,7 +239,7 @@ def resolved(quantity: Quantity, queries: Mapping[str, Query]) -> Quantity:
         case Trend(trend=along):
             of = along.of.resolved(queries)
             if of.query.ends_in_rows:
-                raise InputError("trend", "its interval stands in rows", "a trend needs intervals in columns")
+                raise InputError("trend", "its interval is in rows", "a trend needs intervals in columns")
             return Trend(Along(of, along.x))
         case Use() | Select():
             return quantity.resolved(queries)
@@ -271,7 +271,7 @@ class Citation:
     revision: str = Field(description="commit, tag or version")
     file: str = Field(description="path in the repository")
     line: int = Field(ge=1, description="line of the record")
-    says: Text = Field(description="what stands there")
+    says: Text = Field(description="what it says there")
 
     @property
     def text(self) -> str:
@@ -284,7 +284,7 @@ class Statement:
     """One figure or statement of a note, as the YAML gives it."""
 
     id: str = Field(pattern=ID, description="lower case, unique within the note")
-    place: str = Field(description="where it stands in the note")
+    place: str = Field(description="its place in the note")
     statement: Text = Field(description="a sentence that can be true or false")
     quantity: Quantity = Field(description="what decides it")
     relation: Relation = Field(description="where the quantity must lie for the statement to hold")
@@ -334,7 +334,7 @@ class Table:
     """A whole table of a note; every row goes through every template."""
 
     id: str = Field(pattern=ID, description="first part of its claims' ids")
-    place: str = Field(description="where the table stands")
+    place: str = Field(description="the table's place in the note")
     columns: tuple[str, ...] = Field(description="names of the columns, for use as {name} in the templates")
     rows: str = Field(description="one row per line, cells separated by |, figures as printed")
     claims: tuple[Template, ...] = Field(description="templates")
@@ -347,7 +347,7 @@ class Note:
 
     note: str = Field(pattern="^[0-9]{3}$", description="its number, the first part of every claim's id")
     title: str = Field(description="what it is called")
-    source: str = Field(default="", description="where it stands")
+    source: str = Field(default="", description="where the note is")
     queries: Mapping[str, Query] = Field(default_factory=dict, description="queries that several claims use")
     ungated: tuple[str, ...] = Field(
         default=(),
