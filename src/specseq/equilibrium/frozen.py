@@ -23,7 +23,7 @@ RENEWAL = 10
 
 
 class _Parts(NamedTuple):
-    """What the projections read and give on the way to the learned part of the force."""
+    """Inputs and results of the projections, on the way to the learned part of the force."""
 
     normed_NC: Tensor
     joint_NJ: Tensor

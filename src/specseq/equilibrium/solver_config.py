@@ -12,7 +12,7 @@ LinearTolerance = Annotated[float, Field(gt=0, lt=1, description="relative resid
 
 @dataclass(frozen=True, config=STRICT)
 class Euler:
-    """z ← z + ε F(z), the relaxation of the studied work. Cycles for ever when ε > ε_crit."""
+    """z ← z + ε F(z), the relaxation of the studied work. Does not settle when ε > ε_crit."""
 
     step: Step = 0.1
     name: Literal["euler"] = "euler"

@@ -20,7 +20,7 @@ from specseq.equilibrium.solvers.interface import Monitor, Solution, per_sample,
 
 @solve.register
 def _euler(solver: Euler, force: Field, start: Tensor, budget: int, tolerance: float = 1e-8) -> Solution:
-    """z ← z + ε F(z), the relaxation of the studied work. Cycles for ever when ε > ε_crit.
+    """z ← z + ε F(z), the relaxation of the studied work. Does not settle when ε > ε_crit.
 
     Returns the last state, not the best one, as a fixed number of relaxation steps would.
     """

@@ -97,5 +97,5 @@ class Corpus:
         whole = tokens.shape == (length,) and tokens.dtype == np.uint16
         whole = whole and int(tokens.max(initial=0)) < vocabulary
         if not whole or hashlib.sha256(tokens.data).hexdigest() != checksum:
-            raise InputError(folder, "the tokens are not those of the manifest", "prepare the text anew")
+            raise InputError(folder, "the tokens are not those of the manifest", "prepare the text again")
         return cls(tokens[:train], tokens[train:], manifest)
