@@ -60,7 +60,8 @@ def test_noise_gain_of_a_multiple_root_near_the_circle(root: float, count: int) 
 def test_noise_gain_gradient(k: np.ndarray) -> None:
     taps = from_reflection(k)
     value, slope = noise_gain_gradient(taps)
-    assert value == pytest.approx(noise_gain(taps), rel=1e-12)
+    # In double precision the recursion loses digits with roots near the circle.
+    assert value == pytest.approx(noise_gain(taps), rel=1e-9)
     # A complex step has no cancellation: the derivative of the same product in complex arithmetic.
     for place in range(len(taps)):
         stepped = taps.astype(complex)

@@ -160,7 +160,7 @@ def test_a_damaged_shard_stops_the_preparation_and_leaves_no_store(
     with pytest.raises(InputError, match="truncated") as caught:
         prepare_store(tmp_path / "corpus", tmp_path / "store")
     assert str(shard) in str(caught.value)
-    with pytest.raises(InputError, match="no finished store"):
+    with pytest.raises(InputError, match="not a finished store"):
         open_store(tmp_path / "store")
     shard.write_bytes(content)
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 2
@@ -193,7 +193,7 @@ def test_a_shard_that_is_not_what_was_downloaded_is_named(make_folder: MakeFolde
     with pytest.raises(InputError, match="wrong checksum") as caught:
         prepare_store(tmp_path / "corpus", tmp_path / "store")
     assert str(shard) in str(caught.value)
-    with pytest.raises(InputError, match="no finished store"):
+    with pytest.raises(InputError, match="not a finished store"):
         open_store(tmp_path / "store")
     shard.write_bytes(content)
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 1
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_and_resumed_from(
     monkeypatch.setattr(prepare, "scan_folder", counting)
     with pytest.raises(InputError, match="disk is full"):
         prepare_store(tmp_path / "corpus", tmp_path / "store")
-    with pytest.raises(InputError, match="no finished store"):
+    with pytest.raises(InputError, match="not a finished store"):
         open_store(tmp_path / "store")
     (tmp_path / "store" / "parts" / ".c.f32.killed.part").write_bytes(b"half")
     assert prepare_store(tmp_path / "corpus", tmp_path / "store")["series"] == 3
