@@ -61,7 +61,7 @@ def test_noise_gain_gradient(k: np.ndarray) -> None:
     taps = from_reflection(k)
     value, slope = noise_gain_gradient(taps)
     # In double precision the recursion loses digits with roots near the circle.
-    assert value == pytest.approx(noise_gain(taps), rel=1e-9)
+    assert value == pytest.approx(noise_gain(taps), rel=1e-6)
     # A complex step has no cancellation: the derivative of the same product in complex arithmetic.
     for place in range(len(taps)):
         stepped = taps.astype(complex)
