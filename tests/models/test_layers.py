@@ -14,6 +14,7 @@ from specseq.models.fused import BlockedRMSNorm
 from specseq.models.layers import Attention, Block, RMSNorm, Rotation, SwiGLU, TokenContext
 from specseq.models.layout import Layout, balanced, exact, power_of_two
 from specseq.series.batch import Segments
+from specseq.training.metering import metered
 
 ROWS = st.lists(st.lists(st.integers(1, 9), max_size=4), min_size=1, max_size=4)
 
@@ -225,3 +226,14 @@ def test_joint_norm_and_rotation_are_the_single_ones(lead: tuple[int, ...]) -> N
     grads = (torch.autograd.grad(parts, leaves, upstream) for parts in (joint, single))
     for ours, theirs in zip(*grads, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_step_metered_for_an_accelerator_does_not_run_in_the_blocks_of_a_cpu() -> None:
+    attention = Attention(64, 4).to("meta")
+
+    def operators(tokens: int) -> float:
+        x_TD = torch.empty(tokens, 64, device="meta")
+        rotation = Rotation(torch.empty(tokens, dtype=torch.int64, device="meta"), 4)
+        return metered(lambda: attention.project(x_TD, rotation)).kernels
+
+    assert operators(32) == operators(1 << 16)

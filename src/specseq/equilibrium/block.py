@@ -164,6 +164,10 @@ class EquilibriumBlock(nn.Module):
             joint = joint + moved.to(joint.dtype)
         return joint
 
+    def entering(self, dtype: torch.dtype) -> Tensor:
+        """Weights of everything that reads the normalised state, side by side: ``[C, 3C + E]``."""
+        return torch.cat([self.query, self.key, self.value, self.expand], 1).to(dtype)
+
     def mixed(self, joint_BTC: Tensor) -> Tensor:
         """Values mixed by attention, ``[P, T, D]``, from projections ``[B, T, 3C]``."""
         q, k, v = self.attended(joint_BTC)

@@ -53,8 +53,7 @@ class FrozenForce:
         self.block, self.x_BTC = block, x_BTC
         self.near = products != "float32"
         self.attention = 3 * block.shape.width
-        names = ("query", "key", "value", "expand")
-        self.enter = torch.cat([getattr(block, name).detach() for name in names], 1).to(x_BTC.dtype)
+        self.enter = block.entering(x_BTC.dtype).detach()
         self.offset: Tensor | None = None
         if (
             block.query_offset is not None

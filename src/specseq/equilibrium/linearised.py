@@ -39,9 +39,8 @@ class Linearised:
         n_BTC, self.mean, self.rstd = torch.native_layer_norm(
             state_BTC, self.normed, None, None, LAYER_NORM_EPS
         )
-        attention = torch.cat([block.query, block.key, block.value], 1)
-        self.width, self.heads = attention.shape[1], block.shape.heads
-        self.enter = torch.cat([attention, block.expand], 1).to(dtype)
+        self.width, self.heads = 3 * block.shape.width, block.shape.heads
+        self.enter = block.entering(dtype)
         self.leave = torch.cat([block.output, block.contract], 0).to(dtype)
         raw_qk, self.v = block.split(block.projected(n_BTC))
         self.qk, self.scale = raw_qk, None

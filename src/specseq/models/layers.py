@@ -157,7 +157,7 @@ class Attention(nn.Module):
     def project(self, x_TD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values ``[..., T, H, E]`` of tokens ``[..., T, D]``, normed and turned."""
         qkv_T3HE = self.qkv(x_TD).unflatten(-1, (3, self.heads, -1))
-        if not qkv_T3HE.is_cuda and qkv_T3HE.dtype in (torch.float32, torch.float64):
+        if _on_cpu(qkv_T3HE):
             weights = self.query_norm.weight, self.key_norm.weight
             q_THE, k_THE, v_THE = NormedTurned.apply(
                 qkv_T3HE, *weights, self.query_norm.eps, rotation.of(qkv_T3HE)
