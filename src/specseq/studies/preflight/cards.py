@@ -21,10 +21,20 @@ _BFLOAT16 = 8.0
 _NO_BFLOAT16 = "expect float32 in its place: twice the memory, and slower"
 _NO_CUDA = Finding("gpu", "torch was built without CUDA", "install the build for your driver")
 # GB of cards by the names that clusters give them in `gres`, the largest of each name; the old lack bfloat16.
-_OLD = {"p100": 16, "v100": 32, "t4": 16, "rtx6000": 24, "2080": 11}
+_OLD = {"p100": 16, "v100": 32, "t4": 16, "2080": 11}
 _MEMORY = {
     **_OLD,
-    **{"a30": 24, "l4": 24, "a40": 48, "l40": 48, "3090": 24, "4090": 24, "5090": 32, "gh200": 96},
+    **{
+        "a30": 24,
+        "l4": 24,
+        "rtx6000": 48,
+        "a40": 48,
+        "l40": 48,
+        "3090": 24,
+        "4090": 24,
+        "5090": 32,
+        "gh200": 96,
+    },
     **{device.name: device.memory for device in DEVICES.values() if not device.host},
 }
 
