@@ -29,7 +29,13 @@ def test_counts_that_differ_are_a_range() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "ticks"),
-    [((9, 12.5), [10, 12]), ((3e4, 7e5), [5e4, 1e5, 2e5, 5e5]), ((1e6, 2e9), [1e6, 1e7, 1e8, 1e9])],
+    [
+        ((9, 12.5), [9, 10, 11, 12]),
+        ((0.85, 1.18), [0.9, 1, 1.1]),
+        ((2, 9), [2, 3, 4, 6, 8]),
+        ((3e4, 7e5), [5e4, 1e5, 2e5, 5e5]),
+        ((1e6, 2e9), [1e6, 1e7, 1e8, 1e9]),
+    ],
 )
 def test_logarithmic_ticks_have_room(limits: tuple[float, float], ticks: list[float]) -> None:
     figure, axes = plt.subplots()

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from specseq.tables.files import atomic_path
 
@@ -44,15 +44,16 @@ def nothing(why: str) -> Figure:
 def plain_log(*axes: Axis) -> None:
     """Label logarithmic axes with plain numbers, at 1, 2, 5 times powers of ten or closer; call it last.
 
-    Over three decades or more the powers of ten alone have room.
+    Over three decades or more the powers of ten alone have room; within an octave ticks are evenly spaced.
     """
     for axis in axes:
         low, high = axis.get_view_interval()
-        if high < 5 * low:
-            subs: tuple[float, ...] = (1, 1.2, 1.5, 2, 3, 4, 6, 8)
+        if high < 2 * low:
+            axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        elif high < 5 * low:
+            axis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 6, 8)))
         else:
-            subs = (1, 2, 5) if high < 1000 * low else (1,)
-        axis.set_major_locator(LogLocator(subs=subs))
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, place: plain(value)))
         axis.set_minor_formatter(NullFormatter())
 
