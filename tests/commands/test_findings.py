@@ -14,6 +14,13 @@ from specseq.studies.reports import load_claims
 from specseq.tables import Provenance, write_parquet
 
 ROOT = Path(__file__).parents[2]
+LOST = {
+    "verdict": "does not hold",
+    "measured": 1.1,
+    "low": 1.01,
+    "high": 1.2,
+    "verdict_corrected": "undecided",
+}
 WON = {"verdict": "reproduced", "measured": 0.9, "low": 0.8, "high": 0.95, "verdict_corrected": "undecided"}
 OPEN = {
     "verdict": "undecided",
@@ -31,7 +38,12 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(ROOT / name)
     claims = [claim for claim in load_claims(ROOT / "workflow/studies") if claim.note in ("002", "004")]
     frame = ledger_frame(ledger(claims, tmp_path / "results/smoke", "smoke"), "smoke")
-    for name, values in (("002.comparison.alternating.mase", WON), ("004.s6.plain", OPEN)):
+    planted = {
+        "002.comparison.alternating.mase": WON,
+        "002.comparison.signed.mase": LOST,
+        "004.s6.plain": OPEN,
+    }
+    for name, values in planted.items():
         assert name in set(frame["id"])
         frame.loc[frame["id"] == name, list(values)] = pd.Series(values).to_numpy()
         frame.loc[frame["id"] == name, ["kind", "relation"]] = ["measured", "< 1"]
@@ -50,8 +62,10 @@ def test_each_line_names_its_claim(root: Path, capsys: pytest.CaptureFixture[str
     won, open_ = lines["002.comparison.alternating.mase"], lines["004.s6.plain"]
     assert "*0.9 [0.8, 0.95], to be < 1*" in won
     assert won.endswith("| Holds on its own, undecided after Holm's correction for its search |")
+    lost = lines["002.comparison.signed.mase"]
+    assert lost.endswith("| Does not hold on its own, undecided after Holm's correction for its search |")
     assert open_.endswith("(`004.s6.plain`) | 12 seeds would decide it. |")
-    assert "002.training.schedule`, inconsistent)." in text
+    assert "002.models.matched`, inconsistent)." in text
     assert "are not run." in text
 
 

@@ -94,10 +94,9 @@ def test_what_the_note_does_not_state_is_not_held_against_it(tmp_path: Path) -> 
     stated, asked = (
         claim(name, quantity, {"below": 1}, ours=name == "asked") for name in ("stated", "asked")
     )
-    assert [entry.verdict for entry in ledger([stated, asked], tmp_path, "laptop")] == [
-        "contradicted",
-        "does not hold",
-    ]
+    for scale, held in (("paper", "contradicted"), ("laptop", "does not hold")):
+        verdicts = [entry.verdict for entry in ledger([stated, asked], tmp_path, scale)]
+        assert verdicts == [held, "does not hold"], "nor what runs of another size show"
     closed = {"arithmetic": "total", "of": {"of": [2, 2]}}
     (entry,) = ledger([claim("closed", closed, {"above": 5}, ours=True)], tmp_path, "laptop")
     assert entry.verdict == "does not hold"
@@ -110,6 +109,12 @@ def test_a_verdict_that_a_claim_cannot_have_is_not_explained() -> None:
         with pytest.raises(InputError, match=f"explains '{key}', which it cannot become"):
             claim("closed", of, {"above": 5}, ours=ours, explain={key: "Because."})
     claim("closed", of, {"above": 5}, ours=True, explain={"does not hold": "Because."})
+    claim(
+        "run",
+        query("base"),
+        {"above": 5},
+        explain={"contradicted": "As published.", "does not hold": "Here."},
+    )
 
 
 def searched(count: int, folder: Path) -> list[Claim]:

@@ -41,7 +41,7 @@ def test_rows_that_carry_their_interval(tmp_path: Path) -> None:
     groups = ("better", "worse", "unclear", "lonely", "broken", "twice", "absent")
     made = [claim(group, row_query(group, enough={"seeds": 2}), {"below": 1}) for group in groups]
     assert verdicts(tmp_path, *made) == {
-        "better": "reproduced", "worse": "contradicted", "unclear": "undecided", "lonely": "undecided",
+        "better": "reproduced", "worse": "does not hold", "unclear": "undecided", "lonely": "undecided",
         "broken": "undecided", "twice": "not run", "absent": "not run",
     }  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_an_interval_that_stands_in_rows_of_its_own(tmp_path: Path) -> None:
         return {"query": {"file": "tables/t.parquet", "where": where, "interval": interval}}
 
     made = [claim(run, of(run), {"above": 0.26}) for run in ("wide", "narrow", "bare")]
-    assert verdicts(tmp_path, *made) == {"wide": "undecided", "narrow": "contradicted", "bare": "not run"}
+    assert verdicts(tmp_path, *made) == {"wide": "undecided", "narrow": "does not hold", "bare": "not run"}
     with pytest.raises(InputError, match="intervals in columns"):
         claim("trend", {"trend": {"of": of("wide"), "x": "step"}}, {"above": 0})
 

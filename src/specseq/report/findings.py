@@ -65,8 +65,7 @@ def _study(results: Path, section: Section, own: pd.DataFrame, answer: Answer | 
     if used := study_conditions(results, section.study):
         lines += [f"**Data and runs:** {_line(used)}.", ""]
     measured = own["kind"].astype(str).str.startswith("measured")
-    holds_alone = measured & (own["verdict"] == "reproduced") & (own["verdict_corrected"] == "undecided")
-    verdict = own["verdict"].mask(holds_alone, "undecided")
+    verdict = own["verdict"].mask(measured & (own["verdict_corrected"] == "undecided"), "undecided")
     for heading, (kind, verdicts) in PARTS.items():
         rows = own[verdict.isin(verdicts) & (measured | (kind == "any"))]
         if len(rows):
@@ -97,12 +96,13 @@ def _open(rows: pd.DataFrame) -> Iterator[str]:
     """A table of undecided claims with what would decide them."""
     yield from ("| Statement | Measured | What would decide it |", "|---|---|---|")
     for row in rows.to_dict("records"):
-        alone = (
-            "Holds on its own, undecided after Holm's correction for its search"
-            if row["verdict"] == "reproduced"
-            else ""
+        alone = "Holds" if row["verdict"] == "reproduced" else "Does not hold"
+        corrected = f"{alone} on its own, undecided after Holm's correction for its search"
+        cells = (
+            row["statement"],
+            _measured(row),
+            row["power"] if row["verdict"] == "undecided" else corrected,
         )
-        cells = (row["statement"], _measured(row), alone or row["power"] or "")
         yield f"| {' | '.join(_line(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 

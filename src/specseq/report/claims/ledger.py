@@ -82,21 +82,21 @@ class Entry:
     power: Power | None = None
 
 
-def verdict_of(claim: Claim, found: Measured) -> tuple[Verdict, str]:
-    """The verdict on a measured claim, and the reason where it is not obvious."""
+def verdict_of(claim: Claim, found: Measured, kind: Kind) -> tuple[Verdict, str]:
+    """The verdict on a claim by evidence of a kind, and the reason where it is not obvious."""
     region = claim.region
     if math.isnan(found.value):
         return "undecided", f"measured, and undefined there ({found.note or 'no finite value'})"
     if found.exact:
         if region.meets(found.low, found.high):
             return "reproduced", ""
-        return claim.against, ""
+        return claim.against(kind), ""
     if math.isnan(found.low) or (found.same and not region.contains(found.value)):
         return "undecided", found.note
     if region.contains(found.low) and region.contains(found.high):
         return "reproduced", found.note
     if not region.meets(found.low, found.high):
-        return claim.against, found.note
+        return claim.against(kind), found.note
     return "undecided", f"the 95 % interval straddles the bound; {found.note}".rstrip("; ")
 
 
@@ -163,7 +163,7 @@ class Ledger:
             if short and scales == (PUBLISHED_SCALE,):
                 why = f"It is about published data, and these are {short}: {where.text}."
                 return self._without_value(claim, "not decidable at this scale", why, scales[0])
-        verdict, why = verdict_of(claim, found)
+        verdict, why = verdict_of(claim, found, kind)
         gates, passes = gates_of(claim, self.folder) if kind.startswith("measured") else ([], True)
         explanation = _explain(claim, verdict, found, why)
         if not passes:

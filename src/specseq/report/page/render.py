@@ -44,7 +44,7 @@ MEANINGS = {
     "reproduced": "the whole 95 % interval, or the arithmetic, agrees with the statement",
     "contradicted": "the whole interval lies outside, or a closed form rules the statement out",
     "inconsistent": "the note's figures do not agree with each other or with arithmetic",
-    "does not hold": "a test of our own, or a question that the note asks, fails",
+    "does not hold": "a test of ours, a question of the note's, or a run of another size or data fails",
     "undecided": "measured, but the interval straddles the bound, or there are too few seeds",
     "not decidable at this scale": "needs the published sizes or data, or a baseline that has learnt more",
     "not run": "no result yet; the entry says what it needs",
