@@ -1,12 +1,16 @@
 """Where data come from: the hub as downloads of the workflow, the user's folders, or the package."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from specseq.errors import InputError
+from specseq.scoring.config import ScoreRequest
+from specseq.settings import read
 from specseq.studies.config import load_plan, with_scale
+from specseq.studies.interface import BENCHMARKS
 from specseq.studies.planning import Planning
 from specseq.sweeps import Config
 
@@ -38,6 +42,17 @@ def test_published_series_come_from_the_hub_as_nodes() -> None:
     assert sources.text_needed("paper") == ["downloads/text/download.json"]
     assert sources.text("paper")["source"] == {"kind": "path", "path": "downloads/text"}
     assert (sources.needed("laptop", "lotsa"), sources.text_needed("laptop")) == ([], [])
+
+
+def test_each_benchmark_is_asked_for_what_it_has() -> None:
+    own = planning("data={fev: hub}")
+    published = "preconditioning/baseline/seed0"
+    assert own.evaluation("paper", published, "gift_eval")["terms"] == ["short", "medium", "long"]
+    asked = own.evaluation("rehearsal", published, "fev")
+    assert (asked["terms"], asked["only"]) == (None, ["epf_de"])
+    for scale, study, benchmark in product(own.plan.scales, ("preconditioning", "stu"), BENCHMARKS):
+        for run in own.plan.study_runs(scale, study):
+            read(ScoreRequest, {**own.evaluation(scale, run, benchmark), "out": "scores.parquet"}, run)
 
 
 def test_chronos2_is_read_from_where_it_lies(tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ class EvaluationSettings:
     terms: tuple[Term, ...] = Field(
         default=get_args(Term), min_length=1, description="GIFT-Eval: terms to evaluate, all where left out."
     )
-    only: tuple[str, ...] = Field(default=(), description="Data sets or tasks to keep; all where left out.")
+    only: tuple[str, ...] = Field(default=(), description="GIFT-Eval: data sets to keep, all where left out.")
+    tasks: tuple[str, ...] = Field(
+        default=(), description="FEV-Bench: tasks or data sets to keep, all where left out."
+    )
     filters: tuple[str, ...] = Field(
         default=(),
         description="Names in the config's `filters`, applied to the contexts of a frozen forecaster.",

@@ -199,6 +199,10 @@ class Planning:
         forecaster = {key: value for key, value in params.get("forecaster", {}).items() if key != "run"}
         trained = self._trained(scale, run)
         placed = {**forecaster, "name": trained} if trained else self._placed(scale, forecaster)
+        # Each benchmark has its own settings of what is evaluated.
+        tasks = evaluation.pop("tasks", ())
+        if benchmark == "fev":
+            evaluation = {**evaluation, "terms": None, "only": tasks}
         if context_length := evaluation.pop("context_length", None):
             placed["context_length"] = context_length
         evaluation["forecaster"] = placed
