@@ -206,11 +206,20 @@ def test_size_table_is_in_order_of_size(results: dict[str, list[Path]], tmp_path
     assert (single["err_100_low"], single["err_100"]) == pytest.approx((0.18 + 10 / 128, 0.2 + 10 / 128))
 
 
-def test_size_table_of_no_such_runs_is_empty(results: dict[str, list[Path]], tmp_path: Path) -> None:
+def test_without_runs_of_several_sizes_table_and_figure_are_empty(
+    results: dict[str, list[Path]], tmp_path: Path
+) -> None:
     long = pd.read_parquet(results["long"][0])
-    path = tmp_path / "other.parquet"
+    path, size = tmp_path / "other.parquet", tmp_path / "size.parquet"
     write_parquet(path, long[long["run"].str.startswith("zeta/models")], Provenance("test"))
-    assert tables.size({"long": [path]}, PARAMS).empty
+    table = tables.size({"long": [path]}, PARAMS)
+    assert table.empty
+    assert list(table) == list(tables.size(results, PARAMS))
+    write_parquet(size, table, Provenance("test"))
+    with styled():
+        drawn = figures.size({"long": [path], "sizes": [size]}, PARAMS)
+    assert not drawn.axes[0].containers
+    plt.close(drawn)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,8 @@ def _along_training(axes: Axes, long: pd.DataFrame, sizes: pd.DataFrame) -> None
         label = f"{size['training_spacings']:,} training spacings"
         axes.plot(read, curve, color=f"C{number % 8}", lw=1, label=label)
     axes.set(xscale="log", xlabel="spacings read", ylabel="NLL of training batches", title="along training")
-    axes.legend(fontsize=7.5)
+    if axes.lines:
+        axes.legend(fontsize=7.5)
     plain_log(axes.xaxis)
 
 

@@ -208,9 +208,8 @@ def size(inputs: dict[str, list[Path]], params: dict[str, Any]) -> pd.DataFrame:
         {"group": group, "set": str(task).split("/")[0], **_worth(runs), "scale": params["scale"]}
         for (group, task), runs in scored.groupby(["group", "task"], sort=False)
     ]
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
+    # Without such runs the table has no rows, but its columns.
+    table = pd.DataFrame(rows, columns=["group", "set", *_worth(scored.head(0)), "scale"])
     # Whole numbers that may be missing: a group may have no run that was scored.
     whole = table.astype(dict.fromkeys(("training_spacings", "spacings_read"), "Int64"))
     return whole.sort_values(["set", "training_spacings"], ignore_index=True)
