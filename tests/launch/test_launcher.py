@@ -302,11 +302,15 @@ def test_job_names_are_plain(run: str) -> None:
     assert all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in name)
 
 
-def test_folders_that_slurm_would_rewrite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["a%j", "a\nb"])
+def test_folders_that_slurm_would_rewrite_are_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    for folder in ("a%j", "a\nb"):
-        with pytest.raises(InputError, match="line break"):
-            slurm.check(Path(folder))
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(InputError, match="line break"):
+        launch(count(tmp_path), name="toy", folder=Path("job"), cluster="slurm")
 
 
 def test_commands_forget_options_but_not_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

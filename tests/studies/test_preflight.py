@@ -67,6 +67,18 @@ def test_a_partition_that_is_not_there(capsys: pytest.CaptureFixture[str], sbatc
     assert status == 0, printed
 
 
+def test_an_option_that_sbatch_does_not_have(capsys: pytest.CaptureFixture[str], sbatch: Path) -> None:
+    sbatch.write_text(
+        '#!/bin/sh\necho "sbatch: unrecognized option --nonsense=1" >&2\n'
+        "echo \"Try 'sbatch --help' for more information\" >&2; exit 1\n"
+    )
+    words = "slurm={partition: gpu, additional_parameters: {nonsense: 1}}"
+    status, printed = lines(capsys, "--scale", "smoke", "--launcher", "slurm", "--config", words)
+    assert status == 1
+    assert "slurm (equilibrium): unrecognized option --nonsense=1 (" in printed["slurm (equilibrium)"]
+    assert "slurm (zeta)" not in printed, "one line for all that ask for it"
+
+
 def test_the_partition_of_the_stages_is_that_of_the_profile(
     capsys: pytest.CaptureFixture[str], sbatch: Path
 ) -> None:

@@ -58,9 +58,9 @@ def launch(
         InputError: the input or the settings are wrong, or the code has changed since this was planned.
         JobFailed: the SLURM job ended without a result; the outcome in its folder says so, too.
     """
+    folder = folder.resolve()
     if cluster == "slurm":
         slurm.check(folder)
-    folder = folder.resolve()
     began, digest = time.time(), work.digest()
 
     @cache

@@ -22,8 +22,8 @@ _REMEDY = "see sinfo for partitions and limits; set slurm and resources in confi
 _STAGE_REMEDY = (
     "see sinfo; set default-resources in the profile, slurm.partition and resources in config.yaml"
 )
-# Refusals of names that the cluster does not know: no job that asks for them will ever run.
-_UNKNOWN = re.compile(r"invalid (partition|account|qos)", re.IGNORECASE)
+# Refusals of names and options that the cluster does not know: no job that asks for them will ever run.
+_UNKNOWN = re.compile(r"invalid (partition|account|qos)|unrecognized option", re.IGNORECASE)
 _NO_CLUSTER = re.compile(r"configuration source|unable to contact|timed out", re.IGNORECASE)
 _SILENT = "slurm"
 # Settings that sbatch has no option for, or that decide nothing about whether a job is taken.
@@ -144,8 +144,9 @@ def _accepted(check: str, options: list[str], remedy: str) -> Finding:
         return Finding(_SILENT, "sbatch does not answer", "look at: sinfo, scontrol ping")
     if done.returncode == 0:
         return Finding(check, note=" ".join(options))
-    last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-    reason = re.sub(r"^(allocation failure|sbatch: (error|fatal)): ", "", last)
+    lines = [line for line in done.stderr.strip().splitlines() if "sbatch --help" not in line]
+    last = (lines or ["no reason given"])[-1]
+    reason = re.sub(r"^(allocation failure|sbatch(: (error|fatal))?): ", "", last)
     if _NO_CLUSTER.search(done.stderr):
         return Finding(_SILENT, reason, "look at: sinfo, scontrol ping")
     return Finding(check, f"{reason} ({' '.join(options)})", remedy, fatal=bool(_UNKNOWN.search(done.stderr)))
