@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from specseq.errors import InputError
-from specseq.studies.lost import load_lost, lost_file
+from specseq.studies.lost import last_line, load_lost, lost_file
 from specseq.tables import read_parquet, read_provenance
 from tests.workflow.workspace import Workspace
 
@@ -36,10 +36,8 @@ def test_a_lost_run_is_named_and_completed(workspace: Workspace) -> None:
     assert "What is missing" in page
     assert RUN in page
     lost = json.loads((results / "lost.json").read_text())["jobs"]
-    assert {job["rule"]: job["name"] for job in lost if job["failed"]} == {
-        "pretrain": RUN,
-        "figure": "stu_speed",
-    }
+    assert {job["rule"]: job["name"] for job in lost if job["failed"]} == {"pretrain": RUN}
+    assert not (results / "figures/stu_speed.svg").exists()
     assert {"evaluate", "measure"} <= {job["rule"] for job in lost if not job["failed"]}
     assert set(read_parquet(results / "tables/stu_long.parquet")["run"]) == {"stu/layout/attention_seed0"}
     without = read_provenance(results / "tables/stu_long.parquet")["without"]
@@ -53,6 +51,14 @@ def test_a_lost_run_is_named_and_completed(workspace: Workspace) -> None:
     assert "What is missing" not in (results / "report/index.html").read_text()
     assert not (results / "lost.json").exists()
     assert workspace.planned(PAGE) == {}
+
+
+def test_a_log_of_an_earlier_call_gives_no_reason(tmp_path: Path) -> None:
+    log = tmp_path / "stage.log"
+    log.write_text("error: no weights\n")
+    changed = log.stat().st_mtime
+    assert last_line([str(log)], changed) == ("error: no weights", str(log))
+    assert last_line([str(log)], changed + 1) == ("", str(log))
 
 
 def test_a_list_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ import functools
 import gc
 import inspect
 import io
+import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from snakemake.cli import parse_args
@@ -27,7 +29,7 @@ sys.path.insert(0, SOURCE)
 
 from specseq.environment import leaked, lock_warnings, search_first
 from specseq.errors import InputError, check_space, machine_fault
-from specseq.launch import preloaded
+from specseq.launch import preloaded, slurm
 from specseq.settings import near
 from specseq.studies import products, studies
 from specseq.studies.config import make_plan, read_settings, with_scale
@@ -188,22 +190,55 @@ def reported_scales():
     ]
 
 
+class FailureMessages(logging.Handler):
+    """Reads in Snakemake's messages which SLURM job a failed stage was, or why it became none."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.slurm_jobs, self.reasons = {}, {}
+
+    def emit(self, record):
+        for error in getattr(record, "job_error_info", None) or [vars(record)]:
+            if number := (error.get("aux") or {}).get("external_jobid"):
+                self.slurm_jobs[error["jobid"]] = number
+            elif message := error.get("rule_msg"):
+                self.reasons[error["jobid"]] = " ".join(message.partition("For further error")[0].split())
+
+
+STARTED, FAILURES = time.time(), FailureMessages()
+logger.addHandler(FAILURES)
+
+
 def lost_jobs(scale):
     """The jobs of a scale that were lost: those that failed, and those that waited for them."""
+    failed = workflow.scheduler.failed
+    groups = {job: group for group in failed for job in (group if group.is_group() else [group])}
     for job in workflow.dag.needrun_jobs():
         of = job.wildcards_dict
         if of.get("scale") == scale and job.output:
-            reason, log = last_line([str(log) for log in job.log])
             name = of.get("run") or of.get("table") or of.get("figure") or ""
             if "benchmark" in of:
                 name = f"{name}/{of['benchmark']}"
-            failed = job in workflow.scheduler.failed
+            group = groups.get(job)
             # Reports are made from the results that exist, unless their own job failed.
-            if job.rule.name in REPORTING and not failed:
+            if job.rule.name in REPORTING and not group:
                 continue
-            yield LostJob(
-                job.rule.name, name, tuple(map(str, job.output)), failed, reason * failed, log * failed
-            )
+            reason, log = why(job, group) if group else ("", "")
+            yield LostJob(job.rule.name, name, tuple(map(str, job.output)), bool(group), reason, log)
+
+
+def why(job, group):
+    """Why a job failed, by itself or in a group, and its log, which cannot say that SLURM ended it."""
+    reason, log = last_line([str(log) for log in job.log], STARTED)
+    jobid = workflow.dag.jobid(job)
+    number = FAILURES.slurm_jobs.get(jobid)
+    state = slurm.ending(number) if number else ""
+    said = [
+        f"one of a group of {len(group)} jobs failed" if len(group) > 1 else "",
+        f"SLURM says {state}" if state not in ("", "FAILED") else "",
+        reason or FAILURES.reasons.get(jobid, ""),
+    ]
+    return "; ".join(filter(None, said)), log
 
 
 def report_without(scale):

@@ -72,10 +72,16 @@ def forget_lost(scales: Iterable[str]) -> None:
         lost_file(scale).unlink(missing_ok=True)
 
 
-def last_line(logs: Sequence[str]) -> tuple[str, str]:
-    """The last line of the first log that says anything, and that log."""
+def last_line(logs: Sequence[str], since: float) -> tuple[str, str]:
+    """The last line of the first log that says anything, and that log.
+
+    Args:
+        since: time, in seconds since the epoch, before which a log was written by an earlier call.
+    """
     for log in logs:
         try:
+            if os.path.getmtime(log) < since:
+                continue
             with open(log, "rb") as handle:
                 handle.seek(max(os.path.getsize(log) - _LAST_BYTES, 0))
                 lines = handle.read().decode("utf-8", "replace").strip().splitlines()

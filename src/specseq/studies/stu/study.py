@@ -62,7 +62,10 @@ TABLES = {
 
 FIGURES = {
     "stu_training": Figure(".figures:training", Results.long),
-    "stu_speed": Figure(".figures:speed", Results.long),
+    "stu_speed": Figure(
+        ".figures:speed",
+        lambda results: {**results.long(), "measurement": results.file("stu_measurements.parquet")},
+    ),
     "stu_filters": Figure(".figures:filters", Results.long),
     "stu_lags": Figure(".lags:figure", Results.long),
     "stu_ratios": Figure(".figures:ratios", files(summary="tables/stu.parquet")),
