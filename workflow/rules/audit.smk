@@ -18,7 +18,11 @@ rule audit:
     resources:
         **asked("audit"),
     params:
-        **request("audit", lambda w: PLANNING.audit(w.scale, w.run)),
+        **request(
+            "audit",
+            lambda w: PLANNING.audit(w.scale, w.run),
+            besides=lambda w, threads: {"parts": parts(w, "audit")},
+        ),
     message:
         "audit: {wildcards.run}"
     shell:
@@ -35,7 +39,11 @@ rule mechanisms:
     resources:
         **asked("mechanisms"),
     params:
-        **request("mechanisms", lambda w: PLANNING.mechanisms(w.scale)),
+        **request(
+            "mechanisms",
+            lambda w: PLANNING.mechanisms(w.scale),
+            besides=lambda w, threads: {"parts": parts(w, "mechanisms")},
+        ),
     message:
         "mechanisms: solvers, estimators and diagnostics on blocks whose answers are known"
     shell:

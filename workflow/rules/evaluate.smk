@@ -15,7 +15,11 @@ rule design:
     resources:
         **asked("design"),
     params:
-        **request("design", lambda w: {"filters": PLANNING.fixed_filters()}),
+        **request(
+            "design",
+            lambda w: {"filters": PLANNING.fixed_filters()},
+            besides=lambda w, threads: {"parts": parts(w, "design")},
+        ),
     message:
         "design: taps and diagnostics of every filter"
     shell:
@@ -59,7 +63,11 @@ rule design_matched:
     resources:
         **asked("design_matched"),
     params:
-        **request("design", lambda w: {"filters": PLANNING.matched(w.scale, w.run)}),
+        **request(
+            "design",
+            lambda w: {"filters": PLANNING.matched(w.scale, w.run)},
+            besides=lambda w, threads: {"parts": parts(w, f"{w.benchmark}_matched")},
+        ),
     message:
         "design: filters matched to the errors of {wildcards.run} on {wildcards.benchmark}"
     shell:

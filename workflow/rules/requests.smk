@@ -106,8 +106,8 @@ def resources_of(rule, wildcards):
 
 
 def parts(wildcards, name):
-    """The folder of what a killed stage of a run leaves, from which its next attempt resumes."""
-    return f"results/{wildcards.scale}/checkpoints/{wildcards.run}/{name}"
+    """The folder of what a killed stage leaves, of a run or of none, from which its next attempt resumes."""
+    return f"results/{wildcards.scale}/checkpoints/{wildcards.get('run', 'stages')}/{name}"
 
 
 def fields(files):

@@ -17,7 +17,7 @@ from torch import Tensor
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.fields import FreePhase
-from specseq.equilibrium.solver_config import Anderson, Euler, NewtonGMRES
+from specseq.equilibrium.solver_config import Anderson, Euler, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
 from specseq.equilibrium.solvers.interface import per_sample, residuals
 from specseq.errors import InputError
@@ -25,6 +25,7 @@ from specseq.spectra.audit import CausalSpectrum, audit_table, causal_spectrum, 
 from specseq.spectra.krylov import numerical_abscissa
 from specseq.spectra.operators import Jacobian
 from specseq.spectra.verdict import Verdict, worst
+from specseq.tables.kept import NOTHING_KEPT, Arrays, Kept
 
 _SPECTRAL = (
     *("alpha", "im", "kappa", "rho", "eps_crit", "limit_re", "limit_im"),
@@ -81,26 +82,44 @@ class Audit:
 
 
 def find_root(
-    block: EquilibriumBlock, x_BTC: Tensor, budget: int = 2000, tolerance: float = 1e-8
+    block: EquilibriumBlock,
+    x_BTC: Tensor,
+    budget: int = 2000,
+    tolerance: float = 1e-8,
+    kept: Kept = NOTHING_KEPT,
+    name: str = "",
 ) -> tuple[Tensor, Tensor, int]:
     """Search for a root of the force: a short relaxation, then Anderson, then Newton from the best state.
 
     The relaxation with a small step leads towards the root that the flow itself would reach, if any. The
     state returned may be unstable or no root at all; its residual and the audit tell which.
 
+    Args:
+        kept: holds where each solver ended under names that begin with ``name``, so that a long search can
+            resume.
+
     Returns:
         State, force residual of each sample, evaluations spent.
     """
     field = FreePhase(block, x_BTC)
-    relaxed = solve(Euler(0.05), field, x_BTC, max(1, min(100, budget // 4)), tolerance)
-    state, residual_B = relaxed.state, relaxed.residual_B
+
+    def end_of(solver: Solver, start: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+        def make() -> Arrays:
+            solution = solve(solver, field, start, limit, tolerance)
+            state, residual_B = solution.state.cpu().numpy(), solution.residual_B.cpu().numpy()
+            return {"state": state, "residual_B": residual_B, "evaluations": np.array(field.evaluations)}
+
+        state, residual_B, evaluations = _tensors(kept.arrays(f"{name}_{solver.name}", make)).values()
+        field.evaluations = int(evaluations)
+        return state.to(x_BTC.device), residual_B.to(x_BTC.device)
+
+    state, residual_B = end_of(Euler(0.05), x_BTC, max(1, min(100, budget // 4)))
     state = torch.where(per_sample(torch.isfinite(residuals(state, state)), state), state, x_BTC)
     for solver, share in ((Anderson(), 0.5), (NewtonGMRES(), 1.0)):
         rest = int(share * (budget - field.evaluations))
         if rest > 0:
-            solution = solve(solver, field, state, rest, tolerance)
-            state, residual_B = solution.state, solution.residual_B
-            if bool(solution.converged_B.all()):
+            state, residual_B = end_of(solver, state, rest)
+            if bool((residual_B <= tolerance).all()):
                 break
     return state, residual_B, field.evaluations
 
@@ -111,6 +130,8 @@ def audit_block(
     step: float,
     budget: int = 2000,
     tolerance: float = 1e-6,
+    kept: Kept = NOTHING_KEPT,
+    name: str = "",
 ) -> Audit:
     """Audit a block at the equilibria of some texts, in double precision.
 
@@ -119,26 +140,39 @@ def audit_block(
         step: the Euler step in use, for ρ(ε) and EULER-WALL.
         budget: evaluations allowed for finding the root.
         tolerance: force residual that counts as a root.
+        kept: holds what is done under names that begin with ``name``, so that a long audit can resume.
 
     Raises:
         InputError: weights that are not finite.
     """
-    for name, weight in block.named_parameters():
+    for parameter, weight in block.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise InputError(f"weights.{name}", "not finite", "audit a checkpoint from before it diverged")
+            raise InputError(
+                f"weights.{parameter}", "not finite", "audit a checkpoint from before it diverged"
+            )
     exact = copy.deepcopy(block).double().requires_grad_(False)
-    tokens_BT = tokens_BT.to(exact.token.device)
-    x_BTC = exact.embed(tokens_BT)
-    found, residual_B, evaluations = find_root(exact, x_BTC, budget, min(1e-8, tolerance))
+    x_BTC = exact.embed(tokens_BT.to(exact.token.device))
+    found, residual_B, evaluations = find_root(exact, x_BTC, budget, min(1e-8, tolerance), kept, name)
     # The root is found on the block's device; eigenvalues of many small matrices are faster on the CPU.
     exact, root_BTC, residual_B = exact.cpu(), found.cpu(), residual_B.cpu()
     x_BTC = exact.embed(tokens_BT.cpu())
-    spectrum = _spectrum(exact, x_BTC, root_BTC)
-    jacobian = Jacobian(lambda z: exact.force(z, x_BTC), root_BTC)
-    omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root_BTC, tolerance=1e-4)
+    spectrum = _spectrum(exact, x_BTC, root_BTC, kept, name)
+    make = partial(_abscissae, exact, x_BTC, root_BTC)
+    (omega_B,) = _tensors(kept.arrays(f"{name}_abscissae", make)).values()
     residual_BT = force_residual(exact.force(root_BTC, x_BTC), root_BTC)
     table = audit_table(spectrum, residual_BT, step, omega_B, tolerance)
     return Audit(table, spectrum, root_BTC, residual_B, omega_B, evaluations, tolerance)
+
+
+def _tensors(arrays: Arrays) -> dict[str, Tensor]:
+    """Copies in torch's own memory, whose alignment decides the last bits of what is computed from them."""
+    return {name: torch.tensor(value) for name, value in arrays.items()}
+
+
+def _abscissae(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> Arrays:
+    jacobian = Jacobian(lambda z: block.force(z, x_BTC), root_BTC)
+    omega_B, _ = numerical_abscissa(jacobian.matvec, jacobian.rmatvec, root_BTC, tolerance=1e-4)
+    return {"omega_B": omega_B.numpy()}
 
 
 def joined(parts: Sequence[Audit]) -> Audit:
@@ -159,21 +193,35 @@ def joined(parts: Sequence[Audit]) -> Audit:
 
 
 def audit_in_parts(
-    block: EquilibriumBlock, tokens_BT: Tensor, step: float, budget: int, tolerance: float
+    block: EquilibriumBlock,
+    tokens_BT: Tensor,
+    step: float,
+    budget: int,
+    tolerance: float,
+    kept: Kept = NOTHING_KEPT,
 ) -> Iterator[Audit]:
     """Audit :data:`PART` samples at a time, for :func:`joined`; arguments as for :func:`audit_block`."""
-    for tokens in tokens_BT.split(PART):
-        yield audit_block(block, tokens, step, budget, tolerance)
+    for number, tokens in enumerate(tokens_BT.split(PART)):
+        yield audit_block(block, tokens, step, budget, tolerance, kept, f"audit_{number}")
 
 
-def _spectrum(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> CausalSpectrum:
+def _spectrum(
+    block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor, kept: Kept, name: str
+) -> CausalSpectrum:
     """The exact spectrum, a few samples at a time: at the published size each takes four gigabytes."""
     a_sample = root_BTC[0].numel() * block.shape.expansion * block.shape.width
+    few = max(1, _LARGEST // a_sample)
     parts = []
-    for x, root in zip(*(t.split(max(1, _LARGEST // a_sample)) for t in (x_BTC, root_BTC)), strict=True):
-        force = partial(block.force, x_BTC=x)
-        parts.append(causal_spectrum(force, diagonal_blocks(block, root), root))
+    for number, (x, root) in enumerate(zip(x_BTC.split(few), root_BTC.split(few), strict=True)):
+        make = partial(_spectrum_of, block, x, root)
+        parts.append(CausalSpectrum(**_tensors(kept.arrays(f"{name}_spectrum_{number}", make))))
     return CausalSpectrum.join(parts)
+
+
+def _spectrum_of(block: EquilibriumBlock, x_BTC: Tensor, root_BTC: Tensor) -> Arrays:
+    force = partial(block.force, x_BTC=x_BTC)
+    spectrum = causal_spectrum(force, diagonal_blocks(block, root_BTC), root_BTC)
+    return {key: value.numpy() for key, value in vars(spectrum).items()}
 
 
 def sample_rows(table: pd.DataFrame) -> pd.DataFrame:

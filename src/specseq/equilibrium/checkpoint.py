@@ -28,8 +28,13 @@ def load_block(path: str | os.PathLike[str]) -> tuple[EquilibriumBlock, Equilibr
         InputError: the file holds no equilibrium block, or its weights are not finite or do not have the
             shapes that their parameters state.
     """
-    path = Path(path) / WEIGHTS if Path(path).is_dir() else path
+    path = weights_file(path)
     return block_of(*load_weights(path), path)
+
+
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The weights file of a checkpoint, which may be named by its folder."""
+    return Path(path) / WEIGHTS if Path(path).is_dir() else Path(path)
 
 
 def block_of(

@@ -6,6 +6,7 @@ There are two losses throughout: ``loss``, with the solver and budget of trainin
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,10 +25,15 @@ from specseq.equilibrium.gradients import (
 from specseq.equilibrium.penalty_config import JacobianNorm
 from specseq.equilibrium.regularisers import Equilibrium, penalty
 from specseq.equilibrium.trainer import Trainer, step_metrics
+from specseq.tables.kept import NOTHING_KEPT, Kept
 
 
 def evaluate(
-    settings: Evaluation, trainer: Trainer, block: EquilibriumBlock, valid: Mapping[str, Tensor]
+    settings: Evaluation,
+    trainer: Trainer,
+    block: EquilibriumBlock,
+    valid: Mapping[str, Tensor],
+    kept: Kept = NOTHING_KEPT,
 ) -> dict[str, float]:
     """All metrics on held-out windows; NaN where a metric could not be measured.
 
@@ -35,6 +41,7 @@ def evaluate(
         trainer: whose solver, budgets and estimator are measured.
         block: its weights carry gradients.
         valid: ``tokens`` and ``targets`` of the windows.
+        kept: what a call that was killed has measured.
 
     Shapes:
         valid: ``[B, T]`` each.
@@ -44,26 +51,36 @@ def evaluate(
     if trainer.run.rule == "transformer":
         with torch.no_grad():
             return {"loss": float(transformer_loss(block, tokens, targets))}
-    with torch.no_grad():
-        free = trainer.relax(block, tokens)
-        loss = float(block.cost(free.state, targets)) / targets.numel()
-    metrics = {"loss": loss, "force_residual": float(free.residual_B.mean())}
-    metrics["force_residual_worst"] = float(free.residual_B.max())
-    metrics |= step_metrics("free", free.facts)
-    with torch.enable_grad():
-        metrics |= _converged(settings, trainer, block, tokens, targets)
+    metrics = kept.numbers("free", partial(_free, trainer, block, tokens, targets))
+    converged = partial(_converged, settings, trainer, block, tokens, targets, kept)
+    metrics |= kept.numbers("converged", converged)
     audited = tokens[: settings.samples]
-    audit = audit_block(block, audited, trainer.step, settings.budget, settings.tolerance)
+    audit = audit_block(block, audited, trainer.step, settings.budget, settings.tolerance, kept, "evaluated")
     return metrics | audit.summary()
 
 
+@torch.no_grad()
+def _free(trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, targets: Tensor) -> dict[str, float]:
+    free = trainer.relax(block, tokens)
+    loss = float(block.cost(free.state, targets)) / targets.numel()
+    metrics = {"loss": loss, "force_residual": float(free.residual_B.mean())}
+    metrics["force_residual_worst"] = float(free.residual_B.max())
+    return metrics | step_metrics("free", free.facts)
+
+
+@torch.enable_grad()
 def _converged(
-    settings: Evaluation, trainer: Trainer, block: EquilibriumBlock, tokens: Tensor, targets: Tensor
+    settings: Evaluation,
+    trainer: Trainer,
+    block: EquilibriumBlock,
+    tokens: Tensor,
+    targets: Tensor,
+    kept: Kept,
 ) -> dict[str, float]:
     x = block.embed(tokens).detach()
     # In single precision the residual does not fall much below 1e-6.
     tolerance = max(settings.tolerance, 3e-6)
-    root, residual, _ = find_root(block, x, settings.budget, tolerance)
+    root, residual, _ = find_root(block, x, settings.budget, tolerance, kept, "converged")
     settled = residual <= tolerance
     metrics = {"converged": float(settled.double().mean())}
     loss = float(block.cost(root, targets).detach()) / targets.numel()

@@ -7,6 +7,7 @@ force residuals, alignment of the gradient with the exact and the unrolled one, 
 import copy
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +17,26 @@ from torch import Tensor
 
 from specseq.equilibrium.audit import PART, Audit, audit_in_parts, joined
 from specseq.equilibrium.block import EquilibriumBlock
-from specseq.equilibrium.checkpoint import audit_texts, load_block
+from specseq.equilibrium.checkpoint import audit_texts, load_block, weights_file
 from specseq.equilibrium.config import AuditEvaluation, AuditSettings, EquilibriumRun
 from specseq.equilibrium.evaluation import evaluate
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.solver_config import Euler, euler_step
 from specseq.equilibrium.solvers import solve
-from specseq.equilibrium.text.store import Corpus
+from specseq.equilibrium.text.store import Corpus, corpus_folder
 from specseq.equilibrium.text.windows import held_out
 from specseq.equilibrium.trainer import Trainer
 from specseq.errors import InputError
 from specseq.progress import Progress
 from specseq.settings import STRICT, Field, dataclass, plain
+from specseq.sources import source_digest
 from specseq.spectra.audit import force_residual
 from specseq.spectra.diagnostics import power_abscissa, subspace_radius
 from specseq.spectra.modes import spectral_radius
 from specseq.spectra.operators import Jacobian
 from specseq.tables import Provenance, long_table, write_parquet
+from specseq.tables.files import stat_digest
+from specseq.tables.kept import NOTHING_KEPT, Arrays, Kept
 
 MEASURES = ("step_residual", "force_residual", "evaluations", "time", "rho")
 
@@ -45,6 +49,7 @@ def fingerprint(
     tokens_BT: Tensor,
     step: float,
     evaluation: AuditEvaluation,
+    kept: Kept = NOTHING_KEPT,
 ) -> dict[str, float]:
     """Everything that is measured of a checkpoint, by name.
 
@@ -52,20 +57,24 @@ def fingerprint(
         block: as loaded; its weights are made to carry gradients.
         text: folder of its prepared text; without it there are no losses and no alignment of gradients.
         evaluation: settings that differ from the run's own.
+        kept: what a call that was killed has measured.
     """
     metrics: dict[str, float] = {}
     if text is not None:
         settings = evaluation.over(run.evaluation)
         valid = held_out(Corpus.open(text).valid, settings.windows, block.shape.length)
-        metrics = evaluate(settings, Trainer(run, run.seed), block.requires_grad_(True), valid)
-    return metrics | audit.summary() | {"step": step} | compare(audit, block, tokens_BT, step)
+        metrics = evaluate(settings, Trainer(run, run.seed), block.requires_grad_(True), valid, kept)
+    return metrics | audit.summary() | {"step": step} | compare(audit, block, tokens_BT, step, kept)
 
 
-def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, step: float) -> dict[str, float]:
+def compare(
+    audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, step: float, kept: Kept = NOTHING_KEPT
+) -> dict[str, float]:
     """Errors of measurements in common use, compared with the audit; the largest over all samples.
 
     Args:
         block: of any precision, on the processor.
+        kept: what a call that was killed has measured.
 
     Returns:
         ``subspace_error``: of ρ(ε) by ten two-dimensional subspace iterations. ``power_iteration_error``: of
@@ -75,10 +84,8 @@ def compare(audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, step: floa
     """
     block = block.double()
     parts = [
-        _compare(audit, block, tokens, samples, step)
-        for tokens, samples in zip(
-            tokens_BT.split(PART), torch.arange(len(tokens_BT)).split(PART), strict=True
-        )
+        kept.numbers(f"compared_{number}", partial(_compare, audit, block, tokens_BT[samples], samples, step))
+        for number, samples in enumerate(torch.arange(len(tokens_BT)).split(PART))
     ]
     largest = {name: max(part[name] for part in parts) for name in parts[0]}
     settled = audit.table.groupby("sample")["residual"].max() <= audit.tolerance
@@ -109,7 +116,12 @@ def _compare(
 
 @torch.no_grad()
 def step_sweep(
-    audit: Audit, block: EquilibriumBlock, tokens_BT: Tensor, steps: Sequence[float], budget: int
+    audit: Audit,
+    block: EquilibriumBlock,
+    tokens_BT: Tensor,
+    steps: Sequence[float],
+    budget: int,
+    kept: Kept = NOTHING_KEPT,
 ) -> pd.DataFrame:
     """The step and force residuals that Euler reaches from z = x with each step size, in double precision.
 
@@ -120,6 +132,7 @@ def step_sweep(
         audit: of the block on these texts, for ρ(ε) at the root.
         block: of any precision; it is copied.
         budget: evaluations per relaxation, which ends early at the audit's tolerance.
+        kept: what a call that was killed has measured.
 
     Returns:
         One row for each step and sample: ``step``, ``sample``, ``step_residual`` measured on one more
@@ -129,22 +142,27 @@ def step_sweep(
     exact = copy.deepcopy(block).double().cpu()
     x = exact.embed(tokens_BT.cpu())
     frames = []
-    for step in steps:
-        solution = solve(Euler(step), FreePhase(exact, x), x, budget, audit.tolerance)
-        state = solution.state
-        after = state + step * exact.force(state, x)
-        values = {
-            "step_residual": force_residual(after - state, state, (1, 2)),
-            "force_residual": solution.residual_B,
-            "evaluations": solution.evaluations_B.double(),
-            "time": step * solution.evaluations_B.double(),
-            "rho": spectral_radius(audit.spectrum.mu_BN, step),
-        }
-        frame = pd.DataFrame({name: value.numpy() for name, value in values.items()})
+    for number, step in enumerate(steps):
+        make = partial(_swept, audit, exact, x, step, budget)
+        frame = pd.DataFrame(kept.arrays(f"swept_{number}", make))
         frame.insert(0, "step", step)
         frame.insert(1, "sample", np.arange(len(frame)))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def _swept(audit: Audit, block: EquilibriumBlock, x_BTC: Tensor, step: float, budget: int) -> Arrays:
+    solution = solve(Euler(step), FreePhase(block, x_BTC), x_BTC, budget, audit.tolerance)
+    state = solution.state
+    after = state + step * block.force(state, x_BTC)
+    values = {
+        "step_residual": force_residual(after - state, state, (1, 2)),
+        "force_residual": solution.residual_B,
+        "evaluations": solution.evaluations_B.double(),
+        "time": step * solution.evaluations_B.double(),
+        "rho": spectral_radius(audit.spectrum.mu_BN, step),
+    }
+    return {name: value.numpy() for name, value in values.items()}
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -168,6 +186,7 @@ class AuditRequest:
         description="table to write, in the long shape with benchmark audit; an ε-sweep has the task "
         "step_sweep/<ε> and one step per sample",
     )
+    parts: Path | None = Field(default=None, description="folder for what a job that is killed leaves")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,10 +229,11 @@ def audit_checkpoint(
     provenance.seed = run.seed
     step = settings.step or euler_step(run.solver)
     tokens = audit_texts(block, settings.samples, request.text)
+    kept = Kept(request.parts, _decisive(request))
     parts: list[Audit] = []
     interruption = None
     try:
-        for part in audit_in_parts(block, tokens, step, settings.budget, settings.tolerance):
+        for part in audit_in_parts(block, tokens, step, settings.budget, settings.tolerance, kept):
             parts.append(part)
             if progress is not None:
                 progress.update(sum(len(part.residual_B) for part in parts))
@@ -227,10 +247,10 @@ def audit_checkpoint(
     name = request.run or str(request.checkpoint)
     sweep = None
     if interruption is None and settings.steps:
-        sweep = step_sweep(audit, block, tokens, settings.steps, settings.budget)
+        sweep = step_sweep(audit, block, tokens, settings.steps, settings.budget, kept)
     metrics: dict[str, float] = {}
     if interruption is None and (request.text or request.fingerprint):
-        metrics = fingerprint(block, run, request.text, audit, tokens, step, settings.evaluation)
+        metrics = fingerprint(block, run, request.text, audit, tokens, step, settings.evaluation, kept)
     if request.verdicts:
         write_parquet(request.verdicts, named(audit.table, name), provenance)
     if request.spectrum:
@@ -245,7 +265,18 @@ def audit_checkpoint(
             place = {**keys, "task": f"step_sweep/{record['step']:g}", "step": record["sample"]}
             rows += [{**place, "metric": f"swept/{name}", "value": record[name]} for name in MEASURES]
         write_parquet(request.fingerprint, long_table(rows), provenance)
+    if interruption is None:
+        kept.forget()
     return AuditResult(audit, step, metrics, sweep, interruption)
+
+
+def _decisive(request: AuditRequest) -> dict[str, object]:
+    """All that decides the numbers of an audit."""
+    files = [weights_file(request.checkpoint)]
+    if request.text is not None:
+        files.append(corpus_folder(request.text) / "manifest.json")
+    code = source_digest("equilibrium/fingerprint.py")
+    return {"audit": plain(request.audit), "code": code, "files": stat_digest(files)}
 
 
 def named(table: pd.DataFrame, checkpoint: str) -> pd.DataFrame:

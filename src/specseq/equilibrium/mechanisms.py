@@ -32,6 +32,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ from specseq.spectra.exact import block_eigenvalues
 from specseq.spectra.krylov import Arnoldi, extreme_pairs, fastest, numerical_abscissa
 from specseq.spectra.modes import critical_step, spectral_radius
 from specseq.spectra.operators import Jacobian, dense_jacobian
+from specseq.tables.kept import NOTHING_KEPT, Kept
 
 Row = dict[str, Any]
 
@@ -73,10 +75,14 @@ def _row(task: str, method: str, at: float, metric: str, value: float) -> Row:
     return {"task": task, "method": method, "at": float(at), "metric": metric, "value": float(value)}
 
 
-def measure(settings: MechanismSettings) -> Iterator[Row]:
-    """The named measurements; all together they take a minute on one core."""
+def measure(settings: MechanismSettings, kept: Kept = NOTHING_KEPT) -> Iterator[Row]:
+    """The named measurements; all together they take minutes on one core.
+
+    Args:
+        kept: what a call that was killed has measured.
+    """
     for task in settings.tasks:
-        yield from _MEASUREMENTS[task](settings.seed)
+        yield from kept.rows(task, partial(_MEASUREMENTS[task], settings.seed))
 
 
 def _problem(seed: int, samples: int = 2) -> tuple[Problem, Tensor]:

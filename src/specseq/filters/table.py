@@ -1,19 +1,21 @@
 """Designs of several filters at once, and their table of taps and diagnostics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 
 from specseq.errors import InputError
-from specseq.filters.config import Matched, NamedFilter
+from specseq.filters.config import FilterSettings, Matched, NamedFilter
 from specseq.filters.design import design
 from specseq.filters.diagnostics import HORIZONS, Diagnostics, diagnose
 from specseq.filters.filter import Filter
 from specseq.settings import STRICT, Field, dataclass, plain
-from specseq.tables import Provenance, read_parquet, write_parquet
+from specseq.sources import source_digest
+from specseq.tables import Provenance, digest, read_parquet, write_parquet
+from specseq.tables.kept import Kept
 
 METRIC = "residual_autocovariance"
 
@@ -37,6 +39,7 @@ class DesignRequest:
         "none; their horizon is its number of lags unless they give it",
     )
     out: Path | None = Field(None, description="Parquet file to write; null: none")
+    parts: Path | None = Field(None, description="folder for what a job that is killed leaves")
 
 
 def design_filters(request: DesignRequest) -> list[tuple[Filter, Diagnostics]]:
@@ -46,17 +49,26 @@ def design_filters(request: DesignRequest) -> list[tuple[Filter, Diagnostics]]:
         InputError: an impossible specification, or residuals that hold no autocovariance.
     """
     provenance = Provenance("design", {"filters": plain(request.filters), "horizons": request.horizons})
+    kept = Kept(request.parts, {"code": source_digest("filters/table.py")})
     measured: tuple[float, ...] | None = None
     designed = []
     for name, spec in request.filters.items():
         if isinstance(spec, Matched) and spec.autocovariance is None and request.residuals:
             measured = measured or autocovariance(request.residuals)
             spec = replace(spec, autocovariance=measured, horizon=spec.horizon or len(measured))
-        filter = design(spec, f"filters.{name}", name)
+        filter = _designed(kept, name, spec)
         designed.append((filter, diagnose(filter, request.horizons)))
     if request.out:
         write_parquet(request.out, filter_table(designed), provenance)
+    kept.forget()
     return designed
+
+
+def _designed(kept: Kept, name: str, spec: FilterSettings) -> Filter:
+    """A filter, designed if it was not kept under its name and all of its specification."""
+    part = digest({"name": name, "filter": plain(spec)})
+    (record,) = kept.rows(part, lambda: [asdict(design(spec, f"filters.{name}", name))])
+    return Filter(**{**record, "taps": tuple(record["taps"])})
 
 
 def filter_table(designed: Sequence[tuple[Filter, Diagnostics]]) -> pa.Table:

@@ -169,12 +169,6 @@ class Recorded(Protocol):
         """Quantiles ``[len(rows), Q, H]`` of windows by their numbers in the evaluation's order."""
 
 
-def stat_digest(paths: Iterable[Path]) -> str:
-    """A digest of names, sizes and times of change: where it is the same, so is the content."""
-    stats = {path.name: path.stat() for path in paths}
-    return digest({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
-
-
 def content_digest(paths: Iterable[Path], root: Path | None = None) -> str:
     """A digest of names and contents of files, but not of their times; names are paths below ``root``."""
     named = {str(path.relative_to(root)) if root else path.name: path for path in paths}

@@ -14,10 +14,11 @@ import numpy as np
 
 from specseq.filters import Filter
 from specseq.scoring.evaluate import Outcome, by_filter
-from specseq.scoring.evaluation import Evaluation, stat_digest
+from specseq.scoring.evaluation import Evaluation
 from specseq.scoring.reversal import NONE, ForecastPlan, Variant
 from specseq.sources import source_digest
 from specseq.tables import digest
+from specseq.tables.files import stat_digest
 from specseq.tables.kept import Kept
 
 Outcomes = dict[Variant, Outcome]

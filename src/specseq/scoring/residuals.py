@@ -24,13 +24,14 @@ from specseq.models.protocol import Forecaster
 from specseq.models.windows import Windows
 from specseq.progress import Progress
 from specseq.scoring.config import Benchmark, ForecasterSettings, Term
-from specseq.scoring.evaluation import Batch, Evaluation, batches_for, stat_digest
+from specseq.scoring.evaluation import Batch, Evaluation, batches_for
 from specseq.scoring.forecasting import forecast
 from specseq.scoring.metrics import Values, scaled_errors
 from specseq.scoring.score import forecaster_digest, open_evaluations, open_forecaster
 from specseq.settings import STRICT, Field, dataclass, plain
 from specseq.sources import source_digest
 from specseq.tables import Provenance, digest, long_table, write_parquet
+from specseq.tables.files import stat_digest
 from specseq.tables.kept import Kept
 
 

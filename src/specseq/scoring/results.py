@@ -24,12 +24,13 @@ from specseq.errors import InputError
 from specseq.filters import noise_gain
 from specseq.filters.stability import spectral_radius
 from specseq.scoring.evaluate import Checkpoint, Outcome
-from specseq.scoring.evaluation import Evaluation, content_digest, stat_digest
+from specseq.scoring.evaluation import Evaluation, content_digest
 from specseq.scoring.metrics import step_grid
 from specseq.scoring.reversal import Variant
 from specseq.scoring.submissions import BENCHMARKS
 from specseq.tables import Provenance, digest, long_table, read_provenance, read_rows, write_parquet
 from specseq.tables.arrays import arrow_array
+from specseq.tables.files import stat_digest
 
 KEYS = ("forecaster", "filter", "reversal", "spectral_radius", "noise_gain")
 

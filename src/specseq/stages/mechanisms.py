@@ -9,8 +9,10 @@ from pathlib import Path
 from specseq.equilibrium.config import MechanismSettings
 from specseq.equilibrium.mechanisms import measure
 from specseq.settings import STRICT, Field, dataclass, plain
+from specseq.sources import source_digest
 from specseq.stages.request import serve
 from specseq.tables import Provenance, long_table, write_parquet
+from specseq.tables.kept import Kept
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -19,6 +21,7 @@ class MechanismsRequest:
 
     out: Path = Field(description="Parquet file to write")
     mechanisms: MechanismSettings
+    parts: Path | None = Field(default=None, description="folder for what a job that is killed leaves")
 
 
 def main(request: MechanismsRequest) -> None:
@@ -26,8 +29,11 @@ def main(request: MechanismsRequest) -> None:
     settings = request.mechanisms
     provenance = Provenance("mechanisms", plain(settings), seed=settings.seed)
     keys = {"study": "equilibrium", "run": "equilibrium/mechanisms", "benchmark": "mechanisms"}
-    rows = [{**keys, "seed": settings.seed, **row} for row in measure(settings)]
+    code = source_digest("equilibrium/mechanisms.py")
+    kept = Kept(request.parts, {"mechanisms": plain(settings), "code": code})
+    rows = [{**keys, "seed": settings.seed, **row} for row in measure(settings, kept)]
     write_parquet(request.out, long_table(rows, ("method", "at")), provenance)
+    kept.forget()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from specseq.errors import InputError, naming
+from specseq.tables.provenance import digest
 
 
 @contextmanager
@@ -39,6 +40,12 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
+
+
+def stat_digest(paths: Iterable[Path]) -> str:
+    """A digest of names, sizes and times of change: where it is the same, so is the content."""
+    stats = {path.name: path.stat() for path in paths}
+    return digest({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
 
 
 def check_target(target: Path, option: str) -> None:

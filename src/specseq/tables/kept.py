@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from specseq.tables.files import atomic_path, write_text
 from specseq.tables.provenance import digest
@@ -49,6 +49,18 @@ class Kept:
         """Keep the rows of a part, in place of those it had."""
         if path := self._path(name, "json"):
             write_text(path, json.dumps({"of": self.of, "rows": rows}, default=lambda value: value.item()))
+
+    def arrays(self, name: str, make: Callable[[], Mapping[str, ArrayLike]]) -> Arrays:
+        """The arrays of a part by name, in C order: read if they were kept, else made and kept."""
+        arrays = self.state(name)
+        if arrays is None:
+            arrays = {key: np.asarray(value, order="C") for key, value in make().items()}
+            self.leave(name, **arrays)
+        return arrays
+
+    def numbers(self, name: str, make: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+        """The numbers of a part by name: read if they were kept, else made and kept."""
+        return {key: value.item() for key, value in self.arrays(name, make).items()}
 
     def state(self, name: str) -> Arrays | None:
         """The state in which a part was left, if any."""

@@ -57,6 +57,11 @@ def prepare_text(folder: str | os.PathLike[str], settings: TextSettings) -> dict
     return manifest
 
 
+def corpus_folder(place: str | os.PathLike[str]) -> Path:
+    """The folder of a corpus that is named by it or by one of its files."""
+    return Path(place) if Path(place).is_dir() else Path(place).parent
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A prepared corpus: the first part trains, the rest validates.
@@ -81,10 +86,9 @@ class Corpus:
         Raises:
             InputError: there is no corpus, or its tokens do not match its manifest.
         """
-        folder = Path(place)
-        if not folder.exists():
-            raise InputError(folder, "no such folder", "make it with the stage 'text'")
-        folder = folder if folder.is_dir() else folder.parent
+        if not Path(place).exists():
+            raise InputError(place, "no such folder", "make it with the stage 'text'")
+        folder = corpus_folder(place)
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             tokens = np.load(folder / "tokens.npy", mmap_mode="r")

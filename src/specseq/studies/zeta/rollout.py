@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from specseq.scoring.evaluation import stat_digest
 from specseq.settings import STRICT, Field, dataclass, read
 from specseq.sources import source_digest
 from specseq.spacings.config import SpacingEvaluation, SpacingModelConfig
@@ -22,6 +21,7 @@ from specseq.spacings.model import rebuild
 from specseq.spacings.rollout_config import RolloutSettings
 from specseq.spacings.sets import SpacingSet, load_spacing_set
 from specseq.tables import Provenance, long_table, write_parquet
+from specseq.tables.files import stat_digest
 from specseq.tables.kept import Kept
 from specseq.training.checkpoint import diverged, load_weights
 
