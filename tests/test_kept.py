@@ -16,7 +16,7 @@ def rows() -> Iterator[dict[str, Any]]:
     yield {"metric": "two", "value": math.nan}
 
 
-def never() -> Iterator[dict[str, Any]]:
+def never() -> Any:
     raise AssertionError("made again")
 
 
@@ -50,6 +50,24 @@ def test_a_state_is_found_by_its_name_and_parameters(tmp_path: Path) -> None:
     assert kept.state("a") is None
     kept.forget()
     assert not (tmp_path / "parts").exists()
+
+
+def test_arrays_and_numbers_are_made_once_and_come_back_to_the_bit(tmp_path: Path) -> None:
+    def arrays() -> dict[str, Any]:
+        turned = np.arange(6.0).reshape(2, 3).T
+        return {"turned": turned, "complex": np.array([1 - 2j]), "nan": -np.array(np.nan), "one": 3}
+
+    made, again = (Kept(tmp_path / "parts").arrays("a", make) for make in (arrays, never))
+    assert list(again) == list(made) == ["turned", "complex", "nan", "one"]
+    for name, array in made.items():
+        assert array.flags.c_contiguous
+        assert (again[name].dtype, again[name].shape) == (array.dtype, array.shape)
+        assert again[name].tobytes() == array.tobytes()
+    numbers = Kept(tmp_path / "parts").numbers("b", lambda: {"x": 0.1, "n": 2})
+    assert Kept(tmp_path / "parts").numbers("b", never) == numbers == {"x": 0.1, "n": 2}
+    assert [type(value) for value in numbers.values()] == [float, int]
+    with pytest.raises(AssertionError, match="made again"):
+        Kept(tmp_path / "parts", {"seed": 1}).arrays("a", never)
 
 
 def test_without_a_folder_nothing_is_kept() -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from specseq import cli
-from specseq.filters import design, diagnose
+from specseq.filters import Filter, design, diagnose, table
+from specseq.filters.config import FilterSettings, Lyapunov, Matched
+from specseq.filters.table import DesignRequest, design_filters
 from specseq.tables import Provenance, long_table, read_parquet, read_provenance, write_parquet
 from tests.stage_call import Refused, run
 
@@ -109,6 +112,61 @@ def test_matched_filters_from_a_table_of_residuals(tmp_path: Path) -> None:
     taps = read_parquet(tmp_path / "filters.parquet").set_index("name")["taps"]
     assert taps["fitted"][0] == pytest.approx(taps["own"][0], rel=1e-6)
     assert taps["fitted"][0] != pytest.approx(taps["other"][0], rel=1e-2)
+
+
+def test_a_design_that_is_killed_goes_on_at_the_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    designed: list[str] = []
+
+    def counted(spec: FilterSettings, where: str, name: str) -> Filter:
+        if len(designed) == 2:
+            raise KeyboardInterrupt
+        designed.append(name)
+        return design(spec, where, name)
+
+    def other_code(*names: str) -> str:
+        return "other"
+
+    def residuals(second: float) -> None:
+        keys = {"study": "p", "run": "p/a/b", "benchmark": "gift_eval", "metric": "residual_autocovariance"}
+        rows = [{**keys, "task": "a", "step": lag, "value": value} for lag, value in ((0, 1.0), (1, second))]
+        write_parquet(tmp_path / "residuals.parquet", long_table(rows), Provenance("residuals"))
+
+    def request(out: str, parts: str | None = "parts", stride: int = 1) -> DesignRequest:
+        filters = {
+            "fixed": Lyapunov(degree=4, lam=5),
+            "matched": Matched(degree=2, lam=0.1, stride=stride),
+            "last": Matched(degree=1),
+        }
+        folder = tmp_path / parts if parts else None
+        files = {"residuals": tmp_path / "residuals.parquet", "out": tmp_path / out, "parts": folder}
+        return DesignRequest(filters=filters, **files)
+
+    residuals(0.6)
+    design_filters(request("whole.parquet", None))
+    monkeypatch.setattr(table, "design", counted)
+    for measured, stride, code, rest in (
+        (0.6, 1, table.source_digest, ["last"]),
+        (0.5, 1, table.source_digest, ["matched", "last"]),
+        (0.6, 2, table.source_digest, ["matched", "last"]),
+        (0.6, 1, other_code, ["fixed", "matched", "last"]),
+    ):
+        residuals(0.6)
+        designed.clear()
+        with pytest.raises(KeyboardInterrupt):
+            design_filters(request("again.parquet"))
+        assert designed == ["fixed", "matched"]
+        residuals(measured)
+        designed[:] = ["before"] * 3
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "source_digest", code)
+            design_filters(request("again.parquet", stride=stride))
+        assert designed[3:] == rest
+        assert not (tmp_path / "parts").exists()
+        whole, again = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "again"))
+        same = whole.replace_schema_metadata(None).equals(again.replace_schema_metadata(None))
+        assert same == ((measured, stride) == (0.6, 1))
 
 
 def test_table_without_residuals_is_refused(tmp_path: Path) -> None:
