@@ -62,6 +62,9 @@ def test_plain_values_become_settings_and_come_back() -> None:
     ("given", "message"),
     [
         ({"widht": 3}, "drawing.widht: unknown key; did you mean width?"),
+        ({"radius": 3}, "drawing.radius: unknown key; did you mean shape.radius?"),
+        ({"kind": "square"}, "drawing.kind: unknown key; did you mean shape.kind?"),
+        ({"kind": "line"}, "drawing.kind: unknown key; known: width, mode, bold, sizes, pair, shape"),
         ({"width": 0}, "drawing.width: 0 is not at least 1"),
         ({"width": "3"}, "drawing.width: '3' is not a whole number"),
         ({"width": 2.5}, "drawing.width: 2.5 is not a whole number"),

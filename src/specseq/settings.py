@@ -20,7 +20,7 @@ path before it. This module and all settings classes import no torch, so that pl
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -122,7 +122,7 @@ def _input_error(error: ValidationError, kind: Any, given: Any, where: str) -> I
         case "value_error" if isinstance(inner, InputError):
             return InputError(_place(where, *path, inner.where), inner.fault, inner.remedy)
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return InputError(place, "unknown key", near(path[-1], _keys(kind, path[:-1], given)))
+            return InputError(place, "unknown key", _known_key(kind, path, given))
         case "missing" | "missing_argument":
             name = str(fault["loc"][-1])
             return InputError(
@@ -163,15 +163,25 @@ def _path(location: Iterable[int | str], given: Any) -> list[int | str]:
     return path
 
 
-def _keys(kind: Any, path: Iterable[int | str], given: Any) -> list[str]:
-    """The keys that the schema knows at a path through the given values."""
+def _known_key(kind: Any, path: Sequence[int | str], given: Any) -> str:
+    """The remedy for a key that the schema does not know at a path through the given values."""
     whole = schema(kind)
     parts: list[Mapping[str, Any]] = [whole]
-    for step in [*path, None]:
-        parts = [alternative for part in parts for alternative in _alternatives(part, whole, given)]
-        if step is not None:
-            parts, given = [_inside(part, step) for part in parts], given[step]
-    return list(dict.fromkeys(key for part in parts for key in part.get("properties", {})))
+    for step in path[:-1]:
+        parts = [_inside(one, step) for part in parts for one in _alternatives(part, whole, given)]
+        given = given[step]
+    parts = [one for part in parts for one in _alternatives(part, whole, given)]
+    keys = {key: section for part in parts for key, section in part.get("properties", {}).items()}
+    key, value = path[-1], given[path[-1]]
+    misplaced = [
+        f"{name}.{key}"
+        for name, section in keys.items()
+        if any(
+            key in one.get("properties", {}) and one["properties"][key].get("const", value) == value
+            for one in _alternatives(section, whole, None)
+        )
+    ]
+    return f"did you mean {' or '.join(misplaced)}?" if misplaced else near(key, keys)
 
 
 def _alternatives(part: Mapping[str, Any], whole: Mapping[str, Any], value: Any) -> list[Mapping[str, Any]]:

@@ -96,6 +96,21 @@ def test_a_text_is_replaced_by_another_that_is_named(words: str) -> None:
     planning("data={text: {source: {kind: docstrings}}}").sources.check("paper")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("kind: path", "data.text.kind: unknown key; did you mean source.kind?"),
+        ("path: story.txt", "data.text.path: unknown key; did you mean source.path?"),
+        ("source: {kind: path}", "data.text.source.path: is missing; add it"),
+    ],
+)
+def test_a_text_that_is_half_named_is_told_the_field_that_lacks(text: str, line: str) -> None:
+    for scale in ("laptop", "paper"):
+        with pytest.raises(InputError) as caught:
+            planning(f"data={{text: {{{text}}}}}").plan.data(scale)
+        assert str(caught.value) == f"--config: {line}"
+
+
 def test_only_what_is_embedded_can_be() -> None:
     with pytest.raises(InputError, match=r"data\.fev: none is embedded"):
         planning("data={fev: embedded}").plan.data("laptop")

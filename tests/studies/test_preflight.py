@@ -162,10 +162,9 @@ def test_gpus_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    uuids = "\n".join(f"GPU-{number}" for number in range(len(described)))
-    program = tmp_path / "nvidia-smi"
+    program, asked = tmp_path / "nvidia-smi", tmp_path / "asked"
     cards_said = "\n".join(f"{card}, 143771 MiB" for card in described)
-    program.write_text(f"#!/bin/sh\ncase $1 in *uuid) echo '{uuids}';; *) echo '{cards_said}';; esac\n")
+    program.write_text(f"#!/bin/sh\necho $1 >> {asked}\necho '{cards_said}'\n")
     program.chmod(0o755)
     if not described:
         program.unlink()
@@ -173,6 +172,32 @@ def test_gpus_of_this_machine(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(cards, "_cuda_build", lambda: cuda)
+    assert lines(capsys, "--scale", "desk", "--launcher", "local")[1]["gpu"].startswith(line)
+    assert not described or len(asked.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("visible", "line"),
+    [
+        ("-1", "FAIL  gpu: none is visible"),
+        ("3", "ok    gpu: 1, H200"),
+        ("4", "ok    gpu: nvidia-smi does not describe them"),
+    ],
+)
+def test_gpus_that_are_made_visible(
+    visible: str,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\ncase $3 in --id=3) echo 'H200, 9.0, 143771 MiB';; *) exit 6;; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(cards, "_cuda_build", lambda: True)
     assert lines(capsys, "--scale", "desk", "--launcher", "local")[1]["gpu"].startswith(line)
 
 

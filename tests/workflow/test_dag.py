@@ -1,5 +1,6 @@
 """What runs, and what runs again: the DAG as snakemake plans it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -170,3 +171,13 @@ class TestFinished:
 
     def test_where_training_runs_changes_no_result(self, finished: Workspace) -> None:
         assert finished.planned("results/smoke/report/index.html", config=["launcher=local"]) == {}
+
+    @pytest.mark.parametrize("stage", ["audit", "design", "evaluate", "mechanisms", "residuals", "rollout"])
+    def test_a_stage_that_resumes_has_a_folder_for_each_result(self, stage: str, finished: Workspace) -> None:
+        owners: dict[str, str] = {}
+        for path in (finished.folder / "results/smoke/requests" / stage).glob("*.json"):
+            request = json.loads(path.read_text())
+            result = request.get("out") or request["verdicts"]
+            assert owners.setdefault(request["parts"], result) == result
+        assert owners
+        assert not [folder for folder in owners if (finished.folder / folder).exists()]

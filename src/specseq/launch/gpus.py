@@ -21,13 +21,19 @@ class _Taken(Exception):
 
 def visible() -> list[str]:
     """Ids of the GPUs that this process may use: ``CUDA_VISIBLE_DEVICES``, or else all of the machine."""
+    given = _given()
+    return _asked("uuid") if given is None else given
+
+
+def _given() -> list[str] | None:
+    """The ids in ``CUDA_VISIBLE_DEVICES``; None where it is not set."""
     given = os.environ.get(VISIBLE)
-    if given is not None:
-        ids = [part.strip() for part in given.split(",")]
-        # As CUDA reads it: what follows an id that is none does not count.
-        ends = next((place for place, part in enumerate(ids) if part in ("", "-1", "NoDevFiles")), len(ids))
-        return ids[:ends]
-    return _asked("uuid")
+    if given is None:
+        return None
+    ids = [part.strip() for part in given.split(",")]
+    # As CUDA reads it: what follows an id that is none does not count.
+    ends = next((place for place, part in enumerate(ids) if part in ("", "-1", "NoDevFiles")), len(ids))
+    return ids[:ends]
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,12 @@ class Card:
     gigabytes: float
 
 
-def cards(ids: Sequence[str]) -> list[Card]:
-    """Properties of these GPUs, as far as nvidia-smi reports them."""
-    lines = _asked("name,compute_cap,memory.total", f"--id={','.join(ids)}")
+def cards() -> list[Card]:
+    """Properties of the GPUs that this process may use, as far as nvidia-smi reports them."""
+    given = _given()
+    if given == []:
+        return []
+    lines = _asked("name,compute_cap,memory.total", *([f"--id={','.join(given)}"] if given else []))
     found = (re.fullmatch(r"(.+), *(\d+\.\d+), *(\d+) MiB", line) for line in lines)
     return [Card(match[1], float(match[2]), int(match[3]) * 2**20 / 1e9) for match in found if match]
 

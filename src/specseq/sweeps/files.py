@@ -19,9 +19,12 @@ class Config:
     sources: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
     def source(self, path: Sequence[str]) -> str:
-        """The source that sets a path, or ``config.yaml``."""
-        setting = [name for name, content in self.sources if holds(content, path, null=True)]
-        return setting[-1] if setting else "config.yaml"
+        """The source that sets a path, or else the nearest part of it; ``config.yaml`` where none does."""
+        for length in range(len(path), 0, -1):
+            setting = [name for name, content in self.sources if holds(content, path[:length], null=True)]
+            if setting:
+                return setting[-1]
+        return "config.yaml"
 
 
 def holds(content: Any, path: Sequence[str], null: bool = False) -> bool:

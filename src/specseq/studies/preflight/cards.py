@@ -45,21 +45,20 @@ def local_cards(plan: Plan, scale: str, root: Path) -> Iterator[Finding]:
     trained = [run for run, params in plan.runs(scale).items() if "training" in params]
     if not any(planning.resources(scale, "pretrain", run).gpus for run in trained):
         return
-    ids = gpus.visible()
-    if not ids:
+    found = gpus.cards()
+    if not (found or gpus.visible()):
         fault = f"none is visible, and the scale {scale} trains on GPUs"
         yield Finding("gpu", fault, "use a machine that has one, or --config 'resources={all: {gpus: 0}}'")
         return
     if not _cuda_build():
         yield _NO_CUDA
         return
-    found = gpus.cards(ids)
-    note = f"{len(ids)}, {', '.join(sorted({card.name for card in found}))}"
     if old := [card.name for card in found if card.capability < _BFLOAT16]:
         remedy = f"leave it out by CUDA_VISIBLE_DEVICES, or {_NO_BFLOAT16}"
         yield Finding("gpu", f"{old[0]} has no bfloat16", remedy)
     else:
-        yield Finding("gpu", note=note)
+        note = f"{len(found)}, {', '.join(sorted({card.name for card in found}))}"
+        yield Finding("gpu", note=note if found else "nvidia-smi does not describe them")
     if found:
         smallest = min(found, key=lambda card: card.gigabytes)
         yield from _holds(root, scale, smallest.name, smallest.gigabytes)
