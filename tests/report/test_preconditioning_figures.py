@@ -47,6 +47,18 @@ def test_self_reversal_is_seen_above_what_it_equals(results: Results, tmp_path: 
     plt.close(figure)
 
 
+def test_theory_without_measured_residuals_is_drawn(results: Results, tmp_path: Path) -> None:
+    theory = pd.read_parquet(results.path("preconditioning_theory")[0])
+    path = tmp_path / "theory.parquet"
+    write_parquet(path, theory[theory["forecaster"] == "moirai2"], Provenance("table", {}))
+    with styled():
+        figure = figures.theory({"theory": [path]}, {})
+        drawn = [sum(len(line.get_xdata()) for line in axes.lines[:2]) for axes in figure.axes]
+        save(figure, tmp_path / "theory")
+    assert [count > 0 for count in drawn] == [True, False, False]
+    assert (tmp_path / "theory.svg").exists()
+
+
 @pytest.mark.parametrize("name", ["gap", "forest", "theory", "steps", "coefficients", "filters", "training"])
 def test_figures_are_drawn(results: Results, tmp_path: Path, name: str) -> None:
     inputs = {

@@ -123,19 +123,22 @@ def theory(inputs: dict[str, list[Path]], params: dict[str, Any]) -> Figure:
     stable = table[table["spectral_radius"] < 1]
     figure, panels = plt.subplots(1, 3, figsize=(10.8, 4.0))
     for axes, (predicted, measured, title) in zip(panels, PANELS, strict=True):
-        for number, (forecaster, own) in enumerate(stable.groupby("forecaster", sort=False)):
+        # Residuals are measured of runs with matched filters alone: elsewhere nothing is predicted from them.
+        known = stable[np.isfinite(stable[[predicted, measured]].to_numpy(float)).all(axis=1)]
+        for number, forecaster in enumerate(stable["forecaster"].unique()):
+            own = known[known["forecaster"] == forecaster]
             single, pooled = own[own["task"] != "all"], own[own["task"] == "all"]
             axes.plot(single[predicted], single[measured], ".", color=f"C{number}", ms=3, alpha=0.25)
             axes.plot(
                 pooled[predicted], pooled[measured], "o", color=f"C{number}", ms=5, label=str(forecaster)
             )
-        both = stable[[predicted, measured]].to_numpy(float)
-        both = both[np.isfinite(both).all(axis=1)]
+        both = known[[predicted, measured]].to_numpy(float)
         if len(both):
             axes.plot([both.min(), both.max()], [both.min(), both.max()], color="0.4", lw=1)
-        axes.set(xscale="log", yscale="log", xlabel="predicted", title=title)
+            axes.set(xscale="log", yscale="log")
+            plain_log(axes.xaxis, axes.yaxis)
+        axes.set(xlabel="predicted", title=title)
         axes.title.set_fontsize(9)
-        plain_log(axes.xaxis, axes.yaxis)
     panels[0].set(ylabel="measured ratio of MASE")
     if len(stable):
         panels[0].legend()
