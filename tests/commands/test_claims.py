@@ -20,8 +20,8 @@ def test_list_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].endswith("1 inconsistent (1 mechanism)")
     assert lines[0].startswith("003.s6.mean  inconsistent · mechanism")
-    assert call("--note", "002", "--kind", "mechanism", "--verdict", "inconsistent", results=tmp_path) == 0
-    assert capsys.readouterr().out.count("inconsistent · mechanism") == 2
+    assert call("--note", "000", "--kind", "mechanism", "--verdict", "inconsistent", results=tmp_path) == 0
+    assert capsys.readouterr().out.count("inconsistent · mechanism") == 10
     assert call("--status", "retracted", results=tmp_path) == 0
     assert "004.s5.omega.warm.bound" in capsys.readouterr().out
     for wrong, message in (

@@ -21,7 +21,7 @@ PLAN = load_plan(Path(__file__).parents[2])
         ("laptop", 75, "1d3694ebf2f4d8ce"),
         ("workstation", 401, "7397b7aba8960134"),
         ("paper", 862, "322b91cf08f58121"),
-        ("rehearsal", 94, "ad52087b8b6b3a28"),
+        ("rehearsal", 94, "5974038367141bd7"),
         ("desk", 115, "89c4b40b29a89cac"),
     ],
 )
