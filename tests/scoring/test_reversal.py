@@ -77,7 +77,7 @@ def test_contexts_are_filtered_in_pieces(root: Path, monkeypatch: pytest.MonkeyP
     (evaluation,) = gift_evaluations(root, ["short"])
     plan = ForecastPlan(SeasonalNaive(), {"f": Filter("literal", (-0.5,))}, ["self", "oracle"])
     whole = evaluate(evaluation, plan)
-    monkeypatch.setattr(reversal, "_CONTEXT_VALUES", 900)
+    monkeypatch.setattr(reversal, "CONTEXT_VALUES", 900)
     for variant, outcome in evaluate(evaluation, plan).items():
         assert outcome.values == pytest.approx(whole[variant].values)
 

@@ -1,6 +1,7 @@
 """``specseq cost``: what is metered without values against real steps, and the table."""
 
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def test_an_operator_takes_what_its_slowest_resource_takes() -> None:
 
 def _cost(run: str, **values: object) -> Cost:
     base = {
-        "study": run.split("/")[0], "sweep": run.split("/")[1], "kind": 0, "steps": 3600, "step_flops": 1e12,
+        "study": run.split("/")[0], "sweep": run.split("/")[1], "evaluation_gpu_hours": 0.25,
+        "evaluation_cpu_hours": 2.0, "kind": 0, "steps": 3600, "step_flops": 1e12,
         "step_bytes": 2.0**30, "step_seconds": 1.0, "bound": "products", "training_hours": 1.0,
         "host_hours": 0.5, "segments": 1, "disk_bytes": 1e9,
     }  # fmt: skip
@@ -151,6 +153,18 @@ def test_the_table_sums_runs_by_sweep_study_and_all() -> None:
     assert rows["gpu_hours"].tolist() == [2, 1, 3, 1, 1, 4]
     assert rows.loc[("a", "x"), "gib_per_step"] == 2
     assert rows.loc[("*", "*"), "host_cpu_hours"] == 2
+
+
+def test_evaluations_are_summed_and_runs_without_training_do_not_count_as_trained() -> None:
+    frozen = Cost("a/frozen/1", "a", "frozen", evaluation_gpu_hours=4, evaluation_cpu_hours=8)
+    elsewhere = Cost("a/frozen/2", "a", "frozen", evaluation_gpu_hours=nan, evaluation_cpu_hours=nan)
+    rows = by_sweep([_cost("a/x/1"), frozen, elsewhere]).set_index(["study", "sweep"])
+    assert rows["evaluation_gpu_hours"].tolist() == [0.25, 4, 4.25, 4.25]
+    assert rows["evaluation_cpu_hours"].tolist() == [2, 8, 10, 10]
+    assert rows["runs"].tolist() == [1, 0, 1, 1]
+    trained = ["steps", "tflop_per_step", "gib_per_step", "bound", "gpu_hours", "jobs", "disk_gb"]
+    assert rows.loc[("a", "x"), trained].tolist() == rows.loc[("a", "*"), trained].tolist()
+    assert rows.loc[("a", "frozen"), trained].tolist() == [0, 0, 0, "", 0, 0, 0]
 
 
 def test_a_rehearsal_replaces_the_estimates_of_its_kind() -> None:
@@ -198,6 +212,8 @@ def test_the_command_prints_a_table_and_writes_csv(
     assert printed.startswith("smoke on rtx4090, products at 50% of its rates")
     assert "zeta/models" in printed
     assert set(table["study"]) == {"zeta", "*"}
+    assert (table["evaluation_cpu_hours"] > 0).all()
+    assert (table["evaluation_gpu_hours"] == 0).all()
     main([*call, "--json"])
     assert len(json.loads(capsys.readouterr().out)) == len(table)
     assert list((tmp_path / "cache" / "specseq").glob("usages_*.json"))

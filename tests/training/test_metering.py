@@ -27,6 +27,15 @@ def test_flops_are_those_that_torch_counts_with_values() -> None:
     assert usage.flops == counter.get_total_flops()
 
 
+def test_inference_mode_meters_the_same_operators() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.LayerNorm(16), torch.nn.GELU()).to("meta")
+    x = torch.empty(5, 8, device="meta")
+    with torch.no_grad():
+        usage = metered(lambda: model(x))
+    with torch.inference_mode():
+        assert metered(lambda: model(x)).operators == usage.operators
+
+
 def test_attention_is_one_operator_and_keeps_no_scores() -> None:
     q = torch.empty(2, 4, 512, 32, device="meta", requires_grad=True)
     usage = metered(

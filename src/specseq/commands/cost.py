@@ -20,6 +20,8 @@ SHOWN = {
     "bound": "{}",
     "gpu_hours": "{:.3g}",
     "host_cpu_hours": "{:.3g}",
+    "evaluation_gpu_hours": "{:.3g}",
+    "evaluation_cpu_hours": "{:.3g}",
     "jobs": "{:.0f}",
     "disk_gb": "{:.3g}",
 }
@@ -28,8 +30,9 @@ SHOWN = {
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="specseq cost",
-        description="Estimate the cost of training at a scale, sweep by sweep. FLOPs and memory of a step "
-        "are metered on tensors without values and converted to hours at the rates of a device. Phases of "
+        description="Estimate the cost of training and of the evaluations after it, sweep by sweep. FLOPs "
+        "and memory of a step or a forecast are metered on tensors without values and converted to hours at "
+        "the rates of a device; evaluations whose resources name no GPU take core-hours. Phases of "
         "equilibrium propagation count with their full budgets unless their solver is known to settle.",
     )
     parser.add_argument(
@@ -53,6 +56,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 def main(given: Sequence[str]) -> None:
     """Print the table."""
     from dataclasses import replace
+    from math import isnan
 
     import pandas as pd
 
@@ -100,6 +104,11 @@ def main(given: Sequence[str]) -> None:
         return
     print(f"{scale} on {device.name}, products at {device.utilisation:.0%} of its rates")
     _print(table)
+    if unknown := [cost.run for cost in costs if isnan(cost.evaluation_gpu_hours)]:
+        print(
+            f"{len(unknown)} runs evaluate a forecaster from elsewhere, of unknown cost ({unknown[0]})",
+            file=sys.stderr,
+        )
     if largest := [cost for cost in costs if cost.step_bytes > 1e9 * device.memory]:
         worst = max(largest, key=lambda cost: cost.step_bytes)
         print(

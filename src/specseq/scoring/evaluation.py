@@ -21,7 +21,7 @@ from specseq.tables import digest
 
 # Forecast points at once: naive forecasters take whole blocks in one go; a model forecasts in batches of its
 # own, and smaller blocks show its progress.
-_POINTS, _MODEL_POINTS = 2_000_000, 200_000
+_POINTS, MODEL_POINTS = 2_000_000, 200_000
 _FINE_POINTS, _FINE_WINDOWS = 20_000, 256
 
 
@@ -190,4 +190,4 @@ def batches_for(evaluation: Evaluation, forecaster: Forecaster, *, fine: bool = 
     if isinstance(forecaster, WindowForecaster | Recorded):
         return evaluation.batches(_POINTS)
     few = max(_FINE_POINTS, _FINE_WINDOWS * evaluation.query.horizon)
-    return evaluation.batches(min(few, _MODEL_POINTS) if fine else _MODEL_POINTS)
+    return evaluation.batches(min(few, MODEL_POINTS) if fine else MODEL_POINTS)

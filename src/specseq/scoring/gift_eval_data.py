@@ -85,7 +85,8 @@ class DataSet:
 
     Attributes:
         folder: path below the benchmark's folder.
-        blocks: its record batches.
+        blocks: its record batches; none where only its configs are asked for.
+        items: number of items.
         freq: the frequency stated by every item.
         variates: variates of every item.
         shortest: length of the shortest item.
@@ -94,15 +95,11 @@ class DataSet:
 
     folder: str
     blocks: tuple[Block, ...]
+    items: int
     freq: str
     variates: int
     shortest: int
     total: int
-
-    @property
-    def items(self) -> int:
-        """Number of items."""
-        return sum(len(block) for block in self.blocks)
 
     def config(self, term: str) -> Config:
         """The config of a term; for a published one, its facts are checked.
@@ -212,7 +209,7 @@ def open_dataset(root: str | Path, folder: str) -> DataSet:
     if len(variates) > 1 or variates[0] < 1:
         raise InputError(folder, f"items have between {variates[0]} and {variates[-1]} variates")
     total = int(lengths.sum() * variates[0])
-    return DataSet(folder, blocks, freq, int(variates[0]), int(lengths.min()), total)
+    return DataSet(folder, blocks, len(ids), freq, int(variates[0]), int(lengths.min()), total)
 
 
 def _one_frequency(folder: str, spellings: Counter[str]) -> str:

@@ -27,7 +27,7 @@ Values = NDArray[np.float64]
 Quantiles = NDArray[np.floating]
 
 NONE = "none"
-_CONTEXT_VALUES = 4_000_000
+CONTEXT_VALUES = 4_000_000
 
 
 class Variant(NamedTuple):
@@ -259,7 +259,7 @@ def pieces(evaluation: Evaluation, plan: ForecastPlan, *, fine: bool) -> Iterato
         lengths = windows.cuts - windows.starts
         if limit is not None:
             lengths = np.minimum(lengths, limit + reach)
-        part = np.cumsum(lengths) // _CONTEXT_VALUES if plan.reversals else np.zeros_like(lengths)
+        part = np.cumsum(lengths) // CONTEXT_VALUES if plan.reversals else np.zeros_like(lengths)
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(lengths)]
         for first, last in pairwise(edges):
             yield batch[first:last]

@@ -70,6 +70,21 @@ def embedded_sets(seed: int, sizes: EmbeddedSizes) -> list[EmbeddedSet]:
     return [*_real_sets(), *(_synthetic_set(seed, alias, sizes) for alias in sizes.frequencies)]
 
 
+def evaluated_shapes(sizes: EmbeddedSizes) -> list[tuple[str, str, tuple[int, int, int]]]:
+    """Folder, frequency and shape of every evaluation set, without synthesising any.
+
+    Shapes:
+        items, variates, steps.
+    """
+    real = [
+        (one.folder, one.items[0].freq, (one.evaluated, *np.atleast_2d(one.items[0].target).shape))
+        for one in _real_sets()
+        if one.folder is not None
+    ]
+    synthetic = (sizes.evaluated, 1, sizes.steps)
+    return real + [(f"synthetic/{alias}", alias, synthetic) for alias in sizes.frequencies]
+
+
 def write_corpus(root: str | Path, sets: Iterable[EmbeddedSet]) -> None:
     """Write the training corpus: every series without its held-out tail, in LOTSA's layout.
 

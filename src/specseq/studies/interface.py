@@ -133,8 +133,11 @@ class Study:
         figures: figures by name.
         cost: module with ``kind(params, data)``, what decides a step of a run, and
             ``step(kind, training, lengths, gpu)``, the :class:`~specseq.studies.cost.step.StepUsage` of such
-            a step, where ``lengths`` are those of the shortest and the longest series of the corpus; empty:
-            costs are not estimated.
+            a step, where ``lengths`` are those of the shortest and the longest series of the corpus; and with
+            ``evaluations(params, plan, scale)``, descriptions in plain values of the stages that evaluate a
+            run, each with its ``rule``, or None where they are not known, and ``evaluation(description)``,
+            the :class:`~specseq.studies.cost.step.StageUsage` of such a stage; empty: costs are not
+            estimated.
         checks: module whose public functions its claims may name; empty for none. One that begins with a dot
             lies in the study's package.
         answer: ``module:function`` that makes the page's opening sentence from the study's tables; empty for

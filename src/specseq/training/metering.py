@@ -183,6 +183,12 @@ class _Operators(TorchDispatchMode):
                 made.value = filled_entry(func, args)  # type: ignore[attr-defined]
                 self._follow(made)
             return made
+        if torch.is_inference_mode_enabled():
+            # Without autograd, operators arrive before they are split into those that are counted.
+            with self:
+                made = func.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
         name = func.overloadpacket.__name__
         if name == "_local_scalar_dense":
             self.syncs[name] += 1

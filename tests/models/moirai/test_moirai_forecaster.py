@@ -45,7 +45,7 @@ def test_a_batch_of_all_lengths_equals_one_at_a_time(batch_size: int | None) -> 
     rng = np.random.default_rng(0)
     contexts = [rng.normal(size=n).cumsum().astype(np.float32) for n in (50, 3, 400, 120, 64, 1, 350, 7)]
     query = Query(20, LEVELS, freq="D")
-    assert {FORECASTER._patch(len(context), query) for context in contexts} == {16, 32}
+    assert {FORECASTER.patch_of(len(context), query) for context in contexts} == {16, 32}
     together = MoiraiForecaster(FORECASTER.model, batch_size=batch_size).forecast(contexts, query)
     for context, expected in zip(contexts, together, strict=True):
         np.testing.assert_allclose(FORECASTER.forecast([context], query)[0], expected, rtol=1e-3, atol=1e-4)
@@ -63,7 +63,7 @@ def test_equals_the_model_on_the_window_packed_by_hand() -> None:
     ("freq", "points", "patch"), [("H", 100, 32), ("A", 50, 8), ("M", 100, 8), ("M", 300, 16)]
 )
 def test_the_smallest_patch_of_the_frequency_that_fits_is_taken(freq: str, points: int, patch: int) -> None:
-    assert FORECASTER._patch(points, Query(8, LEVELS, freq=freq)) == patch
+    assert FORECASTER.patch_of(points, Query(8, LEVELS, freq=freq)) == patch
 
 
 def test_a_horizon_beyond_the_model_is_reached_in_parts() -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from specseq.errors import InputError
 from specseq.models.layout import balanced, power_of_two
-from specseq.models.moirai.batch import Sample, pack
-from specseq.models.moirai.model import Moirai
+from specseq.models.moirai.batch import BatchTables, Sample, pack
+from specseq.models.moirai.model import Moirai, Prediction
 from specseq.models.protocol import Query
 from specseq.series.frequency import parse_frequency
 from specseq.series.moirai import PATCH_RANGE
@@ -73,7 +73,7 @@ class MoiraiForecaster:
             out[rows] = np.clip(forecast, -LARGEST, LARGEST)
         return out
 
-    def _patch(self, points: int, query: Query) -> int:
+    def patch_of(self, points: int, query: Query) -> int:
         """The smallest admissible patch with which context and horizon fit, else the largest admissible."""
         if self.patch_size is not None:
             return self.patch_size
@@ -92,7 +92,7 @@ class MoiraiForecaster:
         """
         rows_of: dict[int, list[int]] = {}
         for row in sorted(range(len(contexts)), key=lambda row: len(contexts[row])):
-            rows_of.setdefault(self._patch(len(contexts[row]), query), []).append(row)
+            rows_of.setdefault(self.patch_of(len(contexts[row]), query), []).append(row)
         for patch, rows in rows_of.items():
             batch: list[int] = []
             for row in rows:
@@ -126,16 +126,24 @@ class MoiraiForecaster:
         self, contexts: list[Floats], patch: int, tokens: int, levels: tuple[float, ...]
     ) -> NDArray[np.float64]:
         """Quantiles ``[B, V, tokens * p]`` of the next ``tokens`` tokens of each context."""
+        prediction, tables = self.predict(contexts, patch, tokens)
+        quantiles_VQ = prediction.quantile(levels).numpy()
+        order = torch.argsort(tables.layout.tokens[tables.predicted_K]).numpy()
+        by_token = quantiles_VQ.reshape(len(levels), len(order), patch)[:, order]
+        return by_token.reshape(len(levels), len(contexts), tokens * patch).swapaxes(0, 1)
+
+    @torch.inference_mode()
+    def predict(self, contexts: Sequence[Floats], patch: int, tokens: int) -> tuple[Prediction, BatchTables]:
+        """Distribution of the next ``tokens`` tokens of each context, from one pass, and the batch's tables.
+
+        Contexts are cut to what the model's longest sequence leaves for them.
+        """
         room = max(1, self.model.config.max_length - tokens) * patch
         samples = [self._sample(context[-room:], patch, tokens) for context in contexts]
         length = max(sample.tokens for sample in samples)
         batch = pack([[sample] for sample in samples], length, max(self.model.config.patch_sizes))
         tables = self.model.tables(batch, balanced if self.device.type == "cpu" else power_of_two)
-        prediction = self.model(batch.to(self.device), tables.to(self.device))
-        quantiles_VQ = prediction.quantile(levels).numpy()
-        order = torch.argsort(tables.layout.tokens[tables.predicted_K]).numpy()
-        by_token = quantiles_VQ.reshape(len(levels), len(order), patch)[:, order]
-        return by_token.reshape(len(levels), len(contexts), tokens * patch).swapaxes(0, 1)
+        return self.model(batch.to(self.device), tables.to(self.device)), tables
 
     @staticmethod
     def _sample(context: Floats, patch: int, tokens: int) -> Sample:

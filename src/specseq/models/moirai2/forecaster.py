@@ -20,6 +20,7 @@ from specseq.models.protocol import Query, at_levels
 
 Floats = NDArray[np.float32]
 CONTEXT_LENGTH = 4000
+TOKENS_AT_ONCE = 16_384
 
 
 class Moirai2Forecaster:
@@ -115,7 +116,7 @@ class Moirai2Forecaster:
         tokens = np.array([-(-len(context) // patch) for context in contexts])
         for width in np.unique(tokens).tolist():
             rows = np.flatnonzero(tokens == width).tolist()
-            size = self.batch_size or max(1, 16_384 // width)
+            size = self.batch_size or max(1, TOKENS_AT_ONCE // width)
             for first in range(0, len(rows), size):
                 yield rows[first : first + size]
 

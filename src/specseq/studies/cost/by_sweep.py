@@ -18,11 +18,14 @@ def by_sweep(costs: Iterable[Cost]) -> pd.DataFrame:
     """One row per sweep, then one per study and one for all (with ``*`` for what is summed over).
 
     Runs, kinds and hours are sums, steps and FLOPs means, seconds and GiB per step the largest of the sweep.
+    All but the hours of evaluations are of the runs that are trained: none in a sweep of forecasters that are
+    used as they are.
     """
     runs = pd.DataFrame([vars(cost) for cost in costs])
     if runs.empty:
         return pd.DataFrame(columns=[*KEYS, "runs"])
-    runs = runs.assign(gpu_hours=runs["training_hours"])
+    of_steps = runs[["kind", "steps", "step_flops", "bound"]].where(runs["steps"] > 0)
+    runs = runs.assign(gpu_hours=runs["training_hours"], **of_steps)
     every = [
         _summed(runs, KEYS),
         _summed(runs, ["study"]).assign(sweep="*"),
@@ -36,21 +39,24 @@ def by_sweep(costs: Iterable[Cost]) -> pd.DataFrame:
 
 def _summed(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     groups = runs.groupby(keys, sort=False)
-    return groups.agg(
-        runs=("run", "size"),
+    table = groups.agg(
+        runs=("steps", "count"),
         kinds=("kind", "nunique"),
         steps=("steps", "mean"),
         tflop_per_step=("step_flops", lambda flops: flops.mean() / 1e12),
         gib_per_step=("step_bytes", lambda peak: peak.max() / 2**30),
         seconds_per_step=("step_seconds", "max"),
-        bound=("bound", lambda bounds: bounds.value_counts().index[0]),
+        bound=("bound", lambda bounds: next(iter(bounds.value_counts().index), "")),
         gpu_hours=("gpu_hours", "sum"),
         host_cpu_hours=("host_hours", "sum"),
+        evaluation_gpu_hours=("evaluation_gpu_hours", "sum"),
+        evaluation_cpu_hours=("evaluation_cpu_hours", "sum"),
         jobs=("segments", "sum"),
         most_segments=("segments", "max"),
         disk_gb=("disk_bytes", lambda size: size.sum() / 1e9),
         measured=("measured", "mean"),
-    ).reset_index()
+    )
+    return table.fillna({"steps": 0, "tflop_per_step": 0}).reset_index()
 
 
 def with_measurements(
@@ -62,13 +68,13 @@ def with_measurements(
     limit of a run's training job, in minutes.
     """
     estimates = list(costs)
-    kinds = {cost.run: (cost.study, cost.kind) for cost in estimates}
+    kinds = {cost.run: (cost.study, cost.kind) for cost in estimates if cost.steps}
     full = measured[measured["batch"] == measured["published_batch"]]
     rows = full.dropna(subset="seconds_per_step").to_dict("records")
     found = {kinds[row["run"]]: row for row in rows if row["run"] in kinds}
     changed = []
     for cost in estimates:
-        row = found.get((cost.study, cost.kind))
+        row = found.get(kinds[cost.run]) if cost.run in kinds else None
         if row is None:
             changed.append(cost)
             continue

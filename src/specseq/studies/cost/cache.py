@@ -1,4 +1,4 @@
-"""Usages of steps that were metered before, in the user's cache folder: metering takes a second per kind."""
+"""Usages that were metered before, in the user's cache folder: metering takes a second per kind."""
 
 import hashlib
 import json
@@ -6,13 +6,15 @@ import os
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from specseq.sources import module_file, source_digest
 from specseq.studies import studies
-from specseq.studies.cost.step import StepUsage
+from specseq.studies.cost.step import StageUsage, StepUsage
 from specseq.tables.files import write_text
 from specseq.training.metering import Usage
+
+T = TypeVar("T", StepUsage, StageUsage)
 
 
 def cache_folder() -> Path:
@@ -32,12 +34,12 @@ class UsageCache:
             # None yet, or one that was damaged: it is made again.
             self._held = {}
 
-    def get(self, key: str) -> StepUsage | None:
-        """The usage of a step, if it is known."""
+    def get(self, key: str, kind: type[T]) -> T | None:
+        """The usage of a step or a stage, if it is known."""
         held = self._held.get(_digest(key))
-        return None if held is None else _step(held)
+        return None if held is None else kind(**{name: _read(value) for name, value in held.items()})
 
-    def put(self, key: str, usage: StepUsage) -> None:
+    def put(self, key: str, usage: StepUsage | StageUsage) -> None:
         """Keep a usage; :meth:`save` writes it."""
         self._held[_digest(key)] = _plain(usage)
 
@@ -59,21 +61,18 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
-def _plain(step: StepUsage) -> dict[str, Any]:
+def _plain(held: StepUsage | StageUsage) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if not isinstance(value, Usage):
             return value
         operators = [[*kind, count] for kind, count in value.operators.items()]
         return [operators, value.views, value.peak_bytes, dict(value.syncs)]
 
-    return {field.name: plain(getattr(step, field.name)) for field in fields(step)}
+    return {field.name: plain(getattr(held, field.name)) for field in fields(held)}
 
 
-def _step(held: dict[str, Any]) -> StepUsage:
-    def usage(value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        operators = Counter({(kind, flops, moved): count for kind, flops, moved, count in value[0]})
-        return Usage(operators, value[1], value[2], Counter(value[3]))
-
-    return StepUsage(**{name: usage(value) for name, value in held.items()})
+def _read(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    operators = Counter({(kind, flops, moved): count for kind, flops, moved, count in value[0]})
+    return Usage(operators, value[1], value[2], Counter(value[3]))

@@ -1,26 +1,25 @@
-"""The cost of a run: seconds, memory and disk from what its steps take and what a device can do."""
+"""The cost of a run: time, memory and disk from what its steps and stages take and what a device can do."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, nan
 from typing import Any
 
-from specseq.series.config import EmbeddedSizes
 from specseq.settings import read
 from specseq.studies import studies
-from specseq.studies.config import EMBEDDED
 from specseq.studies.cost.cache import UsageCache
-from specseq.studies.cost.devices import Device
-from specseq.studies.cost.step import StepUsage
+from specseq.studies.cost.devices import DEVICES, Device
+from specseq.studies.cost.step import StageUsage, StepUsage, corpus_lengths
 from specseq.studies.interface import Study
+from specseq.studies.planning import Planning
 from specseq.sweeps import Plan
 from specseq.training.metering import Usage
 from specseq.training.settings import TrainingSettings
 
 # Bytes per parameter on a device: weights, gradients and both moments, in float32.
 STATE_BYTES = 16
-# Seconds until a process trains: imports, data, model.
+# Seconds until a process trains or evaluates: imports, data, model.
 START = 3.0
 # Share of a batch's host time that each process of ``training.loaders`` spends on the batches of the others.
 FOLLOWING = 0.1
@@ -29,6 +28,8 @@ FOLLOWING = 0.1
 @dataclass(frozen=True)
 class Cost:
     """Cost of a run; hours are of one device or one core.
+
+    A run that evaluates a forecaster and trains nothing has hours of evaluations alone.
 
     Attributes:
         run, study, sweep: which run.
@@ -42,22 +43,26 @@ class Cost:
         host_hours: of cores that make batches.
         segments: jobs of the time limit that training needs.
         disk_bytes: weights, checkpoints and tables.
+        evaluation_gpu_hours, evaluation_cpu_hours: of the stages after training, by whether their resources
+            name a GPU; NaN where a forecaster from elsewhere is evaluated.
         measured: whether seconds and memory come from a rehearsal.
     """
 
     run: str
     study: str
     sweep: str
-    kind: int
-    steps: int
-    step_flops: float
-    step_bytes: float
-    step_seconds: float
-    bound: str
-    training_hours: float
-    host_hours: float
-    segments: int
-    disk_bytes: float
+    kind: int = 0
+    steps: int = 0
+    step_flops: float = 0.0
+    step_bytes: float = 0.0
+    step_seconds: float = 0.0
+    bound: str = ""
+    training_hours: float = 0.0
+    host_hours: float = 0.0
+    segments: int = 0
+    disk_bytes: float = 0.0
+    evaluation_gpu_hours: float = 0.0
+    evaluation_cpu_hours: float = 0.0
     measured: bool = False
 
 
@@ -73,8 +78,23 @@ def seconds(usage: Usage, device: Device) -> tuple[float, str]:
     return sum(spent.values()), max(spent, key=lambda name: spent[name])
 
 
+@dataclass(frozen=True)
+class StageTime:
+    """Time that a stage takes once it has started.
+
+    Attributes:
+        rule: that launches it.
+        gpu: whether its resources name a GPU.
+        seconds: of the GPU, or else of a core.
+    """
+
+    rule: str
+    gpu: bool
+    seconds: float
+
+
 class Estimator:
-    """Estimates runs of a plan at one scale; a kind of step is metered once."""
+    """Estimates runs of a plan at one scale; a kind of step and a kind of stage are metered once."""
 
     def __init__(
         self,
@@ -89,16 +109,47 @@ class Estimator:
         ``limit`` gives the time limit of a run's training job in minutes, ``cache`` what was metered before.
         """
         self.plan, self.scale, self.device, self.limit = plan, scale, device, limit
-        self.cache = cache
+        self.planning, self.cache = Planning(plan), cache
         self._usages: dict[str, StepUsage] = {}
+        self._stages: dict[str, StageUsage] = {}
 
     def cost(self, run: str) -> Cost | None:
-        """The cost of a run; None where its study describes no step or the run trains nothing."""
+        """The cost of a run; None where its study describes none."""
         params = self.plan.run(self.scale, run)
         study = studies()[params["study"]]
-        if "training" not in params or not study.cost:
+        if not study.cost:
             return None
-        training = read(TrainingSettings, params["training"], f"run {run}: training")
+        cost = Cost(run, study.name, run.split("/")[1])
+        if "training" in params:
+            cost = self._with_training(cost, study, params)
+        stages = self.evaluations(run)
+        hours = {True: nan, False: nan} if stages is None else {True: 0.0, False: 0.0}
+        for stage in stages or ():
+            hours[stage.gpu] += (START + stage.seconds) / 3600
+        return replace(cost, evaluation_gpu_hours=hours[True], evaluation_cpu_hours=hours[False])
+
+    def evaluations(self, run: str) -> list[StageTime] | None:
+        """The stages that evaluate a run after its training; None for a forecaster from elsewhere."""
+        params = self.plan.run(self.scale, run)
+        study = studies()[params["study"]]
+        stages = study.load(f"{study.cost}:evaluations")(params, self.plan, self.scale)
+        return None if stages is None else [self._stage(study, run, stage) for stage in stages]
+
+    def _stage(self, study: Study, run: str, stage: Mapping[str, Any]) -> StageTime:
+        key = json.dumps([study.name, stage], sort_keys=True)
+        if key not in self._stages:
+            usage = self.cache.get(key, StageUsage) if self.cache is not None else None
+            if usage is None:
+                usage = study.load(f"{study.cost}:evaluation")(stage)
+                if self.cache is not None:
+                    self.cache.put(key, usage)
+            self._stages[key] = usage
+        gpu = self.planning.resources(self.scale, stage["rule"], run).gpus > 0
+        usage, device = self._stages[key], self.device if gpu else DEVICES["cpu"]
+        return StageTime(stage["rule"], gpu, seconds(usage.device, device)[0] + usage.host_seconds)
+
+    def _with_training(self, cost: Cost, study: Study, params: Mapping[str, Any]) -> Cost:
+        training = read(TrainingSettings, params["training"], f"run {cost.run}: training")
         kind, usage = self._usage(study, params, training)
         device_s, bound = seconds(usage.device, self.device)
         optimiser_s = 7 * 4 * usage.parameters / (1e9 * self.device.bandwidth * self.device.streaming)
@@ -113,43 +164,32 @@ class Estimator:
         evaluations = 1 + (training.steps // training.evaluate_every if training.evaluate_every else 0)
         evaluation_s = seconds(usage.evaluation, self.device)[0] + usage.blocking_evaluation
         total_s = START + training.steps * step_s + evaluations * evaluation_s
-        return Cost(
-            run,
-            study.name,
-            run.split("/")[1],
-            kind,
-            training.steps,
-            usage.device.flops,
-            usage.device.peak_bytes + STATE_BYTES * usage.parameters,
-            step_s,
-            bound,
-            total_s / 3600,
-            training.steps * (host_work + usage.blocking_seconds) / 3600,
-            max(1, ceil(total_s / 60 / self.limit(run))),
-            usage.parameters * 4 * (1 + 2 * 3) + 40 * 30 * training.steps / training.log_every,
+        return replace(
+            cost,
+            kind=kind,
+            steps=training.steps,
+            step_flops=usage.device.flops,
+            step_bytes=usage.device.peak_bytes + STATE_BYTES * usage.parameters,
+            step_seconds=step_s,
+            bound=bound,
+            training_hours=total_s / 3600,
+            host_hours=training.steps * (host_work + usage.blocking_seconds) / 3600,
+            segments=max(1, ceil(total_s / 60 / self.limit(cost.run))),
+            disk_bytes=usage.parameters * 4 * (1 + 2 * 3) + 40 * 30 * training.steps / training.log_every,
         )
 
     def _usage(
         self, study: Study, params: Mapping[str, Any], training: TrainingSettings
     ) -> tuple[int, StepUsage]:
-        description = study.load(f"{study.cost}:kind")(params, self.plan.data(self.scale))
-        gpu = not self.device.host
+        data, gpu = self.plan.data(self.scale), not self.device.host
+        description, lengths = study.load(f"{study.cost}:kind")(params, data), corpus_lengths(data)
         settings = (training.batch, training.micro_batches, training.precision)
-        key = json.dumps([study.name, description, settings, gpu, self.lengths], sort_keys=True)
+        key = json.dumps([study.name, description, settings, gpu, lengths], sort_keys=True)
         if key not in self._usages:
-            usage = self.cache.get(key) if self.cache is not None else None
+            usage = self.cache.get(key, StepUsage) if self.cache is not None else None
             if usage is None:
-                usage = study.load(f"{study.cost}:step")(description, training, self.lengths, gpu)
+                usage = study.load(f"{study.cost}:step")(description, training, lengths, gpu)
                 if self.cache is not None:
                     self.cache.put(key, usage)
             self._usages[key] = usage
         return list(self._usages).index(key), self._usages[key]
-
-    @property
-    def lengths(self) -> tuple[int, int]:
-        """Shortest and longest series of the corpus: of the embedded one, or nominal for LOTSA."""
-        data = self.plan.data(self.scale)
-        if data["lotsa"] != EMBEDDED:
-            return 256, 1 << 16
-        steps = read(EmbeddedSizes, data["embedded"], "data.embedded").steps
-        return steps // 2, steps

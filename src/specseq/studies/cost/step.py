@@ -1,6 +1,6 @@
-"""What one optimiser step of a run takes, as its study describes it in ``cost.py``."""
+"""What a step of a run and its stages after training take, as its study describes them in ``cost.py``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from specseq.series.config import EmbeddedSizes
 from specseq.series.store import Store
+from specseq.settings import read
+from specseq.studies.config import EMBEDDED
 from specseq.training.metering import Usage, metered
 from specseq.training.settings import TrainingSettings
 
@@ -40,6 +43,19 @@ class StepUsage:
     blocking_evaluation: float = 0.0
 
 
+@dataclass(frozen=True)
+class StageUsage:
+    """Usage of a stage that evaluates a run after its training.
+
+    Attributes:
+        device: of the GPU where the stage asks for one, else of a core.
+        host_seconds: CPU seconds beside it, one after the other.
+    """
+
+    device: Usage = field(default_factory=Usage)
+    host_seconds: float = 0.0
+
+
 def backpropagation(
     model: nn.Module, loss: Callable[[], tuple[Tensor, Any]], bfloat16: bool, parts: int = 1
 ) -> Usage:
@@ -61,6 +77,14 @@ def halved(training: TrainingSettings, gpu: bool) -> bool:
 def parameters_of(model: nn.Module) -> int:
     """Trained numbers of a model."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def corpus_lengths(data: Mapping[str, Any]) -> tuple[int, int]:
+    """Shortest and longest series of the corpus that ``data`` names, nominal ones for LOTSA's."""
+    if data["lotsa"] != EMBEDDED:
+        return 256, 1 << 16
+    steps = read(EmbeddedSizes, data["embedded"], "data.embedded").steps
+    return steps // 2, steps
 
 
 @cache

@@ -1,9 +1,10 @@
-"""What a step of equilibrium propagation takes, phase by phase.
+"""What a step of equilibrium propagation takes, phase by phase, and the audit of a run.
 
 Phases are metered at two small budgets and extrapolated, since every evaluation costs the same: for a solver
 that is known to settle, to where it settled; for all others, to their full budgets.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -13,17 +14,19 @@ import torch
 
 from specseq.equilibrium.block import EquilibriumBlock
 from specseq.equilibrium.config import BlockShape, EquilibriumRun, Estimator, LockIn, Products
+from specseq.equilibrium.diagonal_blocks import diagonal_blocks
 from specseq.equilibrium.estimators import Problem, estimate, implicit_adjoint
 from specseq.equilibrium.fields import FreePhase
 from specseq.equilibrium.frozen import RENEWAL
 from specseq.equilibrium.gradients import bptt_loss, surrogate, transformer_loss
 from specseq.equilibrium.penalty_config import LeadingEigenvalue, Penalty
 from specseq.equilibrium.regularisers import SQUARED_FROM, Equilibrium, penalty
-from specseq.equilibrium.solver_config import Anderson, NewtonGMRES, Solver
+from specseq.equilibrium.solver_config import Anderson, Euler, NewtonGMRES, Solver
 from specseq.equilibrium.solvers import solve
 from specseq.settings import read
 from specseq.spectra.dominant import SQUARINGS, VECTORS
-from specseq.studies.cost.step import StepUsage, backpropagation, parameters_of
+from specseq.studies.cost.step import StageUsage, StepUsage, backpropagation, parameters_of
+from specseq.sweeps import Plan
 from specseq.training.metering import Usage, metered
 from specseq.training.settings import TrainingSettings
 
@@ -34,6 +37,9 @@ _FACTORS = 3e-4, 4e-10
 # A spectrum with its condition numbers, in the audit; the share of its budget that finding a root takes.
 _SPECTRUM = 3e-4, 1.0e-9
 _ROOT_SHARE = 0.25
+# Products with J and its transpose in an audit, for the numerical abscissa and for the measurements in common
+# use, in evaluations of the force.
+_PRODUCTS = 600
 # Symbols where the tokeniser has no size of its own: characters of the embedded text.
 _CHARACTERS = 96
 _BUDGETS = 4, 8
@@ -263,11 +269,9 @@ def _squared(count: int, width: int) -> Usage:
 def _evaluation(run: EquilibriumRun, shape: BlockShape, symbols: int) -> tuple[Usage, float]:
     """One evaluation along training, and the processor's part of its audit."""
     settings = run.evaluation
-    roots = int(_ROOT_SHARE * settings.budget)
     free = run.free
     usage = _relaxed(run.solver, shape, symbols, settings.windows, free.evaluations, free.products)
-    for solver in (Anderson(), NewtonGMRES()):
-        usage += _relaxed(solver, shape, symbols, settings.windows, max(1, roots // 2))
+    usage += _roots(shape, symbols, settings.windows, settings.budget)
     usage += (
         _adjoint(replace(run, gate=None), shape, symbols, settings.aligned) if run.rule != "bptt" else Usage()
     )
@@ -277,3 +281,41 @@ def _evaluation(run: EquilibriumRun, shape: BlockShape, symbols: int) -> tuple[U
             lambda n: _unrolled(shape, symbols, settings.aligned, 0.1, n), settings.unrolled
         )
     return usage, settings.samples * shape.length * _seconds(_SPECTRUM, shape.width)
+
+
+def _roots(shape: BlockShape, symbols: int, rows: int, budget: int) -> Usage:
+    each = max(1, int(_ROOT_SHARE * budget) // 2)
+    found = (_relaxed(solver, shape, symbols, rows, each) for solver in (Anderson(), NewtonGMRES()))
+    return sum(found, Usage())
+
+
+def evaluations(params: Mapping[str, Any], plan: Plan, scale: str) -> list[dict[str, Any]] | None:
+    """Stages after training; see :attr:`Study.cost <specseq.studies.interface.Study.cost>`."""
+    audit = params.get("audit")
+    return [{"rule": "audit", "kind": kind(params, plan.data(scale)), "audit": audit}] if audit else []
+
+
+def evaluation(stage: Mapping[str, Any]) -> StageUsage:
+    """The usage of an audit, whose phases count with their full budgets."""
+    given = {key: value for key, value in stage["kind"].items() if key != "symbols"}
+    run = read(EquilibriumRun, {**given, "audit": stage["audit"], "training": {"steps": 1}}, "run")
+    shape, symbols, settings = run.model, int(stage["kind"]["symbols"]), run.audit
+    assert settings is not None
+    evaluated = len(settings.steps) * settings.budget + _PRODUCTS
+    usage = _roots(shape, symbols, settings.samples, settings.budget)
+    usage += _relaxed(Euler(), shape, symbols, settings.samples, evaluated)
+    state = _data(shape, settings.samples)[2]
+    usage += metered(lambda: diagonal_blocks(_block(shape, symbols), state))
+    along, blocking = _evaluation(
+        replace(run, evaluation=settings.evaluation.over(run.evaluation)), shape, symbols
+    )
+    blocking += settings.samples * shape.length * _seconds(_SPECTRUM, shape.width)
+    return StageUsage(_in_double(usage) + along, blocking)
+
+
+def _in_double(usage: Usage) -> Usage:
+    """The usage of the same operators in double precision."""
+    operators: Counter[tuple[str, float, float]] = Counter()
+    for (_, flops, moved), count in usage.operators.items():
+        operators["float64", flops, 2 * moved] += count
+    return replace(usage, operators=operators, peak_bytes=2 * usage.peak_bytes)

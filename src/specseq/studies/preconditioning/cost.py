@@ -1,4 +1,4 @@
-"""What a step of Moirai2 takes."""
+"""What a step of Moirai2 takes, and the evaluations of a forecaster."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +13,12 @@ from specseq.models.moirai2.config import Moirai2Config, Moirai2Data
 from specseq.models.moirai2.training import model_of
 from specseq.series.stream import moirai2_stream
 from specseq.settings import read
+from specseq.studies.cost.forecasts import forecast_evaluation, forecast_evaluations
 from specseq.studies.cost.step import StepUsage, backpropagation, halved, nominal_store, parameters_of
 from specseq.training.metering import metered
 from specseq.training.settings import TrainingSettings
+
+evaluations, evaluation = forecast_evaluations, forecast_evaluation
 
 # CPU-seconds of drawing and laying out a batch, per batch and per token: measured on one core.
 _HOST = 2e-3, 1.2e-6

@@ -1,10 +1,11 @@
-"""What a step of MOIRAI and its hybrids takes."""
+"""What a step of MOIRAI and its hybrids takes, their evaluations and their measurement side by side."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from specseq.models.config import Measurement
 from specseq.models.layout import exact, power_of_two
 from specseq.models.moirai.batch import BatchTables
 from specseq.models.moirai.config import MoiraiConfig, MoiraiData
@@ -12,11 +13,24 @@ from specseq.models.moirai.training import ModelBatch, loss, model_of
 from specseq.series.batch import PackedBatch
 from specseq.series.stream import moirai_stream
 from specseq.settings import read
-from specseq.studies.cost.step import StepUsage, backpropagation, halved, nominal_store, parameters_of
+from specseq.studies.cost.forecasts import forecast_evaluation, forecast_evaluations
+from specseq.studies.cost.step import (
+    StageUsage,
+    StepUsage,
+    backpropagation,
+    corpus_lengths,
+    halved,
+    nominal_store,
+    parameters_of,
+)
+from specseq.sweeps import Plan
 from specseq.training.settings import TrainingSettings
 
 # CPU-seconds of drawing a batch and of making its tables, per batch and per token: measured on one core.
 _HOST = 3e-3, 2e-6
+# A timed round in units of a step: a step, and its token mixing alone. Forward passes that test for leaks and
+# measure lags; each takes a third of a step.
+_ROUND, _PROBES = 1.5, 6
 
 
 def kind(params: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +55,28 @@ def step(
     model = model_of({**params, "seed": 0}).to("meta")
     usage = backpropagation(model, lambda: loss(model, batch), halved(training, gpu), training.micro_batches)
     return StepUsage(usage, parameters_of(model), host_seconds=_HOST[0] + _HOST[1] * tokens)
+
+
+def evaluations(params: Mapping[str, Any], plan: Plan, scale: str) -> list[dict[str, Any]] | None:
+    """Stages after training; see :attr:`Study.cost <specseq.studies.interface.Study.cost>`."""
+    stages = forecast_evaluations(params, plan, scale)
+    measured = {
+        "rule": "measure",
+        "kind": kind(params, plan.data(scale)),
+        "sizes": params.get("measurement") or {},
+        "lengths": corpus_lengths(plan.data(scale)),
+    }
+    return None if stages is None else [*stages, measured]
+
+
+def evaluation(stage: Mapping[str, Any]) -> StageUsage:
+    """The usage of a stage; of the measurement, a run's part."""
+    if stage["rule"] != "measure":
+        return forecast_evaluation(stage)
+    sizes = read(Measurement, stage["sizes"], "measurement")
+    training = TrainingSettings(steps=1, batch=sizes.rows)
+    once = step(stage["kind"], training, stage["lengths"], gpu=False).device
+    return StageUsage(once * (_ROUND * (sizes.repeats + 1) + (sizes.batches + _PROBES) / 3))
 
 
 @lru_cache(maxsize=4)
